@@ -21,7 +21,7 @@ use crate::{
 };
 
 const OF_AN_ABANDONMENT: [FailPoint; 9] = [
-    KeyWorkBegun,
+    KeyWorkStarted,
     KeyTextStored,
     RingReplaced,
     CellsCounted,
@@ -32,9 +32,10 @@ const OF_AN_ABANDONMENT: [FailPoint; 9] = [
     ReencryptionSettled,
 ];
 const OF_A_RESTORE: [FailPoint; 3] = [RestoreCounted, RestoreRecorded, RestoredTextStored];
-const OF_A_CREATION: [FailPoint; 3] = [CreateBegun, DatabaseCreated, CreateReady];
-const OF_A_DELETION: [FailPoint; 5] = [DeleteBegun, RingDestroyed, DeletedTextsForgotten, DatabaseRemoved, DeleteDone];
-const OF_AN_IMPORT: [FailPoint; 5] = [ImportBegun, ImportPartStored, ImportVerified, ImportPublished, ImportReady];
+const OF_A_CREATION: [FailPoint; 3] = [CreateStarted, DatabaseCreated, CreateReady];
+const OF_A_DELETION: [FailPoint; 5] =
+    [DeleteStarted, RingDestroyed, DeletedTextsForgotten, DatabaseRemoved, DeleteDone];
+const OF_AN_IMPORT: [FailPoint; 5] = [ImportStarted, ImportPartStored, ImportVerified, ImportPublished, ImportReady];
 const OF_A_MIGRATION: [FailPoint; 2] = [MigrationDue, Migrated];
 const OF_ANOTHER_ROOT_KEY: [FailPoint; 2] = [TextsResealed, RootKeysRetired];
 const OF_HEALING: [FailPoint; 1] = [KeptKeysDestroyed];
@@ -121,7 +122,7 @@ async fn interrupted_abandonment_completes_or_can_be_repeated() {
         killed_at(&folder, point, abandon).await;
         let server = Process::start(&folder.path());
         let admin = folder.client(&server.address, Person::Admin);
-        if matches!(point, KeyWorkBegun | KeyTextStored) {
+        if matches!(point, KeyWorkStarted | KeyTextStored) {
             assert!(!admin.is_data_encryption_active(DEFAULT).await.unwrap().is_active);
             abandon(admin.clone()).await.unwrap();
         }
@@ -143,7 +144,7 @@ async fn interrupted_creation_of_an_organization_is_atomic() {
         let server = Process::start(&folder.path());
         let admin = folder.client(&server.address, Person::Admin);
         let name = format!("organizations/{id}");
-        if point == CreateBegun {
+        if point == CreateStarted {
             assert_eq!(reason(admin.get_organization(name.as_str()).await), ErrorReason::NotFound);
             admin.create_organization(id).await.unwrap();
         }
@@ -187,7 +188,7 @@ async fn interrupted_import_of_an_organization_is_atomic() {
         killed_at(&folder, point, import).await;
         let server = Process::start(&folder.path());
         let admin = folder.client(&server.address, Person::Admin);
-        if matches!(point, ImportBegun | ImportPartStored | ImportVerified) {
+        if matches!(point, ImportStarted | ImportPartStored | ImportVerified) {
             assert_eq!(reason(admin.get_organization(organization).await), ErrorReason::NotFound, "{point:?}");
             let left = fs::read_dir(folder.path().join("organizations")).unwrap();
             let databases =

@@ -99,7 +99,7 @@ fn patterned_root_key_is_refused_at_start() {
 fn binding_with_an_invisible_character_is_a_warning() {
     for (identity, what) in [
         ("cn:J\u{f6}rg ", "ends with whitespace"),
-        ("cn:J\u{f6}rg\u{200b}", "has the invisible character U+200B"),
+        ("cn:J\u{f6}rg\u{200b}", "contains the invisible character U+200B"),
         ("cn:Jo\u{308}rg", "isn't in Unicode normalization form C"),
     ] {
         let folder = Folder::new();

@@ -23,7 +23,7 @@ use crate::{
 
 /// The fail points that every change passes.
 pub(crate) const OF_A_CHANGE: [FailPoint; 10] = [
-    FailPoint::KeyWorkBegun,
+    FailPoint::KeyWorkStarted,
     FailPoint::KeyTextStored,
     FailPoint::RingReplaced,
     FailPoint::CellsCounted,

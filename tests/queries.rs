@@ -259,8 +259,8 @@ async fn filter_error_has_its_position() {
     let server = Server::start().await;
     let reader = server.client(Person::Reader);
     for (filter, position, words) in [
-        ("nothing = 1", "0", "there is no field `nothing` in Mailbox"),
-        ("username = ", "11", "a value is expected"),
+        ("nothing = 1", "0", "Mailbox has no field `nothing`"),
+        ("username = ", "11", "expected a value"),
         ("ä = 1 OR username ~ 1", "0", ""),
         ("username = \"ä\" AND state_code = ACTIVE", "32", "STATE_CODE_ACTIVE"),
         ("username = a AND (is_password_set = true", "17", "closing"),

@@ -106,7 +106,7 @@ async fn filter_error_is_printed_once_in_message_and_violation() {
     let server = Server::start().await;
     let options = ListOptions::default().filter("nothing = 1");
     let error = server.client(Person::Reader).mailboxes().list(DEFAULT, options).await.unwrap_err();
-    let words = "at position 0: there is no field `nothing` in Mailbox";
+    let words = "at position 0: Mailbox has no field `nothing`";
     assert_eq!(error.call().unwrap().message(), format!("filter: {words}"));
     assert_eq!(error.field_violations()[0].description, words);
 }

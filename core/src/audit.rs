@@ -1,7 +1,8 @@
-//! The audit trail: entries, and the chain of records that a store keeps of them.
+//! The audit trail: entries, and their chained records.
 //!
-//! The last record of a chain is [signed](sign) at intervals, a whole trail is [verified](verify), [listed](list), [followed](follow) as it
-//! grows, and [cut off](retention) at its old end. docs/audit-trail.md has the encoding for verification without this code.
+//! The last record of a chain is [signed](sign) at intervals. A trail can be [verified](verify), [listed](list), read
+//! [incrementally](follow), and [cut off](retention) at its old end. docs/audit-trail.md documents the encoding, for
+//! verification without this code.
 
 pub(crate) mod entry;
 pub mod follow;

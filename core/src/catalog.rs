@@ -1,14 +1,15 @@
-//! The catalog: which columns a database has, and which of them hold cells; and how it comes to have those of a newer schema.
+//! The catalog lists the columns of a database and marks the columns of cells. This file also migrates a database to a
+//! newer schema.
 //!
-//! The catalog is written by migrations alone and belongs to the database, so that a server with another schema never overlooks a
-//! column of cells. Migrations only add: a table, a column. What would narrow (dropping or retyping an attribute, switching its
-//! encryption off, changing a storage name) is refused before anything is done.
+//! Only migrations write the catalog. It is stored in the database, so that a server with another schema never overlooks
+//! a column of cells. Migrations only add tables and columns. A narrowing change is refused before anything is changed:
+//! dropping or retyping an attribute, disabling its encryption, or changing a storage name.
 
 use std::collections::HashMap;
 
 use crate::{
     id::Timestamp,
-    layout::{LaidOut, Layout},
+    layout::{Layout, TableLayout},
     store::{Column, Commit, CommitError, Condition, Reader, Select, Step, Store, Unavailable},
     table::{
         catalog::{CatalogRow, MigrationRow},
@@ -19,17 +20,17 @@ use crate::{
 /// Why a database can't be served under this schema.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
-    /// The database has a column of cells that the schema doesn't know: it would be overlooked by a key change.
-    #[error("the database has sealed cells in {table}.{column}, which the schema doesn't know")]
+    /// The database has a column of cells that isn't in the schema. A key change would overlook it.
+    #[error("the database has cells in {table}.{column}, which isn't in the schema: add the attribute to the schema")]
     UnknownCellColumn {
         /// The table.
         table: String,
         /// The column.
         column: String,
     },
-    /// The database has a column that the schema doesn't know: the attribute was dropped, or its storage name changed.
+    /// The database has a column that isn't in the schema: the attribute was removed, or its storage name was changed.
     #[error(
-        "the database has {table}.{column}, which the schema doesn't know: an attribute can't be dropped or stored under another name"
+        "the database has the column {table}.{column}, which isn't in the schema: restore the attribute and its storage name"
     )]
     UnknownColumn {
         /// The table.
@@ -37,20 +38,20 @@ pub enum CatalogError {
         /// The column.
         column: String,
     },
-    /// The schema gives a column another type.
-    #[error("{table}.{column} is stored as {stored} and can't become {wanted}")]
+    /// The type of a column differs in the schema.
+    #[error("the type of {table}.{column} can't change from {stored} to {wanted}: restore the type in the schema")]
     Retyped {
         /// The table.
         table: String,
         /// The column.
         column: String,
-        /// The type it has.
+        /// The stored type.
         stored: String,
-        /// The type the schema wants.
+        /// The type in the schema.
         wanted: &'static str,
     },
-    /// The schema switches the encryption of an attribute on or off.
-    #[error("the encryption of {table}.{column} can't be switched on or off once it is stored")]
+    /// The schema enables or disables the encryption of a stored attribute.
+    #[error("the encryption of {table}.{column} can't be enabled or disabled: restore it in the schema")]
     EncryptionSwitched {
         /// The table.
         table: String,
@@ -59,23 +60,26 @@ pub enum CatalogError {
     },
 }
 
-/// The commit that gives an empty database this layout. More steps may follow it.
+/// Returns the commit that creates this layout in an empty database. More steps may be added.
 #[must_use]
 pub fn first(layout: &Layout, now: Timestamp) -> Commit {
-    let mut steps: Vec<Step> = layout.tables.iter().map(|laid_out| Step::CreateTable(laid_out.table.clone())).collect();
-    let columns =
-        layout.tables.iter().flat_map(|laid_out| laid_out.table.columns.iter().map(move |column| (laid_out, column)));
+    let mut steps: Vec<Step> =
+        layout.tables.iter().map(|table_layout| Step::CreateTable(table_layout.table.clone())).collect();
+    let columns = layout
+        .tables
+        .iter()
+        .flat_map(|table_layout| table_layout.table.columns.iter().map(move |column| (table_layout, column)));
     let before = steps.len();
-    steps.extend(columns.map(|(laid_out, column)| catalog_row(laid_out, column)));
+    steps.extend(columns.map(|(table_layout, column)| catalog_row(table_layout, column)));
     let added = steps.len() - before;
     steps.push(migration_row(1, added, now));
     Commit::of(steps)
 }
 
-/// The commit that brings a database with this catalog to `layout`; `None` if it is there already.
+/// Returns the commit that migrates a database with this catalog to `layout`; `None` if it already has that layout.
 ///
 /// # Errors
-/// The first [`CatalogError`] found.
+/// See [`CatalogError`]. Only the first error is returned.
 pub fn migration(
     catalog: &[CatalogRow],
     version: i64,
@@ -86,27 +90,27 @@ pub fn migration(
         catalog.iter().map(|row| ((row.table_name.as_str(), row.column_name.as_str()), row)).collect();
     let mut steps = Vec::new();
     let mut added = 0;
-    for laid_out in &layout.tables {
-        let table = &laid_out.table;
+    for table_layout in &layout.tables {
+        let table = &table_layout.table;
         let exists = catalog.iter().any(|row| row.table_name == table.name);
         if !exists {
             steps.push(Step::CreateTable(table.clone()));
         }
         for column in &table.columns {
             match stored.get(&(&*table.name, &*column.name)) {
-                Some(row) => unchanged(row, column, laid_out)?,
+                Some(row) => check_unchanged(row, column, table_layout)?,
                 None => {
                     if exists {
                         let column = Column { nullable: true, ..column.clone() };
                         steps.push(Step::AddColumn { table: table.name.clone(), column });
                     }
-                    steps.push(catalog_row(laid_out, column));
+                    steps.push(catalog_row(table_layout, column));
                     added += 1;
                 }
             }
         }
     }
-    known(catalog, layout)?;
+    check_all_known(catalog, layout)?;
     if steps.is_empty() {
         return Ok(None);
     }
@@ -114,9 +118,9 @@ pub fn migration(
     Ok(Some(Commit::of(steps)))
 }
 
-fn unchanged(row: &CatalogRow, column: &Column, laid_out: &LaidOut) -> Result<(), CatalogError> {
+fn check_unchanged(row: &CatalogRow, column: &Column, table_layout: &TableLayout) -> Result<(), CatalogError> {
     let (table, name) = (row.table_name.clone(), row.column_name.clone());
-    if row.cell != laid_out.cells.contains(&column.name) {
+    if row.cell != table_layout.cells.contains(&column.name) {
         Err(CatalogError::EncryptionSwitched { table, column: name })
     } else if row.kind != column.kind.name() {
         Err(CatalogError::Retyped { table, column: name, stored: row.kind.clone(), wanted: column.kind.name() })
@@ -125,14 +129,14 @@ fn unchanged(row: &CatalogRow, column: &Column, laid_out: &LaidOut) -> Result<()
     }
 }
 
-fn known(catalog: &[CatalogRow], layout: &Layout) -> Result<(), CatalogError> {
-    let wanted = |row: &&CatalogRow| {
-        layout.tables.iter().any(|laid_out| {
-            laid_out.table.name == row.table_name
-                && laid_out.table.columns.iter().any(|column| column.name == row.column_name)
+fn check_all_known(catalog: &[CatalogRow], layout: &Layout) -> Result<(), CatalogError> {
+    let is_known = |row: &&CatalogRow| {
+        layout.tables.iter().any(|table_layout| {
+            table_layout.table.name == row.table_name
+                && table_layout.table.columns.iter().any(|column| column.name == row.column_name)
         })
     };
-    match catalog.iter().find(|row| !wanted(row)) {
+    match catalog.iter().find(|row| !is_known(row)) {
         None => Ok(()),
         Some(row) => {
             let (table, column) = (row.table_name.clone(), row.column_name.clone());
@@ -145,12 +149,12 @@ fn known(catalog: &[CatalogRow], layout: &Layout) -> Result<(), CatalogError> {
     }
 }
 
-fn catalog_row(laid_out: &LaidOut, column: &Column) -> Step {
+fn catalog_row(table_layout: &TableLayout, column: &Column) -> Step {
     let row = CatalogRow {
-        table_name: laid_out.table.name.to_string(),
+        table_name: table_layout.table.name.to_string(),
         column_name: column.name.to_string(),
         kind: column.kind.name().to_owned(),
-        cell: laid_out.cells.contains(&column.name),
+        cell: table_layout.cells.contains(&column.name),
     };
     row.insert()
 }
@@ -162,11 +166,11 @@ fn migration_row(version: i64, added: usize, now: Timestamp) -> Step {
 /// Reads the catalog and the version of the last migration.
 ///
 /// # Errors
-/// [`Unavailable`] if the store doesn't answer, or holds no catalog.
+/// If the store is unavailable or has no catalog.
 pub async fn read(store: &dyn Reader) -> Result<(Vec<CatalogRow>, i64), Unavailable> {
     let order = vec![CatalogRow::table_name().ascending(), CatalogRow::column_name().ascending()];
-    let rows = store.select(Select { order, ..CatalogRow::whole().select(Condition::EVERYTHING) }).await?;
-    let catalog = rows.into_iter().map(|row| CatalogRow::whole().values(row)).collect::<Result<_, _>>()?;
+    let rows = store.select(Select { order, ..CatalogRow::all_columns().select(Condition::EVERYTHING) }).await?;
+    let catalog = rows.into_iter().map(|row| CatalogRow::all_columns().values(row)).collect::<Result<_, _>>()?;
     let version = MigrationRow::version();
     let order = vec![version.descending()];
     let last = store.select(Select { order, limit: 1, ..version.select(Condition::EVERYTHING) }).await?;
@@ -174,24 +178,24 @@ pub async fn read(store: &dyn Reader) -> Result<(Vec<CatalogRow>, i64), Unavaila
     Ok((catalog, version.values(last)?))
 }
 
-/// Why a database can't be brought to the tables it should have.
+/// Why a database can't be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// It doesn't answer.
+    /// The database is unavailable.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// What it has can't become what it should have.
+    /// The change of the layout isn't allowed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The migration failed.
+    /// The commit of the migration failed.
     #[error("the migration failed")]
     Commit(#[from] CommitError),
 }
 
-/// Adds to a database the tables and columns it lacks; `filling` are the steps that put into new tables what belongs there.
+/// Adds missing tables and columns to a database. The steps in `filling` fill the new tables in the same commit.
 ///
 /// # Errors
-/// See [`MigrateError`]; nothing is changed then.
+/// See [`MigrateError`]. Nothing is changed then.
 pub async fn migrate(
     store: &dyn Store,
     layout: &Layout,
@@ -208,11 +212,11 @@ pub async fn migrate(
     }
 }
 
-/// Whether a database has cells that no schema of this server accounts for is the catalog's to say: these are its cell columns, in the
-/// order in which a re-encryption visits them.
+/// Returns the columns of cells according to the catalog, including those that aren't in the schema. They are in the
+/// order of a re-encryption.
 ///
 /// # Errors
-/// If the store doesn't answer.
+/// If the store is unavailable.
 pub async fn cell_columns(store: &dyn Reader) -> Result<Vec<(String, String)>, Unavailable> {
     let columns = (CatalogRow::table_name(), CatalogRow::column_name());
     let mut columns = declare::read(store, columns, CatalogRow::cell().is(true)).await?;
@@ -231,7 +235,7 @@ mod tests {
 
     fn layout(columns: Vec<Column>, cells: &[&'static str]) -> Layout {
         let table = Table { name: "Mailbox".into(), columns, key: vec!["id".into()], indexes: Vec::new() };
-        Layout { tables: vec![LaidOut { table, cells: cells.iter().map(|&name| name.into()).collect() }] }
+        Layout { tables: vec![TableLayout { table, cells: cells.iter().map(|&name| name.into()).collect() }] }
     }
 
     fn stored(column: &str, kind: ColumnType, cell: bool) -> CatalogRow {
@@ -248,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_attribute_is_a_new_column_in_table_and_catalog() {
+    fn new_attribute_adds_a_column_to_table_and_catalog() {
         let wanted = layout(vec![column("id", ColumnType::Uuid), column("password", ColumnType::Bytes)], &["password"]);
         let commit = migration(&[stored("id", ColumnType::Uuid, false)], 1, &wanted, NOW).unwrap().unwrap();
         let [Step::AddColumn { .. }, Step::Insert { table, row }, Step::Insert { table: migration, .. }] =

@@ -1,7 +1,8 @@
-//! The census: how many cells there are, by column and key version.
+//! The census: the number of cells by column and key version.
 //!
-//! Each commit that writes, replaces or takes away a cell counts it in the same transaction, by the version that the statement itself put
-//! there or found there. It is for show: a full scan alone decides what becomes of a data key.
+//! Each commit that writes, replaces or removes a cell updates the census in the same transaction. It uses the key version
+//! that the statement itself wrote or found. The census is only for display: only a full scan decides whether a data key
+//! is still needed.
 
 use std::collections::BTreeMap;
 
@@ -19,32 +20,32 @@ use crate::{
     },
 };
 
-/// Cells of one column under one key version.
+/// The cells of one column with one key version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CellKind {
     /// The table.
     pub table: String,
     /// The column.
     pub column: String,
-    /// The version in the cells' headers; `None` where the bytes are no cell's.
+    /// The version in the headers of the cells; `None` if the bytes aren't a cell.
     pub version: Option<KeyVersion>,
 }
 
 impl CellKind {
-    /// What kind this cell is.
+    /// Returns the kind of this cell.
     pub(crate) fn of(table: &str, column: &str, cell: &[u8]) -> CellKind {
         CellKind { table: table.to_owned(), column: column.to_owned(), version: cell::version_of(cell).ok() }
     }
 
-    /// Counts a cell of this kind for each row that the step before touched: one more, or with -1 one less.
-    pub(crate) fn counted(self, by: i64) -> Step {
+    /// Returns the step that adds `by` to the count of this kind for each row that the previous step changed.
+    pub(crate) fn tally(self, by: i64) -> Step {
         let mut key = self.row(0).into_row();
         key.pop();
         Step::Tally(Tally { table: CensusRow::TABLE.into(), key, counter: CensusRow::cells().name(), by })
     }
 
-    /// The row that says that there are so many of this kind, where there is none.
-    pub(crate) fn first(self, cells: i64) -> Step {
+    /// Returns the step that inserts the first count of this kind.
+    pub(crate) fn insert(self, cells: i64) -> Step {
         self.row(cells).insert()
     }
 
@@ -55,25 +56,25 @@ impl CellKind {
     }
 }
 
-/// Cells by their kind; kinds of which there are none are left out.
+/// The number of cells by kind. Kinds without cells are left out.
 pub type Census = BTreeMap<CellKind, i64>;
 
-/// The census as it was kept.
+/// Reads the stored census.
 ///
 /// # Errors
-/// If the store doesn't answer.
-pub async fn kept(store: &dyn Reader) -> Result<Census, Unavailable> {
-    let found = read(store, CensusRow::whole(), Condition::EVERYTHING).await?;
-    let kept = found.into_iter().filter(|row| row.cells != 0).map(|row| {
+/// If the store is unavailable.
+pub async fn stored(store: &dyn Reader) -> Result<Census, Unavailable> {
+    let found = read(store, CensusRow::all_columns(), Condition::EVERYTHING).await?;
+    let stored = found.into_iter().filter(|row| row.cells != 0).map(|row| {
         let version = u32::try_from(row.key_version).ok().and_then(KeyVersion::new);
         (CellKind { table: row.table_name, column: row.column_name, version }, row.cells)
     });
-    Ok(kept.collect())
+    Ok(stored.collect())
 }
 
-/// How many cells each encrypted attribute has, for the details of an audit record: `cells Mailbox.password 12, Queue.email_password 1`.
-/// A column that no attribute of the schema has is named as it is stored.
-pub(crate) fn told(census: &Census, schema: &Schema) -> String {
+/// Returns the number of cells of each encrypted attribute, for the details of an audit record:
+/// `cells Mailbox.password 12, Queue.email_password 1`. A column that isn't in the schema has its stored name.
+pub(crate) fn summary(census: &Census, schema: &Schema) -> String {
     let mut cells: BTreeMap<String, i64> = BTreeMap::new();
     for (kind, count) in census {
         let entity = schema.by_storage_name(&kind.table);
@@ -92,15 +93,15 @@ pub(crate) fn told(census: &Census, schema: &Schema) -> String {
     format!("cells {}", cells.join(", "))
 }
 
-/// A walk over every cell, in the order of columns and records: page by page, the last of which may be empty.
+/// A walk over all cells in pages, in the order of columns and records. The last page may be empty.
 pub(crate) struct Walk {
-    /// The columns that are left, the present one last.
+    /// The remaining columns in reverse order. The current column is the last.
     columns: Vec<(String, String)>,
-    /// The last record of the present column that was seen.
+    /// The last record of the current column that was read.
     after: Option<RecordId>,
 }
 
-/// Some cells of one column.
+/// A page of cells of one column.
 pub(crate) struct Page {
     pub(crate) table: String,
     pub(crate) column: String,
@@ -108,7 +109,7 @@ pub(crate) struct Page {
 }
 
 impl Walk {
-    /// Over these columns.
+    /// Creates a walk over these columns.
     pub(crate) fn of(mut columns: Vec<(String, String)>) -> Walk {
         columns.reverse();
         Walk { columns, after: None }
@@ -118,7 +119,7 @@ impl Walk {
         self.columns.is_empty()
     }
 
-    /// The next page.
+    /// Reads the next page.
     pub(crate) async fn next(&mut self, store: &dyn Reader) -> Result<Option<Page>, Unavailable> {
         let Some((table, column)) = self.columns.last().cloned() else { return Ok(None) };
         let condition = Condition::IsNull(column.clone().into()).negated();
@@ -134,7 +135,7 @@ impl Walk {
 
 const PAGE_CELLS: u32 = 1_024;
 
-/// Cells of a column that meet a condition, in the order of their records' ids.
+/// Reads the cells of a column that meet a condition, in the order of the record ids.
 pub(crate) async fn cells_after(
     store: &dyn Reader,
     table: &str,
@@ -165,8 +166,8 @@ pub(crate) async fn cells_after(
     cells.collect()
 }
 
-/// The census as a look at every cell finds it.
-async fn taken(store: &dyn Reader) -> Result<Census, Unavailable> {
+/// Counts all cells.
+async fn count(store: &dyn Reader) -> Result<Census, Unavailable> {
     let mut census = Census::new();
     let mut walk = Walk::of(cell_columns(store).await?);
     while let Some(page) = walk.next(store).await? {
@@ -177,11 +178,12 @@ async fn taken(store: &dyn Reader) -> Result<Census, Unavailable> {
     Ok(census)
 }
 
-/// The rows of a census, for a database that is about to keep one: none if it keeps one already. Nobody writes to it meanwhile.
+/// Returns the steps that insert the first census into a database. Returns no steps if the database already has a
+/// census. No other writer may use the database at the same time.
 pub(crate) async fn first(store: &dyn Reader) -> Result<Vec<Step>, Unavailable> {
-    let named = CatalogRow::table_name().is(CensusRow::TABLE.to_owned());
-    if store.count(CatalogRow::TABLE.into(), named).await? > 0 {
+    let columns = CatalogRow::table_name().is(CensusRow::TABLE.to_owned());
+    if store.count(CatalogRow::TABLE.into(), columns).await? > 0 {
         return Ok(Vec::new());
     }
-    Ok(taken(store).await?.into_iter().map(|(kind, cells)| kind.first(cells)).collect())
+    Ok(count(store).await?.into_iter().map(|(kind, cells)| kind.insert(cells)).collect())
 }

@@ -1,4 +1,5 @@
-//! The configuration database: its first content, its migration, its check values of root keys, and the deployment's id.
+//! The configuration database: its first content, its migration, the check values of root keys, and the id of the
+//! deployment.
 
 use uuid::Uuid;
 
@@ -13,7 +14,8 @@ use crate::{
     },
 };
 
-/// Makes the content of a new configuration database: its tables, and the id of the deployment, which is the writer of its chains.
+/// Returns the commit with the content of a new configuration database: its tables and the id of the deployment. The id
+/// is the writer of the deployment's audit chains.
 #[must_use]
 pub fn first_configuration(id: Uuid, now: Timestamp) -> Commit {
     let mut commit = crate::catalog::first(&crate::layout::configuration(), now);
@@ -24,25 +26,28 @@ pub fn first_configuration(id: Uuid, now: Timestamp) -> Commit {
 /// Why a deployment can't start on its configuration database.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigurationError {
-    /// It doesn't answer, or is none.
+    /// The database is unavailable or isn't a configuration database.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// It can't be brought to this version's tables.
+    /// The database can't be migrated to the tables of this version.
     #[error("the configuration database can't be migrated")]
     Catalog(#[from] crate::catalog::CatalogError),
     /// A commit failed.
     #[error("the configuration database can't be written")]
     Commit(#[from] CommitError),
-    /// Something in it is sealed under a root key that isn't at hand.
-    #[error("key texts are sealed under a root key that is not given: give it too, after the one that is to seal")]
+    /// Values in the database are sealed under a root key that isn't configured.
+    #[error(
+        "key texts are sealed under a root key that isn't configured: add it to root_key.sources, after the first key"
+    )]
     OtherRootKey,
-    /// The root key can't be used.
-    #[error("the root key can't be used")]
+    /// The root key is unavailable.
+    #[error("the root key is unavailable")]
     RootKey(#[from] crate::crypto::root_key::RootKeyError),
 }
 
-/// Brings the configuration database to this version's tables, and holds the root keys against those that seal there: each must be at
-/// hand. A first root key that is new is remembered before it seals anything; see [`crate::key::reseal`] for when one is forgotten.
+/// Migrates the configuration database to the tables of this version. Checks that every root key that seals values in it
+/// is configured. A new first root key is recorded before it seals anything. [`crate::key::reseal`] removes root keys that
+/// are no longer needed.
 ///
 /// # Errors
 /// See [`ConfigurationError`].
@@ -78,16 +83,16 @@ impl From<MigrateError> for ConfigurationError {
     }
 }
 
-/// The id of the deployment that a configuration database belongs to.
+/// Reads the id of the deployment that a configuration database belongs to.
 ///
 /// # Errors
-/// If the store doesn't answer or holds none.
+/// If the store is unavailable or has no id.
 pub async fn deployment_id(store: &dyn Reader) -> Result<Uuid, Unavailable> {
     let found = read(store, DeploymentRow::id(), Condition::EVERYTHING).await?;
-    found.first().copied().ok_or(Unavailable("the configuration database names no deployment".into()))
+    found.first().copied().ok_or(Unavailable("the configuration database has no deployment id".into()))
 }
 
-/// An [`Unavailable`] of something the root key could not do.
+/// Converts an error of the root key to [`Unavailable`].
 pub(crate) fn root_key_failed(error: crate::crypto::root_key::RootKeyError) -> Unavailable {
     Unavailable(Cause(Box::new(error)))
 }

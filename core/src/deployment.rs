@@ -1,4 +1,4 @@
-//! The deployment: the ports and settings that every use case works with, and the organizations that are open.
+//! The deployment: the ports and settings of all use cases, and the open organizations.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use crate::{
     store::{Commit, CommitError, Step, Store},
 };
 
-/// Everything outside that use cases need.
+/// The external dependencies of use cases.
 pub struct Ports {
     /// The configuration database.
     pub configuration: Arc<dyn Store>,
@@ -32,28 +32,28 @@ pub struct Ports {
     pub root_key: Arc<dyn RootKey>,
     /// Key derivation.
     pub key_derivation: Arc<dyn KeyDerivation>,
-    /// The time of day.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
+    /// The random number generator.
     pub random: Arc<dyn Random>,
-    /// Whether anything that has to be recorded may be done now.
+    /// Whether audit records can be written at present.
     pub audit_gate: Arc<dyn AuditGate>,
-    /// Where a test makes things fail.
+    /// The fail points for tests.
     pub fail_points: Arc<dyn FailPoints>,
 }
 
-/// Limits of the life of keys.
+/// Limits of operations on keys.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyLimits {
-    /// Changes of one organization's key in an hour; 0 lifts the limit.
+    /// The maximum number of changes of an organization's key per hour; 0 for no limit.
     pub changes_per_hour: u32,
-    /// Attempts to restore one organization's key in 15 minutes; 0 lifts the limit.
+    /// The maximum number of attempts to restore an organization's key in 15 minutes; 0 for no limit.
     pub restores_per_quarter_hour: u32,
-    /// Comparisons of one encrypted attribute of one record in 15 minutes; 0 lifts the limit.
+    /// The maximum number of comparisons of one encrypted attribute of one record in 15 minutes; 0 for no limit.
     pub comparisons_per_quarter_hour: u32,
-    /// After how many days a change of the key is due.
+    /// The number of days after which a change of the key is due.
     pub change_due_days: u32,
-    /// How many cells a step of a re-encryption seals again, in one transaction.
+    /// The number of cells that a step of a re-encryption seals again in one transaction.
     pub reencryption_batch_cells: u32,
 }
 
@@ -63,31 +63,31 @@ pub struct Deployment {
     pub ports: Ports,
     /// The schema of its records.
     pub schema: Arc<Schema>,
-    /// The limits of the life of keys.
+    /// The limits of operations on keys.
     pub key_limits: KeyLimits,
-    /// How large a filter may be that a caller gives.
+    /// The bounds of a filter from a caller.
     pub filter_bounds: parser::Bounds,
-    /// How many bytes the records of a page may have in an answer together, unless it is one.
+    /// The maximum total size of the records in a page in bytes, unless it is a single record.
     pub page_bytes_max: usize,
     organizations: RwLock<BTreeMap<OrganizationName, Arc<Organization>>>,
     not_served: RwLock<BTreeMap<OrganizationName, NotServed>>,
-    /// How many rows list an organization with a name that isn't one.
+    /// The number of rows with an invalid name of an organization.
     misnamed: AtomicUsize,
 }
 
-/// Why an organization that the configuration database lists isn't served now.
+/// Why a listed organization isn't served at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotServed {
-    /// Its database can't be opened. It is served once it can be.
+    /// The database can't be opened. The organization is served when it can be opened again.
     Unavailable,
-    /// Its row isn't authentic, or its database is another organization's inside.
+    /// The row isn't authentic, or the database belongs to another organization.
     Mismatch,
-    /// Its database was written by a newer version, or with another schema.
+    /// The database was written by a newer version, or with another schema.
     NewerVersion,
 }
 
 impl Deployment {
-    /// A deployment with no organization open, and filters within their usual bounds.
+    /// Creates a deployment without open organizations and with the default bounds of filters.
     #[must_use]
     pub fn new(ports: Ports, schema: Arc<Schema>, key_limits: KeyLimits) -> Self {
         let filter_bounds = parser::Bounds::default();
@@ -96,48 +96,48 @@ impl Deployment {
         Deployment { ports, schema, key_limits, filter_bounds, page_bytes_max, organizations, not_served, misnamed }
     }
 
-    /// The same with filters within other bounds.
+    /// Sets the bounds of filters.
     #[must_use]
     pub fn with_filter_bounds(self, filter_bounds: parser::Bounds) -> Self {
         Deployment { filter_bounds, ..self }
     }
 
-    /// The same with pages of at most this many bytes.
+    /// Sets the maximum size of a page in bytes.
     #[must_use]
     pub fn with_page_bytes_max(self, page_bytes_max: usize) -> Self {
         Deployment { page_bytes_max, ..self }
     }
 
-    /// Now.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.ports.clock.now()
     }
 
-    /// Tells that the step before is done.
+    /// Reports a fail point: the previous step is done.
     pub(crate) fn reached(&self, point: FailPoint) {
         self.ports.fail_points.reached(point);
     }
 
-    /// The open organization of this name.
+    /// Returns the open organization with this name.
     #[must_use]
     pub fn organization(&self, name: &OrganizationName) -> Option<Arc<Organization>> {
         self.organizations.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// The open organizations, by name.
+    /// Returns the open organizations, ordered by name.
     #[must_use]
     pub fn organizations(&self) -> Vec<Arc<Organization>> {
         self.organizations.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Why the organization of this name isn't served; `None` if it is, or if there is none.
+    /// Returns why the organization with this name isn't served; `None` if it is served or doesn't exist.
     #[must_use]
     pub fn not_served(&self, name: &OrganizationName) -> Option<NotServed> {
         self.not_served.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
-    /// How many organizations are listed and not served.
+    /// Returns the number of listed organizations that aren't served.
     #[must_use]
     pub fn not_served_count(&self) -> usize {
         let named = self.not_served.read().unwrap_or_else(PoisonError::into_inner).len();
@@ -156,30 +156,30 @@ impl Deployment {
         self.not_served.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    /// Serves an organization from now on.
+    /// Starts to serve an organization.
     pub fn admit(&self, organization: Arc<Organization>) {
         let mut open = self.organizations.write().unwrap_or_else(PoisonError::into_inner);
         open.insert(organization.name.clone(), organization);
     }
 
-    /// Serves an organization no more. Calls that have it go on with what is left of it.
+    /// Stops serving an organization. Running calls keep their handle.
     pub(crate) fn dismiss(&self, name: &OrganizationName) {
         self.organizations.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    /// The time so many seconds before now.
+    /// Returns the time this number of seconds ago.
     pub(crate) fn seconds_ago(&self, seconds: i64) -> Timestamp {
         Timestamp::from_unix_micros(self.now().unix_micros().saturating_sub(seconds.saturating_mul(1_000_000)))
     }
 
-    /// Records something in the deployment's own trail, for what belongs to no organization.
+    /// Writes an audit record that belongs to no organization to the deployment's own trail.
     ///
     /// # Errors
-    /// Why it was not, or may not have been, recorded.
+    /// If the record wasn't written, or if its outcome is unknown.
     pub async fn record(&self, entry: AuditEntry) -> Result<(), CommitError> {
         self.ports.configuration.commit(Commit::of(vec![Step::Audit(entry)])).await
     }
 }
 
-/// How many bytes a page has at most, unless the deployment is told another bound: what gRPC clients take, less the rest of the message.
+/// The default maximum size of a page in bytes: the limit of gRPC clients, less the rest of the message.
 const PAGE_BYTES_MAX: usize = 4_000_000;

@@ -1,11 +1,11 @@
-//! Fail points: the named places between the steps of what must survive a crash anywhere. A test ends the process at one of them and looks
-//! at what the next start makes of it; in service nothing happens there.
+//! Fail points: named places between the steps of operations that must survive a crash at any time. A test ends the
+//! process at a fail point and checks the state after the next start. Outside tests, a fail point has no effect.
 
 use std::str::FromStr;
 
-/// Told of every fail point that is reached.
+/// Receives every fail point that is reached.
 pub trait FailPoints: Send + Sync {
-    /// The step before it is done, durably; the one after it isn't begun.
+    /// Called when the step before the fail point is durable and the step after it hasn't started.
     fn reached(&self, point: FailPoint);
 }
 
@@ -21,7 +21,7 @@ macro_rules! fail_points {
             /// Every fail point.
             pub const ALL: &[FailPoint] = &[$(FailPoint::$name),+];
 
-            /// Its name.
+            /// Returns the name.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -33,80 +33,85 @@ macro_rules! fail_points {
 }
 
 fail_points! {
-    /// Change and abandon: the lock is held, nothing is written.
-    KeyWorkBegun = "key-work-begun";
+    /// Change and abandon: the lock is held, and nothing is written.
+    KeyWorkStarted = "key-work-started";
     /// Change and abandon: the new text is in the configuration database.
     KeyTextStored = "key-text-stored";
-    /// Change and abandon: the new ring is in place.
+    /// Change and abandon: the new ring is stored.
     RingReplaced = "ring-replaced";
     /// Re-encryption: the cells are counted.
     CellsCounted = "cells-counted";
-    /// Re-encryption: some cells are sealed again, or cleared, and the cursor is behind them; or a column has no cell left.
+    /// Re-encryption: a batch of cells is sealed again or cleared, and the cursor is behind it; or a column has no
+    /// cells left.
     BatchDone = "batch-done";
-    /// Re-encryption: the walk is over, and the scan has found nothing left.
+    /// Re-encryption: all batches are done, and the full scan found no old cell.
     ScanDone = "scan-done";
-    /// Re-encryption: the old data keys are out of the ring.
+    /// Re-encryption: the old data keys are removed from the ring.
     DataKeysDestroyed = "data-keys-destroyed";
-    /// Re-encryption: the former texts are forgotten.
+    /// Re-encryption: the old key texts are deleted.
     TextsForgotten = "texts-forgotten";
-    /// Re-encryption: what was destroyed is gone from the files.
+    /// Re-encryption: the destroyed data is removed from the files.
     FilesScrubbed = "files-scrubbed";
-    /// Re-encryption: it is over.
+    /// Re-encryption: the ring is idle again.
     ReencryptionSettled = "reencryption-settled";
-    /// The data keys of healed cells are out of the ring.
+    /// The data keys kept for cells that have since been repaired are removed from the ring.
     KeptKeysDestroyed = "kept-keys-destroyed";
     /// Restore: the attempt is counted.
     RestoreCounted = "restore-counted";
-    /// Restore: the text was right, which is in the trail.
+    /// Restore: the text was right, and the audit record is written.
     RestoreRecorded = "restore-recorded";
     /// Restore: the text is in the configuration database.
     RestoredTextStored = "restored-text-stored";
     /// Create: the row and the text are in the configuration database.
-    CreateBegun = "create-begun";
-    /// Create: the database is there.
+    CreateStarted = "create-started";
+    /// Create: the database exists.
     DatabaseCreated = "database-created";
-    /// Create: the row says that the database is there.
+    /// Create: the row has the state *ready*.
     CreateReady = "create-ready";
-    /// Delete: the row says so.
-    DeleteBegun = "delete-begun";
-    /// Delete: the ring is gone.
+    /// Delete: the row has the state *deleting*.
+    DeleteStarted = "delete-started";
+    /// Delete: the ring is deleted.
     RingDestroyed = "ring-destroyed";
-    /// Delete: the texts are gone.
+    /// Delete: the key texts are deleted.
     DeletedTextsForgotten = "deleted-texts-forgotten";
-    /// Delete: the database is gone.
+    /// Delete: the database is removed.
     DatabaseRemoved = "database-removed";
-    /// Delete: the tombstone stands.
+    /// Delete: the tombstone is stored.
     DeleteDone = "delete-done";
     /// Import: the row is in the configuration database.
-    ImportBegun = "import-begun";
-    /// Import: a part of the rows is in the database, which nobody sees yet.
+    ImportStarted = "import-started";
+    /// Import: a part of the rows is in the database, which isn't published yet.
     ImportPartStored = "import-part-stored";
-    /// Import: everything is there and verified.
+    /// Import: all rows are stored and verified.
     ImportVerified = "import-verified";
-    /// Import: the database is where it belongs.
+    /// Import: the database is published.
     ImportPublished = "import-published";
-    /// Import: the row says that the database is there.
+    /// Import: the row has the state *ready*.
     ImportReady = "import-ready";
-    /// Start: a database is about to be brought to the schema.
+    /// Start: a database is about to be migrated to the schema.
     MigrationDue = "migration-due";
     /// Start: a database has the tables of the schema.
     Migrated = "migrated";
     /// Start: an organization's key texts are sealed under the first root key.
     TextsResealed = "texts-resealed";
-    /// Start: root keys that nothing needs are forgotten.
+    /// Start: root keys that no sealed value needs are forgotten.
     RootKeysRetired = "root-keys-retired";
 }
 
-/// A text that names no fail point.
+/// The text isn't the name of a fail point.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no fail point")]
-pub struct NoFailPoint(String);
+#[error("unknown fail point `{0}`")]
+pub struct UnknownFailPoint(String);
 
 impl FromStr for FailPoint {
-    type Err = NoFailPoint;
+    type Err = UnknownFailPoint;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        FailPoint::ALL.iter().copied().find(|point| point.name() == text).ok_or_else(|| NoFailPoint(text.to_owned()))
+        FailPoint::ALL
+            .iter()
+            .copied()
+            .find(|point| point.name() == text)
+            .ok_or_else(|| UnknownFailPoint(text.to_owned()))
     }
 }
 

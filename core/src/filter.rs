@@ -1,14 +1,15 @@
-//! Filters: which records of an entity, as a text.
+//! Filters: text that selects records of an entity.
 //!
-//! The language is that of AIP-160, as far as records need it; docs/filter.md describes it for users. A filter is typed against its entity
-//! when it is parsed, so that any store and any record can be asked for it. It has one meaning in two forms: as a
-//! [`Condition`](crate::store::Condition) for a store, and [in memory](Filter::holds), for rules.
+//! The language is the part of AIP-160 that records need; docs/filter.md describes it for users. Parsing checks a
+//! filter against the types of its entity, so any store can evaluate it. A filter has one meaning in two forms: a
+//! [`Condition`](crate::store::Condition) for a store, and an [evaluation in memory](Filter::holds) for rules.
 //!
-//! A comparison with a null is false, `!=` too, and NOT is the plain negation: a record meets a filter or its negation. Parsing is
-//! total: any text gives a filter or an error that says where and what to do. Nothing here knows what a filter is for.
+//! A comparison with null is false, including `!=`. NOT is plain negation: a record matches either a filter or its
+//! negation. Parsing is total: any text gives a filter, or an error with a position and a remedy. This module doesn't
+//! know the purpose of a filter.
 //!
-//! The schema contains rules, which contain filters: so [`expression`](Filter) and [`error`](FilterError) are below the schema, and the
-//! parser is above it.
+//! The schema contains rules, and rules contain filters. Therefore [`expression`](Filter) and [`error`](FilterError)
+//! are below the schema, and the parser is above it.
 
 pub(crate) mod error;
 pub(crate) mod expression;

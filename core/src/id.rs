@@ -1,6 +1,7 @@
-//! Ids, versions and times: small values that are all told apart by type.
+//! Ids, versions and times. Each is a distinct type.
 //!
-//! Their text has one spelling only, so that equal ids are equal text in names, in the database and in the audit trail.
+//! Each value has only one text form, so that equal ids have equal texts in names, in the database and in the audit
+//! trail.
 
 use std::{fmt, num::NonZeroU32, str::FromStr};
 
@@ -8,7 +9,8 @@ use uuid::{Builder, Uuid};
 
 use crate::random::{self, Random};
 
-/// An id that is a UUID. One macro, so that organizations and records parse, print and compare alike but never mix.
+/// Defines an id type based on a UUID. Ids of organizations and records are parsed, printed and compared in the same
+/// way, but can't be mixed up.
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -16,28 +18,28 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Takes any UUID, whatever its version.
+            /// Creates an id from a UUID of any version.
             pub const fn from_uuid(uuid: Uuid) -> Self {
                 Self(uuid)
             }
 
-            /// Takes the 16 bytes of a UUID in network order (RFC 9562).
+            /// Creates an id from the 16 bytes of a UUID in network order (RFC 9562).
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))
             }
 
-            /// The UUID.
+            /// Returns the UUID.
             pub const fn uuid(&self) -> Uuid {
                 self.0
             }
 
-            /// The UUID's 16 bytes in network order (RFC 9562).
+            /// Returns the 16 bytes of the UUID in network order (RFC 9562).
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
         }
 
-        /// The canonical text: lower case, with hyphens.
+        /// Formats the canonical text: lower case, with hyphens.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self.0.as_hyphenated(), f)
@@ -50,7 +52,7 @@ macro_rules! uuid_id {
             }
         }
 
-        /// Accepts the canonical text only; other spellings of a UUID (upper case, braces, no hyphens) are refused.
+        /// Parses the canonical text. Other forms of a UUID (upper case, braces, no hyphens) are refused.
         impl FromStr for $name {
             type Err = InvalidUuid;
 
@@ -62,23 +64,23 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// An organization: given when it is created, never changed, and carried by its database into every other
-    /// deployment.
+    /// The id of an organization. It is set at the creation, never changes, and moves with the database to other
+    /// deployments.
     OrganizationId
 }
 
 uuid_id! {
-    /// A record of an entity. Unique within its entity and organization.
+    /// The id of a record, unique within its entity and organization.
     RecordId
 }
 
 uuid_id! {
-    /// A request that its caller may repeat: drawn by the caller, and its own.
+    /// The id of a repeatable request, chosen by the caller and unique per caller.
     RequestId
 }
 
 impl RecordId {
-    /// The record that a reference names, with letters of either case.
+    /// Parses the id in a reference, in upper or lower case.
     #[must_use]
     pub fn from_reference(text: &str) -> Option<Self> {
         parse_uuid_in_any_case(text).map(Self)
@@ -86,16 +88,16 @@ impl RecordId {
 }
 
 impl OrganizationId {
-    /// Draws a new id: a UUIDv4 (RFC 9562, section 5.4).
+    /// Generates a random id: a UUIDv4 (RFC 9562, section 5.4).
     pub fn new_v4(random: &dyn Random) -> Self {
         Self(Builder::from_random_bytes(random::bytes(random)).into_uuid())
     }
 }
 
 impl RecordId {
-    /// Draws a new id: a UUIDv7 (RFC 9562, section 5.7), so that ids sort by the millisecond of their making.
+    /// Generates an id that sorts by its creation time in milliseconds: a UUIDv7 (RFC 9562, section 5.7).
     ///
-    /// A time before 1970 counts as 1970, one past the year 10889 as that year: 48 bits hold no more.
+    /// A time before 1970 counts as 1970, and a time after the year 10889 as that year, because the field has 48 bits.
     pub fn new_v7(now: Timestamp, random: &dyn Random) -> Self {
         const UNIX_MILLIS_MAX: i64 = (1 << 48) - 1;
         let unix_millis = now.unix_millis().clamp(0, UNIX_MILLIS_MAX).unsigned_abs();
@@ -103,13 +105,13 @@ impl RecordId {
     }
 }
 
-/// A text that isn't a UUID in canonical form. The text isn't repeated here: it may be anything a caller sent.
+/// The text isn't a UUID in canonical form. The error doesn't contain the text, which may be any input of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a UUID in canonical form (36 characters, lower case, with hyphens)")]
 pub struct InvalidUuid;
 
-/// A UUID with hyphens, whose letters may be of either case: for values that callers store, where other systems write upper case. Ids of
-/// our own have one spelling.
+/// Parses a UUID with hyphens in upper or lower case, for values stored by callers, because other systems use upper
+/// case. Sealward's own ids have only the canonical form.
 pub(crate) fn parse_uuid_in_any_case(text: &str) -> Option<Uuid> {
     let uuid = Uuid::try_parse(text).ok()?;
     let mut buffer = Uuid::encode_buffer();
@@ -118,13 +120,14 @@ pub(crate) fn parse_uuid_in_any_case(text: &str) -> Option<Uuid> {
 
 fn canonical_uuid(text: &str) -> Result<Uuid, InvalidUuid> {
     let uuid = Uuid::try_parse(text).map_err(|_| InvalidUuid)?;
-    // Uuid reads many spellings; only the one it would print is ours.
+    // `Uuid` parses several forms. Only the canonical one is accepted.
     let mut buffer = Uuid::encode_buffer();
     let canonical: &str = uuid.as_hyphenated().encode_lower(&mut buffer);
     if canonical == text { Ok(uuid) } else { Err(InvalidUuid) }
 }
 
-/// The version of a data key within an organization: 1, 2, 3 …, never given twice within one history of a database.
+/// The version of a data key within an organization: 1, 2, 3 …. Each version is used only once in the history of a
+/// database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyVersion(NonZeroU32);
 
@@ -132,7 +135,7 @@ impl KeyVersion {
     /// The version of an organization's first data key.
     pub const FIRST: Self = Self(NonZeroU32::MIN);
 
-    /// The version of this number; `None` for 0, which no key has.
+    /// Creates a version from a number; `None` for 0, which isn't a version.
     pub const fn new(number: u32) -> Option<Self> {
         match NonZeroU32::new(number) {
             Some(number) => Some(Self(number)),
@@ -140,12 +143,12 @@ impl KeyVersion {
         }
     }
 
-    /// The version as a number, at least 1.
+    /// Returns the version as a number, at least 1.
     pub const fn get(self) -> u32 {
         self.0.get()
     }
 
-    /// The version after this one; `None` when the numbers are used up.
+    /// Returns the next version; `None` if there is none.
     pub const fn next(self) -> Option<Self> {
         match self.0.checked_add(1) {
             Some(number) => Some(Self(number)),
@@ -160,23 +163,23 @@ impl fmt::Display for KeyVersion {
     }
 }
 
-/// A random value drawn at each write of a key ring. Says whether a ring is still the one that was read; carries no
-/// order in time.
+/// A random value that is generated at each write of a key ring. It shows whether a ring has changed since it was read,
+/// but not the order of changes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RingRevision([u8; 16]);
 
 impl RingRevision {
-    /// Draws a new revision.
+    /// Generates a new revision.
     pub fn draw(random: &dyn Random) -> Self {
         Self(random::bytes(random))
     }
 
-    /// Takes a stored revision.
+    /// Creates a revision from its stored form.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The revision as stored.
+    /// Returns the stored form.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -188,36 +191,37 @@ impl fmt::Debug for RingRevision {
     }
 }
 
-/// A point in time: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted. What every store keeps and
-/// compares.
+/// A point in time: microseconds since 1970-01-01T00:00:00Z, without leap seconds. All stores store and compare times
+/// in this form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     unix_micros: i64,
 }
 
 impl Timestamp {
-    /// The time this many microseconds after the Unix epoch, or before it if negative.
+    /// Creates a time from the microseconds since the Unix epoch. A negative number means a time before it.
     pub const fn from_unix_micros(unix_micros: i64) -> Self {
         Self { unix_micros }
     }
 
-    /// Microseconds since the Unix epoch.
+    /// Returns the microseconds since the Unix epoch.
     pub const fn unix_micros(self) -> i64 {
         self.unix_micros
     }
 
-    /// The earliest time that can be written as text: 0001-01-01T00:00:00Z, as protobuf's timestamps and RFC 3339 have it.
+    /// The earliest time with a text form: 0001-01-01T00:00:00Z, as in RFC 3339 and the timestamps of protobuf.
     pub const EARLIEST: Self = Self::from_unix_micros(-62_135_596_800 * 1_000_000);
 
-    /// The latest time that can be written as text: 9999-12-31T23:59:59.999999Z.
+    /// The latest time with a text form: 9999-12-31T23:59:59.999999Z.
     pub const LATEST: Self = Self::from_unix_micros(253_402_300_800 * 1_000_000 - 1);
 
-    /// Whether a clock that shows this time can be right: in the years 1970 to 9999. A server doesn't work by any other.
+    /// Returns whether the time is plausible as the current time: in the years 1970 to 9999. A server doesn't start,
+    /// and authenticates no caller, at another time.
     pub const fn is_plausible_now(self) -> bool {
         self.unix_micros >= 0 && self.unix_micros <= Self::LATEST.unix_micros
     }
 
-    /// The nearest time that can be written as text; itself, if it can be.
+    /// Returns the nearest time with a text form.
     #[must_use]
     pub const fn writable(self) -> Self {
         if self.unix_micros < Self::EARLIEST.unix_micros {
@@ -229,7 +233,7 @@ impl Timestamp {
         }
     }
 
-    /// Whole milliseconds since the Unix epoch, rounded down.
+    /// Returns the milliseconds since the Unix epoch, rounded down.
     pub const fn unix_millis(self) -> i64 {
         self.unix_micros.div_euclid(1_000)
     }
@@ -274,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drawn_organization_id_is_a_version_4_uuid() {
+    fn generated_organization_id_is_a_version_4_uuid() {
         let random = SeededRandom::new(1);
         let id = OrganizationId::new_v4(&random);
         assert_eq!(id.uuid().get_version_num(), 4);
@@ -283,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drawn_record_id_is_a_version_7_uuid_of_its_millisecond() {
+    fn generated_record_id_is_a_version_7_uuid_of_its_millisecond() {
         // The time of RFC 9562, appendix A.6.
         let now = Timestamp::from_unix_micros(0x017F_22E2_79B0 * 1_000 + 999);
         let id = RecordId::new_v7(now, &SeededRandom::new(1));
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_outside_of_uuidv7_is_clamped() {
+    fn time_outside_of_uuidv7_is_clamped() {
         let random = SeededRandom::new(1);
         let early = RecordId::new_v7(Timestamp::from_unix_micros(i64::MIN), &random);
         assert_eq!(&early.as_bytes()[..6], &[0; 6]);

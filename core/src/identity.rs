@@ -1,27 +1,27 @@
-//! Who calls: an identity is a kind, an issuer and a name, and identities of different kinds never meet in one namespace.
+//! Identities of callers. An identity consists of a kind, an issuer and a name. Each kind has its own namespace.
 //!
-//! Nothing here knows how an identity was proven; the server's transport does that and hands over the result.
+//! This file doesn't know how an identity is verified. The server's transport verifies it and passes the result.
 
 pub mod spiffe;
 
 use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use self::spiffe::{SpiffeId, SpiffeIdError};
-use crate::text::{Hidden, hidden};
+use crate::text::{HiddenProperty, hidden_properties};
 
-/// A proven caller, as bindings name it: `spiffe:…`, `dns:…` or `cn:…` from a client certificate, `jwt:<issuer>#<subject>` from a
-/// bearer token.
+/// A verified identity, as written in bindings: `spiffe:…`, `dns:…` or `cn:…` from a client certificate,
+/// `jwt:<issuer>#<subject>` from a bearer token.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Identity {
     /// The SPIFFE id of a certificate's URI name.
     Spiffe(SpiffeId),
     /// The first DNS name of a certificate.
     Dns(String),
-    /// The common name of a certificate that has neither.
+    /// The common name of a certificate that has no URI or DNS name.
     CommonName(String),
     /// A bearer token's issuer and subject.
     Jwt {
-        /// The token's `iss`; without `#`, so that the two parts are told apart.
+        /// The token's `iss`. It contains no `#`, which separates the two parts.
         issuer: String,
         /// The token's `sub`.
         subject: String,
@@ -40,28 +40,31 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
-    /// What can't be seen in its names, each thing once: a binding with any of it is probably a slip, and matches nobody.
+    /// Returns the invisible properties of its names, each once. A binding with any of them is probably a mistake that
+    /// matches no caller.
     #[must_use]
-    pub fn hidden(&self) -> Vec<Hidden> {
+    pub fn hidden_properties(&self) -> Vec<HiddenProperty> {
         match self {
-            Identity::Spiffe(id) => hidden(id.without_scheme()),
-            Identity::Dns(name) | Identity::CommonName(name) => hidden(name),
+            Identity::Spiffe(id) => hidden_properties(id.without_scheme()),
+            Identity::Dns(name) | Identity::CommonName(name) => hidden_properties(name),
             Identity::Jwt { issuer, subject } => {
-                let mut found = hidden(issuer);
-                found.extend(hidden(subject).into_iter().filter(|one| !hidden(issuer).contains(one)));
+                let mut found = hidden_properties(issuer);
+                found.extend(
+                    hidden_properties(subject).into_iter().filter(|one| !hidden_properties(issuer).contains(one)),
+                );
                 found
             }
         }
     }
 }
 
-/// A text that is no identity.
+/// The text isn't an identity.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityFormatError {
-    /// It has no kind, or no name.
+    /// The kind or the name is missing.
     #[error("`{0}` is not an identity: write spiffe:…, dns:…, cn:… or jwt:<issuer>#<subject>")]
     Kind(String),
-    /// Its SPIFFE id isn't one.
+    /// The SPIFFE id is invalid.
     #[error("`{0}` is not an identity: {1}")]
     Spiffe(String, SpiffeIdError),
 }
@@ -74,7 +77,7 @@ impl FromStr for Identity {
         let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(refused)?;
         match kind {
             "spiffe" => {
-                // As the id itself is written, or without the slashes.
+                // The id may be written in full or without the slashes.
                 let id = format!("spiffe://{}", name.strip_prefix("//").unwrap_or(name));
                 id.parse().map(Identity::Spiffe).map_err(|error| IdentityFormatError::Spiffe(text.to_owned(), error))
             }
@@ -91,14 +94,14 @@ impl FromStr for Identity {
     }
 }
 
-/// One call's circumstances, as the audit trail records them.
+/// The origin of a call, as the audit trail records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Who.
+    /// The caller's identity.
     pub identity: Arc<Identity>,
-    /// From where, where the transport knows it.
+    /// The caller's address, if the transport knows it.
     pub peer: Option<SocketAddr>,
-    /// The id of this call, which its answer and the log carry too.
+    /// The id of the call. The response and the log contain it too.
     pub call_id: String,
 }
 
@@ -123,12 +126,12 @@ mod tests {
 
     #[test]
     fn invisible_characters_in_a_name_are_found() {
-        let found = |text: &str| text.parse::<Identity>().unwrap().hidden();
+        let found = |text: &str| text.parse::<Identity>().unwrap().hidden_properties();
         assert_eq!(found("cn:J\u{f6}rg"), []);
-        assert_eq!(found("cn: J\u{f6}rg "), [Hidden::BlankAtStart, Hidden::BlankAtEnd]);
-        assert_eq!(found("cn:Jo\u{308}rg"), [Hidden::NotNfc]);
-        assert_eq!(found("dns:mail\u{200b}.internal"), [Hidden::Invisible('\u{200b}')]);
-        assert_eq!(found("jwt:https://idp/ #ada "), [Hidden::BlankAtEnd]);
+        assert_eq!(found("cn: J\u{f6}rg "), [HiddenProperty::BlankAtStart, HiddenProperty::BlankAtEnd]);
+        assert_eq!(found("cn:Jo\u{308}rg"), [HiddenProperty::NotNfc]);
+        assert_eq!(found("dns:mail\u{200b}.internal"), [HiddenProperty::Invisible('\u{200b}')]);
+        assert_eq!(found("jwt:https://idp/ #ada "), [HiddenProperty::BlankAtEnd]);
         assert_eq!(found("spiffe:example.org/ns/mail"), []);
     }
 

@@ -1,8 +1,8 @@
-//! The life of an organization's encryption key: status, retrieval, change, restore, the re-encryption after a change, and the re-sealing of
-//! key texts under another root key.
+//! The lifecycle of an organization's encryption key: status, retrieval, change, restore, re-encryption after a change,
+//! and re-sealing of key texts under another root key.
 //!
-//! All writes are made under the organization's one lock: a [`KeyWork`](crate::organization::work::KeyWork) holds it from the first check to
-//! the last step of the re-encryption, even if the caller has left.
+//! All writes hold the organization's lock. A [`KeyWork`](crate::organization::work::KeyWork) holds it from the first
+//! check to the last step of the re-encryption, even if the caller disconnects.
 
 pub mod abandon;
 pub mod change;

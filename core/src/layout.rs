@@ -1,9 +1,10 @@
-//! The layout: which tables an organization's database and the configuration database have.
+//! The layout: the tables of an organization's database and of the configuration database.
 //!
-//! An entity has a table of its storage name, with a column per attribute; encrypted attributes have columns of cells. The tables
-//! that are not an entity's are declared in [`crate::table`]. Their names begin with `sealward_`, and no entity may have such a name.
+//! Each entity has a table with its storage name and a column per attribute. Encrypted attributes have columns of
+//! cells. System tables are declared in [`crate::table`]. Their names begin with `sealward_`, a prefix that entities may
+//! not use.
 //!
-//! Nothing here reads or writes; see [`crate::catalog`] for how a database comes to have these tables.
+//! This file doesn't read or write. [`crate::catalog`] creates and migrates the tables.
 
 use crate::{
     schema::{Schema, column::column_type, entity::Entity},
@@ -21,23 +22,23 @@ use crate::{
     },
 };
 
-/// The tables a database should have, and which of their columns hold cells.
+/// The tables that a database should have, with their columns of cells.
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
     /// The tables.
-    pub tables: Vec<LaidOut>,
+    pub tables: Vec<TableLayout>,
 }
 
-/// A table with its cell columns.
+/// A table with its columns of cells.
 #[derive(Clone, Debug)]
-pub struct LaidOut {
+pub struct TableLayout {
     /// The table.
     pub table: Table,
-    /// Which of its columns hold cells.
+    /// The columns that contain cells.
     pub cells: Vec<Name>,
 }
 
-/// What an organization's database has.
+/// Returns the layout of an organization's database.
 #[must_use]
 pub fn organization(schema: &Schema) -> Layout {
     let system = [
@@ -57,11 +58,11 @@ pub fn organization(schema: &Schema) -> Layout {
         AuditRecord::table(),
         SignedHead::table(),
     ];
-    let system = system.into_iter().map(LaidOut::without_cells);
+    let system = system.into_iter().map(TableLayout::without_cells);
     Layout { tables: system.chain(schema.entities().iter().map(|entity| of_entity(entity))).collect() }
 }
 
-/// What the configuration database has.
+/// Returns the layout of the configuration database.
 #[must_use]
 pub fn configuration() -> Layout {
     let tables = [
@@ -77,17 +78,17 @@ pub fn configuration() -> Layout {
         AuditRecord::table(),
         SignedHead::table(),
     ];
-    Layout { tables: tables.into_iter().map(LaidOut::without_cells).collect() }
+    Layout { tables: tables.into_iter().map(TableLayout::without_cells).collect() }
 }
 
-impl LaidOut {
+impl TableLayout {
     fn without_cells(table: Table) -> Self {
-        LaidOut { table, cells: Vec::new() }
+        TableLayout { table, cells: Vec::new() }
     }
 }
 
-/// The table of an entity. [`crate::record::row`] reads its rows, in this order.
-fn of_entity(entity: &Entity) -> LaidOut {
+/// Returns the table of an entity. [`crate::record::row`] reads its rows in this order.
+fn of_entity(entity: &Entity) -> TableLayout {
     let mut table = Table { name: entity.storage_name.clone().into(), ..RecordColumns::table() };
     let mut cells = Vec::new();
     for attribute in entity.attributes.iter().filter(|attribute| attribute.stored()) {
@@ -95,27 +96,28 @@ fn of_entity(entity: &Entity) -> LaidOut {
         if attribute.encrypted {
             cells.push(name.clone());
         }
-        // Nullable even where the attribute is required: the attribute may have come later than some of the records.
+        // Nullable even for a required attribute, because the attribute may be newer than some records.
         table.columns.push(Column {
             name,
             kind: if attribute.encrypted { ColumnType::Bytes } else { column_type(&attribute.kind) },
             nullable: true,
         });
     }
-    LaidOut { table, cells }
+    TableLayout { table, cells }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A line per table: its name, its key and its columns, `?` after those that may be null. Then a line per index.
+    /// Returns a line per table with its name, key and columns, with `?` after nullable columns. A line per index
+    /// follows.
     fn described(layout: &Layout) -> String {
         let column = |column: &Column| {
             format!("{} {}{}", column.name, column.kind.name(), if column.nullable { "?" } else { "" })
         };
         let mut lines = String::new();
-        for LaidOut { table, .. } in &layout.tables {
+        for TableLayout { table, .. } in &layout.tables {
             let columns: Vec<String> = table.columns.iter().map(column).collect();
             lines.push_str(&format!("{} [{}]: {}\n", table.name, table.key.join(", "), columns.join(", ")));
             for index in &table.indexes {
@@ -125,7 +127,8 @@ mod tests {
         lines
     }
 
-    /// Databases have these tables: a line may be added, and a column that may be null at a line's end. Nothing else ever changes.
+    /// Stored databases have these tables. The only allowed changes are a new line, and a new nullable column at the end
+    /// of a line.
     #[test]
     fn stored_tables_never_change() {
         let organization = described(&organization(&Schema::new(Vec::new()).unwrap()));
@@ -135,9 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_an_entity_begins_with_the_columns_of_every_record() {
-        let laid_out = of_entity(&Entity::new("Thing", "things", "thing", Vec::new()));
-        let layout = Layout { tables: vec![laid_out] };
+    fn entity_table_begins_with_the_record_columns() {
+        let table_layout = of_entity(&Entity::new("Thing", "things", "thing", Vec::new()));
+        let layout = Layout { tables: vec![table_layout] };
         let columns =
             "id uuid, revision integer, create_time time, update_time time, created_by text?, modified_by text?";
         assert_eq!(described(&layout), format!("Thing [id]: {columns}\n"));

@@ -1,7 +1,7 @@
-//! Sealward's heart: cryptography, domain rules and use cases.
+//! The core of Sealward: cryptography, domain rules and use cases.
 //!
-//! This crate decides, and awaits ports only. It knows no wire format, no runtime, no database and no clock of its own; what
-//! spawns, sleeps, blocks or watches lives in the server. Its manifest keeps that promise, and a test reads the manifest.
+//! This crate makes the decisions and awaits only ports. It doesn't depend on a wire format, a runtime, a database or a
+//! clock. Code that spawns, sleeps, blocks or watches belongs to the server. A test checks this in the manifest.
 #![warn(missing_docs)]
 
 pub mod audit;

@@ -1,13 +1,13 @@
-//! The mail application: what is done with mailboxes beyond storing them.
+//! The mail application: operations on mailboxes beyond storage.
 //!
-//! The only part of this crate that knows entities by name. Nothing else uses it, and it is of use only where the schema has the entities of
-//! `sealward.mail.v1`.
+//! Only this part of the crate knows entities by name. No other part uses it, and it needs a schema with the entities
+//! of `sealward.mail.v1`.
 
 pub mod resolve;
 
 use crate::audit::AuditAction;
 
-/// The audit actions of the application, which methods can name in their options beside those of the platform.
+/// The audit actions of the application. Methods can name them in their options, like those of the platform.
 pub const AUDIT_ACTIONS: &[AuditAction] = &[resolve::RESOLVE];
 
 /// The collection of mailboxes.

@@ -1,7 +1,7 @@
-//! Masks: which fields of a record an answer has, and what a path of an update can't name.
+//! Masks: the fields that a response contains, and errors for paths that an update mask can't contain.
 //!
-//! A mask names fields as the contract does: attributes, `etag`, `create_time`, `update_time`, `created_by`, `modified_by`, and `name`, which every answer has. The
-//! mask of everything costs nothing to make, to ask and to copy.
+//! A mask uses the field names of the contract: attributes, `etag`, `create_time`, `update_time`, `created_by`,
+//! `modified_by` and `name`. Every response contains `name`. The mask of all fields needs no allocation.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     violation::{Problem, Violation},
 };
 
-/// Which fields of a record are wanted. The default is all of them.
+/// The fields of a record that the caller requested. The default is all of them.
 #[derive(Clone, Debug, Default)]
 pub struct ReadMask(Option<Arc<Fields>>);
 
@@ -22,17 +22,18 @@ struct Fields {
     update_time: bool,
     created_by: bool,
     modified_by: bool,
-    /// By index of the entity's attributes: whether it is wanted.
-    wanted: Vec<bool>,
-    /// By index of the entity's attributes: whether its column has to be read, for itself or for the attribute that reports on it.
+    /// Whether the attribute is requested, by index in the entity.
+    requested: Vec<bool>,
+    /// Whether the column of the attribute must be read, for itself or for the attribute that reports on it. By index
+    /// in the entity.
     read: Vec<bool>,
 }
 
 impl ReadMask {
-    /// The mask of these paths, at most so many; of none, or of `*`, all fields.
+    /// Parses at most `paths_max` paths. No paths, or the path `*`, mean all fields.
     ///
     /// # Errors
-    /// Everything that is wrong with the paths.
+    /// All problems of the paths.
     pub fn parse<'a>(
         paths: impl ExactSizeIterator<Item = &'a str>,
         paths_max: usize,
@@ -43,9 +44,9 @@ impl ReadMask {
         }
         let mut everything = paths.len() == 0;
         let mut violations = Vec::new();
-        let mut fields = Fields { wanted: vec![false; entity.attributes.len()], ..Fields::default() };
+        let mut fields = Fields { requested: vec![false; entity.attributes.len()], ..Fields::default() };
         for path in paths {
-            let attribute = entity.attributes.iter().zip(&mut fields.wanted).find(|(known, _)| known.name == path);
+            let attribute = entity.attributes.iter().zip(&mut fields.requested).find(|(known, _)| known.name == path);
             match (path, attribute) {
                 ("*", _) => everything = true,
                 ("name", _) => {}
@@ -55,8 +56,8 @@ impl ReadMask {
                 ("created_by", _) => fields.created_by = true,
                 ("modified_by", _) => fields.modified_by = true,
                 (CLEARED_ATTRIBUTES, None) if has_cleared_attributes(entity) => {}
-                // An encrypted attribute is null in every answer: it is a field, and nothing is read for it.
-                (_, Some((attribute, wanted))) => *wanted = !attribute.encrypted,
+                // An encrypted attribute is null in every response. It is a valid path, and its column isn't read.
+                (_, Some((attribute, requested))) => *requested = !attribute.encrypted,
                 (_, None) => note(&mut violations, Problem::no_such_field(path, fields_of(entity))),
             }
         }
@@ -67,60 +68,60 @@ impl ReadMask {
             return Ok(ReadMask::default());
         }
         let is_wanted = |other: &Attribute| {
-            entity.attributes.iter().zip(&fields.wanted).any(|(attribute, wanted)| {
-                *wanted && (attribute.name == other.name || attribute.reports_set() == Some(&other.name))
+            entity.attributes.iter().zip(&fields.requested).any(|(attribute, requested)| {
+                *requested && (attribute.name == other.name || attribute.reports_set() == Some(&other.name))
             })
         };
         fields.read = entity.attributes.iter().map(is_wanted).collect();
         Ok(ReadMask(Some(Arc::new(fields))))
     }
 
-    /// Whether the etag is wanted.
+    /// Returns whether the etag is requested.
     #[must_use]
     pub fn has_etag(&self) -> bool {
         self.0.as_ref().is_none_or(|fields| fields.etag)
     }
 
-    /// Whether the time of the creation is wanted.
+    /// Returns whether the time of creation is requested.
     #[must_use]
     pub fn has_create_time(&self) -> bool {
         self.0.as_ref().is_none_or(|fields| fields.create_time)
     }
 
-    /// Whether the time of the last change is wanted.
+    /// Returns whether the time of the last change is requested.
     #[must_use]
     pub fn has_update_time(&self) -> bool {
         self.0.as_ref().is_none_or(|fields| fields.update_time)
     }
 
-    /// Whether the identity that created it is wanted.
+    /// Returns whether the identity that created the record is requested.
     #[must_use]
     pub fn has_created_by(&self) -> bool {
         self.0.as_ref().is_none_or(|fields| fields.created_by)
     }
 
-    /// Whether the identity that last changed it is wanted.
+    /// Returns whether the identity that last changed the record is requested.
     #[must_use]
     pub fn has_modified_by(&self) -> bool {
         self.0.as_ref().is_none_or(|fields| fields.modified_by)
     }
 
-    /// Whether the column of the attribute with this index has to be read.
+    /// Returns whether the column of the attribute with this index must be read.
     pub(crate) fn reads(&self, index: usize) -> bool {
         self.0.as_ref().is_none_or(|fields| fields.read.get(index).copied().unwrap_or_default())
     }
 
-    /// Takes the values out of a record that are not wanted.
+    /// Removes values that weren't requested from a record.
     pub(crate) fn apply(&self, record: &mut Record) {
         if let Some(fields) = &self.0 {
-            for (value, _) in record.values.iter_mut().zip(&fields.wanted).filter(|(_, wanted)| !**wanted) {
+            for (value, _) in record.values.iter_mut().zip(&fields.requested).filter(|(_, requested)| !**requested) {
                 *value = None;
             }
         }
     }
 }
 
-/// What is wrong with a path of an update mask that doesn't name an attribute of the entity.
+/// Returns the problem of an update mask's path that doesn't name an attribute of the entity.
 #[must_use]
 pub fn not_settable(path: &str, entity: &Entity) -> Violation {
     let of_field = |problem| Violation::new(format!("{}.{path}", entity.singular), problem);
@@ -135,24 +136,24 @@ pub fn not_settable(path: &str, entity: &Entity) -> Violation {
     }
 }
 
-/// Whether an update of this entity can clear attributes that it wasn't asked to clear.
+/// Returns whether an update of this entity can clear attributes that the caller didn't name.
 fn has_cleared_attributes(entity: &Entity) -> bool {
     entity.attributes.iter().any(|attribute| !attribute.sent_to.is_empty())
 }
 
-/// Every field that a mask can name.
+/// Returns every field that a mask can contain.
 fn fields_of(entity: &Entity) -> impl Iterator<Item = &str> {
     let attributes = entity.attributes.iter().map(|attribute| attribute.name.as_str());
     SYSTEM_FIELDS.into_iter().chain(attributes)
 }
 
-/// The field that says in the answer to an update which attributes it cleared; a read has nothing to say there.
+/// The field that lists the attributes that an update cleared. It is empty in the response to a read.
 const CLEARED_ATTRIBUTES: &str = "cleared_attributes";
 
-/// The fields that every record has beside its attributes.
+/// The fields that every record has in addition to its attributes.
 const SYSTEM_FIELDS: [&str; 6] = ["name", "etag", "create_time", "update_time", "created_by", "modified_by"];
 
-/// Each problem once.
+/// Adds each problem once.
 fn note(violations: &mut Vec<Violation>, problem: Problem) {
     if violations.iter().all(|violation| violation.problem != problem) {
         violations.push(Violation::new(FIELD, problem));
@@ -174,7 +175,8 @@ mod tests {
         parsed.map_err(|violations| violations.into_iter().map(|violation| violation.problem).collect())
     }
 
-    /// The attributes whose columns are read, and those that have a value afterwards.
+    /// Returns the names of the attributes whose columns are read, and of those that have a value after the mask is
+    /// applied.
     fn attributes(mask: &ReadMask) -> [Vec<String>; 2] {
         let entity = thing();
         let names = |is: &dyn Fn(usize) -> bool| {

@@ -1,4 +1,4 @@
-//! The metadata of attributes: what an organization has customized of the schema, and the recorded changes of attribute values.
+//! The metadata of attributes: the customizations of an organization, and the recorded changes of attribute values.
 
 pub mod changes;
 pub mod setting;

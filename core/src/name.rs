@@ -1,30 +1,31 @@
 //! Resource names: `organizations/{organization}` and `organizations/{organization}/{collection}/{id}`.
 //!
-//! A name is parsed once, where it comes in. Nothing here knows whether the resource exists.
+//! A name is parsed once, where it enters the system. This file doesn't know whether a resource exists.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::id::RecordId;
 
-/// The name of an organization: 1 to 63 lower-case letters, digits and hyphens, with no hyphen at the beginning or end. A clone shares the
-/// text.
+/// The name of an organization: 1 to 63 lower-case letters, digits and hyphens, without a hyphen at the start or end.
+/// Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrganizationName(Arc<str>);
 
 impl OrganizationName {
-    /// The name alone.
+    /// Returns the name without a prefix.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The resource name of the organization: `organizations/{organization}`.
+    /// Returns the resource name of the organization: `organizations/{organization}`.
     #[must_use]
     pub fn resource_name(&self) -> String {
         format!("{COLLECTION}/{self}")
     }
 
-    /// The organization in the name of any resource, whatever follows it. Permission is decided by it before the rest is judged.
+    /// Returns the organization in the name of any resource, whatever follows it. It determines the permission before
+    /// the rest is checked.
     #[must_use]
     pub fn in_resource_name(name: &str) -> Option<Self> {
         let (collection, rest) = name.split_once('/')?;
@@ -40,7 +41,8 @@ impl OrganizationName {
     }
 }
 
-/// A text that isn't the name of an organization. The text isn't repeated here: it may be anything a caller sent.
+/// The text isn't a valid name of an organization. The error doesn't contain the text, which may be any input of a
+/// caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not the name of an organization (1 to 63 lower-case letters, digits and hyphens, with no hyphen at the beginning or end)"
@@ -59,32 +61,32 @@ impl FromStr for OrganizationName {
     }
 }
 
-/// The name alone.
+/// Formats the name without a prefix.
 impl fmt::Display for OrganizationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// The name of a record. Its text is the resource name: `organizations/{organization}/{collection}/{id}`.
+/// The name of a record. Its text form is the resource name: `organizations/{organization}/{collection}/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordName<'a> {
     /// The organization.
     pub organization: OrganizationName,
     /// The collection of the record's entity.
     pub collection: &'a str,
-    /// The record's id.
+    /// The id of the record.
     pub id: RecordId,
 }
 
 impl<'a> RecordName<'a> {
-    /// Parses the name of a record. The id is in canonical form.
+    /// Parses the name of a record. The id must be in canonical form.
     #[must_use]
     pub fn parse(name: &'a str) -> Option<Self> {
         Self::parse_with(name, |id| id.parse().ok())
     }
 
-    /// Parses the name of a record as an attribute or a filter refers to it: the letters of the id may be of either case.
+    /// Parses the name of a record as used in attributes and filters, where the id may be in upper or lower case.
     #[must_use]
     pub fn parse_reference(name: &'a str) -> Option<Self> {
         Self::parse_with(name, RecordId::from_reference)
@@ -100,7 +102,7 @@ impl<'a> RecordName<'a> {
         }
     }
 
-    /// The id, if the record is in this collection of this organization.
+    /// Returns the id if the record is in this collection of this organization.
     #[must_use]
     pub fn id_in(&self, organization: &OrganizationName, collection: &str) -> Option<RecordId> {
         (self.organization == *organization && self.collection == collection).then_some(self.id)
@@ -113,7 +115,7 @@ impl fmt::Display for RecordName<'_> {
     }
 }
 
-/// What every resource name begins with.
+/// The first segment of each resource name.
 const COLLECTION: &str = "organizations";
 
 #[cfg(test)]

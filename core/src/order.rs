@@ -1,13 +1,15 @@
-//! Orders of a list: what `order_by` says, and where a page goes on.
+//! Orders of a list: parses `order_by`, and defines where the next page starts.
 //!
-//! `field [asc|desc], …` (AIP-132). The id is the last key of every order, so that every order is total: two records never are alike in
-//! all keys, and *after this record* means the same whatever comes and goes between two pages. Null comes before every value.
+//! The syntax is `field [asc|desc], …` (AIP-132). The id is the last key of every order, so every order is total: no
+//! two records are equal in all keys. *After this record* therefore has one meaning, even if records are added or
+//! deleted between two pages. Null sorts before every value.
 //!
-//! A cursor holds the keys of a record, in the order's own sequence and types:
+//! A cursor contains the keys of a record, in the sequence and types of the order:
 //!
-//! `key = 0 | 1 value`, `value = boolean (1) | integer, time (8, big endian) | uuid (16) | length (4, big endian) UTF-8`
+//! `key = 0 | 1 value`,
+//! `value = boolean (1) | integer, time (8, big endian) | uuid (16) | length (4, big endian) UTF-8`
 //!
-//! Parsing a cursor is total. Who may have made it is the business of [`page`](crate::list::page_token).
+//! Parsing a cursor is total. [`page_token`](crate::list::page_token) authenticates cursors.
 
 pub(crate) mod fault;
 
@@ -25,24 +27,24 @@ use crate::{
     violation::{Problem, Violation},
 };
 
-/// How many fields an order may have.
+/// The maximum number of fields in an order.
 pub const FIELDS_MAX: usize = 8;
 
-/// How long the text of an order may be, in bytes: far more than eight names, directions and spaces.
+/// The maximum length of `order_by` in bytes: far more than eight names, directions and spaces need.
 pub const TEXT_MAX_BYTES: u32 = 1_024;
 
-/// How long the texts of one record that are ordered by may be together, in Unicode scalar values and by what may be stored. They stand in
-/// the page token: with this, a cursor is at most 2,200 bytes.
+/// The maximum total length of the ordered texts of one record, in Unicode scalar values, computed from the limits of
+/// the attributes. The page token contains these texts. With this limit, a cursor has at most 2,200 bytes.
 pub const KEYS_MAX_CHARS: u32 = 500;
 
-/// How long an identity is taken to be, in Unicode scalar values: both of a record can be ordered by. A longer one, of a bearer token for
-/// instance, makes the page token longer and changes nothing else.
+/// The assumed length of an identity in Unicode scalar values. Both identities of a record can be ordered by. A longer
+/// one, for example of a bearer token, only makes the page token longer.
 const IDENTITY_CHARS: u32 = 250;
 
-/// An order of an entity's records.
+/// The order of an entity's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// The last one is the id.
+    /// The last key is the id.
     keys: Vec<Key>,
 }
 
@@ -55,10 +57,10 @@ struct Key {
 }
 
 impl Order {
-    /// The order that a text says; by id if it says nothing.
+    /// Parses an order. An empty text orders by id.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All problems of the text.
     pub fn parse(text: &str, entity: &Entity) -> Result<Order, Vec<Violation>> {
         let refused = |problem| Err(vec![Violation::new(FIELD, problem)]);
         if u32::try_from(text.len()).map_or(true, |length| length > TEXT_MAX_BYTES) {
@@ -96,7 +98,7 @@ impl Order {
         if !problems.is_empty() {
             return Err(problems.into_iter().map(|problem| Violation::new(FIELD, problem)).collect());
         }
-        // What follows the id decides nothing.
+        // Keys after the id have no effect.
         match keys.iter().position(|key| key.column == ID) {
             Some(position) => keys.truncate(position.saturating_add(1)),
             None => keys.push(Key::of_id(Direction::Ascending)),
@@ -104,7 +106,8 @@ impl Order {
         Ok(Order { keys })
     }
 
-    /// The descending order of these columns, none of which is nullable: for tables that are no entity's. The last is to make it total.
+    /// Returns the descending order of these columns, none of which is nullable. For tables that don't belong to an
+    /// entity. The last column must make the order total.
     pub(crate) fn descending<const N: usize>(columns: [(&'static str, ColumnType); N]) -> Order {
         let key = |(column, kind)| Key {
             column: Name::Borrowed(column),
@@ -115,17 +118,17 @@ impl Order {
         Order { keys: columns.map(key).into() }
     }
 
-    /// The columns that a cursor is made from.
+    /// Returns the columns that a cursor contains.
     pub(crate) fn columns(&self) -> impl ExactSizeIterator<Item = Name> {
         self.keys.iter().map(|key| key.column.clone())
     }
 
-    /// As a store takes it.
+    /// Returns the order as a store needs it.
     pub(crate) fn to_store(&self) -> Vec<(Name, Direction)> {
         self.keys.iter().map(|key| (key.column.clone(), key.direction)).collect()
     }
 
-    /// What [`Order::after`] needs to know of the record with these values in these [columns](Order::columns).
+    /// Returns the cursor of a record with these values in these [columns](Order::columns), for [`Order::after`].
     pub(crate) fn cursor(values: &[Datum]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for value in values {
@@ -147,9 +150,11 @@ impl Order {
         bytes
     }
 
-    /// Which records come after the one that a cursor was made of. `None` if it isn't a cursor of this order.
+    /// Returns the condition for the records after the cursor's record, or `None` if the bytes aren't a cursor of this
+    /// order.
     ///
-    /// With the keys `a, b` those are the ones beyond it in `a`, or alike in `a` and beyond it in `b`.
+    /// With the keys `a, b`, these are the records that are after it in `a`, and those that are equal in `a` and after
+    /// it in `b`.
     pub(crate) fn after(&self, cursor: &[u8]) -> Option<Condition> {
         let mut rest = cursor;
         let values = self.keys.iter().map(|key| key.read(&mut rest)).collect::<Option<Vec<_>>>()?;
@@ -159,14 +164,15 @@ impl Order {
         let first = self.keys.first().zip(values.first().cloned());
         let mut after = None;
         for (key, value) in self.keys.iter().zip(values).rev() {
-            let mut alternatives = key.beyond(&value);
+            let mut alternatives = key.after_value(&value);
             alternatives.extend(after.map(|after| key.equal(value).and(after)));
-            // One alternative stands by itself, so that a plain order is one comparison that the key's own index answers.
+            // A single alternative needs no OR. A plain order is then one comparison, which the index of its key
+            // answers.
             after = Some(if alternatives.len() == 1 { alternatives.pop()? } else { Condition::Any(alternatives) });
         }
-        // The alternatives alone would have an index read from its beginning.
+        // With the alternatives alone, a database would scan the index from its start.
         let (first, value) = first?;
-        match (first.within(&value), after) {
+        match (first.range_from(&value), after) {
             (Some(bound), Some(after @ Condition::Any(_))) => Some(bound.and(after)),
             (_, after) => after,
         }
@@ -178,7 +184,7 @@ impl Key {
         Key { column: ID.into(), kind: ColumnType::Uuid, nullable: false, direction }
     }
 
-    /// Takes this key's value off a cursor.
+    /// Reads this key's value from a cursor.
     fn read(&self, rest: &mut &[u8]) -> Option<Datum> {
         match take::<1>(rest)? {
             [NULL] if self.nullable => return Some(Datum::Null),
@@ -211,8 +217,8 @@ impl Key {
         Condition::equal(self.column.clone(), value)
     }
 
-    /// The one range that has every record that comes after this value or is alike, by this key alone; `None` if it takes two.
-    fn within(&self, value: &Datum) -> Option<Condition> {
+    /// Returns the range of values at or after this value in this key. `None` if one range isn't enough.
+    fn range_from(&self, value: &Datum) -> Option<Condition> {
         let comparison = match self.direction {
             Direction::Ascending => Comparison::GreaterOrEqual,
             Direction::Descending if self.nullable => return None,
@@ -225,8 +231,8 @@ impl Key {
         })
     }
 
-    /// The conditions of which a record meets one if it comes after this value, by this key alone.
-    fn beyond(&self, value: &Datum) -> Vec<Condition> {
+    /// Returns the alternative conditions for values after this value in this key.
+    fn after_value(&self, value: &Datum) -> Vec<Condition> {
         let is_null = Condition::IsNull(self.column.clone());
         let compare = |comparison| Condition::Compare { column: self.column.clone(), comparison, value: value.clone() };
         match (self.direction, value) {
@@ -245,13 +251,14 @@ enum TermError<'a> {
     Fault(OrderFault),
 }
 
-/// A key, and how many characters its values may have, if they are texts.
+/// Parses a field and its direction. Also returns the maximum length of its values in characters, 0 unless they are
+/// texts.
 fn read_term<'a>(term: &'a str, entity: &'a Entity) -> Result<(Key, u32), TermError<'a>> {
     let mut words = term.split_ascii_whitespace();
     let (field, direction) = match (words.next(), words.next(), words.next()) {
         (Some(field), None | Some("asc"), None) => (field, Direction::Ascending),
         (Some(field), Some("desc"), None) => (field, Direction::Descending),
-        _ => return Err(TermError::Fault(OrderFault::NotATerm)),
+        _ => return Err(TermError::Fault(OrderFault::InvalidTerm)),
     };
     let of_time = |column: TableColumn<RecordColumns, Timestamp>| {
         Ok((Key { column: column.name(), kind: ColumnType::Time, nullable: false, direction }, 0))
@@ -282,7 +289,7 @@ fn read_term<'a>(term: &'a str, entity: &'a Entity) -> Result<(Key, u32), TermEr
 }
 
 fn put(bytes: &mut Vec<u8>, value: &[u8]) {
-    // No store takes a value of 4 GiB.
+    // No store accepts a value of 4 GiB.
     let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(value);
@@ -294,7 +301,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*first)
 }
 
-/// The column of the id.
+/// The name of the id column.
 const ID: &str = RecordColumns::id().as_str();
 
 const NULL: u8 = 0;
@@ -302,7 +309,7 @@ const VALUE: u8 = 1;
 
 const FIELD: &str = "order_by";
 
-/// The fields that every record has beside its attributes and that can be ordered by.
+/// The fields other than attributes that every record can be ordered by.
 const SYSTEM_FIELDS: [&str; 5] = ["name", "create_time", "update_time", "created_by", "modified_by"];
 
 #[cfg(test)]
@@ -343,7 +350,7 @@ mod tests {
                 ("id", Ascending),
             ])
         );
-        // Nothing is left to decide after it.
+        // No later key has an effect.
         assert_eq!(keys("name desc"), expected([("id", Descending)]));
         assert_eq!(keys("flag, name desc, seen"), expected([("stored_flag", Ascending), ("id", Descending)]));
     }
@@ -354,19 +361,19 @@ mod tests {
         assert_eq!(
             problems("nothing, data desc, is_secret_set, big, secret, big desc, big up, "),
             [
-                Problem::NoSuchField { path: Some("nothing".to_owned()), meant: None },
+                Problem::NoSuchField { path: Some("nothing".to_owned()), suggestion: None },
                 at(2, OrderFault::Bytes),
                 at(3, OrderFault::Derived),
                 Problem::Encrypted { entity: "Thing".to_owned(), attribute: "secret".to_owned() },
                 at(6, OrderFault::Repeated),
-                at(7, OrderFault::NotATerm),
-                at(8, OrderFault::NotATerm),
+                at(7, OrderFault::InvalidTerm),
+                at(8, OrderFault::InvalidTerm),
             ]
         );
         for wrong in [",", "big,,small", "big DESC", "big desc desc", "big; small"] {
             assert!(problems(wrong).iter().all(|problem| matches!(problem, Problem::Order { .. })), "{wrong}");
         }
-        for (wrong, meant) in [
+        for (wrong, suggestion) in [
             ("id", None),
             ("etag", None),
             ("revision", None),
@@ -375,8 +382,8 @@ mod tests {
             ("thing.big", Some("big")),
             ("updateTime", Some("update_time")),
         ] {
-            let (path, meant) = (Some(wrong.to_owned()), meant.map(str::to_owned));
-            assert_eq!(problems(wrong), [Problem::NoSuchField { path, meant }], "{wrong}");
+            let (path, suggestion) = (Some(wrong.to_owned()), suggestion.map(str::to_owned));
+            assert_eq!(problems(wrong), [Problem::NoSuchField { path, suggestion }], "{wrong}");
         }
         assert_eq!(problems("create_time, create_time"), [at(2, OrderFault::Repeated)]);
     }
@@ -414,10 +421,10 @@ mod tests {
                 big(Comparison::Equal).and(after_seen.clone()),
             ]))
         );
-        // Nothing comes after null in a descending order but other nulls.
+        // In a descending order, only other nulls come after a null.
         let cursor = Order::cursor(&[Datum::Null, Datum::Null, id.clone()]);
         assert_eq!(order.after(&cursor), Some(Condition::IsNull("stored_big".into()).and(after_seen)));
-        // By id alone: one comparison.
+        // By id alone, the condition is one comparison.
         let plain = Order::parse("", &thing()).unwrap();
         assert_eq!(plain.after(&Order::cursor(&[id])), Some(after_id));
     }

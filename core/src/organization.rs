@@ -1,4 +1,5 @@
-//! Organizations: their rows, what is known in memory of those that are open, and the use cases create, open, export, import and delete.
+//! Organizations: their rows, the state of open organizations in memory, and the use cases create, open, export, import
+//! and delete.
 
 pub mod comparisons;
 pub mod create;

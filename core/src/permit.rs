@@ -1,7 +1,8 @@
-//! Permits: what a use case takes as proof that it may run, with the organization, the caller and, for writes of records, the entity.
+//! Permits: proof for a use case that it may run, with the organization, the caller and, for writes of records, the
+//! entity.
 //!
-//! A use case takes all of these from its permit and has no other parameter that names an organization. Nothing here decides what is
-//! allowed; see [`Policy`](crate::policy::Policy).
+//! A use case takes all of these from its permit and has no other parameter for an organization. This file doesn't
+//! decide what is allowed; see [`Policy`](crate::policy::Policy).
 
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ use crate::{
     schema::entity::Entity,
 };
 
-/// Proof that the policy allowed a caller to do `A` in an organization that is served. Made only by [`Allowed::enter`] and
-/// [`DeploymentPermit::enter`], which find the organization by the name that was allowed. A use case takes it by value.
+/// Proof that the policy allows a caller to do `A` in a served organization. Only [`Allowed::enter`] and
+/// [`DeploymentPermit::enter`] create it. They find the organization by the allowed name. A use case takes it by value.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -36,7 +37,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// A use case takes no other organization than that of the permit:
+/// A use case takes no organization besides that of the permit:
 ///
 /// ```compile_fail,E0061
 /// use std::sync::Arc;
@@ -51,7 +52,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// It is spent once:
+/// A permit can be used only once:
 ///
 /// ```compile_fail,E0382
 /// use std::sync::Arc;
@@ -67,7 +68,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// It can't be cloned:
+/// A permit can't be cloned:
 ///
 /// ```compile_fail,E0599
 /// use std::sync::Arc;
@@ -82,7 +83,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// The policy makes it:
+/// The policy creates permits:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -97,7 +98,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// No other code can make it:
+/// No other code can create one:
 ///
 /// ```compile_fail,E0451
 /// use std::sync::Arc;
@@ -118,19 +119,19 @@ pub struct Permit<A: Action> {
     of: A::Of,
 }
 
-/// Why a caller that is allowed in an organization gets no permit for it.
+/// Why an allowed caller gets no permit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotEntered {
-    /// There is no organization of this name.
-    #[error("there is no organization {0}")]
+    /// No organization with this name exists.
+    #[error("the organization {0} doesn't exist")]
     NotFound(OrganizationName),
-    /// There is one of this name, and it isn't served now.
-    #[error("the organization {0} isn't served now")]
+    /// The organization exists, but isn't served at present.
+    #[error("the organization {0} isn't served at present")]
     NotServed(OrganizationName, NotServed),
 }
 
 impl<A: Action> Allowed<A> {
-    /// The permit for the organization of the name that was allowed.
+    /// Returns the permit for the organization with the allowed name.
     ///
     /// # Errors
     /// [`NotEntered`]
@@ -141,7 +142,8 @@ impl<A: Action> Allowed<A> {
 }
 
 impl<A: Action<Of = ()>> DeploymentPermit<A> {
-    /// The permit for one organization: what is allowed in all of them is allowed in each.
+    /// Returns the permit for one organization. An action that is allowed in all organizations is allowed in each of
+    /// them.
     ///
     /// # Errors
     /// [`NotEntered`]
@@ -158,19 +160,19 @@ fn find(deployment: &Deployment, name: &OrganizationName) -> Result<Arc<Organiza
 }
 
 impl<A: Action> Permit<A> {
-    /// The organization.
+    /// Returns the organization.
     #[must_use]
     pub fn organization(&self) -> &Arc<Organization> {
         &self.organization
     }
 
-    /// The caller.
+    /// Returns the caller.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// Takes the organization's lock for what is permitted. It is tried, never waited for.
+    /// Takes the organization's lock for the permitted action. Never waits for the lock.
     ///
     /// # Errors
     /// See [`WorkError`].
@@ -179,14 +181,14 @@ impl<A: Action> Permit<A> {
         Ok(PermittedWork { permit: self, work })
     }
 
-    /// What is recorded of this call, as an action that is one of several of the permit.
+    /// Returns the attempt for audit records, with one of several actions of the permit.
     pub(crate) fn attempt_as(&self, action: AuditAction) -> Attempt {
         Attempt { organization: Arc::clone(&self.organization), caller: self.caller.clone(), action }
     }
 }
 
 impl<A: Action<Of = ()>> Permit<A> {
-    /// The place of a record of this entity in the organization.
+    /// Returns the location of a record of this entity in the organization.
     #[must_use]
     pub fn record_of(&self, entity: &Arc<Entity>, id: RecordId) -> RecordPlace {
         RecordPlace::new(&self.organization, entity, id)
@@ -194,13 +196,13 @@ impl<A: Action<Of = ()>> Permit<A> {
 }
 
 impl Permit<WriteRecords> {
-    /// The entity whose records may be written, as the organization has it now.
+    /// Returns the entity whose records may be written, with the current customizations of the organization.
     #[must_use]
     pub fn entity(&self) -> Arc<Entity> {
         self.organization.schema().entity(&self.of)
     }
 
-    /// The place of a record of the entity in the organization.
+    /// Returns the location of a record of the entity in the organization.
     #[must_use]
     pub fn record(&self, id: RecordId) -> RecordPlace {
         RecordPlace::new(&self.organization, &self.of, id)
@@ -208,14 +210,14 @@ impl Permit<WriteRecords> {
 }
 
 impl<A: Recorded> Permit<A> {
-    /// What is recorded of this call.
+    /// Returns the attempt for audit records.
     #[must_use]
     pub fn attempt(&self) -> Attempt {
         self.attempt_as(A::AUDIT)
     }
 }
 
-/// A caller who does something in an organization, or tries to: what an audit record of it begins with. It permits nothing.
+/// An attempted action of a caller in an organization: the common part of its audit records. It permits nothing.
 #[derive(Clone)]
 pub struct Attempt {
     pub(crate) organization: Arc<Organization>,
@@ -223,7 +225,7 @@ pub struct Attempt {
     pub(crate) action: AuditAction,
 }
 
-/// Exclusive work on the organization of a permit: its lock, and the permission for one use case under it.
+/// Exclusive work on the organization of a permit: its lock, and the permission for one use case.
 #[must_use]
 pub struct PermittedWork<A: Action> {
     permit: Permit<A>,
@@ -231,7 +233,7 @@ pub struct PermittedWork<A: Action> {
 }
 
 impl<A: Recorded> PermittedWork<A> {
-    /// Spends the permission. The lock stays taken as long as the work is there.
+    /// Consumes the permission. The lock is held until the work is dropped.
     pub(crate) fn spend(self) -> (Attempt, KeyWork) {
         (self.permit.attempt(), self.work)
     }

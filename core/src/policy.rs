@@ -1,7 +1,8 @@
-//! Who may do what: identities are bound to roles, per organization; roles hold privileges; each action needs one privilege.
+//! Authorization: identities are bound to roles per organization, roles contain privileges, and each action requires
+//! one privilege.
 //!
-//! The policy is data: roles are names of privileges, and a deployment can have roles of its own. Nothing here knows rpcs (the server's
-//! permission table maps them to privileges) or where bindings come from.
+//! The policy is data. Roles are lists of privileges, and a deployment can define custom roles. This file doesn't know
+//! rpcs, which the permission table of the server maps to privileges, or the source of the bindings.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,27 +18,27 @@ use crate::{
     schema::entity::Entity,
 };
 
-/// The roles that every deployment has.
+/// The built-in roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Everything.
+    /// All privileges.
     SystemAdministrator,
-    /// Reads and writes records; never sees an encrypted attribute.
+    /// Reads and writes records. Can set encrypted attributes, but not read them.
     RecordWriter,
-    /// Reads records; never sees an encrypted attribute.
+    /// Reads records, except encrypted attributes.
     RecordReader,
-    /// Reveals encrypted attributes and compares them, and nothing else.
+    /// Reveals and compares encrypted attributes, and nothing else.
     SecretReader,
-    /// Reads the audit trail and the state of the key; sees organizations and who may do what. No text of a key, no records.
+    /// Reads the audit trail, the state of keys, organizations and access. Reads no key texts and no records.
     Auditor,
 }
 
 impl Role {
-    /// Every role.
+    /// All built-in roles.
     pub const ALL: [Role; 5] =
         [Role::SystemAdministrator, Role::RecordWriter, Role::RecordReader, Role::SecretReader, Role::Auditor];
 
-    /// The name that configuration uses.
+    /// Returns the name in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -49,7 +50,7 @@ impl Role {
         }
     }
 
-    /// The privileges a role holds.
+    /// Returns the privileges of the role.
     #[must_use]
     pub fn privileges(self) -> &'static [Privilege] {
         match self {
@@ -74,7 +75,7 @@ impl Role {
     }
 }
 
-/// What a binding grants: a name, and the privileges that go with it. A role, a role of the deployment's own, or one privilege alone.
+/// The grant of a binding: a name with its privileges. It is a built-in role, a custom role or a single privilege.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     name: String,
@@ -82,8 +83,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// A custom role, with the privileges that others include: each includes reading the contract, and reading the key's text includes
-    /// reading its state.
+    /// Creates a custom role with these privileges and those that they include. All privileges include reading the
+    /// contract. Reading the key's text includes reading its state.
     #[must_use]
     pub fn of_privileges(name: impl Into<String>, privileges: impl IntoIterator<Item = Privilege>) -> Self {
         let mut privileges: BTreeSet<Privilege> = privileges.into_iter().collect();
@@ -94,13 +95,13 @@ impl Grant {
         Grant { name: name.into(), privileges: privileges.into_iter().collect() }
     }
 
-    /// The name that configuration uses.
+    /// Returns the name in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The privileges that go with it.
+    /// Returns the granted privileges.
     #[must_use]
     pub fn privileges(&self) -> &[Privilege] {
         &self.privileges
@@ -113,24 +114,24 @@ impl From<Role> for Grant {
     }
 }
 
-/// A privilege granted alone.
+/// A grant of a single privilege.
 impl From<Privilege> for Grant {
     fn from(privilege: Privilege) -> Self {
         Grant::of_privileges(privilege.name(), [privilege])
     }
 }
 
-/// Where a binding holds.
+/// The scope of a binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// In every organization, those to come included, and for what belongs to none (creating one).
+    /// All organizations, including future ones, and actions that belong to no organization, such as creating one.
     All,
-    /// In the organizations of these names.
+    /// The organizations with these names.
     Organizations(BTreeSet<OrganizationName>),
 }
 
 impl Scope {
-    /// Whether it has the organization of this name.
+    /// Returns whether the scope contains the organization with this name.
     #[must_use]
     pub fn has(&self, organization: &OrganizationName) -> bool {
         match self {
@@ -140,22 +141,22 @@ impl Scope {
     }
 }
 
-/// One grant: this identity has this role there.
+/// A binding of an identity to a grant in a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// Who.
+    /// The identity.
     pub identity: Identity,
-    /// What.
+    /// The grant.
     pub role: Grant,
-    /// Where.
+    /// The scope.
     pub scope: Scope,
 }
 
-/// All grants of a deployment.
+/// All bindings of a deployment.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     bindings: Vec<Binding>,
-    /// The positions of each identity's bindings, so that the cost of a check doesn't grow with the number of identities.
+    /// The indexes of each identity's bindings, so that the cost of a check doesn't depend on the number of identities.
     by_identity: HashMap<Identity, Vec<usize>>,
 }
 
@@ -163,12 +164,12 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the caller lacks the privilege {privilege}")]
 pub struct PrivilegeMissing {
-    /// The one that is missing.
+    /// The missing privilege.
     pub privilege: Privilege,
 }
 
 impl Policy {
-    /// A policy of these grants and no others.
+    /// Creates a policy with these bindings.
     #[must_use]
     pub fn new(bindings: Vec<Binding>) -> Self {
         let mut by_identity: HashMap<_, Vec<_>> = HashMap::new();
@@ -178,18 +179,19 @@ impl Policy {
         Policy { bindings, by_identity }
     }
 
-    /// Whether the caller holds `privilege` anywhere at all: asked before a message is read.
+    /// Checks whether the caller has `privilege` in any organization. Used before a message is read.
     ///
     /// # Errors
-    /// [`PrivilegeMissing`] if no binding grants it in any organization.
+    /// [`PrivilegeMissing`] if no binding grants it.
     pub fn check_anywhere(&self, identity: &Identity, privilege: Privilege) -> Result<(), PrivilegeMissing> {
         self.grants(identity, privilege).next().map(|_| ()).ok_or(PrivilegeMissing { privilege })
     }
 
-    /// Whether the caller may do `A` in the organization of this name. It need not exist: permission is decided before existence.
+    /// Checks whether the caller may do `A` in the organization with this name, whether it exists or not. Permission is
+    /// checked before existence.
     ///
     /// # Errors
-    /// [`PrivilegeMissing`] if no binding grants it there.
+    /// [`PrivilegeMissing`] if no binding grants it in that organization.
     pub fn check<A: Action<Of = ()>>(
         &self,
         caller: &Caller,
@@ -198,10 +200,10 @@ impl Policy {
         self.allow(caller, organization, A::PRIVILEGE, ())
     }
 
-    /// Whether the caller may write records of this entity in the organization of this name.
+    /// Checks whether the caller may write records of this entity in the organization with this name.
     ///
     /// # Errors
-    /// [`PrivilegeMissing`] if no binding grants the entity's privilege there.
+    /// [`PrivilegeMissing`] if no binding grants the entity's privilege in that organization.
     pub fn check_write(
         &self,
         caller: &Caller,
@@ -225,21 +227,22 @@ impl Policy {
         }
     }
 
-    /// Every grant of this identity, in the order of the configuration.
+    /// Returns the bindings of this identity in the order of the configuration.
     pub fn bindings_of<'a>(&'a self, identity: &Identity) -> impl Iterator<Item = &'a Binding> + use<'a> {
         let positions = self.by_identity.get(identity).map(Vec::as_slice).unwrap_or_default();
         positions.iter().filter_map(|position| self.bindings.get(*position))
     }
 
-    /// Every grant that names this organization: those for all organizations don't. Names outlive organizations, so that these count in
-    /// the next one of that name too.
+    /// Returns the bindings that name this organization, without those for all organizations. A binding outlives the
+    /// organization, and applies to a later organization with the same name too.
     pub fn bindings_naming<'a>(&'a self, organization: &'a OrganizationName) -> impl Iterator<Item = &'a Binding> {
         self.bindings.iter().filter(
             move |binding| matches!(&binding.scope, Scope::Organizations(names) if names.contains(organization)),
         )
     }
 
-    /// Whether the caller may do `A`, which belongs to no organization: needs a grant for all.
+    /// Checks whether the caller may do `A`, which belongs to no organization. This requires a binding for all
+    /// organizations.
     ///
     /// # Errors
     /// [`PrivilegeMissing`] if no binding with the scope *all* grants it.
@@ -254,13 +257,14 @@ impl Policy {
         }
     }
 
-    /// Whether the caller holds `privilege` for what belongs to no organization.
+    /// Returns whether the caller has `privilege` for actions that belong to no organization.
     #[must_use]
     pub fn holds_everywhere(&self, identity: &Identity, privilege: Privilege) -> bool {
         self.grants(identity, privilege).any(|scope| *scope == Scope::All)
     }
 
-    /// Whether the caller holds `privilege` in the organization of this name; for lists, which show what one may see.
+    /// Returns whether the caller has `privilege` in the organization with this name. Used by lists, which show only
+    /// visible entries.
     #[must_use]
     pub fn holds(&self, identity: &Identity, privilege: Privilege, organization: &OrganizationName) -> bool {
         self.grants(identity, privilege).any(|scope| scope.has(organization))
@@ -273,23 +277,23 @@ impl Policy {
     }
 }
 
-/// Something that needs a privilege. Use cases ask for a [`Permit`](crate::permit::Permit) of their action.
+/// An action that requires a privilege. A use case takes a [`Permit`](crate::permit::Permit) for its action.
 pub trait Action {
-    /// The privilege it needs.
+    /// The required privilege.
     const PRIVILEGE: Privilege;
 
-    /// What else is allowed beside the organization: an entity for writes of records, nothing for any other action.
+    /// The additional object of the permission: an entity for writes of records, and `()` for other actions.
     type Of: Send + Sync;
 }
 
-/// An action of which the audit trail has one kind of record, of a success and of a refusal.
+/// An action with one kind of audit record, for success and refusal.
 pub trait Recorded: Action {
-    /// What it is recorded as.
+    /// The action in audit records.
     const AUDIT: AuditAction;
 }
 
-/// Proof that the policy allows this caller to do `A` in the organization of this name, whether there is one or not. Made only by
-/// [`Policy`], not cloneable; [`enter`](Self::enter) makes a permit of it.
+/// Proof that the policy allows this caller to do `A` in the organization with this name, whether it exists or not.
+/// Only [`Policy`] creates it, and it can't be cloned. [`enter`](Self::enter) converts it to a permit.
 #[must_use]
 pub struct Allowed<A: Action> {
     organization: OrganizationName,
@@ -303,8 +307,8 @@ impl<A: Action> Allowed<A> {
     }
 }
 
-/// Proof that the policy allowed this caller to do `A`, which belongs to no organization. Made only by [`Policy`], not cloneable, spent where
-/// it is used.
+/// Proof that the policy allows this caller to do `A`, which belongs to no organization. Only [`Policy`] creates it,
+/// and it can't be cloned. A use case consumes it.
 #[must_use]
 pub struct DeploymentPermit<A> {
     caller: Caller,
@@ -312,7 +316,7 @@ pub struct DeploymentPermit<A> {
 }
 
 impl<A> DeploymentPermit<A> {
-    /// The caller.
+    /// Returns the caller.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
@@ -358,7 +362,7 @@ actions! {
     ChangeKey => ChangeEncryptionKey, recorded as ChangeKey;
     /// Restore the key.
     RestoreKey => RestoreEncryptionKey, recorded as RestoreKey;
-    /// Give up what a lost key has sealed.
+    /// Abandon data that a lost key sealed.
     AbandonEncryptedData => AbandonEncryptedData, recorded as AbandonEncryptedData;
     /// Get or list records.
     ReadRecords => ReadRecords;
@@ -366,13 +370,13 @@ actions! {
     Reveal => RevealAttributes;
     /// Compare encrypted attributes with a value.
     Compare => CompareAttributes, recorded as CompareAttribute;
-    /// See entities and attributes as an organization has them.
+    /// Read entities and attributes with the customizations of an organization.
     ReadMetadata => ReadContract;
     /// Change the metadata of attributes.
     CustomizeAttributes => CustomizeAttributes, recorded as UpdateAttributeMetadata;
-    /// Read what changes of audited attributes recorded.
+    /// Read the recorded changes of audited attributes.
     ReadAttributeChanges => ReadAttributeChanges;
-    /// See an organization.
+    /// Read an organization.
     ReadOrganization => ReadOrganizations;
     /// Create an organization.
     CreateOrganization => CreateOrganizations;
@@ -382,7 +386,7 @@ actions! {
     DeleteOrganization => DeleteOrganizations, recorded as DeleteOrganization;
     /// Read and verify the audit trail.
     ReadAuditTrail => ReadAuditTrail;
-    /// See who may do what.
+    /// Read the bindings and privileges.
     ReadAccess => ReadAccess;
 }
 

@@ -1,6 +1,6 @@
-//! The ports beside the store: what core asks of the world outside, as object-safe traits.
+//! The ports except the store: the services that core needs from outside, as object-safe traits.
 //!
-//! Nothing here knows a runtime: an asynchronous port answers with a boxed future that any executor may drive.
+//! This file knows no runtime. An asynchronous port returns a boxed future that any executor can poll.
 
 use std::sync::Arc;
 
@@ -13,64 +13,67 @@ use crate::{
     store::{Cause, Commit, CommitError, OpenError, Pending, Store, Unavailable},
 };
 
-/// The time of day.
+/// The wall clock.
 pub trait Clock: Send + Sync {
-    /// Now, in UTC.
+    /// Returns the current time in UTC.
     fn now(&self) -> Timestamp;
 }
 
-/// Whether anything that has to be recorded may be done now: a deployment can demand that audit records are copied elsewhere.
+/// Decides whether operations that need an audit record are allowed now. A deployment can require that audit records
+/// are copied elsewhere.
 pub trait AuditGate: Send + Sync {
-    /// Lets a call pass, or says why not.
+    /// Allows a call, or refuses it.
     ///
     /// # Errors
-    /// Why no call that has to be recorded may be made now.
+    /// Why calls that need an audit record are refused now.
     fn admit(&self) -> Result<(), Cause>;
 }
 
-/// Key derivation, which costs a tenth of a second of processor time: the server runs it on a thread made for that.
+/// Key derivation. It uses a processor for about a tenth of a second, so the server runs it on a dedicated thread.
 pub trait KeyDerivation: Send + Sync {
-    /// The key-encryption key of `text` under `parameters`, with the text given back; see [`crate::crypto::kek::derive`].
+    /// Derives the key-encryption key of `text` with `parameters`, and returns the text too. See
+    /// [`crate::crypto::kek::derive`].
     fn derive(&self, text: KeyText, parameters: KdfParameters) -> Pending<'_, (KeyText, Result<Kek, KdfOutOfBounds>)>;
 }
 
-/// The one lock of an organization. Dropping it gives it back.
+/// The exclusive lock of an organization. Dropping it releases it.
 pub trait OrganizationLock: Send + Sync {
-    /// Gives it back, and removes what there is of it: the organization is gone.
+    /// Releases the lock and removes its files, because the organization is deleted.
     fn discard(self: Box<Self>) -> Pending<'static, Result<(), Unavailable>>;
 }
 
-/// A database that nobody sees yet.
+/// A database that isn't published yet.
 pub trait PreparedDatabase: Send + Sync {
-    /// The database.
+    /// Returns the database.
     fn store(&self) -> &dyn Store;
 
-    /// Puts it where it belongs, closed and on disk. Refused at step 0 if there is one already.
+    /// Publishes the database, closed and on disk. Refused at step 0 if a database with this id exists.
     fn publish(self: Box<Self>) -> Pending<'static, Result<(), CommitError>>;
 
-    /// Removes it.
+    /// Removes the database.
     fn discard(self: Box<Self>) -> Pending<'static, Result<(), Unavailable>>;
 }
 
-/// Where organization databases are kept. Each is named by its organization's id, and carries that id inside too.
+/// The storage of organization databases. Each is named by its organization's id, and also contains that id.
 pub trait OrganizationDatabases: Send + Sync {
-    /// Makes a database whose content is `first`. It appears whole or not at all.
+    /// Creates a database with the content `first`, atomically.
     fn create(&self, id: OrganizationId, first: Commit) -> Pending<'_, Result<(), CommitError>>;
 
-    /// Makes a database whose content is `first` and that nobody sees before it is published. It is to be published or discarded; what
-    /// is neither goes at the next start.
+    /// Creates an unpublished database with the content `first`. The caller must publish or discard it; the next start
+    /// removes any that is neither.
     fn prepare(&self, id: OrganizationId, first: Commit)
     -> Pending<'_, Result<Box<dyn PreparedDatabase>, CommitError>>;
 
-    /// Opens a database that exists, if it is this organization's inside: at each opening, whoever has closed it meanwhile.
+    /// Opens an existing database, and checks that it contains this organization's id. The check is repeated when the
+    /// database is opened again after it was closed.
     fn open(&self, id: OrganizationId) -> Pending<'_, Result<Arc<dyn Store>, OpenError>>;
 
-    /// The databases that exist.
+    /// Lists the existing databases.
     fn list(&self) -> Pending<'_, Result<Vec<OrganizationId>, Unavailable>>;
 
-    /// Closes a database, once nobody uses it any more, and removes it; one that doesn't exist is removed already.
+    /// Closes a database when it is no longer in use, and removes it. A missing database counts as removed.
     fn remove(&self, id: OrganizationId) -> Pending<'_, Result<(), Unavailable>>;
 
-    /// Takes the lock of an organization, or answers `None` at once if somebody has it. Needs no database to exist.
+    /// Tries to take the lock of an organization. Returns `None` at once if it is held. The database need not exist.
     fn try_lock(&self, id: OrganizationId) -> Pending<'_, Result<Option<Box<dyn OrganizationLock>>, Unavailable>>;
 }

@@ -1,8 +1,8 @@
-//! Privileges: what an action needs. Roles, and who holds them where, are the policy's matter.
+//! Privileges: the permissions that actions need. Roles and bindings belong to the policy.
 
 use std::{fmt, str::FromStr};
 
-/// What an action needs. The three privileges for the key's text keep the names that Dynamics 365 gave them.
+/// A privilege that an action needs. The three privileges for the key text have their names from Dynamics 365.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Privilege {
     /// Read the state of the key, its history and the unreadable cells, watch a re-encryption and verify cells: everything about the key
@@ -14,13 +14,14 @@ pub enum Privilege {
     ChangeEncryptionKey,
     /// Restore the key.
     RestoreEncryptionKey,
-    /// Give up what a lost key has sealed.
+    /// Abandon data that a lost key has sealed.
     AbandonEncryptedData,
     /// Get and list records.
     ReadRecords,
-    /// Create, update and delete records, but those of entities that name a privilege of their own.
+    /// Create, update and delete records, except those of entities with a separate privilege.
     WriteRecords,
-    /// Create, update and delete records of entities that name this privilege, because they say where passwords are sent.
+    /// Create, update and delete records of entities that require this privilege, because they determine the
+    /// destinations of passwords.
     WriteDestinations,
     /// Reveal encrypted attributes.
     RevealAttributes,
@@ -28,9 +29,9 @@ pub enum Privilege {
     CompareAttributes,
     /// Change the metadata of attributes: names for people, lengths, auditing, indexes.
     CustomizeAttributes,
-    /// Read what changes of audited attributes recorded.
+    /// Read the recorded changes of audited attributes.
     ReadAttributeChanges,
-    /// See organizations.
+    /// Get and list organizations.
     ReadOrganizations,
     /// Create organizations.
     CreateOrganizations,
@@ -40,9 +41,9 @@ pub enum Privilege {
     DeleteOrganizations,
     /// Read and verify the audit trail.
     ReadAuditTrail,
-    /// See who may do what.
+    /// Read roles and bindings.
     ReadAccess,
-    /// Read the contract itself, by server reflection, and the metadata of entities and attributes.
+    /// Read the contract by server reflection, and the metadata of entities and attributes.
     ReadContract,
 }
 
@@ -70,7 +71,7 @@ impl Privilege {
         Privilege::ReadContract,
     ];
 
-    /// The name that configuration, errors and the audit trail use.
+    /// Returns the name that configuration, errors and the audit trail use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -103,7 +104,7 @@ impl fmt::Display for Privilege {
     }
 }
 
-/// A text that isn't the name of a privilege.
+/// The text isn't the name of a privilege.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown privilege `{0}`")]
 pub struct PrivilegeNameError(String);

@@ -1,24 +1,24 @@
-//! The port through which randomness comes in, so that everything that draws keys, nonces and ids can be tested with
-//! known values.
+//! The port for randomness. With it, tests can draw keys, nonces and ids with known values.
 //!
-//! core has no random generator of its own. Every value drawn here is used as key material or as a nonce.
+//! core has no random generator. Every value drawn here is used as key material or as a nonce.
 
 /// A cryptographically secure random generator: the operating system's.
 pub trait Random: Send + Sync {
-    /// Overwrites all of `bytes` with fresh random bytes.
+    /// Overwrites all of `bytes` with new random bytes.
     ///
-    /// An implementation that can't get any must not return: a nonce or a key made of zeros would be used.
+    /// An implementation that can't get random bytes must not return. Otherwise a nonce or a key of zeros would be
+    /// used.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// Draws `N` fresh random bytes. For values that may be seen: nonces, salts, ids. Keys are drawn into their own types.
+/// Draws `N` random bytes for public values: nonces, salts, ids. Keys are drawn into their own types.
 pub fn bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
     let mut drawn = [0; N];
     random.fill(&mut drawn);
     drawn
 }
 
-/// A generator for tests: its output follows from its seed alone.
+/// A deterministic generator for tests.
 #[cfg(test)]
 pub(crate) mod testing {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +27,7 @@ pub(crate) mod testing {
 
     use super::Random;
 
-    /// SHA-256 over seed and counter, 32 bytes at a time: what it gives never changes, so golden values may rest on it.
+    /// SHA-256 over seed and counter, 32 bytes at a time. Its output never changes, so golden values can depend on it.
     pub(crate) struct SeededRandom {
         seed: u64,
         next_block: AtomicU64,

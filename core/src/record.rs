@@ -1,8 +1,9 @@
-//! Records: their content and checks, the parts that every write shares, and the use cases create, get, list, update, delete, reveal and
-//! compare.
+//! Records: their content and checks, the common parts of all writes, and the use cases create, get, list, update,
+//! delete, reveal and compare.
 //!
-//! All go by the schema as the organization has it; none knows an entity. Encrypted attributes come in as [`Given::Secret`], are sealed
-//! before they reach a store, and leave only through [`reveal`] and what an application builds on it.
+//! All of them use the schema of the organization, and none knows a specific entity. Encrypted attributes arrive as
+//! [`Given::Secret`] and are sealed before they reach a store. They are opened only by [`reveal`], [`compare`] and
+//! applications built on them.
 
 pub mod check;
 pub mod compare;

@@ -1,7 +1,7 @@
-//! The schema: entities and their attributes, as the service understands them.
+//! The schema: entities and their attributes, as the service uses them.
 //!
-//! A schema is data that was checked once, when it was made: see [`Schema::new`]. Nothing here knows where it comes from (the server
-//! reads it from protobuf descriptors) or how records travel.
+//! A schema is data that [`Schema::new`] has checked. This module doesn't know where a schema comes from (the server
+//! reads it from protobuf descriptors) or how records are transported.
 
 pub mod check;
 pub(crate) mod column;
@@ -38,44 +38,44 @@ pub enum SchemaError {
     /// Two entities share a name that must be unique.
     #[error("two entities have the {what} `{name}`")]
     EntitiesCollide {
-        /// Which of their names.
+        /// The kind of name.
         what: &'static str,
         /// The name.
         name: String,
     },
-    /// An attribute can't be as it is declared.
+    /// The declaration of an attribute is invalid.
     #[error("{entity}.{attribute}: {problem}")]
     Attribute {
         /// The entity's name.
         entity: String,
         /// The attribute's name.
         attribute: String,
-        /// What is wrong.
+        /// The problem.
         problem: &'static str,
     },
-    /// A name can't be stored or spelled in a resource name.
+    /// A name can't be used in a database or in a resource name.
     #[error(
-        "{entity}: `{name}` can't be a {what}: use ASCII letters, digits and `_`, beginning with a letter, at most 63, and not beginning with `sealward_`"
+        "{entity}: `{name}` can't be a {what}: use at most 63 ASCII letters, digits and `_`, beginning with a letter but not with `sealward_`"
     )]
     Name {
         /// The entity's name.
         entity: String,
-        /// The name refused.
+        /// The refused name.
         name: String,
-        /// Of what.
+        /// The kind of name.
         what: &'static str,
     },
-    /// A rule can't be as it is declared.
+    /// The declaration of a rule is invalid.
     #[error("{entity}, rule `{reason}`: {problem}")]
     Rule {
         /// The entity's name.
         entity: String,
         /// The rule's reason.
         reason: String,
-        /// What is wrong.
+        /// The problem.
         problem: RuleError,
     },
-    /// Two rules of an entity can't be told apart.
+    /// Two rules of an entity have the same reason.
     #[error("{entity} has two rules with the reason `{reason}`")]
     RulesCollide {
         /// The entity's name.
@@ -86,7 +86,7 @@ pub enum SchemaError {
 }
 
 impl Schema {
-    /// A schema of these entities, checked.
+    /// Creates a schema from these entities, and checks it.
     ///
     /// # Errors
     /// The first [`SchemaError`] found.
@@ -94,7 +94,7 @@ impl Schema {
         unique(&entities, "name", |entity| &entity.name)?;
         unique(&entities, "collection", |entity| &entity.collection)?;
         unique(&entities, "singular", |entity| &entity.singular)?;
-        // Tables are told apart without regard to case by some databases.
+        // Some databases compare table names without regard to case.
         unique(&entities, "storage name", |entity| &entity.storage_name)?;
         for entity in &entities {
             check_entity(entity, &entities)?;
@@ -102,38 +102,38 @@ impl Schema {
         Ok(Schema { entities: entities.into_iter().map(Arc::new).collect() })
     }
 
-    /// All entities.
+    /// Returns all entities.
     #[must_use]
     pub fn entities(&self) -> &[Arc<Entity>] {
         &self.entities
     }
 
-    /// The schema with each entity made anew by `change`; what of it stays as it is, is shared. The change is to keep names, kinds and the
-    /// number of attributes.
+    /// Returns a schema in which `change` has replaced each entity. Unchanged entities are shared. `change` must keep
+    /// names, kinds and the number of attributes.
     #[must_use]
     pub(crate) fn customized(&self, change: impl Fn(&Arc<Entity>) -> Arc<Entity>) -> Schema {
         Schema { entities: self.entities.iter().map(change).collect() }
     }
 
-    /// The entity of this name.
+    /// Returns the entity with this name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Arc<Entity>> {
         self.entities.iter().find(|entity| entity.name == name)
     }
 
-    /// The entity that is stored in this table.
+    /// Returns the entity that is stored in this table.
     #[must_use]
     pub fn by_storage_name(&self, name: &str) -> Option<&Arc<Entity>> {
         self.entities.iter().find(|entity| entity.storage_name == name)
     }
 
-    /// The entity whose resource names have this segment.
+    /// Returns the entity with this collection in its resource names.
     #[must_use]
     pub fn by_collection(&self, collection: &str) -> Option<&Arc<Entity>> {
         self.entities.iter().find(|entity| entity.collection == collection)
     }
 
-    /// Every attribute, of any entity, that refers to records of `collection`.
+    /// Returns every attribute, of any entity, that refers to records of `collection`.
     pub fn references_to<'a>(
         &'a self,
         collection: &'a str,
@@ -196,7 +196,7 @@ fn check_entity(entity: &Entity, entities: &[Entity]) -> Result<(), SchemaError>
     }
 }
 
-/// How the service's own tables begin.
+/// The prefix of the service's own tables.
 const RESERVED_PREFIX: &str = "sealward_";
 
 fn check_name(entity: &Entity, what: &'static str, name: &str) -> Result<(), SchemaError> {
@@ -211,8 +211,9 @@ fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]
     if !attribute.encrypted && !attribute.sent_to.is_empty() {
         return Some("`sent_to` is for encrypted attributes");
     }
-    let says_where = |name: &String| entity.attribute(name).is_some_and(|other| other.stored() && !other.encrypted);
-    if !attribute.sent_to.iter().all(says_where) {
+    let can_be_destination =
+        |name: &String| entity.attribute(name).is_some_and(|other| other.stored() && !other.encrypted);
+    if !attribute.sent_to.iter().all(can_be_destination) {
         return Some("`sent_to` must name stored attributes of the same entity that aren't encrypted");
     }
     if attribute.encrypted {
@@ -223,12 +224,12 @@ fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]
             return Some("an encrypted attribute can't have a default, which would be in clear in the schema");
         }
         if attribute.output_only {
-            return Some("an encrypted attribute that nobody can write is of no use");
+            return Some("an encrypted attribute can't be output only, because no caller could set it");
         }
     }
     match &attribute.kind {
         Kind::Reference { collection, .. } if !entities.iter().any(|entity| entity.collection == *collection) => {
-            return Some("it refers to a collection that no entity has");
+            return Some("it refers to an unknown collection");
         }
         Kind::ReportsSet { attribute } if !entity.attribute(attribute).is_some_and(|target| target.encrypted) => {
             return Some("`reports_set` must name an encrypted attribute of the same entity");
@@ -251,7 +252,7 @@ fn attribute_problem(attribute: &Attribute, entity: &Entity, entities: &[Entity]
     }
     if attribute.required && !attribute.can_be_required() {
         return Some(
-            "it is required, and can't be given to a create and has no default, or is cleared with another record",
+            "it is required, but a create can't set it and it has no default, or the delete of another record clears it",
         );
     }
     if let (Some(minimum), Some(maximum)) = (attribute.minimum, attribute.maximum)
@@ -284,11 +285,11 @@ fn status_problem(attribute: &Attribute, entity: &Entity) -> Option<&'static str
     let is_of_a_state = |choice: &Choice| choice.state.is_some();
     let Some(state) = &attribute.state_attribute else {
         let names_states = matches!(&attribute.kind, Kind::Choice(choices) if choices.iter().any(is_of_a_state));
-        return names_states.then_some("its values name states, and it has no `state_attribute`");
+        return names_states.then_some("its values name states, but it has no `state_attribute`");
     };
     let state = entity.attribute(state).filter(|state| state.stored());
     let (Kind::Choice(statuses), Some(Kind::Choice(states))) = (&attribute.kind, state.map(|state| &state.kind)) else {
-        return Some("`state_attribute` must name an enum of the same entity, and stand at an enum");
+        return Some("only an enum can have a `state_attribute`, which must name an enum of the same entity");
     };
     let is_a_state = |status: &Choice| states.iter().any(|state| Some(state.number) == status.state);
     let has_a_status = |state: &Choice| statuses.iter().any(|status| status.state == Some(state.number));
@@ -303,7 +304,7 @@ mod tests {
     use super::*;
     use crate::schema::value::Value;
 
-    /// The problem of the last of these attributes.
+    /// Returns the problem of the last of these attributes.
     fn problem(attributes: Vec<Attribute>) -> Option<&'static str> {
         match Schema::new(vec![Entity::new("Task", "tasks", "task", attributes)]) {
             Ok(_) => None,
@@ -328,9 +329,9 @@ mod tests {
         let both = || vec![status(1, Some(1)), status(2, Some(2))];
         assert_eq!(of(Some("state"), both()), None);
         assert_eq!(of(None, vec![status(1, None)]), None);
-        let no_state = "its values name states, and it has no `state_attribute`";
+        let no_state = "its values name states, but it has no `state_attribute`";
         assert_eq!(of(None, both()), Some(no_state));
-        let no_enum = "`state_attribute` must name an enum of the same entity, and stand at an enum";
+        let no_enum = "only an enum can have a `state_attribute`, which must name an enum of the same entity";
         assert_eq!(of(Some("nothing"), both()), Some(no_enum));
         let misses = "each of its values must name the `state` that it belongs to";
         assert_eq!(of(Some("state"), vec![status(1, Some(1)), status(2, None)]), Some(misses));

@@ -1,11 +1,11 @@
-//! The store port: what a database must be able to do, as values.
+//! The store port: the operations that a database must support, as values.
 //!
-//! Writes are [`Commit`]s: lists of steps with expectations, applied whole or refused with the index of the first step that failed.
-//! Reads are [`Select`]s. There is no closure, no connection and no SQL in this contract, so that one conformance suite serves every
-//! store. What dialects decide silently is decided here: text compares by code point and case-sensitively, nulls come first in an
-//! ascending order, no text holds U+0000, and times are microseconds.
+//! A write is a [`Commit`]: a list of steps with expectations. It is applied as a whole, or refused with the index of
+//! the first step that failed. A read is a [`Select`]. The contract contains no closures, connections or SQL, so one
+//! conformance suite tests every store. It defines what SQL dialects leave open: text compares by code point and
+//! case-sensitively, nulls come first in an ascending order, text never contains U+0000, and times are in microseconds.
 //!
-//! Nothing here knows records, keys or audit trails, but that an [`AuditEntry`] is chained by whoever commits it.
+//! This file knows no records, keys or audit trails, except that the store chains an [`AuditEntry`] when it commits it.
 
 use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -19,17 +19,17 @@ pub type Name = Cow<'static, str>;
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnType {
-    /// true or false
+    /// `true` or `false`.
     Boolean,
-    /// 64 bits, signed
+    /// A signed 64-bit integer.
     Integer,
-    /// UTF-8 without U+0000
+    /// UTF-8 without U+0000.
     Text,
-    /// any bytes
+    /// Any bytes.
     Bytes,
-    /// 16 bytes, ordered as such
+    /// 16 bytes, ordered as bytes.
     Uuid,
-    /// microseconds since the Unix epoch
+    /// Microseconds since the Unix epoch.
     Time,
 }
 
@@ -44,7 +44,7 @@ impl ColumnType {
         ColumnType::Time,
     ];
 
-    /// The name that the catalog of columns stores.
+    /// Returns the name that the catalog of columns stores.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -61,58 +61,59 @@ impl ColumnType {
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Its name, unique in the table.
+    /// The name, unique in the table.
     pub name: Name,
-    /// What it holds.
+    /// The type.
     pub kind: ColumnType,
-    /// Whether null is allowed. A column added to a table that exists is nullable.
+    /// Whether null is allowed. A column that is added to an existing table is nullable.
     pub nullable: bool,
 }
 
 /// A table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// Its name, unique in the database.
+    /// The name, unique in the database.
     pub name: Name,
-    /// Its columns, in order.
+    /// The columns, in order.
     pub columns: Vec<Column>,
-    /// The columns of its primary key: the order of a full scan.
+    /// The columns of the primary key, which is also the order of a full scan.
     pub key: Vec<Name>,
-    /// What else rows are looked for by. They come with the table; a migration adds none to a table that exists, but a
+    /// The indexes that are created with the table. A migration doesn't add them to an existing table, but a
     /// [`Step::CreateIndex`] can.
     pub indexes: Vec<Index>,
 }
 
-/// An index of a table: reads and steps whose condition bears on its first columns look at no other rows. Changes no answer.
+/// An index of a table. Reads and steps with a condition on its first columns read no other rows. It never changes a
+/// result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
-    /// Its name, unique in the database among tables and indexes.
+    /// The name, unique in the database among tables and indexes.
     pub name: Name,
-    /// Its columns, in order.
+    /// The columns, in order.
     pub columns: Vec<Name>,
 }
 
 /// One stored value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Datum {
-    /// Nothing.
+    /// Null.
     Null,
-    /// In a boolean column.
+    /// A value of a boolean column.
     Boolean(bool),
-    /// In an integer column.
+    /// A value of an integer column.
     Integer(i64),
-    /// In a text column.
+    /// A value of a text column.
     Text(String),
-    /// In a bytes column.
+    /// A value of a bytes column.
     Bytes(Vec<u8>),
-    /// In a UUID column.
+    /// A value of a UUID column.
     Uuid(Uuid),
-    /// In a time column.
+    /// A value of a time column.
     Time(Timestamp),
 }
 
 impl Datum {
-    /// The type of the columns that can hold it; `None` for null, which any may.
+    /// Returns the type of the columns that can contain it; `None` for null, which any nullable column can contain.
     #[must_use]
     pub fn kind(&self) -> Option<ColumnType> {
         match self {
@@ -127,7 +128,7 @@ impl Datum {
     }
 }
 
-/// How two values compare.
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
     /// `=`
@@ -142,8 +143,9 @@ pub enum Comparison {
     GreaterOrEqual,
 }
 
-/// Which rows. A row meets a condition or it doesn't, there is no third answer: a row whose column is null meets no [`Compare`],
-/// [`BeginsWith`], [`Lists`] or [`HeaderDiffers`] of it, and therefore every [`Not`] of one.
+/// A condition on rows. A row either meets a condition or doesn't; there is no third result. A row whose column is null
+/// meets no [`Compare`], [`BeginsWith`], [`Lists`] or [`HeaderDiffers`] of that column, and therefore meets every
+/// [`Not`] of one.
 ///
 /// [`Compare`]: Condition::Compare
 /// [`BeginsWith`]: Condition::BeginsWith
@@ -152,23 +154,25 @@ pub enum Comparison {
 /// [`Not`]: Condition::Not
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// The column's value compares so with this one, which is not null.
+    /// The column compares with this value, which is not null.
     Compare {
         /// The column.
         column: Name,
-        /// How.
+        /// The operator.
         comparison: Comparison,
-        /// With what; of the column's type.
+        /// The value, of the column's type.
         value: Datum,
     },
-    /// The column, of text, is not null and begins with this text: case-sensitive, code point by code point. Every text begins with "".
+    /// The text column is not null and begins with this text, case-sensitively and by code point. Every text begins
+    /// with "".
     BeginsWith {
         /// The column.
         column: Name,
-        /// The text.
+        /// The prefix.
         prefix: String,
     },
-    /// The column, of text, is not null and is a list, joined by commas, that has this element: case-sensitive. The element has no comma.
+    /// The text column is not null, and its comma-separated list contains this element, case-sensitively. The element
+    /// contains no comma.
     Lists {
         /// The column.
         column: Name,
@@ -177,26 +181,26 @@ pub enum Condition {
     },
     /// The column is null.
     IsNull(Name),
-    /// The column, of bytes, is not null and doesn't begin with these bytes. A shorter value doesn't begin with them.
+    /// The bytes column is not null and doesn't begin with these bytes. A shorter value doesn't begin with them.
     HeaderDiffers {
         /// The column.
         column: Name,
         /// The bytes, at most 16.
         header: Vec<u8>,
     },
-    /// All of these; every row if there are none.
+    /// All conditions are met; every row if the list is empty.
     All(Vec<Condition>),
-    /// At least one of these; no row if there are none.
+    /// At least one condition is met; no row if the list is empty.
     Any(Vec<Condition>),
-    /// Every row that doesn't meet this one.
+    /// The condition is not met.
     Not(Box<Condition>),
 }
 
 impl Condition {
-    /// Every row.
+    /// The condition that every row meets.
     pub const EVERYTHING: Condition = Condition::All(Vec::new());
 
-    /// The column has this value, which is not null.
+    /// The column equals this value, which is not null.
     pub fn equal(column: impl Into<Name>, value: Datum) -> Condition {
         Condition::Compare { column: column.into(), comparison: Comparison::Equal, value }
     }
@@ -206,13 +210,13 @@ impl Condition {
         Condition::Compare { column: column.into(), comparison: Comparison::Greater, value }
     }
 
-    /// Every row that comes after the one with these values, in the ascending order of these columns.
+    /// The row comes after the row with these values, in the ascending order of these columns.
     #[must_use]
     pub fn later(columns: impl IntoIterator<Item = (Name, Datum)>) -> Condition {
         Self::beyond(Comparison::Greater, columns)
     }
 
-    /// Every row that comes after the one with these values, in the descending order of these columns.
+    /// The row comes after the row with these values, in the descending order of these columns.
     #[must_use]
     pub fn earlier(columns: impl IntoIterator<Item = (Name, Datum)>) -> Condition {
         Self::beyond(Comparison::Less, columns)
@@ -229,13 +233,13 @@ impl Condition {
         Condition::Any(beyond)
     }
 
-    /// Every row that doesn't meet this condition.
+    /// Returns the negation of the condition.
     #[must_use]
     pub fn negated(self) -> Condition {
         Condition::Not(Box::new(self))
     }
 
-    /// Both.
+    /// Returns the condition that both conditions are met.
     #[must_use]
     pub fn and(self, other: Condition) -> Condition {
         match self {
@@ -254,23 +258,23 @@ impl Condition {
     }
 }
 
-/// What an update does to a column.
+/// A change of a column in an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Assignment {
-    /// The column becomes this.
+    /// Sets the column to this value.
     Set(Name, Datum),
-    /// The column, an integer, grows by this much.
+    /// Adds this number to an integer column.
     Add(Name, i64),
 }
 
-/// Where a value of a new row comes from, that is made of another row.
+/// The source of a value in a row that is created from another row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// It is this one.
+    /// This value.
     Value(Datum),
-    /// It is that of the other row's column.
+    /// The value in this column of the other row.
     Column(Name),
-    /// It is one more than that of the other row's column, an integer.
+    /// The value in this integer column of the other row, plus one.
     Next(Name),
 }
 
@@ -280,123 +284,124 @@ impl From<Datum> for Source {
     }
 }
 
-/// How many rows an update or a delete must touch.
+/// The number of rows that an update or a delete must affect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// Exactly one, or the commit is refused.
+    /// Exactly one. Otherwise the commit is refused.
     One,
-    /// As many as there are.
+    /// Any number.
     Any,
 }
 
-/// How far a counter moves: an integer column in the row of this key, which is made if it isn't there.
+/// A change of a counter: an integer column in the row with this key. The row is created if it doesn't exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// The table, whose key is that of `key`.
+    /// The table, whose primary key consists of the columns of `key`.
     pub table: Name,
-    /// The row, column by column.
+    /// The key of the row, column by column.
     pub key: Vec<(Name, Datum)>,
-    /// The column that counts; the only one beside the key.
+    /// The counter column. The table has no columns except this and the key.
     pub counter: Name,
-    /// How far.
+    /// The change per row.
     pub by: i64,
 }
 
 /// One step of a commit.
 #[derive(Debug)]
 pub enum Step {
-    /// At least one row meets the condition, and will still do so when the commit takes effect.
+    /// Requires that at least one row meets the condition, and still does when the commit takes effect.
     Require {
-        /// In this table.
+        /// The table.
         table: Name,
-        /// Which rows.
+        /// The condition.
         rows: Condition,
     },
-    /// No row meets the condition.
+    /// Requires that no row meets the condition.
     Forbid {
-        /// In this table.
+        /// The table.
         table: Name,
-        /// Which rows.
+        /// The condition.
         rows: Condition,
     },
-    /// A new row; refused if its key, or another value that must be unique, exists.
+    /// Inserts a row. Refused if its key or another unique value exists.
     Insert {
-        /// Into this table.
+        /// The table.
         table: Name,
-        /// Column by column; those left out are null.
+        /// The values, column by column. Omitted columns are null.
         row: Vec<(Name, Datum)>,
     },
-    /// A new row for each row of another table that meets a condition; refused if the key of one exists.
+    /// Inserts a row for each row of another table that meets a condition. Refused if any of the keys exists.
     InsertFrom {
-        /// Into this table.
+        /// The table.
         table: Name,
-        /// Column by column; those left out are null.
+        /// The values, column by column. Omitted columns are null.
         row: Vec<(Name, Source)>,
-        /// Of the rows of this table.
+        /// The other table.
         from: Name,
-        /// That meet this.
+        /// The condition on the other table's rows.
         rows: Condition,
     },
-    /// A change of rows.
+    /// Updates rows.
     Update {
-        /// In this table.
+        /// The table.
         table: Name,
-        /// Which rows.
+        /// The condition.
         rows: Condition,
-        /// What changes.
+        /// The changes.
         set: Vec<Assignment>,
-        /// How many.
+        /// The required number of rows.
         expect: Expect,
     },
-    /// Rows go.
+    /// Deletes rows.
     Delete {
-        /// From this table.
+        /// The table.
         table: Name,
-        /// Which rows.
+        /// The condition.
         rows: Condition,
-        /// How many.
+        /// The required number of rows.
         expect: Expect,
     },
-    /// Rows go, some of them if there are many, so that no commit has to wait for long; which ones is the store's choice.
+    /// Deletes at most `at_most` rows, so that other commits don't wait long. The store chooses which.
     Prune {
-        /// From this table.
+        /// The table.
         table: Name,
-        /// The columns of its key.
+        /// The columns of its primary key.
         key: Vec<Name>,
-        /// Which rows.
+        /// The condition.
         rows: Condition,
-        /// No more than this many.
+        /// The maximum number of rows.
         at_most: u32,
     },
-    /// A counter moves for each row that the last step before it which is no tally has inserted, changed or taken away. It has moved when
-    /// the commit is made, whichever steps follow; none of them should look at it.
+    /// Changes a counter once for each row that the preceding step inserted, updated or deleted. Other tallies in
+    /// between don't count as the preceding step. The counter is updated when the commit is applied, regardless of
+    /// later steps, so no later step of the commit may read it.
     Tally(Tally),
-    /// A new table, with its indexes; refused if it exists.
+    /// Creates a table with its indexes. Refused if it exists.
     CreateTable(Table),
-    /// A new, nullable column of a table that exists.
+    /// Adds a nullable column to an existing table.
     AddColumn {
         /// The table.
         table: Name,
         /// The column.
         column: Column,
     },
-    /// An index of a table that exists; one of the same name stays as it is. Writes wait while it is made.
+    /// Creates an index of an existing table. An index with the same name stays unchanged. Writes wait meanwhile.
     CreateIndex {
         /// The table.
         table: Name,
         /// The index.
         index: Index,
     },
-    /// An index goes, if it is there.
+    /// Drops an index if it exists.
     DropIndex {
-        /// Its name.
+        /// The name of the index.
         name: Name,
     },
-    /// The next record of the audit trail's chain of this writer.
+    /// Appends a record to the writer's chain of the audit trail.
     Audit(AuditEntry),
 }
 
-/// A write: all of these steps in this order, or none.
+/// A write: either all steps are applied in order, or none.
 #[derive(Debug, Default)]
 pub struct Commit {
     /// The steps.
@@ -404,7 +409,7 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// A commit of these steps.
+    /// Creates a commit of these steps.
     #[must_use]
     pub fn of(steps: Vec<Step>) -> Self {
         Commit { steps }
@@ -416,29 +421,29 @@ impl Commit {
 pub struct Select {
     /// The table.
     pub table: Name,
-    /// The columns wanted, in this order.
+    /// The columns to return, in this order.
     pub columns: Vec<Name>,
-    /// Which rows.
+    /// The condition.
     pub rows: Condition,
-    /// By what they are ordered; without it in no order.
+    /// The sort order. If empty, the order of the rows is unspecified.
     pub order: Vec<(Name, Direction)>,
-    /// At most this many.
+    /// The maximum number of rows.
     pub limit: u32,
 }
 
-/// A direction of ordering.
+/// A sort direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Smallest first, nulls before all.
+    /// Smallest first. Nulls come first.
     Ascending,
-    /// Largest first, nulls after all.
+    /// Largest first. Nulls come last.
     Descending,
 }
 
-/// One row of an answer, in the order of the columns asked for.
+/// A row of a result, in the order of the selected columns.
 pub type Row = Vec<Datum>;
 
-/// Why a store could not answer; the text is for the log, never for a caller.
+/// Why a store failed. The text is for the log, never for a caller.
 #[derive(Debug)]
 pub struct Cause(pub Box<dyn Error + Send + Sync>);
 
@@ -460,7 +465,7 @@ impl From<&'static str> for Cause {
     }
 }
 
-/// The database did not answer a read, or holds something that can't be read.
+/// The database did not answer a read, or contains unreadable data.
 #[derive(Debug, thiserror::Error)]
 #[error("the store is unavailable")]
 pub struct Unavailable(#[source] pub Cause);
@@ -468,15 +473,16 @@ pub struct Unavailable(#[source] pub Cause);
 /// Why a store ended a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotEnded {
-    /// It kept the log of writes from being cut, which is as large as it may be.
-    #[error("the snapshot was ended: it kept the database's log from being cut")]
+    /// The snapshot kept the write-ahead log from being truncated, and the log has reached its maximum size.
+    #[error("the store ended the snapshot, because it kept the database's log from being truncated")]
     LogFull,
-    /// It kept a [`scrub`](Store::scrub) from being done.
-    #[error("the snapshot was ended: it kept deleted data in the database's files")]
-    InTheWay,
+    /// The snapshot blocked a [`scrub`](Store::scrub).
+    #[error("the store ended the snapshot, because it kept deleted data in the database's files")]
+    BlocksScrub,
 }
 
-/// Whether a read failed because the store ended its snapshot: it can be begun again with another.
+/// Returns why the store ended the snapshot, if a read failed for that reason. The read can be repeated with another
+/// snapshot.
 #[must_use]
 pub fn snapshot_ended(cause: &Cause) -> Option<SnapshotEnded> {
     let mut next: Option<&(dyn Error + 'static)> = Some(&*cause.0);
@@ -489,27 +495,27 @@ pub fn snapshot_ended(cause: &Cause) -> Option<SnapshotEnded> {
     None
 }
 
-/// Why a commit did not take effect, or may not have.
+/// Why a commit did not take effect, or may not have taken effect.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// A step's expectation was not met. Nothing changed.
+    /// The expectation of a step was not met. Nothing changed.
     #[error("step {step} of the commit was refused")]
     Refused {
-        /// The first step that failed, from 0.
+        /// The index of the first step that failed, from 0.
         step: usize,
     },
-    /// The store could not do it. Nothing changed.
+    /// The store could not apply the commit. Nothing changed.
     #[error("the store is unavailable")]
     Unavailable(#[source] Cause),
-    /// The commit was sent and its outcome is not known: it may have taken effect, whole.
+    /// The commit was sent, but its outcome is unknown. It may have taken effect, as a whole.
     #[error("the outcome of the commit is unknown")]
     Unknown(#[source] Cause),
 }
 
-/// Why a use case failed although its request was valid: a database, the root key or the audit trail failed.
+/// Why a use case failed although its request was valid: a failure of a database, the root key or the audit trail.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFailure {
-    /// The audit record can't be written; nothing was disclosed or done.
+    /// The audit record can't be written. Nothing was disclosed or changed.
     #[error("the audit record can't be written")]
     AuditUnavailable(#[source] Cause),
     /// A database or the root key did not answer. Nothing changed.
@@ -521,7 +527,7 @@ pub enum StoreFailure {
 }
 
 impl StoreFailure {
-    /// Why a commit that has only an audit record failed.
+    /// Returns the failure of a commit that contains only an audit record.
     pub(crate) fn unaudited(error: CommitError) -> Self {
         match error {
             CommitError::Refused { .. } => StoreFailure::AuditUnavailable("an audit record was refused".into()),
@@ -529,7 +535,7 @@ impl StoreFailure {
         }
     }
 
-    /// A failure inside the service that no input explains.
+    /// Returns a failure inside the service that no input explains.
     pub(crate) fn internal(error: impl Error + Send + Sync + 'static) -> Self {
         StoreFailure::Unavailable(Cause(Box::new(error)))
     }
@@ -542,7 +548,7 @@ impl From<Unavailable> for StoreFailure {
 }
 
 impl From<CommitError> for StoreFailure {
-    /// For a commit that nothing can refuse, because its conditions are read under the organization's lock.
+    /// For a commit that can't be refused, because its conditions were read under the organization's lock.
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Refused { .. } => StoreFailure::Unavailable("a commit under the lock was refused".into()),
@@ -555,52 +561,53 @@ impl From<CommitError> for StoreFailure {
 /// Why an organization's database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is none.
+    /// The database doesn't exist.
     #[error("the organization has no database")]
     Missing,
-    /// It is there, and can't be read.
+    /// The database exists but can't be read.
     #[error("the organization's database can't be opened")]
     Unavailable(#[source] Cause),
-    /// It is another organization's inside, or has another name there than it had before.
-    #[error("the database is another organization's inside")]
-    OtherInside,
+    /// The database contains another organization's id, or a name that differs from the earlier one.
+    #[error("the database belongs to another organization")]
+    WrongOrganization,
 }
 
-/// What can be read: a database, or a snapshot of one.
+/// A readable database, or a snapshot of one.
 ///
-/// [`select`](Reader::select) and [`count`](Reader::count) are for reads whose work the service bounds: a record by its id, a small
-/// table, a batch. [`scan`](Reader::scan) and [`scan_count`](Reader::scan_count) are for reads whose work a caller chooses, such as a
-/// list with a filter. A store keeps them apart, so that the first never wait for the second.
+/// [`select`](Reader::select) and [`count`](Reader::count) are for reads whose work the service limits: a record by its
+/// id, a small table, a batch. [`scan`](Reader::scan) and [`scan_count`](Reader::scan_count) are for reads whose work a
+/// caller determines, such as a list with a filter. A store separates them, so that the first kind never waits for the
+/// second.
 pub trait Reader: Send + Sync {
     /// Reads rows.
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>>;
 
-    /// How many rows of `table` meet the condition.
+    /// Counts the rows of `table` that meet the condition.
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>>;
 
-    /// Reads rows until their values have more than `bytes_max` bytes together; the row that exceeds it is the last one. Stops
-    /// when the answer is dropped, and where the store bounds the time of a scan, when that has passed.
+    /// Reads rows until their values have more than `bytes_max` bytes in total. The row that exceeds the limit is the
+    /// last one. Dropping the future stops the scan, and so does the store's time limit for scans, if it has one.
     fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
         Box::pin(async move { Ok(Scanned::cut(self.select(select).await?, bytes_max)) })
     }
 
-    /// As [`count`](Reader::count), under the bounds of [`scan`](Reader::scan).
+    /// Counts rows as [`count`](Reader::count) does, within the limits of [`scan`](Reader::scan).
     fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
         Box::pin(async move { Ok(self.count(table, rows).await?) })
     }
 }
 
-/// The rows that a scan found.
+/// The result of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
     /// The rows.
     pub rows: Vec<Row>,
-    /// Whether the scan ended because of the bytes, so that there may be more rows.
+    /// Whether the scan ended at the byte limit. There may be more rows then.
     pub is_cut: bool,
 }
 
 impl Scanned {
-    /// These rows, up to and including the one that exceeds `bytes_max`.
+    /// Returns these rows up to and including the row that exceeds `bytes_max`.
     fn cut(mut rows: Vec<Row>, bytes_max: usize) -> Self {
         let mut bytes = 0_usize;
         let exceeds = rows.iter().position(|row| {
@@ -615,7 +622,7 @@ impl Scanned {
     }
 }
 
-/// How many bytes the values of a row have: those of texts and bytes, and 16 for any other value.
+/// Returns the size of a row's values in bytes: the lengths of texts and bytes, and 16 for any other value.
 #[must_use]
 pub fn row_bytes(row: &[Datum]) -> usize {
     row.iter().map(datum_bytes).fold(0, usize::saturating_add)
@@ -629,13 +636,13 @@ fn datum_bytes(datum: &Datum) -> usize {
     }
 }
 
-/// Why a scan gave no rows.
+/// Why a scan failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
-    /// It took longer than the store lets a scan take.
+    /// The scan exceeded the store's time limit.
     #[error("the scan took longer than {limit_ms} ms")]
     TooLong {
-        /// How long it may take.
+        /// The time limit.
         limit_ms: u64,
     },
     /// The database did not answer.
@@ -643,19 +650,19 @@ pub enum ScanError {
     Unavailable(#[from] Unavailable),
 }
 
-/// A database. It reads what was committed last, or later.
+/// A database. Reads return the last commit or a later state.
 pub trait Store: Reader {
-    /// Applies a commit, and answers once it is durable.
+    /// Applies a commit. Returns after the commit is durable.
     fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>>;
 
-    /// The database as it is now, for as long as the snapshot is held: whatever is committed meanwhile doesn't show in it. Writes go on,
-    /// but the files can't shrink and a [`scrub`](Store::scrub) can't be done before the snapshot is dropped: don't hold one for long.
-    /// A store may end a snapshot that is in the way; reads of it then fail with a cause in which [`snapshot_ended`] finds why.
+    /// Takes a snapshot: the database as it is now. Later commits are invisible in it. Writes continue, but the files
+    /// can't shrink, and a [`scrub`](Store::scrub) waits until the snapshot is dropped: don't hold a snapshot for long.
+    /// A store may end a blocking snapshot. Reads of it then fail, and [`snapshot_ended`] returns the reason.
     fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>>;
 
-    /// Makes what was deleted or overwritten before disappear from the database's files, as far as the store can say.
+    /// Removes deleted and overwritten data from the database's files, as far as the store can.
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>>;
 }
 
-/// What an asynchronous port answers with.
+/// The future that an asynchronous port returns.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

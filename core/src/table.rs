@@ -1,7 +1,7 @@
-//! The tables that aren't an entity's, and the columns that every entity's table begins with.
+//! The system tables, and the first columns of every entity's table.
 //!
-//! Each table is declared once, as a type of its rows; `declare.rs` has the macro. [`crate::layout`] collects the tables of each database, and reads and
-//! writes name columns through the type: a column that doesn't exist doesn't compile.
+//! Each table is declared once, as a type of its rows, with the macro in `declare.rs`. [`crate::layout`] lists the
+//! tables of each database. Reads and writes refer to columns through the type, so a wrong column name doesn't compile.
 
 pub(crate) mod audit;
 pub(crate) mod catalog;
@@ -15,7 +15,7 @@ pub(crate) mod record;
 
 pub use catalog::CatalogRow;
 pub use configuration::{KeyTextRow, ListedRow, RootKeyRow};
-pub use declare::{ColumnValue, Columns, Damage, Declared, TableColumn, TableRow, Whole, read, read_each};
+pub use declare::{AllColumns, ColumnValue, Columns, Damage, Declared, TableColumn, TableRow, read, read_each};
 pub use metadata::AttributeSettingRow;
 pub use organization::OrganizationRow;
 pub use record::RecordColumns;

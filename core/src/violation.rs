@@ -1,6 +1,7 @@
-//! Violations: what can be wrong with a field of a request, as a name for programs and a sentence for people.
+//! Violations: the problem of a field in a request, as a machine-readable reason and a message for people.
 //!
-//! A problem with an encrypted attribute has lengths, never values. Nothing here looks for problems.
+//! For an encrypted attribute, a problem contains lengths, never values. This file only describes problems; other files
+//! detect them.
 
 use std::fmt;
 
@@ -10,167 +11,168 @@ use crate::{
     schema::entity::{Attribute, Entity},
 };
 
-/// What is wrong with a field.
+/// The problem of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// It must have a value.
+    /// The field must have a value.
     Required,
-    /// The text, or the bytes, are too long.
+    /// The text or the bytes are too long.
     TooLong {
-        /// How long: Unicode scalar values, or bytes.
+        /// The length in Unicode scalar values or bytes.
         given: usize,
-        /// How long it may be.
+        /// The maximum length.
         limit: u32,
     },
     /// The number is outside its range.
     OutOfRange {
-        /// The smallest.
+        /// The minimum.
         minimum: i64,
-        /// The largest.
+        /// The maximum.
         maximum: i64,
     },
-    /// The number is none of the choices.
+    /// The number isn't one of the enum's values.
     NotAChoice,
-    /// The text has a U+0000.
+    /// The text contains U+0000.
     HasNul,
-    /// The text has a control character.
+    /// The text contains a control character.
     HasControl {
         /// Whether line breaks and tabs are allowed.
         lines_allowed: bool,
     },
-    /// The text has a format character or another one that shows nothing.
+    /// The text contains a format character or another invisible character.
     HasInvisible,
-    /// The timestamp is outside the years 1 to 9999, or its nanoseconds are.
+    /// The timestamp is outside the years 1 to 9999, or its nanoseconds are out of range.
     NotATime,
     /// The text is not the name of a record of this collection in the same organization.
     NotAReference {
         /// The collection.
         collection: String,
     },
-    /// There is no such record.
+    /// The referenced record doesn't exist.
     ReferenceMissing,
-    /// It can't be given when a record is created.
+    /// The field can't be set when a record is created.
     NotValidForCreate,
-    /// It can't be given when a record is updated.
+    /// The field can't be set when a record is updated.
     NotValidForUpdate,
-    /// It can't change once the record exists.
+    /// The field can't change after the record is created.
     Immutable,
-    /// Only the service sets it.
+    /// Only the service sets the field.
     OutputOnly,
     /// The path doesn't name a field of the resource.
     NoSuchField {
-        /// The path, where it looks like a name; otherwise the caller's text isn't repeated.
+        /// The path, if it looks like a name. Otherwise the message doesn't repeat the caller's text.
         path: Option<String>,
-        /// The field whose name differs from it in capitals and underscores only.
-        meant: Option<String>,
+        /// The field whose name differs only in case and underscores.
+        suggestion: Option<String>,
     },
-    /// It isn't encrypted, and what isn't can't be revealed.
+    /// The attribute isn't encrypted. Only encrypted attributes can be revealed.
     NotEncrypted,
-    /// It stands there more than once.
+    /// The list contains the value more than once.
     Repeated,
-    /// It isn't a UUID with hyphens; in lower case, where it is an id.
+    /// The text isn't a UUID with hyphens. An id must be in lower case.
     NotAUuid,
-    /// It isn't the name of an organization.
+    /// The text isn't a valid id of an organization.
     NotAnOrganizationId,
-    /// It isn't a name of the form asked for.
+    /// The text isn't a name of the required form.
     NotAName {
-        /// The form.
+        /// The required form.
         form: String,
     },
-    /// The schema requires a value, and nothing else can be said of that.
+    /// The schema requires a value, so an organization can't change the required level.
     SystemRequired,
-    /// Nobody could give it a value, or only the schema can say so.
+    /// A value can't be required: no caller could set it, or only the schema may require it.
     NotRequirable,
-    /// It is derived, and has no changes of its own.
+    /// The attribute is derived and has no changes to record.
     NotAuditable,
-    /// It can't have an index.
+    /// The attribute can't have an index.
     NotIndexable {
-        /// How long a text that has one may be, in Unicode scalar values.
+        /// The maximum length of an indexed text in Unicode scalar values.
         limit: u32,
     },
-    /// Its values have no length.
+    /// The attribute's values have no length.
     HasNoLength,
-    /// There are too many.
+    /// The list has too many elements.
     TooMany {
-        /// How many there may be.
+        /// The maximum number of elements.
         limit: usize,
     },
-    /// It isn't an etag that this service gave.
+    /// The text isn't an etag of this service.
     NotAnEtag,
-    /// It doesn't repeat what would say that the call is meant.
+    /// The confirmation of the call is wrong.
     NotConfirmed {
-        /// What would.
+        /// The required confirmation.
         expected: String,
     },
-    /// It names an encrypted attribute, by which nothing is filtered or ordered.
+    /// The text names an encrypted attribute, which can't be used in a filter or an order.
     Encrypted {
         /// The entity's name.
         entity: String,
         /// The attribute's name.
         attribute: String,
     },
-    /// A field can't be ordered by.
+    /// A field of an order is invalid.
     Order {
-        /// Which one, from 1.
+        /// The position of the field in the order, from 1.
         position: usize,
-        /// What is wrong with it.
+        /// The problem of the field.
         fault: OrderFault,
     },
-    /// The texts that are to be ordered by may together be longer than this many Unicode scalar values.
+    /// The texts to order by may be too long in total.
     OrderTooLong {
-        /// How long they may be.
+        /// The maximum total length in Unicode scalar values.
         limit: u32,
     },
-    /// The text is no filter of the entity.
+    /// The text isn't a filter of the entity.
     Filter(FilterError),
     /// The status doesn't belong to the record's state.
     StatusNotOfState {
-        /// The attribute that holds the state.
+        /// The state attribute.
         attribute: String,
-        /// The state's name.
+        /// The name of the state.
         state: String,
-        /// The names of its statuses.
+        /// The names of the state's statuses.
         statuses: String,
     },
-    /// The record breaks a rule of its entity.
+    /// The record violates a rule of its entity.
     Rule {
-        /// The rule's name for programs.
+        /// The rule's machine-readable reason.
         reason: String,
-        /// What must be the case.
+        /// The requirement in words.
         description: String,
-        /// The original's number.
+        /// The error number of Dynamics 365.
         dynamics_code: Option<String>,
     },
 }
 
 impl Problem {
-    /// An encrypted attribute was named where none can be.
+    /// Returns the problem for an encrypted attribute where encrypted attributes aren't allowed.
     #[must_use]
     pub fn encrypted(entity: &Entity, attribute: &Attribute) -> Problem {
         Problem::Encrypted { entity: entity.name.clone(), attribute: attribute.name.clone() }
     }
 
-    /// A path that doesn't name any of the known fields. It is repeated if it means one of them, or has nothing but letters, underscores and
-    /// dots. What has digits or symbols may be a secret at a wrong place, and isn't.
+    /// Returns the problem for a path that isn't one of the known fields. The problem repeats the path if it is similar
+    /// to a known field, or if it contains only letters, underscores and dots. A path with digits or symbols may be a
+    /// misplaced secret and isn't repeated.
     #[must_use]
     pub fn no_such_field<'a>(path: &str, known: impl IntoIterator<Item = &'a str>) -> Problem {
         let is_short = (1..=PATH_SHOWN_MAX).contains(&path.len());
         let (before, last) = path.rsplit_once('.').unwrap_or(("", path));
         let could_mean = is_short && before.bytes().all(is_of_words) && last.bytes().all(is_of_a_name);
-        let meant = if could_mean { meant_by(last, known).map(str::to_owned) } else { None };
-        let is_shown = meant.is_some() || (is_short && path.bytes().all(is_of_words));
-        Problem::NoSuchField { path: is_shown.then(|| path.to_owned()), meant }
+        let suggestion = if could_mean { similar_name(last, known).map(str::to_owned) } else { None };
+        let is_shown = suggestion.is_some() || (is_short && path.bytes().all(is_of_words));
+        Problem::NoSuchField { path: is_shown.then(|| path.to_owned()), suggestion }
     }
 }
 
-/// The reasons of problems and the list of them, from one table: a test compares the list with the contract.
+/// Defines the reasons of problems and the list of reasons from one table. A test compares the list with the contract.
 macro_rules! reasons {
     ($($problem:pat => $reason:literal,)+) => {
-        /// The reasons of all problems except [`Problem::Rule`], whose reasons are the schema's.
+        /// The reasons of all problems except [`Problem::Rule`], whose reasons come from the schema.
         pub const REASONS: &[&str] = &[$($reason),+];
 
         impl Problem {
-            /// Its name for programs; part of the contract.
+            /// Returns the machine-readable reason. It is part of the contract.
             #[must_use]
             pub fn reason(&self) -> &str {
                 match self {
@@ -211,7 +213,7 @@ reasons! {
     Problem::NotAnEtag => "NOT_AN_ETAG",
     Problem::NotConfirmed { .. } => "NOT_CONFIRMED",
     Problem::Encrypted { .. } => "ENCRYPTED",
-    Problem::Order { fault: OrderFault::NotATerm | OrderFault::Bytes | OrderFault::Derived, .. }
+    Problem::Order { fault: OrderFault::InvalidTerm | OrderFault::Bytes | OrderFault::Derived, .. }
     | Problem::OrderTooLong { .. } => "NOT_ORDERABLE",
     Problem::Filter(_) => "NOT_A_FILTER",
     Problem::StatusNotOfState { .. } => "STATUS_NOT_OF_STATE",
@@ -221,9 +223,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problem::Required => f.write_str("must have a value"),
-            Problem::TooLong { given, limit } => write!(f, "has length {given}; at most {limit} is allowed"),
-            Problem::OutOfRange { minimum, maximum } => write!(f, "must be from {minimum} to {maximum}"),
-            Problem::NotAChoice => f.write_str("is not one of the enum's values"),
+            Problem::TooLong { given, limit } => write!(f, "has length {given}: use at most {limit}"),
+            Problem::OutOfRange { minimum, maximum } => write!(f, "must be in the range {minimum} to {maximum}"),
+            Problem::NotAChoice => f.write_str("is not a value of the enum"),
             Problem::HasNul => f.write_str("must not contain U+0000"),
             Problem::HasControl { lines_allowed: false } => {
                 f.write_str("must be a single line without control characters")
@@ -232,59 +234,59 @@ impl fmt::Display for Problem {
                 f.write_str("must not contain control characters other than line breaks and tabs")
             }
             Problem::HasInvisible => {
-                f.write_str("must not contain invisible characters or characters that change direction")
+                f.write_str("must not contain invisible characters or characters that change the text direction")
             }
-            Problem::NotATime => f.write_str("is not a time from year 1 to year 9999"),
+            Problem::NotATime => f.write_str("must be a time in the years 1 to 9999"),
             Problem::NotAReference { collection } => {
                 write!(f, "must be the name of a record in `{collection}` of the same organization")
             }
-            Problem::ReferenceMissing => f.write_str("names a record that does not exist"),
-            Problem::NotValidForCreate => f.write_str("can't be given when a record is created"),
-            Problem::NotValidForUpdate => f.write_str("can't be updated"),
-            Problem::Immutable => f.write_str("can't change once the record exists"),
-            Problem::OutputOnly => f.write_str("is output only: the service sets it, and an update mask can't name it"),
-            Problem::NoSuchField { path, meant } => {
+            Problem::ReferenceMissing => f.write_str("refers to a record that does not exist"),
+            Problem::NotValidForCreate => f.write_str("can't be set when a record is created"),
+            Problem::NotValidForUpdate => f.write_str("can't be set when a record is updated"),
+            Problem::Immutable => f.write_str("can't be changed after the record is created"),
+            Problem::OutputOnly => f.write_str("is output only: remove it from the update mask"),
+            Problem::NoSuchField { path, suggestion } => {
                 match path {
                     Some(path) => write!(f, "`{path}` is not a field of this resource")?,
                     None => f.write_str("this path, which doesn't look like a name, is not a field of this resource")?,
                 }
-                match meant {
-                    Some(meant) => write!(f, "; did you mean `{meant}`?"),
+                match suggestion {
+                    Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
                     None => Ok(()),
                 }
             }
-            Problem::NotEncrypted => f.write_str("is not an encrypted attribute; read it with Get"),
+            Problem::NotEncrypted => f.write_str("is not an encrypted attribute: read it with Get"),
             Problem::Repeated => f.write_str("is listed more than once"),
             Problem::NotAUuid => {
-                f.write_str("must be a UUID with hyphens such as 0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506, in lower case if it is an id")
+                f.write_str("must be a UUID with hyphens, such as 0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506; an id must be in lower case")
             }
             Problem::NotAnOrganizationId => f.write_str(
-                "must be 1 to 63 lower-case letters, digits and hyphens, with no hyphen at the beginning or end",
+                "must be 1 to 63 lower-case letters, digits and hyphens, without a hyphen at the beginning or end",
             ),
             Problem::NotAName { form } => write!(f, "must be of the form `{form}`"),
-            Problem::SystemRequired => f.write_str("can't be weakened: the schema requires the attribute"),
+            Problem::SystemRequired => f.write_str("can't be changed: the schema requires the attribute"),
             Problem::NotRequirable => f.write_str(
-                "can only be APPLICATION_REQUIRED, and only where a create can give a value or there is a default",
+                "can only be APPLICATION_REQUIRED, and only for an attribute that a create can set or that has a default",
             ),
             Problem::NotAuditable => f.write_str("can't be true: the attribute is derived from an encrypted one"),
             Problem::NotIndexable { limit } => {
                 write!(
                     f,
-                    "can't have an index: bytes, derived attributes and texts that may be longer than {limit} characters have none"
+                    "can't have an index: bytes, derived attributes and texts longer than {limit} characters can't be indexed"
                 )
             }
-            Problem::HasNoLength => f.write_str("is for text and bytes only"),
-            Problem::TooMany { limit } => write!(f, "has too many elements; at most {limit} are allowed"),
+            Problem::HasNoLength => f.write_str("is allowed only for text and bytes"),
+            Problem::TooMany { limit } => write!(f, "has too many elements: use at most {limit}"),
             Problem::NotAnEtag => f.write_str("is not an etag of this service"),
             Problem::NotConfirmed { expected } => write!(f, "must be `{expected}`, to confirm the call"),
             Problem::Encrypted { attribute, .. } => {
-                write!(f, "names `{attribute}`, which is encrypted and can't be filtered or ordered by")
+                write!(f, "contains `{attribute}`, which is encrypted and can't be used in a filter or an order")
             }
             Problem::Order { position, fault } => write!(f, "field {position} {fault}"),
             Problem::OrderTooLong { limit } => {
                 write!(
                     f,
-                    "names texts that can be longer than {limit} characters in total, which is the most to order by"
+                    "contains texts whose maximum lengths exceed {limit} characters in total: order by fewer or shorter texts"
                 )
             }
             Problem::Filter(error) => write!(f, "{error}"),
@@ -296,11 +298,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The longest path that an error repeats, in bytes: as long as a field's name may be, twice.
+/// The maximum length of a path that an error repeats, in bytes: twice that of a field's name.
 const PATH_SHOWN_MAX: usize = 126;
 
-/// The known name that a path means, if capitals, underscores and everything before the last dot are ignored.
-pub(crate) fn meant_by<'a>(path: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// Returns the known name that is similar to a path: equal without case, underscores and everything before the last
+/// dot.
+pub(crate) fn similar_name<'a>(path: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let last = bare(path.rsplit('.').next().unwrap_or_default());
     known.into_iter().find(|name| !last.is_empty() && bare(name) == last)
 }
@@ -313,28 +316,28 @@ fn is_of_words(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.')
 }
 
-/// A name without what languages spell differently: `displayName` and `display_name` are alike.
+/// Returns a name without case and underscores: `displayName` and `display_name` become equal.
 fn bare(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|character| character.to_ascii_lowercase()).collect()
 }
 
-/// A field and what is wrong with it.
+/// A field and its problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Its path in the request: `mailbox.email_address`.
+    /// The path of the field in the request, such as `mailbox.email_address`.
     pub field: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: Problem,
 }
 
 impl Violation {
-    /// A violation.
+    /// Creates a violation.
     pub fn new(field: impl Into<String>, problem: Problem) -> Self {
         Violation { field: field.into(), problem }
     }
 }
 
-/// The path of an attribute in a request, with what is wrong with it.
+/// Returns a violation for an attribute, with its path in a request.
 #[must_use]
 pub fn field_violation(entity: &Entity, attribute: &Attribute, problem: Problem) -> Violation {
     Violation { field: format!("{}.{}", entity.singular, attribute.name), problem }
@@ -353,7 +356,7 @@ mod tests {
             let wanted = format!("`{close}` is not a field of this resource; did you mean `display_name`?");
             assert_eq!(problem(close), wanted);
         }
-        // Anything else may be a secret at a wrong place.
+        // Any other path may be a misplaced secret.
         for text in ["", "two words", "a\u{202e}b", "`", "hunter2", "hunter2.display_name", &"x".repeat(127)] {
             let wanted = "this path, which doesn't look like a name, is not a field of this resource";
             assert_eq!(problem(text), wanted, "{text}");
@@ -376,15 +379,15 @@ mod tests {
             FilterProblem::ComparisonExpected,
             FilterProblem::OperatorExpected,
             FilterProblem::ValueExpected,
-            FilterProblem::Juxtaposed,
-            FilterProblem::UnknownField { name: name(), entity: name(), meant: Some(name()) },
+            FilterProblem::AndOrExpected,
+            FilterProblem::UnknownField { name: name(), entity: name(), suggestion: Some(name()) },
             FilterProblem::Traversal,
             FilterProblem::NotFilterable { name: name() },
             FilterProblem::Encrypted { attribute: name() },
             FilterProblem::Operator { name: name(), operators: "`=`" },
             FilterProblem::PresenceOnly { name: name() },
             FilterProblem::Null { name: name() },
-            FilterProblem::WrongType { name: name(), wanted: "a time" },
+            FilterProblem::WrongType { name: name(), expected: "a time" },
             FilterProblem::OutOfRange { name: name(), minimum: 0, maximum: 1 },
             FilterProblem::NotAChoice { name: name(), choices: name() },
             FilterProblem::NotAReference { name: name(), collection: name() },
@@ -392,7 +395,7 @@ mod tests {
             FilterProblem::StarInOrder,
         ];
         let filters = filters.map(|problem| Problem::Filter(FilterError { position: 0, problem }));
-        let orders = [OrderFault::NotATerm, OrderFault::Bytes, OrderFault::Derived, OrderFault::Repeated];
+        let orders = [OrderFault::InvalidTerm, OrderFault::Bytes, OrderFault::Derived, OrderFault::Repeated];
         let orders = orders.map(|fault| Problem::Order { position: 1, fault });
         let others = [
             Problem::no_such_field("displayName", ["display_name"]),
@@ -405,7 +408,7 @@ mod tests {
         ];
         for problem in filters.into_iter().chain(orders).chain(others) {
             let text = problem.to_string();
-            // In code, a backslash doesn't escape: `\` is closed.
+            // In code formatting, a backslash isn't an escape: `\` is a complete span.
             assert_eq!(text.matches('`').count() % 2, 0, "{text}");
         }
     }

@@ -1,9 +1,9 @@
-//! What core may depend on. It knows no wire, no runtime, no database and no clock, and its manifest is where that is kept or lost.
+//! The allowed dependencies of core. It has no dependency on a network protocol, a runtime, a database or a clock.
 
 use std::{collections::BTreeSet, process::Command};
 
-/// The dependencies that were reviewed and belong in core: cryptography, ids, error types, properties of characters, text forms of bytes and
-/// times.
+/// The reviewed direct dependencies of core: cryptography, ids, error types, character properties, and text forms of
+/// bytes and times.
 const REVIEWED: &[&str] = &[
     "aes-gcm",
     "data-encoding",
@@ -22,7 +22,7 @@ const REVIEWED: &[&str] = &[
     "zeroize",
 ];
 
-/// Crates, and families of crates (`tonic` stands for `tonic-prost` too), that must not even come in through another.
+/// Crates and families of crates that core must not depend on, even indirectly. `tonic` includes `tonic-prost`.
 const FOREIGN: &[&str] = &[
     "async-std",
     "axum",
@@ -52,13 +52,16 @@ const FOREIGN: &[&str] = &[
 fn core_depends_directly_on_the_reviewed_crates_only() {
     let direct = dependencies(&["--depth", "1"]);
     let reviewed: BTreeSet<String> = REVIEWED.iter().map(ToString::to_string).collect();
-    assert_eq!(direct, reviewed, "a new dependency of core is looked at first, then added to REVIEWED");
+    assert_eq!(direct, reviewed, "review a new dependency of core, then add it to REVIEWED");
 }
 
 #[test]
 fn core_depends_on_no_wire_runtime_database_or_clock() {
     let foreign: Vec<String> = dependencies(&[]).into_iter().filter(|name| is_foreign(name)).collect();
-    assert!(foreign.is_empty(), "core comes to depend on {foreign:?}; `cargo tree -p sealward-core -i NAME` tells how");
+    assert!(
+        foreign.is_empty(),
+        "core depends on {foreign:?}: run `cargo tree -p sealward-core -i NAME` to find out why"
+    );
 }
 
 fn is_foreign(name: &str) -> bool {
@@ -67,18 +70,18 @@ fn is_foreign(name: &str) -> bool {
     })
 }
 
-/// The names of core's dependencies in a build that isn't a test. Reads what is on disk, asks no registry.
+/// Returns the names of core's dependencies, without dev-dependencies. Runs offline.
 fn dependencies(options: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--package", "sealward-core", "--edges", "normal", "--prefix", "none", "--locked", "--offline"])
         .args(options)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
-        .expect("cargo runs this test, so it is there");
+        .expect("cargo runs this test, so it is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let names = String::from_utf8_lossy(&output.stdout).lines().filter_map(first_word).collect::<BTreeSet<_>>();
-    assert!(names.contains("sealward-core"), "cargo tree answered with something else: {names:?}");
+    assert!(names.contains("sealward-core"), "unexpected output of cargo tree: {names:?}");
     names.into_iter().filter(|name| name != "sealward-core").collect()
 }
 

@@ -1,16 +1,19 @@
-//! The protocol of the key's life as an explicit-state model, explored exhaustively within bounds.
+//! A model of the key protocol. A model checker explores its states exhaustively within bounds.
 //!
-//! Two databases (the organization's and the configuration's), two servers that share them, callers that write and read cells, an
-//! administrator who changes the key and restores it. Between any two steps a server can crash, lose its lease on the lock and not know it, or not
-//! learn how a commit came out; the configuration database can be lost, and an older copy of the organization's database put back.
+//! The model has an organization database, a configuration database, two servers that share them, callers that write and
+//! read cells, and an administrator who changes and restores the key. Between any two steps:
 //!
-//! What is decided is decided by the code that the servers run: [`next_step`]. The writes around it are modelled as ARCHITECTURE.md has
-//! them. Each guard of the protocol can be taken out, and a test shows that the model then finds what it is for: a check that can't fail
-//! checks nothing.
+//! * a server can crash, lose its lease on the lock without noticing, or not learn the outcome of a commit;
+//! * the configuration database can be lost;
+//! * the organization database can be replaced by an older copy.
 //!
-//! Run it with `--nocapture` to see how many states were explored, and by which path a property breaks.
+//! The decisions are those of the servers' own code, [`next_step`]. The writes around it follow ARCHITECTURE.md. A test
+//! removes each guard of the protocol and shows that the model finds the resulting fault, because a check that can't fail
+//! is useless.
 //!
-//! Nothing here knows cryptography: a data key is a number, and a cell opens with the one it was sealed with.
+//! Run it with `--nocapture` to print the number of explored states and the path to a violated property.
+//!
+//! The model contains no cryptography. A data key is a number, and a cell opens with the key that sealed it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -23,9 +26,9 @@ use sealward_core::{
 };
 use stateright::{Checker, Model, Property};
 
-/// A key text with its salt, which a key-check value stands for.
+/// A key text with its salt, as identified by a key-check value.
 type Key = u8;
-/// A data key: never the same twice, whatever its version is called.
+/// A data key. Each is unique, regardless of its version.
 type DataKey = u8;
 type Version = u8;
 type Revision = u8;
@@ -41,7 +44,7 @@ struct Ring {
     state: State,
 }
 
-/// [`ReencryptionState`], which can't be hashed.
+/// Like [`ReencryptionState`], but hashable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum State {
     Idle,
@@ -71,34 +74,34 @@ struct Cell {
 struct Database {
     ring: Ring,
     cells: Vec<Cell>,
-    /// The first cell that the walk has not seen.
+    /// The first cell that the walk hasn't visited.
     cursor: usize,
 }
 
-/// What a server works on under the lock, in a task of its own.
+/// The work of a server under the lock, in its own task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Work {
-    /// The lock is taken; what there is to do hasn't been looked at.
+    /// The lock is held, and the next step isn't decided yet.
     Look,
-    /// A change: the text is to be written.
+    /// A change: writes the text.
     WriteText { base: Ring, key: Key },
-    /// A change: the text is written, the ring is to be put in place.
-    PutRing { base: Ring, key: Key },
-    /// The next cell of the walk is to be sealed again and, with it or if there is none, the cursor to be moved.
+    /// A change: stores the ring, after the text was written.
+    StoreRing { base: Ring, key: Key },
+    /// Seals the next cell of the walk again, if there is one, and moves the cursor.
     Walk { base: Ring, cursor: usize, cell: Option<(usize, Cell)> },
-    /// The scan has found something: the walk is to begin anew.
+    /// Starts the walk again, because the scan found an old cell.
     WalkAgain { base: Ring, cursor: usize },
-    /// The walk has seen every cell, and so has the scan after it.
+    /// Destroys the old data keys, after the walk and the scan visited every cell.
     Destroy { base: Ring, cursor: usize },
-    /// The texts that were there besides the current one are to be forgotten.
+    /// Deletes the texts other than the current one.
     Forget { base: Ring, texts: BTreeSet<Key> },
-    /// The change is to be ended.
+    /// Completes the change.
     Settle { base: Ring },
-    /// A restore: the text opened this ring, and is to be written.
+    /// A restore: writes the text, which opened the ring.
     RestoreText { key: Key },
 }
 
-/// A caller's write, sealed and not committed.
+/// A caller's write that is sealed but not committed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Write {
     at: usize,
@@ -109,15 +112,15 @@ struct Write {
 /// A caller's read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Read {
-    /// The ring is taken, the cell isn't.
+    /// The ring was read, but not the cell.
     Ring { ring: Ring, failed: Option<(Revision, Cell)> },
-    /// The cell doesn't open with the ring: both have to be taken again.
+    /// The cell doesn't open with the ring. Both must be read again.
     Stale { failed: (Revision, Cell) },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 struct Process {
-    /// The ring in memory, opened.
+    /// The opened ring in memory.
     ring: Option<Ring>,
     work: Option<Work>,
     write: Option<Write>,
@@ -127,28 +130,29 @@ struct Process {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
     database: Database,
-    /// Texts in the configuration database, by key.
+    /// The keys whose texts are in the configuration database.
     texts: BTreeSet<Key>,
     processes: Vec<Process>,
     lock: Option<Server>,
     copy: Option<Database>,
     left: Budget,
-    // What only the observer knows.
-    /// What a cell may hold: the last value acknowledged, and those whose commit had an unknown outcome since.
+    // Known only to the observer:
+    /// The possible values of each cell: the last acknowledged value, and later values whose commit had an unknown
+    /// outcome.
     possible: Vec<BTreeSet<u8>>,
     copied_possible: Vec<BTreeSet<u8>>,
-    /// Keys that were current once.
+    /// The former keys.
     former: BTreeSet<Key>,
     keys_drawn: u8,
     values_drawn: u8,
     revisions_drawn: u8,
     configuration_lost: bool,
     rolled_back: bool,
-    /// A read answered that a cell can't be opened, though it can.
+    /// Whether a read reported a cell as unreadable although it can be opened.
     misread: bool,
 }
 
-/// How often what may happen happens at most.
+/// The maximum number of each kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 struct Budget {
     changes: u8,
@@ -158,42 +162,42 @@ struct Budget {
     unknown: u8,
     leases_lost: u8,
     configurations_lost: u8,
-    copies_put_back: u8,
+    copies_restored: u8,
 }
 
-/// The protocol, and its guards: all on in the protocol that the service follows.
+/// The protocol and its guards. The service uses all guards.
 #[derive(Clone, Copy)]
 struct Protocol {
     budget: Budget,
     cells: usize,
-    /// The text is in the configuration database before the ring names it.
+    /// The text is stored in the configuration database before the ring that uses it.
     text_before_ring: bool,
-    /// Every write of a cell is held against the ring it was sealed under.
-    writes_name_the_ring: bool,
-    /// A re-encryption overwrites only the cell it read.
+    /// A write of a cell fails if the ring has changed since the cell was sealed.
+    writes_check_the_ring: bool,
+    /// A re-encryption overwrites a cell only if it is unchanged since it was read.
     reseal_compares: bool,
-    /// Each step of a re-encryption is held against the cursor that it was decided on.
-    steps_name_the_cursor: bool,
-    /// Forgetting deletes the texts it has read, not all but one.
-    forget_by_name: bool,
-    /// A change is done only when the texts of former keys are forgotten.
+    /// A step of a re-encryption fails if the cursor has changed since the step was decided.
+    steps_check_the_cursor: bool,
+    /// Deletes the texts that were read, not all except the current one.
+    forget_only_read: bool,
+    /// A change completes only after the texts of former keys are deleted.
     forget_before_done: bool,
-    /// A read that fails is taken again until ring and cell are the ones that failed before.
-    read_until_it_rests: bool,
+    /// A failed read is repeated until it fails with the same ring and cell as before.
+    read_until_stable: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Outcome {
     Known,
-    /// It took effect, and nobody was told.
+    /// The commit took effect, but its outcome is unknown to the server.
     LostAfter,
-    /// It did not take effect, and nobody was told.
+    /// The commit took no effect, and its outcome is unknown to the server.
     LostBefore,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Action {
-    TakeUp(Server),
+    Start(Server),
     Change(Server),
     Restore(Server),
     Step(Server, Outcome),
@@ -204,25 +208,25 @@ enum Action {
     LoseLease(Server),
     LoseConfiguration,
     Copy,
-    PutBack,
+    RestoreCopy,
 }
 
 impl Protocol {
-    fn whole(cells: usize, budget: Budget) -> Protocol {
+    fn complete(cells: usize, budget: Budget) -> Protocol {
         Protocol {
             budget,
             cells,
             text_before_ring: true,
-            writes_name_the_ring: true,
+            writes_check_the_ring: true,
             reseal_compares: true,
-            steps_name_the_cursor: true,
-            forget_by_name: true,
+            steps_check_the_cursor: true,
+            forget_only_read: true,
             forget_before_done: true,
-            read_until_it_rests: true,
+            read_until_stable: true,
         }
     }
 
-    /// The code's own decision.
+    /// Returns the decision of the servers' code.
     fn next(&self, world: &World) -> NextStep {
         let ring = &world.database.ring;
         let reencryption = match ring.state {
@@ -232,11 +236,11 @@ impl Protocol {
         };
         next_step(
             ConfigurationFacts { has_current_text: world.texts.contains(&ring.check) },
-            RingFacts::Whole { reencryption, version: KeyVersion::new(ring.newest().into()).unwrap() },
+            RingFacts::Intact { reencryption, version: KeyVersion::new(ring.newest().into()).unwrap() },
         )
     }
 
-    /// Reads the ring anew and opens it, if its text is there.
+    /// Reads the ring again, and opens it if its text is stored.
     fn load(&self, world: &mut World, server: Server) -> Option<Ring> {
         let ring = world.database.ring.clone();
         let opened = world.texts.contains(&ring.check).then_some(ring);
@@ -244,7 +248,7 @@ impl Protocol {
         opened
     }
 
-    /// What the worker does next, by what the databases say now. `None`: nothing; the lock is given back.
+    /// Decides the next work from the current databases. `None` releases the lock.
     fn look(&self, world: &mut World, server: Server) -> Option<Work> {
         let base = self.load(world, server)?;
         match self.next(world) {
@@ -256,8 +260,8 @@ impl Protocol {
                     let cell = (cursor..self.cells).find(left).map(|at| (at, database.cells[at]));
                     return Some(Work::Walk { base, cursor, cell });
                 }
-                let is_whole = !(0..self.cells).any(|at| left(&at));
-                Some(if is_whole { Work::Destroy { base, cursor } } else { Work::WalkAgain { base, cursor } })
+                let is_complete = !(0..self.cells).any(|at| left(&at));
+                Some(if is_complete { Work::Destroy { base, cursor } } else { Work::WalkAgain { base, cursor } })
             }
             NextStep::ForgetTexts => {
                 let texts: BTreeSet<Key> = world.texts.iter().copied().filter(|key| *key != base.check).collect();
@@ -267,8 +271,8 @@ impl Protocol {
                     Work::Forget { base, texts }
                 })
             }
-            // No key is given up here.
-            NextStep::Rest
+            // The model abandons no key.
+            NextStep::Idle
             | NextStep::AwaitRestore { .. }
             | NextStep::AwaitOtherServer
             | NextStep::ReportDamage
@@ -277,11 +281,11 @@ impl Protocol {
     }
 
     fn is_at(&self, database: &Database, cursor: usize) -> bool {
-        database.cursor == cursor || !self.steps_name_the_cursor
+        database.cursor == cursor || !self.steps_check_the_cursor
     }
 
-    /// Commits a ring in the place of `base`. Whether it took effect.
-    fn put_ring(&self, world: &mut World, base: &Ring, change: impl FnOnce(&mut Ring)) -> bool {
+    /// Replaces the ring if it is still `base`. Returns whether it did.
+    fn store_ring(&self, world: &mut World, base: &Ring, change: impl FnOnce(&mut Ring)) -> bool {
         if world.database.ring.revision != base.revision {
             return false;
         }
@@ -294,7 +298,7 @@ impl Protocol {
         true
     }
 
-    /// One step of the work. What follows it; `None` gives the lock back.
+    /// Does one step of the work, and returns the next one. `None` releases the lock.
     fn work(&self, world: &mut World, server: Server, work: Work, outcome: Outcome) -> Option<Work> {
         let takes_effect = outcome != Outcome::LostBefore;
         let next = match work {
@@ -306,13 +310,13 @@ impl Protocol {
                 if outcome != Outcome::Known {
                     return None;
                 }
-                Some(Work::PutRing { base, key })
+                Some(Work::StoreRing { base, key })
             }
-            Work::PutRing { base, key } => {
+            Work::StoreRing { base, key } => {
                 if takes_effect {
                     let data_key = key + 100;
                     let version = base.newest() + 1;
-                    let changed = self.put_ring(world, &base, |ring| {
+                    let changed = self.store_ring(world, &base, |ring| {
                         ring.check = key;
                         ring.keys.insert(version, data_key);
                         ring.state = State::Running;
@@ -351,7 +355,7 @@ impl Protocol {
             }
             Work::Destroy { base, cursor } => {
                 if takes_effect && self.is_at(&world.database, cursor) {
-                    self.put_ring(world, &base, |ring| {
+                    self.store_ring(world, &base, |ring| {
                         let newest = ring.newest();
                         ring.keys.retain(|version, _| *version == newest);
                         ring.state = State::Finishing;
@@ -361,7 +365,7 @@ impl Protocol {
             }
             Work::Forget { base, texts } => {
                 if takes_effect {
-                    if self.forget_by_name {
+                    if self.forget_only_read {
                         world.texts.retain(|key| !texts.contains(key));
                     } else {
                         world.texts.retain(|key| *key == base.check);
@@ -371,7 +375,7 @@ impl Protocol {
             }
             Work::Settle { base } => {
                 if takes_effect {
-                    self.put_ring(world, &base, |ring| ring.state = State::Idle);
+                    self.store_ring(world, &base, |ring| ring.state = State::Idle);
                 }
                 Some(Work::Look)
             }
@@ -401,8 +405,8 @@ impl Protocol {
                 let cell = world.database.cells[0];
                 if !ring.opens(cell) {
                     let now = (ring.revision, cell);
-                    let gives_up = if self.read_until_it_rests { failed == Some(now) } else { failed.is_some() };
-                    if gives_up {
+                    let has_failed = if self.read_until_stable { failed == Some(now) } else { failed.is_some() };
+                    if has_failed {
                         world.misread = true;
                     } else {
                         world.processes[server].read = Some(Read::Stale { failed: now });
@@ -410,7 +414,7 @@ impl Protocol {
                 }
             }
             Some(Read::Stale { failed }) => {
-                // Without its key by now: another answer than that the cell can't be opened.
+                // If the key is now missing, the read fails with an error other than an unreadable cell.
                 let ring = self.load(world, server);
                 world.processes[server].read = ring.map(|ring| Read::Ring { ring, failed: Some(failed) });
             }
@@ -454,10 +458,10 @@ impl Model for Protocol {
         for (server, process) in world.processes.iter().enumerate() {
             match &process.work {
                 None if world.lock.is_none() => match self.next(world) {
-                    NextStep::Rest if left.changes > 0 => actions.push(Action::Change(server)),
-                    NextStep::Reseal(_) | NextStep::ForgetTexts => actions.push(Action::TakeUp(server)),
+                    NextStep::Idle if left.changes > 0 => actions.push(Action::Change(server)),
+                    NextStep::Reseal(_) | NextStep::ForgetTexts => actions.push(Action::Start(server)),
                     NextStep::AwaitRestore { .. } => actions.push(Action::Restore(server)),
-                    NextStep::Rest | NextStep::AwaitOtherServer | NextStep::ReportDamage | NextStep::Clear(_) => {}
+                    NextStep::Idle | NextStep::AwaitOtherServer | NextStep::ReportDamage | NextStep::Clear(_) => {}
                 },
                 None => {}
                 Some(Work::Look) => actions.push(Action::Step(server, Outcome::Known)),
@@ -481,15 +485,15 @@ impl Model for Protocol {
         if left.configurations_lost > 0 {
             actions.push(Action::LoseConfiguration);
         }
-        if left.copies_put_back > 0 {
-            actions.push(if world.copy.is_none() { Action::Copy } else { Action::PutBack });
+        if left.copies_restored > 0 {
+            actions.push(if world.copy.is_none() { Action::Copy } else { Action::RestoreCopy });
         }
     }
 
     fn next_state(&self, before: &World, action: Action) -> Option<World> {
         let mut world = before.clone();
         match action {
-            Action::TakeUp(server) => {
+            Action::Start(server) => {
                 world.lock = Some(server);
                 world.processes[server].work = Some(Work::Look);
             }
@@ -501,7 +505,7 @@ impl Model for Protocol {
                 world.processes[server].work = Some(Work::WriteText { base, key: world.keys_drawn });
             }
             Action::Restore(server) => {
-                // The administrator finds the text by the fingerprint; any other is refused and changes nothing.
+                // The administrator finds the text by its fingerprint. Any other text is refused without a change.
                 world.lock = Some(server);
                 world.processes[server].work = Some(Work::RestoreText { key: world.database.ring.check });
             }
@@ -533,7 +537,7 @@ impl Model for Protocol {
                     world.left.unknown -= 1;
                     world.possible[at].insert(cell.value);
                 }
-                let holds = world.database.ring.revision == revision || !self.writes_name_the_ring;
+                let holds = world.database.ring.revision == revision || !self.writes_check_the_ring;
                 if holds && outcome != Outcome::LostBefore {
                     world.database.cells[at] = cell;
                     if outcome == Outcome::Known {
@@ -541,7 +545,7 @@ impl Model for Protocol {
                     }
                 }
                 if !holds && outcome == Outcome::Known {
-                    // Sealed anew under the ring that stands there now, if its key is present; else the caller is refused.
+                    // The value is sealed again under the current ring if its key is present. Otherwise the call fails.
                     if let Some(ring) = self.load(&mut world, server) {
                         let version = ring.newest();
                         let cell = Cell { version, key: ring.keys[&version], value: cell.value };
@@ -575,9 +579,9 @@ impl Model for Protocol {
                 world.copy = Some(world.database.clone());
                 world.copied_possible.clone_from(&world.possible);
             }
-            Action::PutBack => {
-                // Under running servers: they find out by the ring's revision.
-                world.left.copies_put_back -= 1;
+            Action::RestoreCopy => {
+                // The servers keep running, and detect the change by the revision of the ring.
+                world.left.copies_restored -= 1;
                 world.rolled_back = true;
                 world.database = world.copy.take()?;
                 world.possible = std::mem::take(&mut world.copied_possible);
@@ -588,124 +592,122 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("every cell opens with the ring beside it", |_, world: &World| {
+            Property::always(READABLE, |_, world: &World| {
                 world.database.cells.iter().all(|cell| world.database.ring.opens(*cell))
             }),
-            Property::always("nothing acknowledged is lost", |_, world: &World| {
+            Property::always(ACKNOWLEDGED, |_, world: &World| {
                 world.database.cells.iter().zip(&world.possible).all(|(cell, possible)| possible.contains(&cell.value))
             }),
-            Property::always("the current key is not lost by a crash", |_, world: &World| {
+            Property::always(KEY_PRESENT, |_, world: &World| {
                 world.configuration_lost || world.rolled_back || world.texts.contains(&world.database.ring.check)
             }),
-            Property::always("a change that is done leaves nothing of the old key", |_, world: &World| {
+            Property::always(NOTHING_LEFT, |_, world: &World| {
                 let ring = &world.database.ring;
                 ring.state != State::Idle
                     || world.rolled_back
                     || (ring.keys.len() == 1
                         && world.texts.iter().all(|key| *key == ring.check || !world.former.contains(key)))
             }),
-            Property::always("a cell that can be opened is never reported as unreadable", |_, world: &World| {
-                !world.misread
-            }),
-            Property::sometimes("a change comes to its end", |_, world: &World| {
+            Property::always(NOT_MISREAD, |_, world: &World| !world.misread),
+            Property::sometimes(CHANGE_COMPLETES, |_, world: &World| {
                 world.database.ring.state == State::Idle && world.database.ring.newest() > 1
             }),
             Property::always(
-                "nothing comes to a stop but at rest, with the key present",
+                "the protocol stops only when it is idle with the key present",
                 |protocol: &Protocol, world| {
                     let mut actions = Vec::new();
                     protocol.actions(world, &mut actions);
-                    !actions.is_empty() || protocol.next(world) == NextStep::Rest
+                    !actions.is_empty() || protocol.next(world) == NextStep::Idle
                 },
             ),
         ]
     }
 }
 
-/// Explores everything, and answers with the names of the properties that don't hold.
-fn broken(name: &str, protocol: Protocol) -> BTreeSet<&'static str> {
+/// Explores all states, and returns the names of the violated properties.
+fn violated(name: &str, protocol: Protocol) -> BTreeSet<&'static str> {
     let checker = protocol.checker().spawn_bfs().join();
     println!("{name}: {} states", checker.unique_state_count());
     let mut discoveries = checker.discoveries();
-    assert!(discoveries.remove(COMES_TO_ITS_END).is_some(), "{name}: no change comes to its end");
+    assert!(discoveries.remove(CHANGE_COMPLETES).is_some(), "{name}: no change completes");
     for (property, path) in &discoveries {
         println!("{property}: {:?}", path.clone().into_actions());
     }
     discoveries.into_keys().collect()
 }
 
-const COMES_TO_ITS_END: &str = "a change comes to its end";
+const CHANGE_COMPLETES: &str = "a change completes";
 
-fn assert_whole(name: &str, protocol: Protocol) {
-    assert_eq!(broken(name, protocol), BTreeSet::new(), "{name}");
+fn assert_holds(name: &str, protocol: Protocol) {
+    assert_eq!(violated(name, protocol), BTreeSet::new(), "{name}");
 }
 
-fn assert_broken(name: &str, protocol: Protocol, property: &str) {
-    let broken = broken(name, protocol);
-    assert!(broken.contains(property), "{name}: {broken:?}");
+fn assert_violated(name: &str, protocol: Protocol, property: &str) {
+    let violated = violated(name, protocol);
+    assert!(violated.contains(property), "{name}: {violated:?}");
 }
 
-const READABLE: &str = "every cell opens with the ring beside it";
-const ACKNOWLEDGED: &str = "nothing acknowledged is lost";
-const KEY_PRESENT: &str = "the current key is not lost by a crash";
-const NOTHING_LEFT: &str = "a change that is done leaves nothing of the old key";
-const NOT_MISREAD: &str = "a cell that can be opened is never reported as unreadable";
+const READABLE: &str = "every cell opens with the stored ring";
+const ACKNOWLEDGED: &str = "no acknowledged write is lost";
+const KEY_PRESENT: &str = "no crash loses the current key";
+const NOTHING_LEFT: &str = "a completed change leaves nothing of the old key";
+const NOT_MISREAD: &str = "no readable cell is reported as unreadable";
 
 #[test]
 fn two_changes_under_writers_and_crashes_lose_nothing() {
     let budget = Budget { changes: 2, writes: 2, crashes: 2, ..Budget::default() };
-    assert_whole("changes, writes, crashes", Protocol::whole(2, budget));
+    assert_holds("changes, writes, crashes", Protocol::complete(2, budget));
 }
 
 #[test]
 fn commit_with_unknown_outcome_loses_nothing() {
     let budget = Budget { changes: 2, writes: 1, crashes: 1, unknown: 2, ..Budget::default() };
-    assert_whole("unknown outcomes", Protocol::whole(1, budget));
+    assert_holds("unknown outcomes", Protocol::complete(1, budget));
 }
 
 #[test]
 fn server_that_continues_without_its_lease_breaks_nothing() {
     let budget = Budget { changes: 2, writes: 1, leases_lost: 1, crashes: 1, ..Budget::default() };
-    assert_whole("lost leases", Protocol::whole(1, budget));
+    assert_holds("lost leases", Protocol::complete(1, budget));
 }
 
 #[test]
 fn lost_configuration_database_needs_only_a_restore() {
     let budget = Budget { changes: 2, writes: 1, crashes: 1, configurations_lost: 1, ..Budget::default() };
-    assert_whole("lost configuration", Protocol::whole(1, budget));
+    assert_holds("lost configuration", Protocol::complete(1, budget));
 }
 
 #[test]
 fn older_copy_under_running_servers_opens_and_can_be_changed() {
-    let budget = Budget { changes: 2, writes: 1, reads: 1, copies_put_back: 1, ..Budget::default() };
-    assert_whole("copy put back", Protocol::whole(1, budget));
+    let budget = Budget { changes: 2, writes: 1, reads: 1, copies_restored: 1, ..Budget::default() };
+    assert_holds("older copy", Protocol::complete(1, budget));
 }
 
 #[test]
 fn reads_succeed_during_two_changes() {
     let budget = Budget { changes: 2, writes: 1, reads: 2, crashes: 1, ..Budget::default() };
-    assert_whole("reads", Protocol::whole(1, budget));
+    assert_holds("reads", Protocol::complete(1, budget));
 }
 
 #[test]
 fn protocol_breaks_if_any_guard_is_removed() {
-    let whole = |budget| Protocol::whole(2, budget);
+    let complete = |budget| Protocol::complete(2, budget);
     let crash = Budget { changes: 1, crashes: 1, unknown: 1, ..Budget::default() };
-    assert_broken("ring before text", Protocol { text_before_ring: false, ..whole(crash) }, KEY_PRESENT);
+    assert_violated("ring before text", Protocol { text_before_ring: false, ..complete(crash) }, KEY_PRESENT);
 
     let write = Budget { changes: 1, writes: 2, ..Budget::default() };
-    assert_broken("stale sealer", Protocol { writes_name_the_ring: false, ..whole(write) }, READABLE);
-    assert_broken("blind reseal", Protocol { reseal_compares: false, ..whole(write) }, ACKNOWLEDGED);
+    assert_violated("stale sealer", Protocol { writes_check_the_ring: false, ..complete(write) }, READABLE);
+    assert_violated("blind reseal", Protocol { reseal_compares: false, ..complete(write) }, ACKNOWLEDGED);
 
     let change = Budget { changes: 1, ..Budget::default() };
-    assert_broken("texts kept", Protocol { forget_before_done: false, ..whole(change) }, NOTHING_LEFT);
+    assert_violated("texts not deleted", Protocol { forget_before_done: false, ..complete(change) }, NOTHING_LEFT);
 
     let lease = Budget { changes: 2, leases_lost: 1, ..Budget::default() };
-    assert_broken("forget all others", Protocol { forget_by_name: false, ..whole(lease) }, KEY_PRESENT);
+    assert_violated("all other texts deleted", Protocol { forget_only_read: false, ..complete(lease) }, KEY_PRESENT);
 
-    let copy = Budget { changes: 1, copies_put_back: 1, ..Budget::default() };
-    assert_broken("blind destruction", Protocol { steps_name_the_cursor: false, ..whole(copy) }, READABLE);
+    let copy = Budget { changes: 1, copies_restored: 1, ..Budget::default() };
+    assert_violated("blind destruction", Protocol { steps_check_the_cursor: false, ..complete(copy) }, READABLE);
 
     let read = Budget { changes: 2, reads: 1, ..Budget::default() };
-    assert_broken("read once more only", Protocol { read_until_it_rests: false, ..whole(read) }, NOT_MISREAD);
+    assert_violated("single retry of a read", Protocol { read_until_stable: false, ..complete(read) }, NOT_MISREAD);
 }

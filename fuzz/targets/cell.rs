@@ -1,4 +1,4 @@
-//! Any bytes are a cell or a format error.
+//! Any bytes are either a cell or a format error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes are a revocation list of a known CA, or are refused.
+//! Any bytes are either a revocation list of a known CA, or refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any text is a filter or an error at a position within it, and no filter reaches an encrypted attribute.
+//! Any text is either a filter or an error with a position within it. No filter accesses an encrypted attribute.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

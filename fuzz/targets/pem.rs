@@ -1,4 +1,4 @@
-//! Any bytes are a PEM file of certificates, of a private key or of revocation lists, or are refused.
+//! Any bytes are either a PEM file of certificates, of a private key or of revocation lists, or refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

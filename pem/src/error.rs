@@ -1,48 +1,48 @@
-//! Why a PEM text can't be used: each problem with what to do about it.
+//! The reasons to refuse a PEM text, each with its remedy.
 //!
-//! Nothing here knows how problems are found.
+//! This file doesn't know how problems are found.
 
 use std::fmt;
 
-/// Why a text can't be used.
+/// Why a PEM text is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PemError {
-    /// It has no content.
+    /// The text is empty.
     #[error("the file is empty")]
     Empty,
-    /// It is binary.
+    /// The content is binary DER.
     #[error("the file is in DER, not in PEM: convert it with `{command}`")]
     Der {
-        /// The command that converts it.
+        /// The command to convert it.
         command: &'static str,
     },
-    /// It is a PKCS #12 file.
+    /// The content is a PKCS #12 file.
     #[error("the file is in PKCS #12, not in PEM: convert it with `{command}`")]
     Pkcs12 {
-        /// The command that converts it.
+        /// The command to convert it.
         command: &'static str,
     },
-    /// Its characters have two bytes each.
+    /// The text is in UTF-16.
     #[error("the file is in UTF-16: save it in ASCII or UTF-8")]
     Utf16,
-    /// One of its lines can't be used.
+    /// A line is invalid.
     #[error("line {line}: {problem}")]
     Line {
-        /// The line, from 1.
+        /// The line number, from 1.
         line: usize,
-        /// What is wrong with it, and what to do.
+        /// The problem of the line, and its remedy.
         problem: LineProblem,
     },
-    /// It is sound, but lacks what is needed.
-    #[error("the file has no {wanted} in PEM")]
+    /// The text is valid, but doesn't contain the required block.
+    #[error("the file has no {expected} in PEM")]
     Missing {
-        /// What is needed.
-        wanted: &'static str,
+        /// The required block.
+        expected: &'static str,
     },
 }
 
-/// What is wrong with a line, and what to do.
+/// The problem of a line, and its remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LineProblem {
@@ -50,69 +50,69 @@ pub enum LineProblem {
     ByteOrderMark,
     /// The line is indented.
     Indented,
-    /// The line has a BEGIN or END marker and more than that.
+    /// The line contains a BEGIN or END marker and other text.
     SharedLine,
-    /// The line resembles a BEGIN or END line, and isn't one.
+    /// The line resembles a BEGIN or END line, but isn't one.
     Marker,
-    /// An END line that ends no block, or another one.
+    /// The END line doesn't match an open block.
     End,
-    /// A block that begins here has no END line.
+    /// The block that begins on this line has no END line.
     Unfinished,
-    /// A line in a block has characters that aren't Base64.
+    /// A line in a block contains characters that aren't Base64.
     Base64,
     /// A block has headers.
     Header,
-    /// A block isn't what its label says, is cut off, or has something appended.
+    /// The content of a block doesn't match its label, is truncated, or has appended data.
     Content,
     /// The private key is encrypted.
     EncryptedKey,
     /// A second private key.
     SecondKey,
-    /// A revocation list where something else is read.
+    /// A revocation list in a file for other blocks.
     RevocationList,
-    /// Something else where revocation lists are read.
+    /// Another block in a file for revocation lists.
     NotARevocationList,
     /// A certificate with the trust settings of OpenSSL.
     TrustedCertificate,
-    /// A certificate under its old label.
+    /// A certificate with an obsolete label.
     OldLabel,
-    /// A request for a certificate.
+    /// A certificate signing request.
     Request,
     /// Certificates in a PKCS #7 message.
     Pkcs7,
-    /// A key of OpenSSH.
+    /// An OpenSSH key.
     OpenSshKey,
     /// A public key.
     PublicKey,
-    /// A label that isn't known.
+    /// An unknown label.
     UnknownLabel,
 }
 
 impl fmt::Display for LineProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            LineProblem::ByteOrderMark => "a byte order mark (U+FEFF) is before the text: save the file without it",
-            LineProblem::Indented => "the line is indented: remove the blanks before it",
-            LineProblem::SharedLine => "a BEGIN or END marker shares the line with other text: put each on a line of its own",
-            LineProblem::Marker => "this resembles a BEGIN or END line and isn't one: write `-----BEGIN LABEL-----` or `-----END LABEL-----`",
-            LineProblem::End => "this END line ends no block of its label: restore the block from its source",
-            LineProblem::Unfinished => "the block that begins here has no END line: the file is cut off",
+            LineProblem::ByteOrderMark => "the file begins with a byte order mark (U+FEFF): save it without one",
+            LineProblem::Indented => "the line is indented: remove the leading whitespace",
+            LineProblem::SharedLine => "a BEGIN or END marker shares the line with other text: put each on its own line",
+            LineProblem::Marker => "the line resembles a BEGIN or END line, but isn't one: write `-----BEGIN LABEL-----` or `-----END LABEL-----`",
+            LineProblem::End => "this END line doesn't match an open block: restore the block from its source",
+            LineProblem::Unfinished => "the block that begins here has no END line: restore the truncated file from its source",
             LineProblem::Base64 => "the line isn't Base64: restore the block from its source",
             LineProblem::Header => "the block has headers: remove them, or convert the file with openssl",
-            LineProblem::Content => "the block that begins here isn't what its label says, or is cut off: restore it from its source",
+            LineProblem::Content => "the content of the block that begins here doesn't match its label or is truncated: restore it from its source",
             LineProblem::EncryptedKey => "the private key is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.pem`",
             LineProblem::SecondKey => "this is a second private key: keep one key in the file",
-            LineProblem::RevocationList => "a revocation list isn't read from this file: move it to the file of the revocation lists",
+            LineProblem::RevocationList => "this file must not contain a revocation list: move it to the file of revocation lists",
             LineProblem::NotARevocationList => "this isn't a revocation list: move it out of this file",
             LineProblem::TrustedCertificate => {
-                "TRUSTED CERTIFICATE is a form of OpenSSL: convert it with `openssl x509 -in FILE -out FILE.pem`"
+                "TRUSTED CERTIFICATE is a format of OpenSSL: convert it with `openssl x509 -in FILE -out FILE.pem`"
             }
-            LineProblem::OldLabel => "X509 CERTIFICATE is an old label: write CERTIFICATE in its BEGIN and END lines",
-            LineProblem::Request => "this is a request for a certificate: put the certificate that the CA issued for it here",
+            LineProblem::OldLabel => "X509 CERTIFICATE is an obsolete label: write CERTIFICATE in its BEGIN and END lines",
+            LineProblem::Request => "this is a certificate signing request: use the certificate that the CA issued for it",
             LineProblem::Pkcs7 => "this is PKCS #7: convert it with `openssl pkcs7 -print_certs -in FILE -out FILE.pem`",
-            LineProblem::OpenSshKey => "this is a key of OpenSSH: convert it with `ssh-keygen -p -m PKCS8 -f FILE`",
+            LineProblem::OpenSshKey => "this is an OpenSSH key: convert it with `ssh-keygen -p -m PKCS8 -f FILE`",
             LineProblem::PublicKey => "this is a public key: remove it",
-            LineProblem::UnknownLabel => "a block of this label isn't known here: remove it",
+            LineProblem::UnknownLabel => "the label of this block is unknown: remove the block",
         })
     }
 }

@@ -1,10 +1,11 @@
-//! PEM (RFC 7468) to certificates, keys and revocation lists: everything that the text announces, or a refusal that names the line.
+//! Parses PEM (RFC 7468) to certificates, keys and revocation lists: every announced block, or an error with the line.
 //!
-//! PEM readers skip what they don't recognize. A certificate behind a byte order mark, in an indented block or under another label is lost
-//! without a word then: a CA that nobody trusts, a revocation list that revokes nothing. So every line that resembles a BEGIN or END line
-//! must be one here, and every block is read on its own, by rustls-pemfile.
+//! Most PEM readers skip text that they don't recognize. They silently ignore a certificate after a byte order mark, in
+//! an indented block or with another label. The result is a CA that isn't trusted, or a revocation list that revokes
+//! nothing. Therefore this crate requires that every line resembling a BEGIN or END line is one. rustls-pemfile then
+//! parses each block separately.
 //!
-//! Server and client read PEM with this crate only. It knows nothing of files, TLS, or what certificates are for.
+//! Server and client read PEM only with this crate. It knows nothing about files, TLS, or the purpose of certificates.
 
 mod error;
 mod scan;
@@ -15,57 +16,59 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 pub use self::error::{LineProblem, PemError};
 use self::scan::{Block, Label};
 
-/// What is read of a text.
+/// The kind of block to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum BlockKind {
     Certificates,
     PrivateKey,
     RevocationLists,
 }
 
-/// All certificates of a text, in its order: at least one. Private keys beside them are skipped.
+/// Parses all certificates of a text, in its order, at least one. Private keys in the same text are skipped.
 ///
 /// # Errors
-/// [`PemError`]
+/// See [`PemError`].
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    all(pem, Wanted::Certificates, |item| if let Item::X509Certificate(der) = item { Some(der) } else { None })
+    all(pem, BlockKind::Certificates, |item| if let Item::X509Certificate(der) = item { Some(der) } else { None })
 }
 
-/// All certificate revocation lists of a text, in its order: at least one. Certificates beside them are skipped.
+/// Parses all certificate revocation lists of a text, in its order, at least one. Certificates in the same text are
+/// skipped.
 ///
 /// # Errors
-/// [`PemError`]
+/// See [`PemError`].
 pub fn revocation_lists(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
-    all(pem, Wanted::RevocationLists, |item| if let Item::Crl(der) = item { Some(der) } else { None })
+    all(pem, BlockKind::RevocationLists, |item| if let Item::Crl(der) = item { Some(der) } else { None })
 }
 
-/// The one private key of a text: PKCS #8, PKCS #1 or SEC 1, not encrypted. Certificates beside it are skipped.
+/// Parses the only private key of a text: PKCS #8, PKCS #1 or SEC 1, unencrypted. Certificates in the same text are
+/// skipped.
 ///
 /// # Errors
-/// [`PemError`]
+/// See [`PemError`].
 pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, PemError> {
-    let mut keys = all(pem, Wanted::PrivateKey, |item| match item {
+    let mut keys = all(pem, BlockKind::PrivateKey, |item| match item {
         Item::Pkcs1Key(der) => Some(der.into()),
         Item::Pkcs8Key(der) => Some(der.into()),
         Item::Sec1Key(der) => Some(der.into()),
         Item::X509Certificate(_) | Item::SubjectPublicKeyInfo(_) | Item::Crl(_) | Item::Csr(_) | _ => None,
     })?;
-    keys.pop().ok_or_else(|| Wanted::PrivateKey.missing())
+    keys.pop().ok_or_else(|| BlockKind::PrivateKey.missing())
 }
 
-fn all<T>(pem: &[u8], wanted: Wanted, take: impl Fn(Item) -> Option<T>) -> Result<Vec<T>, PemError> {
-    check_encoding(pem, wanted)?;
+fn all<T>(pem: &[u8], expected: BlockKind, take: impl Fn(Item) -> Option<T>) -> Result<Vec<T>, PemError> {
+    check_encoding(pem, expected)?;
     let mut found = Vec::new();
     for block in scan::blocks(pem)? {
-        if !wanted.takes(&block)? {
+        if !expected.takes(&block)? {
             continue;
         }
-        if wanted == Wanted::PrivateKey && !found.is_empty() {
+        if expected == BlockKind::PrivateKey && !found.is_empty() {
             return Err(block.problem(LineProblem::SecondKey));
         }
         found.push(read(&block).and_then(&take).ok_or_else(|| block.problem(LineProblem::Content))?);
     }
-    if found.is_empty() { Err(wanted.missing()) } else { Ok(found) }
+    if found.is_empty() { Err(expected.missing()) } else { Ok(found) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads PEM")]
@@ -87,71 +90,72 @@ fn der(item: &Item) -> &[u8] {
     }
 }
 
-impl Wanted {
-    /// Whether a block is what is read; blocks that may be beside it are skipped.
+impl BlockKind {
+    /// Returns whether to read a block. Returns `false` for blocks that may be in the same text.
     fn takes(self, block: &Block<'_>) -> Result<bool, PemError> {
         match (self, block.label) {
-            (Wanted::Certificates, Label::Certificate)
-            | (Wanted::PrivateKey, Label::PrivateKey)
-            | (Wanted::RevocationLists, Label::RevocationList) => Ok(true),
-            (Wanted::Certificates, Label::PrivateKey | Label::EncryptedKey | Label::Parameters)
-            | (Wanted::PrivateKey, Label::Certificate | Label::Parameters)
-            | (Wanted::RevocationLists, Label::Certificate) => Ok(false),
+            (BlockKind::Certificates, Label::Certificate)
+            | (BlockKind::PrivateKey, Label::PrivateKey)
+            | (BlockKind::RevocationLists, Label::RevocationList) => Ok(true),
+            (BlockKind::Certificates, Label::PrivateKey | Label::EncryptedKey | Label::Parameters)
+            | (BlockKind::PrivateKey, Label::Certificate | Label::Parameters)
+            | (BlockKind::RevocationLists, Label::Certificate) => Ok(false),
             (_, Label::EncryptedKey) => Err(block.problem(LineProblem::EncryptedKey)),
             (_, Label::Refused(problem)) => Err(block.problem(problem)),
             (_, Label::RevocationList) => Err(block.problem(LineProblem::RevocationList)),
-            (Wanted::RevocationLists, Label::PrivateKey | Label::Parameters) => {
+            (BlockKind::RevocationLists, Label::PrivateKey | Label::Parameters) => {
                 Err(block.problem(LineProblem::NotARevocationList))
             }
         }
     }
 
     fn missing(self) -> PemError {
-        let wanted = match self {
-            Wanted::Certificates => "certificate",
-            Wanted::PrivateKey => "unencrypted private key",
-            Wanted::RevocationLists => "certificate revocation list",
+        let expected = match self {
+            BlockKind::Certificates => "certificate",
+            BlockKind::PrivateKey => "unencrypted private key",
+            BlockKind::RevocationLists => "certificate revocation list",
         };
-        PemError::Missing { wanted }
+        PemError::Missing { expected }
     }
 
     fn command_for_der(self) -> &'static str {
         match self {
-            Wanted::Certificates => "openssl x509 -inform der -in FILE -out FILE.pem",
-            Wanted::PrivateKey => "openssl pkey -inform der -in FILE -out FILE.pem",
-            Wanted::RevocationLists => "openssl crl -inform der -in FILE -out FILE.pem",
+            BlockKind::Certificates => "openssl x509 -inform der -in FILE -out FILE.pem",
+            BlockKind::PrivateKey => "openssl pkey -inform der -in FILE -out FILE.pem",
+            BlockKind::RevocationLists => "openssl crl -inform der -in FILE -out FILE.pem",
         }
     }
 
     fn command_for_pkcs12(self) -> &'static str {
         match self {
-            Wanted::Certificates | Wanted::RevocationLists => "openssl pkcs12 -in FILE -nokeys -out FILE.pem",
-            Wanted::PrivateKey => "openssl pkcs12 -in FILE -nocerts -nodes -out FILE.pem",
+            BlockKind::Certificates | BlockKind::RevocationLists => "openssl pkcs12 -in FILE -nokeys -out FILE.pem",
+            BlockKind::PrivateKey => "openssl pkcs12 -in FILE -nocerts -nodes -out FILE.pem",
         }
     }
 }
 
-fn check_encoding(pem: &[u8], wanted: Wanted) -> Result<(), PemError> {
+fn check_encoding(pem: &[u8], expected: BlockKind) -> Result<(), PemError> {
     match pem {
         _ if pem.trim_ascii().is_empty() => Err(PemError::Empty),
         [0xEF, 0xBB, 0xBF, ..] => Err(PemError::Line { line: 1, problem: LineProblem::ByteOrderMark }),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, b'-', ..] | [b'-', 0, ..] => Err(PemError::Utf16),
-        _ if is_pkcs12(pem) => Err(PemError::Pkcs12 { command: wanted.command_for_pkcs12() }),
-        // A length in the short form would be a sequence of less than 128 bytes: text that begins with the digit 0, or a small key.
-        [SEQUENCE, 0x81..=0x84, ..] => Err(PemError::Der { command: wanted.command_for_der() }),
-        _ if is_one_sequence(pem) => Err(PemError::Der { command: wanted.command_for_der() }),
+        _ if is_pkcs12(pem) => Err(PemError::Pkcs12 { command: expected.command_for_pkcs12() }),
+        // A length in the short form would mean a sequence shorter than 128 bytes: text that begins with the digit 0,
+        // or a short key.
+        [SEQUENCE, 0x81..=0x84, ..] => Err(PemError::Der { command: expected.command_for_der() }),
+        _ if is_one_sequence(pem) => Err(PemError::Der { command: expected.command_for_der() }),
         _ => Ok(()),
     }
 }
 
 const SEQUENCE: u8 = 0x30;
 
-/// A sequence that begins with the version number 3 (RFC 7292, section 4).
+/// Returns whether a sequence begins with the version number 3 (RFC 7292, section 4).
 fn is_pkcs12(der: &[u8]) -> bool {
     matches!(content_of_sequence(der), Some([0x02, 0x01, 0x03, ..]))
 }
 
-/// Whether these bytes are one sequence in DER, complete and with nothing behind it.
+/// Returns whether these bytes are exactly one complete DER sequence.
 fn is_one_sequence(der: &[u8]) -> bool {
     content_of_sequence(der).is_some()
 }

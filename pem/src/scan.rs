@@ -1,24 +1,24 @@
-//! The lines of a PEM text: where its blocks are, what they are labelled, and which line can't be what it seems to be.
+//! Scans the lines of a PEM text: finds its blocks and their labels, and invalid lines.
 
 use crate::error::{LineProblem, PemError};
 
-/// A block of a text.
+/// A block of a PEM text.
 pub(crate) struct Block<'a> {
-    /// The line of its BEGIN, from 1.
+    /// The number of its BEGIN line, from 1.
     pub(crate) line: usize,
     pub(crate) label: Label,
-    /// From its BEGIN line to its END line.
+    /// Its text from the BEGIN line to the END line.
     pub(crate) text: &'a [u8],
 }
 
-/// What a block is said to be.
+/// The meaning of a block's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Label {
     Certificate,
     RevocationList,
     PrivateKey,
     EncryptedKey,
-    /// Of a curve or a group, which openssl writes before a key.
+    /// Parameters of a curve or a group, which openssl writes before a key.
     Parameters,
     Refused(LineProblem),
 }
@@ -48,17 +48,17 @@ impl Block<'_> {
     }
 }
 
-/// A block whose END line has yet to come.
+/// A block whose END line hasn't been read yet.
 struct Open<'a> {
     line: usize,
     label: &'a [u8],
     begin: usize,
     is_encrypted: bool,
-    /// A body has begun: no headers follow.
+    /// Whether the body has begun, after which no headers may follow.
     has_body: bool,
 }
 
-/// The blocks of a text. What is between them is left alone, unless it resembles a part of one.
+/// Returns the blocks of a text. Text between blocks is ignored unless it resembles a part of a block.
 pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, PemError> {
     let mut blocks = Vec::new();
     let mut open: Option<Open<'_>> = None;
@@ -116,12 +116,12 @@ enum Marker<'a> {
     End(&'a [u8]),
 }
 
-/// The marker that a line is; an error if the line only resembles one.
+/// Returns the marker in a line. Returns an error if the line only resembles a marker.
 fn marker(line: &[u8]) -> Result<Option<Marker<'_>>, LineProblem> {
     if !resembles_marker(line) {
         return Ok(None);
     }
-    // Blanks may follow, as in rustls-pemfile; tabs may not.
+    // Spaces may follow, as in rustls-pemfile, but not tabs.
     let end = line.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
     let trimmed = line.get(..end).unwrap_or_default();
     let label_of = |begin: &[u8]| {
@@ -142,7 +142,8 @@ fn marker(line: &[u8]) -> Result<Option<Marker<'_>>, LineProblem> {
     if markers > 1 || markers == 1 && !begins { Err(LineProblem::SharedLine) } else { Err(LineProblem::Marker) }
 }
 
-/// With too few hyphens, in lower case, or with the dashes of a word processor, a marker is none. It isn't explanatory text either.
+/// Returns whether a line is probably meant as a marker: with too few hyphens, in lower case, or with other dash
+/// characters. Such a line is neither a marker nor explanatory text.
 fn resembles_marker(line: &[u8]) -> bool {
     const DASHES: [&[u8]; 4] = [b"-", "\u{2010}".as_bytes(), "\u{2013}".as_bytes(), "\u{2014}".as_bytes()];
     let upper = line.to_ascii_uppercase();
@@ -163,14 +164,14 @@ fn count(text: &[u8], part: &[u8]) -> usize {
     positions(text, part).count()
 }
 
-/// A line without its end.
+/// A line without its line ending.
 struct Line<'a> {
     number: usize,
     begin: usize,
     content: &'a [u8],
 }
 
-/// Lines end with CR LF, LF or CR.
+/// Splits a text into lines, which end with CR LF, LF or CR.
 fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
     let (mut rest, mut begin, mut number) = (text, 0, 0);
     std::iter::from_fn(move || {

@@ -16,7 +16,7 @@ fn refused(text: impl AsRef<[u8]>, line: usize, problem: LineProblem) {
     assert_eq!(certificates(text.as_ref()).unwrap_err(), PemError::Line { line, problem });
 }
 
-/// How many lines a certificate of these tests has.
+/// Returns the number of lines of a certificate in these tests.
 fn length_of(pem: &str) -> usize {
     pem.lines().count()
 }
@@ -51,7 +51,7 @@ fn end_and_begin_on_one_line_are_refused_with_the_line() {
 #[test]
 fn a_byte_order_mark_is_refused() {
     refused(format!("\u{feff}{}", two()), 1, LineProblem::ByteOrderMark);
-    // In the middle, where files were put together.
+    // In the middle, as when files are concatenated.
     let first = certificate("a");
     let text = format!("{first}\u{feff}{}", certificate("b"));
     refused(text, length_of(&first) + 1, LineProblem::SharedLine);
@@ -169,19 +169,19 @@ fn missing_block_is_named() {
         assert_eq!(certificates(text.as_bytes()).unwrap_err().to_string(), expected);
     }
     let key = KeyPair::generate().unwrap().serialize_pem();
-    assert_eq!(certificates(key.as_bytes()), Err(PemError::Missing { wanted: "certificate" }));
+    assert_eq!(certificates(key.as_bytes()), Err(PemError::Missing { expected: "certificate" }));
     let certificate = certificate("a");
     assert_eq!(
         private_key(certificate.as_bytes()).unwrap_err(),
-        PemError::Missing { wanted: "unencrypted private key" }
+        PemError::Missing { expected: "unencrypted private key" }
     );
     assert_eq!(
         revocation_lists(certificate.as_bytes()),
-        Err(PemError::Missing { wanted: "certificate revocation list" })
+        Err(PemError::Missing { expected: "certificate revocation list" })
     );
 }
 
-/// A certificate without the cost of a key: any sequence will do here.
+/// Returns a block labelled CERTIFICATE without generating a key. Any DER sequence is enough here.
 fn any_block() -> String {
     let body = "MAMCAQE=";
     format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")

@@ -90,7 +90,7 @@ pub enum BackupError {
     #[error(
         "the database of organizations/{name} belongs to another organization: run `sealward-server check-config` for details"
     )]
-    OtherInside {
+    WrongOrganization {
         /// The name of the organization.
         name: OrganizationName,
     },
@@ -220,7 +220,9 @@ impl Copies<'_> {
         let (copy, configuration) = (self.view(&name)?, self.view(CONFIGURATION)?);
         match inspect(row.id, &*copy).await {
             Ok(inside) if inside == row.name => {}
-            Ok(_) | Err(OpenError::OtherInside) => return Err(BackupError::OtherInside { name: row.name.clone() }),
+            Ok(_) | Err(OpenError::WrongOrganization) => {
+                return Err(BackupError::WrongOrganization { name: row.name.clone() });
+            }
             Err(error @ (OpenError::Missing | OpenError::Unavailable(_))) => {
                 return Err(BackupError::Copy { name, source: Cause(error.into()) });
             }

@@ -596,14 +596,14 @@ mod tests {
             (
                 "use_auto_discover = true AND incoming_server_location",
                 "use_auto_discover = true AND incoming_server_lacation",
-                "EmailServerProfile, rule `INCOMING_LOCATION_NOT_REQUIRED`: its `refuse_when` can't be read: at position 29: \
-                 there is no field `incoming_server_lacation` in EmailServerProfile",
+                "EmailServerProfile, rule `INCOMING_LOCATION_NOT_REQUIRED`: its `refuse_when` is not a valid filter: at position 29: \
+                 EmailServerProfile has no field `incoming_server_lacation`",
             ),
             (
                 "incoming_use_ssl = false AND",
                 "incoming_use_ssl = falso AND",
-                "EmailServerProfile, rule `INCOMING_SSL_REQUIRED_FOR_ONLINE`: its `refuse_when` can't be read: at position 19: \
-                 `incoming_use_ssl` is compared with `true` or `false`",
+                "EmailServerProfile, rule `INCOMING_SSL_REQUIRED_FOR_ONLINE`: its `refuse_when` is not a valid filter: at position 19: \
+                 `incoming_use_ssl` must be compared with `true` or `false`",
             ),
             (
                 "8005E233",

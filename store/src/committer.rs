@@ -1,11 +1,13 @@
-//! The committer: one thread that writes the commits of many callers in one transaction, so that they share one wait for the disk.
+//! The committer: one thread that writes the commits of many callers in one transaction, so that they share one wait
+//! for the disk.
 //!
-//! Commits queue while the disk works; the next transaction takes up to [`BATCH_MAX`] of them, each in a savepoint of its own, so that
-//! one that is refused leaves its neighbours alone. Nobody is answered before the transaction has ended, not even with a refusal:
-//! it may rest on a neighbour's rows that never get to the disk. The committer also chains audit records, because only it knows which
-//! comes next; and after a commit that failed it believes nothing it holds, opens the database anew and reads again.
+//! Commits queue while the disk works. The next transaction takes up to [`BATCH_MAX`] of them, each in its own
+//! savepoint, so a refused commit doesn't affect the others. No caller gets an answer before the transaction has ended.
+//! This includes refusals, because a refusal may depend on another commit's rows that never reach the disk. The
+//! committer also chains audit records, because only it knows their order. After a failed commit, it discards its
+//! state, reopens the database and reads again.
 //!
-//! It knows no SQL and no database: that is behind [`Backend`].
+//! It knows no SQL and no database: [`Backend`] hides them.
 
 use std::{
     fmt,
@@ -21,47 +23,49 @@ use sealward_core::{
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-/// What a database must be able to do for its committer. Called from one thread, which it may block.
+/// The operations that a committer needs from a database. They are called from one thread, which they may block.
 pub(crate) trait Backend: Send + 'static {
-    /// Begins a transaction. An error leaves none behind, or one that [`Backend::reopen`] ends.
+    /// Begins a transaction. After an error, there is no transaction, or [`Backend::reopen`] ends it.
     fn begin(&mut self) -> Result<(), Cause>;
 
-    /// Applies all of these steps or none. No step is a [`Step::Audit`].
+    /// Applies all steps or none. No step is a [`Step::Audit`].
     fn apply(&mut self, steps: &[Step]) -> Result<(), Failure>;
 
-    /// Ends the transaction; what it did is durable when this returns. After an error nobody knows.
+    /// Commits the transaction. It is durable when this returns. After an error, its outcome is unknown.
     fn commit(&mut self) -> Result<(), Cause>;
 
-    /// Drops the connection with all it holds, and opens another. What it then reads stays so: if the end of the last transaction was
-    /// not known, it is decided now.
+    /// Drops the connection with all its state, and opens another one. If the outcome of the last transaction was
+    /// unknown, this decides it: the data that the new connection reads is permanent.
     fn reopen(&mut self) -> Result<(), Cause>;
 
-    /// The last record of this writer's chain.
+    /// Reads the last record of this writer's chain.
     fn chain_head(&mut self, writer: Uuid) -> Result<ChainHead, Cause>;
 
-    /// Makes what was deleted disappear from the database's files. Called between transactions.
+    /// Removes deleted data from the database's files. Called between transactions.
     fn scrub(&mut self) -> Result<(), Cause>;
 }
 
-/// Hears how far a committer's audit chain goes: when its database is opened, and after each transaction that made it longer, before
-/// anybody is answered. It is called from the committer's thread, which it must not hold up.
+/// A callback that receives the length of a committer's audit chain: when its database is opened, and after each
+/// transaction that extended the chain, before any caller gets an answer. It is called from the committer's thread,
+/// which it must not block.
 #[derive(Clone)]
 pub struct Witness(Option<Arc<dyn Fn(i64) + Send + Sync>>);
 
 impl Witness {
-    /// One that does this with the place of the chain's last record, 0 where there is none.
-    pub fn new(hears: impl Fn(i64) + Send + Sync + 'static) -> Self {
-        Witness(Some(Arc::new(hears)))
+    /// Creates a witness from a callback. Its argument is the position of the chain's last record, 0 for an empty
+    /// chain.
+    pub fn new(callback: impl Fn(i64) + Send + Sync + 'static) -> Self {
+        Witness(Some(Arc::new(callback)))
     }
 
-    /// Nobody.
-    pub fn nobody() -> Self {
+    /// Creates a witness that ignores all calls.
+    pub fn none() -> Self {
         Witness(None)
     }
 
-    fn hears(&self, head: &ChainHead) {
-        if let Some(hears) = &self.0 {
-            hears(head.sequence());
+    fn report(&self, head: &ChainHead) {
+        if let Some(callback) = &self.0 {
+            callback(head.sequence());
         }
     }
 }
@@ -75,45 +79,45 @@ impl fmt::Debug for Witness {
 /// Why steps were not applied.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// This step's expectation was not met. The transaction goes on without any of the steps.
+    /// The expectation of this step was not met. The transaction continues without any of the steps.
     Refused { step: usize },
-    /// The steps can't be applied. The transaction goes on without any of them.
+    /// The steps can't be applied. The transaction continues without any of them.
     Failed(Cause),
-    /// The transaction is gone, and with it all that was applied in it.
+    /// The transaction and everything applied in it are lost.
     Lost(Cause),
 }
 
-/// How a test makes a commit fail, as one does whose fsync failed.
+/// How a test makes a commit fail, as a failed fsync does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncFailure {
-    /// What was written is there, and nobody knows.
+    /// The transaction was written.
     Kept,
-    /// It isn't.
+    /// The transaction was not written.
     Lost,
 }
 
-/// The handle: dropped, it lets the thread finish what is queued, and end.
+/// The handle of the committer's thread. After it is dropped, the thread completes the queued work and ends.
 #[derive(Debug)]
 pub(crate) struct Committer {
     jobs: mpsc::Sender<Job>,
     ended: Ended,
 }
 
-/// Tells when a committer's thread has closed its database.
+/// A future for the end of a committer's thread, which closes the database.
 #[derive(Clone, Debug)]
 pub struct Ended(watch::Receiver<()>);
 
 impl Ended {
-    /// Resolves when the database is closed.
+    /// Waits until the database is closed.
     pub async fn wait(&mut self) {
-        // Nothing is ever sent: a change is the sender's end.
+        // The sender never sends a value: the only change is that it is dropped.
         while self.0.changed().await.is_ok() {}
     }
 }
 
 impl Committer {
-    /// Starts the thread. Reads the head of `writer`'s audit chain first, so it blocks for as long as that takes. `database` is for
-    /// the log.
+    /// Starts the thread. Reads the head of `writer`'s audit chain first, which blocks. `database` is the name in the
+    /// log.
     pub(crate) fn start(
         database: String,
         mut backend: impl Backend,
@@ -121,7 +125,7 @@ impl Committer {
         witness: Witness,
     ) -> Result<Self, Cause> {
         let head = backend.chain_head(writer)?;
-        witness.hears(&head);
+        witness.report(&head);
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         let (alive, ended) = watch::channel(());
         let writer = Writer { backend, id: writer, head, witness, stale: false };
@@ -135,21 +139,22 @@ impl Committer {
         Ok(Committer { jobs, ended: Ended(ended) })
     }
 
-    /// Hands a commit over, and answers when it is durable or can't be. A caller that stops waiting doesn't stop the commit.
+    /// Queues a commit, and returns after it is durable or has failed. If the caller stops waiting, the commit
+    /// continues.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         let (reply, answer) = oneshot::channel();
         self.jobs
             .send(Job::Commit(Waiting { commit, reply }))
             .await
-            .map_err(|_| CommitError::Unavailable(GONE.into()))?;
-        answer.await.unwrap_or_else(|_| Err(CommitError::Unknown(SILENT.into())))
+            .map_err(|_| CommitError::Unavailable(ENDED.into()))?;
+        answer.await.unwrap_or_else(|_| Err(CommitError::Unknown(FAILED.into())))
     }
 
-    /// Scrubs after the commits that were handed over before.
+    /// Scrubs after all commits that were queued before.
     pub(crate) async fn scrub(&self) -> Result<(), Unavailable> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Scrub(reply)).await.map_err(|_| Unavailable(GONE.into()))?;
-        answer.await.unwrap_or_else(|_| Err(SILENT.into())).map_err(Unavailable)
+        self.jobs.send(Job::Scrub(reply)).await.map_err(|_| Unavailable(ENDED.into()))?;
+        answer.await.unwrap_or_else(|_| Err(FAILED.into())).map_err(Unavailable)
     }
 
     pub(crate) fn ended(&self) -> Ended {
@@ -157,23 +162,23 @@ impl Committer {
     }
 }
 
-/// Applies one commit in a transaction of its own, in the thread of the caller: how a database gets its first content.
+/// Applies one commit in its own transaction on the caller's thread. Used for the first content of a database.
 pub(crate) fn commit_alone(backend: impl Backend, writer: Uuid, commit: Commit) -> Result<(), CommitError> {
-    let (head, witness) = (ChainHead::empty(writer), Witness::nobody());
+    let (head, witness) = (ChainHead::empty(writer), Witness::none());
     let mut writer = Writer { backend, id: writer, head, witness, stale: false };
     let mut verdicts = writer.transact(vec![commit]);
-    verdicts.pop().unwrap_or_else(|| Err(CommitError::Unknown(SILENT.into())))
+    verdicts.pop().unwrap_or_else(|| Err(CommitError::Unknown(FAILED.into())))
 }
 
-/// The most commits in one transaction. More would keep the first waiting for the last, and gain little: at this number the wait for
-/// the disk is a small part already.
+/// The maximum number of commits in one transaction. A larger number would delay the first commit for little gain: at
+/// this number, the wait for the disk is already a small part.
 pub(crate) const BATCH_MAX: usize = 256;
 
-/// The most commits that wait for a transaction; whoever comes then waits to be let in.
+/// The maximum number of commits that wait for a transaction. Further callers wait until the queue has room.
 const WAITING_MAX: usize = 4 * BATCH_MAX;
 
-const GONE: &str = "the database's writer has ended";
-const SILENT: &str = "the database's writer failed before it answered";
+const ENDED: &str = "the writer thread of the database has ended";
+const FAILED: &str = "the writer thread of the database failed during the operation";
 
 type Verdict = Result<(), CommitError>;
 
@@ -192,10 +197,10 @@ struct Waiting {
 struct Writer<B> {
     backend: B,
     id: Uuid,
-    /// The last record applied, and durable between transactions; not to be believed while `stale`.
+    /// The last record applied. It is durable between transactions, and invalid while `stale`.
     head: ChainHead,
     witness: Witness,
-    /// Whether the database has to be opened anew before it is used again.
+    /// Whether the database must be reopened before its next use.
     stale: bool,
 }
 
@@ -206,21 +211,21 @@ impl<B: Backend> Writer<B> {
             if !batch.is_empty() {
                 let (commits, replies): (Vec<_>, Vec<_>) =
                     batch.into_iter().map(|waiting| (waiting.commit, waiting.reply)).unzip();
-                // Without verdicts the replies are dropped, which tells the callers that the outcome is unknown.
+                // Without verdicts, the replies are dropped. The callers then get an unknown outcome.
                 let verdicts = self.guarded(|writer| writer.transact(commits)).unwrap_or_default();
                 for (reply, verdict) in replies.into_iter().zip(verdicts) {
-                    // A caller that has left doesn't hear it.
+                    // The caller may have stopped waiting.
                     let _ = reply.send(verdict);
                 }
             }
             if let Some(reply) = scrub {
                 let outcome = self.guarded(|writer| writer.refresh().and_then(|()| writer.backend.scrub()));
-                let _ = reply.send(outcome.unwrap_or_else(|| Err(SILENT.into())));
+                let _ = reply.send(outcome.unwrap_or_else(|| Err(FAILED.into())));
             }
         }
     }
 
-    /// A panic must not end the thread that all writes of a database go through.
+    /// Catches panics: a panic must not end the thread that writes to the database.
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(self)));
         if outcome.is_err() {
@@ -230,7 +235,7 @@ impl<B: Backend> Writer<B> {
         outcome.ok()
     }
 
-    /// Writes these commits in one transaction: a verdict for each, to be told now.
+    /// Writes these commits in one transaction. Returns a verdict for each, which may be sent at once.
     fn transact(&mut self, commits: Vec<Commit>) -> Vec<Verdict> {
         let count = commits.len();
         let before = self.head.sequence();
@@ -246,7 +251,7 @@ impl<B: Backend> Writer<B> {
         match self.backend.commit() {
             Ok(()) => {
                 if self.head.sequence() != before {
-                    self.witness.hears(&self.head);
+                    self.witness.report(&self.head);
                 }
                 verdicts
             }
@@ -256,15 +261,16 @@ impl<B: Backend> Writer<B> {
                     commits = count,
                     "transaction outcome unknown"
                 );
-                // Before anybody is answered: who hears "unknown" reads next, and must read what stays.
+                // Before any caller gets an answer: a caller with an unknown outcome reads next, and must read the
+                // permanent state.
                 self.reopen();
                 let cause = Shared::new(cause);
-                verdicts.into_iter().map(|verdict| doubtful(verdict, &cause)).collect()
+                verdicts.into_iter().map(|verdict| after_failed_commit(verdict, &cause)).collect()
             }
         }
     }
 
-    /// Applies each commit in a transaction that is begun here. An error means that the transaction is gone.
+    /// Begins a transaction and applies each commit. An error means that the transaction is lost.
     fn apply_all(&mut self, commits: Vec<Commit>) -> Result<Vec<Verdict>, Cause> {
         self.refresh()?;
         self.backend.begin()?;
@@ -296,9 +302,9 @@ impl<B: Backend> Writer<B> {
                 self.head = head;
                 Ok(())
             }
-            // The caller expected nothing of this step; the head is wrong.
+            // An audit step has no expectation of the caller, so the chain head is wrong.
             Err(Failure::Refused { step }) if audits.contains(&step) => {
-                Err(Failure::Lost("somebody else has continued this writer's audit chain".into()))
+                Err(Failure::Lost("another process has extended the audit chain of this writer".into()))
             }
             Err(failure) => Err(failure),
         }
@@ -315,14 +321,14 @@ impl<B: Backend> Writer<B> {
         if self.stale {
             self.backend.reopen()?;
             self.head = self.backend.chain_head(self.id)?;
-            self.witness.hears(&self.head);
+            self.witness.report(&self.head);
             self.stale = false;
         }
         Ok(())
     }
 }
 
-/// Takes what waits, up to a batch, or up to a scrub: that one is done after what was asked before it.
+/// Takes waiting jobs: up to a full batch, or up to a scrub, which runs after the commits before it.
 fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Waiting>, Option<oneshot::Sender<Result<(), Cause>>>) {
     let mut batch = Vec::new();
     let mut next = Some(first);
@@ -336,8 +342,9 @@ fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Waiting>, Option<o
     (batch, None)
 }
 
-/// What becomes of a verdict when the commit behind it failed. A refusal can't be told: it may rest on rows that are not there.
-fn doubtful(verdict: Verdict, cause: &Shared) -> Verdict {
+/// Converts a verdict after the transaction failed to commit. A refusal isn't returned, because it may depend on rows
+/// that don't exist.
+fn after_failed_commit(verdict: Verdict, cause: &Shared) -> Verdict {
     match verdict {
         Ok(()) => Err(CommitError::Unknown(cause.get())),
         Err(CommitError::Refused { .. }) => Err(CommitError::Unavailable(cause.get())),
@@ -345,7 +352,7 @@ fn doubtful(verdict: Verdict, cause: &Shared) -> Verdict {
     }
 }
 
-/// One cause for many callers.
+/// One cause, shared by several callers.
 struct Shared(Arc<Cause>);
 
 impl Shared {

@@ -1,4 +1,4 @@
-//! What is done with the embedded store's files beside a server: looks and copies.
+//! Operations on the embedded store's files beside a running server: views and copies.
 
 use std::path::Path;
 
@@ -6,24 +6,25 @@ use sealward_core::store::{Cause, OpenError, Reader};
 
 use crate::sqlite::{self, FORMAT, SqliteOptions, SqliteView};
 
-/// Opens the database in a file to look at it. A server may have it open meanwhile, and goes on undisturbed. Blocks, and so do its reads.
+/// Opens the database in a file read-only. A server may have it open at the same time and isn't disturbed. Opening and
+/// reading block.
 ///
 /// # Errors
-/// [`OpenError`]
+/// See [`OpenError`].
 pub fn view(path: &Path) -> Result<Box<dyn Reader>, OpenError> {
     Ok(Box::new(SqliteView::open(path, SqliteOptions::default())?))
 }
 
-/// Copies the database in a file, as it is at one moment, into a new file of mode 0600, which is whole and on disk then. A server may
-/// write to it meanwhile. Blocks.
+/// Copies a consistent state of the database in a file to a new file of mode 0600. The copy is complete and on disk
+/// when this returns. A server may write to the database at the same time. Blocks.
 ///
 /// # Errors
-/// There is a file of that name, or what the database or the file system reports.
+/// If the new file exists, or if the database or the file system fails.
 pub fn copy(from: &Path, to: &Path) -> Result<(), Cause> {
     sqlite::copy(from, to, SqliteOptions::default())
 }
 
-/// The format of the databases and the library that reads them, for people.
+/// Returns the format of the databases and the version of SQLite, for people.
 #[must_use]
 pub fn details() -> String {
     format!("format {FORMAT}, SQLite {}", rusqlite::version())

@@ -1,12 +1,13 @@
-//! Where records, keys and trails are kept: the stores that stand behind core's store port.
+//! Storage: the stores that implement core's store port.
 //!
-//! [`sqlite`] is the embedded one: a file per organization, and one for the configuration. `sql` turns the port's values into the SQL
-//! text that every store shares, `contract` is the suite that every store passes, and `committer` stands before them all.
+//! [`sqlite`] is the embedded store, with one file per organization and one for the configuration. `sql` converts the
+//! port's values to SQL text that all stores share. `contract` is the test suite that every store passes. `committer`
+//! batches the commits of every store.
 //!
-//! The server's `app` opens the databases, and names the store for that. What else the server needs has no store in its name: see
-//! [`OnDemand`], [`Witness`], [`view`], [`copy`] and [`details`].
+//! The server's `app` opens the databases by the name of their store. The rest of the server uses names without a
+//! store: [`OnDemand`], [`Witness`], [`view`], [`copy`] and [`details`].
 //!
-//! Nothing here knows what a record, a key or a caller is: it sees tables, columns and bytes. It knows no wire and no configuration.
+//! This crate doesn't know records, keys, callers, the wire or the configuration. It sees tables, columns and bytes.
 
 mod committer;
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! Databases that are open while they are used, whichever store they are of.
+//! Databases of any store that are open only while they are used.
 
 use std::time::Instant;
 
 use sealward_core::id::OrganizationId;
 
-/// The organizations' databases, each of which is open while it is used. A call that finds one closed opens it.
+/// The organizations' databases. Each is open only while it is used, and a call opens it if it is closed.
 pub trait OnDemand: Send + Sync {
-    /// Whether an organization's database is open.
+    /// Returns whether an organization's database is open.
     fn is_open(&self, id: OrganizationId) -> bool;
 
-    /// Closes the databases that are idle at this time, and those that are too many. Blocks.
+    /// Closes databases that are idle at this time, and those above the maximum number. Blocks.
     fn close_idle(&self, now: Instant);
 }

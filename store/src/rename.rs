@@ -1,6 +1,6 @@
-//! A name that is taken once: files and folders get theirs without replacing what is there.
+//! Renames that never replace an existing file or folder.
 //!
-//! Nothing here knows what is in them.
+//! This file doesn't know their content.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -14,27 +14,28 @@ use rustix::{
     io::Errno,
 };
 
-/// Gives a file, or a folder, another name on the same file system, unless there is something of that name; answers whether it did.
+/// Renames a file or a folder within one file system, unless the new name exists. Returns whether it was renamed.
 ///
-/// It never replaces anything, whoever else is at work: by a rename that says so, where kernel and file system know one, else by a hard
-/// link. Where there are neither, a file first takes its name with an empty one, which it then replaces: a crash between the two leaves
-/// the empty file.
+/// It never replaces anything, even if other processes create the name at the same time. It uses an exclusive rename if
+/// the kernel and the file system support it, otherwise a hard link. If neither is available, it creates an empty file
+/// or folder with the new name and replaces that. A crash between these two steps leaves the empty one.
 ///
 /// # Errors
 /// An error of the file system.
 pub fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
-    by_the_first_that_works(&[by_exclusive_rename, by_link, by_placeholder], from, to)
+    by_first_supported(&[by_exclusive_rename, by_link, by_placeholder], from, to)
 }
 
-type Way = fn(&Path, &Path) -> io::Result<()>;
+type Method = fn(&Path, &Path) -> io::Result<()>;
 
-fn by_the_first_that_works(ways: &[Way], from: &Path, to: &Path) -> io::Result<bool> {
+fn by_first_supported(methods: &[Method], from: &Path, to: &Path) -> io::Result<bool> {
     let mut last = io::Error::from(io::ErrorKind::Unsupported);
-    for way in ways {
-        match way(from, to) {
+    for method in methods {
+        match method(from, to) {
             Ok(()) => return Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            // ENOSYS and EINVAL of a rename, EPERM and EOPNOTSUPP of a link: this file system doesn't have it.
+            // ENOSYS and EINVAL of a rename, EPERM and EOPNOTSUPP of a link: this file system doesn't support the
+            // method.
             Err(error)
                 if matches!(
                     Errno::from_io_error(&error),
@@ -60,7 +61,7 @@ fn by_link(from: &Path, to: &Path) -> io::Result<()> {
 
 fn by_placeholder(from: &Path, to: &Path) -> io::Result<()> {
     if fs::metadata(from)?.is_dir() {
-        // A folder replaces an empty one only.
+        // A folder can replace only an empty folder.
         DirBuilder::new().mode(0o700).create(to)?;
     } else {
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
@@ -72,17 +73,17 @@ fn by_placeholder(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Each way by itself, since one machine has few file systems.
+    /// Tests each method directly, because a machine has few file systems.
     #[test]
     fn every_way_of_renaming_keeps_an_existing_name() {
         let folder = tempfile::tempdir().unwrap();
-        for (number, way) in [by_exclusive_rename, by_link, by_placeholder].into_iter().enumerate() {
+        for (number, method) in [by_exclusive_rename, by_link, by_placeholder].into_iter().enumerate() {
             let path = |name: &str| folder.path().join(format!("{name}-{number}"));
             fs::write(path("first"), b"first").unwrap();
             fs::write(path("second"), b"second").unwrap();
-            assert!(by_the_first_that_works(&[way], &path("first"), &path("name")).unwrap());
+            assert!(by_first_supported(&[method], &path("first"), &path("name")).unwrap());
             assert!(!path("first").exists());
-            assert!(!by_the_first_that_works(&[way], &path("second"), &path("name")).unwrap());
+            assert!(!by_first_supported(&[method], &path("second"), &path("name")).unwrap());
             assert_eq!(fs::read(path("name")).unwrap(), b"first");
             assert_eq!(fs::read(path("second")).unwrap(), b"second");
         }
@@ -100,12 +101,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         fs::write(&from, b"content").unwrap();
-        let none: [Way; 3] = [lacks::<EINVAL>, lacks::<EPERM>, lacks::<EOPNOTSUPP>];
-        assert!(by_the_first_that_works(&none, &from, &to).is_err());
-        assert!(by_the_first_that_works(&[lacks::<EACCES>, by_placeholder], &from, &to).is_err());
+        let none: [Method; 3] = [lacks::<EINVAL>, lacks::<EPERM>, lacks::<EOPNOTSUPP>];
+        assert!(by_first_supported(&none, &from, &to).is_err());
+        assert!(by_first_supported(&[lacks::<EACCES>, by_placeholder], &from, &to).is_err());
         assert!(!to.exists());
-        let ways: [Way; 3] = [lacks::<EINVAL>, lacks::<EOPNOTSUPP>, by_placeholder];
-        assert!(by_the_first_that_works(&ways, &from, &to).unwrap());
+        let methods: [Method; 3] = [lacks::<EINVAL>, lacks::<EOPNOTSUPP>, by_placeholder];
+        assert!(by_first_supported(&methods, &from, &to).unwrap());
         assert_eq!(fs::read(&to).unwrap(), b"content");
     }
 }

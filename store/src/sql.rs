@@ -1,8 +1,8 @@
-//! Values to SQL text: one text for every dialect, with `$1`, `$2` … used once each and in order.
+//! Converts values of the port to SQL text: one text for every dialect, with `$1`, `$2` … used once each and in order.
 //!
-//! What dialects decide silently is written out (where nulls come in an order, say) or is one of the few differences that [`Dialect`]
-//! names. Every value is bound, never spelled; every name is checked and quoted. Nothing here knows a connection, or which tables
-//! exist.
+//! Where dialects have different defaults, the text is explicit (for example, the position of nulls in an order), or
+//! [`Dialect`] names the difference. Every value is bound, never part of the text. Every name is checked and quoted.
+//! This file knows no connection and no existing tables.
 
 use std::{borrow::Cow, fmt::Write as _};
 
@@ -10,32 +10,32 @@ use sealward_core::store::{
     Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Index, Name, Select, Source, Table, Tally,
 };
 
-/// A statement: its text, and what its placeholders stand for, in order.
+/// A statement: its text, and the values of its placeholders, in order.
 #[derive(Debug)]
 pub(crate) struct Sql<'a> {
     pub(crate) text: String,
     pub(crate) values: Vec<Value<'a>>,
 }
 
-/// What a placeholder stands for. A column's name is there so that the value can be checked against the column's type.
+/// The value of a placeholder. It contains the name of its column, so that its type can be checked.
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
-    /// A datum that is stored in, or compared with, this column.
+    /// A datum that is stored in this column or compared with it.
     Datum(&'a str, &'a Datum),
-    /// A bound on the text of this column.
+    /// A limit on the text of this column.
     Bound(&'a str, Cow<'a, str>),
-    /// What an integer column grows by.
+    /// A number that is added to this integer column.
     Increment(&'a str, i64),
-    /// What the bytes of this column begin with.
+    /// The first bytes of this column's value.
     Header(&'a str, &'a [u8]),
-    /// A bound on rows.
+    /// A limit on the number of rows.
     Limit(u32),
-    /// What is put into a new row that is made of another table's rows; the store checks its type by itself.
+    /// A value of a row that is created from another table's row. The store checks its type separately.
     Literal(&'a Datum),
 }
 
 impl<'a> Value<'a> {
-    /// The column this value belongs to and the type that column has to have; `None` where every column will do.
+    /// Returns the column of this value and its required type; `None` if the value has no column.
     pub(crate) fn claim(&self) -> Option<(&'a str, ColumnType)> {
         match *self {
             Value::Datum(column, datum) => datum.kind().map(|kind| (column, kind)),
@@ -47,24 +47,24 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Something that no store may be asked: whoever asked it has a bug.
+/// An invalid request to a store. It is a bug of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
-    /// A table or a column whose name is none.
-    #[error("a table or a column has a name that isn't 1 to 63 letters, digits and underscores")]
+    /// The name of a table or a column is invalid.
+    #[error("the name of a table or a column must be 1 to 63 letters, digits and underscores")]
     Name,
-    /// A comparison with null, which no row can meet.
+    /// A comparison with null, which no row meets.
     #[error("a condition compares with null")]
     NullComparison,
-    /// A text that not every store can hold.
-    #[error("a text holds U+0000")]
+    /// A text that some stores can't contain.
+    #[error("a text contains U+0000")]
     NulCharacter,
-    /// A new column that the rows already there couldn't have.
+    /// A new column without nulls, which existing rows have no value for.
     #[error("a column added to a table must be nullable")]
     NewColumnNotNullable,
 }
 
-/// In what SQL dialects differ.
+/// The SQL dialects, which differ in these methods.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Dialect {
     Sqlite,
@@ -73,7 +73,7 @@ pub(crate) enum Dialect {
 impl Dialect {
     fn column_type(self, kind: ColumnType) -> &'static str {
         match self {
-            // STRICT tables know no more types than these; the store remembers which is which.
+            // STRICT tables have only these types. The store remembers the type of each column.
             Dialect::Sqlite => match kind {
                 ColumnType::Boolean | ColumnType::Integer | ColumnType::Time => "INTEGER",
                 ColumnType::Text => "TEXT",
@@ -82,11 +82,12 @@ impl Dialect {
         }
     }
 
-    /// What follows a table's columns.
+    /// Returns the options after a table's columns.
     ///
-    /// SQLite: without a rowid a row is found in one tree, not two, but a row above a quarter of a page spills, and then takes a page
-    /// of its own: twice the size and a fifth of the updates a second at 1,500 bytes a row. Tables that a UUID alone is the key of
-    /// hold records, which may be as wide as that; the rows of all other tables are small.
+    /// SQLite: without a rowid, a lookup reads one tree instead of two. But a row longer than a quarter of a page then
+    /// occupies an overflow page: at 1,500 bytes per row, this doubles the size and leaves a fifth of the updates per
+    /// second. Tables whose only key is a UUID contain records, which may be that long. The rows of all other tables
+    /// are short.
     fn table_options(self, table: &Table) -> &'static str {
         let of_key = |name: &Name| table.columns.iter().find(|column| column.name == *name).map(|column| column.kind);
         let records = matches!(&table.key[..], [only] if of_key(only) == Some(ColumnType::Uuid));
@@ -96,15 +97,15 @@ impl Dialect {
         }
     }
 
-    /// What keeps a row that was required as it is until the transaction ends.
+    /// Returns the clause that keeps a required row unchanged until the transaction ends.
     fn hold(self) -> &'static str {
         match self {
-            // There is one writer, and nothing changes between its statements.
+            // There is only one writer, so nothing changes between its statements.
             Dialect::Sqlite => "",
         }
     }
 
-    /// A new table.
+    /// Creates a table.
     pub(crate) fn create_table(self, table: &Table) -> Result<Sql<'_>, Malformed> {
         let mut sql = Builder::new("CREATE TABLE ");
         sql.name(&table.name)?;
@@ -113,7 +114,7 @@ impl Dialect {
             sql.name(&column.name)?;
             sql.text(" ");
             sql.text(self.column_type(column.kind));
-            // Said of keys too: SQLite lets the key of a table with a rowid be null.
+            // Keys need it too: SQLite allows null in the key of a table with a rowid.
             if !column.nullable || table.key.contains(&column.name) {
                 sql.text(" NOT NULL");
             }
@@ -126,17 +127,17 @@ impl Dialect {
         Ok(sql.finish())
     }
 
-    /// A new index of a table that was just made.
+    /// Creates an index of a new table.
     pub(crate) fn create_index<'a>(self, table: &'a Name, index: &'a Index) -> Result<Sql<'a>, Malformed> {
         self.index("CREATE INDEX ", table, index)
     }
 
-    /// A new index of a table, if there is none of its name.
+    /// Creates an index of a table, unless an index with its name exists.
     pub(crate) fn ensure_index<'a>(self, table: &'a Name, index: &'a Index) -> Result<Sql<'a>, Malformed> {
         self.index("CREATE INDEX IF NOT EXISTS ", table, index)
     }
 
-    /// An index goes, if it is there.
+    /// Drops an index if it exists.
     pub(crate) fn drop_index(self, name: &Name) -> Result<Sql<'_>, Malformed> {
         let mut sql = Builder::new("DROP INDEX IF EXISTS ");
         sql.name(name)?;
@@ -154,7 +155,7 @@ impl Dialect {
         Ok(sql.finish())
     }
 
-    /// A new column of a table that exists.
+    /// Adds a column to an existing table.
     pub(crate) fn add_column<'a>(self, table: &'a Name, column: &'a Column) -> Result<Sql<'a>, Malformed> {
         if !column.nullable {
             return Err(Malformed::NewColumnNotNullable);
@@ -168,7 +169,8 @@ impl Dialect {
         Ok(sql.finish())
     }
 
-    /// Whether there is such a row, and there will be until the transaction ends: one row if so, else none.
+    /// Returns one row if a row meets the condition, and keeps that row until the transaction ends. Otherwise returns
+    /// no row.
     pub(crate) fn exists<'a>(self, table: &'a Name, rows: &'a Condition) -> Result<Sql<'a>, Malformed> {
         let mut sql = Builder::new("SELECT 1 FROM ");
         sql.name(table)?;
@@ -179,7 +181,7 @@ impl Dialect {
     }
 }
 
-/// A new row.
+/// Inserts a row.
 pub(crate) fn insert<'a>(table: &'a Name, row: &'a [(Name, Datum)]) -> Result<Sql<'a>, Malformed> {
     let mut sql = Builder::new("INSERT INTO ");
     sql.name(table)?;
@@ -191,7 +193,7 @@ pub(crate) fn insert<'a>(table: &'a Name, row: &'a [(Name, Datum)]) -> Result<Sq
     Ok(sql.finish())
 }
 
-/// A new row for each of other rows.
+/// Inserts a row for each matching row of another table.
 pub(crate) fn insert_from<'a>(
     table: &'a Name,
     row: &'a [(Name, Source)],
@@ -218,7 +220,7 @@ pub(crate) fn insert_from<'a>(
     Ok(sql.finish())
 }
 
-/// A change of rows.
+/// Updates rows.
 pub(crate) fn update<'a>(table: &'a Name, rows: &'a Condition, set: &'a [Assignment]) -> Result<Sql<'a>, Malformed> {
     let mut sql = Builder::new("UPDATE ");
     sql.name(table)?;
@@ -241,7 +243,7 @@ pub(crate) fn update<'a>(table: &'a Name, rows: &'a Condition, set: &'a [Assignm
     Ok(sql.finish())
 }
 
-/// Rows go.
+/// Deletes rows.
 pub(crate) fn delete<'a>(table: &'a Name, rows: &'a Condition) -> Result<Sql<'a>, Malformed> {
     let mut sql = Builder::new("DELETE FROM ");
     sql.name(table)?;
@@ -249,7 +251,7 @@ pub(crate) fn delete<'a>(table: &'a Name, rows: &'a Condition) -> Result<Sql<'a>
     Ok(sql.finish())
 }
 
-/// Some rows go. Neither dialect has a limit in a DELETE itself.
+/// Deletes a limited number of rows. No dialect supports a limit in DELETE.
 pub(crate) fn prune<'a>(
     table: &'a Name,
     key: &'a [Name],
@@ -271,7 +273,7 @@ pub(crate) fn prune<'a>(
     Ok(sql.finish())
 }
 
-/// A counter moves.
+/// Updates a counter.
 pub(crate) fn tally(tally: &Tally) -> Result<Sql<'_>, Malformed> {
     let Tally { table, key, counter, by } = tally;
     let mut sql = Builder::new("INSERT INTO ");
@@ -297,7 +299,7 @@ pub(crate) fn tally(tally: &Tally) -> Result<Sql<'_>, Malformed> {
     Ok(sql.finish())
 }
 
-/// A read.
+/// Selects rows.
 pub(crate) fn select(select: &Select) -> Result<Sql<'_>, Malformed> {
     let mut sql = Builder::new("SELECT ");
     sql.list(&select.columns, ", ", |sql, column| sql.name(column))?;
@@ -320,7 +322,7 @@ pub(crate) fn select(select: &Select) -> Result<Sql<'_>, Malformed> {
     Ok(sql.finish())
 }
 
-/// The number of rows.
+/// Counts rows.
 pub(crate) fn count<'a>(table: &'a Name, rows: &'a Condition) -> Result<Sql<'a>, Malformed> {
     let mut sql = Builder::new("SELECT count(*) FROM ");
     sql.name(table)?;
@@ -345,7 +347,7 @@ impl<'a> Builder<'a> {
         self.0.text.push_str(text);
     }
 
-    /// 63 bytes is the longest name that PostgreSQL keeps whole.
+    /// PostgreSQL truncates names longer than 63 bytes.
     fn name(&mut self, name: &str) -> Result<(), Malformed> {
         let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
         let goes_on = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -409,7 +411,7 @@ impl<'a> Builder<'a> {
                 });
                 self.value(Value::Datum(column, value))
             }
-            // A range, which an index can serve, and not LIKE, which takes no regard of case in one dialect and does in another.
+            // A range can use an index. LIKE ignores case in one dialect and not in the other.
             Condition::BeginsWith { column, prefix } => {
                 self.text("(");
                 self.name(column)?;
@@ -424,7 +426,8 @@ impl<'a> Builder<'a> {
                 self.text(")");
                 Ok(())
             }
-            // What is left of the list without the element is another text. Of a null column all of it is null, which is not true.
+            // The element is in the list if removing it changes the text. For a null column, the expression is null,
+            // which is not true.
             Condition::Lists { column, element } => {
                 self.text("(replace(',' || ");
                 self.name(column)?;
@@ -440,7 +443,8 @@ impl<'a> Builder<'a> {
                 self.text(" IS NULL");
                 Ok(())
             }
-            // Of a null column both are null, which is not true. The length is asked for because SQLite's substr of no bytes is null.
+            // For a null column, both are null, which is not true. The length is compared too, because SQLite's substr
+            // of no bytes is null.
             Condition::HeaderDiffers { column, header } => {
                 self.text("(length(");
                 self.name(column)?;
@@ -453,7 +457,7 @@ impl<'a> Builder<'a> {
             }
             Condition::All(conditions) => self.joined(conditions, " AND ", "TRUE"),
             Condition::Any(conditions) => self.joined(conditions, " OR ", "FALSE"),
-            // NOT of null would be null; what is not true is false.
+            // NOT of null would be null. A condition that isn't true must be false.
             Condition::Not(condition) => {
                 self.text("((");
                 self.condition(condition)?;
@@ -475,13 +479,13 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The smallest text after all that begin with this prefix, by code point; `None` if there is none, because the prefix is empty or has
-/// nothing but the last code point.
+/// Returns the smallest text after all texts with this prefix, by code point. `None` if there is no such text: the
+/// prefix is empty or contains only the last code point.
 fn after_prefix(prefix: &str) -> Option<String> {
     let kept = prefix.trim_end_matches(char::MAX);
     let last = kept.chars().next_back()?;
     let mut end = kept.strip_suffix(last)?.to_owned();
-    // A range of characters steps over the surrogates, which are none.
+    // A range of characters skips the surrogates, which aren't characters.
     end.extend((last..=char::MAX).nth(1));
     Some(end)
 }

@@ -1,9 +1,9 @@
-//! The embedded store: one SQLite file for a database, in WAL mode, with one writer and a few readers.
+//! The embedded store: one SQLite file per database, in WAL mode, with one writer and a few readers.
 //!
-//! [`SqliteStore`] is one database, [`SqliteDatabases`] the organizations' databases of a [`DataFolder`], each open while it is used. All
-//! writes go through the committer's thread, all reads through connections of their own on threads that may block; the runtime never
-//! waits for a disk. Long reads and snapshots have bounds, and end where a scrub or the size of the write-ahead log demands it.
-//! Nothing here knows what the tables are for.
+//! [`SqliteStore`] is one database. [`SqliteDatabases`] are the organizations' databases of a [`DataFolder`], each open
+//! only while it is used. All writes go through the committer's thread. All reads use separate connections on threads
+//! that may block, so the runtime never waits for a disk. Long reads and snapshots are limited. They end when a scrub
+//! or the size of the write-ahead log requires it. This module doesn't know the purpose of the tables.
 
 mod blocking;
 mod connection;

@@ -1,12 +1,12 @@
-//! Entries of the audit trail: who did what, from where, when, to what and with which outcome.
+//! Entries of the audit trail: the caller, the action, its time, its object and its outcome.
 //!
-//! An entry has no secret and no value of an encrypted attribute. Nothing here knows a chain or a store.
+//! An entry contains no secret and no value of an encrypted attribute. This file doesn't know about chains or stores.
 
 use std::str::FromStr;
 
 use crate::{id::Timestamp, identity::Caller};
 
-/// What was done or tried.
+/// An action that was done or attempted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditAction {
     /// An organization was created.
@@ -17,7 +17,7 @@ pub enum AuditAction {
     ImportOrganization,
     /// An organization was deleted.
     DeleteOrganization,
-    /// A database found without its configuration was registered.
+    /// A database that was missing from the configuration database was registered.
     RegisterOrganization,
     /// The key text was retrieved.
     RetrieveKey,
@@ -25,40 +25,41 @@ pub enum AuditAction {
     ChangeKey,
     /// The key was restored.
     RestoreKey,
-    /// What a lost key had sealed was given up, and a new key set.
+    /// The data sealed under a lost key was abandoned, and a new key was set.
     AbandonEncryptedData,
-    /// Every cell was sealed again under the new data key, and the old data keys were destroyed.
+    /// All cells were sealed under the new data key, and the old data keys were destroyed.
     CompleteReencryption,
-    /// Every cell was opened, to see whether it does.
+    /// All cells were opened to verify them.
     VerifyCells,
-    /// Data keys that were kept for unreadable cells were destroyed, because none of those is left.
+    /// The data keys kept for unreadable cells were destroyed, because no unreadable cell is left.
     DestroyDataKeys,
-    /// The organization's key texts were sealed again under the first root key.
+    /// The key texts of the organization were sealed again under the first root key.
     ResealKeyTexts,
     /// Encrypted attributes were revealed.
     RevealAttributes,
-    /// The key that signs heads of this chain from now on; the details have it.
+    /// A new key signs the heads of this chain. The details contain the public key.
     UseSigningKey,
-    /// Records at the old end were removed, as the details say.
+    /// The oldest records were removed. The details contain the position of the last removed one.
     CutAuditTrail,
-    /// The trail was to be read.
+    /// The trail was read.
     ReadAuditTrail,
     /// The trail was verified.
     VerifyAuditTrail,
     /// An encrypted attribute was compared with a value.
     CompareAttribute,
-    /// Encrypted attributes of a record were set, cleared or deleted; the details say which.
+    /// Encrypted attributes of a record were set, cleared or deleted, as listed in the details.
     WriteEncryptedAttributes,
-    /// The metadata of an attribute was changed; the details say what.
+    /// The metadata of an attribute was changed, as listed in the details.
     UpdateAttributeMetadata,
-    /// A call was refused because its caller may not make it, and is recorded as nothing else; the subject is the rpc or the organization.
+    /// A call was refused because the caller lacks a privilege, and no other action fits. The subject is the rpc or the
+    /// organization.
     Call,
-    /// An action of an application, by the word that is stored.
+    /// An action of an application, by its stored name.
     Application(&'static str),
 }
 
 impl AuditAction {
-    /// Every action of the platform.
+    /// All actions of the platform.
     pub const ALL: [AuditAction; 22] = [
         AuditAction::CreateOrganization,
         AuditAction::ExportOrganization,
@@ -84,7 +85,7 @@ impl AuditAction {
         AuditAction::Call,
     ];
 
-    /// The word that is stored.
+    /// Returns the stored name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -115,9 +116,9 @@ impl AuditAction {
     }
 }
 
-/// A text that isn't the name of an audit action of the platform.
+/// The text isn't the name of an audit action of the platform.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` isn't an audit action")]
+#[error("unknown audit action `{0}`")]
 pub struct AuditActionNameError(String);
 
 impl FromStr for AuditAction {
@@ -129,36 +130,36 @@ impl FromStr for AuditAction {
     }
 }
 
-/// How it ended.
+/// The outcome of a completed action.
 pub const OUTCOME_DONE: &str = "done";
 
-/// One record, before it is chained. `None` where a field doesn't apply.
+/// An audit record before it is chained. Fields that don't apply are `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// When.
+    /// The time of the action.
     pub time: Timestamp,
-    /// Who; `None` for the service itself.
+    /// The caller; `None` for the service itself.
     pub caller: Option<Caller>,
-    /// What.
+    /// The action.
     pub action: AuditAction,
-    /// `done`, or the reason of the error that was answered.
+    /// `done`, or the reason of the returned error.
     pub outcome: &'static str,
-    /// The resource it was done to: a record's or an organization's name.
+    /// The resource name of the object of the action: a record or an organization.
     pub subject: String,
-    /// The attributes revealed, compared or written, joined by commas.
+    /// The revealed, compared or written attributes, separated by commas.
     pub attributes: Option<String>,
-    /// What the caller said it was for.
+    /// The purpose that the caller stated.
     pub purpose: Option<String>,
-    /// The fingerprint of the key that is current after it.
+    /// The fingerprint of the current key after the action.
     pub fingerprint: Option<String>,
-    /// The key version that is current after it.
+    /// The current key version after the action.
     pub key_version: Option<u32>,
-    /// What else there is to say; what, depends on the action.
+    /// Additional details, which depend on the action.
     pub details: Option<String>,
 }
 
 impl AuditEntry {
-    /// What the service did by itself, with nothing more to say of it.
+    /// Returns the entry of a completed action of the service itself, without details.
     pub fn done(time: Timestamp, action: AuditAction, subject: impl Into<String>) -> Self {
         AuditEntry {
             time,

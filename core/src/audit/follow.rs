@@ -1,6 +1,6 @@
-//! A chain followed as it grows: read on from a place, by whoever copies it elsewhere.
+//! Incremental reads of a chain, for a copy of the trail.
 //!
-//! Nothing here knows where a copy goes, or when to look again.
+//! This file doesn't know the destination of a copy, or when to read again.
 
 use uuid::Uuid;
 
@@ -12,54 +12,55 @@ use crate::{
     },
 };
 
-/// A place in a chain: that of the last record that was taken from it.
+/// A position in a chain: that of the last record that was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrailPosition {
-    /// The record's place; 0 before the first.
+    /// The position of the record; 0 before the first record.
     pub sequence: i64,
-    /// Its hash.
+    /// The hash of the record.
     pub hash: [u8; 32],
 }
 
-/// How a record stands to a place.
+/// How a record relates to a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Follows {
-    /// It is the next one.
+pub enum Continuation {
+    /// The record is the next one.
     Next,
-    /// So many records that lay between are gone, as retention removes them.
-    After(i64),
-    /// It follows another record than the one that was taken: the trail was replaced by another one since.
-    Another,
+    /// Retention removed this number of records before it.
+    AfterGap(i64),
+    /// The record follows a record other than the one that was read: the trail was replaced.
+    Replaced,
 }
 
 impl TrailPosition {
-    /// The place of this record.
+    /// Returns the position of this record.
     #[must_use]
     pub fn of(record: &AuditRecord) -> Self {
         TrailPosition { sequence: record.sequence, hash: record.hash }
     }
 
-    /// How the first record that was found after this place stands to it. What a trail begins with is next to nothing.
+    /// Returns how the first record after this position relates to it. Before the first read, any record is the next
+    /// one.
     #[must_use]
-    pub fn followed_by(&self, record: &AuditRecord) -> Follows {
+    pub fn continuation(&self, record: &AuditRecord) -> Continuation {
         let between = record.sequence.saturating_sub(self.sequence).saturating_sub(1);
         if self.sequence == 0 {
-            Follows::Next
+            Continuation::Next
         } else if between > 0 {
-            Follows::After(between)
+            Continuation::AfterGap(between)
         } else if record.previous_hash == self.hash {
-            Follows::Next
+            Continuation::Next
         } else {
-            Follows::Another
+            Continuation::Replaced
         }
     }
 }
 
-/// The records of a writer's chain after one place and up to another, in their order, at most so many.
+/// Reads up to `limit` records of a writer's chain after one position and through another, in order.
 ///
 /// # Errors
-/// If the database doesn't answer, or holds something that is no record.
-pub async fn read_on(
+/// If the database is unavailable or contains a malformed record.
+pub async fn read_after(
     store: &dyn Reader,
     writer: Uuid,
     after: i64,
@@ -71,9 +72,9 @@ pub async fn read_on(
         .is(writer)
         .and(sequence().exceeds(after))
         .and(sequence().compares(Comparison::LessOrEqual, through));
-    let select = Select { order: vec![sequence().ascending()], limit, ..AuditRecord::whole().select(rows) };
+    let select = Select { order: vec![sequence().ascending()], limit, ..AuditRecord::all_columns().select(rows) };
     let rows = store.select(select).await?.into_iter();
-    Ok(rows.map(|row| AuditRecord::whole().values(row)).collect::<Result<_, _>>()?)
+    Ok(rows.map(|row| AuditRecord::all_columns().values(row)).collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]
@@ -93,11 +94,11 @@ mod tests {
         let first = linked(&ChainHead::empty(Uuid::nil()), &entry);
         let second = linked(&ChainHead::at(Uuid::nil(), 1, first.hash), &entry);
         let fifth = linked(&ChainHead::at(Uuid::nil(), 4, [7; 32]), &entry);
-        assert_eq!(TrailPosition::default().followed_by(&first), Follows::Next);
-        assert_eq!(TrailPosition::of(&first).followed_by(&second), Follows::Next);
-        assert_eq!(TrailPosition { sequence: 1, hash: [7; 32] }.followed_by(&second), Follows::Another);
-        // Older records were removed: no gap for who has none yet, and one of so many for who has.
-        assert_eq!(TrailPosition::default().followed_by(&fifth), Follows::Next);
-        assert_eq!(TrailPosition::of(&first).followed_by(&fifth), Follows::After(3));
+        assert_eq!(TrailPosition::default().continuation(&first), Continuation::Next);
+        assert_eq!(TrailPosition::of(&first).continuation(&second), Continuation::Next);
+        assert_eq!(TrailPosition { sequence: 1, hash: [7; 32] }.continuation(&second), Continuation::Replaced);
+        // Older records were removed. This isn't a gap before the first read, and a gap of 3 after one.
+        assert_eq!(TrailPosition::default().continuation(&fifth), Continuation::Next);
+        assert_eq!(TrailPosition::of(&first).continuation(&fifth), Continuation::AfterGap(3));
     }
 }

@@ -1,4 +1,4 @@
-//! A trail listed, the newest records first, with the signatures of its heads.
+//! Lists a trail, the newest records first, with the signatures of its heads.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// What a filter can look at.
+/// The fields that a filter can use.
 static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
     let field = |name, kind| Attribute::new(name, kind);
     let fields = vec![
@@ -43,17 +43,17 @@ static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
         field("key_version", Kind::Integer64),
         field("details", Kind::Text),
         field("sequence", Kind::Integer64),
-        // The subject where that is a record: what a filter by record asks for, however it is stored.
+        // Records are stored in the subject.
         Attribute { storage_name: "subject".to_owned(), ..field("record", Kind::Text) },
         field(ATTRIBUTE, Kind::Text),
     ];
     Entity::new("AuditRecord", "auditRecords", "audit_record", fields)
 });
 
-/// One of the attributes of a record. No column: see [`translate`].
+/// A pseudo field for a single attribute of a record; see [`translate`].
 const ATTRIBUTE: &str = "attribute";
 
-/// What a condition on [`ATTRIBUTE`] means in the table: one of the attributes is it.
+/// Translates conditions on [`ATTRIBUTE`] to conditions on the list of attributes in the table.
 fn translate(condition: Condition) -> Result<Condition, FilterProblem> {
     let translate_all =
         |conditions: Vec<Condition>| conditions.into_iter().map(translate).collect::<Result<Vec<_>, _>>();
@@ -61,7 +61,7 @@ fn translate(condition: Condition) -> Result<Condition, FilterProblem> {
         Condition::Compare { column, comparison: Comparison::Equal, value: Datum::Text(element) }
             if column == ATTRIBUTE =>
         {
-            // No attribute has a comma in its name.
+            // Names of attributes contain no comma.
             if element.contains(',') {
                 Condition::Any(Vec::new())
             } else {
@@ -85,13 +85,13 @@ fn translate(condition: Condition) -> Result<Condition, FilterProblem> {
 
 /// A page of a trail.
 pub struct Listed {
-    /// The records; with each the signature, if it is a head that was signed.
+    /// The records, each with its signature if it is a signed head.
     pub records: Vec<(AuditRecord, Option<SignedHead>)>,
-    /// Empty on the last page.
+    /// The token of the next page; empty on the last page.
     pub next_page_token: String,
 }
 
-/// One page of an organization's trail.
+/// Lists one page of an organization's trail.
 ///
 /// # Errors
 /// See [`ListLogError`].
@@ -105,7 +105,7 @@ pub async fn list(
     page(deployment, Reading { store, parent: &parent, identity: &permit.caller().identity }, wanted).await
 }
 
-/// One page of the deployment's own trail.
+/// Lists one page of the deployment's own trail.
 ///
 /// # Errors
 /// See [`ListLogError`].
@@ -126,11 +126,11 @@ async fn page(deployment: &Deployment, reading: Reading<'_>, wanted: &Page<'_>) 
         order: Order::descending(ORDER),
         fields: &FIELDS,
         translate,
-        // The signature of a head, and ids as texts.
+        // For the signature of a head, and for ids in text form.
         overhead_bytes: 512,
     };
     let (rows, next_page_token) = log::page(deployment, reading, trail, Condition::EVERYTHING, wanted).await?;
-    let records = rows.into_iter().map(|row| AuditRecord::whole().values(row)).collect::<Result<Vec<_>, _>>();
+    let records = rows.into_iter().map(|row| AuditRecord::all_columns().values(row)).collect::<Result<Vec<_>, _>>();
     let records = records.map_err(|damage| ListingError::from(Unavailable::from(damage)))?;
     let mut heads = signed_among(store, &records).await.map_err(ListingError::from)?;
     let records = records.into_iter().map(|record| {
@@ -140,7 +140,7 @@ async fn page(deployment: &Deployment, reading: Reading<'_>, wanted: &Page<'_>) 
     Ok(Listed { records: records.collect(), next_page_token })
 }
 
-/// The signatures of those of these records that are signed heads.
+/// Returns the signed heads among these records.
 async fn signed_among(
     store: &dyn Reader,
     records: &[AuditRecord],
@@ -154,14 +154,14 @@ async fn signed_among(
         for sequences in sequences.chunks(HEADS_AT_ONCE) {
             let these = sequences.iter().map(|sequence| SignedHead::sequence().is(*sequence));
             let rows = SignedHead::writer().is(writer).and(Condition::Any(these.collect()));
-            let found = read_each(store, SignedHead::whole(), rows).await?.into_iter().flatten();
+            let found = read_each(store, SignedHead::all_columns(), rows).await?.into_iter().flatten();
             heads.extend(found.map(|head| ((head.writer, head.sequence), head)));
         }
     }
     Ok(heads)
 }
 
-/// For how many records at once their signatures are looked up. However far apart the records are, no others are read.
+/// The number of records per lookup of signatures. A lookup names the positions, so it reads no other heads.
 const HEADS_AT_ONCE: usize = 200;
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Records of the audit trail, and how they are chained.
+//! Records of the audit trail and their hash chains.
 //!
-//! A chain per writer: `hash = SHA-256("sealward audit v1" | writer | sequence | previous hash | every field of the record)`, each part
-//! with its length before it, so that no two records have one encoding. A changed, removed or reordered record breaks every hash after
-//! it.
+//! Each writer has its own chain: `hash = SHA-256("sealward audit v1" | writer | sequence | previous hash | all other
+//! fields of the record)`. Each part is preceded by its type and length, so that different records never have the same
+//! encoding. A changed, removed or reordered record breaks the chain.
 //!
-//! Nothing here knows where a trail is kept. The committer of an entry links it: see [`ChainHead::link`].
+//! This file doesn't know where a trail is stored. The committer of an entry calls [`ChainHead::link`].
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -29,25 +29,25 @@ pub struct ChainHead {
 }
 
 impl ChainHead {
-    /// The head of a chain that has no record yet.
+    /// Returns the head of a chain without records.
     #[must_use]
     pub fn empty(writer: Uuid) -> Self {
         ChainHead { writer, sequence: 0, hash: [0; 32] }
     }
 
-    /// The head of a chain whose last record has this sequence number and this hash.
+    /// Returns the head of a chain whose last record has this position and hash.
     #[must_use]
     pub fn at(writer: Uuid, sequence: i64, hash: [u8; 32]) -> Self {
         ChainHead { writer, sequence, hash }
     }
 
-    /// The place of the last record; 0 if there is none.
+    /// Returns the position of the last record; 0 if there is none.
     #[must_use]
     pub fn sequence(&self) -> i64 {
         self.sequence
     }
 
-    /// Chains `entry` to this head: the step that stores it, and the head after it.
+    /// Appends `entry` to the chain. Returns the step that stores the record, and the new head.
     #[must_use]
     pub fn link(&self, entry: &AuditEntry) -> (Step, ChainHead) {
         let record = AuditRecord::unhashed(self, entry);
@@ -60,14 +60,14 @@ impl ChainHead {
     }
 }
 
-/// The form of records that is written.
+/// The format of new records.
 const FORMAT: i64 = FORMAT_WITH_DETAILS;
 
-/// Format 1 had no details.
+/// The first format whose hash covers the details.
 const FORMAT_WITH_DETAILS: i64 = 2;
 
 impl AuditRecord {
-    /// The record of this entry after this head, without its hash.
+    /// Returns the next record after this head for an entry, without its hash.
     fn unhashed(head: &ChainHead, entry: &AuditEntry) -> Self {
         let caller = entry.caller.as_ref();
         AuditRecord {
@@ -91,7 +91,7 @@ impl AuditRecord {
         }
     }
 
-    /// The hash that a record with these fields has.
+    /// Computes the hash of the record's fields.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         let mut row = self.clone().into_row();
@@ -100,7 +100,7 @@ impl AuditRecord {
     }
 }
 
-/// The hash over the values of a record's columns but the hash itself, as far as its format has them.
+/// Computes the hash over the columns of a record, except the hash itself and columns that the format doesn't cover.
 fn hash_of(row: &[(Name, Datum)], format: i64) -> [u8; 32] {
     let details = AuditRecord::details();
     let is_covered = |name: &Name| format >= FORMAT_WITH_DETAILS || *name != details.as_str();
@@ -111,7 +111,7 @@ fn digest<'a>(parts: impl Iterator<Item = &'a Datum>) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(LABEL);
     for part in parts {
-        // A type byte and a length before each part keep the encoding injective; null has a type and no length.
+        // A type byte and a length before each part make the encoding injective. Null has the length 0.
         let (kind, bytes): (u8, Vec<u8>) = match part {
             Datum::Null => (0, Vec::new()),
             Datum::Boolean(value) => (1, vec![u8::from(*value)]),
@@ -128,7 +128,7 @@ fn digest<'a>(parts: impl Iterator<Item = &'a Datum>) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The last record of a writer's chain: its place and its hash. `None` if there is no record.
+/// Reads the position and hash of the last record of a writer's chain. Returns `None` if there is no record.
 pub(crate) async fn head(
     store: &dyn Reader,
     writer: Uuid,
@@ -140,7 +140,7 @@ pub(crate) async fn head(
     Ok(last.map(|row| columns.values(row)))
 }
 
-/// What records are ordered by, all of it descending.
+/// The order of records in lists, all columns descending.
 pub(super) const ORDER: [(&str, ColumnType); 3] = [
     AuditRecord::time().name_and_type(),
     AuditRecord::sequence().name_and_type(),
@@ -161,10 +161,10 @@ pub(crate) mod tests {
         }
     }
 
-    /// The record of this entry after this head, as it is stored.
+    /// Returns the stored record of this entry after this head.
     pub(crate) fn linked(head: &ChainHead, entry: &AuditEntry) -> AuditRecord {
         let (Step::Insert { row, .. }, _) = head.link(entry) else { panic!("a link is an insert") };
-        AuditRecord::whole().values(row.into_iter().map(|(_, datum)| datum).collect()).unwrap()
+        AuditRecord::all_columns().values(row.into_iter().map(|(_, datum)| datum).collect()).unwrap()
     }
 
     #[test]
@@ -179,7 +179,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_text_that_moves_to_another_field_changes_the_hash() {
+    fn text_moved_to_another_field_changes_the_hash() {
         let start = ChainHead::empty(Uuid::nil());
         let mut moved = entry("a");
         moved.purpose = moved.attributes.take();
@@ -187,7 +187,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_column_of_the_table_is_written_and_read_back() {
+    fn all_columns_are_written_and_read_back() {
         let mut full = entry("a");
         full.caller = Some(Caller {
             identity: crate::identity::Identity::CommonName("ada".to_owned()).into(),
@@ -201,16 +201,16 @@ pub(crate) mod tests {
             let Step::Insert { row, .. } = step else { panic!("a link is an insert") };
             let (written, row): (Vec<_>, Vec<_>) = row.into_iter().unzip();
             assert_eq!(written, AuditRecord::names());
-            let record = AuditRecord::whole().values(row).unwrap();
+            let record = AuditRecord::all_columns().values(row).unwrap();
             assert_eq!(record.hash, head.hash);
             assert_eq!(record.digest(), head.hash);
             let data = record.clone().into_row().into_iter().map(|(_, datum)| datum).collect();
-            assert_eq!(AuditRecord::whole().values(data), Ok(record));
+            assert_eq!(AuditRecord::all_columns().values(data), Ok(record));
         }
     }
 
     #[test]
-    fn a_hash_of_either_format_never_changes() {
+    fn hashes_of_both_formats_never_change() {
         let mut record = linked(&ChainHead::empty(Uuid::nil()), &entry("a"));
         let hex = |record: &AuditRecord| HEXLOWER.encode(&record.digest());
         assert_eq!(hex(&record), "c2472601821c9e7564b57a8bf45ee73006b877957397a7a8939975ec32e7cb41");

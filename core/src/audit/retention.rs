@@ -1,7 +1,8 @@
-//! Retention: records that are older than a deployment keeps them go, from the old end of its own chain, and up to a signed head only.
+//! Retention: removes records that are older than the configured age from the old end of the deployment's own chain, up
+//! to a signed head.
 //!
-//! That they go is recorded in the same commit that takes the first of them, so that a verification knows where the trail begins. Chains of
-//! other writers stay: this deployment can't vouch for them.
+//! The removal is recorded in the commit that removes the first records, so that a verification knows where the trail
+//! begins. Chains of other writers stay, because this deployment can't vouch for them.
 
 use crate::{
     audit::{
@@ -19,21 +20,22 @@ use crate::{
     },
 };
 
-/// How many go in one commit: no writer waits for long.
+/// The number of records removed in one commit, which limits the wait of other writers.
 const BATCH: i64 = 1_000;
 
-/// What the details of the record of a cut begin with; the place of the last record that goes follows.
+/// The prefix in the details of a record of a removal. The position of the last removed record follows.
 const THROUGH: &str = "through ";
 
-/// The place of the last record that went with the cut of these details.
+/// Returns the position of the last removed record from the details of such a record.
 pub(super) fn cut_through(details: &str) -> Option<i64> {
     details.strip_prefix(THROUGH)?.parse().ok()
 }
 
-/// Cuts an organization's trail: what is older than `before` goes, as far as a head was signed since. Tells how many went.
+/// Removes the records of an organization's trail that are older than `before`, up to the last signed head of that age.
+/// Returns the number of removed records.
 ///
 /// # Errors
-/// If a database doesn't answer; the next try goes on.
+/// If a database is unavailable. The next attempt continues.
 pub async fn cut_organization(
     deployment: &Deployment,
     organization: &Organization,
@@ -42,10 +44,10 @@ pub async fn cut_organization(
     cut(deployment, &*organization.store, organization.resource_name(), before).await
 }
 
-/// Cuts the deployment's own trail, in the same way.
+/// Removes old records of the deployment's own trail in the same way.
 ///
 /// # Errors
-/// If the configuration database doesn't answer.
+/// If the configuration database is unavailable.
 pub async fn cut_deployment(deployment: &Deployment, before: Timestamp) -> Result<u64, SignError> {
     cut(deployment, &*deployment.ports.configuration, "organizations".to_owned(), before).await
 }
@@ -53,13 +55,14 @@ pub async fn cut_deployment(deployment: &Deployment, before: Timestamp) -> Resul
 async fn cut(deployment: &Deployment, store: &dyn Store, subject: String, before: Timestamp) -> Result<u64, SignError> {
     let writer = deployment_id(&*deployment.ports.configuration).await?;
     let older = SignedHead::time().compares(Comparison::Less, before);
-    // The last head whose record, and so every one before it, is old enough: a head is signed after its record.
+    // The last head that is old enough. A head is signed after its record, so that record and all earlier ones are old
+    // enough too.
     let heads = SignedHead::writer().is(writer).and(older);
-    let place = SignedHead::sequence();
-    let Some(through) = sequence(store, &place, heads, place.descending()).await? else { return Ok(0) };
-    let place = AuditRecord::sequence();
+    let position = SignedHead::sequence();
+    let Some(through) = sequence(store, &position, heads, position.descending()).await? else { return Ok(0) };
+    let position = AuditRecord::sequence();
     let records = AuditRecord::writer().is(writer);
-    let Some(first) = sequence(store, &place, records, place.ascending()).await? else { return Ok(0) };
+    let Some(first) = sequence(store, &position, records, position.ascending()).await? else { return Ok(0) };
     if first > through {
         return Ok(0);
     }
@@ -67,7 +70,7 @@ async fn cut(deployment: &Deployment, store: &dyn Store, subject: String, before
         details: Some(format!("{THROUGH}{through}")),
         ..AuditEntry::done(deployment.now(), AuditAction::CutAuditTrail, subject.clone())
     };
-    // The record that names the key may be among those that go.
+    // The record of the public key may be among the removed ones, so it is written again.
     let mut first_steps = vec![Step::Audit(entry), Step::Audit(use_signing_key(deployment, writer, subject)?)];
     let mut next = first;
     while next <= through {
@@ -75,7 +78,7 @@ async fn cut(deployment: &Deployment, store: &dyn Store, subject: String, before
         let mut steps = std::mem::take(&mut first_steps);
         let up_to = AuditRecord::sequence().compares(Comparison::LessOrEqual, last);
         steps.push(AuditRecord::delete(AuditRecord::writer().is(writer).and(up_to)));
-        // The head at the cut stays: it vouches for the record after it.
+        // The head of the last removed record stays: it vouches for the next record.
         let up_to = SignedHead::sequence().compares(Comparison::LessOrEqual, last.min(through - 1));
         steps.push(SignedHead::delete(SignedHead::writer().is(writer).and(up_to)));
         store.commit(Commit::of(steps)).await?;
@@ -84,7 +87,7 @@ async fn cut(deployment: &Deployment, store: &dyn Store, subject: String, before
     Ok(u64::try_from(through - first + 1).unwrap_or_default())
 }
 
-/// The first number of this column, in this order, among these rows.
+/// Reads the first value of this column in this order, among these rows.
 async fn sequence<R: TableRow>(
     store: &dyn Reader,
     column: &TableColumn<R, i64>,

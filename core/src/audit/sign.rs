@@ -1,11 +1,12 @@
-//! Signed heads: at intervals the last record of a deployment's chain is signed with Ed25519 (RFC 8032). Who holds the public key can tell
-//! a trail that was rewritten as a whole, every hash made anew, from the one that was there.
+//! Signed heads: the last record of a deployment's chain is signed at intervals with Ed25519 (RFC 8032). With the
+//! public key, a reader detects a trail that was rewritten as a whole, with all hashes recomputed.
 //!
-//! The key is derived from the root key, so that it is kept nowhere; another root key gives another one. Its public half is recorded in
-//! the chain before the first head that it signs.
+//! The key is derived from the root key and never stored. Another root key gives another key. The public key is
+//! recorded in the chain before the first head that it signs.
 //!
-//! Signed is `"sealward audit head v1" | writer (16) | sequence (8, big endian) | hash (32) | time (8, microseconds, big endian)`, each part
-//! with its length (4, big endian) before it.
+//! The signed message consists of these parts, each preceded by its length (4, big endian):
+//!
+//! `"sealward audit head v1" | writer (16) | sequence (8, big endian) | hash (32) | time (8, microseconds, big endian)`
 
 use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
@@ -33,7 +34,8 @@ use crate::{
 };
 
 impl SignedHead {
-    /// Whether the signature is that of the key named. Strict: of a signature there is one form.
+    /// Returns whether the signature verifies under its public key. Verification is strict: only one encoding of a
+    /// signature is accepted.
     #[must_use]
     pub fn verifies(&self) -> bool {
         let message = message(self.writer, self.sequence, &self.hash, self.time);
@@ -59,21 +61,21 @@ fn signing_key(root_key: &dyn RootKey, deployment: Uuid) -> Result<SigningKey, R
 /// Why a head was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// A database doesn't answer.
+    /// A database is unavailable.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// The root key doesn't.
+    /// The root key is unavailable.
     #[error(transparent)]
     RootKey(#[from] RootKeyError),
-    /// It couldn't be kept.
-    #[error("a signed head could not be kept")]
+    /// The signed head can't be stored.
+    #[error("the signed head can't be stored")]
     Commit(#[from] CommitError),
 }
 
 /// Signs the head of this deployment's chain in an organization's trail, if it isn't signed yet.
 ///
 /// # Errors
-/// See [`SignError`]; the next try signs then.
+/// See [`SignError`]. The next attempt signs the head.
 pub async fn sign_organization(deployment: &Deployment, organization: &Organization) -> Result<(), SignError> {
     organization.trail_is_being_signed();
     let signed = sign(deployment, &*organization.store, organization.resource_name()).await;
@@ -86,7 +88,7 @@ pub async fn sign_organization(deployment: &Deployment, organization: &Organizat
 /// Signs the head of the deployment's own trail, if it isn't signed yet.
 ///
 /// # Errors
-/// See [`SignError`]; the next try signs then.
+/// See [`SignError`]. The next attempt signs the head.
 pub async fn sign_deployment(deployment: &Deployment) -> Result<(), SignError> {
     sign(deployment, &*deployment.ports.configuration, "organizations".to_owned()).await
 }
@@ -113,7 +115,7 @@ async fn sign(deployment: &Deployment, store: &dyn Store, subject: String) -> Re
     Ok(())
 }
 
-/// The record that names the key which signs.
+/// Returns the audit record that contains the public key.
 pub(super) fn use_signing_key(
     deployment: &Deployment,
     writer: Uuid,
@@ -126,19 +128,19 @@ pub(super) fn use_signing_key(
     })
 }
 
-/// What the details of such a record begin with; the key follows.
+/// The prefix of the key in the record's details.
 const KEY_PREFIX: &str = "ed25519:";
 
-/// The key that such a record names.
+/// Returns the public key in the details of such a record.
 pub(super) fn named_key(details: &str) -> Option<[u8; 32]> {
     HEXLOWER.decode(details.strip_prefix(KEY_PREFIX)?.as_bytes()).ok()?.try_into().ok()
 }
 
 async fn last_signed(store: &dyn Reader, writer: Uuid) -> Result<Option<SignedHead>, Unavailable> {
     let order = vec![SignedHead::sequence().descending()];
-    let select = Select { order, limit: 1, ..SignedHead::whole().select(SignedHead::writer().is(writer)) };
+    let select = Select { order, limit: 1, ..SignedHead::all_columns().select(SignedHead::writer().is(writer)) };
     let last = store.select(select).await?.into_iter().next();
-    Ok(last.and_then(|row| SignedHead::whole().values(row).ok()))
+    Ok(last.and_then(|row| SignedHead::all_columns().values(row).ok()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! A trail verified: every hash, every link, every signature, and what is known from elsewhere of how far it went.
+//! Verification of an audit trail: its hashes, links and signatures, and its end as known from elsewhere.
 //!
-//! [`TrailVerifier`] is pure and takes records as they come, from a database or from lines of an export; only the records of one chain
-//! have to come in their order. Nothing here says who did it: a hash proves that something was changed, not by whom.
+//! [`TrailVerifier`] is pure. It accepts records from a database or from an export, and requires order only within a
+//! chain. Verification shows that a trail was changed, not by whom.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -28,126 +28,126 @@ use crate::{
     },
 };
 
-/// What is wrong at a place of a chain.
+/// A fault at a position of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
-    /// The record's hash isn't that of its fields: it was changed.
+    /// The record's hash doesn't match its fields: the record was changed.
     Changed,
-    /// Records before it are missing: removed, or moved elsewhere.
+    /// Records before this one are missing: they were removed or moved.
     Missing,
-    /// It doesn't carry the hash of the record before it: one of the two was replaced.
+    /// The record doesn't contain the hash of the previous record: one of the two was replaced.
     Unlinked,
-    /// The chain went on from here once: its end was cut off.
+    /// The chain once continued after this position: its end was cut off.
     CutOff,
-    /// There was another record here when the head was signed, or last seen: the chain was rewritten, or an older one put back and
-    /// continued.
+    /// The position had another record when the head was signed, or last seen. The chain was rewritten, or an older
+    /// chain was restored and continued.
     Replaced,
-    /// The signature of the head is wrong.
+    /// The signature of the head is invalid.
     SignatureWrong,
-    /// The head is signed with a key that the chain doesn't name, or that isn't trusted.
+    /// The head is signed with a key that isn't in the chain, or that isn't trusted.
     SignerUnknown,
 }
 
-/// Something that is wrong.
+/// A fault and its position.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// In whose chain.
+    /// The writer of the chain.
     pub writer: Uuid,
-    /// At which place.
+    /// The position in the chain.
     pub sequence: i64,
-    /// What.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// One writer's chain, as it was found.
+/// The chain of one writer, as found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// Whose.
+    /// The writer.
     pub writer: Uuid,
-    /// How many records there are.
+    /// The number of records.
     pub records: u64,
-    /// The place of the first; more than 1 if the old end was cut off by retention.
+    /// The position of the first record. It is greater than 1 if retention removed older records.
     pub first: i64,
-    /// The place of the last.
+    /// The position of the last record.
     pub last: i64,
-    /// The hash of the last.
+    /// The hash of the last record.
     pub last_hash: [u8; 32],
-    /// The last head with a right signature; 0 if there is none.
+    /// The position of the last head with a valid signature; 0 if there is none.
     pub signed: i64,
-    /// The keys that signed, as the chain names them.
+    /// The signing keys, as recorded in the chain.
     pub public_keys: Vec<[u8; 32]>,
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     /// The chains, by writer.
     pub chains: Vec<Chain>,
     /// The first faults, at most [`FINDINGS_MAX`].
     pub findings: Vec<Finding>,
-    /// How many faults there are.
+    /// The total number of faults.
     pub faults: u64,
 }
 
-/// A trail with more faults is told by their number.
+/// The maximum number of faults listed. The total number counts all.
 pub const FINDINGS_MAX: usize = 100;
 
-/// Verifies a trail.
+/// Verifies the records of a trail.
 #[derive(Default)]
 pub struct TrailVerifier {
     heads: HashMap<(Uuid, i64), Vec<SignedHead>>,
     known: Vec<(Uuid, i64, [u8; 32])>,
     trusted: Vec<[u8; 32]>,
-    chains: BTreeMap<Uuid, Walked>,
+    chains: BTreeMap<Uuid, ChainWalk>,
     findings: BTreeSet<Finding>,
     faults: u64,
 }
 
-struct Walked {
+struct ChainWalk {
     chain: Chain,
-    /// The hash that the first record carries of the one before it.
+    /// The hash of the previous record in the first record.
     before: [u8; 32],
-    /// What lies before the first record was removed by retention, up to this place, as records say.
+    /// The last position that retention removed, according to the records.
     cut_through: i64,
-    /// The heads that were signed as they are, and by which keys. Whose keys those are the chain may say before or, once its old end was
-    /// cut off, after them.
+    /// The signed heads that match their records, with their keys. The chain may record a key before the head, or after
+    /// it if retention removed the older record.
     signed: Vec<(i64, [u8; 32])>,
 }
 
 impl TrailVerifier {
-    /// A verifier that knows these heads, which have to be there before the records. With `trusted` keys, only heads of theirs count; without
-    /// any, those of every key that the chain itself names.
+    /// Creates a verifier with these signed heads. Heads must be added before their records. With `trusted` keys, only
+    /// heads signed by them count. Without, heads signed by any key in the chain count.
     #[must_use]
     pub fn new(heads: Vec<SignedHead>, trusted: Vec<[u8; 32]>) -> Self {
         let mut verifier = TrailVerifier { trusted, ..TrailVerifier::default() };
         for head in heads {
-            verifier.expect(head);
+            verifier.expect_head(head);
         }
         verifier
     }
 
-    /// A head that was signed. It has to be known before its record is taken.
-    fn expect(&mut self, head: SignedHead) {
+    /// Adds a signed head, before its record is added.
+    fn expect_head(&mut self, head: SignedHead) {
         self.heads.entry((head.writer, head.sequence)).or_default().push(head);
     }
 
-    /// Forgets the heads whose records have not come.
+    /// Removes the heads whose records were not added.
     fn forget_heads(&mut self) {
         self.heads.clear();
     }
 
-    /// The place of the last record that was taken of each chain.
+    /// Returns the position of the last record of each chain.
     fn ends(&self) -> Vec<(Uuid, i64)> {
         self.chains.iter().map(|(writer, walked)| (*writer, walked.chain.last)).collect()
     }
 
-    /// Something that is known from elsewhere: the chain of this writer once had a record with this hash at this place. What begins right
-    /// after it, as a second file of a trail does, misses nothing.
-    pub fn know(&mut self, writer: Uuid, sequence: i64, hash: [u8; 32]) {
+    /// Adds a fact from elsewhere: the chain of this writer once had a record with this hash at this position. Records
+    /// that begin right after it, as in the second file of an export, are then complete.
+    pub fn expect_record(&mut self, writer: Uuid, sequence: i64, hash: [u8; 32]) {
         self.known.push((writer, sequence, hash));
     }
 
-    /// Takes the next record of its chain.
+    /// Adds the next record of its chain.
     pub fn take(&mut self, record: &AuditRecord) {
         let AuditRecord { writer, sequence, hash, .. } = *record;
         let mut found = Vec::new();
@@ -155,7 +155,7 @@ impl TrailVerifier {
         if digest != hash {
             found.push(Fault::Changed);
         }
-        let walked = self.chains.entry(writer).or_insert_with(|| Walked {
+        let walked = self.chains.entry(writer).or_insert_with(|| ChainWalk {
             chain: Chain {
                 writer,
                 records: 0,
@@ -177,7 +177,8 @@ impl TrailVerifier {
         }
         chain.records += 1;
         chain.last = chain.last.max(sequence);
-        // What the fields make, so that a changed record isn't followed by one that is called unlinked, nor a hash believed.
+        // The stored hash, so that a changed record doesn't make the next record unlinked. This hides nothing: the two
+        // hashes differ only in a record that is reported as changed.
         chain.last_hash = hash;
         if record.action == AuditAction::UseSigningKey.name()
             && let Some(key) = record.details.as_deref().and_then(named_key)
@@ -215,24 +216,23 @@ impl TrailVerifier {
         self.faults += 1;
     }
 
-    /// What all of it comes to, when every record was taken.
+    /// Returns the result, after all records were added.
     #[must_use]
     pub fn finish(mut self) -> Verified {
         let ends: BTreeMap<Uuid, (i64, i64)> =
             self.chains.iter().map(|(writer, walked)| (*writer, (walked.chain.first, walked.chain.last))).collect();
-        let later_than_the_end =
-            |writer: &Uuid, sequence: i64| ends.get(writer).is_none_or(|(_, last)| sequence > *last);
+        let is_after_end = |writer: &Uuid, sequence: i64| ends.get(writer).is_none_or(|(_, last)| sequence > *last);
         let mut found: BTreeSet<Finding> = BTreeSet::new();
         let cut_off = |writer, sequence| Finding { writer, sequence, fault: Fault::CutOff };
         for (writer, sequence, _) in &self.known {
-            if later_than_the_end(writer, *sequence) {
+            if is_after_end(writer, *sequence) {
                 found.insert(cut_off(*writer, *sequence));
             }
         }
-        // A head is worth as much as its signature.
+        // Only a head with a valid and trusted signature is evidence.
         for head in self.heads.values().flatten() {
-            let is_later = later_than_the_end(&head.writer, head.sequence);
-            if is_later && head.verifies() && is_trusted(&self.trusted, head) {
+            let is_cut_off = is_after_end(&head.writer, head.sequence);
+            if is_cut_off && head.verifies() && is_trusted(&self.trusted, head) {
                 found.insert(cut_off(head.writer, head.sequence));
             }
         }
@@ -245,7 +245,7 @@ impl TrailVerifier {
                     found.insert(Finding { writer, sequence: *sequence, fault: Fault::SignerUnknown });
                 }
             }
-            // What is known of the record before the first one vouches for all that came before it.
+            // A known hash of the record before the first one vouches for all earlier records.
             let is_continued = self.known.contains(&(writer, first.saturating_sub(1), walked.before));
             if first > walked.cut_through.saturating_add(1) && !is_continued {
                 found.insert(Finding { writer, sequence: first, fault: Fault::Missing });
@@ -266,9 +266,9 @@ fn is_trusted(trusted: &[[u8; 32]], head: &SignedHead) -> bool {
     trusted.is_empty() || trusted.contains(&head.public_key)
 }
 
-/// A look at a whole trail as it is at one moment, under way. It holds a snapshot: take its steps, or drop it.
+/// A verification of a whole trail in progress. It holds a snapshot, so complete its steps or drop it.
 ///
-/// It needs no permission, since what it finds can be read only through [`Found::tell`].
+/// It needs no permission, because its result can be read only through [`VerificationResult::report`].
 pub struct TrailWalk {
     snapshot: Arc<dyn Reader>,
     verifier: TrailVerifier,
@@ -277,19 +277,19 @@ pub struct TrailWalk {
 }
 
 impl TrailWalk {
-    /// Begins a look at an organization's trail, with what the configuration database knows of it.
+    /// Starts the verification of an organization's trail, with the heads that the configuration database knows.
     ///
     /// # Errors
-    /// If a database doesn't answer.
+    /// If a database is unavailable.
     pub async fn of_organization(deployment: &Deployment, organization: &Organization) -> Result<Self, Unavailable> {
         let known = seen::known_heads(deployment, organization).await?;
         Ok(Self::of(organization.store.snapshot().await?, known))
     }
 
-    /// Begins a look at the deployment's own trail.
+    /// Starts the verification of the deployment's own trail.
     ///
     /// # Errors
-    /// If the database doesn't answer.
+    /// If the database is unavailable.
     pub async fn of_deployment(deployment: &Deployment) -> Result<Self, Unavailable> {
         Ok(Self::of(deployment.ports.configuration.snapshot().await?, Vec::new()))
     }
@@ -297,17 +297,17 @@ impl TrailWalk {
     fn of(snapshot: Arc<dyn Reader>, known: Vec<(Uuid, i64, [u8; 32])>) -> Self {
         let mut verifier = TrailVerifier::default();
         for (writer, sequence, hash) in known {
-            verifier.know(writer, sequence, hash);
+            verifier.expect_record(writer, sequence, hash);
         }
         TrailWalk { snapshot, verifier, after: None, writers: BTreeSet::new() }
     }
 
-    /// Looks at some more records, and the heads that were signed of them. Answers with the whole walk until it is over. However long the
-    /// trail is, a step holds one page of it.
+    /// Verifies the next page of records with their signed heads. Returns the walk until it is complete. A step needs
+    /// memory for one page, regardless of the length of the trail.
     ///
     /// # Errors
-    /// If the database doesn't answer, or holds a row that isn't a record.
-    pub async fn step(mut self) -> Result<Looked, Unavailable> {
+    /// If the database is unavailable or contains a malformed record.
+    pub async fn step(mut self) -> Result<WalkProgress, Unavailable> {
         const PAGE: u32 = 500;
         let key =
             |(writer, sequence)| [AuditRecord::writer().holding(writer), AuditRecord::sequence().holding(sequence)];
@@ -315,11 +315,12 @@ impl TrailWalk {
         let page = Select {
             order: vec![AuditRecord::writer().ascending(), AuditRecord::sequence().ascending()],
             limit: PAGE,
-            ..AuditRecord::whole().select(rows)
+            ..AuditRecord::all_columns().select(rows)
         };
         let rows = self.snapshot.select(page).await?;
         let is_last = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-        let records = rows.into_iter().map(|row| AuditRecord::whole().values(row)).collect::<Result<Vec<_>, _>>()?;
+        let records =
+            rows.into_iter().map(|row| AuditRecord::all_columns().values(row)).collect::<Result<Vec<_>, _>>()?;
         let mut spans: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
         for record in &records {
             let span = spans.entry(record.writer).or_insert((record.sequence, record.sequence));
@@ -328,43 +329,44 @@ impl TrailWalk {
         for (writer, (first, last)) in &spans {
             let within = sequence(Comparison::GreaterOrEqual, *first).and(sequence(Comparison::LessOrEqual, *last));
             for head in self.heads(of_writer(*writer).and(within)).await? {
-                self.verifier.expect(head);
+                self.verifier.expect_head(head);
             }
         }
         for record in &records {
             self.verifier.take(record);
         }
-        // A head between two records that follow each other stands for nothing: that one is missing is found by itself.
+        // A head of a missing record proves nothing more: the verifier already reports the gap.
         self.verifier.forget_heads();
         self.writers.extend(spans.into_keys());
         if let Some(last) = records.last() {
             self.after = Some((last.writer, last.sequence));
         }
-        if is_last { self.finish().await.map(Looked::Over) } else { Ok(Looked::Further(self)) }
+        if is_last { self.finish().await.map(WalkProgress::Done) } else { Ok(WalkProgress::Continue(self)) }
     }
 
-    /// What is signed beyond the end of each chain, and of chains that are gone, was cut off.
-    async fn finish(mut self) -> Result<Found, Unavailable> {
+    /// Adds the heads after the end of each chain, and those of chains without records. Their records were cut off.
+    async fn finish(mut self) -> Result<VerificationResult, Unavailable> {
         for (writer, last) in self.verifier.ends() {
             for head in self.heads(of_writer(writer).and(sequence(Comparison::Greater, last))).await? {
-                self.verifier.expect(head);
+                self.verifier.expect_head(head);
             }
         }
         let known = self.writers.iter().map(|writer| of_writer(*writer)).collect();
         for head in self.heads(Condition::Any(known).negated()).await? {
-            self.verifier.expect(head);
+            self.verifier.expect_head(head);
         }
-        Ok(Found(self.verifier.finish()))
+        Ok(VerificationResult(self.verifier.finish()))
     }
 
     async fn heads(&self, rows: Condition) -> Result<Vec<SignedHead>, Unavailable> {
-        let heads = Select { limit: HEADS_MAX, ..SignedHead::whole().select(rows) };
+        let heads = Select { limit: HEADS_MAX, ..SignedHead::all_columns().select(rows) };
         let heads = self.snapshot.select(heads).await?.into_iter();
-        Ok(heads.map(|row| SignedHead::whole().values(row)).collect::<Result<_, _>>()?)
+        Ok(heads.map(|row| SignedHead::all_columns().values(row)).collect::<Result<_, _>>()?)
     }
 }
 
-/// The most heads that are read at once. A page has no more records than this, and of what was cut off the first ones tell enough.
+/// The maximum number of heads in one read. It is more than the records of a page. Of the heads after the end of a
+/// chain, the first ones are enough.
 const HEADS_MAX: u32 = 10_000;
 
 /// The condition that a signed head is in this chain.
@@ -372,49 +374,49 @@ fn of_writer(writer: Uuid) -> Condition {
     SignedHead::writer().is(writer)
 }
 
-/// The condition that the place of a signed head compares so with this one.
+/// The condition that compares the position of a signed head with this one.
 fn sequence(comparison: Comparison, sequence: i64) -> Condition {
     SignedHead::sequence().compares(comparison, sequence)
 }
 
-/// How far a walk is.
-pub enum Looked {
-    /// There is more to look at.
-    Further(TrailWalk),
-    /// It is over.
-    Over(Found),
+/// The progress of a walk.
+pub enum WalkProgress {
+    /// There are more records.
+    Continue(TrailWalk),
+    /// The verification is complete.
+    Done(VerificationResult),
 }
 
-/// What a look at a trail found. Several callers may be told of one look.
+/// The result of a verification of a trail. Several callers may share it.
 #[derive(Clone, Debug)]
-pub struct Found(Verified);
+pub struct VerificationResult(Verified);
 
-impl Found {
-    /// Tells a caller what was found in an organization's trail. Recorded there.
+impl VerificationResult {
+    /// Returns the result for an organization's trail to a caller, and records that in the trail.
     ///
     /// # Errors
-    /// If it can't be recorded; nothing is told then.
-    pub async fn tell(
+    /// If the audit record can't be written. The result isn't returned then.
+    pub async fn report(
         self,
         deployment: &Deployment,
         permit: Permit<policy::ReadAuditTrail>,
     ) -> Result<Verified, CommitError> {
-        let Found(verified) = self;
+        let VerificationResult(verified) = self;
         let organization = permit.organization();
         organization.record(entry(deployment, permit.caller(), organization.resource_name(), &verified)).await?;
         Ok(verified)
     }
 
-    /// Tells a caller what was found in the deployment's own trail. Recorded there.
+    /// Returns the result for the deployment's own trail to a caller, and records that in the trail.
     ///
     /// # Errors
-    /// If it can't be recorded; nothing is told then.
-    pub async fn tell_of_deployment(
+    /// If the audit record can't be written. The result isn't returned then.
+    pub async fn report_on_deployment(
         self,
         deployment: &Deployment,
         permit: DeploymentPermit<policy::ReadAuditTrail>,
     ) -> Result<Verified, CommitError> {
-        let Found(verified) = self;
+        let VerificationResult(verified) = self;
         deployment.record(entry(deployment, permit.caller(), "organizations".to_owned(), &verified)).await?;
         Ok(verified)
     }
@@ -449,7 +451,7 @@ mod tests {
         SigningKey::from_bytes(&[7; 32])
     }
 
-    /// A chain of so many records, the first of which names the key.
+    /// Returns a chain of `length` records. The first one records the key.
     fn trail(length: i64) -> Vec<AuditRecord> {
         let mut head = ChainHead::empty(WRITER);
         (1..=length)
@@ -488,13 +490,13 @@ mod tests {
     fn found(records: &[AuditRecord], heads: Vec<SignedHead>, known: Option<(i64, [u8; 32])>) -> Vec<(i64, Fault)> {
         let mut verifier = TrailVerifier::new(heads, Vec::new());
         if let Some((sequence, hash)) = known {
-            verifier.know(WRITER, sequence, hash);
+            verifier.expect_record(WRITER, sequence, hash);
         }
         records.iter().for_each(|record| verifier.take(record));
         verifier.finish().findings.into_iter().map(|finding| (finding.sequence, finding.fault)).collect()
     }
 
-    /// Hashes and links made anew, as somebody who can write to the database would.
+    /// Recomputes hashes and links, as an attacker with write access to the database could.
     fn rewritten(mut records: Vec<AuditRecord>) -> Vec<AuditRecord> {
         let mut previous = [0; 32];
         for record in &mut records {
@@ -534,17 +536,17 @@ mod tests {
         assert_eq!(changed(|records| records.swap(2, 3)), [(3, Missing), (4, Missing), (5, Unlinked)]);
         assert_eq!(changed(|records| records.truncate(4)), [(5, CutOff)]);
         assert_eq!(changed(|records| records.clear()), [(5, CutOff)]);
-        // The record behind the last signed head can go unseen, unless it is known from elsewhere.
+        // Removing the record after the last signed head isn't detected, unless it is known from elsewhere.
         assert_eq!(changed(|records| records.truncate(5)), []);
         assert_eq!(found(&records[..5], vec![], Some((6, records[5].hash))), [(6, CutOff)]);
-        // Rewritten as a whole: only the signature, or what is known from elsewhere, tells.
+        // A chain rewritten as a whole is detected only by a signature or a known head.
         let mut forged = records.clone();
         forged[2].subject.push('x');
         let forged = rewritten(forged);
         assert_eq!(found(&forged, vec![], None), []);
         assert_eq!(found(&forged, vec![head.clone()], None), [(5, Replaced)]);
         assert_eq!(found(&forged, vec![], Some((6, records[5].hash))), [(6, Replaced)]);
-        // With a head of his own.
+        // With a head signed by the attacker's key.
         let own = SigningKey::from_bytes(&[8; 32]);
         assert_eq!(found(&forged, vec![signed(&forged[4], &own)], None), [(5, SignerUnknown)]);
         let mut broken = head;

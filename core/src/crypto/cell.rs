@@ -1,16 +1,15 @@
-//! Cells: bytes stored today that must still be read in ten years.
+//! Cells: sealed values, written today, that must open in ten years.
 //!
 //! ```text
 //! format 0x01 | key version (4, big endian) | nonce (24) | ciphertext (32, 64, 96 …) | tag (16)
 //! ```
 //!
-//! XAES-256-GCM (C2SP) under the data key of that version, with a random nonce and the associated data of
-//! [`context`](super::context). What is encrypted is the value, padded (ISO/IEC 7816-4: `0x80`, then zeros) to a
-//! multiple of 32 bytes, so that a cell tells a password's length only roughly. A null has no cell; the empty value has
-//! one.
+//! The cipher is XAES-256-GCM (C2SP) under the data key of that version, with a random nonce and the associated data of
+//! [`context`](super::context). The plaintext is the value, padded (ISO/IEC 7816-4: `0x80`, then zeros) to a multiple
+//! of 32 bytes. The padding hides the exact length of a password. A null has no cell; the empty value has one.
 //!
-//! Parsing is total: any bytes give a [`Cell`] or a [`CellFormatError`], never a panic. The header names the one key to
-//! open it with; no other is ever tried. Nothing here knows how keys are kept or where cells are stored.
+//! Parsing is total: any bytes give a [`Cell`] or a [`CellFormatError`], never a panic. The header names the key that
+//! opens the cell, and no other key is tried. This file doesn't know how keys are kept or where cells are stored.
 
 use crate::{
     crypto::{
@@ -24,41 +23,42 @@ use crate::{
     random::{self, Random},
 };
 
-/// How much longer than its padded value a cell is, in bytes: header, nonce and tag.
+/// The difference in bytes between a cell and its padded value: header, nonce and tag.
 pub const OVERHEAD_BYTES: usize = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
 
 /// The first byte of every cell that this version writes and opens.
 pub(crate) const FORMAT: u8 = 0x01;
 
-/// The format of a stored cell that a newer version wrote; `None` if it is of the known format, or damaged.
+/// Returns the format of a stored cell that a newer version wrote. `None` if the cell has the known format or is
+/// damaged.
 pub(crate) fn newer_format(cell: &[u8]) -> Option<u8> {
     cell.first().copied().filter(|format| is_newer(*format, FORMAT))
 }
 
-/// The header of every cell sealed under this key version.
+/// Returns the header of every cell sealed under this key version.
 pub const fn header(version: KeyVersion) -> [u8; HEADER_BYTES] {
     let [a, b, c, d] = version.get().to_be_bytes();
     [FORMAT, a, b, c, d]
 }
 
-/// The key version that a stored cell names. Looks at the header only, so the first [`HEADER_BYTES`] of a cell are
-/// enough.
+/// Returns the key version that a stored cell names. The first [`HEADER_BYTES`] of a cell are enough.
 ///
 /// # Errors
-/// If the bytes don't begin as a cell does.
+/// If the bytes don't begin with the header of a cell.
 pub fn version_of(cell: &[u8]) -> Result<KeyVersion, CellFormatError> {
     parse_header(cell).map(|(version, _)| version)
 }
 
-/// The length in bytes of the cell of a value of this length: the same for all values within 32 bytes.
+/// Returns the length in bytes of the cell of a value with this length. It is the same for all lengths in a range of 32
+/// bytes.
 pub const fn sealed_length_bytes(plaintext_bytes: usize) -> usize {
     OVERHEAD_BYTES + (plaintext_bytes / padding::BLOCK_BYTES + 1) * padding::BLOCK_BYTES
 }
 
-/// A data key made ready to seal and open the cells of its version. Wiped on drop.
+/// A data key, prepared to seal and open the cells of its version. Wiped on drop.
 ///
-/// A value may have any length that fits GCM's limit of 64 GiB; what bounds it in practice is the schema and the size
-/// of a message. 2^80 cells may be sealed under one key before a repeated nonce becomes likelier than 2^-32.
+/// A value may have any length within GCM's limit of 64 GiB. In practice, the schema and the size of a message limit
+/// it. 2^80 cells may be sealed under one key before the probability of a repeated nonce exceeds 2^-32.
 pub struct CellKey {
     version: KeyVersion,
     aead: Aead,
@@ -70,12 +70,12 @@ impl CellKey {
         Self { version, aead: Aead::new(data_key.expose()) }
     }
 
-    /// The version of this data key.
+    /// Returns the version of this data key.
     pub fn version(&self) -> KeyVersion {
         self.version
     }
 
-    /// Seals a value for its place, under a fresh nonce.
+    /// Seals a value for its place with a new random nonce.
     pub fn seal(&self, context: &CellContext<'_>, plaintext: &Plaintext, random: &dyn Random) -> Vec<u8> {
         self.seal_with_nonce(context, plaintext, &random::bytes(random))
     }
@@ -83,8 +83,8 @@ impl CellKey {
     /// Opens a cell at its place.
     ///
     /// # Errors
-    /// [`CellError::UnknownKeyVersion`] if the cell names another version than this key's, else
-    /// [`CellError::DoesNotVerify`] if the cell was changed, belongs elsewhere or was sealed with another key.
+    /// [`CellError::UnknownKeyVersion`] if the cell names another version than this key's. [`CellError::DoesNotVerify`]
+    /// if the cell was modified, belongs to another place or was sealed with another key.
     pub fn open(&self, context: &CellContext<'_>, cell: &Cell<'_>) -> Result<Plaintext, CellError> {
         if cell.version != self.version {
             return Err(CellError::UnknownKeyVersion(cell.version));
@@ -92,7 +92,7 @@ impl CellKey {
         let associated_data = context.associated_data(&header(cell.version));
         let mut padded = self.aead.open(&cell.sealed, &associated_data).ok_or(CellError::DoesNotVerify)?;
         let length = unpadded_length(&padded).ok_or(CellFormatError::Padding)?;
-        // Plaintext wipes the whole allocation, padding included.
+        // Plaintext wipes the whole allocation, including the padding.
         padded.truncate(length);
         Ok(Plaintext::new(std::mem::take(&mut *padded)))
     }
@@ -104,7 +104,7 @@ impl CellKey {
     }
 }
 
-/// Bytes that have the shape of a cell. Says nothing about whether they open.
+/// Bytes with the format of a cell. They don't necessarily open.
 #[derive(Clone, Copy, Debug)]
 pub struct Cell<'a> {
     version: KeyVersion,
@@ -112,10 +112,10 @@ pub struct Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    /// Takes stored bytes apart.
+    /// Splits stored bytes into the parts of a cell.
     ///
     /// # Errors
-    /// If no cell of a known format looks like this.
+    /// If the bytes don't have the format of a cell.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, CellFormatError> {
         let (version, rest) = parse_header(bytes)?;
         let length = CellFormatError::Length { length_bytes: bytes.len() };
@@ -126,52 +126,53 @@ impl<'a> Cell<'a> {
         Ok(Self { version, sealed })
     }
 
-    /// The version of the data key that opens it.
+    /// Returns the version of the data key that opens the cell.
     pub fn version(&self) -> KeyVersion {
         self.version
     }
 }
 
-/// Why a stored cell gives no value.
+/// Why a stored cell can't be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CellError {
     /// The bytes aren't a cell.
     #[error("the stored bytes are not a cell")]
     Malformed(#[from] CellFormatError),
-    /// No data key of the version it names is at hand: destroyed, damaged, or newer than the ring that was asked.
-    #[error("no data key of version {0} is at hand")]
+    /// The ring has no data key of the version that the cell names. The key was destroyed or damaged, or is newer than
+    /// the ring.
+    #[error("the key ring has no data key of version {0}")]
     UnknownKeyVersion(KeyVersion),
-    /// The cell was changed, or belongs to another place, or was sealed with another key.
-    #[error("the cell does not verify at its place")]
+    /// The cell was modified, belongs to another place or was sealed with another key.
+    #[error("the cell was modified, moved or sealed with another key")]
     DoesNotVerify,
 }
 
 /// Why bytes aren't a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CellFormatError {
-    /// No format has this length.
-    #[error("no cell has {length_bytes} bytes")]
+    /// The length is not valid for any format.
+    #[error("{length_bytes} bytes is not a valid length of a cell")]
     Length {
-        /// How many bytes there are.
+        /// The length in bytes.
         length_bytes: usize,
     },
-    /// Written by a newer version.
+    /// A newer version wrote the cell.
     #[error("the cell has format {format}, which a newer version wrote")]
     NewerFormat {
         /// The first byte.
         format: u8,
     },
-    /// Not a cell.
+    /// The format number is unknown.
     #[error("unknown cell format {format}")]
     UnknownFormat {
         /// The first byte.
         format: u8,
     },
-    /// Key versions begin at 1.
-    #[error("the cell names key version 0")]
+    /// The key version is 0. Key versions begin at 1.
+    #[error("the cell has key version 0; key versions begin at 1")]
     VersionZero,
-    /// The cell verifies, but whoever sealed it didn't pad the value.
-    #[error("the sealed value is not padded")]
+    /// The cell verifies, but its plaintext has no valid padding.
+    #[error("the sealed value has no valid padding")]
     Padding,
 }
 
@@ -219,7 +220,7 @@ mod tests {
         key(7).open(context, &Cell::parse(cell)?).map(|value| value.expose().to_vec())
     }
 
-    /// One cell per released format, frozen. They open for ever.
+    /// One cell per released format, frozen. They must always open.
     const GOLDEN: &str =
         "01000000074142434445464748494a4b4c4d4e4f505152535455565758912b17ffdec087b6f49cb3d62f7e3584daaff6
          666d6ea047212b9cd611b4dd8d389b766a7f6425a49ffb82530958807f";
@@ -288,7 +289,7 @@ mod tests {
             CellContext { entity: "Queue", ..CONTEXT },
             CellContext { record: RecordId::from_bytes([0xB3; 16]), ..CONTEXT },
             CellContext { attribute: "password2", ..CONTEXT },
-            // Organization and record both are UUIDs: neither stands for the other.
+            // Organization and record are both UUIDs. Neither is accepted in place of the other.
             CellContext {
                 organization: OrganizationId::from_bytes([0xB2; 16]),
                 record: RecordId::from_bytes([0xA1; 16]),
@@ -305,7 +306,7 @@ mod tests {
         let mut cell = seal(b"secret");
         cell[4] = 8;
         assert_eq!(open(&CONTEXT, &cell), Err(CellError::UnknownKeyVersion(KeyVersion::new(8).unwrap())));
-        // Not even with a key of that version that has the same bytes.
+        // A key of that version with the same bytes doesn't open it either.
         assert_eq!(key(8).open(&CONTEXT, &Cell::parse(&cell).unwrap()).err(), Some(CellError::DoesNotVerify));
     }
 

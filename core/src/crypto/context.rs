@@ -1,7 +1,7 @@
-//! Where a cell belongs, bound into its seal: a cell copied to another organization, entity, record, attribute or key
-//! version does not open.
+//! The place of a cell, bound to the cell as associated data. A cell copied to another organization, entity, record,
+//! attribute or key version does not open.
 //!
-//! The associated data of a cell are these parts, each preceded by its length in bytes (4 bytes, big endian):
+//! The associated data consist of these parts, each preceded by its length in bytes (4 bytes, big endian):
 //!
 //! | part | bytes |
 //! |---|---|
@@ -12,8 +12,8 @@
 //! | attribute | storage name, UTF-8 |
 //! | header of the cell | format and key version, 5 bytes |
 //!
-//! No id of a deployment, a host or a database is among them: a database moved elsewhere has to open. Cells live as
-//! long as their database, so this never changes; another encoding would be another cell format.
+//! They contain no id of a deployment, a host or a database, because a database must open after it is moved. This
+//! encoding never changes, because cells live as long as their database. Another encoding would be another cell format.
 
 use crate::{
     crypto::encoding::Encoding,
@@ -25,18 +25,18 @@ const LABEL: &str = "sealward cell v1";
 /// The place of one cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CellContext<'a> {
-    /// The organization whose record it is.
+    /// The organization that the record belongs to.
     pub organization: OrganizationId,
-    /// Storage name of the entity, which outlives a rename.
+    /// Storage name of the entity, which stays the same when the entity is renamed.
     pub entity: &'a str,
     /// The record.
     pub record: RecordId,
-    /// Storage name of the attribute, which outlives a rename.
+    /// Storage name of the attribute, which stays the same when the attribute is renamed.
     pub attribute: &'a str,
 }
 
 impl CellContext<'_> {
-    /// The associated data of a cell with this header at this place.
+    /// Returns the associated data of a cell with this header at this place.
     pub(super) fn associated_data(&self, header: &[u8; HEADER_BYTES]) -> Vec<u8> {
         Encoding::new(LABEL)
             .part(self.organization.as_bytes())
@@ -48,8 +48,8 @@ impl CellContext<'_> {
     }
 }
 
-/// Bytes of a cell's header: the format and the key version. As many are needed to tell what a stored cell was sealed
-/// with.
+/// Length of a cell's header in bytes: the format and the key version. They identify the format and the data key of a
+/// stored cell.
 pub const HEADER_BYTES: usize = 5;
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use crate::crypto::testing::unhex;
 
-    /// Frozen: what is stored was sealed with these bytes.
+    /// Frozen: existing cells were sealed with these bytes.
     #[test]
     fn the_encoding_never_changes() {
         let context = CellContext {

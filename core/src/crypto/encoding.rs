@@ -1,18 +1,18 @@
-//! The one encoding of everything that is authenticated but not encrypted: associated data, and messages under a MAC.
+//! The only encoding of data that is authenticated but not encrypted: associated data, and messages under a MAC.
 //!
-//! Each part is preceded by its length in bytes (4 bytes, big endian); the first part is a label that no other use has.
-//! So two different lists of parts never give the same bytes, whatever the parts hold, and no use can be taken for
+//! Each part is preceded by its length in bytes (4 bytes, big endian). The first part is a label that no other use has.
+//! Two different lists of parts therefore never have the same encoding, and the encoding of one use is never valid for
 //! another.
 
 use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
-/// Bytes made of length-prefixed parts.
+/// A buffer of length-prefixed parts.
 pub(crate) struct Encoding(Vec<u8>);
 
-/// The encoding of parts that may be secret and as long as a request. In memory that is wiped, and that was never moved: growing would
-/// leave copies behind.
+/// Encodes parts that may be secret and as long as a request. The buffer is wiped on drop, and it is allocated at its
+/// final size, because growing it would leave copies of secrets in memory.
 pub(crate) fn wiped(label: &str, parts: &[Cow<'_, [u8]>]) -> Zeroizing<Vec<u8>> {
     let all = || std::iter::once(label.as_bytes()).chain(parts.iter().map(|part| &**part));
     let mut bytes = Zeroizing::new(Vec::with_capacity(all().map(|part| size_of::<u32>() + part.len()).sum()));
@@ -21,18 +21,18 @@ pub(crate) fn wiped(label: &str, parts: &[Cow<'_, [u8]>]) -> Zeroizing<Vec<u8>> 
 }
 
 fn push(bytes: &mut Vec<u8>, part: &[u8]) {
-    let length = u32::try_from(part.len()).expect("what came over the wire, or is shorter, is far below 4 GiB");
+    let length = u32::try_from(part.len()).expect("parts are at most as long as a request, far below 4 GiB");
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(part);
 }
 
 impl Encoding {
-    /// Begins with the label of this use.
+    /// Starts an encoding with the label of its use.
     pub(crate) fn new(label: &str) -> Self {
         Self(Vec::with_capacity(160)).part(label.as_bytes())
     }
 
-    /// Adds a part: an id, a name or a number, nothing secret and seldom long.
+    /// Adds a part: a non-secret id, name or number, usually short.
     pub(crate) fn part(mut self, part: &[u8]) -> Self {
         push(&mut self.0, part);
         self

@@ -1,13 +1,13 @@
-//! Numbers of formats: what a newer version wrote is told apart from damage.
+//! Format numbers: distinguishes data of a newer version from damage.
 //!
-//! Cells, key rings and sealed key texts begin with the number of their format. Formats are numbered one after the other, so that a number
-//! a little above the one known here is a newer version's, and any other is damage. What a newer version wrote is not lost: a server
-//! that doesn't know it has to leave it alone.
+//! Cells, key rings and sealed key texts begin with the number of their format. Formats are numbered consecutively. A
+//! number slightly above the known one therefore belongs to a newer version, and any other number means damage. Data of
+//! a newer version is not lost: a server that doesn't know the format must leave it unchanged.
 
-/// The highest number that is taken for a format to come.
+/// The highest number that is treated as a future format.
 const NEWEST: i64 = 15;
 
-/// Whether this is the number of a format that came after the one known here.
+/// Returns whether this is the number of a format newer than the known one.
 pub(super) fn is_newer(format: impl Into<i64>, known: u8) -> bool {
     (i64::from(known) + 1..=NEWEST).contains(&format.into())
 }

@@ -1,4 +1,4 @@
-//! From an encryption key's text to the keys that open a ring, and to what may be told about it: key-check value and
+//! Derives the keys that open a ring from an encryption key's text, and two public values: key-check value and
 //! fingerprint.
 //!
 //! ```text
@@ -8,9 +8,9 @@
 //! fingerprint = first 8 bytes of the key-check value
 //! ```
 //!
-//! The message under the HMAC is length-prefixed as in [`context`](super::context); iterations are 4 bytes, big endian.
-//! No secret of the deployment goes in: a copy of a database and its text are enough to restore it anywhere, and so the
-//! text's entropy is all that protects a stolen copy.
+//! The message under the HMAC is length-prefixed as in [`context`](super::context). Iterations are 4 bytes, big endian.
+//! No secret of the deployment is an input: a copy of a database and its key text are enough to restore it anywhere.
+//! Only the entropy of the key text therefore protects a stolen copy.
 
 use std::{
     fmt,
@@ -29,14 +29,14 @@ use crate::{
     random::{self, Random},
 };
 
-/// The iterations of new keys: what OWASP recommends for PBKDF2-HMAC-SHA-256.
+/// The iterations for new keys: OWASP's recommendation for PBKDF2-HMAC-SHA-256.
 pub const ITERATIONS_DEFAULT: u32 = 600_000;
 
-/// The iterations a ring may ask for. Fewer would make guessing cheap; more would let a damaged or forged ring stop the
-/// server.
+/// The iterations that a ring may have. Fewer would make guessing cheap. More would let a damaged or forged ring block
+/// the server.
 pub const ITERATIONS: RangeInclusive<u32> = 100_000..=10_000_000;
 
-/// The name of the key derivation function in everything that is authenticated.
+/// The name of the key derivation function in authenticated data.
 pub(super) const KDF_NAME: &str = "PBKDF2-HMAC-SHA-256";
 
 const WRAP_KEY_LABEL: &str = "sealward wrap key v1";
@@ -44,20 +44,20 @@ const CHECK_KEY_LABEL: &str = "sealward check key v1";
 const RING_KEY_LABEL: &str = "sealward ring key v1";
 const KEY_CHECK_VALUE_LABEL: &str = "sealward key check v1";
 
-/// How a KEK is derived from its text. Public; stored in the key ring.
+/// How a KEK is derived from a key text. Public, and stored in the key ring.
 ///
-/// May hold any number read from a database: [`derive()`] and [`KeyRing::open`](super::ring::KeyRing::open) check it
+/// Any number from a database is possible. [`derive()`] and [`KeyRing::open`](super::ring::KeyRing::open) check it
 /// before use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KdfParameters {
     /// Iterations of PBKDF2.
     pub iterations: u32,
-    /// Drawn anew for every key text.
+    /// Drawn for every key text.
     pub salt: [u8; 16],
 }
 
 impl KdfParameters {
-    /// Parameters for a new key text: a new salt and [`ITERATIONS_DEFAULT`].
+    /// Draws parameters for a new key text: a random salt and [`ITERATIONS_DEFAULT`].
     pub fn draw(random: &dyn Random) -> Self {
         Self { iterations: ITERATIONS_DEFAULT, salt: random::bytes(random) }
     }
@@ -65,38 +65,38 @@ impl KdfParameters {
     /// Checks the bounds.
     ///
     /// # Errors
-    /// If the iterations are outside of [`ITERATIONS`].
+    /// If the iterations are outside [`ITERATIONS`].
     pub fn check(&self) -> Result<(), KdfOutOfBounds> {
         if ITERATIONS.contains(&self.iterations) { Ok(()) } else { Err(KdfOutOfBounds { iterations: self.iterations }) }
     }
 }
 
-/// KDF parameters that are never used, because they are too weak or too slow.
+/// KDF parameters that are refused because they are too weak or too slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{iterations} iterations are outside of {} to {}", ITERATIONS.start(), ITERATIONS.end())]
+#[error("{iterations} iterations are outside the range {} to {}", ITERATIONS.start(), ITERATIONS.end())]
 pub struct KdfOutOfBounds {
-    /// The iterations asked for.
+    /// The refused number of iterations.
     pub iterations: u32,
 }
 
-/// Derives the KEK. Keeps a processor busy for tens to hundreds of milliseconds: call it on a thread that may block.
+/// Derives the KEK. This uses a processor for tens to hundreds of milliseconds: call it on a thread that may block.
 ///
 /// # Errors
-/// If the parameters are out of bounds, in which case nothing is computed.
+/// If the parameters are out of bounds. Nothing is computed then.
 pub fn derive(text: &KeyText, parameters: &KdfParameters) -> Result<Kek, KdfOutOfBounds> {
     parameters.check()?;
     Ok(Kek::filled(|kek| primitive::pbkdf2(text.expose().as_bytes(), &parameters.salt, parameters.iterations, kek)))
 }
 
-/// Proves which encryption key a ring is locked with, without telling anything else about the key. Public; stored in
-/// the key ring.
+/// Identifies the encryption key that a ring is locked with, without disclosing the key. Public, and stored in the key
+/// ring.
 ///
-/// `==` takes the same time whatever differs.
+/// `==` compares in constant time.
 #[derive(Clone, Copy, Debug, Eq)]
 pub struct KeyCheckValue([u8; 32]);
 
 impl KeyCheckValue {
-    /// The key-check value of a KEK that was derived with these parameters for this organization.
+    /// Computes the key-check value of a KEK that was derived with these parameters for this organization.
     pub fn new(kek: &Kek, organization: OrganizationId, kdf: &KdfParameters) -> Self {
         let message = Encoding::new(KEY_CHECK_VALUE_LABEL)
             .part(organization.as_bytes())
@@ -107,17 +107,17 @@ impl KeyCheckValue {
         Self(primitive::hmac(check_key(kek).expose(), &message))
     }
 
-    /// Takes a stored value.
+    /// Creates a value from its stored bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The value as stored.
+    /// Returns the bytes to store.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// What an operator sees of it.
+    /// Returns the fingerprint that an operator sees.
     pub fn fingerprint(&self) -> Fingerprint {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         Fingerprint([a, b, c, d, e, f, g, h])
@@ -136,17 +136,18 @@ impl Hash for KeyCheckValue {
     }
 }
 
-/// The public id of an encryption key, printed `7f3a-19c2-04de-b8a5`: tells an operator which key a database needs.
+/// The public id of an encryption key, printed as `7f3a-19c2-04de-b8a5`. An operator uses it to identify the key that a
+/// database needs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 8]);
 
 impl Fingerprint {
-    /// Takes a stored fingerprint.
+    /// Creates a fingerprint from its stored bytes.
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)
     }
 
-    /// The fingerprint as stored.
+    /// Returns the bytes to store.
     pub const fn as_bytes(&self) -> &[u8; 8] {
         &self.0
     }
@@ -165,7 +166,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Accepts what is printed and nothing else.
+/// Parses exactly the printed form.
 impl FromStr for Fingerprint {
     type Err = InvalidFingerprint;
 
@@ -177,17 +178,17 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// A text that isn't a fingerprint.
+/// The text isn't a fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a fingerprint (four groups of four lower-case hexadecimal digits, joined by hyphens)")]
 pub struct InvalidFingerprint;
 
-/// The key that wraps data keys.
+/// Derives the key that wraps data keys.
 pub(super) fn wrap_key(kek: &Kek) -> WrapKey {
     WrapKey::filled(|key| primitive::hkdf(kek.expose(), WRAP_KEY_LABEL, key))
 }
 
-/// The key that authenticates a stored ring.
+/// Derives the key that authenticates a stored ring.
 pub(super) fn ring_key(kek: &Kek) -> RingKey {
     RingKey::filled(|key| primitive::hkdf(kek.expose(), RING_KEY_LABEL, key))
 }
@@ -211,7 +212,7 @@ mod tests {
         derive(&KeyText::new(text.to_owned()), kdf).unwrap()
     }
 
-    /// Frozen, and computed by another implementation too: every text ever set has to give the same keys for ever.
+    /// Frozen, and computed by another implementation too. An existing key text must always give the same keys.
     #[test]
     fn the_derivation_never_changes() {
         let kdf = KdfParameters { iterations: ITERATIONS_DEFAULT, ..KDF };
@@ -252,7 +253,10 @@ mod tests {
         }
         assert_eq!(KdfParameters { iterations: 100_000, ..KDF }.check(), Ok(()));
         assert_eq!(KdfParameters { iterations: 10_000_000, ..KDF }.check(), Ok(()));
-        assert_eq!(KdfOutOfBounds { iterations: 1 }.to_string(), "1 iterations are outside of 100000 to 10000000");
+        assert_eq!(
+            KdfOutOfBounds { iterations: 1 }.to_string(),
+            "1 iterations are outside the range 100000 to 10000000"
+        );
     }
 
     #[test]

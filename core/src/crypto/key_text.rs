@@ -1,30 +1,30 @@
-//! The rules for an encryption key's text: what a change asks for, what a restore takes, and how a good one is
+//! The rules for an encryption key's text: what a change requires, what a restore accepts, and how a good text is
 //! generated.
 //!
-//! A change holds a text to the rule of the original: 10 to 100 characters, among them a letter, a numeral and a
-//! symbol. A restore takes any text that a database may ever have been given. Nobody trims, folds or normalizes a text.
-//! Nothing here knows about keys.
+//! A change checks a text against the rule of Dynamics 365: 10 to 100 characters, including a letter, a numeral and a
+//! symbol. A restore accepts every text that could be the key of an existing database. A text is never trimmed,
+//! case-folded or normalized. This file knows nothing about keys.
 
 use zeroize::Zeroizing;
 
 use super::secret::KeyText;
 use crate::{
     random::Random,
-    text::{Hidden, hidden, is_invisible},
+    text::{HiddenProperty, hidden_properties, is_invisible},
 };
 
-/// The characters (Unicode scalar values) that a new text may have.
+/// The minimum length of a new text in characters (Unicode scalar values).
 pub const LENGTH_MIN: usize = 10;
-/// See [`LENGTH_MIN`].
+/// The maximum length of a new text in characters (Unicode scalar values).
 pub const LENGTH_MAX: usize = 100;
 
-/// The bytes that a text given to a restore may have at most: ten times what any rule ever allowed.
+/// The maximum length of a text for a restore in bytes: ten times the limit of any rule so far.
 pub const RESTORABLE_BYTES_MAX: usize = 1_024;
 
-/// Holds a new text to the rule. Asked by a change only: a restore takes what [`check_restorable`] takes.
+/// Checks a new text against the rule. Only a change uses it; a restore uses [`check_restorable`].
 ///
 /// # Errors
-/// All that is wrong with it, in the order of [`KeyTextViolation`].
+/// All violations, in the order of [`KeyTextViolation`].
 pub fn check_rule(text: &KeyText) -> Result<(), Vec<KeyTextViolation>> {
     let text = text.expose();
     let given_length = text.chars().count();
@@ -42,40 +42,41 @@ pub fn check_rule(text: &KeyText) -> Result<(), Vec<KeyTextViolation>> {
     if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
-/// One thing that is wrong with a new text. Tells lengths, never the text.
+/// A violation of the rule for new texts. Contains lengths, never the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyTextViolation {
     /// Fewer than [`LENGTH_MIN`] characters.
-    #[error("has {given_length} characters; at least {LENGTH_MIN} are needed")]
+    #[error("has {given_length} characters: use at least {LENGTH_MIN}")]
     TooShort {
-        /// Characters (Unicode scalar values) that were given.
+        /// Length in characters (Unicode scalar values).
         given_length: usize,
     },
     /// More than [`LENGTH_MAX`] characters.
-    #[error("has {given_length} characters; at most {LENGTH_MAX} are allowed")]
+    #[error("has {given_length} characters: use at most {LENGTH_MAX}")]
     TooLong {
-        /// Characters (Unicode scalar values) that were given.
+        /// Length in characters (Unicode scalar values).
         given_length: usize,
     },
-    /// No character is a letter (Unicode: Alphabetic).
+    /// No letter (Unicode: Alphabetic).
     #[error("needs at least one letter")]
     NoLetter,
-    /// No character is a numeral (Unicode: categories Nd, Nl and No).
+    /// No numeral (Unicode: categories Nd, Nl and No).
     #[error("needs at least one numeral")]
     NoNumeral,
-    /// No character is something other than a letter, a numeral, whitespace, a control character or an invisible one.
+    /// No symbol: every character is a letter, a numeral, whitespace, a control character or an invisible character.
     #[error("needs at least one visible character that is neither a letter nor a numeral")]
     NoSymbol,
-    /// A control character (Unicode: category Cc), a tab or a line break among them.
+    /// A control character (Unicode: category Cc), for example a tab or a line break.
     #[error("must not contain control characters")]
     ControlCharacter,
-    /// A format character or one that Unicode says to ignore, a byte order mark among them: nobody sees it, so nobody can type it again.
+    /// A format character or another default-ignorable character, for example a byte order mark. It is invisible, so a
+    /// person can't type it again.
     #[error("must not contain invisible characters, such as a byte order mark or a zero-width space")]
     InvisibleCharacter,
 }
 
 impl KeyTextViolation {
-    /// Its name for programs; part of the contract.
+    /// Returns the machine-readable reason. It is part of the contract.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -90,26 +91,26 @@ impl KeyTextViolation {
     }
 }
 
-/// What a person may not have noticed about a text that was given to a restore and isn't the right one. It says nothing about the right
-/// text, and repeats no character of the given one.
+/// A hint at an invisible property of a text that a restore refused. It discloses nothing about the right text, and no
+/// character of the entered text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GivenTextHint {
     /// It begins with U+FEFF.
     BeginsWithByteOrderMark,
     /// It begins with whitespace.
     BeginsWithBlank,
-    /// It ends with whitespace, a line break for example.
+    /// It ends with whitespace, for example a line break.
     EndsWithBlank,
-    /// It has a control character.
+    /// It contains a control character.
     HasControl,
-    /// It has a format character or another one that shows nothing.
+    /// It contains a format character or another invisible character.
     HasInvisible,
     /// It isn't in Unicode's normalization form C.
     NotNfc,
 }
 
 impl GivenTextHint {
-    /// Its name for programs; part of the contract.
+    /// Returns the machine-readable name. It is part of the contract.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -122,38 +123,38 @@ impl GivenTextHint {
         }
     }
 
-    /// What it says of the text, as it follows "the given text".
+    /// Returns the description that follows "the given text" in a message.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
             GivenTextHint::BeginsWithByteOrderMark => "begins with a byte order mark",
             GivenTextHint::BeginsWithBlank => "begins with whitespace",
             GivenTextHint::EndsWithBlank => "ends with whitespace",
-            GivenTextHint::HasControl => "has a control character",
-            GivenTextHint::HasInvisible => "has an invisible character",
+            GivenTextHint::HasControl => "contains a control character",
+            GivenTextHint::HasInvisible => "contains an invisible character",
             GivenTextHint::NotNfc => "isn't in Unicode normalization form C",
         }
     }
 }
 
-/// The hints about a text, each once.
+/// Returns the hints about a text, each at most once.
 #[must_use]
 pub fn hints(text: &KeyText) -> Vec<GivenTextHint> {
-    let hint = |hidden: &Hidden| match hidden {
-        Hidden::ByteOrderMark => GivenTextHint::BeginsWithByteOrderMark,
-        Hidden::BlankAtStart => GivenTextHint::BeginsWithBlank,
-        Hidden::BlankAtEnd => GivenTextHint::EndsWithBlank,
-        Hidden::Control(_) => GivenTextHint::HasControl,
-        Hidden::Invisible(_) => GivenTextHint::HasInvisible,
-        Hidden::NotNfc => GivenTextHint::NotNfc,
+    let hint = |hidden: &HiddenProperty| match hidden {
+        HiddenProperty::ByteOrderMark => GivenTextHint::BeginsWithByteOrderMark,
+        HiddenProperty::BlankAtStart => GivenTextHint::BeginsWithBlank,
+        HiddenProperty::BlankAtEnd => GivenTextHint::EndsWithBlank,
+        HiddenProperty::Control(_) => GivenTextHint::HasControl,
+        HiddenProperty::Invisible(_) => GivenTextHint::HasInvisible,
+        HiddenProperty::NotNfc => GivenTextHint::NotNfc,
     };
-    hidden(text.expose()).iter().map(hint).collect()
+    hidden_properties(text.expose()).iter().map(hint).collect()
 }
 
-/// Checks that a text could be one that some database was once given.
+/// Checks that a text could be the key of an existing database.
 ///
 /// # Errors
-/// If it is empty, too long, or has a character that no text could have been stored with.
+/// If the text is empty, too long or contains U+0000, which no stored text contains.
 pub fn check_restorable(text: &KeyText) -> Result<(), NotRestorable> {
     let text = text.expose();
     if text.is_empty() {
@@ -168,25 +169,25 @@ pub fn check_restorable(text: &KeyText) -> Result<(), NotRestorable> {
     Ok(())
 }
 
-/// Why a text can't be the key of any database. Tells lengths, never the text.
+/// Why a text can't be the key of any database. Contains lengths, never the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRestorable {
-    /// There is no text.
+    /// The text is empty.
     #[error("must not be empty")]
     Empty,
     /// More than [`RESTORABLE_BYTES_MAX`] bytes.
-    #[error("has {given_length_bytes} bytes; at most {RESTORABLE_BYTES_MAX} are allowed")]
+    #[error("has {given_length_bytes} bytes: use at most {RESTORABLE_BYTES_MAX}")]
     TooLong {
-        /// Bytes of UTF-8 that were given.
+        /// Length in bytes of UTF-8.
         given_length_bytes: usize,
     },
-    /// It has the character U+0000.
+    /// It contains the character U+0000.
     #[error("must not contain U+0000")]
     Nul,
 }
 
 impl NotRestorable {
-    /// Its name for programs; part of the contract.
+    /// Returns the machine-readable reason. It is part of the contract.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -197,14 +198,14 @@ impl NotRestorable {
     }
 }
 
-/// Draws a new text: seven groups of five characters, joined by hyphens, `8FQ2M-…`. 175 random bits, and the rule is
-/// met.
+/// Generates a new text of seven groups of five characters, joined by hyphens, such as `8FQ2M-…`. It has 175 random
+/// bits and satisfies the rule.
 ///
-/// The characters are those of Crockford's Base32, printable ASCII without look-alikes, so that the text survives
-/// paper, telephone and clipboard.
+/// The characters are those of Crockford's Base32: printable ASCII without look-alikes. The text can therefore be
+/// copied from paper, by telephone and through a clipboard.
 pub fn generate(random: &dyn Random) -> KeyText {
-    // A draw without a letter or without a numeral, once in 500,000, is thrown away whole: what is left is uniform over
-    // what the rule allows, which costs less than a thousandth of a bit.
+    // About one draw in 500,000 has no letter or no numeral. It is discarded as a whole, so the result is uniform over
+    // the texts that the rule allows. This costs less than a thousandth of a bit.
     loop {
         let text = draw(random);
         if check_rule(&text).is_ok() {
@@ -216,7 +217,7 @@ pub fn generate(random: &dyn Random) -> KeyText {
 fn draw(random: &dyn Random) -> KeyText {
     let mut drawn = Zeroizing::new([0; GROUPS * GROUP_CHARACTERS]);
     random.fill(drawn.as_mut_slice());
-    // The exact capacity: growing would leave copies behind.
+    // The exact capacity, because growing would leave copies in memory.
     let mut text = String::with_capacity(GROUPS * (GROUP_CHARACTERS + 1) - 1);
     for (position, byte) in drawn.iter().enumerate() {
         if position > 0 && position % GROUP_CHARACTERS == 0 {
@@ -236,7 +237,7 @@ fn is_symbol(character: char) -> bool {
 const GROUPS: usize = 7;
 const GROUP_CHARACTERS: usize = 5;
 
-/// Crockford's Base32: no I, L, O and U.
+/// Crockford's Base32, which has no I, L, O and U.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 #[cfg(test)]
@@ -267,7 +268,7 @@ mod tests {
         assert_eq!(rule(&format!("{}1!", "a".repeat(99))), [KeyTextViolation::TooLong { given_length: 101 }]);
         // 100 characters of two and four bytes each.
         assert_eq!(rule(&format!("{}1\u{1f511}", "\u{e9}".repeat(98))), []);
-        // A family of four is one picture and seven characters.
+        // A family emoji is one glyph and seven characters.
         assert_eq!(
             rule("a1\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}"),
             [KeyTextViolation::TooShort { given_length: 9 }, KeyTextViolation::InvisibleCharacter]
@@ -279,7 +280,7 @@ mod tests {
         assert_eq!(rule("1234567890!"), [KeyTextViolation::NoLetter]);
         assert_eq!(rule("abcdefghij!"), [KeyTextViolation::NoNumeral]);
         assert_eq!(rule("abcdefghij1"), [KeyTextViolation::NoSymbol]);
-        // Whitespace is allowed, and is no symbol.
+        // Whitespace is allowed, but is not a symbol.
         assert_eq!(rule("abc def ghi 1"), [KeyTextViolation::NoSymbol]);
         assert_eq!(rule("abc def ghi 1 !"), []);
         // Letters, numerals and symbols of any script.
@@ -354,14 +355,14 @@ mod tests {
                 text.split('-').all(|group| group.len() == 5 && group.bytes().all(|byte| ALPHABET.contains(&byte)))
             );
         }
-        // Every character of the alphabet is drawn.
+        // Every character of the alphabet occurs.
         let drawn: BTreeSet<u8> = texts.iter().flat_map(|text| text.bytes()).collect();
         assert_eq!(drawn.len(), ALPHABET.len() + 1);
     }
 
     #[test]
     fn a_draw_that_breaks_the_rule_is_drawn_again() {
-        /// Draws numerals only, then letters only, then both.
+        /// Draws only numerals, then only letters, then both.
         struct Unlucky(AtomicUsize);
         impl Random for Unlucky {
             fn fill(&self, bytes: &mut [u8]) {

@@ -1,8 +1,8 @@
-//! Padding (ISO/IEC 7816-4) that hides how long a secret is: one byte `0x80`, then zeros up to the next multiple of 32
-//! bytes.
+//! Padding (ISO/IEC 7816-4) that hides the length of a secret: one byte `0x80`, then zeros up to the next multiple of
+//! 32 bytes.
 //!
-//! There is always at least the one byte, so a value of 31 bytes becomes 32 and one of 32 becomes 64. Taking it off is
-//! strict: exactly what [`padding`] puts there, and nothing else.
+//! There is always at least one byte of padding: a value of 31 bytes becomes 32 bytes, and a value of 32 bytes becomes
+//! 64. Removal is strict: it accepts only the exact output of [`padding`].
 
 /// Padded lengths are multiples of this many bytes.
 pub(crate) const BLOCK_BYTES: usize = 32;
@@ -15,15 +15,15 @@ const LONGEST: [u8; BLOCK_BYTES] = {
 
 const MARK: u8 = 0x80;
 
-/// What follows a value of this length: 1 to 32 bytes.
+/// Returns the padding of a value with this length: 1 to 32 bytes.
 pub(crate) fn padding(length_bytes: usize) -> &'static [u8] {
     let missing = BLOCK_BYTES - length_bytes % BLOCK_BYTES;
     LONGEST.get(..missing).expect("at most one block is missing")
 }
 
-/// The length of the value in `padded`, or `None` if it isn't padded as [`padding`] does it.
+/// Returns the length of the value in `padded`, or `None` if its padding isn't the output of [`padding`].
 ///
-/// Not in constant time: it only ever sees what has been authenticated.
+/// Not in constant time: its input is always authenticated.
 pub(crate) fn unpadded_length(padded: &[u8]) -> Option<usize> {
     let length = padded.iter().rposition(|byte| *byte != 0)?;
     let (_, given) = padded.split_at_checked(length)?;

@@ -1,7 +1,8 @@
-//! The algorithms, and the only file that names their implementations: XAES-256-GCM, HMAC, HKDF and PBKDF2 with
-//! SHA-256.
+//! The algorithms: XAES-256-GCM, HMAC, HKDF and PBKDF2 with SHA-256. This is the only file that names their
+//! implementations.
 //!
-//! Nothing here knows what is sealed or why. Keys come in as plain arrays from the types of [`secret`](super::secret).
+//! It doesn't know the purpose of a key or a message. Keys are plain arrays from the types of
+//! [`secret`](super::secret).
 
 use aes_gcm::{
     KeyInit as _,
@@ -15,14 +16,14 @@ use subtle::ConstantTimeEq as _;
 use xaes_256_gcm::Xaes256Gcm;
 use zeroize::Zeroizing;
 
-/// Bytes of a nonce: long enough to be drawn at random for 2^80 messages under one key.
+/// Length of a nonce in bytes: long enough to be drawn at random for 2^80 messages under one key.
 pub(crate) const NONCE_BYTES: usize = 24;
 
-/// Bytes of an authentication tag.
+/// Length of an authentication tag in bytes.
 pub(crate) const TAG_BYTES: usize = 16;
 
-/// XAES-256-GCM (C2SP) under one key, its key schedule made once. On the heap, so that moving it leaves no copies;
-/// wiped on drop.
+/// XAES-256-GCM (C2SP) under one key. The key schedule is computed once and kept on the heap, so that moving the value
+/// leaves no copies. Wiped on drop.
 pub(crate) struct Aead(Box<Xaes256Gcm>);
 
 impl Aead {
@@ -30,8 +31,8 @@ impl Aead {
         Self(Box::new(Xaes256Gcm::new(as_key(key))))
     }
 
-    /// Gives `prefix | nonce | ciphertext | tag`. The plaintext is `plaintext_parts` one after another, copied only to
-    /// where it is then encrypted in place.
+    /// Returns `prefix | nonce | ciphertext | tag`. The plaintext is the concatenation of `plaintext_parts`. It is
+    /// copied only to the buffer in which it is encrypted in place.
     pub(crate) fn seal(
         &self,
         prefix: &[u8],
@@ -41,7 +42,7 @@ impl Aead {
     ) -> Vec<u8> {
         let plaintext_bytes: usize = plaintext_parts.iter().map(|part| part.len()).sum();
         let plaintext_start = prefix.len() + NONCE_BYTES;
-        // The exact capacity: growing would leave a copy of the plaintext behind.
+        // The exact capacity, because growing would leave a copy of the plaintext in memory.
         let mut sealed = Vec::with_capacity(plaintext_start + plaintext_bytes + TAG_BYTES);
         sealed.extend_from_slice(prefix);
         sealed.extend_from_slice(nonce);
@@ -57,7 +58,7 @@ impl Aead {
         sealed
     }
 
-    /// Gives the plaintext, or `None` if `sealed` isn't what [`seal`](Self::seal) made under this key with these
+    /// Returns the plaintext, or `None` unless [`seal`](Self::seal) created `sealed` under this key with the same
     /// associated data.
     pub(crate) fn open(&self, sealed: &Sealed<'_>, associated_data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let mut buffer = Zeroizing::new(sealed.ciphertext.to_vec());
@@ -82,7 +83,7 @@ pub(crate) struct Sealed<'a> {
 }
 
 impl<'a> Sealed<'a> {
-    /// `None` if there isn't even room for nonce and tag.
+    /// Splits `nonce | ciphertext | tag`. Returns `None` if the bytes are too short for nonce and tag.
     pub(crate) fn split(bytes: &'a [u8]) -> Option<Self> {
         let (nonce, rest) = bytes.split_first_chunk()?;
         let (ciphertext, tag) = rest.split_last_chunk()?;
@@ -90,25 +91,25 @@ impl<'a> Sealed<'a> {
     }
 }
 
-/// HMAC-SHA-256 (RFC 2104).
+/// Computes HMAC-SHA-256 (RFC 2104).
 pub(crate) fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message);
     mac.finalize().into_bytes().into()
 }
 
-/// Fills `derived` by HKDF-SHA-256 (RFC 5869) without salt, the label as info: independent keys from one, one for each
-/// label.
+/// Fills `derived` by HKDF-SHA-256 (RFC 5869) without salt, with the label as info. Each label gives an independent
+/// key.
 pub(crate) fn hkdf(key: &[u8; 32], label: &str, derived: &mut [u8; 32]) {
     Hkdf::<Sha256>::new(None, key).expand(label.as_bytes(), derived).expect("32 bytes are below HKDF's limit of 8160");
 }
 
-/// Fills `derived` by PBKDF2-HMAC-SHA-256 (RFC 8018). Slow on purpose.
+/// Fills `derived` by PBKDF2-HMAC-SHA-256 (RFC 8018). It is slow on purpose.
 pub(crate) fn pbkdf2(text: &[u8], salt: &[u8], iterations: u32, derived: &mut [u8]) {
     pbkdf2_hmac::<Sha256>(text, salt, iterations, derived);
 }
 
-/// Compares in a time that depends on the lengths only.
+/// Compares in a time that depends only on the lengths.
 pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
     use crate::crypto::testing::unhex;
 
-    /// <https://github.com/C2SP/C2SP/blob/main/XAES-256-GCM.md>, test vectors.
+    /// Test vectors from <https://github.com/C2SP/C2SP/blob/main/XAES-256-GCM.md>.
     #[test]
     fn xaes_256_gcm_matches_the_test_vectors() {
         let nonce = b"ABCDEFGHIJKLMNOPQRSTUVWX";
@@ -161,8 +162,8 @@ mod tests {
         );
     }
 
-    /// RFC 5869, appendix A.3: no salt. Its info is empty, its output cut to 32 bytes here; its key has 22 bytes, hence
-    /// not by `hkdf`.
+    /// RFC 5869, appendix A.3, which has no salt. Its info is empty and its key has 22 bytes, so the test doesn't call
+    /// `hkdf`. The output is truncated to 32 bytes.
     #[test]
     fn hkdf_and_hmac_match_the_test_vectors() {
         let mut derived = [0; 32];
@@ -171,7 +172,7 @@ mod tests {
             derived.as_slice(),
             &unhex("8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8")[..32]
         );
-        // RFC 4231, test case 2 with its key "Jefe" as HMAC pads it: with zeros.
+        // RFC 4231, test case 2. HMAC pads its key "Jefe" with zeros.
         let mut key = [0; 32];
         key[..4].copy_from_slice(b"Jefe");
         assert_eq!(

@@ -1,14 +1,14 @@
-//! An open key ring: an organization's data keys, and the changes a ring can go through.
+//! An open key ring: an organization's data keys, and the changes that a ring can go through.
 //!
 //! ```text
 //! create ─> idle ──change──> running ──finish──> finishing ──settle──> idle ──retire──> idle
 //! start over ──────────────> clearing ──settle───────────────────────> idle
 //! ```
 //!
-//! A change never alters a ring, it gives another one with a revision of its own, whose [`StoredRing`] the caller
-//! commits before it seals anything with it. Only the highest version seals; highest versions only ever grow, so none
-//! is used twice. [`stored`] has the bytes that are stored; this file knows no storage, no texts and no cells but
-//! the one it is given.
+//! A change never modifies a ring. It returns another ring with a new revision. The caller commits that ring's
+//! [`StoredRing`] before it seals anything with it. Only the highest version seals. The highest version only grows, so
+//! no version is used twice. [`stored`] defines the stored bytes. This file knows no storage and no key texts, and no
+//! cells except the one it is given.
 
 pub mod stored;
 
@@ -33,24 +33,25 @@ use crate::{
     random::{self, Random},
 };
 
-/// An organization's data keys, proven to be the ones that its stored ring holds. Shared by [`Arc`]; wiped when the
-/// last one lets go.
+/// An organization's data keys, verified against its stored ring. Shared through [`Arc`], and wiped when the last
+/// reference is dropped.
 pub struct KeyRing {
     stored: StoredRing,
     ring_key: Arc<RingKey>,
     sealing: Arc<LiveKey>,
-    /// Every key that opened, the sealing one among them.
+    /// Every key that could be unwrapped, including the sealing key.
     live: BTreeMap<KeyVersion, Arc<LiveKey>>,
 }
 
-/// A data key, and the cipher made of it.
+/// A data key and the cipher created from it.
 struct LiveKey {
     data_key: DataKey,
     cell_key: CellKey,
 }
 
 impl KeyRing {
-    /// Makes the first ring of a new organization, with data key 1. `kdf` is what `kek` was derived with.
+    /// Creates the first ring of a new organization, with data key 1. `kdf` contains the parameters that `kek` was
+    /// derived with.
     ///
     /// # Errors
     /// See [`RingWriteError`].
@@ -65,8 +66,8 @@ impl KeyRing {
         write(organization, data_keys, vec![], Reencryption::IDLE, Lock { kek, kdf, now }, random)
     }
 
-    /// Makes a ring in place of one that is lost: with this data key only, and cells of former versions to be cleared.
-    /// `version` has to be above every version that the organization ever used.
+    /// Creates a replacement for a lost ring. It has only the given data key, and the cells of earlier versions are to
+    /// be cleared. `version` must be higher than every version that the organization has used.
     ///
     /// # Errors
     /// See [`RingWriteError`].
@@ -83,15 +84,15 @@ impl KeyRing {
         write(organization, data_keys, vec![], reencryption, Lock { kek, kdf, now }, random)
     }
 
-    /// Opens a stored ring, in this order: its shape and organization, the key-check value, the mac, the highest data
-    /// key, the others.
+    /// Opens a stored ring. Checks, in this order: shape and organization, key-check value, MAC, highest data key,
+    /// other data keys.
     ///
-    /// An older data key that doesn't open is left aside: its version is unknown to this ring, and its wrap is carried
-    /// along as it is.
+    /// An older data key that can't be unwrapped is skipped: this ring doesn't open its version, and keeps its wrapped
+    /// key unchanged.
     ///
     /// # Errors
-    /// [`RingError::KeyMismatch`] only if the KEK isn't the one the key-check value was made with; [`RingError::Newer`] if a newer
-    /// version wrote the ring; [`RingError::Damaged`] for all else.
+    /// [`RingError::KeyMismatch`] only if the key-check value was computed from another KEK; [`RingError::Newer`] if a
+    /// newer version wrote the ring; [`RingError::Damaged`] otherwise.
     pub fn open(stored: &StoredRing, organization: OrganizationId, kek: &Kek) -> Result<Self, RingError> {
         stored.check_shape()?;
         if stored.organization != organization {
@@ -112,11 +113,11 @@ impl KeyRing {
         Ok(Self { stored: stored.clone(), ring_key: Arc::new(ring_key), sealing, live })
     }
 
-    /// Changes the encryption key: adds the next data key, wraps every live one under the new KEK, and leaves the
-    /// former versions' cells to be sealed again. `kdf` is what `kek` was derived with.
+    /// Changes the encryption key: adds the next data key and wraps every live data key under the new KEK. The cells of
+    /// earlier versions are to be sealed again. `kdf` contains the parameters that `kek` was derived with.
     ///
     /// # Errors
-    /// [`RingWriteError::Unfinished`] unless the ring is idle; else see [`RingWriteError`].
+    /// [`RingWriteError::Unfinished`] unless the ring is idle; otherwise see [`RingWriteError`].
     pub fn change(
         &self,
         kek: &Kek,
@@ -133,7 +134,8 @@ impl KeyRing {
         write(self.stored.organization, data_keys, unopened, reencryption, Lock { kek, kdf, now }, random)
     }
 
-    /// Destroys every data key but the target's and those in `keep`, which cells set aside as unreadable may yet need.
+    /// Destroys every data key except the target and those in `keep`, which cells that were set aside as unreadable may
+    /// still need.
     ///
     /// # Errors
     /// [`RingWriteError::Unfinished`] unless a re-encryption is running.
@@ -144,7 +146,8 @@ impl KeyRing {
         Ok(self.rewritten(is_kept, reencryption, random))
     }
 
-    /// Destroys every data key but the highest and those in `keep`: others were kept for cells that are healed since.
+    /// Destroys every data key except the highest and those in `keep`. The others were kept for unreadable cells that
+    /// have since been repaired.
     ///
     /// # Errors
     /// [`RingWriteError::Unfinished`] unless the ring is idle.
@@ -154,7 +157,7 @@ impl KeyRing {
         Ok(self.rewritten(is_kept, Reencryption::IDLE, random))
     }
 
-    /// Ends a change, once former texts are deleted, or cells of a lost key are cleared.
+    /// Ends a change after the old key texts are deleted, or after the cells of a lost key are cleared.
     ///
     /// # Errors
     /// [`RingWriteError::Unfinished`] unless the ring is finishing or clearing.
@@ -163,57 +166,58 @@ impl KeyRing {
         Ok(self.rewritten(|_| true, Reencryption::IDLE, random))
     }
 
-    /// Seals a value for its place with the highest data key.
+    /// Seals a value for its place under the highest data key.
     pub fn seal(&self, context: &CellContext<'_>, plaintext: &Plaintext, random: &dyn Random) -> Vec<u8> {
         debug_assert_eq!(
             context.organization, self.stored.organization,
-            "a cell is sealed with its own organization's ring"
+            "a ring seals only cells of its own organization"
         );
         self.sealing.cell_key.seal(context, plaintext, random)
     }
 
-    /// Opens a cell at its place with the data key that it names.
+    /// Opens a cell at its place with the data key that the cell names.
     ///
     /// # Errors
-    /// [`CellError::UnknownKeyVersion`] may mean that this ring is older than the cell; see [`CellError`] for the rest.
+    /// [`CellError::UnknownKeyVersion`] may mean that this ring is older than the cell. See [`CellError`] for the rest.
     pub fn open_cell(&self, context: &CellContext<'_>, cell: &[u8]) -> Result<Plaintext, CellError> {
         let cell = Cell::parse(cell)?;
         let key = self.live.get(&cell.version()).ok_or(CellError::UnknownKeyVersion(cell.version()))?;
         key.cell_key.open(context, &cell)
     }
 
-    /// What is to be stored, or was.
+    /// Returns the ring in its stored form.
     pub fn stored(&self) -> &StoredRing {
         &self.stored
     }
 
-    /// Which write of the ring this is. Every write of a cell names the revision it was sealed under.
+    /// Returns the revision: the id of this write of the ring. Every write of a cell names the revision that it was
+    /// sealed under.
     pub fn revision(&self) -> RingRevision {
         self.stored.revision
     }
 
-    /// The highest version, the one that seals.
+    /// Returns the highest version, which seals.
     pub fn version(&self) -> KeyVersion {
         self.sealing.cell_key.version()
     }
 
-    /// Whether the data key of this version is at hand.
+    /// Returns whether the ring has the data key of this version.
     pub fn opens(&self, version: KeyVersion) -> bool {
         self.live.contains_key(&version)
     }
 
-    /// The public id of the encryption key.
+    /// Returns the public id of the encryption key.
     pub fn fingerprint(&self) -> Fingerprint {
         self.stored.fingerprint()
     }
 
-    /// Where the re-encryption stands.
+    /// Returns the state of the re-encryption.
     pub fn reencryption(&self) -> Reencryption {
         self.stored.reencryption
     }
 
-    /// The same keys under the same KEK, less those that aren't kept: wraps stay as they are, only the revision and the
-    /// mac are new.
+    /// Returns the ring under the same KEK, with only the data keys that are kept. Wrapped keys stay unchanged; the
+    /// revision and the MAC are new.
     fn rewritten(
         &self,
         is_kept: impl Fn(&KeyVersion) -> bool,
@@ -234,19 +238,19 @@ impl KeyRing {
     }
 }
 
-/// Why a stored ring doesn't open.
+/// Why a stored ring can't be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RingError {
-    /// It is locked with another encryption key: the caller's to mend.
-    #[error("the encryption key is not the one this key ring is locked with")]
+    /// The ring is locked with another encryption key. The caller can fix this.
+    #[error("the key ring is locked with another encryption key")]
     KeyMismatch,
-    /// A newer version wrote it.
+    /// A newer version wrote the ring.
     #[error("the key ring has format {format}, which a newer version wrote")]
     Newer {
-        /// The format as stored.
+        /// The format in the database.
         format: i64,
     },
-    /// No encryption key opens it any more.
+    /// No encryption key opens the ring any more.
     #[error("the key ring is damaged")]
     Damaged(#[source] RingDamage),
 }
@@ -266,40 +270,40 @@ impl From<RingDamage> for RingError {
     }
 }
 
-/// Why a new ring can't be made. Nothing has changed then.
+/// Why a new ring can't be created. The existing ring is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RingWriteError {
-    /// The ring isn't in a state that this may follow on.
+    /// The ring's re-encryption state doesn't allow this change.
     #[error("the key ring's re-encryption is {}", state.code())]
     Unfinished {
-        /// The state it is in.
+        /// The current state.
         state: ReencryptionState,
     },
-    /// There is no version above the highest.
-    #[error("the key versions are used up")]
+    /// The highest version has no successor.
+    #[error("no key versions are left")]
     VersionsExhausted,
     /// The key derivation would be too weak or too slow.
     #[error("the key derivation is out of bounds")]
     Kdf(#[from] KdfOutOfBounds),
-    /// What was written was opened again before it is handed out, and did not open: the machine is faulty.
+    /// The new ring is opened again before it is returned. It did not open: the machine is faulty.
     #[error("the new key ring does not open")]
     DoesNotReopen(#[from] RingError),
-    /// As before: it opened, but to another data key.
-    #[error("data key {version} came back changed from its wrap")]
+    /// The new ring opened, but with another data key: the machine is faulty.
+    #[error("data key {version} changed when it was wrapped and unwrapped")]
     KeyChanged {
-        /// The data key.
+        /// The version of the data key.
         version: KeyVersion,
     },
 }
 
-/// What a new ring is locked with, and when.
+/// The key and parameters that a new ring is locked with, and the time of the change.
 struct Lock<'a> {
     kek: &'a Kek,
     kdf: KdfParameters,
     now: Timestamp,
 }
 
-/// Locks these data keys into a new stored ring, and opens it again from what will be stored.
+/// Locks data keys into a new stored ring, and opens that ring again as a check.
 fn write(
     organization: OrganizationId,
     data_keys: BTreeMap<KeyVersion, Arc<LiveKey>>,
@@ -336,7 +340,7 @@ fn write(
     Ok(reopened)
 }
 
-/// Wraps data keys of one organization under one KEK.
+/// Wraps and unwraps data keys of one organization under one KEK.
 struct Wraps {
     aead: Aead,
     organization: OrganizationId,
@@ -407,7 +411,7 @@ mod tests {
         KeyRing::create(ORGANIZATION, &kek(1), kdf(1), NOW, random).unwrap()
     }
 
-    /// Versions 1 and 2, under KEK 2, running.
+    /// Versions 1 and 2 under KEK 2, in state running.
     fn changed(random: &dyn Random) -> KeyRing {
         created(random).change(&kek(2), kdf(2), NOW, random).unwrap()
     }
@@ -475,7 +479,7 @@ mod tests {
             opened_after(|ring| ring.kdf.iterations = 99_999),
             damaged(RingDamage::Kdf(KdfOutOfBounds { iterations: 99_999 }))
         );
-        // What the KEK is derived from, or proven by, makes it another key's ring.
+        // The KEK is derived from these values, or they are part of the key-check value: the ring needs another key.
         assert_eq!(opened_after(|ring| ring.kdf.iterations += 1), Err(RingError::KeyMismatch));
         assert_eq!(opened_after(|ring| ring.kdf.salt[0] ^= 1), Err(RingError::KeyMismatch));
         assert_eq!(opened_after(|ring| ring.check = KeyCheckValue::from_bytes([0; 32])), Err(RingError::KeyMismatch));
@@ -493,7 +497,7 @@ mod tests {
         }
         assert_eq!(opened_after(|ring| ring.keys[0].version = version(2)), damaged(RingDamage::VersionsOutOfOrder));
         assert_eq!(opened_after(|ring| ring.keys.swap(0, 1)), damaged(RingDamage::VersionsOutOfOrder));
-        // Without the highest data key, the target is no longer the highest; with another number for it, the mac fails.
+        // Without the highest data key, the target is no longer the highest; with another version, the MAC fails.
         assert_eq!(opened_after(|ring| drop(ring.keys.pop())), damaged(RingDamage::ReencryptionTarget));
         assert_eq!(
             opened_after(|ring| {
@@ -524,7 +528,7 @@ mod tests {
             let outcome = KeyRing::open(&stored, ORGANIZATION, &kek(2)).err();
             assert_eq!(outcome, Some(RingError::Damaged(RingDamage::HighestKey { version: version(2) })));
         }
-        // A wrap is of one version: the older one doesn't stand in for it.
+        // A wrapped key is bound to its version: version 1 is not accepted in place of version 2.
         let mut stored = ring.stored().clone();
         stored.keys[1].wrapped = stored.keys[0].wrapped.clone();
         assert!(KeyRing::open(&stored, ORGANIZATION, &kek(2)).is_err());
@@ -546,7 +550,8 @@ mod tests {
         assert_eq!(open_cell(&damaged, &new_cell), Ok(b"new".to_vec()));
         assert!(!damaged.opens(version(1)) && damaged.opens(version(2)));
 
-        // It stays while it is kept, through a change of the encryption key too, and goes when it isn't.
+        // The damaged key remains while it is kept, also after a change of the encryption key. It is removed when it
+        // isn't kept.
         let kept = damaged.finish(&BTreeSet::from([version(1)]), &random).unwrap().settle(&random).unwrap();
         assert_eq!(kept.stored().keys[0], damaged_wrap);
         let changed = kept.change(&kek(3), kdf(3), NOW, &random).unwrap();
@@ -573,7 +578,8 @@ mod tests {
         assert_eq!(open_cell(&second, &old_cell), Ok(b"old".to_vec()));
         assert_eq!(open_cell(&second, &new_cell), Ok(b"new".to_vec()));
         assert_eq!(open_cell(&first, &new_cell), Err(CellError::UnknownKeyVersion(version(2))));
-        // Stored, it opens with the new key only; the former ring, as a copy has it, with the former key only.
+        // The stored ring opens only with the new key. The former ring, for example in a copy, opens only with the
+        // former key.
         let again = reopened(&second, &kek(2)).ok().unwrap();
         assert_eq!(open_cell(&again, &old_cell), Ok(b"old".to_vec()));
         assert_eq!(reopened(&second, &kek(1)).err(), Some(RingError::KeyMismatch));
@@ -667,8 +673,8 @@ mod tests {
         assert_eq!(created(&random).change(&kek(1), weak, NOW, &random).err(), Some(refused));
     }
 
-    /// Frozen, and opened by another implementation too: a ring of format 1 opens for ever, and so do the cells of its
-    /// versions.
+    /// Frozen, and opened by another implementation too. A ring of format 1 and the cells of its versions must always
+    /// open.
     #[test]
     fn ring_of_format_1_opens() {
         let golden = golden_row();
@@ -676,7 +682,7 @@ mod tests {
         assert_eq!(ring.fingerprint().to_string(), "81a8-2807-3235-d378");
         assert_eq!(open_cell(&ring, &unhex(GOLDEN_CELL_1)), Ok(b"sealed under version 1".to_vec()));
         assert_eq!(open_cell(&ring, &unhex(GOLDEN_CELL_2)), Ok(b"sealed under version 2".to_vec()));
-        // It is also what we still write, given the same random values.
+        // Given the same random values, this version writes the same bytes.
         let random = SeededRandom::new(20_240_501);
         let first = created(&random);
         let cell_1 = seal(&first, "sealed under version 1", &random);
@@ -719,8 +725,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Whatever is done with a ring, what is stored opens again, and a cell opens exactly while its data key is
-        /// there.
+        /// After any sequence of changes, the stored ring opens, and a cell opens exactly as long as its data key
+        /// exists.
         #[test]
         fn any_history_of_changes_reopens(
             keeps in prop::collection::vec(prop::collection::btree_set(1u32..8, 0..4), 1..6),

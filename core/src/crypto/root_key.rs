@@ -1,22 +1,22 @@
-//! The root key: the deployment's own key, which seals key texts in the configuration database and makes MACs that need
-//! no organization's key.
+//! The root key: the deployment's own key. It seals key texts in the configuration database, and its MACs need no
+//! organization's key.
 //!
-//! It is never used directly: each use has a key of its own, derived by HKDF-SHA-256 without salt, with the use's label
-//! as info. A sealed value is
+//! It is never used directly. Each use has its own key, derived by HKDF-SHA-256 without salt, with the use's label as
+//! info. Format of a sealed value:
 //!
 //! ```text
 //! format 0x01 | root key id (8) | nonce (24) | ciphertext | tag (16)
 //! ```
 //!
-//! XAES-256-GCM; the associated data are these parts, each preceded by its length in bytes (4 bytes, big endian): label
-//! of what is sealed, organization UUID, key-check value, and the first 9 bytes of the sealed value. A sealed
-//! encryption key (label `sealward sealed key v1`) holds the length of the text in bytes (4 bytes, big endian), the
-//! text, the KEK (32 bytes) and padding (ISO/IEC 7816-4) to a multiple of 32 bytes, so that it tells the text's length
-//! only roughly.
+//! The cipher is XAES-256-GCM. The associated data are these parts, each preceded by its length in bytes (4 bytes, big
+//! endian): label of the use, organization UUID, key-check value, and the first 9 bytes of the sealed value. A sealed
+//! encryption key (label `sealward sealed key v1`) contains the length of the text in bytes (4 bytes, big endian), the
+//! text, the KEK (32 bytes) and padding (ISO/IEC 7816-4) to a multiple of 32 bytes. The padding hides the exact length
+//! of the text.
 //!
-//! The root key is in memory while the server runs. Where it comes from is the server's matter: its module `root_key` is the
-//! port, where a KMS or an HSM that releases a root key at a start is one more source. [`RootKey`] names the operations that
-//! [`RootKeySet`] does with it. Neither knows where root keys come from nor where sealed values go.
+//! The root key is in memory while the server runs. The server's module `root_key` loads it. That module is the port: a
+//! KMS or an HSM that releases a root key at start is one more source. [`RootKey`] defines the operations that
+//! [`RootKeySet`] implements. Neither knows the source of root keys or the storage of sealed values.
 
 use std::{error::Error, fmt};
 
@@ -35,9 +35,9 @@ use crate::{
     random::{self, Random},
 };
 
-/// What a deployment's root key does.
+/// The operations of a deployment's root key.
 pub trait RootKey: Send + Sync {
-    /// Seals a key text and its KEK, bound to the organization and key-check value they are kept for.
+    /// Seals a key text and its KEK, bound to their organization and key-check value.
     ///
     /// # Errors
     /// [`RootKeyError::Unavailable`].
@@ -50,7 +50,7 @@ pub trait RootKey: Send + Sync {
         random: &dyn Random,
     ) -> Result<Vec<u8>, RootKeyError>;
 
-    /// Opens what [`seal_key`](Self::seal_key) sealed for this organization and key-check value.
+    /// Opens a value that [`seal_key`](Self::seal_key) sealed for this organization and key-check value.
     ///
     /// # Errors
     /// See [`RootKeyError`].
@@ -61,46 +61,48 @@ pub trait RootKey: Send + Sync {
         check: &KeyCheckValue,
     ) -> Result<(KeyText, Kek), RootKeyError>;
 
-    /// Whether a value is sealed as [`seal_key`](Self::seal_key) would now; if not, and it opens, it is to be sealed
-    /// again.
+    /// Returns whether [`seal_key`](Self::seal_key) would now seal with the same format and root key. If not, and the
+    /// value opens, it must be sealed again.
     fn is_current(&self, sealed: &[u8]) -> bool;
 
-    /// The check value of the root key that seals. Kept by the configuration database, so that a deployment that was
-    /// given another root key is noticed before it does anything. Public.
+    /// Returns the check value of the root key that seals. It is public. The configuration database stores it, so that
+    /// a start with another root key is detected before any other operation.
     ///
     /// # Errors
     /// [`RootKeyError::Unavailable`].
     fn check_value(&self) -> Result<[u8; 32], RootKeyError>;
 
-    /// Whether a kept check value is that of any root key at hand.
+    /// Returns whether a stored check value belongs to any configured root key.
     ///
     /// # Errors
     /// [`RootKeyError::Unavailable`].
     fn recognizes(&self, check_value: &[u8]) -> Result<bool, RootKeyError>;
 
-    /// The MAC of a message, for one purpose.
+    /// Computes the MAC of a message for one purpose.
     ///
     /// # Errors
     /// [`RootKeyError::Unavailable`].
     fn mac(&self, purpose: MacPurpose, message: &[u8]) -> Result<[u8; 32], RootKeyError>;
 
-    /// Whether `mac` is the MAC of this message for this purpose, under any root key at hand. Compares in constant time.
+    /// Returns whether `mac` is the MAC of this message for this purpose, under any configured root key. Compares in
+    /// constant time.
     ///
     /// # Errors
     /// [`RootKeyError::Unavailable`].
     fn verify_mac(&self, purpose: MacPurpose, message: &[u8], mac: &[u8]) -> Result<bool, RootKeyError>;
 }
 
-/// What a MAC is for. Each purpose has a key of its own, so that none can be taken for another.
+/// The purpose of a MAC. Each purpose has its own key, so a MAC for one purpose never verifies for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MacPurpose {
-    /// Page tokens, which a caller hands back unchanged or not at all.
+    /// Page tokens, which a caller must return unchanged.
     PageToken,
-    /// What is remembered of a request with a `request_id`: nothing that can be guessed at without the root key.
+    /// The digest of a request with a `request_id`. Without the root key, guesses at the request can't be checked
+    /// against it.
     RequestDigest,
     /// The seed of the key that signs the heads of audit trails.
     AuditSignature,
-    /// The row that lists an organization in the configuration database; see [`crate::organization::row`].
+    /// The row that lists an organization in the configuration database. See [`crate::organization::row`].
     OrganizationRow,
 }
 
@@ -115,7 +117,7 @@ impl MacPurpose {
     }
 }
 
-/// The public id of a root key, named by everything sealed under it. Printed as 16 hexadecimal digits.
+/// The public id of a root key. Every value sealed under the key contains it. Printed as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RootKeyId([u8; 8]);
 
@@ -131,7 +133,7 @@ impl fmt::Debug for RootKeyId {
     }
 }
 
-/// Why the root key didn't do its work.
+/// Why an operation of the root key failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RootKeyError {
     /// A newer version sealed the value.
@@ -140,30 +142,30 @@ pub enum RootKeyError {
         /// The first byte.
         format: u8,
     },
-    /// The value isn't of a known format.
+    /// The value has no known format.
     #[error("the sealed value is malformed")]
     Malformed,
     /// The value is sealed under a root key that isn't configured.
     #[error("the value is sealed under root key {id}, which is not configured")]
     UnknownRootKey {
-        /// The root key it names.
+        /// The root key that the value names.
         id: RootKeyId,
     },
-    /// The value was changed, or belongs to another organization or key-check value.
+    /// The value was modified, or belongs to another organization or key-check value.
     #[error("the sealed value does not verify")]
     DoesNotVerify,
-    /// The root key is kept elsewhere and can't be used now: try again later.
+    /// The root key is kept elsewhere and can't be used now. The caller may try again later.
     #[error("the root key is not available")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Root keys held in memory: the first seals, all open. Wiped on drop.
+/// Root keys in memory. The first one seals; all of them open. Wiped on drop.
 pub struct RootKeySet {
     first: DerivedKeys,
     others: Vec<DerivedKeys>,
 }
 
-/// What is derived from one root key.
+/// The keys derived from one root key.
 struct DerivedKeys {
     id: RootKeyId,
     check_value: [u8; 32],
@@ -172,12 +174,12 @@ struct DerivedKeys {
 }
 
 impl RootKeySet {
-    /// Takes the root key that seals, and former ones whose seals still have to open.
+    /// Creates a set from the root key that seals and former root keys, whose sealed values must still open.
     pub fn new(first: RootKeyBytes, others: Vec<RootKeyBytes>) -> Self {
         Self { first: DerivedKeys::new(first), others: others.into_iter().map(DerivedKeys::new).collect() }
     }
 
-    /// The id of the root key that seals.
+    /// Returns the id of the root key that seals.
     pub fn id(&self) -> RootKeyId {
         self.first.id
     }
@@ -286,7 +288,8 @@ impl DerivedKeys {
     }
 }
 
-/// The text and the KEK in an opened value; `None` if it isn't what [`RootKeySet::seal_key`] puts there.
+/// Parses the text and the KEK of an opened value. Returns `None` if [`RootKeySet::seal_key`] doesn't write such a
+/// value.
 fn parse_key(payload: &[u8]) -> Option<(KeyText, Kek)> {
     let (payload, _) = payload.split_at_checked(unpadded_length(payload)?)?;
     let (length, rest) = payload.split_first_chunk()?;

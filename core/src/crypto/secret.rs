@@ -1,34 +1,34 @@
-//! One type for each secret, and one door: `expose`. A search for it lists every place where a secret is touched.
+//! One type for each secret, and one way to read it: `expose`. A search for it lists every place that reads a secret.
 //!
-//! None of them can be printed, cloned, serialized or compared with `==`; all are wiped when dropped. Their bytes live
-//! on the heap, so that moving a secret moves a pointer and leaves no copy behind.
+//! Secrets can't be printed, cloned, serialized or compared with `==`. All are wiped on drop. Their bytes are on the
+//! heap, so moving a secret moves a pointer and leaves no copy.
 
 use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 use super::primitive;
 use crate::random::Random;
 
-/// The value of a cell in clear: any bytes, text being its UTF-8.
+/// The plaintext of a cell: any bytes. The bytes of a text are its UTF-8.
 #[derive(ZeroizeOnDrop)]
 pub struct Plaintext(Vec<u8>);
 
 impl Plaintext {
-    /// Takes the bytes over without a copy. Whoever held copies before has to wipe them.
+    /// Takes the bytes without copying them. The caller must wipe any copies it had.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, in clear.
+    /// Returns the bytes in plaintext.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// How many bytes; all that an error may tell.
+    /// Returns the length in bytes: the only property that an error may disclose.
     pub fn length_bytes(&self) -> usize {
         self.0.len()
     }
 
-    /// Compares in a time that depends on the lengths only.
+    /// Compares in a time that depends only on the lengths.
     pub fn matches(&self, other: &Self) -> bool {
         primitive::equal(&self.0, &other.0)
     }
@@ -40,48 +40,48 @@ impl From<String> for Plaintext {
     }
 }
 
-/// The text of an encryption key, character for character as it was given: not trimmed, not normalized, and not yet
-/// held against any rule (see [`key_text`](super::key_text)).
+/// The text of an encryption key exactly as it was entered. It is not trimmed, not normalized and not yet checked
+/// against any rule (see [`key_text`](super::key_text)).
 #[derive(ZeroizeOnDrop)]
 pub struct KeyText(String);
 
 impl KeyText {
-    /// Takes the text over without a copy. Whoever held copies before has to wipe them.
+    /// Takes the text without copying it. The caller must wipe any copies it had.
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text, in clear.
+    /// Returns the text in plaintext.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// How many characters (Unicode scalar values) it has.
+    /// Returns the length in characters (Unicode scalar values).
     pub fn length(&self) -> usize {
         self.0.chars().count()
     }
 
-    /// Compares in a time that depends on the lengths only.
+    /// Compares in a time that depends only on the lengths.
     pub fn matches(&self, other: &Self) -> bool {
         primitive::equal(self.0.as_bytes(), other.0.as_bytes())
     }
 }
 
-/// Secrets of 32 bytes.
+/// Defines a secret of 32 bytes.
 macro_rules! secret_32 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         pub struct $name(Box<[u8; 32]>);
 
         impl $name {
-            /// Lets `fill` write the bytes to where they stay.
+            /// Calls `fill` to write the bytes directly to their final location.
             pub(crate) fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Self {
                 let mut secret = Self(Box::new([0; 32]));
                 fill(&mut secret.0);
                 secret
             }
 
-            /// The bytes, in clear.
+            /// Returns the bytes in plaintext.
             pub fn expose(&self) -> &[u8; 32] {
                 &self.0
             }
@@ -113,22 +113,22 @@ secret_32! {
 }
 
 secret_32! {
-    /// Makes the key-check value of an encryption key. Derived from the KEK, never stored.
+    /// Computes the key-check value of an encryption key. Derived from the KEK, never stored.
     CheckKey
 }
 
 secret_32! {
-    /// Authenticates what is stored of a key ring. Derived from the KEK, never stored.
+    /// Authenticates the stored form of a key ring. Derived from the KEK, never stored.
     RingKey
 }
 
 secret_32! {
-    /// The deployment's own key, as it comes from its file. Never used directly: see [`root_key`](super::root_key).
+    /// The deployment's own key, as read from its source. Never used directly: see [`root_key`](super::root_key).
     RootKeyBytes
 }
 
 impl Kek {
-    /// Copies a KEK that was unsealed.
+    /// Copies an unsealed KEK.
     pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Self {
         Self::filled(|kek| kek.copy_from_slice(bytes))
     }
@@ -147,8 +147,7 @@ impl DataKey {
 }
 
 impl RootKeyBytes {
-    /// Copies a root key as read from its file; `None` unless there are exactly 32 bytes. The caller wipes what it
-    /// read.
+    /// Copies a root key. Returns `None` unless the length is exactly 32 bytes. The caller wipes its own copy.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; 32] = bytes.try_into().ok()?;
         Some(Self::filled(|key| key.copy_from_slice(bytes)))
@@ -165,7 +164,7 @@ mod tests {
     use super::*;
     use crate::random::testing::SeededRandom;
 
-    /// Compiles only if the type has none of the traits: with one of them, which `probe` is meant would be ambiguous.
+    /// Compiles only if the type has none of the traits. With any of them, the call of `probe` would be ambiguous.
     macro_rules! has_none_of {
         ($secret:ty: $($forbidden:path),+) => {{
             trait Probe<A> {
@@ -206,7 +205,7 @@ mod tests {
     fn cipher_states_are_wiped() {
         is_wiped::<xaes_256_gcm::Xaes256Gcm>();
         is_wiped::<aes_gcm::Aes256Gcm>();
-        // An Hmac is made of Sha256 states and has no marker of its own.
+        // Hmac consists of Sha256 states and has no marker trait.
         is_wiped::<sha2::Sha256>();
     }
 

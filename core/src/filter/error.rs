@@ -1,125 +1,125 @@
-//! What is wrong with the text of a filter, and where.
+//! Errors of filters, with their positions.
 
-/// Why a text is no filter of its entity. Nothing of the text is repeated but names.
+/// Why a text isn't a filter of its entity. Contains no part of the text except names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at position {position}: {problem}")]
 pub struct FilterError {
-    /// Where, in Unicode scalar values from the beginning, from 0. At the end it is the length.
+    /// Position of the error in Unicode scalar values, from 0. The length of the text if the error is at its end.
     pub position: usize,
-    /// What is wrong.
+    /// The problem.
     pub problem: FilterProblem,
 }
 
-/// What is wrong with a filter.
+/// The problem of a filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterProblem {
-    /// The text is longer than it may be.
-    #[error("the filter is longer than {limit} bytes; ask for less at a time")]
+    /// The text is too long.
+    #[error("the filter is longer than {limit} bytes: shorten or split it")]
     TooLong {
-        /// How long it may be, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// Parentheses nest deeper than they may.
-    #[error("parentheses nest deeper than {limit} levels; take out those that change nothing")]
+    /// Parentheses are nested too deeply.
+    #[error("parentheses are nested more than {limit} levels deep: remove redundant ones")]
     TooDeep {
-        /// How deep they may.
+        /// The limit in levels.
         limit: usize,
     },
-    /// There are more comparisons than there may be.
-    #[error("the filter has more than {limit} comparisons; ask for less at a time")]
+    /// There are too many comparisons.
+    #[error("the filter has more than {limit} comparisons: shorten or split it")]
     TooManyComparisons {
-        /// How many there may be.
+        /// The limit.
         limit: usize,
     },
-    /// A string has no end.
+    /// A string has no closing quote.
     #[error("this string has no closing `\"`")]
     UnclosedString,
-    /// A parenthesis is never closed.
+    /// A parenthesis isn't closed.
     #[error("this `(` has no closing `)`")]
     UnclosedParenthesis,
-    /// A parenthesis was never opened.
-    #[error("this `)` closes nothing")]
+    /// A closing parenthesis has no opening one.
+    #[error("this `)` has no opening `(`")]
     UnopenedParenthesis,
-    /// A backslash stands before something else than `"`, `\` or `*`.
-    #[error("a `\\` in a string stands before `\"`, `\\` or `*` only; write `\\\\` for the character itself")]
+    /// A backslash precedes a character other than `"`, `\` or `*`.
+    #[error("`\\` is allowed in a string only before `\"`, `\\` or `*`: write `\\\\` for a backslash")]
     UnknownEscape,
-    /// A character that nothing begins with.
-    #[error("this character can stand in a string only: put the text between `\"`")]
+    /// No token begins with this character.
+    #[error("this character is allowed only in a string literal: enclose the text in `\"`")]
     UnexpectedCharacter,
-    /// U+0000, which no text holds.
-    #[error("no text holds U+0000; leave it out")]
+    /// U+0000, which no stored text contains.
+    #[error("U+0000 is not allowed in a string: remove it")]
     Nul,
-    /// Neither a comparison nor a parenthesis stands where one must.
-    #[error("a comparison is expected here, such as `display_name = \"Sales*\"`, or one in parentheses")]
+    /// A comparison or a parenthesis is missing.
+    #[error("expected a comparison, such as `display_name = \"Sales*\"`, or an expression in parentheses")]
     ComparisonExpected,
-    /// A name stands alone.
-    #[error("an operator is expected here: `=`, `!=`, `<`, `<=`, `>`, `>=`, or `:*` for any value at all")]
+    /// A name without an operator.
+    #[error("expected an operator: `=`, `!=`, `<`, `<=`, `>`, `>=`, or `:*` for any value")]
     OperatorExpected,
-    /// An operator stands without a value.
-    #[error("a value is expected here; put text between `\"` if it has spaces or is AND, OR or NOT")]
+    /// An operator without a value.
+    #[error("expected a value: enclose text in `\"` if it contains spaces or is AND, OR or NOT")]
     ValueExpected,
-    /// Two things stand side by side.
+    /// Two comparisons without AND or OR between them.
     #[error(
-        "AND or OR is expected here, in capitals: write `a AND b`, not `a b`, and put a value between `\"` if it has more than letters and digits"
+        "expected AND or OR in upper case: write `a AND b`, not `a b`, and enclose a value in `\"` if it contains characters other than letters and digits"
     )]
-    Juxtaposed,
-    /// The entity has no such field.
-    #[error("there is no field `{name}` in {entity}{}", did_you_mean(.meant.as_deref()))]
+    AndOrExpected,
+    /// The entity has no field with this name.
+    #[error("{entity} has no field `{name}`{}", did_you_mean(.suggestion.as_deref()))]
     UnknownField {
         /// The name.
         name: String,
         /// The entity.
         entity: String,
-        /// The field whose name differs from it in capitals and underscores only.
-        meant: Option<String>,
+        /// The field whose name differs only in case and underscores.
+        suggestion: Option<String>,
     },
     /// A path into a field or through a reference.
-    #[error("only fields of the record itself can be named, not what is inside or behind them: leave out the `.`")]
+    #[error("a path into a field or through a reference is not supported: name a field of the record, without `.`")]
     Traversal,
-    /// A field of every record that filters can't look at.
+    /// A field that filters don't support.
     #[error(
-        "`{name}` can't be filtered by; `name`, `create_time`, `update_time`, `created_by`, `modified_by` and the attributes can"
+        "`{name}` can't be used in a filter: use `name`, `create_time`, `update_time`, `created_by`, `modified_by` or an attribute"
     )]
     NotFilterable {
         /// The field.
         name: String,
     },
-    /// An encrypted attribute, whose value nobody can compare.
-    #[error("`{attribute}` is encrypted and can't be filtered by; leave it out")]
+    /// An encrypted attribute, whose values can't be compared.
+    #[error("`{attribute}` is encrypted and can't be used in a filter: remove it")]
     Encrypted {
         /// The attribute.
         attribute: String,
     },
-    /// An operator that the field's type doesn't have.
-    #[error("`{name}` can be compared by {operators} only")]
+    /// An operator that the field's type doesn't support.
+    #[error("`{name}` supports only {operators}")]
     Operator {
         /// The field.
         name: String,
-        /// The operators it has.
+        /// The operators that it supports.
         operators: &'static str,
     },
-    /// `:` with something else than `*`.
-    #[error("`:` only asks whether there is a value: write `{name}:*`, or compare by `=`")]
+    /// `:` with a value other than `*`.
+    #[error("`:` only tests for a value: write `{name}:*`, or compare with `=`")]
     PresenceOnly {
         /// The field.
         name: String,
     },
     /// A comparison with null.
-    #[error("null compares with nothing: write `NOT {name}:*` for no value, `{name}:*` for any")]
+    #[error("null can't be compared: write `NOT {name}:*` for no value, or `{name}:*` for any value")]
     Null {
         /// The field.
         name: String,
     },
-    /// A value of another type.
-    #[error("`{name}` is compared with {wanted}")]
+    /// A value of the wrong type.
+    #[error("`{name}` must be compared with {expected}")]
     WrongType {
         /// The field.
         name: String,
-        /// What its values look like.
-        wanted: &'static str,
+        /// A description of its values.
+        expected: &'static str,
     },
-    /// A number outside the field's type.
-    #[error("`{name}` holds numbers from {minimum} to {maximum}")]
+    /// A number outside the range of the field's type.
+    #[error("the range of `{name}` is {minimum} to {maximum}")]
     OutOfRange {
         /// The field.
         name: String,
@@ -128,32 +128,32 @@ pub enum FilterProblem {
         /// The largest.
         maximum: i64,
     },
-    /// A name that isn't one of the enum's values.
-    #[error("`{name}` is one of {choices}")]
+    /// A name that isn't a value of the enum.
+    #[error("`{name}` must be one of {choices}")]
     NotAChoice {
         /// The field.
         name: String,
-        /// The names of its values.
+        /// The names of the enum's values.
         choices: String,
     },
-    /// A text that names no record that the field could have.
+    /// A text that isn't the name of a record of the field's collection.
     #[error(
-        "`{name}` is compared with a UUID with hyphens, or with a name of the form `organizations/<organization>/{collection}/<id>` in this organization"
+        "`{name}` must be compared with a UUID with hyphens, or with a name `organizations/<organization>/{collection}/<id>` of this organization"
     )]
     NotAReference {
         /// The field.
         name: String,
-        /// The collection it refers to.
+        /// The collection that the field refers to.
         collection: String,
     },
     /// A `*` that isn't at the end.
-    #[error("`*` stands at the end of a text, for any continuation; write `\\*` in a string for the character itself")]
+    #[error("`*` is a wildcard, allowed only at the end of a text: write `\\*` in a string for an asterisk")]
     StarInside,
-    /// A `*` at the end where order is asked for.
-    #[error("`*` at the end of a text is for `=` and `!=`; write `\\*` in a string for the character itself")]
+    /// A `*` at the end of a text with an ordering operator.
+    #[error("the wildcard `*` is allowed only with `=` and `!=`: write `\\*` in a string for an asterisk")]
     StarInOrder,
 }
 
-fn did_you_mean(meant: Option<&str>) -> String {
-    meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map(|suggestion| format!("; did you mean `{suggestion}`?")).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
-//! A filter as a tree of tests, in memory and as a condition for a store.
+//! A filter as a tree of tests, evaluated in memory or converted to a condition for a store.
 //!
-//! Nothing here knows how a filter is spelled, or any entity.
+//! This file doesn't know the syntax of filters or any entity.
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
@@ -9,42 +9,42 @@ use crate::{
     store::{Comparison, Condition, Name},
 };
 
-/// A filter, typed against the entity it was read for.
+/// A filter, typed against its entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     pub(super) expression: Expression,
 }
 
-/// What a filter can look at.
+/// A field that a filter can test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
-    /// The attribute of this index. One that reports whether an encrypted one is set is a boolean, never null.
+    /// The attribute with this index. One that reports whether an encrypted attribute is set is a boolean, never null.
     Attribute(usize),
     /// The record's id, as a reference.
     Name,
-    /// When it was created.
+    /// The time of creation.
     CreateTime,
-    /// When it was last changed.
+    /// The time of the last change.
     UpdateTime,
-    /// The identity that created it.
+    /// The identity that created the record.
     CreatedBy,
-    /// The identity that last changed it.
+    /// The identity that last changed the record.
     ModifiedBy,
 }
 
 impl Filter {
-    /// The filter as a store understands it.
+    /// Returns the filter as a condition for a store.
     #[must_use]
     pub fn condition(&self) -> Condition {
         self.expression.condition()
     }
 
-    /// Whether a record with these values meets it: `value` gives that of a field, `None` for null.
+    /// Returns whether a record matches the filter. `value` returns the value of a field, `None` for null.
     pub fn holds<'a>(&self, value: &dyn Fn(Field) -> Option<&'a Value>) -> bool {
         self.expression.holds(value)
     }
 
-    /// What it looks at.
+    /// Returns the fields that the filter tests.
     #[must_use]
     pub fn fields(&self) -> BTreeSet<Field> {
         let mut fields = BTreeSet::new();
@@ -52,7 +52,7 @@ impl Filter {
         fields
     }
 
-    /// The indexes of the attributes it looks at.
+    /// Returns the indexes of the attributes that the filter tests.
     #[must_use]
     pub fn attributes(&self) -> BTreeSet<usize> {
         let index = |field| match field {
@@ -63,14 +63,14 @@ impl Filter {
     }
 }
 
-/// A filter as a tree.
+/// The tree of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expression {
-    /// All hold; true if there are none.
+    /// All parts hold; true without parts.
     All(Vec<Expression>),
-    /// At least one holds.
+    /// At least one part holds.
     Any(Vec<Expression>),
-    /// It doesn't hold.
+    /// The part doesn't hold.
     Not(Box<Expression>),
     /// A test of one field.
     Term(Term),
@@ -87,26 +87,26 @@ pub(super) struct Term {
 /// How a field is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// In this column.
+    /// The field's value is in this column.
     Column(Name),
-    /// As this column having a value: the field is true if it does, else false.
+    /// The field is true if this column has a value, and false otherwise.
     Presence(Name),
 }
 
-/// What is asked of a field.
+/// A test of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Test {
-    /// It isn't null.
+    /// The field isn't null.
     Present,
-    /// It isn't null and compares so with this value, which is of the field's type.
+    /// The field isn't null, and compares in this way with this value of the same type.
     Compare(Operator, Value),
-    /// It isn't null and begins with this text.
+    /// The field isn't null and begins with this text.
     Begins(String),
-    /// It isn't null and doesn't begin with this text.
-    BeginsNot(String),
+    /// The field isn't null and doesn't begin with this text.
+    DoesNotBegin(String),
 }
 
-/// How a field compares with a value.
+/// How a field is compared with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operator {
     Equal,
@@ -158,7 +158,7 @@ impl Test {
         match self {
             Test::Present => present(),
             Test::Begins(prefix) => begins(prefix),
-            Test::BeginsNot(prefix) => present().and(begins(prefix).negated()),
+            Test::DoesNotBegin(prefix) => present().and(begins(prefix).negated()),
             Test::Compare(operator, value) => {
                 let value = datum_of(value);
                 match operator {
@@ -173,7 +173,8 @@ impl Test {
         }
     }
 
-    /// The test of a field that is true where the column has a value: asked of both values it can have.
+    /// Returns the test of a field that is true if the column has a value. Evaluates the test for both values of the
+    /// field.
     fn of_presence(&self, column: &Name) -> Condition {
         let null = || Condition::IsNull(column.clone());
         match (self.holds(&Value::Boolean(true)), self.holds(&Value::Boolean(false))) {
@@ -188,9 +189,9 @@ impl Test {
         match (self, value) {
             (Test::Present, _) => true,
             (Test::Begins(prefix), Value::Text(text)) => text.starts_with(prefix),
-            (Test::BeginsNot(prefix), Value::Text(text)) => !text.starts_with(prefix),
-            // Reading has made sure that there are no values of other types here.
-            (Test::Begins(_) | Test::BeginsNot(_), _) => false,
+            (Test::DoesNotBegin(prefix), Value::Text(text)) => !text.starts_with(prefix),
+            // The parser ensures that the value is a text.
+            (Test::Begins(_) | Test::DoesNotBegin(_), _) => false,
             (Test::Compare(operator, other), _) => order(value, other).is_some_and(|order| operator.accepts(order)),
         }
     }
@@ -209,7 +210,7 @@ impl Operator {
     }
 }
 
-/// The order of two values of one type, which is that of stores: text goes by code point.
+/// Compares two values of one type in the order of stores: text by code point.
 fn order(one: &Value, other: &Value) -> Option<Ordering> {
     match (one, other) {
         (Value::Boolean(one), Value::Boolean(other)) => Some(one.cmp(other)),

@@ -1,4 +1,4 @@
-//! The grammar of filters, in AIP-160's precedence: NOT binds tightest, then OR, then AND.
+//! The grammar of filters, with AIP-160's precedence: NOT binds tightest, then OR, then AND.
 //!
 //! ```text
 //! filter     = [ expression ]
@@ -8,7 +8,7 @@
 //! comparison = name ( operator value | ":" "*" )
 //! ```
 //!
-//! Recursion goes through parentheses only, and ends at their limit.
+//! Only parentheses recurse, and their depth is limited.
 
 use std::iter::Peekable;
 
@@ -23,7 +23,7 @@ use crate::{
     schema::entity::Entity,
 };
 
-/// Reads a whole filter.
+/// Parses a whole filter.
 pub(super) fn parse(
     bounds: Bounds,
     text: &str,
@@ -45,7 +45,7 @@ pub(super) fn parse(
     match parser.tokens.next() {
         None => Ok(expression),
         Some((position, Token::Close)) => Err(FilterError { position, problem: FilterProblem::UnopenedParenthesis }),
-        Some((position, _)) => Err(FilterError { position, problem: FilterProblem::Juxtaposed }),
+        Some((position, _)) => Err(FilterError { position, problem: FilterProblem::AndOrExpected }),
     }
 }
 
@@ -59,7 +59,7 @@ struct Parser<'a, T: Iterator<Item = Located<'a>>> {
 }
 
 impl<'a, T: Iterator<Item = Located<'a>>> Parser<'a, T> {
-    /// `depth` parentheses are open.
+    /// Parses an expression inside `depth` open parentheses.
     fn expression(&mut self, depth: usize) -> Result<Expression, FilterError> {
         let mut factors = vec![self.factor(depth)?];
         while self.keyword("AND") {
@@ -78,7 +78,7 @@ impl<'a, T: Iterator<Item = Located<'a>>> Parser<'a, T> {
 
     fn part(&mut self, depth: usize) -> Result<Expression, FilterError> {
         let (position, token) = self.next(FilterProblem::ComparisonExpected)?;
-        // `-` is part of the word that it negates, and a word of its own before a parenthesis.
+        // `-` is part of the word that it negates; before a parenthesis it is a separate word.
         let (negated, (position, token)) = match token {
             Token::Word("NOT" | "-") => (true, self.next(FilterProblem::ComparisonExpected)?),
             Token::Word(word) => match word.strip_prefix('-') {
@@ -99,7 +99,7 @@ impl<'a, T: Iterator<Item = Located<'a>>> Parser<'a, T> {
         Ok(if negated { Expression::Not(Box::new(expression)) } else { expression })
     }
 
-    /// What follows the parenthesis at `position`, which is the `depth`th.
+    /// Parses the expression after the opening parenthesis at `position`, which is at this depth.
     fn parenthesized(&mut self, position: usize, depth: usize) -> Result<Expression, FilterError> {
         let limit = self.bounds.depth_max;
         if depth > limit {
@@ -108,12 +108,12 @@ impl<'a, T: Iterator<Item = Located<'a>>> Parser<'a, T> {
         let expression = self.expression(depth)?;
         match self.tokens.next() {
             Some((_, Token::Close)) => Ok(expression),
-            Some((position, _)) => Err(FilterError { position, problem: FilterProblem::Juxtaposed }),
+            Some((position, _)) => Err(FilterError { position, problem: FilterProblem::AndOrExpected }),
             None => Err(FilterError { position, problem: FilterProblem::UnclosedParenthesis }),
         }
     }
 
-    /// What follows the name at `position`.
+    /// Parses the comparison after the name at `position`.
     fn comparison(&mut self, position: usize, name: &'a str) -> Result<Expression, FilterError> {
         if !looks_like_a_name(name) {
             return Err(FilterError { position, problem: FilterProblem::ComparisonExpected });
@@ -145,13 +145,14 @@ impl<'a, T: Iterator<Item = Located<'a>>> Parser<'a, T> {
         self.tokens.next_if(|(_, token)| *token == Token::Word(keyword)).is_some()
     }
 
-    /// The next token, or this problem at the end.
+    /// Returns the next token, or an error with this problem at the end of the text.
     fn next(&mut self, problem: FilterProblem) -> Result<Located<'a>, FilterError> {
         self.tokens.next().ok_or(FilterError { position: self.end, problem })
     }
 }
 
-/// Names are short and plain; what isn't is rather a value at the wrong place, and is not repeated in errors.
+/// Returns whether a word is short and plain enough for a name. Any other word may be a misplaced value, so errors
+/// don't repeat it.
 fn looks_like_a_name(word: &str) -> bool {
     !is_keyword(word)
         && word.len() <= 63
@@ -170,23 +171,23 @@ fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -
     }
 }
 
-/// The longest filter unless somebody says otherwise, in bytes of UTF-8: more than a person writes, and nothing that takes time to read.
+/// The default limit on a filter in bytes of UTF-8: more than a person writes, and fast to parse.
 pub const LENGTH_MAX: usize = 4_096;
 
-/// How deep parentheses may nest unless somebody says otherwise: as deep as a program needs that combines filters.
+/// The default limit on nested parentheses: enough for a program that combines filters.
 pub const DEPTH_MAX: usize = 16;
 
-/// How many comparisons a filter may have unless somebody says otherwise. A store looks at each of them for each record.
+/// The default limit on comparisons. A store evaluates each of them for each record.
 pub const COMPARISONS_MAX: usize = 64;
 
-/// How large a filter may be.
+/// The limits on a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// In bytes of UTF-8.
+    /// Length in bytes of UTF-8.
     pub length_max_bytes: usize,
-    /// How deep parentheses may nest. Reading takes some hundred bytes of the stack for each.
+    /// Levels of nested parentheses. Parsing uses some hundred bytes of the stack for each.
     pub depth_max: usize,
-    /// How many comparisons it may have.
+    /// Number of comparisons.
     pub comparisons_max: usize,
 }
 
@@ -196,8 +197,8 @@ impl Default for Bounds {
     }
 }
 impl Filter {
-    /// Reads a filter for records of `entity` in the organization of this name. Without one, no record can be named, only its id. A text of
-    /// nothing but whitespace is every record.
+    /// Parses a filter for records of `entity` in the named organization. Without an organization, records can be named
+    /// only by id. A text that is empty or whitespace matches every record.
     ///
     /// # Errors
     /// The first [`FilterError`] from the left.
@@ -205,7 +206,7 @@ impl Filter {
         Self::parse_within(Bounds::default(), text, entity, organization)
     }
 
-    /// As [`parse`](Self::parse), within other bounds.
+    /// Parses a filter as [`parse`](Self::parse) does, within the given limits.
     ///
     /// # Errors
     /// The first [`FilterError`] from the left.

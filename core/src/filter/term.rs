@@ -1,4 +1,4 @@
-//! One comparison of a filter: which field it names, which operators that has, and the value in the field's type.
+//! A comparison of a filter: resolves its field, checks its operator, and converts its value to the field's type.
 
 use crate::{
     filter::{
@@ -14,10 +14,10 @@ use crate::{
         value::Value,
     },
     table::record::RecordColumns,
-    violation::meant_by,
+    violation::similar_name,
 };
 
-/// A field that a filter names.
+/// A field named in a filter.
 pub(super) struct Subject<'a> {
     name: &'a str,
     field: Field,
@@ -25,7 +25,7 @@ pub(super) struct Subject<'a> {
     shape: Shape<'a>,
 }
 
-/// What a field can be compared with.
+/// The type of values that a field is compared with.
 enum Shape<'a> {
     Boolean,
     Integer(i64, i64),
@@ -38,7 +38,7 @@ enum Shape<'a> {
     Reference(&'a str),
 }
 
-/// The field of this name, which stands at `position`.
+/// Resolves the field with this name at `position`.
 pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) -> Result<Subject<'a>, FilterError> {
     let wrong = |problem| Err(FilterError { position, problem });
     let column = Stored::Column;
@@ -54,10 +54,11 @@ pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) ->
             let found = entity.attributes.iter().enumerate().find(|(_, attribute)| attribute.name == name);
             let Some((index, attribute)) = found else {
                 let known = entity.attributes.iter().map(|attribute| attribute.name.as_str());
-                let meant = meant_by(name, known.chain(["create_time", "update_time", "created_by", "modified_by"]))
-                    .map(str::to_owned);
+                let suggestion =
+                    similar_name(name, known.chain(["create_time", "update_time", "created_by", "modified_by"]))
+                        .map(str::to_owned);
                 let (name, entity) = (name.to_owned(), entity.name.clone());
-                return wrong(FilterProblem::UnknownField { name, entity, meant });
+                return wrong(FilterProblem::UnknownField { name, entity, suggestion });
             };
             if attribute.encrypted {
                 return wrong(FilterProblem::Encrypted { attribute: name.to_owned() });
@@ -72,7 +73,7 @@ pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) ->
     Ok(Subject { name, field, stored, shape })
 }
 
-/// The column of an encrypted attribute. A schema that was checked has it.
+/// Returns the column of an encrypted attribute. A checked schema contains it.
 fn cell_of(entity: &Entity, attribute: &str) -> String {
     entity.attribute(attribute).map(|attribute| attribute.storage_name.clone()).unwrap_or_default()
 }
@@ -91,14 +92,14 @@ fn shape(attribute: &Attribute) -> Shape<'_> {
     }
 }
 
-/// A value as it is written.
+/// A value as written in the filter.
 enum Literal<'a> {
     Word(&'a str),
     Quoted(Pattern),
 }
 
 impl<'a> Literal<'a> {
-    /// The token as a value; `None` if it can't be one.
+    /// Converts a token to a value. Returns `None` if the token can't be a value.
     fn of(token: Token<'a>) -> Option<Literal<'a>> {
         match token {
             Token::Word(word) if !is_keyword(word) => Some(Literal::Word(word)),
@@ -114,7 +115,7 @@ impl<'a> Literal<'a> {
         }
     }
 
-    /// What stands between quotes and is no pattern.
+    /// Returns the text of a string literal without a wildcard.
     fn string(&self) -> Option<&str> {
         match self {
             Literal::Quoted(Pattern { text, prefix: false }) => Some(text),
@@ -131,7 +132,7 @@ impl<'a> Literal<'a> {
 }
 
 impl Subject<'_> {
-    /// The test that `:` and a value make of the field.
+    /// Returns the test for `:` and a value.
     pub(super) fn presence(self, (position, value): Located<'_>) -> Result<Term, FilterError> {
         match value {
             Token::Word("*") => Ok(Term { field: self.field, stored: self.stored, test: Test::Present }),
@@ -141,7 +142,7 @@ impl Subject<'_> {
         }
     }
 
-    /// The test that an operator, which was checked, and a value make of the field.
+    /// Returns the test for an operator and a value. The operator must be checked.
     pub(super) fn comparison(
         self,
         operator: Operator,
@@ -152,7 +153,7 @@ impl Subject<'_> {
         Ok(Term { field: self.field, stored: self.stored, test })
     }
 
-    /// Whether the field has the operator, which stands at `position`.
+    /// Checks that the field supports the operator at `position`.
     pub(super) fn check_operator(&self, position: usize, operator: Operator) -> Result<(), FilterError> {
         let ordered = !matches!(operator, Operator::Equal | Operator::NotEqual);
         match self.shape {
@@ -191,10 +192,10 @@ impl Subject<'_> {
         }
     }
 
-    /// A value of the field, whose shape isn't text.
+    /// Converts a literal to a value of the field, which isn't a text.
     fn value(&self, literal: &Literal<'_>, organization: Option<&OrganizationName>) -> Result<Value, FilterProblem> {
         let name = || self.name.to_owned();
-        let wrong_type = |wanted| FilterProblem::WrongType { name: name(), wanted };
+        let wrong_type = |expected| FilterProblem::WrongType { name: name(), expected };
         match self.shape {
             Shape::Boolean => match literal.word() {
                 Some("true") => Ok(Value::Boolean(true)),
@@ -229,7 +230,7 @@ impl Subject<'_> {
                 id.map(Value::Reference)
                     .ok_or_else(|| FilterProblem::NotAReference { name: name(), collection: collection() })
             }
-            // Text is compared by patterns, bytes by nothing.
+            // Text is compared with patterns, and bytes support no comparison.
             Shape::Text | Shape::Bytes => Err(wrong_type("nothing")),
         }
     }
@@ -246,7 +247,7 @@ fn text_test(operator: Operator, position: usize, pattern: Pattern) -> Result<Te
     }
     match operator {
         Operator::Equal => Ok(Test::Begins(text)),
-        Operator::NotEqual => Ok(Test::BeginsNot(text)),
+        Operator::NotEqual => Ok(Test::DoesNotBegin(text)),
         Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
             Err(FilterError { position, problem: FilterProblem::StarInOrder })
         }
@@ -256,7 +257,7 @@ fn text_test(operator: Operator, position: usize, pattern: Pattern) -> Result<Te
 const A_NUMBER: &str = "a whole number, without quotes";
 const A_CHOICE: &str = "the name of a value of its enum, without quotes";
 const A_UUID: &str = "a UUID with hyphens";
-const A_TIME: &str = "a time between quotes, to the microsecond at most, such as `\"2026-01-31T12:00:00Z\"`";
+const A_TIME: &str = "a time in quotes with at most 6 decimal places of seconds, such as `\"2026-01-31T12:00:00Z\"`";
 
 fn names(choices: &[Choice]) -> String {
     let names: Vec<&str> = choices.iter().map(|choice| choice.name.as_str()).collect();

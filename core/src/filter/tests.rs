@@ -12,7 +12,7 @@ use crate::{
 
 const ID: &str = "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506";
 
-/// An entity with an attribute of each kind, by these indexes.
+/// An entity with an attribute of each kind. Their indexes:
 const FLAG: usize = 0;
 const SMALL: usize = 1;
 const BIG: usize = 2;
@@ -151,11 +151,11 @@ fn syntax_error_is_reported_with_its_position() {
         ("text = NOT", 7, P::ValueExpected),
         ("text == a", 6, P::ValueExpected),
         ("text = (a)", 7, P::ValueExpected),
-        ("small = 1 small = 2", 10, P::Juxtaposed),
-        ("small = 1 and small = 2", 10, P::Juxtaposed),
-        ("(small = 1 big = 2)", 11, P::Juxtaposed),
-        ("seen = 2026-01-31T12:00:00Z", 7, P::WrongType { name: "seen".to_owned(), wanted: TIME }),
-        ("text = 12:00", 9, P::Juxtaposed),
+        ("small = 1 small = 2", 10, P::AndOrExpected),
+        ("small = 1 and small = 2", 10, P::AndOrExpected),
+        ("(small = 1 big = 2)", 11, P::AndOrExpected),
+        ("seen = 2026-01-31T12:00:00Z", 7, P::WrongType { name: "seen".to_owned(), expected: TIME }),
+        ("text = 12:00", 9, P::AndOrExpected),
         ("small = 1 AND", 13, P::ComparisonExpected),
         ("AND small = 1", 0, P::ComparisonExpected),
         ("small = 1 AND AND small = 2", 14, P::ComparisonExpected),
@@ -187,7 +187,7 @@ fn syntax_error_is_reported_with_its_position() {
     }
 }
 
-const TIME: &str = "a time between quotes, to the microsecond at most, such as `\"2026-01-31T12:00:00Z\"`";
+const TIME: &str = "a time in quotes with at most 6 decimal places of seconds, such as `\"2026-01-31T12:00:00Z\"`";
 
 #[test]
 fn value_of_the_wrong_type_is_reported_with_its_position() {
@@ -195,40 +195,40 @@ fn value_of_the_wrong_type_is_reported_with_its_position() {
     let other_collection = format!("name = organizations/contoso/thongs/{ID}");
     let without_hyphens = format!("link = {}", ID.replace('-', ""));
     for (written, position, words) in [
-        ("nothing = 1", 0, "there is no field `nothing` in Thing"),
-        ("NOT id = 1", 4, "there is no field `id` in Thing"),
-        ("-nothing = 1", 1, "there is no field `nothing` in Thing"),
-        ("createTime:*", 0, "there is no field `createTime` in Thing; did you mean `create_time`?"),
-        ("secret = a", 0, "`secret` is encrypted and can't be filtered by; leave it out"),
-        ("flag = true OR secret:*", 15, "`secret` is encrypted and can't be filtered by; leave it out"),
+        ("nothing = 1", 0, "Thing has no field `nothing`"),
+        ("NOT id = 1", 4, "Thing has no field `id`"),
+        ("-nothing = 1", 1, "Thing has no field `nothing`"),
+        ("createTime:*", 0, "Thing has no field `createTime`; did you mean `create_time`?"),
+        ("secret = a", 0, "`secret` is encrypted and can't be used in a filter: remove it"),
+        ("flag = true OR secret:*", 15, "`secret` is encrypted and can't be used in a filter: remove it"),
         (
             "etag = 1",
             0,
-            "`etag` can't be filtered by; `name`, `create_time`, `update_time`, `created_by`, `modified_by` and the attributes can",
+            "`etag` can't be used in a filter: use `name`, `create_time`, `update_time`, `created_by`, `modified_by` or an attribute",
         ),
-        ("flag < true", 5, "`flag` can be compared by `=`, `!=` and `:*` only"),
-        ("is_secret_set > true", 14, "`is_secret_set` can be compared by `=`, `!=` and `:*` only"),
-        ("color >= COLOR_RED", 6, "`color` can be compared by `=`, `!=` and `:*` only"),
-        ("link < a", 5, "`link` can be compared by `=`, `!=` and `:*` only"),
-        ("name < a", 5, "`name` can be compared by `=`, `!=` and `:*` only"),
-        ("data = a", 5, "`data` can be compared by `:*` only"),
-        ("text:a", 5, "`:` only asks whether there is a value: write `text:*`, or compare by `=`"),
-        ("text:\"*\"", 5, "`:` only asks whether there is a value: write `text:*`, or compare by `=`"),
-        ("text = null", 7, "null compares with nothing: write `NOT text:*` for no value, `text:*` for any"),
-        ("seen != null", 8, "null compares with nothing: write `NOT seen:*` for no value, `seen:*` for any"),
-        ("flag = TRUE", 7, "`flag` is compared with `true` or `false`"),
-        ("flag = \"true\"", 7, "`flag` is compared with `true` or `false`"),
-        ("small = \"1\"", 8, "`small` is compared with a whole number, without quotes"),
-        ("small = 1.5", 8, "`small` is compared with a whole number, without quotes"),
-        ("small = +1", 8, "`small` is compared with a whole number, without quotes"),
-        ("small = -", 8, "`small` is compared with a whole number, without quotes"),
-        ("small = 2147483648", 8, "`small` holds numbers from -2147483648 to 2147483647"),
-        ("big = 9223372036854775808", 6, "`big` holds numbers from -9223372036854775808 to 9223372036854775807"),
-        ("color = RED", 8, "`color` is one of COLOR_RED, COLOR_BLUE"),
-        ("color = 1", 8, "`color` is one of COLOR_RED, COLOR_BLUE"),
-        ("color = \"COLOR_RED\"", 8, "`color` is compared with the name of a value of its enum, without quotes"),
-        ("seen = \"2026-01-31\"", 7, &format!("`seen` is compared with {TIME}")),
-        ("seen = \"2026-01-31T12:00:00Z*\"", 7, &format!("`seen` is compared with {TIME}")),
+        ("flag < true", 5, "`flag` supports only `=`, `!=` and `:*`"),
+        ("is_secret_set > true", 14, "`is_secret_set` supports only `=`, `!=` and `:*`"),
+        ("color >= COLOR_RED", 6, "`color` supports only `=`, `!=` and `:*`"),
+        ("link < a", 5, "`link` supports only `=`, `!=` and `:*`"),
+        ("name < a", 5, "`name` supports only `=`, `!=` and `:*`"),
+        ("data = a", 5, "`data` supports only `:*`"),
+        ("text:a", 5, "`:` only tests for a value: write `text:*`, or compare with `=`"),
+        ("text:\"*\"", 5, "`:` only tests for a value: write `text:*`, or compare with `=`"),
+        ("text = null", 7, "null can't be compared: write `NOT text:*` for no value, or `text:*` for any value"),
+        ("seen != null", 8, "null can't be compared: write `NOT seen:*` for no value, or `seen:*` for any value"),
+        ("flag = TRUE", 7, "`flag` must be compared with `true` or `false`"),
+        ("flag = \"true\"", 7, "`flag` must be compared with `true` or `false`"),
+        ("small = \"1\"", 8, "`small` must be compared with a whole number, without quotes"),
+        ("small = 1.5", 8, "`small` must be compared with a whole number, without quotes"),
+        ("small = +1", 8, "`small` must be compared with a whole number, without quotes"),
+        ("small = -", 8, "`small` must be compared with a whole number, without quotes"),
+        ("small = 2147483648", 8, "the range of `small` is -2147483648 to 2147483647"),
+        ("big = 9223372036854775808", 6, "the range of `big` is -9223372036854775808 to 9223372036854775807"),
+        ("color = RED", 8, "`color` must be one of COLOR_RED, COLOR_BLUE"),
+        ("color = 1", 8, "`color` must be one of COLOR_RED, COLOR_BLUE"),
+        ("color = \"COLOR_RED\"", 8, "`color` must be compared with the name of a value of its enum, without quotes"),
+        ("seen = \"2026-01-31\"", 7, &format!("`seen` must be compared with {TIME}")),
+        ("seen = \"2026-01-31T12:00:00Z*\"", 7, &format!("`seen` must be compared with {TIME}")),
         (&other_organization, 7, REFERENCE),
         (&without_hyphens, 7, REFERENCE),
         ("link = organizations/contoso/things", 7, REFERENCE),
@@ -239,7 +239,7 @@ fn value_of_the_wrong_type_is_reported_with_its_position() {
     }
 }
 
-const REFERENCE: &str = "`link` is compared with a UUID with hyphens, or with a name of the form `organizations/<organization>/things/<id>` in this organization";
+const REFERENCE: &str = "`link` must be compared with a UUID with hyphens, or with a name `organizations/<organization>/things/<id>` of this organization";
 
 #[test]
 fn filter_error_contains_no_value() {
@@ -272,7 +272,7 @@ fn filter_is_limited_in_length_depth_and_comparisons() {
     assert_eq!(longest.len(), LENGTH_MAX);
     assert!(parse(&longest).is_ok());
     assert_eq!(problem(&format!("{longest} ")), (LENGTH_MAX, FilterProblem::TooLong { limit: LENGTH_MAX }));
-    // Bytes count, positions are characters.
+    // The limit counts bytes; positions count characters.
     let wide = "é".repeat(LENGTH_MAX / 2 + 1);
     assert_eq!(problem(&wide), (LENGTH_MAX / 2, FilterProblem::TooLong { limit: LENGTH_MAX }));
 
@@ -299,12 +299,13 @@ fn limits_are_configurable_up_to_a_safe_depth() {
     assert!(parse(bounds, at).is_ok());
     assert_eq!(problem(bounds, &format!("{at} ")), FilterProblem::TooLong { limit: 27 });
     assert_eq!(problem(bounds, "((flag = true))"), FilterProblem::TooDeep { limit: 1 });
-    assert_eq!(problem(bounds, "flag:* big:*"), FilterProblem::Juxtaposed);
+    assert_eq!(problem(bounds, "flag:* big:*"), FilterProblem::AndOrExpected);
     assert_eq!(problem(bounds, "flag:* OR big:* OR text:*"), FilterProblem::TooManyComparisons { limit: 2 });
     let none = Bounds { comparisons_max: 0, ..bounds };
     assert!(parse(none, "").is_ok());
 
-    // The most that a deployment may allow, on the stack of a thread: what is read, asked of a store and asked of a record.
+    // The highest limits that a deployment can set, on the stack of a thread: parsed, converted for a store and
+    // evaluated in memory.
     let most = Bounds { length_max_bytes: 65_536, depth_max: 64, comparisons_max: 500 };
     let deepest = format!("{}flag = true{}", "NOT (".repeat(64), ")".repeat(64));
     let filter = parse(most, &deepest).unwrap();
@@ -312,14 +313,14 @@ fn limits_are_configurable_up_to_a_safe_depth() {
     assert_ne!(filter.condition(), Condition::EVERYTHING);
 }
 
-/// A filter as the tests make it.
+/// A filter that the tests generate.
 #[derive(Clone, Debug)]
 enum Ast {
     All(Vec<Ast>),
     Any(Vec<Ast>),
     Not(Box<Ast>),
     Present(usize),
-    /// Attribute, operator, value; with `true` anything that begins with the text.
+    /// Attribute, operator and value. With `true`, the text is a prefix.
     Compare(usize, &'static str, Value, bool),
 }
 
@@ -330,7 +331,7 @@ impl Ast {
                 if index > 0 {
                     into.push_str(word);
                 }
-                // Within AND an OR needs no parentheses; everything else that is composed does.
+                // An OR within an AND needs no parentheses; any other nested expression does.
                 let bare = part.simple() || (word == " AND " && matches!(part, Ast::Any(_)));
                 part.print_in(bare, into);
             }
@@ -363,7 +364,7 @@ impl Ast {
         matches!(self, Ast::Not(_) | Ast::Present(_) | Ast::Compare(..))
     }
 
-    /// What the filter means, told once more and otherwise: by characters and by sign, not by the code under test.
+    /// Evaluates the filter independently of the code under test: by characters and by operator symbol.
     fn evaluate(&self, record: &[Option<Value>]) -> bool {
         match self {
             Ast::All(parts) => parts.iter().filter(|part| !part.evaluate(record)).count() == 0,
@@ -391,7 +392,7 @@ impl Ast {
     }
 }
 
-/// A value as a list of numbers that orders as the value does.
+/// Converts a value to a list of numbers with the same order.
 fn scalars(value: &Value) -> Vec<i128> {
     match value {
         Value::Boolean(value) => vec![i128::from(*value)],
@@ -427,7 +428,7 @@ fn print_value(index: usize, value: &Value, prefix: bool) -> String {
 /// 2026-01-31T00:00:00Z
 const DAY: i64 = 1_769_817_600_000_000;
 
-/// Values few enough that equal ones meet.
+/// A small set of values, so that equal ones are frequent.
 fn value(index: usize) -> BoxedStrategy<Value> {
     match index {
         FLAG | IS_SECRET_SET => any::<bool>().prop_map(Value::Boolean).boxed(),
@@ -470,7 +471,8 @@ fn ast() -> impl Strategy<Value = Ast> {
     })
 }
 
-/// A record: a value or null for each attribute; what reports a secret is never null, and the secret itself has no value here.
+/// A record: a value or null for each attribute. The attribute that reports the secret is never null, and the secret
+/// has no value here.
 fn record() -> impl Strategy<Value = Vec<Option<Value>>> {
     let nullable = |index| prop::option::weighted(0.7, value(index)).boxed();
     (0..entity().attributes.len())
@@ -482,10 +484,10 @@ fn record() -> impl Strategy<Value = Vec<Option<Value>>> {
         .collect::<Vec<_>>()
 }
 
-/// Whether a row of these values meets a condition, as the contract of stores has it.
+/// Returns whether a row of these values meets a condition, as the contract of stores defines it.
 fn meets(condition: &Condition, row: &[Option<Value>]) -> bool {
     let datum = |column: &str| match column {
-        // A cell is there or not; its bytes are nobody's business.
+        // Only the presence of a cell counts.
         "secret_cell" => match &row[IS_SECRET_SET] {
             Some(Value::Boolean(true)) => Datum::Bytes(vec![1]),
             _ => Datum::Null,
@@ -521,8 +523,8 @@ fn meets(condition: &Condition, row: &[Option<Value>]) -> bool {
                 Comparison::GreaterOrEqual => order.is_ge(),
             }
         }
-        Condition::HeaderDiffers { .. } => panic!("a filter asks for no header"),
-        Condition::Lists { .. } => panic!("an attribute holds no list"),
+        Condition::HeaderDiffers { .. } => panic!("a filter never tests a header"),
+        Condition::Lists { .. } => panic!("an attribute has no list"),
     }
 }
 

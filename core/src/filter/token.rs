@@ -1,14 +1,14 @@
-//! The words of a filter: text to tokens, each with its position. Knows no grammar and no field.
+//! The tokens of a filter: splits text into tokens with positions. Knows no grammar and no field.
 
 use crate::filter::{
     error::{FilterError, FilterProblem},
     expression::Operator,
 };
 
-/// A token and where it begins.
+/// A token and its position.
 pub(super) type Located<'a> = (usize, Token<'a>);
 
-/// One word of a filter.
+/// A token of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
     /// `(`
@@ -19,22 +19,22 @@ pub(super) enum Token<'a> {
     Operator(Operator),
     /// `:`
     Has,
-    /// Anything without quotes: a name, a keyword, a value. May begin with `-`.
+    /// A name, a keyword or a value without quotes. May begin with `-`.
     Word(&'a str),
-    /// A string.
+    /// A string literal.
     Quoted(Pattern),
 }
 
-/// A text to compare with.
+/// A text pattern to compare with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
-    /// The text, without a `*` at its end that stood for any continuation.
+    /// The text, without the wildcard `*` at its end.
     pub(super) text: String,
-    /// Whether there was one.
+    /// Whether the pattern ends with the wildcard `*`.
     pub(super) prefix: bool,
 }
 
-/// All tokens of a text, and the position of its end.
+/// Returns all tokens of a text, and the position of its end.
 pub(super) fn tokens(text: &str) -> Result<(Vec<Located<'_>>, usize), FilterError> {
     let mut reader = Reader { rest: text, position: 0 };
     let mut tokens = Vec::new();
@@ -48,7 +48,7 @@ pub(super) fn tokens(text: &str) -> Result<(Vec<Located<'_>>, usize), FilterErro
     }
 }
 
-/// A word as a text to compare with: a `*` at its end stands for any continuation.
+/// Converts a word to a pattern. A `*` at its end is a wildcard.
 pub(super) fn word_pattern(position: usize, word: &str) -> Result<Pattern, FilterError> {
     let (text, prefix) = match word.strip_suffix('*') {
         Some(text) => (text, true),
@@ -62,12 +62,12 @@ pub(super) fn word_pattern(position: usize, word: &str) -> Result<Pattern, Filte
 
 struct Reader<'a> {
     rest: &'a str,
-    /// How many characters came before `rest`.
+    /// The number of characters before `rest`.
     position: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// The next token, which begins here; `None` at the end.
+    /// Reads the token at the current position. Returns `None` at the end.
     fn token(&mut self) -> Result<Option<Token<'a>>, FilterError> {
         let Some(first) = self.rest.chars().next() else { return Ok(None) };
         let (token, length) = match first {
@@ -92,7 +92,7 @@ impl<'a> Reader<'a> {
         Ok(Some(token))
     }
 
-    /// A string, from its opening quote to after its closing one.
+    /// Reads a string literal, including both quotes.
     fn string(&mut self) -> Result<Pattern, FilterError> {
         let unclosed = self.wrong(FilterProblem::UnclosedString);
         self.next();
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
         Some(next)
     }
 
-    /// What there is here of such characters, which are then behind.
+    /// Skips characters that satisfy the predicate, and returns them.
     fn skip(&mut self, these: fn(char) -> bool) -> &'a str {
         let end = self.rest.find(|character| !these(character)).unwrap_or(self.rest.len());
         let (skipped, rest) = self.rest.split_at(end);
@@ -140,7 +140,7 @@ fn in_word(character: char) -> bool {
     !(character.is_whitespace() || character.is_control() || r#"()"'=!<>:,;\"#.contains(character))
 }
 
-/// Whether a word is a keyword, which no value is without quotes.
+/// Returns whether a word is a keyword. A value that is a keyword needs quotes.
 pub(super) fn is_keyword(word: &str) -> bool {
     matches!(word, "AND" | "OR" | "NOT")
 }

@@ -1,8 +1,9 @@
-//! SPIFFE ids: which workload of which trust domain.
+//! SPIFFE ids: a workload in a trust domain.
 //!
-//! The form is that of the standard [SPIFFE-ID], section 2: `spiffe://<trust domain>/<path>`, with a trust domain of lower-case letters,
-//! digits, dots, hyphens and underscores, and a path of segments of letters, digits and the same three, none of them empty, `.` or `..`.
-//! There is no port, no user, no query, no fragment and no percent-encoding, so that one workload has one spelling.
+//! The format is that of the standard [SPIFFE-ID], section 2: `spiffe://<trust domain>/<path>`. The trust domain
+//! consists of lower-case letters, digits, dots, hyphens and underscores. The segments of the path consist of letters,
+//! digits, dots, hyphens and underscores; no segment is empty, `.` or `..`. Port, user, query, fragment and
+//! percent-encoding are not allowed, so each workload has exactly one spelling.
 //!
 //! [SPIFFE-ID]: https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md
 
@@ -10,56 +11,56 @@ use std::{fmt, str::FromStr};
 
 const SCHEME: &str = "spiffe://";
 
-/// The longest id, scheme included.
+/// The maximum length of an id, including the scheme.
 const LENGTH_MAX_BYTES: usize = 2_048;
 
-/// The longest name of a trust domain.
+/// The maximum length of a trust domain's name.
 const TRUST_DOMAIN_MAX_BYTES: usize = 255;
 
-/// The id of a workload: it has a path.
+/// The id of a workload, which has a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpiffeId {
-    /// Without the scheme.
+    /// The id without its scheme.
     text: String,
 }
 
-/// Why a text is no id of a workload.
+/// Why a text isn't the id of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpiffeIdError {
-    /// It begins otherwise.
-    #[error("a SPIFFE id begins with spiffe://")]
+    /// The scheme is wrong.
+    #[error("a SPIFFE id must begin with spiffe://")]
     Scheme,
     /// It is longer than 2048 bytes.
-    #[error("a SPIFFE id has at most 2048 bytes")]
+    #[error("a SPIFFE id must not be longer than 2048 bytes")]
     TooLong,
-    /// The trust domain isn't one.
-    #[error("a trust domain has 1 to 255 lower-case letters, digits, dots, hyphens and underscores")]
+    /// The trust domain is invalid.
+    #[error("a trust domain must be 1 to 255 lower-case letters, digits, dots, hyphens and underscores")]
     TrustDomain,
-    /// There is no path: the id is that of a trust domain, which calls nobody.
-    #[error("a workload's SPIFFE id has a path after its trust domain")]
+    /// The path is missing. The id is that of a trust domain, which makes no calls.
+    #[error("a workload's SPIFFE id must have a path after the trust domain")]
     NoPath,
-    /// The path isn't one.
+    /// The path is invalid.
     #[error(
-        "the segments of a SPIFFE id's path have letters, digits, dots, hyphens and underscores; none is empty, `.` or `..`"
+        "each path segment of a SPIFFE id must be letters, digits, dots, hyphens and underscores, but not `.` or `..`"
     )]
     Path,
 }
 
 impl SpiffeId {
-    /// The name of its trust domain: whose keys can vouch for it.
+    /// Returns the name of its trust domain, whose keys can sign its certificates.
     #[must_use]
     pub fn trust_domain(&self) -> &str {
         self.text.split('/').next().unwrap_or_default()
     }
 
-    /// The id without `spiffe://`, as bindings write it after `spiffe:`.
+    /// Returns the id without `spiffe://`, as bindings write it after `spiffe:`.
     #[must_use]
     pub fn without_scheme(&self) -> &str {
         &self.text
     }
 }
 
-/// Whether a text is the name of a trust domain.
+/// Returns whether a text is a valid name of a trust domain.
 #[must_use]
 pub fn is_trust_domain(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');

@@ -1,7 +1,8 @@
-//! Abandon encrypted data: for a key that is lost for good, or a ring that no key opens any more.
+//! Abandons encrypted data, for a key that is permanently lost or a ring that no key opens.
 //!
-//! The organization gets a fresh ring under a new key, with one data key of a version that was never used, and the re-encryption's walk
-//! clears every cell instead of sealing it again. Everything that is not encrypted stays. Whoever asks says which key he gives up.
+//! The organization gets a new ring under a new key, with one data key of an unused version. The re-encryption then
+//! clears all cells instead of sealing them again. Unencrypted data stays. The caller must confirm the fingerprint of
+//! the abandoned key.
 
 use crate::{
     census,
@@ -10,7 +11,7 @@ use crate::{
     id::KeyVersion,
     key::{
         error::KeyError,
-        install::{Setting, install},
+        install::{NewKey, install},
         outcome::{CurrentKey, VALIDATE_ONLY, audited, unchanged},
         scan::newer_cell,
     },
@@ -30,21 +31,22 @@ use crate::{
     },
 };
 
-/// What is asked for.
+/// The request to abandon encrypted data.
 pub struct Abandonment {
-    /// The fingerprint of the key that is given up, as the caller repeats it.
+    /// The fingerprint of the abandoned key, as confirmed by the caller.
     pub confirm_fingerprint: String,
     /// The text of the new key.
     pub text: KeyText,
-    /// Whether only to check.
+    /// Whether to check only.
     pub validate_only: bool,
 }
 
-/// Gives up what the lost key has sealed, and makes `text` the organization's key. The work is given back, for the walk that clears cells.
+/// Abandons the data that the lost key sealed, and makes `text` the organization's key. Returns the work, for the
+/// re-encryption that clears the cells.
 ///
 /// # Errors
-/// See [`KeyError`]: [`KeyError::AlreadyActive`] while the key is there, [`KeyError::Inaccessible`] while another server can use it,
-/// [`KeyError::NotConfirmed`]; each refusal is in the trail.
+/// See [`KeyError`]: [`KeyError::AlreadyActive`] if the key is present, [`KeyError::Inaccessible`] if another server
+/// can use it, [`KeyError::NotConfirmed`]. Each refusal is recorded in the trail.
 pub async fn abandon(
     deployment: &Deployment,
     work: PermittedWork<policy::AbandonEncryptedData>,
@@ -61,19 +63,19 @@ async fn attempt(
     Abandonment { confirm_fingerprint, text, validate_only }: Abandonment,
 ) -> Result<CurrentKey, KeyError> {
     let organization = &*by.organization;
-    let (keys, looked_at) = organization.look_at_keys(deployment).await?;
+    let (keys, ring_rows) = organization.load_keys_with_rows(deployment).await?;
     let lost = match keys {
         Keys::Active(_) => return Err(KeyError::AlreadyActive),
         Keys::Inaccessible(obstacle, _) => return Err(KeyError::Inaccessible(obstacle)),
         Keys::Inactive(stored) => Some(stored.fingerprint().to_string()),
         Keys::Damaged => last_fingerprint(organization).await?,
     };
-    // Cells that a newer version sealed belong to a newer ring: this one is an older copy, or damaged.
+    // Cells of a newer version belong to a newer ring, so this ring is an older copy, or damaged.
     if let Some(format) = newer_cell(&*organization.store).await? {
         return Err(KeyError::Inaccessible(Obstacle::NewerCell { format }));
     }
-    // Exactly the ring that was looked at goes, damaged or not.
-    let mut steps = looked_at.require();
+    // Replaces exactly the ring that was read, damaged or not.
+    let mut steps = ring_rows.require();
     let lost = lost.unwrap_or_default();
     if confirm_fingerprint != lost {
         return Err(KeyError::NotConfirmed { expected: lost });
@@ -94,19 +96,19 @@ async fn attempt(
     let every = || Condition::EVERYTHING;
     steps.extend([KeyRingRow::delete(every()), DataKeyRow::delete(every()), RestoreAttemptRow::delete(every())]);
     steps.extend(ring_rows::insert(ring.stored()));
-    // What is given up, as the record of it says.
-    let details = Some(census::told(&census::kept(&*organization.store).await?, &deployment.schema));
-    install(deployment, by, Setting { ring, text, kek, details }, steps).await
+    // The details of the audit record: the abandoned cells.
+    let details = Some(census::summary(&census::stored(&*organization.store).await?, &deployment.schema));
+    install(deployment, by, NewKey { ring, text, kek, details }, steps).await
 }
 
-/// The fingerprint of the key that was set last, as the organization's history has it.
+/// Reads the fingerprint of the key that was set last from the organization's history.
 async fn last_fingerprint(organization: &Organization) -> Result<Option<String>, Unavailable> {
     let (version, fingerprint) = (KeyChangeRow::key_version(), KeyChangeRow::fingerprint());
     let order = version.descending();
     Ok(first(organization, (version, fingerprint), order).await?.map(|(_, fingerprint)| fingerprint))
 }
 
-/// A version above all that were ever used: in the ring, in the history, by a re-encryption or in a cell's header.
+/// Returns a version above all versions ever used in the ring, the history, a re-encryption or a cell header.
 async fn next_version(organization: &Organization) -> Result<KeyVersion, KeyError> {
     let used = [
         highest(organization, DataKeyRow::version()).await?,
@@ -116,10 +118,10 @@ async fn next_version(organization: &Organization) -> Result<KeyVersion, KeyErro
     ];
     let last = used.into_iter().flatten().fold(0, i64::max);
     let next = u32::try_from(last.saturating_add(1)).ok().and_then(KeyVersion::new);
-    next.ok_or(KeyError::Store(StoreFailure::Unavailable("the key versions are used up".into())))
+    next.ok_or(KeyError::Store(StoreFailure::Unavailable("no key versions are left".into())))
 }
 
-/// The highest number in a column.
+/// Reads the highest number in a column.
 async fn highest<R: TableRow>(
     organization: &Organization,
     column: TableColumn<R, i64>,
@@ -128,7 +130,7 @@ async fn highest<R: TableRow>(
     first(organization, column, order).await
 }
 
-/// The first row in this order; `None` if there is none, or if it is damaged.
+/// Reads the first row in this order; `None` if there is none, or if it is malformed.
 async fn first<C: Columns>(
     organization: &Organization,
     columns: C,

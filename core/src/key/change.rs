@@ -1,14 +1,14 @@
-//! Change the key: a new text, a new data key, and from then on a re-encryption that the caller need not wait for.
+//! Changes the key: stores a new text and a new data key. A re-encryption follows, which the caller need not wait for.
 //!
-//! First the new text goes into the configuration database, sealed; then one transaction of the organization's database puts the new
-//! ring in place, and that is the point of no return. Whatever breaks between the two leaves a text that nobody uses.
+//! First, the new text is stored in the configuration database, sealed. Then one transaction of the organization's
+//! database replaces the ring, which is the point of no return. A failure between the two leaves an unused text.
 
 use crate::{
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
     key::{
         error::KeyError,
-        install::{Setting, install},
+        install::{NewKey, install},
         outcome::{CurrentKey, VALIDATE_ONLY, audited, unchanged},
         quota::{quota, times},
         step::{NextStep, step},
@@ -22,11 +22,11 @@ use crate::{
 
 const QUOTA_INTERVAL_SECONDS: u64 = 3_600;
 
-/// Makes `text` the organization's key. A text that is current already changes nothing, so that a repeat is safe. With `validate_only`
-/// everything is checked and nothing is done. The work is given back, for the re-encryption that may follow.
+/// Makes `text` the organization's key. If it is the current text, nothing changes, so that a repetition is safe. With
+/// `validate_only`, only the checks are made. Returns the work, for the re-encryption that may follow.
 ///
 /// # Errors
-/// See [`KeyError`]; each refusal is in the trail.
+/// See [`KeyError`]. Each refusal is recorded in the trail.
 pub async fn change(
     deployment: &Deployment,
     work: PermittedWork<policy::ChangeKey>,
@@ -47,7 +47,7 @@ async fn attempt(
     let organization = &by.organization;
     let keys = organization.load_keys(deployment).await?;
     let ring = match (step(&keys), keys) {
-        (NextStep::Rest, Keys::Active(ring)) => ring,
+        (NextStep::Idle, Keys::Active(ring)) => ring,
         (_, Keys::Inaccessible(obstacle, _)) => return Err(KeyError::Inaccessible(obstacle)),
         (NextStep::ReportDamage, _) | (_, Keys::Damaged) => return Err(KeyError::RingDamaged),
         (_, Keys::Inactive(stored)) => return Err(KeyError::Inactive { wanted: stored.fingerprint() }),
@@ -60,7 +60,7 @@ async fn attempt(
         return unchanged(deployment, by, current, "already current").await;
     }
     let limit = deployment.key_limits.changes_per_hour;
-    // The first key, which the service made, is no change.
+    // The first key, which the service generated, doesn't count as a change.
     let changes = times(organization, KeyChangeRow::time(), KeyChangeRow::key_version().exceeds(1)).await?;
     quota(&changes, deployment.now(), limit, QUOTA_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::ChangeQuota { limit, retry_after_seconds })?;
@@ -78,5 +78,5 @@ async fn commit(deployment: &Deployment, by: &Attempt, ring: &KeyRing, text: Key
     let kek = kek.map_err(StoreFailure::internal)?;
     let changed = ring.change(&kek, kdf, deployment.now(), random).map_err(StoreFailure::internal)?;
     let steps = ring_rows::replace(ring.revision(), changed.stored());
-    install(deployment, by, Setting { ring: changed, text, kek, details: None }, steps).await
+    install(deployment, by, NewKey { ring: changed, text, kek, details: None }, steps).await
 }

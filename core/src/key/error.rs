@@ -1,4 +1,4 @@
-//! Why a use case of the key's life failed.
+//! Errors of the use cases of keys.
 
 use crate::{
     crypto::{
@@ -9,79 +9,79 @@ use crate::{
     store::{CommitError, StoreFailure, Unavailable},
 };
 
-/// Why a use case of the key's life did not do what it was asked.
+/// Why a use case of keys failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Another change or restore runs, or the re-encryption after one.
+    /// Another change or restore is running, or the re-encryption after one.
     #[error("another SetDataEncryptionKey, or its re-encryption, is running")]
     AlreadyRunning,
-    /// A change was asked for while the key is missing.
-    #[error("the key is missing: restore it before it can be changed")]
+    /// A change was requested, but the key is missing.
+    #[error("the key is missing: restore it, then change it")]
     Inactive {
-        /// The key the database needs.
+        /// The fingerprint of the required key.
         wanted: Fingerprint,
     },
-    /// The key was asked for while it is missing.
+    /// The key was requested, but it is missing.
     #[error("data encryption is inactive: the key is missing")]
     NotPresent {
-        /// The key the database needs.
+        /// The fingerprint of the required key.
         wanted: Fingerprint,
     },
-    /// A restore was asked for while the key is present.
+    /// A restore was requested, but the key is present.
     #[error("the key is present and working: change it instead")]
     AlreadyActive,
     /// The key ring is missing or damaged.
     #[error("the key ring is missing or damaged")]
     RingDamaged,
-    /// The key is there, and this server can't use it.
+    /// The key exists, but this server can't use it.
     #[error("this server can't use the key")]
     Inaccessible(#[source] Obstacle),
     /// The text doesn't open the ring.
-    #[error("the key does not open the data")]
+    #[error("the key doesn't open the data")]
     Mismatch {
-        /// The key that does.
+        /// The fingerprint of the required key.
         wanted: Fingerprint,
-        /// How many characters (Unicode scalar values) were given.
+        /// The length of the given text in Unicode scalar values.
         given_length: usize,
-        /// What may not have been noticed about the given text.
+        /// Properties of the given text that may have been overlooked.
         hints: Vec<GivenTextHint>,
     },
     /// Too many changes in an hour.
     #[error("the key was changed too often")]
     ChangeQuota {
-        /// How many are allowed.
+        /// The limit.
         limit: u32,
-        /// In how many seconds one more will be.
+        /// The number of seconds until the next one is allowed.
         retry_after_seconds: u64,
     },
     /// Too many attempts to restore in a quarter of an hour.
     #[error("a restore was attempted too often")]
     RestoreQuota {
-        /// How many are allowed.
+        /// The limit.
         limit: u32,
-        /// In how many seconds one more will be.
+        /// The number of seconds until the next one is allowed.
         retry_after_seconds: u64,
     },
-    /// The caller did not name the key that he gives up.
-    #[error("the fingerprint is not the one of the key that would be given up")]
+    /// The caller didn't confirm the fingerprint of the key to abandon.
+    #[error("the confirmed fingerprint isn't that of the key to abandon")]
     NotConfirmed {
-        /// The fingerprint that says so; empty if no key is known.
+        /// The required fingerprint; empty if no key is known.
         expected: String,
     },
-    /// The text breaks the rule for new texts.
-    #[error("the key text breaks the rule")]
+    /// The text violates the rule for new texts.
+    #[error("the key text violates the rule")]
     TextRule {
-        /// All that is wrong with it.
+        /// All violations.
         violations: Vec<KeyTextViolation>,
-        /// How many characters (Unicode scalar values) were given.
+        /// The length of the given text in Unicode scalar values.
         given_length: usize,
     },
     /// The text can't be the text of any key.
     #[error("the key text can't be restored")]
     TextNotRestorable {
-        /// Why.
+        /// The reason.
         violation: NotRestorable,
-        /// How many characters (Unicode scalar values) were given.
+        /// The length of the given text in Unicode scalar values.
         given_length: usize,
     },
     /// A database, the root key or the audit trail failed.
@@ -90,7 +90,7 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// The word that the audit trail records, which is the reason that the caller gets.
+    /// Returns the reason for the audit trail, which is the reason that the caller gets.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
-//! The history of an organization's key: the public ids of the keys it has had, with dates, so that the one that a copy needs is found.
+//! The history of an organization's keys: their fingerprints with dates, to find the key that a copy needs.
 //!
-//! The organization's database remembers each change that was made in it. The configuration database remembers what it has seen, which
-//! is more where an older copy was put back.
+//! The organization's database contains the changes made in it. The configuration database contains all keys that it
+//! has seen, which are more if an older copy of the organization's database was restored.
 
 use std::collections::BTreeSet;
 
@@ -18,33 +18,33 @@ use crate::{
     },
 };
 
-/// A key that the organization has, had, or was about to have.
+/// A current or former key of the organization, or one of an incomplete change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyChange {
-    /// Its public id.
+    /// The fingerprint.
     pub fingerprint: String,
-    /// The version of the data key that came with it; `None` if this database doesn't know the key: it was set in a later state of it
-    /// that isn't there any more, or by a change that did not come through.
+    /// The version of the data key that was added with it; `None` if this database doesn't know the key. It was then
+    /// set in a later state of the database that was lost, or by a change that didn't complete.
     pub key_version: Option<KeyVersion>,
-    /// When it was set.
+    /// The time when the key was set.
     pub time: Timestamp,
 }
 
-/// Every key, the youngest first.
+/// Returns all keys, newest first.
 ///
 /// # Errors
-/// If a database doesn't answer.
+/// If a database is unavailable.
 pub async fn history(
     deployment: &Deployment,
     permit: &Permit<policy::ReadKeyStatus>,
 ) -> Result<Vec<KeyChange>, Unavailable> {
     let organization = permit.organization();
-    let own = read_each(&*organization.store, KeyChangeRow::whole(), Condition::EVERYTHING).await?;
+    let own = read_each(&*organization.store, KeyChangeRow::all_columns(), Condition::EVERYTHING).await?;
     let mut changes: Vec<KeyChange> = own.into_iter().flatten().map(change).collect();
     let known: BTreeSet<String> = changes.iter().map(|change| change.fingerprint.clone()).collect();
     let configuration = &*deployment.ports.configuration;
     let of_organization = FingerprintRow::organization().is(organization.id);
-    let seen = read_each(configuration, FingerprintRow::whole(), of_organization).await?.into_iter().flatten();
+    let seen = read_each(configuration, FingerprintRow::all_columns(), of_organization).await?.into_iter().flatten();
     let seen = seen.filter(|row| !known.contains(&row.fingerprint));
     changes.extend(seen.map(|row| KeyChange { fingerprint: row.fingerprint, key_version: None, time: row.time }));
     changes.sort_by(|one, other| (other.time, &other.fingerprint).cmp(&(one.time, &one.fingerprint)));

@@ -1,4 +1,4 @@
-//! Installs a new ring and its key text, after which every cell has to be sealed again.
+//! Installs a new ring and its key text. All cells must be sealed again afterwards.
 
 use std::sync::Arc;
 
@@ -20,26 +20,26 @@ use crate::{
     store::{Commit, CommitError, Step, StoreFailure},
 };
 
-/// A ring that is about to be put in place, with the key that it is locked with.
-pub(crate) struct Setting {
+/// A ring to install, with its key.
+pub(crate) struct NewKey {
     pub(crate) ring: KeyRing,
     pub(crate) text: KeyText,
     pub(crate) kek: Kek,
-    /// What else the record of it says.
+    /// The details of the audit record.
     pub(crate) details: Option<String>,
 }
 
-/// Puts a ring in place whose cells are to be walked: its text first, then, in one transaction, the steps that take the place of the
-/// former ring and everything that belongs to the new one.
+/// Stores the text of the ring. Then, in one transaction, commits `steps`, which replace the former ring, and
+/// everything that belongs to the new one.
 pub(crate) async fn install(
     deployment: &Deployment,
     by: &Attempt,
-    Setting { ring, text, kek, details }: Setting,
+    NewKey { ring, text, kek, details }: NewKey,
     mut steps: Vec<Step>,
 ) -> Result<CurrentKey, KeyError> {
     let organization = &by.organization;
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
-    deployment.reached(FailPoint::KeyWorkBegun);
+    deployment.reached(FailPoint::KeyWorkStarted);
     let text_steps = write_text(deployment, organization.id, &ring.stored().check, &text, &kek)?;
     deployment.ports.configuration.commit(Commit::of(text_steps)).await?;
     deployment.reached(FailPoint::KeyTextStored);
@@ -55,7 +55,7 @@ pub(crate) async fn install(
             Ok(current)
         }
         Err(CommitError::Unknown(cause)) => {
-            // Which ring is in place now is read from the database, here for whoever comes next and by the re-encryption after this.
+            // The current ring is read from the database, for the next call and for the re-encryption that follows.
             organization.load_keys(deployment).await?;
             Err(KeyError::Store(StoreFailure::Unknown(cause)))
         }

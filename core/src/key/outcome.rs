@@ -1,4 +1,4 @@
-//! The outcome of a call on the key: which key is current after it, and its audit record.
+//! The outcome of a call on the key: the current key after it, and its audit record.
 
 use crate::{
     audit::entry::{AuditAction, AuditEntry, OUTCOME_DONE},
@@ -12,30 +12,30 @@ use crate::{
     store::StoreFailure,
 };
 
-/// What the trail says that a text was given for, where nothing was to be changed or restored.
+/// The details in the trail of a call that only validated a text.
 pub(crate) const VALIDATE_ONLY: &str = "validate only";
 
-/// Which key is current after a call.
+/// The current key after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CurrentKey {
-    /// Its public id.
+    /// The fingerprint.
     pub fingerprint: Fingerprint,
     /// The version of the data key that seals.
     pub key_version: KeyVersion,
 }
 
-/// Records the refusal of a call in the organization's trail, and answers with it. For refusals that no use case saw, like that of the
-/// layer that lets one call in at a time.
+/// Records the refusal of a call in the organization's trail, and returns it. Used for refusals outside of use cases,
+/// such as that of the layer that admits one call at a time.
 ///
 /// # Errors
-/// Always: the refusal, or that it could not be recorded.
+/// Always: the refusal, or an error if it can't be recorded.
 pub async fn refuse<T>(deployment: &Deployment, by: &Attempt, error: KeyError) -> Result<T, KeyError> {
     let entry = entry(deployment, &by.organization, Some(&by.caller), by.action, Err(error.reason()));
     by.organization.record(entry).await.map_err(StoreFailure::unaudited)?;
     Err(error)
 }
 
-/// The outcome of a call, once a refusal of it is in the organization's trail.
+/// Records a refusal in the organization's trail, and returns the outcome.
 pub(crate) async fn audited<T>(
     deployment: &Deployment,
     by: &Attempt,
@@ -43,18 +43,18 @@ pub(crate) async fn audited<T>(
 ) -> Result<T, KeyError> {
     match outcome {
         Ok(answer) => Ok(answer),
-        // What failed for want of a record can't be recorded either; what may have happened is read from the ring.
+        // After a failure of the store, no record can be written. The state is read from the ring.
         Err(error @ KeyError::Store(_)) => Err(error),
         Err(error) => refuse(deployment, by, error).await,
     }
 }
 
-/// The record of a call that succeeded, with the key that is current after it.
+/// Returns the audit record of a successful call, with the current key after it.
 pub(crate) fn done(deployment: &Deployment, by: &Attempt, current: CurrentKey) -> AuditEntry {
     entry(deployment, &by.organization, Some(&by.caller), by.action, Ok(current))
 }
 
-/// Records a call that changed nothing, with why it didn't.
+/// Records a call that changed nothing, with the reason.
 pub(crate) async fn unchanged(
     deployment: &Deployment,
     by: &Attempt,

@@ -7,7 +7,7 @@ use crate::{
     table::declare::{TableColumn, TableRow, read_each},
 };
 
-/// The times in a column of them, which a quota counts.
+/// Reads the times in a column, which a quota counts.
 pub(crate) async fn times<R: TableRow>(
     organization: &Organization,
     column: TableColumn<R, Timestamp>,
@@ -16,14 +16,14 @@ pub(crate) async fn times<R: TableRow>(
     Ok(read_each(&*organization.store, column, condition).await?.into_iter().flatten().collect())
 }
 
-/// Whether one more of something is allowed, given when the others were; if not, in how many seconds.
+/// Returns `Ok` if the quota allows another event after these. Otherwise returns the number of seconds until it does.
 pub(crate) fn quota(times: &[Timestamp], now: Timestamp, limit: u32, interval_seconds: u64) -> Result<(), u64> {
     let interval_us = i64::try_from(interval_seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
     let age_us = |time: &Timestamp| now.unix_micros().saturating_sub(time.unix_micros());
     let mut recent: Vec<i64> = times.iter().map(age_us).filter(|age| (0..interval_us).contains(age)).collect();
     recent.sort_unstable();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    // The one that has to age out of the interval: the limit-th youngest.
+    // The event that must leave the interval: the `limit`-th newest.
     match limit.checked_sub(1).and_then(|last| recent.get(last)) {
         None => Ok(()),
         Some(age) => Err(u64::try_from(interval_us - age).unwrap_or(0).div_ceil(1_000_000)),

@@ -1,11 +1,13 @@
-//! Re-encrypt: after a change, seal every cell again under the new data key, prove that none is left, destroy the old keys.
+//! Re-encryption: after a change, seals all cells under the new data key, verifies that no other cell is left, and
+//! destroys the old keys.
 //!
-//! The work is cut into steps, each of which commits and can be the last before a crash: [`advance`] takes one. Where it was is in the
-//! database alone. It goes by the database's own catalog of cell columns, in primary-key order, and each write compares the old cell, so
-//! that a concurrent update wins. Nothing else of a record moves: not its revision, its time or its trail.
+//! The work consists of steps. [`advance`] does one step, which is a commit, and a crash can follow any step. The
+//! progress is stored only in the database. The steps follow the database's own catalog of cell columns, in the order
+//! of primary keys. Each write compares the old cell, so that a concurrent update wins. The revision, time and trail of
+//! a record don't change.
 //!
-//! Old data keys are destroyed only after a full scan of the stored headers, begun when the last cell was done, found none of another
-//! version left but those set aside as unreadable.
+//! Old data keys are destroyed only after a full scan of the stored headers, started after the last cell was done. The
+//! scan must find no cell of another version, except cells that are set aside as unreadable.
 
 use std::sync::Arc;
 
@@ -23,9 +25,9 @@ use crate::{
     id::{KeyVersion, RecordId, Timestamp},
     key::{
         outcome::{CurrentKey, entry},
-        scan::{all_aside, others, select_cells},
+        scan::{all_set_aside, others, select_cells},
         step::{NextStep, step},
-        unreadable::{Aside, UnreadableCell},
+        unreadable::{SetAside, UnreadableCell},
     },
     organization::{handle::Organization, keys::Keys, ring_rows, work::KeyWork},
     store::{Assignment, Commit, CommitError, Condition, Datum, Expect, Reader, Step, StoreFailure, Unavailable},
@@ -37,39 +39,39 @@ use crate::{
     },
 };
 
-/// What is to be expected after a step.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advance {
-    /// Cells were counted, sealed again or cleared, and there is more to do: a rest gives others their turn.
+    /// Cells were counted, sealed again or cleared, and work is left. Pause first, so that other callers can proceed.
     Worked,
-    /// No cell was touched, and there is more to do.
+    /// No cell was touched, and work is left.
     More,
-    /// There is nothing to do, or nothing before the key is restored.
-    Rest,
+    /// No work is left, or none until the key is restored.
+    Idle,
 }
 
-/// Whether a re-encryption is unfinished and the key for it present, as far as is known without looking again.
+/// Returns whether a re-encryption is unfinished and its key present, according to the state in memory.
 #[must_use]
-pub fn is_under_way(organization: &Organization) -> bool {
+pub fn is_running(organization: &Organization) -> bool {
     organization
         .keys()
         .is_some_and(|keys| matches!(step(&keys), NextStep::Reseal(_) | NextStep::Clear(_) | NextStep::ForgetTexts))
 }
 
-/// Takes the next step of the organization's re-encryption, if one is under way.
+/// Does the next step of the organization's re-encryption, if there is one.
 ///
 /// # Errors
-/// [`StoreFailure`]: the step can be taken again.
+/// [`StoreFailure`]. The step can be repeated.
 pub async fn advance(deployment: &Deployment, work: &KeyWork) -> Result<Advance, StoreFailure> {
     let organization = &**work.organization();
-    let keys = organization.follow_keys(deployment).await?;
+    let keys = organization.refresh_keys(deployment).await?;
     match (step(&keys), keys) {
         (NextStep::Reseal(target) | NextStep::Clear(target), Keys::Active(ring)) => {
             reseal(deployment, organization, &ring, target).await
         }
         (NextStep::ForgetTexts, Keys::Active(ring)) => forget_texts(deployment, organization, &ring).await,
-        (NextStep::Rest | NextStep::AwaitRestore { .. } | NextStep::AwaitOtherServer | NextStep::ReportDamage, _)
-        | (_, Keys::Inactive(_) | Keys::Inaccessible(..) | Keys::Damaged) => Ok(Advance::Rest),
+        (NextStep::Idle | NextStep::AwaitRestore { .. } | NextStep::AwaitOtherServer | NextStep::ReportDamage, _)
+        | (_, Keys::Inactive(_) | Keys::Inaccessible(..) | Keys::Damaged) => Ok(Advance::Idle),
     }
 }
 
@@ -101,7 +103,7 @@ async fn reseal(
     }
     let place = (cursor.table.clone(), cursor.column.clone());
     let batch = Batch { deployment, organization, ring, target };
-    // Columns without a cell of another version cost a look, and no transaction of their own.
+    // Columns without old cells need a read, but no separate transaction.
     for (table, column) in columns.into_iter().filter(|column| cursor.column.is_empty() || *column >= place) {
         let cells = batch.cells(&cursor, &table, &column).await?;
         if !cells.is_empty() {
@@ -122,7 +124,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// The cells of a column that come next.
+    /// Reads the next cells of a column.
     async fn cells(&self, cursor: &Cursor, table: &str, column: &str) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
         let limit = self.deployment.key_limits.reencryption_batch_cells;
         let after = cursor.after.filter(|_| cursor.table == table && cursor.column == column);
@@ -146,7 +148,7 @@ impl Batch<'_> {
         let more_in_column = count >= u64::from(limit);
         let moved = Cursor {
             table: table.to_owned(),
-            // A column that is done is left behind by naming the one that would follow it.
+            // The cursor leaves a completed column by naming the smallest possible next one.
             column: if more_in_column { column.to_owned() } else { format!("{column}\u{1}") },
             after: last.filter(|_| more_in_column),
             cells_done: cursor.cells_done.saturating_add(count),
@@ -159,7 +161,7 @@ impl Batch<'_> {
                 self.organization.pace().note(self.deployment.now(), moved.cells_done);
                 Ok(())
             }
-            // A cell that was to be set aside is another one by now, or this walk isn't where it was: look again.
+            // A cell to set aside has changed, or another walk has moved the cursor: read again.
             Err(CommitError::Refused { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -175,35 +177,35 @@ impl Batch<'_> {
             expect: Expect::Any,
         };
         let into = |datum| Assignment::Set(column.to_owned().into(), datum);
-        // One that a newer version sealed isn't cleared: it is set aside like one that doesn't open.
+        // A cell of a newer version isn't cleared, but set aside like one that can't be opened.
         if is_clearing(self.ring) && cell::newer_format(&cell).is_none() {
-            // Readers see it: that there was a value is no secret.
+            // The change is visible to readers, because the existence of a value is no secret.
             let set = vec![
                 into(Datum::Null),
                 RecordColumns::revision().add(1),
                 RecordColumns::update_time().set(self.deployment.now()),
-                // The service itself clears it, hours after the caller who gave the data up has left.
+                // The service itself clears the value, possibly hours after the caller abandoned the data.
                 RecordColumns::modified_by().set(None),
             ];
-            return vec![replace(set), former.counted(-1)];
+            return vec![replace(set), former.tally(-1)];
         }
         match self.ring.open_cell(&context, &cell) {
             Ok(plaintext) => {
                 let resealed = self.ring.seal(&context, &plaintext, &*self.deployment.ports.random);
                 let now = CellKind { version: Some(self.target), ..former.clone() };
-                vec![replace(vec![into(Datum::Bytes(resealed))]), now.counted(1), former.counted(-1)]
+                vec![replace(vec![into(Datum::Bytes(resealed))]), now.tally(1), former.tally(-1)]
             }
             Err(error) => UnreadableCell::new(table, column, id, &cell, &error).set_aside(&cell),
         }
     }
 }
 
-/// Whether the walk clears cells, whose key is lost, and doesn't seal them again.
+/// Returns whether the walk clears cells of a lost key instead of sealing them again.
 fn is_clearing(ring: &KeyRing) -> bool {
     ring.reencryption().state == ReencryptionState::Clearing
 }
 
-/// The full scan and, if it finds nothing left, the destruction of the old data keys. A ring that was started over has none.
+/// Does the full scan and, if it finds no old cell, destroys the old data keys. A ring after an abandonment has none.
 async fn finish(
     deployment: &Deployment,
     organization: &Organization,
@@ -212,9 +214,9 @@ async fn finish(
     cursor: Cursor,
 ) -> Result<Advance, StoreFailure> {
     let store = &*organization.store;
-    let aside = Aside::read(store).await?;
-    if !all_aside(store, target, &aside).await? {
-        // Something is left that this walk has not seen: walk once more.
+    let aside = SetAside::read(store).await?;
+    if !all_set_aside(store, target, &aside).await? {
+        // The scan found a cell that this walk didn't visit: walk again.
         let again = Cursor { table: String::new(), column: String::new(), after: None, ..cursor.clone() };
         organization.commit(guarded(ring, cursor.moved(&again))).await?;
         return Ok(Advance::More);
@@ -232,13 +234,13 @@ async fn finish(
     Ok(Advance::More)
 }
 
-/// Forgets the texts that the ring no longer carries, and ends the change.
+/// Deletes the texts that the ring no longer uses, and completes the change.
 async fn forget_texts(
     deployment: &Deployment,
     organization: &Organization,
     ring: &KeyRing,
 ) -> Result<Advance, StoreFailure> {
-    // Those that are there now, by name: a text that comes later belongs to a later change.
+    // Only the texts that exist now: a later text belongs to a later change.
     let configuration = &deployment.ports.configuration;
     let of_organization = || KeyTextRow::organization().is(organization.id);
     let held = read(&**configuration, KeyTextRow::key_check_value(), of_organization()).await?;
@@ -260,25 +262,25 @@ async fn forget_texts(
     organization.commit(steps).await?;
     deployment.reached(FailPoint::ReencryptionSettled);
     organization.set_keys(Keys::Active(Arc::new(settled)));
-    Ok(Advance::Rest)
+    Ok(Advance::Idle)
 }
 
-/// Every write of a re-encryption stands behind the ring it was made with.
+/// Adds the condition that the ring is unchanged to the steps of a re-encryption.
 fn guarded(ring: &KeyRing, steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     std::iter::once(ring_rows::require(ring.revision())).chain(steps).collect()
 }
 
-/// How far the last re-encryption came: the row that survives a restart.
+/// The stored progress of the last re-encryption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) target: KeyVersion,
-    /// The table it is in; empty before the first.
+    /// The current table; empty before the first.
     table: String,
-    /// The column it is in; empty before the first.
+    /// The current column; empty before the first.
     column: String,
-    /// The last record of that column that is done.
+    /// The last completed record of the current column.
     after: Option<RecordId>,
-    /// `None` until the cells are counted.
+    /// The number of all cells; `None` until they are counted.
     pub(crate) cells_total: Option<u64>,
     pub(crate) cells_done: u64,
     pub(crate) start_time: Timestamp,
@@ -300,7 +302,8 @@ impl Cursor {
     }
 
     pub(crate) async fn read(store: &dyn Reader) -> Result<Option<Cursor>, Unavailable> {
-        let Some(row) = read(store, ReencryptionRow::whole(), Condition::EVERYTHING).await?.into_iter().next() else {
+        let Some(row) = read(store, ReencryptionRow::all_columns(), Condition::EVERYTHING).await?.into_iter().next()
+        else {
             return Ok(None);
         };
         let target = u32::try_from(row.target_version).ok().and_then(KeyVersion::new);
@@ -331,8 +334,8 @@ impl Cursor {
         }
     }
 
-    /// The step that holds a commit against this being where the re-encryption is. With the ring's revision it tells this walk from any
-    /// other, that of a copy put back included.
+    /// Returns the step that requires that the stored progress is unchanged. Together with the revision of the ring, it
+    /// distinguishes this walk from any other, including that of a restored copy.
     fn require(&self) -> Step {
         let row = self.row();
         ReencryptionRow::require(Condition::All(vec![
@@ -345,12 +348,12 @@ impl Cursor {
         ]))
     }
 
-    /// The steps that move the re-encryption from here to there.
+    /// Returns the steps that move the progress from here to `there`.
     fn moved(&self, there: &Cursor) -> Vec<Step> {
         std::iter::once(self.require()).chain(there.replace()).collect()
     }
 
-    /// The steps that put this in the place of whatever was there.
+    /// Returns the steps that replace the stored progress with this one.
     pub(crate) fn replace(&self) -> [Step; 2] {
         [ReencryptionRow::delete(Condition::EVERYTHING), self.row().insert()]
     }

@@ -1,8 +1,9 @@
-//! Re-seal: once another root key is the first, seal every key text again under it, so that the former one can be given up.
+//! Re-seals all key texts under a new first root key, so that the former one can be removed.
 //!
-//! Done at a start, for every organization that the configuration database holds texts of, whether it is served or not. A crash leaves
-//! texts sealed under both, which both root keys at hand open; the next start goes on. A former root key's check value is forgotten
-//! last: until then no server starts without that root key.
+//! Runs at each start, for all organizations with texts in the configuration database, whether they are served or not.
+//! After a crash, some texts are sealed under the new root key and some under the former one. Both keys are configured
+//! and open them, and the next start continues. The check value of a former root key is deleted last. Until then, no
+//! server starts without that root key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,58 +27,58 @@ use crate::{
     },
 };
 
-/// What was done to seal every key text under the first root key.
+/// The result of re-sealing.
 #[derive(Debug)]
 pub struct Resealed {
-    /// The organizations that had a text sealed otherwise.
+    /// The organizations with a text that was sealed under another root key.
     pub organizations: Vec<ResealedOrganization>,
-    /// How many former root keys were found to be of no use any more, and can be given up; or why they are still wanted.
+    /// The number of former root keys that are no longer needed and can be removed, or why they are still needed.
     pub root_keys_retired: Result<usize, Unavailable>,
 }
 
-/// What was done with the texts of one organization.
+/// The result for the texts of one organization.
 #[derive(Debug)]
 pub struct ResealedOrganization {
-    /// Its id.
+    /// The id of the organization.
     pub id: OrganizationId,
-    /// Its name; `None` if none is known.
+    /// The name of the organization; `None` if it isn't known.
     pub name: Option<OrganizationName>,
-    /// How many texts were sealed again, or why none was.
+    /// The number of re-sealed texts, or why there are none.
     pub texts: Result<usize, ResealError>,
-    /// The texts that no root key at hand opens. They count as missing.
+    /// The texts that no configured root key opens. They count as missing.
     pub unopened: Vec<UnopenedText>,
 }
 
 impl ResealedOrganization {
-    /// Its name or, if none is known, its id.
+    /// Returns the name or, if it isn't known, the id.
     #[must_use]
     pub fn shown(&self) -> String {
         self.name.as_ref().map_or_else(|| self.id.to_string(), ToString::to_string)
     }
 }
 
-/// A text that no root key at hand opens.
+/// A text that no configured root key opens.
 #[derive(Debug)]
 pub struct UnopenedText {
-    /// Which key it is the text of: that one would have to be restored.
+    /// The fingerprint of the key, which must be restored.
     pub wanted: Fingerprint,
-    /// Why it doesn't open.
+    /// Why the text can't be opened.
     pub error: RootKeyError,
 }
 
-/// Why an organization's texts are sealed as before. The next start tries again.
+/// Why an organization's texts weren't re-sealed. The next start tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum ResealError {
-    /// Somebody holds the organization's lock.
-    #[error("its lock is held by somebody else")]
+    /// Another process holds the organization's lock.
+    #[error("another process holds its lock")]
     Locked,
-    /// The configuration database, the root key or the lock's keeper doesn't answer.
+    /// The configuration database, the root key or the lock is unavailable.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// A newer version sealed a text.
     #[error("a key text has format {format}, which a newer version wrote")]
     NewerFormat {
-        /// The format as stored.
+        /// The stored format.
         format: u8,
     },
     /// The commit failed.
@@ -85,10 +86,10 @@ pub enum ResealError {
     Commit(#[from] CommitError),
 }
 
-/// Seals every key text again that is not sealed under the first root key.
+/// Re-seals all key texts that aren't sealed under the first root key.
 ///
 /// # Errors
-/// If the configuration database doesn't answer.
+/// If the configuration database is unavailable.
 pub async fn reseal(deployment: &Deployment) -> Result<Resealed, Unavailable> {
     let configuration = &*deployment.ports.configuration;
     let names = read_names(configuration).await?;
@@ -105,7 +106,7 @@ pub async fn reseal(deployment: &Deployment) -> Result<Resealed, Unavailable> {
         let texts = reseal_organization(deployment, id, name.as_ref(), &mut unopened).await;
         organizations.push(ResealedOrganization { id, name, texts, unopened });
     }
-    // A text that doesn't open keeps no root key: none at hand is of use to it.
+    // A text that can't be opened keeps no root key in use, because no configured key opens it.
     let all_done = organizations.iter().all(|organization| organization.texts.is_ok());
     remake_row_macs(deployment).await?;
     let root_keys_retired = if all_done { retire(deployment).await } else { Ok(0) };
@@ -125,7 +126,7 @@ async fn reseal_organization(
         match text.resealed(&*ports.root_key, &*ports.random) {
             Ok(step) => steps.extend(step),
             Err(error @ RootKeyError::Unavailable(_)) => return Err(root_key_failed(error).into()),
-            // A root key at hand may be the one that opens it: none is retired.
+            // A configured root key may open it, so none is retired.
             Err(RootKeyError::NewerFormat { format }) => return Err(ResealError::NewerFormat { format }),
             Err(error) => unopened.push(UnopenedText { wanted: text.check.fingerprint(), error }),
         }
@@ -140,7 +141,8 @@ async fn reseal_organization(
     Ok(count)
 }
 
-/// Gives the rows of organizations the MAC of the first root key. One that isn't authentic stays as it is.
+/// Replaces the MACs of the organizations' rows with MACs under the first root key. Rows that aren't authentic stay
+/// unchanged.
 async fn remake_row_macs(deployment: &Deployment) -> Result<(), Unavailable> {
     let ports = &deployment.ports;
     let mut steps = Vec::new();
@@ -153,14 +155,14 @@ async fn remake_row_macs(deployment: &Deployment) -> Result<(), Unavailable> {
     ports.configuration.commit(Commit::of(steps)).await.map_err(|error| Unavailable(Cause(error.into())))
 }
 
-/// Forgets the check values of all root keys but the first: how many.
+/// Deletes the check values of all root keys except the first. Returns their number.
 async fn retire(deployment: &Deployment) -> Result<usize, Unavailable> {
     let ports = &deployment.ports;
     let current = ports.root_key.check_value().map_err(root_key_failed)?.to_vec();
     let known = read_each(&*ports.configuration, RootKeyRow::check_value(), Condition::EVERYTHING).await?;
     let retired = known.iter().filter(|known| known.as_ref() != Ok(&current)).count();
     if retired > 0 {
-        // Nothing that they open stays in the files.
+        // Removes data sealed under them from the files.
         ports.configuration.scrub().await?;
         let other = |comparison| RootKeyRow::check_value().compares(comparison, current.clone());
         let forget = RootKeyRow::delete(Condition::Any(vec![other(Comparison::Less), other(Comparison::Greater)]));
@@ -170,7 +172,7 @@ async fn retire(deployment: &Deployment) -> Result<usize, Unavailable> {
     Ok(retired)
 }
 
-/// A key text as the configuration database holds it.
+/// A key text in the configuration database.
 struct SealedText {
     organization: OrganizationId,
     check: KeyCheckValue,
@@ -178,7 +180,7 @@ struct SealedText {
 }
 
 impl SealedText {
-    /// The step that puts the text, sealed under the first root key, in the place of this; `None` if it is sealed so already.
+    /// Returns the step that replaces this text with one sealed under the first root key; `None` if it already is.
     fn resealed(&self, root_key: &dyn RootKey, random: &dyn Random) -> Result<Option<Step>, RootKeyError> {
         if root_key.is_current(&self.sealed) {
             return Ok(None);
@@ -193,7 +195,7 @@ impl SealedText {
 async fn read_texts(configuration: &dyn Reader, condition: Condition) -> Result<Vec<SealedText>, Unavailable> {
     let columns = (KeyTextRow::organization(), KeyTextRow::key_check_value(), KeyTextRow::sealed());
     let found = read_each(configuration, columns, condition).await?;
-    // What is none of ours is found by no ring either.
+    // A text of an unknown format belongs to no ring either.
     let text = |(organization, check, sealed): (_, Vec<u8>, _)| {
         Some(SealedText { organization, check: KeyCheckValue::from_bytes(check.try_into().ok()?), sealed })
     };

@@ -1,7 +1,7 @@
-//! Restore the key: give an organization that has none the text that opens its database.
+//! Restores the key: stores the text that opens the database of an organization without its key.
 //!
-//! An attempt is counted durably before anything is derived, so that guessing is bounded by the quota whatever a guesser does. Nothing
-//! derived from a refused text is kept. The rule for new texts does not apply: a key once accepted is never locked out by a later rule.
+//! An attempt is counted durably before the key is derived, so that the quota limits guesses. Nothing derived from a
+//! refused text is kept. The rule for new texts doesn't apply, so that a later rule never locks out an accepted key.
 
 use std::sync::Arc;
 
@@ -35,11 +35,11 @@ use crate::{
 
 const QUOTA_INTERVAL_SECONDS: u64 = 900;
 
-/// Restores the key. With `validate_only` it is answered whether the text is the right one, and nothing is restored; that counts as an
-/// attempt too. The work is given back, for the re-encryption that may continue.
+/// Restores the key. With `validate_only`, only checks whether the text is the right one, which also counts as an
+/// attempt. Returns the work, for a re-encryption that may continue.
 ///
 /// # Errors
-/// See [`KeyError`]; each refusal is in the trail.
+/// See [`KeyError`]. Each refusal is recorded in the trail.
 pub async fn restore(
     deployment: &Deployment,
     work: PermittedWork<policy::RestoreKey>,
@@ -61,7 +61,7 @@ async fn attempt(
     let stored: Arc<StoredRing> = match organization.load_keys(deployment).await? {
         Keys::Active(_) => return Err(KeyError::AlreadyActive),
         Keys::Damaged => return Err(KeyError::RingDamaged),
-        // A ring that reads is opened by its text, whoever sealed the text that is kept: this one takes its place.
+        // The text opens any readable ring, even if another server sealed the stored text. This text replaces it.
         Keys::Inactive(stored) | Keys::Inaccessible(_, Some(stored)) => stored,
         Keys::Inaccessible(obstacle, None) => return Err(KeyError::Inaccessible(obstacle)),
     };

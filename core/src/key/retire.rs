@@ -1,4 +1,4 @@
-//! Destroys data keys that were kept for unreadable cells, once no such cell needs them.
+//! Destroys data keys that were kept for unreadable cells, when no such cell needs them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -10,14 +10,14 @@ use crate::{
     id::KeyVersion,
     key::{
         outcome::{CurrentKey, entry},
-        scan::all_aside,
-        unreadable::Aside,
+        scan::all_set_aside,
+        unreadable::SetAside,
     },
     organization::{handle::Organization, keys::Keys, ring_rows, work::KeyWork},
     store::{Step, StoreFailure, Unavailable},
 };
 
-/// Whether the ring, as far as is known without looking again, keeps data keys for nothing but unreadable cells.
+/// Returns whether the ring keeps data keys only for unreadable cells, according to the state in memory.
 #[must_use]
 pub fn keeps_former_keys(organization: &Organization) -> bool {
     matches!(organization.keys(), Some(Keys::Active(ring)) if keeps(&ring))
@@ -27,14 +27,14 @@ fn keeps(ring: &KeyRing) -> bool {
     ring.reencryption().state == ReencryptionState::Idle && ring.stored().keys.len() > 1
 }
 
-/// Whether a data key is kept that no unreadable cell needs any more, as far as is known without looking again.
+/// Returns whether a kept data key is no longer needed by any unreadable cell, according to the state in memory.
 ///
 /// # Errors
-/// If the database doesn't answer.
+/// If the database is unavailable.
 pub async fn is_healed(organization: &Organization) -> Result<bool, Unavailable> {
     match organization.keys() {
         Some(Keys::Active(ring)) if keeps(&ring) => {
-            let needed = Aside::read(&*organization.store).await?.needed(&ring);
+            let needed = SetAside::read(&*organization.store).await?.needed(&ring);
             Ok(unneeded(&ring, &needed))
         }
         Some(Keys::Active(_) | Keys::Inactive(_) | Keys::Inaccessible(..) | Keys::Damaged) | None => Ok(false),
@@ -45,17 +45,17 @@ fn unneeded(ring: &KeyRing, needed: &BTreeSet<KeyVersion>) -> bool {
     ring.stored().keys.iter().any(|key| key.version != ring.version() && !needed.contains(&key.version))
 }
 
-/// Destroys the data keys that were kept for unreadable cells and that none needs any more. A full scan makes sure of it.
+/// Destroys the kept data keys that no unreadable cell needs. A full scan verifies this first.
 ///
 /// # Errors
-/// [`StoreFailure`]: it can be done again.
+/// [`StoreFailure`]. It can be repeated.
 pub async fn retire(deployment: &Deployment, work: &KeyWork) -> Result<(), StoreFailure> {
     let organization = &**work.organization();
     let Keys::Active(ring) = organization.load_keys(deployment).await? else { return Ok(()) };
     let store = &*organization.store;
-    let aside = Aside::read(store).await?;
+    let aside = SetAside::read(store).await?;
     let needed = aside.needed(&ring);
-    if !keeps(&ring) || !unneeded(&ring, &needed) || !all_aside(store, ring.version(), &aside).await? {
+    if !keeps(&ring) || !unneeded(&ring, &needed) || !all_set_aside(store, ring.version(), &aside).await? {
         return Ok(());
     }
     let retired = ring.retire(&needed, &*deployment.ports.random).map_err(StoreFailure::internal)?;

@@ -1,4 +1,4 @@
-//! Retrieve the key text: recorded in the trail before it is given.
+//! Retrieves the key text. It is recorded in the trail before it is returned.
 
 use crate::{
     crypto::secret::KeyText,
@@ -13,7 +13,7 @@ use crate::{
     store::StoreFailure,
 };
 
-/// The text that opens the organization's database, character for character as it was set, and which key it is.
+/// Returns the text of the organization's key exactly as it was set, and its fingerprint.
 ///
 /// # Errors
 /// [`KeyError::NotPresent`], [`KeyError::RingDamaged`], [`KeyError::Inaccessible`], [`KeyError::Store`].

@@ -1,16 +1,20 @@
-//! Scans of stored cells, in the order of their records' ids.
+//! Scans of stored cells, in the order of the record ids.
 
 use crate::{
     catalog::cell_columns,
     census::cells_after,
     crypto::cell,
     id::{KeyVersion, RecordId},
-    key::unreadable::Aside,
+    key::unreadable::SetAside,
     store::{Condition, Reader, Unavailable},
 };
 
-/// The full scan of the stored headers: whether every cell of another version than `target` is one of those that are set aside.
-pub(super) async fn all_aside(store: &dyn Reader, target: KeyVersion, aside: &Aside) -> Result<bool, Unavailable> {
+/// Scans all stored headers. Returns whether all cells of other versions than `target` are set aside.
+pub(super) async fn all_set_aside(
+    store: &dyn Reader,
+    target: KeyVersion,
+    aside: &SetAside,
+) -> Result<bool, Unavailable> {
     for (table, column) in cell_columns(store).await? {
         let mut after = None;
         loop {
@@ -27,7 +31,7 @@ pub(super) async fn all_aside(store: &dyn Reader, target: KeyVersion, aside: &As
 
 const SCAN_PAGE_CELLS: u32 = 1_024;
 
-/// Cells of another version than `target`, in the order of their records' ids.
+/// Reads cells of other versions than `target`, in the order of the record ids.
 pub(crate) async fn select_cells(
     store: &dyn Reader,
     table: &str,
@@ -39,7 +43,7 @@ pub(crate) async fn select_cells(
     cells_after(store, table, column, after, others(column, target), limit).await
 }
 
-/// The format of a cell that a newer version sealed; `None` if there is no such cell.
+/// Returns the format of a cell that a newer version sealed; `None` if there is no such cell.
 pub(super) async fn newer_cell(store: &dyn Reader) -> Result<Option<u8>, Unavailable> {
     for (table, column) in cell_columns(store).await? {
         let other_format = Condition::HeaderDiffers { column: column.clone().into(), header: vec![cell::FORMAT] };

@@ -1,4 +1,5 @@
-//! Check an organization's encryption: whether it is active, under which key, and how far a re-encryption is.
+//! Reads the status of an organization's encryption: whether it is active, its current key, and the progress of a
+//! re-encryption.
 
 use crate::{
     census,
@@ -17,108 +18,108 @@ use crate::{
     table::{cell::UnreadableCellRow, declare::TableRow as _},
 };
 
-/// What is known of an organization's encryption.
+/// The status of an organization's encryption.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
-    /// Whether the key is present and proven to open the ring.
+    /// Whether the key is present and opens the ring.
     pub is_active: bool,
-    /// The key that is current or, while inactive, wanted; `None` if the ring is damaged.
+    /// The current key or, while inactive, the required key; `None` if the ring is damaged.
     pub key: Option<KeyStatus>,
     /// The last re-encryption.
     pub reencryption: ReencryptionStatus,
-    /// How many cells there are, by the names of their entity and attribute.
+    /// The numbers of cells by the names of their entity and attribute.
     pub census: Vec<CellCount>,
-    /// Since when the database is known to be older than what was seen of it before; `None` if it isn't.
+    /// The time when a rollback of the database was detected; `None` if it isn't rolled back.
     pub rolled_back_time: Option<Timestamp>,
 }
 
-/// How many cells of an attribute there are under one key version.
+/// The number of cells of an attribute with one key version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CellCount {
-    /// The entity's name.
+    /// The name of the entity.
     pub entity: String,
-    /// The attribute's name.
+    /// The name of the attribute.
     pub attribute: String,
-    /// The version; `None` where the bytes are no cell's.
+    /// The key version; `None` if the bytes aren't a cell.
     pub key_version: Option<KeyVersion>,
-    /// How many.
+    /// The number of cells.
     pub cells: u64,
 }
 
-/// Which key it is, and since when.
+/// A key and its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyStatus {
-    /// Its public id.
+    /// The fingerprint.
     pub fingerprint: Fingerprint,
     /// The version of the data key that seals.
     pub key_version: KeyVersion,
-    /// When it became current.
+    /// The time when the key became current.
     pub change_time: Timestamp,
-    /// When it should be changed.
+    /// The time when a change of the key is due.
     pub change_due_time: Timestamp,
-    /// Whether it should have been by now.
+    /// Whether a change of the key is overdue.
     pub is_change_due: bool,
 }
 
-/// How a re-encryption stands.
+/// The state of a re-encryption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// There was none.
+    /// There was no re-encryption.
     None,
-    /// It is unfinished, and waits for the key to be restored.
+    /// It is unfinished and waits until the key is restored.
     Waiting,
     /// It is sealing cells again.
     Running,
-    /// It clears what a lost key has sealed.
+    /// It is clearing cells of a lost key.
     Clearing,
-    /// It has destroyed the old data keys and is forgetting the old texts.
+    /// It has destroyed the old data keys and is deleting the old texts.
     Finishing,
-    /// It is done: every cell is sealed under the current version, but for those that no key opens.
+    /// It is complete. All cells are sealed under the current version, except those that no key opens.
     Done,
 }
 
-/// How far a re-encryption is.
+/// The progress of a re-encryption.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReencryptionStatus {
-    /// How it stands.
+    /// The state.
     pub state: State,
-    /// The version it seals under.
+    /// The key version that it seals with.
     pub key_version: Option<KeyVersion>,
-    /// How many cells there were to seal again; 0 until they are counted.
+    /// The number of cells to seal again; 0 until they are counted.
     pub cells_total: u64,
-    /// How many of them are done.
+    /// The number of completed cells.
     pub cells_done: u64,
-    /// How many could not be opened.
+    /// The number of cells that can't be opened.
     pub cells_unreadable: u64,
-    /// Cells a second: of late while it runs, on the whole when it is over.
+    /// The rate in cells per second: the recent one while it is running, the average when it is complete.
     pub cells_per_second: f64,
-    /// When it will be over at that; `None` unless it runs, and it is known how fast.
+    /// The estimated end time; `None` if it isn't running, or if its rate isn't known yet.
     pub estimated_end_time: Option<Timestamp>,
-    /// When it began.
+    /// The start time.
     pub start_time: Option<Timestamp>,
-    /// When it ended.
+    /// The end time.
     pub end_time: Option<Timestamp>,
 }
 
 impl ReencryptionStatus {
-    /// Whether it goes on by itself.
+    /// Returns whether it continues automatically.
     #[must_use]
     pub fn is_running(&self) -> bool {
         matches!(self.state, State::Running | State::Clearing | State::Finishing)
     }
 }
 
-/// The organization's status.
+/// Reads the status of an organization's encryption.
 ///
 /// # Errors
-/// [`KeyError::Store`] if a database doesn't answer, [`KeyError::Inaccessible`] if this server can't use the key that is there.
+/// [`KeyError::Store`] if a database is unavailable, [`KeyError::Inaccessible`] if this server can't use the key.
 pub async fn check(deployment: &Deployment, permit: &Permit<policy::ReadKeyStatus>) -> Result<Status, KeyError> {
     let organization = permit.organization();
     let keys = organization.load_keys(deployment).await?;
     let (stored, is_active) = match &keys {
         Keys::Active(ring) => (Some(ring.stored()), true),
         Keys::Inactive(stored) => (Some(&**stored), false),
-        // Neither inactive nor damaged: whoever can't tell must not say either.
+        // Reported as neither inactive nor damaged, because this server can't know.
         Keys::Inaccessible(obstacle, _) => return Err(KeyError::Inaccessible(*obstacle)),
         Keys::Damaged => (None, false),
     };
@@ -131,7 +132,7 @@ pub async fn check(deployment: &Deployment, permit: &Permit<policy::ReadKeyStatu
 }
 
 async fn census(deployment: &Deployment, organization: &Organization) -> Result<Vec<CellCount>, Unavailable> {
-    let kinds = census::kept(&*organization.store).await?.into_iter();
+    let kinds = census::stored(&*organization.store).await?.into_iter();
     Ok(kinds
         .map(|(kind, cells)| {
             let (entity, attribute) = names(&deployment.schema, &kind.table, &kind.column);
@@ -140,7 +141,7 @@ async fn census(deployment: &Deployment, organization: &Organization) -> Result<
         .collect())
 }
 
-/// What an entity and an attribute with these storage names are called.
+/// Returns the names of the entity and the attribute with these storage names.
 #[must_use]
 pub fn names(schema: &Schema, table: &str, column: &str) -> (String, String) {
     let entity = schema.by_storage_name(table);
@@ -163,16 +164,17 @@ fn key_status(deployment: &Deployment, stored: &StoredRing) -> Option<KeyStatus>
     })
 }
 
-/// By when a key should be changed that was set at this time and came with this version.
+/// Returns the time when a change of a key is due, from the time when it was set and its version.
 #[must_use]
 pub fn change_due_time(deployment: &Deployment, key_version: KeyVersion, change_time: Timestamp) -> Timestamp {
-    // The first key is the one that the service made, which nobody has put away yet: its change is due at once.
+    // The service generated the first key, and nobody has a copy of it yet: its change is due immediately.
     let days = if key_version == KeyVersion::FIRST { 0 } else { deployment.key_limits.change_due_days };
     let due_us = i64::from(days).saturating_mul(86_400_000_000);
     Timestamp::from_unix_micros(change_time.unix_micros().saturating_add(due_us))
 }
 
-/// How many cells of how many the last re-encryption has done; `None` if there was none, or the store doesn't answer.
+/// Returns the numbers of completed and of all cells of the last re-encryption; `None` if there was none, or if the
+/// store is unavailable.
 pub async fn progress(organization: &Organization) -> Option<(u64, u64)> {
     let cursor = Cursor::read(&*organization.store).await.ok().flatten()?;
     Some((cursor.cells_done, cursor.cells_total.unwrap_or(0)))

@@ -1,87 +1,89 @@
-//! The key change as one pure function: from what the two databases say to the one next step.
+//! The key change as a pure function, from the facts in the two databases to the next step.
 //!
-//! The rpc, the start of a server and a restore all ask [`next_step`]; none of them remembers where a change was. Which text is current
-//! is the ring's word alone.
+//! The rpc, the start of a server and a restore all call [`next_step`]. None of them stores the progress of a change
+//! elsewhere. Only the ring determines which text is current.
 
 use crate::{crypto::ring::stored::ReencryptionState, id::KeyVersion, organization::keys::Keys};
 
-/// What the configuration database says of an organization.
+/// The facts about an organization in the configuration database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfigurationFacts {
-    /// It holds a sealed text for the ring's key-check value, and that text was proven to open the ring.
+    /// It contains a sealed text for the ring's key-check value, and the text was verified to open the ring.
     pub has_current_text: bool,
 }
 
-/// What the organization's key ring says.
+/// The facts about an organization's key ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingFacts {
-    /// It is missing or damaged.
+    /// The ring is missing or damaged.
     Damaged,
-    /// It is there, and this server can't use it: a newer version wrote it, or its text is sealed under a root key that isn't given.
+    /// The ring exists, but this server can't use it. A newer version wrote it, or its text is sealed under a root key
+    /// that isn't configured.
     Inaccessible,
-    /// It reads.
-    Whole {
-        /// Where its re-encryption stands.
+    /// The ring is readable.
+    Intact {
+        /// The state of its re-encryption.
         reencryption: ReencryptionState,
-        /// The version that seals: the highest.
+        /// The highest key version, which seals new cells.
         version: KeyVersion,
     },
 }
 
-/// The one thing to do next.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextStep {
-    /// Nothing: the ring can't be opened by any key.
+    /// No step: no key opens the ring.
     ReportDamage,
-    /// Nothing: another server can open the ring, this one can't.
+    /// No step: another server can open the ring, but not this one.
     AwaitOtherServer,
-    /// Nothing until the key is restored.
+    /// No step until the key is restored.
     AwaitRestore {
-        /// A re-encryption waits for it too.
+        /// Whether a re-encryption waits for the restore too.
         waiting: bool,
     },
-    /// Seal again every cell of another version than this one; when a full scan finds none left, destroy the other data keys.
+    /// Seal all cells of other versions under this one. When a full scan finds no other cell, destroy the other data
+    /// keys.
     Reseal(KeyVersion),
-    /// Clear every cell of another version than this one, whose key is lost; then forget the texts that the ring no longer carries.
+    /// Clear all cells of other versions, whose key is lost. Then delete the texts that the ring no longer uses.
     Clear(KeyVersion),
-    /// Forget the texts that the ring no longer carries; then the change is done.
+    /// Delete the texts that the ring no longer uses. Then the change is complete.
     ForgetTexts,
-    /// Nothing: no change is under way, and one may begin.
-    Rest,
+    /// No step: no change is in progress, and one can start.
+    Idle,
 }
 
-/// What to do next, given what the two databases say.
+/// Returns the next step from the facts in the two databases.
 #[must_use]
 pub fn next_step(configuration: ConfigurationFacts, ring: RingFacts) -> NextStep {
     let (reencryption, version) = match ring {
         RingFacts::Damaged => return NextStep::ReportDamage,
         RingFacts::Inaccessible => return NextStep::AwaitOtherServer,
-        RingFacts::Whole { reencryption, version } => (reencryption, version),
+        RingFacts::Intact { reencryption, version } => (reencryption, version),
     };
     if !configuration.has_current_text {
         return NextStep::AwaitRestore { waiting: reencryption != ReencryptionState::Idle };
     }
     match reencryption {
-        ReencryptionState::Idle => NextStep::Rest,
+        ReencryptionState::Idle => NextStep::Idle,
         ReencryptionState::Running => NextStep::Reseal(version),
         ReencryptionState::Clearing => NextStep::Clear(version),
         ReencryptionState::Finishing => NextStep::ForgetTexts,
     }
 }
 
-/// What to do next for an organization whose keys were just loaded.
+/// Returns the next step for an organization whose keys were just loaded.
 pub(crate) fn step(keys: &Keys) -> NextStep {
-    let whole = |reencryption: ReencryptionState, version: Option<KeyVersion>| match version {
-        Some(version) => RingFacts::Whole { reencryption, version },
+    let intact = |reencryption: ReencryptionState, version: Option<KeyVersion>| match version {
+        Some(version) => RingFacts::Intact { reencryption, version },
         None => RingFacts::Damaged,
     };
     match keys {
         Keys::Active(ring) => {
-            let facts = whole(ring.reencryption().state, Some(ring.version()));
+            let facts = intact(ring.reencryption().state, Some(ring.version()));
             next_step(ConfigurationFacts { has_current_text: true }, facts)
         }
         Keys::Inactive(stored) => {
-            let facts = whole(stored.reencryption.state, stored.version());
+            let facts = intact(stored.reencryption.state, stored.version());
             next_step(ConfigurationFacts { has_current_text: false }, facts)
         }
         Keys::Inaccessible(..) => next_step(ConfigurationFacts { has_current_text: false }, RingFacts::Inaccessible),
@@ -93,8 +95,8 @@ pub(crate) fn step(keys: &Keys) -> NextStep {
 mod tests {
     use super::*;
 
-    fn whole(reencryption: ReencryptionState) -> RingFacts {
-        RingFacts::Whole { reencryption, version: KeyVersion::FIRST }
+    fn intact(reencryption: ReencryptionState) -> RingFacts {
+        RingFacts::Intact { reencryption, version: KeyVersion::FIRST }
     }
 
     const PRESENT: ConfigurationFacts = ConfigurationFacts { has_current_text: true };
@@ -120,35 +122,35 @@ mod tests {
             (ReencryptionState::Finishing, true),
             (ReencryptionState::Clearing, true),
         ] {
-            assert_eq!(next_step(MISSING, whole(state)), NextStep::AwaitRestore { waiting });
+            assert_eq!(next_step(MISSING, intact(state)), NextStep::AwaitRestore { waiting });
         }
     }
 
     #[test]
     fn with_the_key_text_a_change_continues_at_the_state_of_the_ring() {
-        assert_eq!(next_step(PRESENT, whole(ReencryptionState::Idle)), NextStep::Rest);
-        assert_eq!(next_step(PRESENT, whole(ReencryptionState::Running)), NextStep::Reseal(KeyVersion::FIRST));
-        assert_eq!(next_step(PRESENT, whole(ReencryptionState::Clearing)), NextStep::Clear(KeyVersion::FIRST));
-        assert_eq!(next_step(PRESENT, whole(ReencryptionState::Finishing)), NextStep::ForgetTexts);
+        assert_eq!(next_step(PRESENT, intact(ReencryptionState::Idle)), NextStep::Idle);
+        assert_eq!(next_step(PRESENT, intact(ReencryptionState::Running)), NextStep::Reseal(KeyVersion::FIRST));
+        assert_eq!(next_step(PRESENT, intact(ReencryptionState::Clearing)), NextStep::Clear(KeyVersion::FIRST));
+        assert_eq!(next_step(PRESENT, intact(ReencryptionState::Finishing)), NextStep::ForgetTexts);
     }
 
-    /// A model of one change with a crash before every step: whatever is lost between the two databases, the steps lead to rest with
-    /// the text that the ring carries, and no step is taken twice once it is done.
+    /// Models one change with a crash before each step. Whatever is lost between the two databases, the steps lead to
+    /// the idle state with the text of the ring, and no completed step is repeated.
     #[test]
     fn change_that_crashes_anywhere_completes() {
         use ReencryptionState::{Finishing, Idle, Running};
         for crash_after in 0..4 {
             let mut state = [Idle, Running, Finishing, Idle][crash_after];
             let mut steps = 0;
-            while next_step(PRESENT, whole(state)) != NextStep::Rest {
-                state = match next_step(PRESENT, whole(state)) {
+            while next_step(PRESENT, intact(state)) != NextStep::Idle {
+                state = match next_step(PRESENT, intact(state)) {
                     NextStep::Reseal(_) => Finishing,
                     NextStep::ForgetTexts => Idle,
                     stuck @ (NextStep::ReportDamage
                     | NextStep::AwaitOtherServer
                     | NextStep::AwaitRestore { .. }
                     | NextStep::Clear(_)
-                    | NextStep::Rest) => {
+                    | NextStep::Idle) => {
                         panic!("{stuck:?}")
                     }
                 };

@@ -1,8 +1,8 @@
-//! Unreadable cells: those that a re-encryption could not open and has set aside as they are.
+//! Unreadable cells: cells that a re-encryption couldn't open and has set aside unchanged.
 //!
-//! One that merely doesn't verify may yet be mended, by putting back the bytes that were there; the data key that it names is kept in the
-//! ring for that. Overwriting, clearing or deleting it heals it: the write itself forgets it, and once nothing needs a kept data key any
-//! more, [`retire`](crate::key::retire::retire) destroys it, by the same full scan as a re-encryption.
+//! A cell that doesn't verify can be repaired by restoring its original bytes. Therefore the ring keeps the data key of
+//! that version. Overwriting, clearing or deleting the cell removes its entry in the same write. When no entry needs a
+//! kept data key, [`retire`](crate::key::retire::retire) destroys it, after the same full scan as in a re-encryption.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,24 +27,24 @@ use crate::{
     },
 };
 
-/// Why a cell doesn't open.
+/// Why a cell can't be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It names a data key that the ring doesn't hold.
+    /// The ring doesn't contain the data key of its version.
     UnknownKeyVersion,
-    /// It was changed, or belongs elsewhere, or its data key is another one.
+    /// The cell was changed or moved, or its data key was replaced.
     DoesNotVerify,
-    /// The bytes are no cell's.
+    /// The bytes aren't a cell.
     Malformed,
-    /// A newer version sealed it.
+    /// A newer version sealed the cell.
     NewerFormat,
 }
 
 impl Reason {
-    /// Every reason.
+    /// All reasons.
     const ALL: [Reason; 4] = [Reason::UnknownKeyVersion, Reason::DoesNotVerify, Reason::Malformed, Reason::NewerFormat];
 
-    /// The word that is stored.
+    /// Returns the stored name.
     fn code(self) -> &'static str {
         match self {
             Reason::UnknownKeyVersion => "unknown-key-version",
@@ -66,25 +66,25 @@ impl From<&CellError> for Reason {
     }
 }
 
-/// A cell that doesn't open.
+/// A cell that can't be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableCell {
-    /// The table of its entity.
+    /// The table of the entity.
     pub table: String,
-    /// The column of its attribute.
+    /// The column of the attribute.
     pub column: String,
-    /// Its record.
+    /// The id of the record.
     pub record: RecordId,
-    /// Why it doesn't open.
+    /// Why the cell can't be opened.
     pub reason: Reason,
-    /// The version in its header; `None` if it has none.
+    /// The key version in the header; `None` if the header is malformed.
     pub key_version: Option<KeyVersion>,
-    /// The hash of the cell as it is stored.
+    /// The hash of the stored cell.
     pub sha256: [u8; 32],
 }
 
 impl UnreadableCell {
-    /// This cell, which didn't open for this error.
+    /// Returns the entry for a cell that can't be opened because of `error`.
     pub(crate) fn new(table: &str, column: &str, record: RecordId, cell: &[u8], error: &CellError) -> Self {
         UnreadableCell {
             table: table.to_owned(),
@@ -96,7 +96,7 @@ impl UnreadableCell {
         }
     }
 
-    /// The steps that set the cell aside: as it was read, or not at all.
+    /// Returns the steps that set the cell aside, on the condition that it is unchanged.
     pub(crate) fn set_aside(&self, cell: &[u8]) -> Vec<Step> {
         let is_there =
             RecordColumns::id().is(self.record).and(Condition::equal(self.column.clone(), Datum::Bytes(cell.to_vec())));
@@ -120,7 +120,7 @@ impl UnreadableCell {
     }
 }
 
-/// The step that forgets about a cell that was set aside.
+/// Returns the step that removes the entry of a cell.
 pub(crate) fn forget(table: &str, column: &str, record: RecordId) -> Step {
     let rows = UnreadableCellRow::table_name()
         .is(table.to_owned())
@@ -129,13 +129,13 @@ pub(crate) fn forget(table: &str, column: &str, record: RecordId) -> Step {
     UnreadableCellRow::delete(rows)
 }
 
-/// The step that forgets about all of them.
+/// Returns the step that removes all entries.
 pub(crate) fn forget_all() -> Step {
     UnreadableCellRow::delete(Condition::EVERYTHING)
 }
 
 fn parse(row: Row) -> Result<UnreadableCell, Damage> {
-    let row = UnreadableCellRow::whole().values(row)?;
+    let row = UnreadableCellRow::all_columns().values(row)?;
     let reason = Reason::ALL.into_iter().find(|known| known.code() == row.reason);
     let version = row.key_version.and_then(|version| u32::try_from(version).ok());
     Ok(UnreadableCell {
@@ -149,22 +149,23 @@ fn parse(row: Row) -> Result<UnreadableCell, Damage> {
 }
 
 /// The cells that are set aside.
-pub(crate) struct Aside(BTreeMap<(String, String, Uuid), UnreadableCell>);
+pub(crate) struct SetAside(BTreeMap<(String, String, Uuid), UnreadableCell>);
 
-impl Aside {
-    pub(crate) async fn read(store: &dyn Reader) -> Result<Aside, Unavailable> {
-        let found = store.select(UnreadableCellRow::whole().select(Condition::EVERYTHING)).await?;
+impl SetAside {
+    pub(crate) async fn read(store: &dyn Reader) -> Result<SetAside, Unavailable> {
+        let found = store.select(UnreadableCellRow::all_columns().select(Condition::EVERYTHING)).await?;
         let cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-        Ok(Aside(cells.into_iter().map(|cell| (cell.place(), cell)).collect()))
+        Ok(SetAside(cells.into_iter().map(|cell| (cell.place(), cell)).collect()))
     }
 
-    /// Whether this very cell is among them.
+    /// Returns whether exactly this cell is among them.
     pub(crate) fn holds(&self, table: &str, column: &str, id: RecordId, cell: &[u8]) -> bool {
         let place = (table.to_owned(), column.to_owned(), id.uuid());
         self.0.get(&place).is_some_and(|aside| aside.sha256[..] == Sha256::digest(cell)[..])
     }
 
-    /// The data keys of this ring that one of them may yet need: all, if a newer version sealed one, since its header can't be read here.
+    /// Returns the data keys of this ring that one of the cells may still need. These are all keys if a newer version
+    /// sealed one of the cells, because its header can't be read.
     pub(crate) fn needed(&self, ring: &KeyRing) -> BTreeSet<KeyVersion> {
         if self.0.values().any(|cell| cell.reason == Reason::NewerFormat) {
             return ring.stored().keys.iter().map(|key| key.version).collect();
@@ -175,25 +176,25 @@ impl Aside {
 }
 
 /// A page of the cells that are set aside.
-pub struct Listed {
-    /// The cells, by table, column and record.
+pub struct UnreadableCells {
+    /// The cells, ordered by table, column and record.
     pub cells: Vec<UnreadableCell>,
-    /// Where the next page begins; empty if there is none.
+    /// The token of the next page; empty on the last page.
     pub next_page_token: String,
 }
 
-/// Lists the cells that the last re-encryption could not open and that nobody has overwritten since. `None` if the page token is none of
-/// this list.
+/// Lists the cells that the last re-encryption couldn't open and that weren't overwritten since. Returns `None` if the
+/// page token isn't valid for this list.
 ///
 /// # Errors
-/// If a database doesn't answer.
+/// If a database is unavailable.
 pub async fn list(
     deployment: &Deployment,
     permit: Permit<policy::ReadKeyStatus>,
     method: &str,
     size: u32,
     token: &str,
-) -> Result<Option<Listed>, StoreFailure> {
+) -> Result<Option<UnreadableCells>, StoreFailure> {
     let (organization, identity) = (permit.organization(), &*permit.caller().identity);
     let root_key = &*deployment.ports.root_key;
     let parent = organization.resource_name();
@@ -209,7 +210,7 @@ pub async fn list(
     };
     let order = UnreadableCellRow::key().into_iter().map(|name| (name, Direction::Ascending)).collect();
     let limit = size.saturating_add(1);
-    let select = Select { order, limit, ..UnreadableCellRow::whole().select(rows) };
+    let select = Select { order, limit, ..UnreadableCellRow::all_columns().select(rows) };
     let found = organization.store.select(select).await?;
     let cells = found.into_iter().map(parse).collect::<Result<Vec<_>, _>>();
     let mut cells = cells.map_err(Unavailable::from)?;
@@ -227,18 +228,18 @@ pub async fn list(
         }
         Some(_) | None => String::new(),
     };
-    Ok(Some(Listed { cells, next_page_token }))
+    Ok(Some(UnreadableCells { cells, next_page_token }))
 }
 
-/// How many bytes a cell takes in a page at most: its name, its attribute, its hash.
+/// The maximum size of a cell in a page in bytes: its name, attribute and hash.
 const CELL_BYTES: usize = 512;
 
-/// A cell's place in bytes: the id, the table, a zero, the column.
+/// Returns the position of a cell in bytes: the id, the table, a zero byte and the column.
 fn cursor(cell: &UnreadableCell) -> Vec<u8> {
     [&cell.record.uuid().as_bytes()[..], cell.table.as_bytes(), b"\0", cell.column.as_bytes()].concat()
 }
 
-/// The rows after the cell of this cursor.
+/// Returns the condition for rows after the cell of this cursor.
 fn after(cursor: &[u8]) -> Option<Condition> {
     let (id, names) = cursor.split_first_chunk::<16>()?;
     let (table, column) = std::str::from_utf8(names).ok()?.split_once('\0')?;

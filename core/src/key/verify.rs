@@ -1,7 +1,7 @@
-//! Verify: open every cell of one moment, and hold the census of that moment against what is there.
+//! Verifies all cells of a snapshot by opening them, and compares the census of the snapshot with the cells.
 //!
-//! It goes by a snapshot, so that ring, cells and census belong together whatever is written meanwhile. Nothing is changed but the trail,
-//! and no plaintext leaves this file.
+//! A snapshot keeps ring, cells and census consistent during concurrent writes. Only the audit trail is written, and no
+//! plaintext leaves this file.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ use crate::{
     store::{Condition, Reader, StoreFailure},
 };
 
-/// A look at every cell, under way. It holds a snapshot: take its steps, or drop it.
+/// A verification in progress. It holds a snapshot, so complete its steps or drop it.
 pub struct Verification {
     snapshot: std::sync::Arc<dyn Reader>,
     organization: OrganizationId,
@@ -34,38 +34,38 @@ pub struct Verification {
     walk: census::Walk,
     cells_total: u64,
     cells_checked: u64,
-    taken: Census,
+    counted: Census,
 }
 
-/// How far it is.
+/// The progress of a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// How many cells there are.
+    /// The number of cells.
     pub cells_total: u64,
-    /// How many of them were opened, or don't open.
+    /// The number of checked cells, readable or not.
     pub cells_checked: u64,
-    /// Those that don't open, of the cells checked since the step before.
+    /// The unreadable cells since the previous step.
     pub unreadable: Vec<UnreadableCell>,
-    /// Where the census is wrong, once every cell was checked; `None` before.
+    /// The errors of the census after all cells were checked; `None` before.
     pub census: Option<Vec<Miscount>>,
 }
 
-/// A kind of cell that the census counts wrong.
+/// A kind of cell with a wrong count in the census.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Miscount {
-    /// What kind.
+    /// The kind of cell.
     pub kind: CellKind,
-    /// How many the census has.
+    /// The count in the census.
     pub counted: i64,
-    /// How many there are.
+    /// The actual number of cells.
     pub found: i64,
 }
 
 impl Verification {
-    /// Takes the snapshot, and opens the ring that is in it.
+    /// Creates the snapshot, and opens its ring.
     ///
     /// # Errors
-    /// [`KeyError::NotPresent`] without the key, [`KeyError::RingDamaged`]; each refusal is in the trail.
+    /// [`KeyError::NotPresent`] without the key, [`KeyError::RingDamaged`]. Each refusal is recorded in the trail.
     pub async fn begin(
         deployment: &Deployment,
         permit: Permit<policy::ReadKeyStatus>,
@@ -103,20 +103,20 @@ impl Verification {
             walk: census::Walk::of(columns),
             cells_total,
             cells_checked: 0,
-            taken: Census::new(),
+            counted: Census::new(),
         })
     }
 
-    /// Checks some more cells; `None` when there is nothing more to tell.
+    /// Checks the next cells. Returns `None` after the last step.
     ///
     /// # Errors
-    /// If the store doesn't answer.
+    /// If the store is unavailable.
     pub async fn step(&mut self) -> Result<Option<Verified>, KeyError> {
         let Some(page) = self.walk.next(&*self.snapshot).await? else { return Ok(None) };
         let (table, column) = (&page.table, &page.column);
         let mut unreadable = Vec::new();
         for (record, cell) in &page.cells {
-            *self.taken.entry(CellKind::of(table, column, cell)).or_default() += 1;
+            *self.counted.entry(CellKind::of(table, column, cell)).or_default() += 1;
             let context =
                 CellContext { organization: self.organization, entity: table, record: *record, attribute: column };
             if let Err(error) = self.ring.open_cell(&context, cell) {
@@ -129,13 +129,13 @@ impl Verification {
     }
 
     async fn miscounts(&self) -> Result<Vec<Miscount>, KeyError> {
-        let kept = census::kept(&*self.snapshot).await?;
-        let kinds: BTreeSet<&CellKind> = kept.keys().chain(self.taken.keys()).collect();
+        let stored = census::stored(&*self.snapshot).await?;
+        let kinds: BTreeSet<&CellKind> = stored.keys().chain(self.counted.keys()).collect();
         let count = |census: &Census, kind: &CellKind| census.get(kind).copied().unwrap_or(0);
         let miscounts = kinds.into_iter().map(|kind| Miscount {
             kind: kind.clone(),
-            counted: count(&kept, kind),
-            found: count(&self.taken, kind),
+            counted: count(&stored, kind),
+            found: count(&self.counted, kind),
         });
         Ok(miscounts.filter(|miscount| miscount.counted != miscount.found).collect())
     }

@@ -1,6 +1,7 @@
-//! Lists of what was recorded, whatever that is: the newest first, those that a filter selects, page by page.
+//! Lists of recorded events of any kind, newest first, selected by a filter and split into pages.
 //!
-//! The filter is that of records (docs/filter.md), over the fields of what was recorded. Nothing here knows what rows mean.
+//! The filter language is that of records (docs/filter.md), over the fields of the event. This file doesn't know the
+//! meaning of rows.
 
 use crate::{
     deployment::Deployment,
@@ -18,69 +19,71 @@ use crate::{
     store::{Condition, Datum, Name, Reader, Row, row_bytes},
 };
 
-/// A page wanted.
+/// A request for a page.
 pub struct Page<'a> {
-    /// At most this many, at least 1.
+    /// Maximum number of rows, at least 1.
     pub size: u32,
-    /// The token that the page before came with; empty for the first page.
+    /// The token from the previous page; empty for the first page.
     pub token: &'a str,
-    /// Which; empty for all.
+    /// The text of the filter; empty for all rows.
     pub filter: &'a str,
-    /// The rpc, which the token is bound to.
+    /// The rpc. The token is bound to it.
     pub method: &'a str,
 }
 
-/// From where a page is read, and for whom.
+/// The source of a page, and its caller.
 pub(crate) struct Reading<'a> {
     pub(crate) store: &'a dyn Reader,
-    /// The resource name of what the log is of, which the token is bound to; empty for the deployment.
+    /// The resource name of the owner of the log; empty for the deployment. The token is bound to it.
     pub(crate) parent: &'a str,
-    /// The caller, whom the token is bound to.
+    /// The caller. The token is bound to it.
     pub(crate) identity: &'a Identity,
 }
 
-/// Why there is no page.
+/// Why the page can't be returned.
 #[derive(Debug, thiserror::Error)]
 pub enum ListLogError {
-    /// The filter isn't one.
+    /// The filter is invalid.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// There is none of this token, or now.
+    /// The token is invalid, or a database or the root key failed.
     #[error(transparent)]
     Listing(#[from] ListingError),
 }
 
-/// A table of what was recorded.
+/// A table of recorded events.
 pub(crate) struct Log<'a> {
     pub(crate) table: Name,
-    /// The columns wanted.
+    /// The columns to return.
     pub(crate) columns: Vec<Name>,
-    /// Which has the newest first.
+    /// The order, newest first.
     pub(crate) order: Order,
-    /// What a filter can look at.
+    /// The fields that a filter can test.
     pub(crate) fields: &'a Entity,
-    /// What a filter means in the table, where its fields are not the columns.
+    /// Translates a condition on the fields to a condition on the columns, where they differ.
     pub(crate) translate: fn(Condition) -> Result<Condition, FilterProblem>,
-    /// How many bytes an answer takes for a row at most, beside 8 for each column and the values as they are stored.
+    /// The maximum size of a row in the response in bytes, in addition to its stored values and 8 bytes for each
+    /// column.
     pub(crate) overhead_bytes: usize,
 }
 
-/// The rows of a page of those that meet a condition, and the token of the next page, empty if this is the last.
+/// Returns the rows of a page that meet a condition, and the token of the next page, which is empty after the last
+/// page.
 pub(crate) async fn page(
     deployment: &Deployment,
     Reading { store, parent, identity }: Reading<'_>,
     log: Log<'_>,
     rows: Condition,
-    wanted: &Page<'_>,
+    request: &Page<'_>,
 ) -> Result<(Vec<Row>, String), ListLogError> {
-    let filter = Filter::parse_within(deployment.filter_bounds, wanted.filter, log.fields, None)?;
-    if let Some(name) = filter.fields().into_iter().find_map(of_records_alone) {
+    let filter = Filter::parse_within(deployment.filter_bounds, request.filter, log.fields, None)?;
+    if let Some(name) = filter.fields().into_iter().find_map(record_field_name) {
         let problem = FilterProblem::NotFilterable { name: name.to_owned() };
         return Err(FilterError { position: 0, problem }.into());
     }
     let translated = (log.translate)(filter.condition());
     let condition = translated.map_err(|problem| FilterError { position: 0, problem })?;
-    let context = PageContext { method: wanted.method, parent, filter: wanted.filter, order_by: "", identity };
+    let context = PageContext { method: request.method, parent, filter: request.filter, order_by: "", identity };
     let overhead_bytes = log.overhead_bytes;
     let weight =
         |row: &[Datum]| row_bytes(row).saturating_add(row.len().saturating_mul(8)).saturating_add(overhead_bytes);
@@ -90,16 +93,16 @@ pub(crate) async fn page(
         rows: rows.and(condition),
         order: &log.order,
         context: &context,
-        token: wanted.token,
-        size: wanted.size,
+        token: request.token,
+        size: request.size,
         bytes_max: deployment.page_bytes_max,
         weight: &weight,
     };
     Ok(page::page(&*deployment.ports.root_key, store, listing).await?)
 }
 
-/// Fields that every record has, and nothing that was recorded.
-fn of_records_alone(field: Field) -> Option<&'static str> {
+/// Returns the name of a field that only records have, not recorded events.
+fn record_field_name(field: Field) -> Option<&'static str> {
     match field {
         Field::Attribute(_) => None,
         Field::Name => Some("name"),

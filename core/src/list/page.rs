@@ -1,8 +1,9 @@
-//! Pages of rows: where one begins, which rows it has, and the token of the next.
+//! Pages of rows: the start of a page, its rows, and the token of the next page.
 //!
-//! The next page begins after the last row's keys, wherever that row is by then. So what stays as it is, is on exactly one page,
-//! whatever comes, goes or moves between two of them. A page ends before it has more bytes than a message may have, but has one row at
-//! least. Nothing here knows what rows mean.
+//! The next page begins after the keys of the last row, even if that row has moved or is gone. A row that doesn't
+//! change is therefore on exactly one page, even if other rows are added, deleted or moved between two pages. A page
+//! ends before it exceeds the maximum size of a message, but has at least one row. This file doesn't know the meaning
+//! of rows.
 
 use crate::{
     crypto::root_key::{RootKey, RootKeyError},
@@ -11,41 +12,41 @@ use crate::{
     store::{Cause, Condition, Datum, Name, Reader, Row, ScanError, Scanned, Select, Unavailable},
 };
 
-/// A page wanted.
+/// A request for a page of a table.
 pub(crate) struct Listing<'a> {
-    /// Of this table.
+    /// The table.
     pub(crate) table: Name,
-    /// These columns, in this order.
+    /// The columns, in this order.
     pub(crate) columns: Vec<Name>,
-    /// Of these rows.
+    /// The condition.
     pub(crate) rows: Condition,
-    /// In this order, which is total.
+    /// The order, which is total.
     pub(crate) order: &'a Order,
-    /// What the token is bound to.
+    /// The context that the token is bound to.
     pub(crate) context: &'a PageContext<'a>,
-    /// The token that the page before came with; empty for the first page.
+    /// The token from the previous page; empty for the first page.
     pub(crate) token: &'a str,
-    /// At most this many, at least 1.
+    /// Maximum number of rows, at least 1.
     pub(crate) size: u32,
-    /// At most this many bytes, as `weight` counts them; one row may have more.
+    /// Maximum size in bytes, as `weight` computes it. A single row may be larger.
     pub(crate) bytes_max: usize,
-    /// How many bytes of the answer a row takes at most.
+    /// Returns the maximum size of a row in the response, in bytes.
     pub(crate) weight: &'a (dyn Fn(&[Datum]) -> usize + Sync),
 }
 
-/// Why there is no page.
+/// Why the page can't be returned.
 #[derive(Debug, thiserror::Error)]
 pub enum ListingError {
-    /// The page token was not made for this list and this caller.
+    /// The page token was issued for another list or another caller, or isn't a token.
     #[error("the page token is invalid")]
     PageToken,
-    /// Finding the rows took longer than a list may take.
+    /// The list exceeded the time limit of a scan.
     #[error("the list took longer than {limit_ms} ms")]
     TooLong {
-        /// How long it may take.
+        /// The time limit.
         limit_ms: u64,
     },
-    /// A database, or the root key, doesn't answer.
+    /// A database or the root key is unavailable.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -65,13 +66,13 @@ impl From<ScanError> for ListingError {
     }
 }
 
-/// The rows of the page, and the token of the next one, empty if this is the last.
+/// Returns the rows of the page, and the token of the next page, which is empty after the last page.
 pub(crate) async fn page(
     root_key: &dyn RootKey,
     store: &dyn Reader,
-    wanted: Listing<'_>,
+    request: Listing<'_>,
 ) -> Result<(Vec<Row>, String), ListingError> {
-    let Listing { table, mut columns, rows, order, context, token, size, bytes_max, weight } = wanted;
+    let Listing { table, mut columns, rows, order, context, token, size, bytes_max, weight } = request;
     let rows = if token.is_empty() {
         rows
     } else {
@@ -80,10 +81,10 @@ pub(crate) async fn page(
     };
     let width = columns.len();
     columns.extend(order.columns());
-    // One more than wanted tells whether there is a next page.
+    // One extra row shows whether there is a next page.
     let select = Select { table, columns, rows, order: order.to_store(), limit: size.saturating_add(1) };
     let Scanned { rows: mut found, is_cut } = store.scan(select, bytes_max).await?;
-    let shown = fitting(&found, bytes_max, weight).min(usize::try_from(size).unwrap_or(usize::MAX));
+    let shown = rows_that_fit(&found, bytes_max, weight).min(usize::try_from(size).unwrap_or(usize::MAX));
     let more = is_cut || found.len() > shown;
     found.truncate(shown);
     let next_page_token = match found.last().and_then(|last| last.get(width..)) {
@@ -94,8 +95,8 @@ pub(crate) async fn page(
     Ok((found, next_page_token))
 }
 
-/// How many of these rows fit together, the first one in any case.
-fn fitting(rows: &[Row], bytes_max: usize, weight: impl Fn(&[Datum]) -> usize) -> usize {
+/// Returns the number of rows that fit into `bytes_max`, at least 1.
+fn rows_that_fit(rows: &[Row], bytes_max: usize, weight: impl Fn(&[Datum]) -> usize) -> usize {
     let mut bytes = 0_usize;
     let fits = rows.iter().take_while(|row| {
         bytes = bytes.saturating_add(weight(row));
@@ -113,7 +114,7 @@ mod tests {
         let rows = |sizes: &[usize]| sizes.iter().map(|size| vec![Datum::Bytes(vec![0; *size])]).collect::<Vec<Row>>();
         let weight = |row: &[Datum]| if let [Datum::Bytes(bytes)] = row { bytes.len() } else { 0 };
         for (sizes, fit) in [(&[4, 6, 1][..], 2), (&[4, 7, 1], 1), (&[11, 1], 1), (&[10], 1), (&[3, 3, 3], 3)] {
-            assert_eq!(fitting(&rows(sizes), 10, weight), fit, "{sizes:?}");
+            assert_eq!(rows_that_fit(&rows(sizes), 10, weight), fit, "{sizes:?}");
         }
     }
 }

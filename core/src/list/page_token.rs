@@ -1,14 +1,15 @@
-//! Page tokens: where the next page of a list begins, in words that only this service writes.
+//! Page tokens: the start of the next page of a list, in a form that only this service can create.
 //!
-//! A token carries a cursor, which says after what the page begins, and is sealed with a MAC over everything else that decides what a
-//! page holds. So it can be neither forged nor moved to another list, filter, order or caller. What only says how a page is shown (its
-//! size, its fields, the count) isn't among that and may change from page to page. The key comes from the root key: a token works
-//! after a restart, and while an organization is inactive.
+//! A token contains a cursor, which marks the end of the previous page, and a MAC over everything else that determines
+//! the content of a page. A token therefore can't be forged, or used with another list, filter, order or caller.
+//! Options that change only the presentation of a page (size, fields, total count) aren't covered and may change
+//! between pages. The MAC key comes from the root key: a token is valid after a restart, and while an organization is
+//! inactive.
 //!
-//! `token = hex( cursor (n) | MAC (32) )`, in lower case: one spelling only.
+//! `token = hex( cursor (n) | MAC (32) )`, in lower case only.
 //!
-//! Nothing here knows what a cursor says. A list of records has [`Order`](crate::order::Order)'s, of at most 2,200 bytes: a token of
-//! theirs has at most 4,500 characters.
+//! This file doesn't know the format of a cursor. A list of records uses the cursors of [`Order`](crate::order::Order),
+//! which have at most 2,200 bytes. Their tokens have at most 4,500 characters.
 
 use data_encoding::HEXLOWER;
 
@@ -20,7 +21,7 @@ use crate::{
     identity::Identity,
 };
 
-/// What a page holds depends on this, and on where it begins.
+/// The parameters that, together with the cursor, determine the content of a page.
 pub struct PageContext<'a> {
     /// The rpc.
     pub method: &'a str,
@@ -30,11 +31,11 @@ pub struct PageContext<'a> {
     pub filter: &'a str,
     /// The text of the order; empty without one.
     pub order_by: &'a str,
-    /// Who lists.
+    /// The caller.
     pub identity: &'a Identity,
 }
 
-/// The token of the page that begins where this cursor says.
+/// Creates the token of the page that begins after this cursor.
 ///
 /// # Errors
 /// If the root key is unavailable.
@@ -43,7 +44,7 @@ pub fn token(root_key: &dyn RootKey, context: &PageContext<'_>, cursor: &[u8]) -
     Ok(HEXLOWER.encode(&[cursor, &mac[..]].concat()))
 }
 
-/// The cursor in a token. `None` for a token that wasn't made for this list and this caller.
+/// Returns the cursor in a token, or `None` if the token was not issued for this list and this caller.
 ///
 /// # Errors
 /// If the root key is unavailable.
@@ -72,7 +73,7 @@ mod tests {
         RootKeySet::new(RootKeyBytes::from_slice(&[byte; 32]).unwrap(), Vec::new())
     }
 
-    /// What a page depends on: method, parent, filter, order and caller.
+    /// The parts that determine a page: method, parent, filter, order and caller.
     type Parts = [&'static str; 5];
 
     const PARTS: Parts = ["/List", "organizations/contoso/mailboxes", "a = 1", "a desc", "writer"];
@@ -102,7 +103,7 @@ mod tests {
                 assert_eq!(opened(&key, parts, &token), None, "{parts:?}");
             }
         }
-        // What moves from one part into the next is something else.
+        // Text moved from one part to the next makes other parts.
         let moved = ["/List", "organizations/contoso/mailboxes", "a = 1a", " desc", "writer"];
         assert_eq!(opened(&key, moved, &token), None);
         assert_eq!(opened(&root_key(2), PARTS, &token), None);
@@ -125,7 +126,7 @@ mod tests {
         for wrong in wrong {
             assert_eq!(opened(&key, PARTS, wrong), None, "{wrong}");
         }
-        // The empty cursor is one like any other.
+        // An empty cursor is valid.
         assert_eq!(opened(&key, PARTS, &sealed(&key, PARTS, b"")), Some(Vec::new()));
     }
 }

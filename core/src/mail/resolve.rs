@@ -1,15 +1,21 @@
-//! Resolve a mailbox's connections: where a mail connector signs in, as whom, and with which password, by the rules of Dynamics 365.
+//! Resolves the connections of a mailbox: the mail server, user and password for a mail connector, by the rules of
+//! Dynamics 365.
 //!
-//! It knows the entities `Mailbox` and `EmailServerProfile` of `sealward.mail.v1` by the names of their attributes. Who asked, why, and
-//! where each password goes is in the trail, durably, before one leaves.
+//! It knows the entities `Mailbox` and `EmailServerProfile` of `sealward.mail.v1` by the names of their attributes. The
+//! caller, the purpose and the destination of each password are recorded durably in the trail before a password is
+//! returned.
 //!
-//! The rules, after the server-side synchronisation of Dynamics 365: an inactive mailbox, one without a profile, and one whose profile is
-//! inactive sign in nowhere. A direction is used if its delivery method is server-side synchronisation and it is enabled. Whose
-//! credentials a direction has is for its *credential retrieval* to say; those of the mailbox only with its
-//! `allow_email_connector_to_use_credentials`. With `use_same_settings_for_outgoing_connections`, sending has the TLS and the credentials
-//! of fetching, and its server where it has none of its own.
+//! The rules follow the server-side synchronization of Dynamics 365:
 //!
-//! A password and the place it goes to come from one read of the profile, so that never a new password goes to an old place.
+//! * A mailbox has no connections if it is inactive, has no profile, or has an inactive profile.
+//! * A direction is used if its delivery method is server-side synchronization and it is enabled.
+//! * The *credential retrieval* of a direction determines the source of its credentials. The credentials of the mailbox
+//!   require `allow_email_connector_to_use_credentials`.
+//! * With `use_same_settings_for_outgoing_connections`, sending uses the TLS setting and the credentials of receiving,
+//!   and also its server unless sending has its own.
+//!
+//! A password and its destination come from one read of the profile, so that a new password is never sent to an old
+//! destination.
 
 use std::sync::Arc;
 
@@ -33,7 +39,7 @@ use crate::{
 /// The collection of e-mail server profiles.
 const EMAIL_SERVER_PROFILES: &str = "emailServerProfiles";
 
-/// What a mail server speaks.
+/// The protocol of a mail server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// IMAP (RFC 9051).
@@ -46,29 +52,29 @@ pub enum Protocol {
     Exchange,
 }
 
-/// Whose credentials there are, or why there are none.
+/// The source of the credentials, or why there are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credentials {
-    /// Those of the mailbox.
+    /// The credentials of the mailbox.
     OfMailbox,
-    /// Those of the profile.
+    /// The credentials of the profile.
     OfProfile,
-    /// The server wants none.
+    /// The server requires no credentials.
     Anonymous,
-    /// They aren't kept here: the connector's own account, an agreement of two servers, or OAuth.
+    /// The credentials aren't stored: the connector's own account, an agreement of two servers, or OAuth.
     Elsewhere,
-    /// The mailbox doesn't allow connectors to use its own.
+    /// The mailbox doesn't allow connectors to use its credentials.
     NotAllowed,
-    /// There is no user name or no password.
+    /// The user name or the password is missing.
     Missing,
-    /// The profile doesn't say whose to use.
+    /// The profile doesn't define the source of the credentials.
     RetrievalMissing,
-    /// The profile says neither where the server is nor to discover it.
+    /// The profile has no server and doesn't enable discovery.
     ServerMissing,
 }
 
 impl Credentials {
-    /// How the trail calls it.
+    /// Returns the text for the trail.
     fn word(self) -> &'static str {
         match self {
             Credentials::OfMailbox => "credentials of mailbox",
@@ -83,13 +89,13 @@ impl Credentials {
     }
 }
 
-/// How to sign in to a mail server.
+/// The parameters to sign in to a mail server.
 pub struct MailConnection {
-    /// What it speaks.
+    /// The protocol.
     pub protocol: Protocol,
-    /// Its host; `None` if it is to be discovered.
+    /// The host; `None` if it must be discovered.
     pub server: Option<String>,
-    /// Its port.
+    /// The port.
     pub port: u16,
     /// Whether to connect with TLS.
     pub use_tls: bool,
@@ -97,31 +103,31 @@ pub struct MailConnection {
     pub username: Option<String>,
     /// The password.
     pub password: Option<Plaintext>,
-    /// Whose they are, or why there are none.
+    /// The source of the credentials, or why there are none.
     pub credentials: Credentials,
 }
 
-/// Both directions of a mailbox; `None` where one isn't used.
+/// The connections of a mailbox; `None` for an unused direction.
 pub struct Resolved {
-    /// For fetching.
+    /// The connection for receiving.
     pub incoming: Option<MailConnection>,
-    /// For sending.
+    /// The connection for sending.
     pub outgoing: Option<MailConnection>,
 }
 
-/// What the trail calls the use case.
+/// The audit action of the use case.
 pub const RESOLVE: AuditAction = AuditAction::Application("resolve-mailbox-connection");
 
-/// Why the connections of a mailbox aren't resolved.
+/// Why the connections of a mailbox can't be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// As with every use case of records.
+    /// An error of the use cases of records.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The mailbox is inactive.
     #[error("the mailbox is inactive")]
     MailboxInactive,
-    /// The mailbox has no profile that says where to sign in.
+    /// The mailbox has no e-mail server profile.
     #[error("the mailbox has no e-mail server profile")]
     MailboxWithoutProfile,
     /// The mailbox's profile is inactive.
@@ -130,7 +136,7 @@ pub enum ResolveError {
 }
 
 impl ResolveError {
-    /// How the trail calls it: the reason that the caller gets.
+    /// Returns the outcome for the trail, which is the reason that the caller gets.
     fn word(&self) -> &'static str {
         match self {
             ResolveError::Record(error) => refusal_word(error),
@@ -141,10 +147,10 @@ impl ResolveError {
     }
 }
 
-/// Resolves the connections of the mailbox of this id. `mailboxes` is the entity.
+/// Resolves the connections of the mailbox with this id. `mailboxes` is the entity.
 ///
 /// # Errors
-/// See [`ResolveError`]; the refusal of a call that is well formed is in the trail too.
+/// See [`ResolveError`]. The refusal of a well-formed call is recorded in the trail.
 pub async fn resolve(
     deployment: &Deployment,
     permit: Permit<policy::Reveal>,
@@ -168,7 +174,7 @@ pub async fn resolve(
     if let Ok((incoming, outgoing)) = &outcome {
         for (word, found) in [("incoming", incoming), ("outgoing", outgoing)] {
             if let Some(found) = found {
-                details.push(format!("{word} {}", found.told()));
+                details.push(format!("{word} {}", found.audit_text()));
                 attributes.extend(found.attribute.clone());
             }
         }
@@ -196,7 +202,7 @@ struct Fields {
     place: At,
 }
 
-/// A place; that of the same record is the same.
+/// A location of a record, which compares by the id of the record.
 struct At(RecordPlace);
 
 impl PartialEq for At {
@@ -206,7 +212,7 @@ impl PartialEq for At {
 }
 
 impl Fields {
-    /// The mailbox and its profile, if connectors may sign in for it.
+    /// Reads the mailbox and its profile, if connectors may sign in for it.
     async fn read_both(deployment: &Deployment, place: &RecordPlace) -> Result<(Self, Self), ResolveError> {
         let mailbox = Self::read(place.clone()).await?.ok_or(RecordError::NotFound)?;
         if mailbox.number("state_code") != Some(ACTIVE) {
@@ -218,7 +224,7 @@ impl Fields {
             return Err(ResolveError::MailboxWithoutProfile);
         };
         let profile = place.beside(entity, *id);
-        // One that was deleted a moment ago took the reference with it.
+        // The profile was deleted concurrently, which also cleared the reference.
         let profile = Self::read(profile).await?.ok_or(ResolveError::MailboxWithoutProfile)?;
         if profile.number("state_code") != Some(ACTIVE) {
             return Err(ResolveError::ProfileInactive);
@@ -243,7 +249,7 @@ impl Fields {
         if let Some(Value::Integer(number)) = self.value(name) { Some(*number) } else { None }
     }
 
-    /// A text that says something.
+    /// Returns a text that isn't empty.
     fn text(&self, name: &str) -> Option<String> {
         if let Some(Value::Text(text)) = self.value(name) {
             Some(text.clone()).filter(|text| !text.is_empty())
@@ -252,7 +258,7 @@ impl Fields {
         }
     }
 
-    /// The value of an encrypted attribute.
+    /// Returns the value of an encrypted attribute.
     fn secret(&self, name: &str, ring: &KeyRing) -> Result<Option<Plaintext>, Unopened> {
         let entity = &self.place.0.entity;
         let (Some(attribute), Some(index)) = (entity.attribute(name), entity.position(name)) else { return Ok(None) };
@@ -276,7 +282,7 @@ const RETRIEVAL_OF_MAILBOX: i64 = 1;
 const RETRIEVAL_OF_PROFILE: i64 = 2;
 const RETRIEVAL_ANONYMOUS: i64 = 5;
 
-/// The usual port of a protocol, with TLS and without.
+/// Returns the usual port of a protocol, with and without TLS.
 fn usual_port(protocol: Protocol, use_tls: bool) -> u16 {
     match (protocol, use_tls) {
         (Protocol::Imap, true) => 993,
@@ -290,19 +296,20 @@ fn usual_port(protocol: Protocol, use_tls: bool) -> u16 {
     }
 }
 
-/// A connection, and the attribute whose value it has: `Mailbox.password`.
+/// A connection, and the attribute with its password, such as `Mailbox.password`.
 struct Found {
     connection: MailConnection,
     attribute: Option<String>,
 }
 
 impl Found {
-    /// Where a password goes, or why none does, for the trail.
-    fn told(&self) -> String {
+    /// Returns the destination of the password, or why there is no password, for the trail.
+    fn audit_text(&self) -> String {
         let MailConnection { server, port, use_tls, credentials, .. } = &self.connection;
         let server = server.as_deref().unwrap_or("auto-discover");
         let tls = if *use_tls { "TLS" } else { "no TLS" };
-        // Where a server is discovered, the user's name tells from where on; and what somebody wrote can't pass for more than it is.
+        // If the server is discovered, discovery starts from the user name. `plain` prevents that a stored text
+        // imitates other fields of the details.
         let found_for = match (&self.connection.server, &self.connection.username) {
             (None, Some(username)) => format!(" for {}", plain(username)),
             (Some(_), _) | (None, None) => String::new(),
@@ -311,13 +318,13 @@ impl Found {
     }
 }
 
-/// A host, a URL or a user's name; whatever none has is shown as `?`.
+/// Returns a host, URL or user name with all other characters replaced by `?`.
 fn plain(text: &str) -> String {
     let is_plain = |character: &char| character.is_ascii_alphanumeric() || "-._~:/?@[]%+=&#".contains(*character);
     text.chars().map(|character| if is_plain(&character) { character } else { '?' }).collect()
 }
 
-/// The connection of one direction; `None` if the mailbox doesn't use it.
+/// Returns the connection of one direction; `None` if the mailbox doesn't use it.
 fn connection(
     mailbox: &Fields,
     profile: &Fields,
@@ -331,7 +338,7 @@ fn connection(
         return Ok(None);
     }
     let is_same = profile.is("use_same_settings_for_outgoing_connections");
-    // Whose settings: where both directions have the same, those of fetching.
+    // If both directions share their settings, those for receiving apply.
     let settings = if is_same { "incoming" } else { own };
     let protocol = match (profile.number("server_type"), direction) {
         (Some(SERVER_OTHER), Direction::Incoming) => Protocol::Pop3,
@@ -339,7 +346,7 @@ fn connection(
         (Some(SERVER_OTHER | SERVER_IMAP_SMTP), Direction::Outgoing) => Protocol::Smtp,
         (_, _) => Protocol::Exchange,
     };
-    // With TLS unless the profile says without: one that says nothing breaks no rule that wants TLS.
+    // TLS is used unless the profile disables it. A profile without a value violates no rule that requires TLS.
     let use_tls = profile.value(&format!("{settings}_use_ssl")) != Some(&Value::Boolean(false));
     let use_auto_discover = profile.is("use_auto_discover");
     let server =
@@ -347,7 +354,7 @@ fn connection(
             .into_iter()
             .find_map(|name| profile.text(name))
             .filter(|_| !use_auto_discover);
-    // A host has one port for fetching and another for sending, even where all else is the same; but Exchange has one for both.
+    // A host has separate ports for receiving and sending, even with shared settings. Exchange uses one port for both.
     let port_of = |direction: &str| {
         let port = profile.number(&format!("{direction}_port_number"));
         port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)

@@ -1,7 +1,7 @@
-//! Changes of attributes: who gave which value in the place of which, where an organization has an attribute audited.
+//! Changes of audited attributes: the caller, the time, and the values before and after.
 //!
-//! A change is recorded in the commit that makes it. Values are stored as texts that read back, and no encrypted attribute has any here:
-//! [`Attribute::is_audited`] is never set of one.
+//! A change is recorded in the commit that makes it. Values are stored in a text form that can be parsed again.
+//! Encrypted attributes have no changes here, because [`Attribute::is_audited`] is never set for them.
 
 use std::sync::{Arc, LazyLock};
 
@@ -35,21 +35,21 @@ use crate::{
     },
 };
 
-/// What was done to a record.
+/// The kind of a change of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// It was created: there was no value before.
+    /// The record was created. There was no value before.
     Create,
-    /// It was updated.
+    /// The record was updated.
     Update,
-    /// It was deleted: there is no value after.
+    /// The record was deleted. There is no value after.
     Delete,
 }
 
 impl Operation {
     const ALL: [Operation; 3] = [Operation::Create, Operation::Update, Operation::Delete];
 
-    /// Its number and its name in the contract.
+    /// Returns the number and the name in the contract.
     #[must_use]
     pub fn number_and_name(self) -> (i32, &'static str) {
         match self {
@@ -61,18 +61,19 @@ impl Operation {
 }
 
 /// A write of a record.
-pub(crate) struct Written<'a> {
+pub(crate) struct RecordWrite<'a> {
     pub(crate) entity: &'a Entity,
     pub(crate) id: RecordId,
     pub(crate) operation: Operation,
-    /// The revision that it made; the last one that a deleted record had.
+    /// The revision of the record after the change; the last revision of a deleted record.
     pub(crate) revision: i64,
     pub(crate) time: Timestamp,
     pub(crate) caller: &'a Caller,
 }
 
-impl Written<'_> {
-    /// The steps that record what changed between two states of the record, of which the absent one is the one without it.
+impl RecordWrite<'_> {
+    /// Returns the steps that record the differences between two states of the record. The state is `None` before a
+    /// creation and after a deletion.
     pub(crate) fn steps(&self, before: Option<&Record>, after: Option<&Record>) -> Vec<Step> {
         let value = |record: Option<&Record>, index: usize| record.and_then(|record| record.values.get(index)?.clone());
         let audited = self.entity.attributes.iter().enumerate().filter(|(_, attribute)| attribute.is_audited);
@@ -93,7 +94,8 @@ impl Written<'_> {
     }
 }
 
-/// The step that records that an attribute becomes null in every row of a condition, each with its next revision. It goes before the update.
+/// Returns the step that records that an attribute becomes null in all rows that meet a condition, each with its next
+/// revision. It must precede the update.
 pub(crate) fn cleared(
     time: Timestamp,
     caller: &Caller,
@@ -115,7 +117,7 @@ pub(crate) fn cleared(
     Step::InsertFrom { table: AttributeChangeRow::TABLE.into(), row, from: entity.storage_name.clone().into(), rows }
 }
 
-/// The row of a change, without the record and its revision.
+/// Returns the row of a change, without the record and its revision.
 fn row(
     time: Timestamp,
     caller: &Caller,
@@ -137,7 +139,7 @@ fn row(
     }
 }
 
-/// What changes are ordered by, all of it descending: the key.
+/// The order of changes in lists, all columns of the key descending.
 const ORDER: [(&str, ColumnType); 6] = [
     AttributeChangeRow::time().name_and_type(),
     AttributeChangeRow::table_name().name_and_type(),
@@ -147,7 +149,7 @@ const ORDER: [(&str, ColumnType); 6] = [
     AttributeChangeRow::revision().name_and_type(),
 ];
 
-/// A value as a text that [`value_of`] reads back.
+/// Converts a value to a text, for [`value_of`].
 fn text_of(value: &Value) -> String {
     match value {
         Value::Boolean(value) => value.to_string(),
@@ -159,7 +161,7 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-/// The value of this kind that a text says; `None` if it says none.
+/// Parses a text as a value of this kind. Returns `None` if it is invalid.
 fn value_of(kind: &Kind, text: String) -> Option<Value> {
     Some(match kind {
         Kind::Boolean => Value::Boolean(text.parse().ok()?),
@@ -172,34 +174,34 @@ fn value_of(kind: &Kind, text: String) -> Option<Value> {
     })
 }
 
-/// A change as it is stored.
+/// A stored change.
 #[derive(Clone, Debug)]
 pub struct AttributeChange {
-    /// When.
+    /// The time of the change.
     pub time: Timestamp,
-    /// Who.
+    /// The identity of the caller.
     pub identity: String,
-    /// In which call.
+    /// The id of the call.
     pub call_id: String,
-    /// Of a record of this entity.
+    /// The entity of the record.
     pub entity: Arc<Entity>,
-    /// Of this one.
+    /// The id of the record.
     pub record: RecordId,
     /// The index of the attribute.
     pub attribute: usize,
-    /// By what.
+    /// The kind of change.
     pub operation: Operation,
-    /// The revision that it made; the last one that a deleted record had.
+    /// The revision of the record after the change; the last revision of a deleted record.
     pub revision: i64,
-    /// What it was.
+    /// The value before the change.
     pub old_value: Option<Value>,
-    /// What it became.
+    /// The value after the change.
     pub new_value: Option<Value>,
 }
 
 impl AttributeChange {
     fn from_row(row: Row, schema: &Schema) -> Result<Self, Damage> {
-        let row = AttributeChangeRow::whole().values(row)?;
+        let row = AttributeChangeRow::all_columns().values(row)?;
         let entity = schema.by_storage_name(&row.table_name);
         let entity = entity.ok_or_else(|| AttributeChangeRow::table_name().damaged())?;
         let attribute = entity.stored_in(&row.column_name);
@@ -223,7 +225,7 @@ impl AttributeChange {
     }
 }
 
-/// What a filter can look at.
+/// The fields that a filter can use.
 static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
     let choice = |operation: Operation| {
         let (number, name) = operation.number_and_name();
@@ -239,49 +241,50 @@ static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
     Entity::new("AttributeChange", "attributeChanges", "attribute_change", fields)
 });
 
-/// Whose changes.
+/// The scope of a list of changes.
 #[derive(Clone, Copy, Debug)]
-pub enum Of<'a> {
-    /// Those of every record.
+pub enum ChangeScope<'a> {
+    /// The changes of all records.
     Organization,
-    /// Those of one record, which need not be there any more.
+    /// The changes of one record, which may be deleted.
     Record(&'a Entity, RecordId),
-    /// Those of one attribute, in every record.
+    /// The changes of one attribute in all records.
     Attribute(&'a Entity, &'a Attribute),
 }
 
-impl Of<'_> {
-    /// The resource name of what they are changes of.
+impl ChangeScope<'_> {
+    /// Returns the resource name of the scope.
     fn resource_name(self, organization: &OrganizationName) -> String {
         match self {
-            Of::Organization => organization.resource_name(),
-            Of::Record(entity, id) => {
+            ChangeScope::Organization => organization.resource_name(),
+            ChangeScope::Record(entity, id) => {
                 RecordName { organization: organization.clone(), collection: &entity.collection, id }.to_string()
             }
-            Of::Attribute(entity, attribute) => resource_name(organization, entity, attribute),
+            ChangeScope::Attribute(entity, attribute) => resource_name(organization, entity, attribute),
         }
     }
 
     fn rows(self) -> Condition {
         let table = |entity: &Entity| AttributeChangeRow::table_name().is(entity.storage_name.clone());
         match self {
-            Of::Organization => Condition::EVERYTHING,
-            Of::Record(entity, id) => table(entity).and(AttributeChangeRow::record_id().is(id)),
-            Of::Attribute(entity, attribute) => {
+            ChangeScope::Organization => Condition::EVERYTHING,
+            ChangeScope::Record(entity, id) => table(entity).and(AttributeChangeRow::record_id().is(id)),
+            ChangeScope::Attribute(entity, attribute) => {
                 table(entity).and(AttributeChangeRow::column_name().is(attribute.storage_name.clone()))
             }
         }
     }
 }
 
-/// One page of changes, the newest first, and the token of the next one, empty if this is the last.
+/// Lists one page of changes, newest first. Returns them with the token of the next page, which is empty after the last
+/// page.
 ///
 /// # Errors
 /// See [`ListLogError`].
 pub async fn list(
     deployment: &Deployment,
     permit: Permit<policy::ReadAttributeChanges>,
-    of: Of<'_>,
+    of: ChangeScope<'_>,
     wanted: &Page<'_>,
 ) -> Result<(Vec<AttributeChange>, String), ListLogError> {
     let organization = permit.organization();
@@ -293,7 +296,7 @@ pub async fn list(
         order: Order::descending(ORDER),
         fields: &FIELDS,
         translate: Ok,
-        // The name of the record, and two values that may be names of records.
+        // For the name of the record, and for two values that may be names of records.
         overhead_bytes: 768,
     };
     let (rows, token) = log::page(deployment, reading, changes, of.rows(), wanted).await?;
@@ -302,10 +305,10 @@ pub async fn list(
     Ok((changes, token))
 }
 
-/// Removes changes that are older than `before`, and tells how many went.
+/// Removes changes that are older than `before`. Returns their number.
 ///
 /// # Errors
-/// Why not; some may be gone. The next try goes on.
+/// If a commit failed. Some changes may be removed. The next attempt continues.
 pub async fn forget(organization: &Organization, before: Timestamp) -> Result<u64, CommitError> {
     let older = || AttributeChangeRow::time().compares(Comparison::Less, before);
     let count = || async {
@@ -327,7 +330,7 @@ pub async fn forget(organization: &Organization, before: Timestamp) -> Result<u6
     Ok(found)
 }
 
-/// How many go in one commit: no writer waits for long.
+/// The number of changes removed in one commit, which limits the wait of other writers.
 const BATCH: u32 = 1_000;
 
 #[cfg(test)]

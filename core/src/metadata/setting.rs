@@ -1,12 +1,12 @@
-//! Metadata: the schema as an organization has it.
+//! Metadata: the schema with the customizations of an organization.
 //!
-//! An organization may give an attribute another name for people and another greatest length, demand a value where the schema demands none,
-//! have each change recorded, and have an index made. What it chose is in its database, a row an attribute, and travels with it. Every write
-//! of a record goes by one state of the schema and holds it against the database in its own commit, so that a choice counts for every write
-//! that is made after it.
+//! An organization may change the display name and the maximum length of an attribute, require a value, audit its
+//! changes, and index it. These settings are in its database, one row per attribute, and move with it. Each write of a
+//! record uses one revision of the settings and requires in its own commit that it is current. A setting therefore
+//! applies to all later writes.
 //!
-//! What a row asks for that its attribute can't have is ignored, whoever wrote the row: an encrypted attribute is never recorded, indexed
-//! or otherwise customized.
+//! Settings that an attribute doesn't support are ignored, regardless of their origin. An encrypted attribute is never
+//! audited, indexed or otherwise customized.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -30,32 +30,32 @@ use crate::{
     violation::Problem,
 };
 
-/// The schema as an organization has it.
+/// The schema of an organization.
 #[derive(Clone, Debug)]
 pub struct OrganizationSchema {
-    /// The entities, with what was customized.
+    /// The entities with the customizations of the organization.
     pub schema: Arc<Schema>,
-    /// That of the last change of metadata it holds; 0 if there was none.
+    /// The revision of the last change of metadata; 0 if there was none.
     pub(super) revision: i64,
 }
 
 impl OrganizationSchema {
-    /// The deployment's schema, as it is where nothing was customized.
+    /// Returns the schema of the deployment without customizations.
     pub(crate) fn of(schema: &Arc<Schema>) -> Self {
         OrganizationSchema { schema: Arc::clone(schema), revision: 0 }
     }
 
-    /// Reads what an organization has customized of the deployment's schema.
+    /// Reads an organization's customizations of the deployment's schema.
     ///
     /// # Errors
-    /// If the store doesn't answer.
+    /// If the store is unavailable.
     pub(crate) async fn read(store: &dyn Reader, schema: &Arc<Schema>) -> Result<Self, Unavailable> {
-        let columns = AttributeSettingRow::whole();
+        let columns = AttributeSettingRow::all_columns();
         let found = store.select(columns.select(Condition::EVERYTHING)).await?;
         if found.is_empty() {
             return Ok(OrganizationSchema::of(schema));
         }
-        // Of a row that can't be read, too: whoever wrote it, it is there.
+        // The revision of a malformed row counts too.
         let revision = |row: &Row| match AttributeSettingRow::revision().datum_in(row) {
             Some(Datum::Integer(revision)) => *revision,
             Some(_) | None => 0,
@@ -80,50 +80,51 @@ impl OrganizationSchema {
         Ok(OrganizationSchema { schema: Arc::new(customized), revision })
     }
 
-    /// The entity as the organization has it.
+    /// Returns the entity with the customizations of the organization.
     #[must_use]
     pub fn entity(&self, entity: &Arc<Entity>) -> Arc<Entity> {
         Arc::clone(self.schema.by_storage_name(&entity.storage_name).unwrap_or(entity))
     }
 
-    /// Whether it was read no earlier than the other.
+    /// Returns whether it is at least as new as the other.
     pub(crate) fn is_as_new_as(&self, other: &Self) -> bool {
         self.revision >= other.revision
     }
 
-    /// The step that refuses a commit where metadata has changed since.
+    /// Returns the step that requires that the metadata is unchanged.
     pub(crate) fn require(&self) -> Step {
         AttributeSettingRow::forbid(AttributeSettingRow::revision().exceeds(self.revision))
     }
 
-    /// The steps that make every index it wants, for a database that was just filled.
-    pub(crate) fn make_indexes(&self) -> Vec<Step> {
+    /// Returns the steps that create all indexes in a database that was just filled.
+    pub(crate) fn create_indexes(&self) -> Vec<Step> {
         let indexed = self.schema.entities().iter().flat_map(|entity| {
             let indexed = entity.attributes.iter().filter(|attribute| attribute.is_indexed);
-            indexed.map(move |attribute| make_index(entity, attribute))
+            indexed.map(move |attribute| create_index(entity, attribute))
         });
         indexed.collect()
     }
 }
 
-/// What an organization chose for an attribute.
+/// The settings of an organization for an attribute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// The entity's storage name.
+    /// The storage name of the entity.
     pub(super) table: String,
-    /// The attribute's storage name.
+    /// The storage name of the attribute.
     pub(super) column: String,
-    /// `None` as in the schema.
+    /// `None` for the value of the schema.
     pub(super) display_name: Option<String>,
-    /// `None` as in the schema.
+    /// `None` for the value of the schema.
     pub(super) max_length: Option<u32>,
-    /// The greatest that it ever was; `None` if that is what the schema has.
+    /// The greatest maximum length that was ever set; `None` if that is the one of the schema.
     pub(super) longest: Option<u32>,
-    /// Whether a record must have a value, beside what the schema demands.
+    /// Whether the organization requires a value, in addition to the schema.
     pub(super) is_required: bool,
     pub(super) is_audited: bool,
     pub(super) is_indexed: bool,
-    /// Grows with each change of metadata in the organization. Rows stay for ever, so that it never falls.
+    /// The revision, which increases with each change of metadata in the organization. Rows are never deleted, so that
+    /// it never decreases.
     pub(super) revision: i64,
 }
 
@@ -161,7 +162,7 @@ impl From<Setting> for AttributeSettingRow {
 }
 
 impl Setting {
-    /// The attribute with what it can have of this.
+    /// Returns the attribute with the settings that it supports.
     pub(super) fn applied_to(&self, attribute: &Attribute) -> Attribute {
         let mut customized = attribute.clone();
         if attribute.is_customizable() {
@@ -179,50 +180,52 @@ impl Setting {
     }
 }
 
-/// The longest name for people, in Unicode scalar values.
+/// The maximum length of a display name in Unicode scalar values.
 pub const DISPLAY_NAME_MAX: u32 = 100;
 
-/// The greatest length that an organization can give a text or bytes for which the schema has less.
+/// The greatest maximum length that an organization can set for a text or bytes attribute with a smaller one in the
+/// schema.
 pub const LENGTH_MAX: u32 = 4_000;
 
-/// What is wrong with a name for people.
+/// Returns the violation of a display name.
 pub(crate) fn name_problem(name: &str) -> Option<Problem> {
     line_problem(name, DISPLAY_NAME_MAX)
 }
 
-/// The greatest length asked for, if the attribute can have it.
-pub(crate) fn length_within(attribute: &Attribute, asked: i64) -> Result<u32, Problem> {
+/// Checks a requested maximum length of an attribute.
+pub(crate) fn length_within(attribute: &Attribute, requested: i64) -> Result<u32, Problem> {
     if !matches!(attribute.kind, Kind::Text | Kind::Bytes) || attribute.is_uuid() {
         return Err(Problem::HasNoLength);
     }
     let maximum = attribute.max_length.unwrap_or(LENGTH_MAX).max(LENGTH_MAX);
-    u32::try_from(asked)
+    u32::try_from(requested)
         .ok()
         .filter(|length| (1..=maximum).contains(length))
         .ok_or(Problem::OutOfRange { minimum: 1, maximum: maximum.into() })
 }
 
-/// The resource name of an attribute's metadata in an organization.
+/// Returns the resource name of an attribute's metadata in an organization.
 pub(crate) fn resource_name(organization: &OrganizationName, entity: &Entity, attribute: &Attribute) -> String {
     format!("{}/entityMetadata/{}/attributes/{}", organization.resource_name(), entity.name, attribute.name)
 }
 
-/// The condition that a row of settings is that of this attribute.
+/// Returns the condition for the row of settings of this attribute.
 pub(crate) fn of_attribute(entity: &Entity, attribute: &Attribute) -> Condition {
     AttributeSettingRow::table_name()
         .is(entity.storage_name.clone())
         .and(AttributeSettingRow::column_name().is(attribute.storage_name.clone()))
 }
 
-/// The step that makes an attribute's index.
-pub(crate) fn make_index(entity: &Entity, attribute: &Attribute) -> Step {
-    // The id comes last in every order of records.
+/// Returns the step that creates the index of an attribute.
+pub(crate) fn create_index(entity: &Entity, attribute: &Attribute) -> Step {
+    // The id is the last column in each order of records.
     let columns = vec![attribute.storage_name.clone().into(), RecordColumns::id().name()];
     let index = Index { name: index_name(entity, attribute), columns };
     Step::CreateIndex { table: entity.storage_name.clone().into(), index }
 }
 
-/// The name of an attribute's index: the same in every database, and never longer than a name may be.
+/// Returns the name of an attribute's index. It is the same in all databases, and its length is within the limit of
+/// names.
 #[must_use]
 pub fn index_name(entity: &Entity, attribute: &Attribute) -> Name {
     let names = Encoding::new("sealward index v1");
@@ -251,11 +254,11 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_is_written_and_read_back() {
+    fn setting_is_written_and_read_back() {
         for setting in [everything("stored_name_1"), Setting::default()] {
             let row = AttributeSettingRow::from(setting.clone()).into_row();
             let row = row.into_iter().map(|(_, datum)| datum).collect();
-            assert_eq!(AttributeSettingRow::whole().values(row).map(Setting::from), Ok(setting));
+            assert_eq!(AttributeSettingRow::all_columns().values(row).map(Setting::from), Ok(setting));
         }
     }
 

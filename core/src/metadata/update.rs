@@ -1,10 +1,10 @@
-//! Change an attribute's metadata in one organization.
+//! Changes an attribute's metadata in one organization.
 
 use crate::{
     audit::entry::AuditEntry,
     deployment::Deployment,
     metadata::setting::{
-        OrganizationSchema, Setting, index_name, length_within, make_index, name_problem, of_attribute, resource_name,
+        OrganizationSchema, Setting, create_index, index_name, length_within, name_problem, of_attribute, resource_name,
     },
     permit::Permit,
     policy::{self, Recorded as _},
@@ -20,16 +20,16 @@ use crate::{
 /// Whether a record must have a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequiredLevel {
-    /// It need not.
+    /// A value isn't required.
     None,
-    /// It must: the organization requires it, or the schema does and Dynamics 365 has this level for it.
+    /// A value is required, by the organization, or by the schema with this level in Dynamics 365.
     ApplicationRequired,
-    /// It must: the schema requires it.
+    /// A value is required by the schema.
     SystemRequired,
 }
 
 impl RequiredLevel {
-    /// That of an attribute of the schema which an organization has so.
+    /// Returns the level of an attribute from its definitions in the schema and in the organization.
     #[must_use]
     pub fn of(in_schema: &Attribute, in_organization: &Attribute) -> Self {
         match (in_schema.required, in_organization.required) {
@@ -41,12 +41,13 @@ impl RequiredLevel {
     }
 }
 
-/// What becomes of an attribute's metadata. The outer `None` leaves it as it is, the inner one makes it as the schema has it.
+/// The changes of an attribute's metadata. The outer `None` keeps a setting, and the inner `None` resets it to the
+/// schema.
 #[derive(Clone, Debug, Default)]
 pub struct Customization {
-    /// Its name for people.
+    /// The display name.
     pub display_name: Option<Option<String>>,
-    /// Its greatest length.
+    /// The maximum length.
     pub max_length: Option<Option<i64>>,
     /// Whether a record must have a value.
     pub required_level: Option<Option<RequiredLevel>>,
@@ -56,13 +57,13 @@ pub struct Customization {
     pub indexed: Option<Option<bool>>,
 }
 
-/// Why metadata did not change.
+/// Why the metadata wasn't changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateMetadataError {
     /// The attribute is encrypted.
     #[error("the attribute is encrypted")]
     Encrypted,
-    /// Something asked for can't be: all of it is listed.
+    /// Settings are invalid. The list is complete.
     #[error("the request is invalid")]
     Invalid(Vec<Violation>),
     /// A database, the root key or the audit trail failed.
@@ -76,9 +77,9 @@ impl From<Unavailable> for UpdateMetadataError {
     }
 }
 
-/// Changes the metadata of the attribute of these names, which the schema has, and answers with it as the organization has it then. It
-/// counts for every write that is made from then on; what is stored stays as it is. An index is made, or goes, before the answer: writes of
-/// the organization wait for that.
+/// Changes the metadata of the attribute with these names in the schema. Returns the attribute with the new metadata.
+/// The change applies to all later writes, and stored values stay unchanged. An index is created or removed before the
+/// call returns, and writes of the organization wait for that.
 ///
 /// # Errors
 /// See [`UpdateMetadataError`].
@@ -96,7 +97,7 @@ pub async fn update(
         let before = before.and_then(|entity| entity.attribute(&attribute.name)).unwrap_or(attribute);
         let setting = customized(entity, attribute, before, customization)?;
         let after = setting.applied_to(attribute);
-        let changes = told(attribute, before, &after);
+        let changes = describe_changes(attribute, before, &after);
         if changes.is_empty() || validate_only {
             return Ok(after);
         }
@@ -111,17 +112,17 @@ pub async fn update(
             )
         };
         let revision = present.revision.checked_add(1).ok_or(UpdateMetadataError::Store(StoreFailure::Unavailable(
-            "the settings of attributes have a revision that none can follow".into(),
+            "no revisions of attribute settings are left".into(),
         )))?;
         let setting = Setting { revision, ..setting };
         let steps = steps(&present, entity, before, &after, setting, entry);
         match organization.commit(steps).await {
             Ok(()) => {
-                // Where it can't be read now, the next write finds that it is old.
+                // If it can't be read now, the next write detects the old revision.
                 let _later = organization.load_schema(deployment).await;
                 return Ok(after);
             }
-            // Somebody else was first.
+            // Another change was first.
             Err(CommitError::Refused { .. }) => {}
             Err(CommitError::Unavailable(cause)) => {
                 return Err(UpdateMetadataError::Store(StoreFailure::Unavailable(cause)));
@@ -135,7 +136,7 @@ pub async fn update(
     Err(UpdateMetadataError::Store(StoreFailure::Unavailable("the metadata kept changing".into())))
 }
 
-/// How often an update is tried again when metadata changed under it.
+/// The maximum number of attempts of an update, if the metadata changes concurrently.
 const ATTEMPTS: usize = 32;
 
 fn steps(
@@ -152,7 +153,7 @@ fn steps(
         AttributeSettingRow::from(setting).insert(),
     ];
     match (before.is_indexed, after.is_indexed) {
-        (false, true) => steps.push(make_index(entity, after)),
+        (false, true) => steps.push(create_index(entity, after)),
         (true, false) => steps.push(Step::DropIndex { name: index_name(entity, after) }),
         (false, false) | (true, true) => {}
     }
@@ -160,7 +161,7 @@ fn steps(
     steps
 }
 
-/// The setting that an attribute gets, which is `before` in the organization and `attribute` in the schema.
+/// Returns the new setting of an attribute, which is `before` in the organization and `attribute` in the schema.
 fn customized(
     entity: &Entity,
     attribute: &Attribute,
@@ -225,7 +226,7 @@ fn customized(
     if violations.is_empty() { Ok(setting) } else { Err(UpdateMetadataError::Invalid(violations)) }
 }
 
-/// Whether the organization is to demand a value, beside what the schema demands.
+/// Returns whether the organization requires a value, in addition to the schema.
 fn required(attribute: &Attribute, level: Option<RequiredLevel>) -> Result<bool, Problem> {
     let in_schema = RequiredLevel::of(attribute, attribute);
     match (level, attribute.required) {
@@ -240,8 +241,8 @@ fn required(attribute: &Attribute, level: Option<RequiredLevel>) -> Result<bool,
     }
 }
 
-/// What changes, in words for the trail.
-fn told(in_schema: &Attribute, before: &Attribute, after: &Attribute) -> Vec<String> {
+/// Returns the changes as texts for the trail.
+fn describe_changes(in_schema: &Attribute, before: &Attribute, after: &Attribute) -> Vec<String> {
     let length = |attribute: &Attribute| attribute.max_length.map_or("none".to_owned(), |length| length.to_string());
     let level = |attribute: &Attribute| format!("{:?}", RequiredLevel::of(in_schema, attribute));
     let texts = |attribute: &Attribute| {
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_from_1_to_4000() {
+    fn maximum_length_is_from_1_to_4000() {
         let length = |length| Customization { max_length: Some(Some(length)), ..Customization::default() };
         for within in [1, 4_000] {
             assert!(update_of("name_1", &length(within)).is_ok(), "{within}");
@@ -369,14 +370,16 @@ mod tests {
         let has_index = Attribute { is_indexed: true, ..attribute.clone() };
         let longer = Customization { max_length: Some(Some(501)), ..Customization::default() };
         let refused = customized(&entity, attribute, &has_index, &longer);
-        let Err(UpdateMetadataError::Invalid(violations)) = refused else { panic!("it is longer than an index takes") };
+        let Err(UpdateMetadataError::Invalid(violations)) = refused else {
+            panic!("the text is too long for an index")
+        };
         assert_eq!(violations[0].field, "attribute_metadata.max_length");
         let shorter = Customization { max_length: Some(Some(500)), ..Customization::default() };
         assert!(customized(&entity, attribute, &has_index, &shorter).is_ok());
     }
 
     #[test]
-    fn a_default_stays_within_the_length() {
+    fn default_stays_within_the_maximum_length() {
         let entity = thing();
         let mut attribute = entity.attribute("name_1").unwrap().clone();
         attribute.default = Some(Value::Text("abc".to_owned()));
@@ -397,10 +400,13 @@ mod tests {
         };
         let first = customized(&entity, attribute, attribute, &customization).unwrap().applied_to(attribute);
         let again = customized(&entity, attribute, &first, &Customization::default()).unwrap();
-        assert_eq!(told(attribute, &first, &again.applied_to(attribute)), Vec::<String>::new());
+        assert_eq!(describe_changes(attribute, &first, &again.applied_to(attribute)), Vec::<String>::new());
         let cleared = Customization { display_name: Some(None), max_length: Some(None), ..Customization::default() };
         let after = customized(&entity, attribute, &first, &cleared).unwrap().applied_to(attribute);
-        assert_eq!(told(attribute, &first, &after), ["display_name: First -> Name 1", "max_length: 9 -> 250"]);
+        assert_eq!(
+            describe_changes(attribute, &first, &after),
+            ["display_name: First -> Name 1", "max_length: 9 -> 250"]
+        );
         assert!(after.is_audited);
     }
 }

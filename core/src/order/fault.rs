@@ -1,25 +1,25 @@
-//! What is wrong with a field of an order.
+//! Problems of a field in an order.
 
 use std::fmt;
 
-/// What is wrong with an order.
+/// The problem of a field in an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderFault {
-    /// It isn't a field, alone or followed by a direction.
-    NotATerm,
-    /// Bytes have no order that would mean something.
+    /// It isn't a field name with an optional direction.
+    InvalidTerm,
+    /// It contains bytes, which have no useful order.
     Bytes,
-    /// It is derived at each read, and stored nowhere.
+    /// It is derived at each read and not stored.
     Derived,
-    /// The order has it already.
+    /// The order already contains the field.
     Repeated,
 }
 
 impl fmt::Display for OrderFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            OrderFault::NotATerm => "must be a name, alone or followed by `asc` or `desc`",
-            OrderFault::Bytes => "holds bytes, which can't be ordered by",
+            OrderFault::InvalidTerm => "must be a field name, optionally followed by `asc` or `desc`",
+            OrderFault::Bytes => "contains bytes and can't be ordered by",
             OrderFault::Derived => "is derived from an encrypted attribute and can't be ordered by",
             OrderFault::Repeated => "is listed more than once",
         })

@@ -1,7 +1,7 @@
-//! How often encrypted attributes of an organization's records were compared lately, in memory.
+//! Counts recent comparisons of encrypted attributes of an organization's records in memory.
 //!
-//! The limit is exact: a comparison reserves its place before a cell is opened. The audit trail is the source; see
-//! [`compare`](crate::record::compare).
+//! The limit is exact, because a comparison is reserved before a cell is opened. The audit trail is the source of the
+//! counts; see [`compare`](crate::record::compare).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,32 +10,32 @@ use std::{
 
 use crate::id::{RecordId, Timestamp};
 
-/// Over how long comparisons are counted.
+/// The interval in which comparisons are counted.
 pub const INTERVAL_SECONDS: u32 = 900;
 
 const INTERVAL_US: i64 = 900 * 1_000_000;
 
-/// Which attribute of which record: the entity's table, the record, the attribute.
+/// The entity's table, the record and the attribute.
 type Key = (String, RecordId, String);
 
-/// How often attributes of an organization's records were compared lately, and how many comparisons are under way.
+/// The recent and running comparisons of attributes of an organization's records.
 ///
-/// No comparison is admitted before its window was loaded, and from then on the window has each that was admitted: so the count is exact,
-/// whatever comes at the same time.
+/// A comparison is admitted only after its window was loaded. From then on, the window contains all admitted
+/// comparisons. The count is therefore exact under concurrency.
 #[derive(Default)]
 pub(crate) struct Comparisons(Mutex<HashMap<Key, Window>>);
 
-/// One attribute's comparisons.
+/// The comparisons of one attribute.
 #[derive(Debug, Default)]
 struct Window {
-    /// When those were made that are recorded, the oldest first.
+    /// The times of the recorded comparisons, oldest first.
     times: VecDeque<Timestamp>,
-    /// How many are under way.
+    /// The number of running comparisons.
     reserved: u32,
 }
 
-/// How many windows are in memory at most, unless more comparisons are under way. One costs some 300 bytes, and one that was dropped is
-/// loaded again from the trail.
+/// The maximum number of windows in memory, unless more comparisons are running. A window needs about 300 bytes. A
+/// dropped window is loaded again from the trail.
 const WINDOWS_MAX: usize = 10_000;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Comparisons {
         window.forget(now);
         let made = u32::try_from(window.times.len()).unwrap_or(u32::MAX);
         if made.saturating_add(window.reserved) >= limit {
-            // The one that has to age out of the interval.
+            // The comparison that must leave the interval.
             let last = window.times.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
             return Reserved::Full {
                 retry_after_seconds: window.times.get(last).map_or(1, |time| left_of(*time, now)),
@@ -77,7 +77,8 @@ impl Comparisons {
             windows.retain(|_, window| window.reserved > 0);
         }
         times.sort_unstable();
-        // Of two that load at the same time, the first one's window has what was admitted since.
+        // If two calls load a window concurrently, the first one is kept, because it has the comparisons admitted
+        // since.
         windows.entry(key.clone()).or_insert_with(|| Window { times: times.into(), reserved: 0 });
     }
 
@@ -87,7 +88,7 @@ impl Comparisons {
 }
 
 impl Window {
-    /// Forgets what is older than the interval.
+    /// Removes times before the interval.
     fn forget(&mut self, now: Timestamp) {
         while self.times.front().is_some_and(|time| now.unix_micros().saturating_sub(time.unix_micros()) >= INTERVAL_US)
         {
@@ -96,21 +97,21 @@ impl Window {
     }
 }
 
-/// In how many seconds a comparison made at `time` counts no more, at least one.
+/// Returns the number of seconds until a comparison at `time` leaves the interval, at least one.
 fn left_of(time: Timestamp, now: Timestamp) -> u32 {
     let age = now.unix_micros().saturating_sub(time.unix_micros()).max(0);
     let left = INTERVAL_US.saturating_sub(age).max(0).unsigned_abs().div_ceil(1_000_000);
     u32::try_from(left).unwrap_or(INTERVAL_SECONDS).max(1)
 }
 
-/// A place among the comparisons of an attribute. Dropped, it is given back: a comparison that was not answered was no guess.
+/// A reserved comparison. Dropping it releases the reservation: a comparison without a result isn't a guess.
 pub(crate) struct Reservation<'a> {
     pub(crate) comparisons: &'a Comparisons,
     pub(crate) key: Key,
 }
 
 impl Reservation<'_> {
-    /// The comparison was made and recorded at `time`.
+    /// Marks the comparison as executed and recorded at `time`.
     pub(crate) fn spend(self, time: Timestamp) {
         if let Some(window) = self.comparisons.windows().get_mut(&self.key) {
             window.times.push_back(time);
@@ -143,7 +144,7 @@ mod tests {
         let comparisons = Comparisons::default();
         assert_eq!(comparisons.reserve(&key(1), at(1_000), 3), Reserved::NotLoaded);
         comparisons.load(&key(1), vec![at(500), at(10)]);
-        // The older one is out of the interval.
+        // The older one left the interval.
         let reserve = || match comparisons.reserve(&key(1), at(1_000), 3) {
             Reserved::Place => Ok(Reservation { comparisons: &comparisons, key: key(1) }),
             refused @ (Reserved::Full { .. } | Reserved::NotLoaded) => Err(refused),
@@ -151,13 +152,13 @@ mod tests {
         let first = reserve().ok().unwrap();
         let second = reserve().ok().unwrap();
         assert_eq!(reserve().err().unwrap(), Reserved::Full { retry_after_seconds: 400 });
-        // One that is not answered gives its place back, one that is keeps it.
+        // A reservation without a result is released. One with a result counts.
         drop(first);
         second.spend(at(1_000));
         let third = reserve().ok().unwrap();
         third.spend(at(1_001));
         assert_eq!(reserve().err().unwrap(), Reserved::Full { retry_after_seconds: 400 });
-        // Another record is another secret.
+        // Another record has another secret.
         assert_eq!(comparisons.reserve(&key(2), at(1_000), 3), Reserved::NotLoaded);
         assert_eq!(comparisons.reserve(&key(1), at(1_401), 3), Reserved::Place);
     }

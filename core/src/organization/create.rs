@@ -1,7 +1,7 @@
-//! Create an organization: active from the start, with a key that the service makes.
+//! Creates an organization. It is active from the start, with a generated key.
 //!
-//! The order of writes lets a start finish or undo what a crash left half-way: a configuration row *creating* with the sealed text, the
-//! database, which appears whole, the row *ready*.
+//! The order of writes allows a start to complete or undo an interrupted creation: a row *creating* in the
+//! configuration database with the sealed text, the database, which appears complete, and the row *ready*.
 
 use std::sync::Arc;
 
@@ -32,14 +32,14 @@ use crate::{
     table::{declare::TableRow as _, organization::OrganizationRow},
 };
 
-/// Why an organization was not created.
+/// Why an organization wasn't created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateOrganizationError {
-    /// There is one of this name.
-    #[error("the organization exists")]
+    /// An organization with this name exists.
+    #[error("the organization already exists")]
     AlreadyExists,
-    /// There is one of this name, and it isn't served now.
-    #[error("the organization exists, and isn't served now")]
+    /// An organization with this name exists, but isn't served at present.
+    #[error("the organization exists, but isn't served at present")]
     NotServed(NotServed),
     /// A database, the root key or the audit trail failed.
     #[error(transparent)]
@@ -72,10 +72,10 @@ pub async fn create(
     permit: DeploymentPermit<policy::CreateOrganization>,
     name: &OrganizationName,
 ) -> Result<Arc<Organization>, CreateOrganizationError> {
-    create_unasked(deployment, Some(permit.caller()), name).await
+    create_without_permit(deployment, Some(permit.caller()), name).await
 }
 
-/// Creates the organization that the deployment begins with, before anybody can call.
+/// Creates the first organization of a deployment, before any call is accepted.
 ///
 /// # Errors
 /// See [`CreateOrganizationError`].
@@ -83,10 +83,10 @@ pub async fn create_first(
     deployment: &Deployment,
     name: &OrganizationName,
 ) -> Result<Arc<Organization>, CreateOrganizationError> {
-    create_unasked(deployment, None, name).await
+    create_without_permit(deployment, None, name).await
 }
 
-async fn create_unasked(
+async fn create_without_permit(
     deployment: &Deployment,
     caller: Option<&Caller>,
     name: &OrganizationName,
@@ -123,12 +123,12 @@ async fn create_unasked(
     steps.push(Step::Audit(entry.clone()));
     if let Err(error) = ports.configuration.commit(Commit::of(steps)).await {
         if matches!(error, CommitError::Refused { .. }) {
-            // A start removes the file of a lock too that nobody has.
+            // If this fails, the next start removes the unused lock file.
             let _left = lock.discard().await;
         }
         return Err(error.into());
     }
-    deployment.reached(FailPoint::CreateBegun);
+    deployment.reached(FailPoint::CreateStarted);
 
     let mut first = catalog::first(&layout::organization(&deployment.schema), now);
     first.steps.push(OrganizationRow { id, name: name.clone(), create_time: now }.insert());
@@ -143,10 +143,10 @@ async fn create_unasked(
 
     let store = ports.databases.open(id).await.map_err(|error| match error {
         OpenError::Missing => {
-            CreateOrganizationError::Store(StoreFailure::Unavailable("the database just made is missing".into()))
+            CreateOrganizationError::Store(StoreFailure::Unavailable("the created database is missing".into()))
         }
         OpenError::Unavailable(cause) => CreateOrganizationError::Store(StoreFailure::Unavailable(cause)),
-        error @ OpenError::OtherInside => CreateOrganizationError::Store(StoreFailure::internal(error)),
+        error @ OpenError::WrongOrganization => CreateOrganizationError::Store(StoreFailure::internal(error)),
     })?;
     let organization = Arc::new(Organization::new(id, name.clone(), now, store, &deployment.schema));
     organization.set_keys(Keys::Active(Arc::new(ring)));

@@ -1,8 +1,8 @@
-//! Delete an organization: its keys first, so that nothing can be opened any more, then its data.
+//! Deletes an organization: first its keys, so that nothing can be opened, then its data.
 //!
-//! The order of writes lets a start finish what a crash left half-way: the row *deleting* with the audit record, from where there is no
-//! way back; the ring, and the key texts; the database; a tombstone in the place of the row, which keeps a copy that is found later from
-//! coming back by itself.
+//! The order of writes allows a start to complete an interrupted deletion: the row *deleting* with the audit record,
+//! which is the point of no return; the ring and the key texts; the database; a tombstone, which replaces the row. The
+//! tombstone prevents that a copy of the database, found later, is registered automatically.
 
 use crate::{
     audit::entry::AuditEntry,
@@ -20,11 +20,11 @@ use crate::{
     },
 };
 
-/// Deletes the organization that is worked on. When this returns, nothing of it is left but a tombstone.
+/// Deletes the organization of this work. Afterwards only a tombstone is left.
 ///
 /// # Errors
-/// [`StoreFailure`]: from the first commit on the organization is served no more, and the next start
-/// finishes.
+/// [`StoreFailure`]. After the first commit, the organization is no longer served, and the next start completes the
+/// deletion.
 pub async fn delete(
     deployment: &Deployment,
     work: PermittedWork<policy::DeleteOrganization>,
@@ -43,16 +43,17 @@ pub async fn delete(
     };
     let begin = vec![row.become_state(STATE_DELETING, &*deployment.ports.root_key)?, Step::Audit(entry)];
     deployment.ports.configuration.commit(Commit::of(begin)).await?;
-    deployment.reached(FailPoint::DeleteBegun);
+    deployment.reached(FailPoint::DeleteStarted);
     deployment.dismiss(&row.name);
     let (lock, _at_work) = work.into_parts();
     Ok(finish(deployment, &row, lock).await?)
 }
 
-/// Does what is left to do once the row says *deleting*. Each step may have been done before. The lock goes last, with its file.
+/// Completes the deletion after the row *deleting* was written. Each step may already be done. The lock is released
+/// last, with its file.
 ///
 /// # Errors
-/// What failed; all of it can be done again.
+/// [`StoreFailure`]. Everything can be repeated.
 pub(super) async fn finish(
     deployment: &Deployment,
     row: &Row,
@@ -67,8 +68,8 @@ pub(super) async fn finish(
             store.scrub().await.map_err(unavailable)?;
             deployment.reached(FailPoint::RingDestroyed);
         }
-        // One that can't be opened is removed as it is.
-        Err(OpenError::Missing | OpenError::Unavailable(_) | OpenError::OtherInside) => {}
+        // A database that can't be opened is removed unopened.
+        Err(OpenError::Missing | OpenError::Unavailable(_) | OpenError::WrongOrganization) => {}
     }
     ports.configuration.commit(Commit::of(vec![KeyTextRow::delete(KeyTextRow::organization().is(id))])).await?;
     ports.configuration.scrub().await.map_err(unavailable)?;
@@ -84,7 +85,7 @@ pub(super) async fn finish(
     ];
     ports.configuration.commit(Commit::of(end)).await?;
     deployment.reached(FailPoint::DeleteDone);
-    // What is left of it now is the file of a lock that nobody has: a start removes those too.
+    // Only an unused lock file can be left, which the next start removes.
     let _left = lock.discard().await;
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! Export an organization: every table of its database, as it is at one moment, row by row.
+//! Exports an organization: all tables of its database in one snapshot, row by row.
 //!
-//! What is read is what is stored: cells stay sealed and data keys wrapped; key texts are in the configuration database and have no way in
-//! here. Left out is what has no meaning elsewhere, or can be made of the rest.
+//! The export contains the stored values: cells are sealed, and data keys are wrapped. Key texts are in the
+//! configuration database, and this file has no access to them. Tables without meaning elsewhere, and tables that an
+//! import can rebuild, are left out.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::{
     audit::entry::AuditEntry,
     deployment::Deployment,
     id::{OrganizationId, Timestamp},
-    layout::{self, LaidOut},
+    layout::{self, TableLayout},
     name::OrganizationName,
     organization::ring_rows,
     permit::Permit,
@@ -24,32 +25,33 @@ use crate::{
     },
 };
 
-/// Tables that an export leaves out: requests are remembered under this deployment's root key, attempts to restore are this deployment's,
-/// and the others are made anew by an import.
+/// The tables that an export leaves out. Request ids depend on this deployment's root key, and restore attempts belong
+/// to this deployment. An import rebuilds the others.
 const LEFT_OUT: [&str; 5] =
     [RequestRow::TABLE, RestoreAttemptRow::TABLE, CatalogRow::TABLE, MigrationRow::TABLE, CensusRow::TABLE];
 
-/// Which organization an export holds, and as of when.
+/// The exported organization, and the time of the export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
-    /// Its id.
+    /// The id of the organization.
     pub id: OrganizationId,
-    /// Its name; `None` in a file whose name isn't one, which can be imported under another name.
+    /// The name of the organization; `None` if the name in the file is invalid. It can then be imported with another
+    /// name.
     pub name: Option<OrganizationName>,
-    /// When it was created.
+    /// The creation time.
     pub create_time: Timestamp,
-    /// When the snapshot was taken.
+    /// The time of the snapshot.
     pub export_time: Timestamp,
-    /// The key that the export needs; empty if the ring doesn't read.
+    /// The fingerprint of the required key; empty if the ring can't be read.
     pub fingerprint: String,
 }
 
-/// An export, under way. It holds a snapshot: take its parts, or drop it.
+/// An export in progress. It holds a snapshot, so read all its parts or drop it.
 pub struct Export {
     snapshot: Arc<dyn Reader>,
-    /// The tables that are left, the present one last.
-    tables: Vec<LaidOut>,
-    /// Whether the present table was described, and the key of its last row.
+    /// The remaining tables in reverse order. The current table is the last.
+    tables: Vec<TableLayout>,
+    /// The position in the current table.
     place: Position,
     rows_total: u64,
 }
@@ -60,23 +62,23 @@ enum Position {
     Undescribed,
 }
 
-/// The next piece of an export.
+/// A part of an export.
 #[derive(Debug)]
 pub enum Part {
-    /// A table, whose rows follow.
-    Table(LaidOut),
-    /// Rows of it, with the values of its columns in order.
+    /// A table. Its rows follow.
+    Table(TableLayout),
+    /// Rows of the table, with the values of its columns in order.
     Rows(Vec<Row>),
 }
 
-/// The tables that an export of this schema has.
+/// Returns the tables in an export of this layout.
 #[must_use]
-pub(super) fn tables(layout: layout::Layout) -> Vec<LaidOut> {
-    layout.tables.into_iter().filter(|laid_out| !LEFT_OUT.contains(&&*laid_out.table.name)).collect()
+pub(super) fn tables(layout: layout::Layout) -> Vec<TableLayout> {
+    layout.tables.into_iter().filter(|table_layout| !LEFT_OUT.contains(&&*table_layout.table.name)).collect()
 }
 
 impl Export {
-    /// Takes the snapshot, once it is in the trail that it is taken.
+    /// Records the export in the trail, then creates the snapshot.
     ///
     /// # Errors
     /// [`StoreFailure`].
@@ -102,36 +104,38 @@ impl Export {
         };
         let mut tables = tables(layout::organization(&deployment.schema));
         let mut rows_total = 0;
-        for laid_out in &tables {
-            rows_total += snapshot.count(laid_out.table.name.clone(), Condition::EVERYTHING).await?;
+        for table_layout in &tables {
+            rows_total += snapshot.count(table_layout.table.name.clone(), Condition::EVERYTHING).await?;
         }
         tables.reverse();
         Ok((exported, Export { snapshot, tables, place: Position::Undescribed, rows_total }))
     }
 
-    /// How many rows it has.
+    /// Returns the number of rows in the export.
     #[must_use]
     pub fn rows_total(&self) -> u64 {
         self.rows_total
     }
 
-    /// The next part; `None` after the last.
+    /// Returns the next part; `None` after the last.
     ///
     /// # Errors
-    /// If the store doesn't answer.
+    /// If the store is unavailable.
     pub async fn next(&mut self) -> Result<Option<Part>, StoreFailure> {
         loop {
-            let Some(laid_out) = self.tables.last() else { return Ok(None) };
+            let Some(table_layout) = self.tables.last() else { return Ok(None) };
             let rows = match &self.place {
                 Position::Undescribed => {
-                    let described = laid_out.clone();
+                    let described = table_layout.clone();
                     self.place = Position::Described;
                     return Ok(Some(Part::Table(described)));
                 }
                 Position::Described => Condition::EVERYTHING,
-                Position::After(key) => Condition::later(laid_out.table.key.iter().cloned().zip(key.iter().cloned())),
+                Position::After(key) => {
+                    Condition::later(table_layout.table.key.iter().cloned().zip(key.iter().cloned()))
+                }
             };
-            let table = &laid_out.table;
+            let table = &table_layout.table;
             let select = Select {
                 table: table.name.clone(),
                 columns: table.columns.iter().map(|column| column.name.clone()).collect(),
@@ -141,7 +145,7 @@ impl Export {
             };
             let found = self.snapshot.scan(select, PAGE_BYTES).await.map_err(|error| match error {
                 ScanError::Unavailable(error) => StoreFailure::from(error),
-                // A snapshot has no bound for the time of one page.
+                // Reads of a snapshot have no time limit.
                 error @ ScanError::TooLong { .. } => StoreFailure::Unavailable(Cause(error.into())),
             })?;
             let found = found.rows;
@@ -158,6 +162,6 @@ impl Export {
     }
 }
 
-/// A part has so many rows at most, and ends with the row that exceeds so many bytes.
+/// The maximum number of rows in a part. A part also ends with the row that exceeds the maximum number of bytes.
 const PAGE_ROWS: u32 = 256;
 const PAGE_BYTES: usize = 1024 * 1024;

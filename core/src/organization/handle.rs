@@ -1,7 +1,7 @@
-//! An open organization: its database, and a copy in memory of its schema and keys.
+//! An open organization: its database, and cached copies of its schema and keys.
 //!
-//! The copy may be old or dropped: every write of a cell names the ring revision it was sealed under, a reader reads again when its ring
-//! lacks a version, and every use case of the key's life begins with [`Organization::load_keys`].
+//! The cache may be outdated or empty. Each write of a cell requires the ring revision that it was sealed under. A
+//! reader reloads the ring if it lacks a key version. Each use case of keys first calls [`Organization::load_keys`].
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock,
@@ -24,30 +24,30 @@ use crate::{
 
 /// An open organization.
 pub struct Organization {
-    /// Its id, which never changes and travels with its database.
+    /// The id of the organization. It never changes, and moves with the database.
     pub id: OrganizationId,
-    /// Its name in this deployment.
+    /// The name of the organization in this deployment.
     pub name: OrganizationName,
-    /// When it was created.
+    /// The creation time.
     pub create_time: Timestamp,
-    /// Its database.
+    /// The database of the organization.
     pub store: Arc<dyn Store>,
-    /// The schema as it was when it was last looked at.
+    /// The schema as last loaded.
     schema: RwLock<Arc<OrganizationSchema>>,
     keys: RwLock<Option<Keys>>,
-    /// What is public of the keys that were known last; stays when they are forgotten.
+    /// The public facts of the keys as last loaded. They stay after the keys are dropped from memory.
     facts: RwLock<Option<KeyFacts>>,
-    /// How many are.
+    /// The number of [`AtWork`](crate::organization::work::AtWork) guards.
     at_work: AtomicUsize,
-    /// Whether the audit trail may have records after the head that was signed last.
+    /// Whether the audit trail may have records after the last signed head.
     is_trail_unsigned: AtomicBool,
     pace: Mutex<Pace>,
-    /// How often attributes were compared lately.
+    /// The recent comparisons of attributes.
     pub(crate) comparisons: Comparisons,
 }
 
 impl Organization {
-    /// An organization whose keys are not known yet.
+    /// Creates an open organization without loaded keys.
     pub(crate) fn new(
         id: OrganizationId,
         name: OrganizationName,
@@ -70,25 +70,25 @@ impl Organization {
         }
     }
 
-    /// Its resource name.
+    /// Returns the resource name.
     #[must_use]
     pub fn resource_name(&self) -> String {
         self.name.resource_name()
     }
 
-    /// Whether somebody in this process works on its keys, and would be in the way of whoever wants to.
+    /// Returns whether work on the keys is in progress in this process, which blocks other work.
     #[must_use]
     pub fn is_at_work(&self) -> bool {
         self.at_work.load(Ordering::Acquire) > 0
     }
 
-    /// Whether the audit trail may have records after the head that was signed last; known without a look at the database.
+    /// Returns whether the audit trail may have records after the last signed head, without reading the database.
     #[must_use]
     pub fn is_trail_unsigned(&self) -> bool {
         self.is_trail_unsigned.load(Ordering::Acquire)
     }
 
-    /// Before the head is read: what is recorded from then on is unsigned again.
+    /// Called before the head is read. Later records are unsigned again.
     pub(crate) fn trail_is_being_signed(&self) {
         self.is_trail_unsigned.store(false, Ordering::Release);
     }
@@ -105,18 +105,18 @@ impl Organization {
         self.at_work.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// How fast its re-encryption goes.
+    /// Returns the pace of the re-encryption.
     pub(crate) fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was known of the keys when they were last looked at; `None` if that was not yet, or was forgotten.
+    /// Returns the keys as last loaded; `None` if they weren't loaded yet, or were dropped.
     #[must_use]
     pub fn keys(&self) -> Option<Keys> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What was public of the keys when they were last looked at, in this process.
+    /// Returns the public facts of the keys as last loaded in this process.
     #[must_use]
     pub fn key_facts(&self) -> Option<KeyFacts> {
         *self.facts.read().unwrap_or_else(PoisonError::into_inner)
@@ -128,23 +128,26 @@ impl Organization {
         keys
     }
 
-    /// Forgets the keys, so that those of an idle organization are not in memory: whoever needs them next loads them. Does nothing
-    /// while somebody works on them.
+    /// Drops the keys of an idle organization from memory. The next use loads them. Does nothing while work on the keys
+    /// is in progress.
     pub fn forget_keys(&self) {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        // Asked under the lock. Whoever begins to work says so before he loads keys, and so either is seen here or comes after this.
+        // Checked under the lock. Work registers itself before it loads keys, so it is either visible here or loads
+        // them afterwards.
         if !self.is_at_work() {
             *keys = None;
         }
     }
 
-    /// The schema as the organization has it. Writes that go by it hold it against the database in their own commit.
+    /// Returns the schema with the organization's customizations. Writes based on it require in their commit that it is
+    /// still current.
     #[must_use]
     pub fn schema(&self) -> Arc<OrganizationSchema> {
         Arc::clone(&self.schema.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces the schema, unless the one in memory is newer: of two readers at the same time, the one that saw less may be the last.
+    /// Replaces the cached schema, unless the cached one is newer. Of two concurrent readers, the one with the older
+    /// schema may finish last.
     pub(crate) fn set_schema(&self, schema: &Arc<OrganizationSchema>) {
         let mut present = self.schema.write().unwrap_or_else(PoisonError::into_inner);
         if schema.is_as_new_as(&present) {
@@ -152,8 +155,8 @@ impl Organization {
         }
     }
 
-    /// Commits to the organization's database. A commit whose outcome is unknown makes the keys known in memory worthless: they are
-    /// read anew when they are needed next.
+    /// Commits to the organization's database. If the outcome is unknown, drops the cached keys, so that the next use
+    /// loads them.
     pub(crate) async fn commit(&self, steps: Vec<Step>) -> Result<(), CommitError> {
         if steps.iter().any(|step| matches!(step, Step::Audit(_))) {
             self.is_trail_unsigned.store(true, Ordering::Release);
@@ -161,10 +164,10 @@ impl Organization {
         self.store.commit(Commit::of(steps)).await
     }
 
-    /// Records something in the organization's trail, in a commit of its own.
+    /// Writes an audit record to the organization's trail in a separate commit.
     ///
     /// # Errors
-    /// Why it was not, or may not have been, recorded.
+    /// If the record wasn't written, or if its outcome is unknown.
     pub async fn record(&self, entry: AuditEntry) -> Result<(), CommitError> {
         self.commit(vec![Step::Audit(entry)]).await
     }
@@ -175,7 +178,7 @@ mod tests {
     use super::*;
     use crate::store::{Condition, Name, Pending, Reader, Row, Select, Unavailable};
 
-    /// A database that can't be reached: nothing here needs it.
+    /// An unavailable database. These tests don't need one.
     struct Unreachable;
 
     impl Reader for Unreachable {

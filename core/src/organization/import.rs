@@ -1,8 +1,9 @@
-//! Import an organization: what an export holds becomes a database that nobody sees before all of it is there and verified.
+//! Imports an organization from an export. Its database is published only after all data is stored and verified.
 //!
-//! The order of writes lets a start undo or finish what a crash left half-way: the row *importing*, the database under a name of its own,
-//! the same where it belongs, the row *ready*. What is imported is data from elsewhere: every table, column and value is held against the
-//! schema of this deployment before it is written, and every record against its rules before it is published.
+//! The order of writes allows a start to undo or complete an interrupted import: the row *importing*, the database
+//! under a temporary name, the same database under its final name, the row *ready*. The imported data is untrusted.
+//! Each table, column and value is checked against the schema of this deployment before it is written, and each record
+//! against its rules before the database is published.
 
 pub(crate) mod error;
 mod records;
@@ -21,7 +22,7 @@ use crate::{
     deployment::Deployment,
     fail_point::FailPoint,
     identity::Caller,
-    layout::{self, LaidOut},
+    layout::{self, TableLayout},
     metadata::setting::OrganizationSchema,
     name::OrganizationName,
     organization::{
@@ -41,25 +42,26 @@ use crate::{
     },
 };
 
-/// An import, under way. It is to be finished or aborted.
+/// An import in progress. It must be finished or aborted.
 pub struct Import {
     caller: Caller,
     row: Row,
     database: Box<dyn PreparedDatabase>,
-    /// The tables there may be.
-    layout: HashMap<Name, LaidOut>,
+    /// The allowed tables.
+    layout: HashMap<Name, TableLayout>,
     seen: HashSet<Name>,
-    /// The table whose rows come, with the columns that its rows have, in order.
+    /// The current table, with the columns of its rows in order.
     present: Option<(Name, Vec<Column>)>,
     census: Census,
     lock: Box<dyn OrganizationLock>,
 }
 
 impl Import {
-    /// Lists the organization as *importing*, and begins its database. `name` is what it is to be called, `None` if as it was.
+    /// Inserts the row *importing* and creates the database. `name` is the new name of the organization; `None` keeps
+    /// the name in the export.
     ///
     /// # Errors
-    /// [`ImportError`]; nothing is left then.
+    /// [`ImportError`]. Nothing is left then.
     pub async fn begin(
         deployment: &Deployment,
         permit: DeploymentPermit<policy::CreateOrganization>,
@@ -80,7 +82,7 @@ impl Import {
         let begin = vec![ListedRow::forbid(ListedRow::id().is(exported.id)), row.insert(&*ports.root_key)?];
         let listed = ports.configuration.commit(Commit::of(begin)).await;
         listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
-        deployment.reached(FailPoint::ImportBegun);
+        deployment.reached(FailPoint::ImportStarted);
         let layout = layout::organization(&deployment.schema);
         let first = catalog::first(&layout, deployment.now());
         match ports.databases.prepare(exported.id, first).await {
@@ -101,28 +103,28 @@ impl Import {
         }
     }
 
-    /// Begins with the rows of a table.
+    /// Starts a table. Its rows follow.
     ///
     /// # Errors
-    /// [`ImportError::Invalid`] if it isn't one that the schema here has, with these columns.
-    pub fn table(&mut self, described: &LaidOut) -> Result<(), ImportError> {
+    /// [`ImportError::Invalid`] if the schema of this deployment has no such table or columns.
+    pub fn table(&mut self, described: &TableLayout) -> Result<(), ImportError> {
         let name = &described.table.name;
         let known = self.layout.get(name);
-        let known = known.ok_or_else(|| ImportError::Invalid(format!("the schema here has no table {name}")))?;
+        let known = known.ok_or_else(|| ImportError::Invalid(format!("the schema has no table {name}")))?;
         if !self.seen.insert(name.clone()) {
-            return Err(ImportError::Invalid(format!("the table {name} comes twice")));
+            return Err(ImportError::Invalid(format!("the table {name} appears twice")));
         }
         let mut columns = Vec::new();
         for column in &described.table.columns {
             let same = known.table.columns.iter().find(|other| other.name == column.name && other.kind == column.kind);
-            let is_cell = |laid_out: &LaidOut| laid_out.cells.contains(&column.name);
+            let is_cell = |table_layout: &TableLayout| table_layout.cells.contains(&column.name);
             match same {
                 Some(same) if is_cell(known) == is_cell(described) && !columns.contains(same) => {
                     columns.push(same.clone());
                 }
                 Some(_) | None => {
                     let column = &column.name;
-                    return Err(ImportError::Invalid(format!("the schema here has no such column {name}.{column}")));
+                    return Err(ImportError::Invalid(format!("the schema has no such column {name}.{column}")));
                 }
             }
         }
@@ -130,24 +132,24 @@ impl Import {
         Ok(())
     }
 
-    /// Takes rows of the table that was begun with.
+    /// Stores rows of the current table.
     ///
     /// # Errors
-    /// [`ImportError::Invalid`] if they are none of that table, or one is there already.
+    /// [`ImportError::Invalid`] if they don't match the table, or if a row exists already.
     pub async fn rows(&mut self, deployment: &Deployment, given: Vec<Vec<Datum>>) -> Result<(), ImportError> {
         let Some((table, columns)) = &self.present else {
-            return Err(ImportError::Invalid("rows come before their table".to_owned()));
+            return Err(ImportError::Invalid("rows appear before their table".to_owned()));
         };
-        let cells = self.layout.get(table).map(|laid_out| &laid_out.cells);
+        let cells = self.layout.get(table).map(|table_layout| &table_layout.cells);
         let mut steps = Vec::with_capacity(given.len());
         for row in given {
             if row.len() != columns.len() {
-                return Err(ImportError::Invalid(format!("a row of {table} has not one value for each column")));
+                return Err(ImportError::Invalid(format!("a row of {table} has the wrong number of values")));
             }
             for (column, datum) in columns.iter().zip(&row) {
                 if !fits(column, datum) {
                     let column = &column.name;
-                    return Err(ImportError::Invalid(format!("a value is none that {table}.{column} can have")));
+                    return Err(ImportError::Invalid(format!("a value is invalid for {table}.{column}")));
                 }
                 if let (Datum::Bytes(cell), Some(cells)) = (datum, cells)
                     && cells.contains(&column.name)
@@ -159,16 +161,16 @@ impl Import {
             steps.push(Step::Insert { table: table.clone(), row });
         }
         let stored = self.database.store().commit(Commit::of(steps)).await;
-        let twice = ImportError::Invalid(format!("a row of {table} comes twice, or lacks what every row has"));
+        let twice = ImportError::Invalid(format!("a row of {table} appears twice, or lacks required values"));
         stored.map_err(|error| ImportError::of(error, twice))?;
         deployment.reached(FailPoint::ImportPartStored);
         Ok(())
     }
 
-    /// Verifies what is there, puts it where it belongs, and serves it.
+    /// Verifies the database, publishes it and serves the organization.
     ///
     /// # Errors
-    /// [`ImportError`]; nothing is left then, unless the outcome is unknown.
+    /// [`ImportError`]. Nothing is left then, unless the outcome of a commit is unknown.
     pub async fn finish(self, deployment: &Deployment) -> Result<Arc<Organization>, ImportError> {
         if let Err(error) = self.verify(deployment).await {
             self.abort(deployment).await;
@@ -186,12 +188,12 @@ impl Import {
         let ports = &deployment.ports;
         let entry = AuditEntry {
             caller: Some(caller),
-            details: Some(census::told(&census, &deployment.schema)),
+            details: Some(census::summary(&census, &deployment.schema)),
             ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, row.name.resource_name())
         };
         let ready = vec![
             row.become_state(STATE_READY, &*ports.root_key)?,
-            // Whoever imports an organization that was deleted here wants it back.
+            // Importing a deleted organization restores it.
             TombstoneRow::delete(TombstoneRow::organization().is(row.id)),
             Step::Audit(entry.clone()),
         ];
@@ -200,10 +202,10 @@ impl Import {
         deployment.reached(FailPoint::ImportReady);
         let store = ports.databases.open(row.id).await.map_err(|error| match error {
             OpenError::Missing => {
-                ImportError::Store(StoreFailure::Unavailable("the database just published is missing".into()))
+                ImportError::Store(StoreFailure::Unavailable("the published database is missing".into()))
             }
             OpenError::Unavailable(cause) => ImportError::Store(StoreFailure::Unavailable(cause)),
-            error @ OpenError::OtherInside => ImportError::Store(StoreFailure::internal(error)),
+            error @ OpenError::WrongOrganization => ImportError::Store(StoreFailure::internal(error)),
         })?;
         let organization = admit(deployment, &row, store).await?;
         let recorded = organization.record(entry).await;
@@ -213,34 +215,35 @@ impl Import {
         Ok(organization)
     }
 
-    /// Holds the database against itself, and gives it the name it has here, the indexes that it wants and the census of its cells.
+    /// Verifies the consistency of the database. Sets the name of the organization in this deployment, and creates its
+    /// indexes and the census of its cells.
     async fn verify(&self, deployment: &Deployment) -> Result<(), ImportError> {
         let store = self.database.store();
         let invalid = |problem: &str| ImportError::Invalid(problem.to_owned());
         let inside = read_each(store, OrganizationRow::id(), Condition::EVERYTHING).await?;
         if inside != [Ok(self.row.id)] {
-            return Err(invalid("what is inside is another organization than the header says"));
+            return Err(invalid("the database belongs to another organization than the header"));
         }
-        // A ring that doesn't read, or is missing, is imported as it is: ordinary attributes are of use without it.
+        // A missing or unreadable ring is imported unchanged, because unencrypted attributes are useful without it.
         if let Ok(ring) = ring_rows::read(store).await?
             && ring.organization != self.row.id
         {
-            return Err(invalid("its key ring is another organization's"));
+            return Err(invalid("its key ring belongs to another organization"));
         }
         let customized = OrganizationSchema::read(store, &deployment.schema).await?;
         records::check(store, &deployment.schema, &customized).await?;
         let name = vec![OrganizationRow::name().set(self.row.name.clone())];
         let mut steps = vec![OrganizationRow::update(Condition::EVERYTHING, name, Expect::One)];
-        steps.extend(customized.make_indexes());
-        steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().first(*cells)));
+        steps.extend(customized.create_indexes());
+        steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().insert(*cells)));
         let stored = store.commit(Commit::of(steps)).await;
-        stored.map_err(|error| ImportError::of(error, invalid("it has no organization inside")))?;
+        stored.map_err(|error| ImportError::of(error, invalid("it contains no organization")))?;
         Ok(())
     }
 
-    /// Removes what there is of it.
+    /// Removes the imported data.
     pub async fn abort(self, deployment: &Deployment) {
-        // What can't be removed now goes at the next start: the row says what it is.
+        // The next start removes the rest, because the row has the state *importing*.
         let _left = self.database.discard().await;
         unlist(deployment, &self.row).await;
         let _left = self.lock.discard().await;
@@ -248,12 +251,12 @@ impl Import {
 }
 
 async fn unlist(deployment: &Deployment, row: &Row) {
-    // The lock is held: nobody else has moved the row on.
+    // The lock is held, so the row is unchanged.
     let unlist = row.unlist(Expect::Any);
     let _left = deployment.ports.configuration.commit(Commit::of(vec![unlist])).await;
 }
 
-/// Whether a column may hold this.
+/// Returns whether the column accepts this value.
 fn fits(column: &Column, datum: &Datum) -> bool {
     match datum.kind() {
         None => column.nullable,

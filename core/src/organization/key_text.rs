@@ -1,4 +1,4 @@
-//! Sealed key texts in the configuration database: read and opened, and written.
+//! Reads, opens and writes sealed key texts in the configuration database.
 
 use crate::{
     configuration::root_key_failed,
@@ -17,12 +17,12 @@ use crate::{
     },
 };
 
-/// Why a key text that is there isn't given.
+/// Why a stored key text can't be used.
 #[derive(Debug)]
 pub(crate) enum ReadTextError {
-    /// A database or the root key doesn't answer.
+    /// A database or the root key is unavailable.
     Unavailable(Unavailable),
-    /// Another server could open it.
+    /// Another server may be able to open it.
     Inaccessible(Obstacle),
 }
 
@@ -32,8 +32,8 @@ impl From<Unavailable> for ReadTextError {
     }
 }
 
-/// The key text, and its KEK, that the configuration database holds for this key-check value. One that is damaged counts as missing: a
-/// restore puts it back.
+/// Reads the key text and its KEK for this key-check value from the configuration database. A damaged text counts as
+/// missing, and a restore replaces it.
 pub(crate) async fn read_text(
     deployment: &Deployment,
     organization: OrganizationId,
@@ -53,7 +53,7 @@ pub(crate) async fn read_text(
     }
 }
 
-/// The steps that put a text into the configuration database, sealed, and remember its fingerprint.
+/// Returns the steps that store a sealed text and its fingerprint in the configuration database.
 pub(crate) fn write_text(
     deployment: &Deployment,
     organization: OrganizationId,
@@ -75,7 +75,7 @@ pub(crate) fn write_text(
     ])
 }
 
-/// The condition that a row is this organization's text of the key with this key-check value.
+/// Returns the condition for the row of this organization's key text with this key-check value.
 pub(crate) fn is_text(organization: OrganizationId, check: &KeyCheckValue) -> Condition {
     let same_key = KeyTextRow::key_check_value().is(check.as_bytes().to_vec());
     KeyTextRow::organization().is(organization).and(same_key)

@@ -1,4 +1,4 @@
-//! The state of an organization's keys, as a server knows it.
+//! The state of an organization's keys in memory.
 
 use std::sync::Arc;
 
@@ -11,59 +11,60 @@ use crate::{
     id::{KeyVersion, Timestamp},
 };
 
-/// What is public of an organization's keys.
+/// The public facts of an organization's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyFacts {
     /// Whether the key is present.
     pub is_active: bool,
-    /// Which version seals, and when the key was set; `None` if the ring is missing or damaged.
+    /// The version that seals, and the time when the key was set; `None` if the ring is missing or damaged.
     pub set: Option<(KeyVersion, Timestamp)>,
 }
 
-/// What is known of an organization's keys.
+/// The state of an organization's keys.
 #[derive(Clone)]
 pub enum Keys {
-    /// The key is present and proven: it opened the ring.
+    /// The key is present and opened the ring.
     Active(Arc<KeyRing>),
     /// The key is missing.
     Inactive(Arc<StoredRing>),
-    /// The key is there, and this server can't use it. Nothing is lost. The ring, if it reads.
+    /// The key exists, but this server can't use it. Nothing is lost. Contains the ring if it can be read.
     Inaccessible(Obstacle, Option<Arc<StoredRing>>),
     /// The ring is missing or damaged, and no key opens it.
     Damaged,
 }
 
-/// Why a server can't use what another server, or this one with other root keys, can. It is never a reason to give anything up.
+/// Why this server can't use a key that another server, or this server with other root keys, can use. It is never a
+/// reason to abandon data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
     /// A newer version wrote the key ring.
     #[error("the key ring has format {format}, which a newer version wrote")]
     NewerRing {
-        /// The format as stored.
+        /// The stored format.
         format: i64,
     },
     /// A newer version sealed a cell.
     #[error("a cell has format {format}, which a newer version wrote")]
     NewerCell {
-        /// The format as stored.
+        /// The stored format.
         format: u8,
     },
     /// A newer version sealed the key's text.
     #[error("the sealed key text has format {format}, which a newer version wrote")]
     NewerKeyText {
-        /// The format as stored.
+        /// The stored format.
         format: u8,
     },
-    /// The key's text is sealed under a root key that isn't given.
+    /// The key's text is sealed under a root key that isn't configured.
     #[error("the key text is sealed under root key {id}, which the server doesn't have: add it to root_key.sources")]
     UnknownRootKey {
-        /// The root key.
+        /// The id of the root key.
         id: RootKeyId,
     },
 }
 
 impl Obstacle {
-    /// The word that the audit trail records, which is the reason that the caller gets.
+    /// Returns the reason for the audit trail, which is the reason that the caller gets.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -76,7 +77,7 @@ impl Obstacle {
 }
 
 impl Keys {
-    /// What is public of them; `None` where this server can't tell.
+    /// Returns the public facts of the keys; `None` if this server can't determine them.
     pub(crate) fn facts(&self) -> Option<KeyFacts> {
         let (stored, is_active) = match self {
             Keys::Active(ring) => (Some(ring.stored()), true),
@@ -89,7 +90,7 @@ impl Keys {
     }
 }
 
-/// The fingerprint of the key that keys want, where there is one.
+/// Returns the fingerprint of the required key, if it is known.
 #[must_use]
 pub fn wanted_fingerprint(keys: &Keys) -> Option<Fingerprint> {
     match keys {

@@ -19,26 +19,26 @@ use crate::{
 };
 
 impl Organization {
-    /// Reads what the organization has customized of the schema.
+    /// Reads the organization's customizations of the schema.
     ///
     /// # Errors
-    /// If the database doesn't answer.
+    /// If the database is unavailable.
     pub async fn load_schema(&self, deployment: &Deployment) -> Result<Arc<OrganizationSchema>, Unavailable> {
         let schema = Arc::new(OrganizationSchema::read(&*self.store, &deployment.schema).await?);
         self.set_schema(&schema);
         Ok(schema)
     }
 
-    /// Reads the ring anew and opens it with the text that the configuration database holds for it.
+    /// Reads the ring again, and opens it with its text from the configuration database.
     ///
     /// # Errors
-    /// If one of the databases doesn't answer: that is never taken for a missing key.
+    /// If a database is unavailable, which is never treated as a missing key.
     pub async fn load_keys(&self, deployment: &Deployment) -> Result<Keys, Unavailable> {
-        Ok(self.look_at_keys(deployment).await?.0)
+        Ok(self.load_keys_with_rows(deployment).await?.0)
     }
 
-    /// As [`load_keys`](Self::load_keys), with the rows that the answer was made of.
-    pub(crate) async fn look_at_keys(&self, deployment: &Deployment) -> Result<(Keys, RingRows), Unavailable> {
+    /// Like [`load_keys`](Self::load_keys), and returns the rows of the ring too.
+    pub(crate) async fn load_keys_with_rows(&self, deployment: &Deployment) -> Result<(Keys, RingRows), Unavailable> {
         let rows = RingRows::read(&*self.store).await?;
         let keys = match rows.parse() {
             Ok(stored) => self.open_ring(deployment, stored).await?,
@@ -61,7 +61,7 @@ impl Organization {
             Ok(Some((_, kek))) => match KeyRing::open(&stored, self.id, &kek) {
                 Ok(ring) => Keys::Active(Arc::new(ring)),
                 Err(RingError::Newer { format }) => Keys::Inaccessible(Obstacle::NewerRing { format }, None),
-                // The text was sealed for this very key-check value, so a mismatch is damage as well.
+                // The text was sealed for this key-check value, so a mismatch is damage too.
                 Err(RingError::KeyMismatch | RingError::Damaged(_)) => Keys::Damaged,
             },
             Err(ReadTextError::Inaccessible(obstacle)) => Keys::Inaccessible(obstacle, Some(Arc::new(stored))),
@@ -70,9 +70,9 @@ impl Organization {
         Ok(self.set_keys(keys))
     }
 
-    /// As [`load_keys`](Self::load_keys), but believes the ring in memory if the database has its revision still: for whoever looks
-    /// again and again.
-    pub(crate) async fn follow_keys(&self, deployment: &Deployment) -> Result<Keys, Unavailable> {
+    /// Like [`load_keys`](Self::load_keys), but keeps the ring in memory if the revision in the database is unchanged.
+    /// Used by frequent callers.
+    pub(crate) async fn refresh_keys(&self, deployment: &Deployment) -> Result<Keys, Unavailable> {
         if let Some(Keys::Active(ring)) = self.keys()
             && ring_rows::has(&*self.store, ring.revision()).await?
         {

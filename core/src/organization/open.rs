@@ -1,8 +1,9 @@
-//! Open the organizations at a start: finish or undo what was half-way, register databases that were copied in, and serve the rest.
+//! Opens the organizations at a start: completes or undoes interrupted operations, registers databases that were copied
+//! in, and serves the rest.
 //!
-//! A start deletes nothing but the row of an organization whose database was never made. A row is believed only with its MAC (see
-//! [`row`]), and a database is served only under the name and id that it has inside. What can't be opened now is opened once it can be,
-//! by [`open_again`].
+//! A start deletes only the rows of organizations whose database was never created. A row is used only if its MAC is
+//! valid (see [`row`]). A database is served only under the name and id that it contains. Databases that can't be
+//! opened now are opened later by [`open_again`].
 
 use std::{
     collections::{HashMap, HashSet},
@@ -33,28 +34,29 @@ use crate::{
     },
 };
 
-/// What became of the organizations that were to be opened.
+/// The result of opening organizations.
 #[derive(Default)]
 pub struct Opened {
-    /// Those that are served from now on.
+    /// The organizations that are now served.
     pub organizations: Vec<Arc<Organization>>,
-    /// Those that are not.
+    /// The organizations that aren't served.
     pub not_opened: Vec<NotOpened>,
 }
 
-/// An organization that could not be opened, and why. The others are served.
+/// An organization that can't be opened, with the reason. The others are served.
 #[derive(Debug)]
 pub struct NotOpened {
-    /// Its name; `None` if the configuration database doesn't list it, or lists it with a name that isn't one.
+    /// The name of the organization; `None` if the configuration database doesn't list it, or lists it with an invalid
+    /// name.
     pub name: Option<OrganizationName>,
-    /// The id that its database is named after.
+    /// The id in the name of its database.
     pub id: OrganizationId,
-    /// Why.
+    /// The reason.
     pub error: OpenOrganizationError,
 }
 
 impl NotOpened {
-    /// Its name or, if that isn't known, its database's id.
+    /// Returns the name or, if it isn't known, the id of the database.
     #[must_use]
     pub fn shown(&self) -> String {
         self.name.as_ref().map_or_else(|| self.id.to_string(), ToString::to_string)
@@ -64,72 +66,70 @@ impl NotOpened {
 /// Why an organization isn't served.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenOrganizationError {
-    /// Its database can't be opened.
+    /// The database can't be opened.
     #[error("its database can't be opened")]
     Open(#[from] OpenError),
-    /// Its database can't be brought to the schema.
-    #[error("its database can't be brought to the schema")]
+    /// The database can't be migrated to the schema.
+    #[error("its database can't be migrated to the schema")]
     Migrate(#[from] MigrateError),
-    /// A database doesn't answer.
+    /// A database is unavailable.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// A commit failed.
     #[error("it can't be registered")]
     Commit(#[from] CommitError),
-    /// Its row was not written by this deployment.
+    /// The row wasn't written by this deployment.
     #[error(
-        "its row in configuration.db isn't authentic: somebody changed it, or it is older than such rows have a MAC. Put a backup of configuration.db back; or move it away, start, and restore each key by its text"
+        "its row in configuration.db isn't authentic: it was changed, or written by a version without MACs. Restore a backup of configuration.db; or move it away, start, and restore each key by its text"
     )]
     NotAuthentic,
-    /// Its row has a name that no organization has, and so was not written by this deployment.
+    /// The name in the row isn't a valid name of an organization, so the row wasn't written by this deployment.
     #[error(
-        "its row in configuration.db isn't authentic: its name, {name:?}, isn't the name of an organization. Put a backup of configuration.db back"
+        "its row in configuration.db isn't authentic: its name, {name:?}, isn't the name of an organization. Restore a backup of configuration.db"
     )]
     InvalidName {
         /// The name in the row.
         name: String,
     },
-    /// Its database names another organization inside than the one it is listed as.
-    #[error(
-        "its database is that of organizations/{name} inside: each database belongs under the name and id that it has inside"
-    )]
+    /// The name in the database differs from the name in the row.
+    #[error("its database belongs to organizations/{name}: put each database under the name and id that it contains")]
     OtherName {
-        /// The name inside.
+        /// The name in the database.
         name: OrganizationName,
     },
-    /// A database found in the folder names another organization than its file does.
-    #[error("the database found there names another organization inside")]
-    OtherInside,
-    /// A database found in the folder has a name that is taken.
+    /// A database found in the folder belongs to another organization than its file name.
+    #[error("the database found there contains another organization")]
+    WrongOrganization,
+    /// A database found in the folder has the name of another organization.
     #[error("the database found there has the name of another organization")]
     NameTaken,
-    /// The configuration database keeps keys of a database that it doesn't list.
+    /// The configuration database contains keys of a database, but no row of it.
     #[error(
-        "configuration.db has keys of the database found there, but doesn't list it: its row was removed. Put a backup of configuration.db back"
+        "configuration.db has keys of the database found there, but doesn't list it: its row was removed. Restore a backup of configuration.db"
     )]
     RowRemoved,
-    /// A database found in the folder is that of an organization which was deleted here.
+    /// A database found in the folder belongs to an organization that was deleted in this deployment.
     #[error(
-        "the database found there is that of an organization that was deleted here; remove it, or import an export of it"
+        "the database found there belongs to an organization that was deleted in this deployment: remove it, or import an export of it"
     )]
     Deleted,
-    /// Somebody holds the organization's lock.
-    #[error("its lock is held by somebody else")]
+    /// Another process holds the organization's lock.
+    #[error("another process holds its lock")]
     Locked,
 }
 
 impl OpenOrganizationError {
-    /// What callers are told.
+    /// Returns the reason for callers.
     fn not_served(&self) -> NotServed {
         match self {
             Self::NotAuthentic
             | Self::InvalidName { .. }
             | Self::OtherName { .. }
-            | Self::OtherInside
+            | Self::WrongOrganization
             | Self::NameTaken
             | Self::RowRemoved
             | Self::Deleted
-            | Self::Open(OpenError::OtherInside) => NotServed::Mismatch,
+            | Self::Open(OpenError::WrongOrganization) => NotServed::Mismatch,
             Self::Migrate(MigrateError::Catalog(
                 CatalogError::UnknownCellColumn { .. } | CatalogError::UnknownColumn { .. },
             )) => NotServed::NewerVersion,
@@ -146,43 +146,43 @@ impl OpenOrganizationError {
     }
 }
 
-/// What a database says that it is.
+/// The identity of a database, as stored in it.
 pub struct Inside {
-    /// Its organization's id.
+    /// The id of the organization.
     pub id: OrganizationId,
-    /// Its organization's name, where it was written last.
+    /// The name of the organization in the deployment that last wrote it.
     pub name: OrganizationName,
-    /// When its organization was created.
+    /// The creation time of the organization.
     pub create_time: Timestamp,
 }
 
-/// What a database says that it is; `None` if it isn't an organization's.
+/// Reads the identity of a database; `None` if it isn't the database of an organization.
 ///
 /// # Errors
-/// If it doesn't answer.
+/// If the database is unavailable.
 pub async fn inside(store: &dyn Reader) -> Result<Option<Inside>, Unavailable> {
-    let found = read_each(store, OrganizationRow::whole(), Condition::EVERYTHING).await?;
+    let found = read_each(store, OrganizationRow::all_columns(), Condition::EVERYTHING).await?;
     match <[Result<OrganizationRow, Damage>; 1]>::try_from(found) {
         Ok([Ok(OrganizationRow { id, name, create_time })]) => Ok(Some(Inside { id, name, create_time })),
         Ok([Err(_)]) | Err(_) => Ok(None),
     }
 }
 
-/// The name inside a database that lies where this organization's belongs. What keeps databases asks at each opening.
+/// Reads the name in a database at the location of this organization's database. The store calls it at each open.
 pub fn inspect(id: OrganizationId, store: &dyn Reader) -> Pending<'_, Result<OrganizationName, OpenError>> {
     Box::pin(async move {
         match inside(store).await {
             Ok(Some(inside)) if inside.id == id => Ok(inside.name),
-            Ok(_) => Err(OpenError::OtherInside),
+            Ok(_) => Err(OpenError::WrongOrganization),
             Err(Unavailable(cause)) => Err(OpenError::Unavailable(cause)),
         }
     })
 }
 
-/// Opens every organization that can be opened, and tells of those that can't.
+/// Opens all organizations that can be opened, and returns those that can't.
 ///
 /// # Errors
-/// If the configuration database or the folder of databases doesn't answer.
+/// If the configuration database or the folder of databases is unavailable.
 pub async fn open_all(deployment: &Deployment) -> Result<Opened, Unavailable> {
     let ports = &deployment.ports;
     let Listing { organizations: listed, misnamed } = row::read_all(&*ports.configuration).await?;
@@ -206,10 +206,10 @@ pub async fn open_all(deployment: &Deployment) -> Result<Opened, Unavailable> {
     Ok(opened)
 }
 
-/// Tries those again that could not be opened before.
+/// Tries again to open the organizations that couldn't be opened before.
 ///
 /// # Errors
-/// If the configuration database or the folder of databases doesn't answer.
+/// If the configuration database or the folder of databases is unavailable.
 pub async fn open_again(deployment: &Deployment, not_opened: &[NotOpened]) -> Result<Opened, Unavailable> {
     let ports = &deployment.ports;
     let Listing { organizations: listed, misnamed } = row::read_all(&*ports.configuration).await?;
@@ -223,7 +223,7 @@ pub async fn open_again(deployment: &Deployment, not_opened: &[NotOpened]) -> Re
         let outcome = match name {
             Some(name) => match listed.remove(name) {
                 Some(listed) => open_listed(deployment, &listed, found.contains(&listed.row.id)).await,
-                // It is gone.
+                // The database was removed.
                 None => {
                     deployment.forget_not_served(name);
                     continue;
@@ -242,7 +242,7 @@ pub async fn open_again(deployment: &Deployment, not_opened: &[NotOpened]) -> Re
 }
 
 impl Opened {
-    /// Counts the rows with an invalid name as organizations that aren't served. There is no name to keep them under.
+    /// Counts the rows with an invalid name as organizations that aren't served. They can't be stored by name.
     fn count_misnamed(&self, deployment: &Deployment) {
         let is_misnamed =
             |not_opened: &&NotOpened| matches!(not_opened.error, OpenOrganizationError::InvalidName { .. });
@@ -273,7 +273,7 @@ impl Opened {
     }
 }
 
-/// Opens an organization that is listed, and answers with it; with `None` if it is gone.
+/// Opens a listed organization and returns it, or `None` if it was removed.
 async fn open_listed(
     deployment: &Deployment,
     listed: &Listed,
@@ -281,12 +281,12 @@ async fn open_listed(
 ) -> Result<Option<Arc<Organization>>, OpenOrganizationError> {
     let ports = &deployment.ports;
     let row = &listed.row;
-    // Before anything is done for what the row says.
+    // Checked before the state in the row is used.
     if !listed.is_authentic(&*ports.root_key)? {
         return Err(OpenOrganizationError::NotAuthentic);
     }
     let lock = ports.databases.try_lock(row.id).await?.ok_or(OpenOrganizationError::Locked)?;
-    // Whoever had the lock before may have done it.
+    // The previous holder of the lock may have opened it.
     if let Some(served) = deployment.organization(&row.name) {
         return Ok(Some(served));
     }
@@ -308,12 +308,12 @@ async fn open_listed(
     match inside(&*store).await? {
         Some(inside) if inside.id == row.id && inside.name == row.name => {}
         Some(inside) if inside.id == row.id => return Err(OpenOrganizationError::OtherName { name: inside.name }),
-        Some(_) | None => return Err(OpenOrganizationError::OtherInside),
+        Some(_) | None => return Err(OpenOrganizationError::WrongOrganization),
     }
     serve(deployment, row, store, lock).await.map(Some)
 }
 
-/// Registers a database that was copied in, or whose configuration was lost: inactive until its key is restored.
+/// Registers a database that was copied in, or whose configuration was lost. It is inactive until its key is restored.
 async fn register(
     deployment: &Deployment,
     id: OrganizationId,
@@ -326,10 +326,10 @@ async fn register(
     }
     let store = ports.databases.open(id).await?;
     let Some(Inside { id: inner, name, create_time }) = inside(&*store).await? else {
-        return Err(OpenOrganizationError::OtherInside);
+        return Err(OpenOrganizationError::WrongOrganization);
     };
     if inner != id {
-        return Err(OpenOrganizationError::OtherInside);
+        return Err(OpenOrganizationError::WrongOrganization);
     }
     if ports.configuration.count(TombstoneRow::TABLE.into(), TombstoneRow::organization().is(id)).await? > 0 {
         return Err(OpenOrganizationError::Deleted);
@@ -337,8 +337,8 @@ async fn register(
     if names.contains(&name) || deployment.organization(&name).is_some() {
         return Err(OpenOrganizationError::NameTaken);
     }
-    // A row and the first key text come in one commit, and go after the texts. Nobody proves the name inside a database; with the keys
-    // that are here it would be served under that name at once.
+    // A row and its first key text are committed together, and the row is removed after the texts. The name in a
+    // database isn't authenticated: with the stored keys, the database would be served under that name immediately.
     if ports.configuration.count(KeyTextRow::TABLE.into(), KeyTextRow::organization().is(id)).await? > 0 {
         return Err(OpenOrganizationError::RowRemoved);
     }
@@ -364,7 +364,7 @@ async fn serve(
     Ok(admit(deployment, row, store).await?)
 }
 
-/// Serves an organization whose database is as the schema wants it.
+/// Serves an organization whose database matches the schema.
 pub(super) async fn admit(
     deployment: &Deployment,
     row: &Row,
@@ -374,7 +374,7 @@ pub(super) async fn admit(
         Arc::new(Organization::new(row.id, row.name.clone(), row.create_time, store, &deployment.schema));
     organization.load_schema(deployment).await?;
     organization.load_keys(deployment).await?;
-    seen::look(deployment, &organization).await?;
+    seen::check_rollback(deployment, &organization).await?;
     deployment.admit(Arc::clone(&organization));
     Ok(organization)
 }

@@ -1,23 +1,24 @@
-//! The pace of a re-encryption: how fast it goes of late, and when it will be over at that.
+//! The pace of a re-encryption: its recent rate and its estimated end.
 //!
-//! It is in memory only, of the process that does the work; nothing depends on it.
+//! The pace exists only in the memory of the process that does the work. It is only for display.
 
 use std::collections::VecDeque;
 
 use crate::id::Timestamp;
 
-/// What was done by when, of late.
+/// Recent progress.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     samples: VecDeque<(Timestamp, u64)>,
 }
 
-/// How far back the pace looks, and how far apart its samples are at least: it follows within seconds, and does not jump.
+/// The time window of the pace and the minimum interval between samples. With them, the pace adapts within seconds
+/// without jumping.
 const WINDOW_US: i64 = 10_000_000;
 const SAMPLE_US: i64 = 100_000;
 
 impl Pace {
-    /// Takes note that so many cells are done. Fewer than before: it is another re-encryption.
+    /// Records the number of completed cells. A smaller number than before means another re-encryption.
     pub(crate) fn note(&mut self, now: Timestamp, cells_done: u64) {
         if self.samples.back().is_some_and(|(_, last)| cells_done < *last) {
             self.samples.clear();
@@ -31,7 +32,7 @@ impl Pace {
         }
     }
 
-    /// Cells a second, now that so many are done; `None` before there is something to go by.
+    /// Returns the rate in cells per second; `None` if there aren't enough samples.
     pub(crate) fn cells_per_second(&self, now: Timestamp, cells_done: u64) -> Option<f64> {
         let (time, done) = self.samples.front()?;
         let elapsed_us = since_us(*time, now);
@@ -40,10 +41,10 @@ impl Pace {
     }
 }
 
-/// When so many cells will be done at this pace.
+/// Returns the estimated time when this number of cells is completed.
 pub(crate) fn end(now: Timestamp, cells_left: u64, cells_per_second: f64) -> Timestamp {
     let left_us = cells_left as f64 / cells_per_second * 1e6;
-    // A float beyond the range becomes its end.
+    // A float out of range is clamped.
     Timestamp::from_unix_micros(now.unix_micros().saturating_add(left_us as i64))
 }
 
@@ -65,7 +66,7 @@ mod tests {
         assert_eq!(pace.cells_per_second(at(0), 0), None);
         pace.note(at(0), 0);
         assert_eq!(pace.cells_per_second(at(50), 10), None);
-        // A slow beginning, which is forgotten.
+        // A slow start leaves the window.
         for second in 1..=30 {
             pace.note(at(second * 1_000), 10 + u64::try_from(second).unwrap() * 1_000);
         }

@@ -1,4 +1,4 @@
-//! The key ring in its tables: one row for the ring, one for each data key.
+//! The stored form of the key ring: one row for the ring, and one row per data key.
 
 use crate::{
     crypto::ring::{
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// The rows of a ring at one moment, whether they make one or not.
+/// The rows of a ring at one moment, valid or not.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RingRows {
     ring: Vec<Row>,
@@ -21,23 +21,23 @@ pub(crate) struct RingRows {
 }
 
 impl RingRows {
-    /// Reads what there is.
+    /// Reads the rows.
     pub(crate) async fn read(store: &dyn Reader) -> Result<Self, Unavailable> {
-        // The ring row before the keys, and once more after them: a ring written in between is read again.
+        // Reads the ring row before and after the keys. If the ring was written in between, reads again.
         loop {
-            let ring = store.select(KeyRingRow::whole().select(Condition::EVERYTHING)).await?;
-            let keys = store.select(DataKeyRow::whole().select(Condition::EVERYTHING)).await?;
-            let after = store.select(KeyRingRow::whole().select(Condition::EVERYTHING)).await?;
+            let ring = store.select(KeyRingRow::all_columns().select(Condition::EVERYTHING)).await?;
+            let keys = store.select(DataKeyRow::all_columns().select(Condition::EVERYTHING)).await?;
+            let after = store.select(KeyRingRow::all_columns().select(Condition::EVERYTHING)).await?;
             if ring == after {
                 return Ok(RingRows { ring, keys });
             }
         }
     }
 
-    /// The ring that they make.
+    /// Converts the rows to a ring.
     pub(crate) fn parse(&self) -> Result<StoredRing, RingUnread> {
         let row = self.ring.first().ok_or(RingDamage::Column { name: "row" })?;
-        // First of all: what else a newer format has is not known here.
+        // The format comes first, because the rest of a newer format is unknown.
         if let Some(Datum::Integer(format)) = KeyRingRow::format().datum_in(row) {
             check_format(*format)?;
         }
@@ -45,16 +45,16 @@ impl RingRows {
         StoredRing::try_from(row)
     }
 
-    /// The steps that hold a commit against these very rows being there still.
+    /// Returns the steps that require that these rows are unchanged.
     pub(crate) fn require(&self) -> Vec<Step> {
-        let mut steps = are_there::<KeyRingRow>(&self.ring);
-        steps.extend(are_there::<DataKeyRow>(&self.keys));
+        let mut steps = require_rows::<KeyRingRow>(&self.ring);
+        steps.extend(require_rows::<DataKeyRow>(&self.keys));
         steps
     }
 }
 
-/// The steps that require each of these rows, or that the table is empty if there are none.
-fn are_there<R: TableRow>(rows: &[Row]) -> Vec<Step> {
+/// Returns the steps that require each of these rows, or an empty table if there are none.
+fn require_rows<R: TableRow>(rows: &[Row]) -> Vec<Step> {
     if rows.is_empty() {
         return vec![R::forbid(Condition::EVERYTHING)];
     }
@@ -66,22 +66,22 @@ fn are_there<R: TableRow>(rows: &[Row]) -> Vec<Step> {
     rows.iter().map(|row| R::require(is_there(row))).collect()
 }
 
-/// Reads the ring: the outer error is the store's, the inner one says why there is none.
+/// Reads the ring. The outer error is that of the store. The inner error is the reason why there is no ring.
 ///
 /// # Errors
-/// If the store doesn't answer.
+/// If the store is unavailable.
 pub async fn read(store: &dyn Reader) -> Result<Result<StoredRing, RingUnread>, Unavailable> {
     Ok(RingRows::read(store).await?.parse())
 }
 
-/// Whether the ring that is stored has this revision.
+/// Returns whether the stored ring has this revision.
 pub(crate) async fn has(store: &dyn Reader, revision: RingRevision) -> Result<bool, Unavailable> {
     Ok(store.count(KeyRingRow::TABLE.into(), is(revision)).await? == 1)
 }
 
 fn parse(row: &Row, keys: &[Row]) -> Result<RingRow, Damage> {
-    let row = KeyRingRow::whole().values(row.clone())?;
-    let keys = keys.iter().map(|row| DataKeyRow::whole().values(row.clone()));
+    let row = KeyRingRow::all_columns().values(row.clone())?;
+    let keys = keys.iter().map(|row| DataKeyRow::all_columns().values(row.clone()));
     let keys = keys.map(|row| row.map(|DataKeyRow { version, wrapped }| (version, wrapped)));
     Ok(RingRow {
         format: row.format,
@@ -98,7 +98,7 @@ fn parse(row: &Row, keys: &[Row]) -> Result<RingRow, Damage> {
     })
 }
 
-/// The row of a ring, without its data keys.
+/// Returns the row of a ring, without its data keys.
 fn row(ring: &StoredRing) -> KeyRingRow {
     let row = RingRow::from(ring);
     KeyRingRow {
@@ -116,12 +116,13 @@ fn row(ring: &StoredRing) -> KeyRingRow {
     }
 }
 
-/// The steps that store the first ring of a database.
+/// Returns the steps that store the first ring of a database.
 pub(crate) fn insert(ring: &StoredRing) -> Vec<Step> {
     std::iter::once(row(ring).insert()).chain(insert_keys(ring)).collect()
 }
 
-/// The steps that put `ring` in the place of the one of this revision. The first is refused if another stands there.
+/// Returns the steps that replace the ring of this revision with `ring`. The first step is refused if the stored ring
+/// has another revision.
 pub(crate) fn replace(revision: RingRevision, ring: &StoredRing) -> Vec<Step> {
     let mut steps = vec![
         KeyRingRow::update(is(revision), row(ring).into_assignments(), Expect::One),
@@ -131,7 +132,7 @@ pub(crate) fn replace(revision: RingRevision, ring: &StoredRing) -> Vec<Step> {
     steps
 }
 
-/// The step that holds every write of a cell against the ring it was sealed under.
+/// Returns the step that requires the stored ring to have this revision. Each write of a cell contains it.
 pub(crate) fn require(revision: RingRevision) -> Step {
     KeyRingRow::require(is(revision))
 }
@@ -144,7 +145,7 @@ fn insert_keys(ring: &StoredRing) -> impl Iterator<Item = Step> {
     ring.keys.iter().map(|key| DataKeyRow { version: key.version.get().into(), wrapped: key.wrapped.clone() }.insert())
 }
 
-/// The row that remembers a change of the key; version 1 is the key an organization begins with.
+/// Returns the step that records a change of the key. Version 1 is the first key of an organization.
 pub(crate) fn key_change_row(ring: &KeyRing) -> Step {
     let change = KeyChangeRow {
         key_version: ring.version().get().into(),
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_that_is_missing_is_required_to_be_missing() {
+    fn missing_ring_is_required_to_be_missing() {
         let missing = RingRows { ring: Vec::new(), keys: Vec::new() };
         assert!(matches!(missing.parse(), Err(RingUnread::Damaged(_))));
         assert_eq!(requires(&missing.require()), [(KeyRingRow::TABLE, false), (DataKeyRow::TABLE, false)]);

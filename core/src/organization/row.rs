@@ -1,8 +1,9 @@
-//! The row that lists an organization in the configuration database: its name, its id and its state, under a MAC of the root key.
+//! The row of an organization in the configuration database: its name, id and state, with a MAC under the root key.
 //!
-//! The name decides whose bindings count in an organization, and the state what a start does with its database. A user who can write to
-//! the configuration database could exchange names, or have a database deleted; without the root key, nobody can make the MAC of such a
-//! row. A row without its MAC is never believed and never touched. Nothing here opens a database.
+//! The name determines the bindings that apply to an organization, and the state determines what a start does with its
+//! database. A user with write access to the configuration database could exchange names, or cause a database to be
+//! deleted. Without the root key, no user can create a valid MAC. A row without a valid MAC is never used or changed.
+//! This file doesn't open databases.
 
 use crate::{
     configuration::root_key_failed,
@@ -19,56 +20,57 @@ use crate::{
     },
 };
 
-/// A row whose database may not exist yet.
+/// The state of a row whose database may not exist yet.
 pub(crate) const STATE_CREATING: &str = "creating";
-/// A row whose database is being imported, or is there already.
+/// The state of a row whose database is being imported, or already exists.
 pub(crate) const STATE_IMPORTING: &str = "importing";
-/// A row whose organization is going, and isn't served any more.
+/// The state of a row whose organization is being deleted and is no longer served.
 pub(crate) const STATE_DELETING: &str = "deleting";
-/// A row whose database exists.
+/// The state of a row whose database exists.
 pub const STATE_READY: &str = "ready";
 
 const LABEL: &str = "sealward organization row v1";
 
-/// An organization, as the configuration database lists it.
+/// An organization in the configuration database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its name in this deployment.
+    /// The name of the organization in this deployment.
     pub name: OrganizationName,
-    /// Its id.
+    /// The id of the organization.
     pub id: OrganizationId,
-    /// How far its creation, import or deletion is.
+    /// The progress of its creation, import or deletion.
     pub state: String,
-    /// When it was created.
+    /// The creation time.
     pub create_time: Timestamp,
 }
 
-/// A row as it was read.
+/// A row with its stored MAC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// What it says.
+    /// The row.
     pub row: Row,
-    /// Its MAC; empty if it has none.
+    /// The MAC; empty if there is none.
     mac: Vec<u8>,
 }
 
-/// The rows of the configuration database that list organizations.
+/// The rows of organizations in the configuration database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The organizations, authentic or not.
     pub organizations: Vec<Listed>,
-    /// The rows whose name isn't the name of an organization. They are never authentic: the server lists no such name.
+    /// The rows with an invalid name of an organization. They are never authentic, because the server writes no such
+    /// name.
     pub misnamed: Vec<Misnamed>,
 }
 
-/// A row whose name isn't the name of an organization.
+/// A row with an invalid name of an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misnamed {
-    /// The name, as it is stored.
+    /// The stored name.
     pub name: String,
     /// The id.
     pub id: OrganizationId,
-    /// Whether it is listed as ready.
+    /// Whether its state is *ready*.
     pub is_ready: bool,
 }
 
@@ -91,7 +93,7 @@ impl Listing {
 }
 
 impl Row {
-    /// What the MAC is made over.
+    /// Returns the message of the MAC.
     fn message(&self) -> Vec<u8> {
         Encoding::new(LABEL)
             .part(self.name.as_str().as_bytes())
@@ -106,14 +108,14 @@ impl Row {
         Ok(mac.to_vec())
     }
 
-    /// The step that lists it.
+    /// Returns the step that inserts the row.
     pub(crate) fn insert(&self, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
         let Row { name, id, state, create_time } = self.clone();
         let mac = Some(self.mac(root_key)?);
         Ok(ListedRow { name: name.to_string(), id, state, create_time, mac }.insert())
     }
 
-    /// The step that moves it to another state.
+    /// Returns the step that changes the state.
     pub(crate) fn become_state(&self, state: &str, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
         let moved = Row { state: state.to_owned(), ..self.clone() };
         let mac = moved.mac(root_key)?;
@@ -121,27 +123,28 @@ impl Row {
         Ok(ListedRow::update(self.is_listed(), set, Expect::One))
     }
 
-    /// The step that takes it off the list.
+    /// Returns the step that deletes the row.
     pub(crate) fn unlist(&self, expect: Expect) -> Step {
         Step::Delete { table: ListedRow::TABLE.into(), rows: self.is_listed(), expect }
     }
 
-    /// The condition that a row lists this organization under this name.
+    /// Returns the condition for the row of this organization with this name.
     fn is_listed(&self) -> Condition {
         ListedRow::name().is(self.name.to_string()).and(ListedRow::id().is(self.id))
     }
 }
 
 impl Listed {
-    /// Whether a root key at hand has made the MAC of just this row.
+    /// Returns whether the MAC of this row is valid under a configured root key.
     ///
     /// # Errors
-    /// If the root key can't be used now.
+    /// If the root key is unavailable.
     pub fn is_authentic(&self, root_key: &dyn RootKey) -> Result<bool, Unavailable> {
         root_key.verify_mac(MacPurpose::OrganizationRow, &self.row.message(), &self.mac).map_err(root_key_failed)
     }
 
-    /// The step that gives the row the MAC of the first root key; `None` if it has that one already, or one that isn't authentic.
+    /// Returns the step that replaces the MAC with one under the first root key; `None` if it already is, or if the row
+    /// isn't authentic.
     pub(crate) fn under_first_root_key(&self, root_key: &dyn RootKey) -> Result<Option<Step>, Unavailable> {
         let mac = self.row.mac(root_key)?;
         if mac == self.mac || !self.is_authentic(root_key)? {
@@ -152,15 +155,15 @@ impl Listed {
     }
 }
 
-/// Reads every row, whether it is authentic or not.
+/// Reads all rows, authentic or not.
 ///
 /// # Errors
-/// If the configuration database doesn't answer, or lists something that isn't an organization.
+/// If the configuration database is unavailable or contains a malformed row.
 pub async fn read_all(configuration: &dyn Reader) -> Result<Listing, Unavailable> {
-    Ok(Listing::of(declare::read(configuration, ListedRow::whole(), Condition::EVERYTHING).await?))
+    Ok(Listing::of(declare::read(configuration, ListedRow::all_columns(), Condition::EVERYTHING).await?))
 }
 
-/// As [`read_all`], from a configuration database whose rows have no MACs yet: none of them is authentic.
+/// Like [`read_all`], from a configuration database of a version without MACs. No row is authentic.
 ///
 /// # Errors
 /// See [`read_all`].
@@ -170,10 +173,10 @@ pub async fn read_without_macs(configuration: &dyn Reader) -> Result<Listing, Un
     Ok(Listing::of(found.map(|(name, id, state, create_time)| ListedRow { name, id, state, create_time, mac: None })))
 }
 
-/// Whether a row lists this organization, under any name.
+/// Returns whether a row has this organization's id, with any name.
 ///
 /// # Errors
-/// If the configuration database doesn't answer.
+/// If the configuration database is unavailable.
 pub(crate) async fn is_listed(configuration: &dyn Reader, id: OrganizationId) -> Result<bool, Unavailable> {
     Ok(configuration.count(ListedRow::TABLE.into(), ListedRow::id().is(id)).await? > 0)
 }
@@ -259,7 +262,7 @@ mod tests {
 
     /// Computed independently, with Python's hmac and hashlib.
     #[test]
-    fn the_mac_of_a_row_never_changes() {
+    fn mac_of_a_row_never_changes() {
         assert_eq!(
             HEXLOWER.encode(&listed_by(&root_keys(1, &[])).mac),
             "abe2ad32e9167879377470184e9b529c58d7d3d6095bf3b980cbfa1019d539f9"

@@ -1,8 +1,9 @@
-//! What the configuration database has seen of an organization: its ring and the head of this deployment's audit chain. An organization
-//! database that is older than that was put back from a copy; it is served, and reported as *rolled back*.
+//! The last known state of an organization's database: its ring, and the head of this deployment's audit chain. It is
+//! stored in the configuration database. If an organization's database is older than its last known state, an old copy
+//! was restored. It is served, and reported as *rolled back*.
 //!
-//! Remembered when an organization is opened, when work on its keys is over and when the server ends. What was written after that is
-//! not missed. A database that is newer than what was seen is nothing to report.
+//! The state is saved when an organization is opened, when work on its keys ends, and when the server stops. A rollback
+//! of later writes isn't detected. A database newer than its last known state isn't reported.
 
 use uuid::Uuid;
 
@@ -21,32 +22,37 @@ use crate::{
     },
 };
 
-/// A state of an organization's database.
+/// The state of an organization's database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
-    /// The highest version in the ring; 0 if it doesn't read.
+    /// The highest key version in the ring; 0 if the ring can't be read.
     key_version: i64,
-    /// How long this deployment's audit chain is, and the hash of its last record.
+    /// The length of this deployment's audit chain, and the hash of its last record.
     audit_sequence: i64,
     audit_hash: Vec<u8>,
 }
 
-/// What is remembered of an organization's database.
+/// The stored information about an organization's database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Remembered {
     seen: Seen,
-    /// Since when it is known to be rolled back.
+    /// The time when a rollback was detected.
     rolled_back: Option<Timestamp>,
-    /// The head that the audit trail was found to have lost: its place and hash. Kept, since what is lost stays so.
+    /// The position and hash of a head that is missing from the audit trail. It is kept permanently, because the loss
+    /// is permanent.
     lost: Option<(i64, Vec<u8>)>,
 }
 
-/// Holds the database against what was seen last, remembers what it is now, and tells since when it is known to be rolled back; `None` if
-/// it isn't. A change of the key that ends after the roll-back ends the report, since it seals everything anew.
+/// Compares the database with its last known state, and stores the current state. Returns the time when a rollback was
+/// detected; `None` if the database isn't rolled back. A change of the key that completes after the rollback ends the
+/// report, because it seals all cells again.
 ///
 /// # Errors
-/// If one of the databases doesn't answer.
-pub async fn look(deployment: &Deployment, organization: &Organization) -> Result<Option<Timestamp>, Unavailable> {
+/// If a database is unavailable.
+pub async fn check_rollback(
+    deployment: &Deployment,
+    organization: &Organization,
+) -> Result<Option<Timestamp>, Unavailable> {
     let configuration = &*deployment.ports.configuration;
     let writer = deployment_id(configuration).await?;
     let last = last(deployment, organization).await?;
@@ -56,8 +62,8 @@ pub async fn look(deployment: &Deployment, organization: &Organization) -> Resul
         let continues = continues(organization, writer, &last.seen).await?;
         lost =
             if continues { last.lost.clone() } else { Some((last.seen.audit_sequence, last.seen.audit_hash.clone())) };
-        let is_sealed_anew = now.key_version > last.seen.key_version && last.rolled_back.is_some();
-        if !is_sealed_anew {
+        let is_sealed_again = now.key_version > last.seen.key_version && last.rolled_back.is_some();
+        if !is_sealed_again {
             let is_older = now.key_version < last.seen.key_version || !continues;
             rolled_back = last.rolled_back.or_else(|| is_older.then(|| deployment.now()));
         }
@@ -69,10 +75,10 @@ pub async fn look(deployment: &Deployment, organization: &Organization) -> Resul
     Ok(rolled_back)
 }
 
-/// Since when the organization is known to be rolled back.
+/// Reads the time when a rollback of the organization's database was detected.
 ///
 /// # Errors
-/// If the configuration database doesn't answer.
+/// If the configuration database is unavailable.
 pub async fn rolled_back(
     deployment: &Deployment,
     organization: &Organization,
@@ -80,11 +86,11 @@ pub async fn rolled_back(
     Ok(last(deployment, organization).await?.and_then(|last| last.rolled_back))
 }
 
-/// Records that this deployment's chain in the organization's trail had once: the head that was seen last, and the one that was found
-/// missing, if one was.
+/// Returns records that this deployment's chain in the organization's trail once contained: the last known head, and a
+/// missing head if there is one.
 ///
 /// # Errors
-/// If the configuration database doesn't answer.
+/// If the configuration database is unavailable.
 pub(crate) async fn known_heads(
     deployment: &Deployment,
     organization: &Organization,
@@ -99,7 +105,7 @@ async fn present(organization: &Organization, writer: Uuid, last: Option<&Rememb
     let store = &*organization.store;
     let version = match ring_rows::read(store).await? {
         Ok(ring) => ring.version().map_or(0, |version| version.get().into()),
-        // Of a newer format the version can't be told, and it is no older than what was seen.
+        // The version of a newer format is unknown, and it isn't older than the last known state.
         Err(RingUnread::Newer { .. }) => last.map_or(0, |last| last.seen.key_version),
         Err(RingUnread::Damaged(_)) => 0,
     };
@@ -108,7 +114,7 @@ async fn present(organization: &Organization, writer: Uuid, last: Option<&Rememb
     Ok(Seen { key_version: version, audit_sequence, audit_hash })
 }
 
-/// Whether the trail still has the record that was its last.
+/// Returns whether the trail still contains its last known record.
 async fn continues(organization: &Organization, writer: Uuid, seen: &Seen) -> Result<bool, Unavailable> {
     if seen.audit_sequence == 0 {
         return Ok(true);
@@ -123,7 +129,7 @@ async fn continues(organization: &Organization, writer: Uuid, seen: &Seen) -> Re
 
 async fn last(deployment: &Deployment, organization: &Organization) -> Result<Option<Remembered>, Unavailable> {
     let configuration = &*deployment.ports.configuration;
-    let found = read_each(configuration, SeenRow::whole(), SeenRow::organization().is(organization.id)).await?;
+    let found = read_each(configuration, SeenRow::all_columns(), SeenRow::organization().is(organization.id)).await?;
     Ok(found.into_iter().next().and_then(Result::ok).map(|row| Remembered {
         seen: Seen { key_version: row.key_version, audit_sequence: row.audit_sequence, audit_hash: row.audit_hash },
         rolled_back: row.rolled_back_time,
@@ -150,7 +156,9 @@ async fn remember(
     let steps = vec![SeenRow::delete(SeenRow::organization().is(organization.id)), row.insert()];
     match deployment.ports.configuration.commit(Commit::of(steps)).await {
         Ok(()) => Ok(()),
-        Err(CommitError::Refused { .. }) => Err(Unavailable("what was seen of an organization was refused".into())),
+        Err(CommitError::Refused { .. }) => {
+            Err(Unavailable("the last known state of an organization was refused".into()))
+        }
         Err(CommitError::Unavailable(cause) | CommitError::Unknown(cause)) => Err(Unavailable(cause)),
     }
 }

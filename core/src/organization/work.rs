@@ -1,23 +1,24 @@
-//! Exclusive work on an organization: its one lock, held for key work and for its deletion.
+//! Exclusive work on an organization under its lock, for work on keys and for its deletion.
 
 use std::sync::Arc;
 
 use crate::{deployment::Deployment, organization::handle::Organization, port::OrganizationLock, store::Unavailable};
 
-/// The right to work on an organization's keys: its one lock. Tried, never waited for.
+/// The lock of an organization for work on its keys. Taking it never waits.
 pub struct KeyWork {
-    // Given back before the organization is said to be at rest.
+    // Released before the organization counts as idle.
     lock: Box<dyn OrganizationLock>,
     at_work: AtWork,
 }
 
-/// Says that an organization's keys are worked on, as long as it is there. Whoever waits until nobody is in the way waits for all of them.
+/// A guard that marks work on an organization's keys as in progress while it exists. The work ends when all guards are
+/// dropped.
 pub struct AtWork {
     organization: Arc<Organization>,
 }
 
 impl AtWork {
-    /// Says so from now on.
+    /// Creates the guard.
     #[must_use]
     pub fn begin(organization: Arc<Organization>) -> AtWork {
         organization.begin_work();
@@ -32,7 +33,7 @@ impl Drop for AtWork {
 }
 
 impl KeyWork {
-    /// Takes the lock, if nobody has it.
+    /// Takes the lock if it is free.
     ///
     /// # Errors
     /// See [`WorkError`].
@@ -43,25 +44,25 @@ impl KeyWork {
         }
     }
 
-    /// The lock, and what says that the organization is worked on. The lock is to be given back first.
+    /// Returns the lock and the guard. Release the lock first.
     pub(crate) fn into_parts(self) -> (Box<dyn OrganizationLock>, AtWork) {
         (self.lock, self.at_work)
     }
 
-    /// The organization it is for.
+    /// Returns the organization.
     #[must_use]
     pub fn organization(&self) -> &Arc<Organization> {
         &self.at_work.organization
     }
 }
 
-/// Why work on an organization can't begin.
+/// Why work on an organization can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
-    /// Other work is under way: a change or restore of the key, the re-encryption after one, or the deletion.
+    /// Other work is in progress: a change or restore of the key, the re-encryption after one, or the deletion.
     #[error("another SetDataEncryptionKey, or its re-encryption, is running")]
     Busy,
-    /// The lock's keeper doesn't answer.
+    /// The lock is unavailable.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }

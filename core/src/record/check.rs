@@ -1,6 +1,6 @@
-//! Checks of a record: every violation of a create, of an update, and of a stored record.
+//! Checks a record: finds all violations of a create, of an update or of a stored record.
 //!
-//! Defaults are filled in on the way. Nothing here reads or writes.
+//! A check of a create also adds defaults. This file doesn't read or write.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{
     violation::{Problem, Violation, field_violation},
 };
 
-/// Finds everything wrong with a new record, and puts defaults in. Attributes that only the service sets are taken out.
+/// Returns all violations of a new record, and adds defaults. Removes input for attributes that only the service sets.
 pub fn check_create(entity: &Entity, draft: &mut Draft) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut wrong = BTreeSet::new();
@@ -62,10 +62,10 @@ fn default_status(entity: &Entity, status: usize, state: &Value) -> Option<Value
     entity.states().find(|states| states.status == status)?.default_status(state)
 }
 
-/// What an update writes in addition to what it touches: where it changes the record's state and leaves out the status, the default status
-/// of the new state.
+/// Returns the statuses that an update sets in addition to its input: if it changes a record's state without a status,
+/// the default status of the new state.
 #[must_use]
-pub(crate) fn statuses_that_follow(entity: &Entity, before: &Record, draft: &Draft, touched: &Touched) -> Draft {
+pub(crate) fn default_statuses(entity: &Entity, before: &Record, draft: &Draft, touched: &Touched) -> Draft {
     let mut follow = Draft::default();
     for states in entity.states() {
         let after = match draft.given.get(&states.state) {
@@ -84,15 +84,16 @@ pub(crate) fn statuses_that_follow(entity: &Entity, before: &Record, draft: &Dra
     follow
 }
 
-/// Finds everything wrong with a stored record that no write here has checked, for example one that is imported: values that no write could
-/// have stored, required values that are missing, and a status that doesn't belong to the state. `values` are by index of the entity's
-/// attributes.
+/// Returns all violations of a stored record that this deployment hasn't checked, for example an imported one: values
+/// that no write could have stored, missing required values, and statuses that don't belong to their state. `values`
+/// are by index of the entity's attributes.
 ///
-/// Encrypted attributes aren't opened: their values are `None`. Rules across fields aren't checked, because a record can be older than a rule.
-/// For the same reason a text may be as long as the organization ever allowed. To check only what the schema requires, and not what the
-/// organization requires since, pass the entity as the deployment's schema has it.
+/// Encrypted attributes aren't opened: their values are `None`. Rules across fields aren't checked, because a record
+/// can be older than a rule. For the same reason, the limit of a text's length is the greatest that the organization
+/// ever allowed. To check only the requirements of the schema, without those of the organization, pass the entity from
+/// the deployment's schema.
 #[must_use]
-pub fn check_whole(entity: &Entity, values: &[Option<Value>]) -> Vec<Violation> {
+pub fn check_stored(entity: &Entity, values: &[Option<Value>]) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (attribute, value) in entity.attributes.iter().zip(values) {
         let problem = match value {
@@ -106,7 +107,7 @@ pub fn check_whole(entity: &Entity, values: &[Option<Value>]) -> Vec<Violation> 
     violations
 }
 
-/// Finds everything wrong with an update of these attributes.
+/// Returns all violations of an update of these attributes.
 #[must_use]
 pub fn check_update(entity: &Entity, draft: &Draft, touched: &Touched) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -157,7 +158,7 @@ mod tests {
     const MEMO: usize = 3;
     const OWNER: usize = 4;
 
-    /// An entity with the states 1 and 2, of which 1 has the statuses 10 and 11, and 2 has 20.
+    /// Returns an entity with the states 1 and 2. State 1 has the statuses 10 and 11, and state 2 has the status 20.
     fn entity() -> Entity {
         let status = |number, state| Choice { state: Some(state), ..Choice::new(number, format!("STATUS_{number}")) };
         let states = vec![Choice::new(1, "STATE_1"), Choice::new(2, "STATE_2")];
@@ -208,7 +209,7 @@ mod tests {
     fn status_follows_its_state() {
         let follows = |before: &Record, given: &[(usize, i64)], touched: &[usize]| {
             let draft = Draft { given: given.iter().map(|(index, value)| (*index, clear(*value))).collect() };
-            let follow = statuses_that_follow(&entity(), before, &draft, &touched.iter().copied().collect());
+            let follow = default_statuses(&entity(), before, &draft, &touched.iter().copied().collect());
             match follow.given.into_iter().next() {
                 Some((STATUS, Given::Clear(Value::Integer(status)))) => Some(status),
                 Some(_) => panic!("something else follows"),
@@ -218,21 +219,21 @@ mod tests {
         assert_eq!(follows(&record(1, Some(11)), &[(STATE, 2)], &[STATE]), Some(20));
         assert_eq!(follows(&record(2, Some(20)), &[(STATE, 1)], &[STATE]), Some(10));
         assert_eq!(follows(&record(1, None), &[(STATE, 2)], &[STATE]), Some(20));
-        // Nothing changes: a status that belongs there stays, and so does none.
+        // The state is unchanged: a valid status stays, and so does a missing one.
         assert_eq!(follows(&record(1, Some(11)), &[(STATE, 1)], &[STATE]), None);
         assert_eq!(follows(&record(1, None), &[(STATE, 1)], &[STATE]), None);
         assert_eq!(follows(&record(2, Some(11)), &[(STATE, 2)], &[STATE]), Some(20));
-        // The caller decides the status, or nothing of both.
+        // The caller sets the status, or changes neither.
         assert_eq!(follows(&record(1, Some(11)), &[(STATE, 2), (STATUS, 10)], &[STATE, STATUS]), None);
         assert_eq!(follows(&record(1, Some(11)), &[(STATE, 2)], &[TITLE]), None);
         assert_eq!(follows(&record(1, Some(11)), &[], &[STATE]), None);
     }
 
     #[test]
-    fn whole_record_is_checked_as_a_write_would_be() {
+    fn stored_record_is_checked_like_a_write() {
         let entity = entity();
         let named = |values: &[Option<Value>]| -> Vec<(String, String)> {
-            let found = check_whole(&entity, values);
+            let found = check_stored(&entity, values);
             found.into_iter().map(|violation| (violation.field, violation.problem.reason().to_owned())).collect()
         };
         let text = |text: &str| Some(Value::Text(text.to_owned()));

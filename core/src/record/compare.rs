@@ -1,9 +1,10 @@
-//! Compare an encrypted attribute with a value: is this the one that is stored, yes or no, without giving it.
+//! Compares an encrypted attribute with a value, without revealing the stored value.
 //!
-//! A comparison is a guess, so each is recorded like a reveal, and there are only so many for one attribute of one record in an interval.
-//! Its place is reserved before the cell is opened: of many at once no more than the limit see it. A comparison that finds no place
-//! opens nothing, and so records no outcome. The count comes from the audit trail: a restart forgets none. What is compared are hashes,
-//! in constant time, so that neither a time nor a length tells how near a guess is.
+//! A comparison is a guess. Each one is therefore recorded like a reveal, and their number per attribute and record is
+//! limited in an interval. A comparison is reserved before the cell is opened, so that concurrent calls can't exceed
+//! the limit. A comparison over the limit opens nothing and isn't recorded. The count comes from the audit trail and
+//! survives a restart. The comparison uses hashes and constant time, so that its duration depends neither on the length
+//! nor on matching bytes.
 
 use std::sync::Arc;
 
@@ -28,10 +29,11 @@ use crate::{
     table::{audit::AuditRecord, declare::read_each},
 };
 
-/// Whether the attribute has this value. One that is null has none.
+/// Returns whether the attribute has this value. A null attribute has no value.
 ///
 /// # Errors
-/// See [`RecordError`]; the refusal of a call that is well formed is in the trail too, except for [`RecordError::ComparisonQuota`].
+/// See [`RecordError`]. The refusal of a well-formed call is recorded in the trail, except
+/// [`RecordError::ComparisonQuota`].
 pub async fn compare(
     deployment: &Deployment,
     permit: Permit<policy::Compare>,
@@ -65,7 +67,7 @@ pub async fn compare(
     outcome
 }
 
-/// Reserves a place for one comparison. What was compared before this process began is read from the trail.
+/// Reserves one comparison. Earlier comparisons from before the start of this process are read from the trail.
 pub(crate) async fn reserve<'a>(
     deployment: &Deployment,
     place: &'a RecordPlace,
@@ -89,10 +91,10 @@ pub(crate) async fn reserve<'a>(
     Err(exhausted())
 }
 
-/// How often a window is loaded for one call, which others may push out of memory meanwhile.
+/// The maximum number of loads of a window for one call. Other calls can evict it from memory in the meantime.
 const LOADS_MAX: usize = 8;
 
-/// When this attribute of this record was compared in the interval that ends now, as the trail has it.
+/// Reads from the trail the times of comparisons of this attribute and record in the current interval.
 async fn recorded(
     deployment: &Deployment,
     place: &RecordPlace,

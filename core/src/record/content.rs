@@ -1,6 +1,6 @@
-//! The content of a record: what a caller gives for it, and what a caller gets back.
+//! The content of a record: the input from a caller, and the result for a caller.
 //!
-//! A draft holds what was given, including what couldn't be read. Nothing here checks it.
+//! A draft contains the input of a call, including invalid input. This file doesn't check it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,55 +14,56 @@ use crate::{
     violation::Problem,
 };
 
-/// A record as callers see it: every attribute that isn't encrypted.
+/// A record as returned to callers: all attributes that aren't encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its id.
+    /// The id of the record.
     pub id: RecordId,
-    /// Grows by one with each change; its etag.
+    /// The revision, which increases by one with each change and is the source of the etag.
     pub revision: i64,
-    /// When it was created.
+    /// The creation time.
     pub create_time: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub update_time: Timestamp,
-    /// The identity that created it; `None` for a record from before this was kept.
+    /// The identity that created the record; `None` for records from before this was stored.
     pub created_by: Option<String>,
-    /// The identity that last changed it; `None` where that was the service itself, or before this was kept.
+    /// The identity that last changed the record; `None` if it was the service itself, or if the change is from before
+    /// this was stored.
     pub modified_by: Option<String>,
-    /// By index of the entity's attributes. Always `None` at an encrypted one; there is no way to put a value there that reaches a
-    /// caller.
+    /// The values, by index of the entity's attributes. Encrypted attributes are always `None`. No code path returns
+    /// their values to a caller.
     pub values: Vec<Option<Value>>,
 }
 
-/// What a caller gave for one attribute.
+/// The input for one attribute.
 pub enum Given {
-    /// A value.
+    /// A value that isn't secret.
     Clear(Value),
     /// The value of an encrypted attribute.
     Secret(Plaintext),
-    /// Something that is no value of this attribute.
+    /// Input that isn't a value of this attribute.
     Wrong(Problem),
 }
 
-/// What a caller gave for a record.
+/// The input for a record.
 #[derive(Default)]
 pub struct Draft {
-    /// By index of the entity's attributes; what is absent was not given.
+    /// The input, by index of the entity's attributes. Attributes without input are absent.
     pub given: BTreeMap<usize, Given>,
 }
 
-/// Which attributes an update touches, by index. One that is touched and not given becomes null.
+/// The indexes of the attributes that an update changes. A touched attribute without input becomes null.
 pub type Touched = BTreeSet<usize>;
 
-/// What a caller gave as text for an attribute of text that isn't encrypted: a UUID in lower case, any other text as it is.
+/// Converts text input for an unencrypted text attribute. UUIDs become lower case; other text is unchanged.
 #[must_use]
 pub fn given_text(attribute: &Attribute, text: String) -> Given {
     let uuid = if attribute.is_uuid() { parse_uuid_in_any_case(&text) } else { None };
-    // What isn't a UUID is left to the check, which finds it with all that is wrong.
+    // An invalid UUID is kept: the check reports it with all other violations.
     Given::Clear(Value::Text(uuid.map_or(text, |uuid| uuid.as_hyphenated().to_string())))
 }
 
-/// The values that a draft becomes, those included that report whether a secret is set.
+/// Returns the values of a draft, including those that report whether a secret is set.
 pub(crate) fn values(entity: &Entity, draft: &Draft) -> Vec<Option<Value>> {
     let given = |index| match draft.given.get(&index) {
         Some(Given::Clear(value)) => Some(value.clone()),
@@ -73,7 +74,7 @@ pub(crate) fn values(entity: &Entity, draft: &Draft) -> Vec<Option<Value>> {
     values
 }
 
-/// Fills in the attributes that tell whether an encrypted one has a value.
+/// Sets the attributes that report whether an encrypted attribute has a value.
 pub(crate) fn report_set(entity: &Entity, values: &mut [Option<Value>], is_set: impl Fn(&str) -> bool) {
     for (attribute, value) in entity.attributes.iter().zip(values) {
         if let Some(attribute) = attribute.reports_set() {

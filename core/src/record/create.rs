@@ -1,19 +1,19 @@
-//! Create a record: defaults in, everything checked, encrypted attributes sealed.
+//! Creates a record: adds defaults, checks everything and seals encrypted attributes.
 //!
-//! A repetition of a create is answered with the record of the first, also where the service drew its id.
+//! A repeated create returns the record of the first one, even if the service generated its id.
 
 use crate::{
     deployment::Deployment,
     id::RecordId,
     identity::Caller,
-    metadata::changes::{Operation, Written},
+    metadata::changes::{Operation, RecordWrite},
     permit::Permit,
     policy,
     record::{
         check::check_create,
         content::{self, Draft, Given, Record},
         error::{RecordError, exhausted, invalid_unless_empty},
-        idempotency::{Asked, Once, Verb},
+        idempotency::{IdempotencyKey, RequestContent, Verb},
         mode::Mode,
         place::RecordPlace,
         plan::{
@@ -28,7 +28,7 @@ use crate::{
     table::{declare::TableRow as _, record::RecordColumns},
 };
 
-/// Creates the record of this id, and answers with it. `id_origin` tells whose choice the id was.
+/// Creates a record with this id and returns it. `id_origin` is the source of the id.
 ///
 /// # Errors
 /// See [`RecordError`].
@@ -42,26 +42,28 @@ pub async fn create(
 ) -> Result<Record, RecordError> {
     let (place, caller) = (&permit.record(id), permit.caller());
     let given: Vec<usize> = draft.given.keys().copied().collect();
-    let once = Once::of(deployment, mode, caller, &asked(place, id_origin, &draft, &given))?;
+    let idempotency = IdempotencyKey::of(deployment, mode, caller, &content(place, id_origin, &draft, &given))?;
     let outcome = match invalid_unless_empty(check_create(&place.entity, &mut draft)) {
-        Ok(()) => make(deployment, caller, place.clone(), Checked { draft, given }, mode, once.as_ref()).await,
-        // What is wrong by now was right when it was made.
+        Ok(()) => make(deployment, caller, place.clone(), Checked { draft, given }, mode, idempotency.as_ref()).await,
+        // The first attempt may have succeeded, even if this one is invalid now.
         Err(refusal) => Err(refusal),
     };
-    match (outcome, once) {
-        (Err(refusal), Some(once)) => once.answer(deployment, place, refusal).await.map(|(record, _)| record),
+    match (outcome, idempotency) {
+        (Err(refusal), Some(idempotency)) => {
+            idempotency.answer(deployment, place, refusal).await.map(|(record, _)| record)
+        }
         (outcome, _) => outcome,
     }
 }
 
-/// A draft with defaults in, and the attributes that it had without them.
+/// A draft with defaults, and the attributes that it had without them.
 struct Checked {
     draft: Draft,
     given: Vec<usize>,
 }
 
 impl Checked {
-    /// Checks it again, by other metadata.
+    /// Checks the draft again with other metadata.
     fn renewed(mut self, entity: &Entity) -> Result<Self, RecordError> {
         self.draft.given.retain(|index, _| self.given.contains(index));
         invalid_unless_empty(check_create(entity, &mut self.draft))?;
@@ -69,23 +71,24 @@ impl Checked {
     }
 }
 
-/// Whose choice the id of a new record was.
+/// The source of the id of a new record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdOrigin {
-    /// The caller's, who asks for this record and no other.
+    /// The caller chose the id.
     Caller,
-    /// The service's, which draws another for each call.
+    /// The service generated the id. Each call gets another one.
     Service,
 }
 
-/// Defaults are left out, which the next version of a schema may have otherwise, and so is what a create ignores.
-fn asked<'a>(place: &'a RecordPlace, id_origin: IdOrigin, draft: &'a Draft, given: &[usize]) -> Asked<'a> {
+/// Returns the content of a create request. It leaves out defaults, which the next version of a schema may change, and
+/// attributes that a create ignores.
+fn content<'a>(place: &'a RecordPlace, id_origin: IdOrigin, draft: &'a Draft, given: &[usize]) -> RequestContent<'a> {
     let attribute = |index: &usize| {
         let attribute = place.entity.attributes.get(*index)?;
         let is_ignored = attribute.output_only || !attribute.stored();
         (!is_ignored).then_some((attribute, Some(draft.given.get(index)?)))
     };
-    Asked {
+    RequestContent {
         verb: Verb::Create,
         organization: place.organization.id,
         entity: &place.entity,
@@ -101,7 +104,7 @@ async fn make(
     mut place: RecordPlace,
     mut checked: Checked,
     mode: Mode,
-    once: Option<&Once>,
+    idempotency: Option<&IdempotencyKey>,
 ) -> Result<Record, RecordError> {
     let seals = checked.draft.given.values().any(|given| matches!(given, Given::Secret(_)));
     for _ in 0..ATTEMPTS {
@@ -141,8 +144,8 @@ async fn make(
             }
         }
         let mut plan = Plan::default();
-        if let Some(once) = once {
-            once.remember(&mut plan, place.id, &[]);
+        if let Some(idempotency) = idempotency {
+            idempotency.remember(&mut plan, place.id, &[]);
         }
         require_schema(&mut plan, &place);
         require_ring(&mut plan, ring.as_ref());
@@ -154,7 +157,7 @@ async fn make(
             count_cells(&mut plan, &place, &attribute.storage_name, None, Some(&cell));
             writes.add(Effect::Set, attribute);
         }
-        let written = Written {
+        let write = RecordWrite {
             entity: &place.entity,
             id: place.id,
             operation: Operation::Create,
@@ -162,7 +165,7 @@ async fn make(
             time: now,
             caller,
         };
-        record_changes(&mut plan, &written, None, Some(&record));
+        record_changes(&mut plan, &write, None, Some(&record));
         writes.record(&mut plan, deployment, &place, caller, now, mode)?;
         match plan.commit(&place.organization, mode).await? {
             None => return Ok(record),

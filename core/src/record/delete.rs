@@ -1,18 +1,18 @@
-//! Delete a record: links to it are cleared, or hold it back, as the schema says.
+//! Deletes a record. According to the schema, links to it are cleared, or prevent the deletion.
 
 use crate::{
     deployment::Deployment,
     id::{RecordId, Timestamp},
     identity::Caller,
-    metadata::changes::{Operation, Written, cleared},
+    metadata::changes::{Operation, RecordWrite, cleared},
     permit::Permit,
     policy,
     record::{
         error::{RecordError, exhausted},
-        idempotency::{Asked, Once, Verb},
+        idempotency::{IdempotencyKey, RequestContent, Verb},
         mode::Mode,
         place::RecordPlace,
-        plan::{ATTEMPTS, Plan, Refusal, count_cells, healed, record_changes, require_schema},
+        plan::{ATTEMPTS, Plan, Refusal, count_cells, record_changes, remove_unreadable, require_schema},
         row::{holds, is_record, read_record, table_of},
         secret_writes::{Effect, SecretWrites},
     },
@@ -24,7 +24,7 @@ use crate::{
     table::record::RecordColumns,
 };
 
-/// Deletes the record. `etag_revision` is the revision the caller has seen.
+/// Deletes the record. `etag_revision` is the revision that the caller has seen.
 ///
 /// # Errors
 /// See [`RecordError`].
@@ -36,7 +36,7 @@ pub async fn delete(
     mode: Mode,
 ) -> Result<(), RecordError> {
     let (place, caller) = (&permit.record(id), permit.caller());
-    let asked = Asked {
+    let content = RequestContent {
         verb: Verb::Delete,
         organization: place.organization.id,
         entity: &place.entity,
@@ -44,9 +44,9 @@ pub async fn delete(
         etag_revision,
         attributes: Vec::new(),
     };
-    let once = Once::of(deployment, mode, caller, &asked)?;
-    match (make(deployment, caller, place.clone(), etag_revision, mode, once.as_ref()).await, once) {
-        (Err(refusal), Some(once)) => once.earlier(deployment, place, refusal).await.map(drop),
+    let idempotency = IdempotencyKey::of(deployment, mode, caller, &content)?;
+    match (make(deployment, caller, place.clone(), etag_revision, mode, idempotency.as_ref()).await, idempotency) {
+        (Err(refusal), Some(idempotency)) => idempotency.earlier(deployment, place, refusal).await.map(drop),
         (outcome, _) => outcome,
     }
 }
@@ -57,14 +57,14 @@ async fn make(
     mut place: RecordPlace,
     etag_revision: Option<i64>,
     mode: Mode,
-    once: Option<&Once>,
+    idempotency: Option<&IdempotencyKey>,
 ) -> Result<(), RecordError> {
     for _ in 0..ATTEMPTS {
-        // Read only to be counted and recorded: the delete takes away what was read, or is tried again.
+        // Read only for the cell counts and the records of the change. The delete requires that it is unchanged.
         let found = if is_read(&place) { Some(read_record(&place).await?.ok_or(RecordError::NotFound)?) } else { None };
         let mut plan = Plan::default();
-        if let Some(once) = once {
-            once.remember(&mut plan, place.id, &[]);
+        if let Some(idempotency) = idempotency {
+            idempotency.remember(&mut plan, place.id, &[]);
         }
         require_schema(&mut plan, &place);
         expect_record(&mut plan, &place, etag_revision);
@@ -80,18 +80,18 @@ async fn make(
         if is_audited && let Some((record, _)) = &found {
             unmoved = unmoved.and(RecordColumns::revision().is(record.revision));
         }
-        // Before the links are touched, so that what moved is found first.
+        // Before the links, so that a changed record is detected first.
         plan.step(Step::Delete { table: table_of(&place.entity), rows: unmoved, expect: Expect::One }, Refusal::Moved);
         for (attribute, cell) in &cells {
             count_cells(&mut plan, &place, &attribute.storage_name, *cell, None);
         }
         let mut writes = SecretWrites::default();
         for (attribute, _) in cells.iter().filter(|(_, cell)| cell.is_some()) {
-            healed(&mut plan, &place, &attribute.storage_name);
+            remove_unreadable(&mut plan, &place, &attribute.storage_name);
             writes.add(Effect::Deleted, attribute);
         }
         if let Some((record, _)) = &found {
-            let written = Written {
+            let write = RecordWrite {
                 entity: &place.entity,
                 id: place.id,
                 operation: Operation::Delete,
@@ -99,10 +99,10 @@ async fn make(
                 time: deleted.time.max(record.update_time),
                 caller,
             };
-            record_changes(&mut plan, &written, Some(record), None);
+            record_changes(&mut plan, &write, Some(record), None);
         }
         writes.record(&mut plan, deployment, &place, caller, deleted.time, mode)?;
-        deleted.let_links_go(&mut plan);
+        deleted.clear_links(&mut plan);
         match plan.commit(&place.organization, mode).await? {
             None => return Ok(()),
             Some(Refusal::Answer(error)) => return Err(error),
@@ -116,12 +116,12 @@ async fn make(
     Err(exhausted())
 }
 
-/// Whether there is something of the record to know before it goes.
+/// Returns whether the record must be read before it is deleted.
 fn is_read(place: &RecordPlace) -> bool {
     place.entity.attributes.iter().any(|attribute| attribute.encrypted || attribute.is_audited)
 }
 
-/// The steps that hold a delete against the record being there, and being the one that the caller has seen.
+/// Adds the steps that require that the record exists and has the revision that the caller has seen.
 fn expect_record(plan: &mut Plan, place: &RecordPlace, etag_revision: Option<i64>) {
     let require = |rows| Step::Require { table: table_of(&place.entity), rows };
     plan.step(require(is_record(place.id)), Refusal::Answer(RecordError::NotFound));
@@ -131,7 +131,7 @@ fn expect_record(plan: &mut Plan, place: &RecordPlace, etag_revision: Option<i64
     }
 }
 
-/// A record that goes.
+/// A record that is being deleted.
 struct Deleted<'a> {
     place: &'a RecordPlace,
     time: Timestamp,
@@ -139,13 +139,13 @@ struct Deleted<'a> {
 }
 
 impl Deleted<'_> {
-    /// The steps that clear the links to the record, or hold it back for them.
-    fn let_links_go(&self, plan: &mut Plan) {
+    /// Adds the steps that clear the links to the record, or refuse the deletion because of them.
+    fn clear_links(&self, plan: &mut Plan) {
         let place = self.place;
         for (entity, attribute, on_delete) in place.schema.schema.references_to(&place.entity.collection) {
             let mut linked = Condition::equal(attribute.storage_name.clone(), Datum::Uuid(place.id.uuid()));
             if entity.storage_name == place.entity.storage_name {
-                // A record's link to itself goes with it, and is there still where the delete is only tried.
+                // A link from the record to itself is deleted with it. In a dry run it still exists.
                 linked = linked.and(is_another_record(place.id));
             }
             match on_delete {

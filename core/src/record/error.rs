@@ -1,4 +1,4 @@
-//! Why a use case of records failed.
+//! Errors of the use cases of records.
 
 use crate::{
     crypto::{kek::Fingerprint, root_key::RootKeyError},
@@ -7,52 +7,52 @@ use crate::{
     violation::Violation,
 };
 
-/// Why a use case of records did not do what it was asked.
+/// Why a use case of records failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// Fields are wrong: all of them are listed.
+    /// Fields are invalid. The list is complete.
     #[error("the request is invalid")]
     Invalid(Vec<Violation>),
-    /// The page token was not made for this list and this caller.
+    /// The page token wasn't issued for this list and this caller.
     #[error("the page token is invalid")]
     PageToken,
-    /// Finding the records of a list took longer than a list may take.
+    /// Finding the records of a list exceeded the time limit.
     #[error("the list took longer than {limit_ms} ms")]
     ListTooLong {
-        /// How long it may take.
+        /// The time limit in milliseconds.
         limit_ms: u64,
     },
-    /// There is no such record.
-    #[error("the record does not exist")]
+    /// The record doesn't exist.
+    #[error("the record doesn't exist")]
     NotFound,
-    /// There is one with this id.
-    #[error("the record exists")]
+    /// A record with this id exists.
+    #[error("the record already exists")]
     AlreadyExists,
-    /// The record changed since the etag was given.
+    /// The record changed since the caller received the etag.
     #[error("the record has changed")]
     EtagMismatch,
-    /// Another request of this caller had the same id.
+    /// Another request of this caller has the same id.
     #[error("the request id belongs to another request")]
     RequestIdReused,
-    /// Another record refers to it and does not let it go.
-    #[error("the record is referred to")]
+    /// Another record links to this one, and its schema refuses the deletion.
+    #[error("another record links to the record")]
     ReferenceInUse {
-        /// The entity of that record.
+        /// The entity of the linking record.
         entity: String,
-        /// The attribute that refers.
+        /// The attribute with the link.
         attribute: String,
     },
-    /// An encrypted attribute can't be written or revealed while the key is missing.
+    /// The key is missing, so encrypted attributes can't be written or revealed.
     #[error("data encryption is inactive")]
     Inactive {
-        /// The key the database needs.
+        /// The fingerprint of the required key.
         wanted: Fingerprint,
     },
     /// The key ring is missing or damaged.
     #[error("the key ring is missing or damaged")]
     RingDamaged,
-    /// The key or the value is there, and this server can't use it.
-    #[error("this server can't use what is stored")]
+    /// The key or the value exists, but this server can't use it.
+    #[error("this server can't use the stored key or value")]
     Inaccessible(#[source] Obstacle),
     /// A stored cell can't be opened.
     #[error("a cell can't be opened")]
@@ -65,9 +65,9 @@ pub enum RecordError {
     /// The attribute was compared too often.
     #[error("the attribute was compared too often")]
     ComparisonQuota {
-        /// How often it may be.
+        /// The maximum number of comparisons in the interval.
         limit: u64,
-        /// When it may be again.
+        /// The number of seconds until the next comparison is allowed.
         retry_after_seconds: u32,
     },
     /// A database, the root key or the audit trail failed.

@@ -1,4 +1,4 @@
-//! Get a record.
+//! Reads a record.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     schema::entity::Entity,
 };
 
-/// The record without its encrypted attributes, as far as the mask wants it.
+/// Reads the record without its encrypted attributes, limited to the fields of the mask.
 ///
 /// # Errors
 /// [`RecordError::NotFound`], [`RecordError::Store`].

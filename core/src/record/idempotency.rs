@@ -1,15 +1,16 @@
-//! How often a write is made: each time that it is asked for, once however often, or not at all.
+//! Idempotent writes: a write with a request id is executed once, regardless of the number of requests.
 //!
-//! A write with a request id leaves a row in the organization's database, in the commit that makes it: whose request it was, which
-//! record it was about, when, and a MAC of what was asked for. So there is no write without its row and no row without its write, and
-//! the store lets exactly one of two through that come at the same time. Whoever comes later with the same id and asks for the same is
-//! a repetition: nothing changes, and the answer is read anew. A refused write leaves no row.
+//! A write with a request id inserts a row in the organization's database, in the same commit. The row contains the
+//! caller, the record, the time and a MAC of the request. So a write and its row exist only together, and the store
+//! commits exactly one of two concurrent writes with the same id. A later request with the same id and the same content
+//! is a repetition: it changes nothing, and returns the current state of the record. A refused write inserts no row.
 //!
-//! The MAC is made with the root key, so that it works while an organization is inactive and tells whoever has a copy of the database
-//! nothing. Caller and id are among what it is made of: no two rows have the same, though the same password may be in both requests.
+//! The MAC uses the root key. It therefore works while an organization is inactive, and reveals nothing to a reader of
+//! a database copy. The MAC includes the caller and the request id, so that equal passwords in two requests give
+//! different MACs.
 //!
-//! A row is kept for [`REMEMBERED_US`]. A caller leaves one of some 150 bytes with each write it may make, and none without: what that
-//! takes of the disk is bounded by how fast an authorized caller can write, as for the records themselves, and is given back a day later.
+//! A row is kept for [`REMEMBERED_US`]. Each row needs about 150 bytes and belongs to a committed write. The disk space
+//! is therefore limited by the rate at which authorized callers write records, and becomes free after a day.
 
 use std::borrow::Cow;
 
@@ -39,26 +40,26 @@ use crate::{
     },
 };
 
-/// For how long a request is remembered, in microseconds: 24 hours.
+/// The time for which a request is remembered, in microseconds: 24 hours.
 pub const REMEMBERED_US: i64 = 24 * 3_600 * 1_000_000;
 
-/// How many forgotten requests go with one write. One comes with it; so a day's worth goes this much faster than it came, and no write
-/// waits for more.
+/// The maximum number of expired rows that one write deletes. A write adds one row, so expired rows are deleted faster
+/// than new ones are added, and no write waits for more.
 const FORGOTTEN_MAX: u32 = 16;
 
-/// What a request asks for: two that are equal in this ask for the same.
-pub(super) struct Asked<'a> {
+/// The content of a request. Two requests with equal content are the same request.
+pub(super) struct RequestContent<'a> {
     pub(super) verb: Verb,
     pub(super) organization: OrganizationId,
     pub(super) entity: &'a Entity,
-    /// The record that the caller named; `None` where the service draws an id.
+    /// The record in the request; `None` if the service generates the id.
     pub(super) named: Option<RecordId>,
     pub(super) etag_revision: Option<i64>,
-    /// Every attribute that the request bears on, in the order of the schema, with what was given for it.
+    /// All attributes of the request in schema order, with their input.
     pub(super) attributes: Vec<(&'a Attribute, Option<&'a Given>)>,
 }
 
-/// What is to be done with a record.
+/// The operation of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Create,
@@ -66,8 +67,8 @@ pub(super) enum Verb {
     Delete,
 }
 
-/// A write that is made once.
-pub(super) struct Once {
+/// The idempotency key of a write, with the MAC of the request.
+pub(super) struct IdempotencyKey {
     id: RequestId,
     identity: String,
     now: Timestamp,
@@ -75,25 +76,26 @@ pub(super) struct Once {
     mac: [u8; 32],
 }
 
-impl Once {
-    /// The write of a request, if its mode wants it made once.
+impl IdempotencyKey {
+    /// Returns the idempotency key if the mode requires one.
     pub(super) fn of(
         deployment: &Deployment,
         mode: Mode,
         caller: &Caller,
-        asked: &Asked<'_>,
-    ) -> Result<Option<Once>, RecordError> {
-        let Mode::MakeOnce(id) = mode else { return Ok(None) };
+        content: &RequestContent<'_>,
+    ) -> Result<Option<Self>, RecordError> {
+        let Mode::ExecuteOnce(id) = mode else { return Ok(None) };
         let identity = caller.identity.to_string();
-        let message = message(&identity, id, asked);
+        let message = message(&identity, id, content);
         let mac = deployment.ports.root_key.mac(MacPurpose::RequestDigest, &message)?;
-        Ok(Some(Once { id, identity, now: deployment.now(), message, mac }))
+        Ok(Some(Self { id, identity, now: deployment.now(), message, mac }))
     }
 
-    /// The steps that remember it, before all others of a plan: a repetition is recognised as such before anything else is held
-    /// against it. Forgotten requests go.
+    /// Adds the steps that store the request. They come before all other steps of a plan, so that a repetition is
+    /// detected before any other check. Also deletes expired rows.
     ///
-    /// `cleared` are the attributes that the write clears without having been asked to: the answer to a repetition names them too.
+    /// `cleared` are the attributes that the write clears although the request doesn't ask for it. A repetition returns
+    /// them too.
     pub(super) fn remember(&self, plan: &mut Plan, record: RecordId, cleared: &[String]) {
         let forgotten = RequestRow::time().compares(Comparison::Less, self.forgotten_before());
         plan.step(RequestRow::delete(self.rows().and(forgotten.clone())), Refusal::Moved);
@@ -110,46 +112,47 @@ impl Once {
         plan.step(row.insert(), Refusal::Answer(RecordError::RequestIdReused));
     }
 
-    /// The answer to a repetition: the record as it is now, and what the write cleared without having been asked to.
+    /// Returns the result of a repetition: the current record, and the attributes that the write cleared automatically.
     ///
     /// # Errors
-    /// As [`earlier`](Self::earlier), and [`RecordError::NotFound`] if the record is gone.
+    /// See [`earlier`](Self::earlier). [`RecordError::NotFound`] if the record was deleted.
     pub(super) async fn answer(
         &self,
         deployment: &Deployment,
         place: &RecordPlace,
         refusal: RecordError,
     ) -> Result<(Record, Vec<String>), RecordError> {
-        let Earlier { record: id, cleared } = self.earlier(deployment, place, refusal).await?;
+        let EarlierWrite { record: id, cleared } = self.earlier(deployment, place, refusal).await?;
         let (record, _) = read_record(&RecordPlace { id, ..place.clone() }).await?.ok_or(RecordError::NotFound)?;
         Ok((record, cleared))
     }
 
-    /// The record that the request was about when it was made; if it was not, or was another, that is an error. `refusal` is what
-    /// this call met: the plan's own, or one that was found before there was a plan, and that a repetition is not to be told of.
+    /// Returns the earlier write with this id and content. Returns an error if there is none, or if its content
+    /// differs. `refusal` is the error of the current call, from the plan or from an earlier check. A repetition
+    /// doesn't return it.
     pub(super) async fn earlier(
         &self,
         deployment: &Deployment,
         place: &RecordPlace,
         refusal: RecordError,
-    ) -> Result<Earlier, RecordError> {
+    ) -> Result<EarlierWrite, RecordError> {
         if matches!(
             refusal,
             RecordError::Store(StoreFailure::Unavailable(_)) | RecordError::Store(StoreFailure::Unknown(_))
         ) {
             return Err(refusal);
         }
-        let found = read(&*place.organization.store, RequestRow::whole(), self.rows()).await?;
+        let found = read(&*place.organization.store, RequestRow::all_columns(), self.rows()).await?;
         match found.into_iter().next().filter(|row| row.time >= self.forgotten_before()) {
-            // It was remembered when this one was refused, and has been forgotten since.
+            // The row existed when this call was refused, and has expired since.
             None if matches!(refusal, RecordError::RequestIdReused) => Err(exhausted()),
             None => Err(refusal),
             Some(row) => {
                 let root_key = &deployment.ports.root_key;
                 if root_key.verify_mac(MacPurpose::RequestDigest, &self.message, &row.mac)? {
-                    Ok(Earlier { record: row.record_id, cleared: row.cleared.map(names).unwrap_or_default() })
+                    Ok(EarlierWrite { record: row.record_id, cleared: row.cleared.map(names).unwrap_or_default() })
                 } else if matches!(refusal, RecordError::Invalid(_)) {
-                    // What is wrong with it says more than that it is another one.
+                    // The violations are more useful than the reused id.
                     Err(refusal)
                 } else {
                     Err(RecordError::RequestIdReused)
@@ -167,45 +170,45 @@ impl Once {
     }
 }
 
-/// A write that was made.
-pub(super) struct Earlier {
+/// An earlier write.
+pub(super) struct EarlierWrite {
     record: RecordId,
-    /// What it cleared without having been asked to.
+    /// The attributes that it cleared automatically.
     cleared: Vec<String>,
 }
 
-/// The names in a text of names joined by commas.
+/// Splits a comma-separated list of names.
 fn names(text: String) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
-/// What the MAC of a request is made of. Names are those of the storage, which never change, so that a request that was made before
-/// the server was exchanged for a newer one is still recognised.
-fn message(identity: &str, id: RequestId, asked: &Asked<'_>) -> Zeroizing<Vec<u8>> {
-    let verb = match asked.verb {
+/// Returns the message of a request's MAC. It uses storage names, which never change, so that a request is recognized
+/// after an upgrade of the server.
+fn message(identity: &str, id: RequestId, content: &RequestContent<'_>) -> Zeroizing<Vec<u8>> {
+    let verb = match content.verb {
         Verb::Create => "create",
         Verb::Update => "update",
         Verb::Delete => "delete",
     };
-    let named = asked.named.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
-    let etag = asked.etag_revision.map(|revision| revision.to_be_bytes().to_vec()).unwrap_or_default();
+    let named = content.named.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+    let etag = content.etag_revision.map(|revision| revision.to_be_bytes().to_vec()).unwrap_or_default();
     let mut parts: Vec<Cow<'_, [u8]>> = vec![
         identity.as_bytes().into(),
         id.as_bytes().into(),
-        asked.organization.as_bytes().into(),
+        content.organization.as_bytes().into(),
         verb.as_bytes().into(),
-        asked.entity.storage_name.as_bytes().into(),
+        content.entity.storage_name.as_bytes().into(),
         named.into(),
         etag.into(),
     ];
-    for (attribute, given) in &asked.attributes {
+    for (attribute, given) in &content.attributes {
         let (kind, value) = value(*given);
         parts.extend([attribute.storage_name.as_bytes().into(), kind.as_bytes().into(), value]);
     }
     encoding::wiped(LABEL, &parts)
 }
 
-/// The type and the bytes of what was given. A secret is not copied.
+/// Returns the type and the bytes of an input. A secret isn't copied.
 fn value(given: Option<&Given>) -> (&'static str, Cow<'_, [u8]>) {
     match given {
         Some(Given::Secret(plaintext)) => ("secret", plaintext.expose().into()),
@@ -216,7 +219,7 @@ fn value(given: Option<&Given>) -> (&'static str, Cow<'_, [u8]>) {
         Some(Given::Clear(Value::Time(value))) => ("time", value.unix_micros().to_be_bytes().to_vec().into()),
         Some(Given::Clear(Value::Reference(id))) => ("reference", id.as_bytes().to_vec().into()),
         None => ("null", Cow::default()),
-        // Nothing that was made was asked for like this.
+        // A request with invalid input is never executed.
         Some(Given::Wrong(_)) => ("wrong", Cow::default()),
     }
 }
@@ -239,8 +242,8 @@ mod tests {
         Entity::new(storage_name, storage_name, storage_name, attributes)
     }
 
-    fn asked<'a>(entity: &'a Entity, given: &'a [(usize, Option<Given>)]) -> Asked<'a> {
-        Asked {
+    fn content<'a>(entity: &'a Entity, given: &'a [(usize, Option<Given>)]) -> RequestContent<'a> {
+        RequestContent {
             verb: Verb::Update,
             organization: ORGANIZATION,
             entity,
@@ -271,39 +274,39 @@ mod tests {
         let mut messages = Vec::new();
         for attribute in [0, 1] {
             for value in values() {
-                messages.push(message("cn:a", ID, &asked(&mailbox, &[(attribute, value)])).to_vec());
+                messages.push(message("cn:a", ID, &content(&mailbox, &[(attribute, value)])).to_vec());
             }
         }
         let both = || [(0, None), (1, Some(Given::Clear(Value::Text("x".to_owned()))))];
-        messages.push(message("cn:a", ID, &asked(&mailbox, &[])).to_vec());
-        messages.push(message("cn:a", ID, &asked(&mailbox, &both())).to_vec());
-        messages.push(message("cn:a", ID, &asked(&queue, &both())).to_vec());
-        messages.push(message("cn:b", ID, &asked(&mailbox, &both())).to_vec());
-        messages.push(message("cn:a", RequestId::from_bytes([9; 16]), &asked(&mailbox, &both())).to_vec());
-        let changes: [fn(&mut Asked<'_>); 7] = [
-            |asked| asked.verb = Verb::Create,
-            |asked| asked.verb = Verb::Delete,
-            |asked| asked.organization = OrganizationId::from_bytes([9; 16]),
-            |asked| asked.named = None,
-            |asked| asked.named = Some(RecordId::from_bytes([9; 16])),
-            |asked| asked.etag_revision = None,
-            |asked| asked.etag_revision = Some(8),
+        messages.push(message("cn:a", ID, &content(&mailbox, &[])).to_vec());
+        messages.push(message("cn:a", ID, &content(&mailbox, &both())).to_vec());
+        messages.push(message("cn:a", ID, &content(&queue, &both())).to_vec());
+        messages.push(message("cn:b", ID, &content(&mailbox, &both())).to_vec());
+        messages.push(message("cn:a", RequestId::from_bytes([9; 16]), &content(&mailbox, &both())).to_vec());
+        let changes: [fn(&mut RequestContent<'_>); 7] = [
+            |content| content.verb = Verb::Create,
+            |content| content.verb = Verb::Delete,
+            |content| content.organization = OrganizationId::from_bytes([9; 16]),
+            |content| content.named = None,
+            |content| content.named = Some(RecordId::from_bytes([9; 16])),
+            |content| content.etag_revision = None,
+            |content| content.etag_revision = Some(8),
         ];
         for change in changes {
             let given = both();
-            let mut asked = asked(&mailbox, &given);
-            change(&mut asked);
-            messages.push(message("cn:a", ID, &asked).to_vec());
+            let mut content = content(&mailbox, &given);
+            change(&mut content);
+            messages.push(message("cn:a", ID, &content).to_vec());
         }
         let count = messages.len();
         assert_eq!(messages.into_iter().collect::<HashSet<_>>().len(), count);
     }
 
     #[test]
-    fn the_message_of_a_request_never_changes() {
+    fn message_of_a_request_never_changes() {
         let mailbox = entity("M");
         let given = [(0, Some(Given::Secret(Plaintext::from("s".to_owned())))), (1, None)];
-        let message = message("cn:a", ID, &asked(&mailbox, &given));
+        let message = message("cn:a", ID, &content(&mailbox, &given));
         let mut expected = Vec::new();
         let parts: [&[u8]; 14] = [
             b"sealward request v1",

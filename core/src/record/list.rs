@@ -1,4 +1,4 @@
-//! List records, page by page: those that a filter selects, in an order, as far as a mask wants them.
+//! Lists records in pages, with a filter, an order and a field mask.
 
 use std::sync::Arc;
 
@@ -28,23 +28,23 @@ use crate::{
     violation::{Problem, Violation},
 };
 
-/// Which records a list has, and in which order.
+/// The filter and order of a list.
 pub struct Query<'a> {
-    /// As the organization has it.
+    /// The entity with the customizations of the organization.
     entity: Arc<Entity>,
     rows: Condition,
     order: Order,
-    /// As they were written, for the page token.
+    /// The original texts, for the page token.
     filter: &'a str,
     order_by: &'a str,
 }
 
 impl<'a> Query<'a> {
-    /// Reads a filter, within bounds, and an order of this entity in the permit's organization; empty ones stand for every record, and for the
-    /// order of ids.
+    /// Parses a filter, within bounds, and an order for this entity in the permit's organization. An empty filter
+    /// matches all records. An empty order is the order by id.
     ///
     /// # Errors
-    /// Everything that is wrong with both.
+    /// All violations of both.
     pub fn parse(
         permit: &Permit<policy::ReadRecords>,
         bounds: Bounds,
@@ -72,31 +72,31 @@ fn filter_violation(entity: &Entity, error: FilterError) -> Violation {
     Violation::new("filter", problem)
 }
 
-/// A page wanted.
+/// A request for a page.
 pub struct Page<'a> {
-    /// At most this many records, at least 1.
+    /// Maximum number of records, at least 1.
     pub size: u32,
-    /// The token that the page before came with; empty for the first page.
+    /// The token from the previous page; empty for the first page.
     pub token: &'a str,
-    /// Which fields of the records.
+    /// The fields to read.
     pub mask: &'a ReadMask,
     /// Whether to count the records of all pages.
     pub count: bool,
-    /// The rpc, which the token is bound to.
+    /// The rpc. The token is bound to it.
     pub method: &'a str,
 }
 
-/// Records, and the token of the next page if there is one.
+/// A page of records.
 pub struct Listed {
     /// The records, without their encrypted attributes.
     pub records: Vec<Record>,
-    /// Empty on the last page.
+    /// The token of the next page; empty on the last page.
     pub next_page_token: String,
-    /// How many records all pages have, at the time of this one, if that was asked for.
+    /// The number of records on all pages at the time of this page, if requested.
     pub total_size: Option<u64>,
 }
 
-/// One page of an entity's records. Its token is bound to the caller.
+/// Lists one page of an entity's records. The page token is bound to the caller.
 ///
 /// # Errors
 /// [`RecordError::PageToken`], [`RecordError::ListTooLong`], [`RecordError::Store`].
@@ -143,24 +143,26 @@ impl From<ScanError> for RecordError {
     }
 }
 
-/// How many bytes a record takes in a page at most, whose row begins with the columns of a record. It is counted and not encoded, since
-/// core knows no wire: a field takes up to 8 bytes beside its value, for its tag and its length.
+/// Returns the maximum size of a record in a page in bytes. The row begins with the columns of a record. The size is
+/// estimated, because core doesn't know the wire format: each field needs up to 8 bytes for its tag and length in
+/// addition to its value.
 #[must_use]
 pub fn record_bytes_max(entity: &Entity, mask: &ReadMask, row: &[Datum]) -> usize {
     const FIELD: usize = 8;
     // `organizations/{63}/{collection}/{36}`
     let name = |collection: &str| 14 + 63 + 1 + collection.len() + 1 + 36 + FIELD;
     let time = 20 + FIELD;
-    // Two bytes more of a field's number than an attribute has.
+    // The field number needs two bytes more than that of an attribute.
     let identity = |datum: &Datum| if let Datum::Text(identity) = datum { identity.len() + FIELD + 2 } else { 0 };
     let identities: usize = row.iter().take(RecordColumns::COLUMNS.len()).map(identity).sum();
-    // The record itself in the page, its name, its etag, its two times, who wrote it, and what reports whether a secret is set.
+    // The record in the page, its name, etag, two times and two identities, and the attributes that report whether a
+    // secret is set.
     let fixed = FIELD + name(&entity.collection) + 20 + FIELD + 2 * time + identities + entity.attributes.len() * 3;
     let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
     let values = row.get(RecordColumns::COLUMNS.len()..).unwrap_or_default();
     read.zip(values).fold(fixed, |bytes, ((_, attribute), datum)| {
         let value = match (datum, &attribute.kind) {
-            // A cell isn't shown.
+            // Cells aren't returned.
             (Datum::Bytes(_), _) if attribute.encrypted => 0,
             (Datum::Null, _) => 0,
             (Datum::Text(text), _) => text.len() + FIELD,

@@ -1,14 +1,14 @@
-//! How a write is carried out: each time, once per request, or not at all.
+//! The mode of a write: execute each time, execute once per request id, or only validate.
 
 use crate::id::RequestId;
 
-/// How a write is carried out.
+/// The mode of a write.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode {
-    /// It is made each time that it is asked for.
-    Make,
-    /// It is made once for this request of its caller, however often it is asked for. No other caller's request has the same id.
-    MakeOnce(RequestId),
-    /// It is checked as if it were to be made, and leaves no trace.
+    /// Executes the write for each request.
+    Execute,
+    /// Executes the write once for this request id of the caller. Request ids of different callers are independent.
+    ExecuteOnce(RequestId),
+    /// Checks the write without executing it. Nothing is stored.
     ValidateOnly,
 }

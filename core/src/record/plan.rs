@@ -1,6 +1,6 @@
-//! Plans: the steps of one commit of a record, each with what its refusal means.
+//! Plans: the steps of a commit for one record, each with the meaning of its refusal.
 //!
-//! A dry run is the same plan without its effects.
+//! A dry run uses the same plan without its effects.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{
     census::CellKind,
     crypto::ring::KeyRing,
     key::unreadable,
-    metadata::changes::Written,
+    metadata::changes::RecordWrite,
     organization::{handle::Organization, ring_rows},
     record::{content::Record, error::RecordError, mode::Mode, place::RecordPlace, row::is_record},
     schema::{entity::Kind, value::Value},
@@ -17,25 +17,25 @@ use crate::{
     violation::{Problem, field_violation},
 };
 
-/// How often a write is tried again when the key ring, or the record, changed under it.
+/// The maximum number of attempts of a write, if the key ring or the record changes concurrently.
 pub(crate) const ATTEMPTS: usize = 32;
 
-/// A commit in the making: the steps, and what a refusal of each means.
+/// A commit under construction: the steps, and the meaning of the refusal of each.
 #[derive(Default)]
 pub(crate) struct Plan {
     steps: Vec<Step>,
     refusals: Vec<Refusal>,
 }
 
-/// What it means that a step was refused.
+/// The meaning of a refused step.
 pub(crate) enum Refusal {
-    /// The ring the values were sealed under is no longer the one in place: seal again.
+    /// The values were sealed under an outdated ring: seal them again.
     StaleRing,
-    /// The organization's metadata changed since the write was checked: check it again.
+    /// The metadata of the organization changed since the check: check again.
     StaleSchema,
     /// The record changed since it was read: read it again.
     Moved,
-    /// The call is answered with this.
+    /// The call fails with this error.
     Answer(RecordError),
 }
 
@@ -45,19 +45,18 @@ impl Plan {
         self.refusals.push(refusal);
     }
 
-    /// Commits; `Ok(None)` if it took effect, or would have, `Ok(Some(refusal))` if it did not.
+    /// Commits the plan. Returns `Ok(None)` if it took effect, or would have in a dry run, and `Ok(Some(refusal))` if a
+    /// step was refused.
     pub(crate) async fn commit(self, organization: &Organization, mode: Mode) -> Result<Option<Refusal>, RecordError> {
         let Plan { steps, refusals } = match mode {
-            Mode::Make | Mode::MakeOnce(_) => self,
+            Mode::Execute | Mode::ExecuteOnce(_) => self,
             Mode::ValidateOnly => self.without_effects(),
         };
         match organization.commit(steps).await {
             Ok(()) => Ok(None),
             Err(CommitError::Refused { step }) => match refusals.into_iter().nth(step) {
                 Some(refusal) => Ok(Some(refusal)),
-                None => Err(RecordError::Store(StoreFailure::Unavailable(
-                    "a step was refused that was not asked for".into(),
-                ))),
+                None => Err(RecordError::Store(StoreFailure::Unavailable("the store refused an unknown step".into()))),
             },
             Err(CommitError::Unavailable(cause)) => Err(RecordError::Store(StoreFailure::Unavailable(cause))),
             Err(CommitError::Unknown(cause)) => Err(RecordError::Store(StoreFailure::Unknown(cause))),
@@ -66,7 +65,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// What the steps expect, without what they do.
+    /// Returns a plan with the conditions of the steps, without their effects.
     fn without_effects(self) -> Plan {
         let mut plan = Plan::default();
         for (step, refusal) in self.steps.into_iter().zip(self.refusals) {
@@ -78,7 +77,7 @@ impl Plan {
     }
 }
 
-/// What a step expects of the rows that are there; `None` if it takes them as they come.
+/// Returns a step with only the condition of this step on existing rows; `None` if it has no condition.
 fn expectation(step: Step) -> Option<Step> {
     match step {
         Step::Require { .. } | Step::Forbid { .. } => Some(step),
@@ -102,7 +101,7 @@ fn expectation(step: Step) -> Option<Step> {
     }
 }
 
-/// Steps that hold every given reference against the record it names.
+/// Adds steps that require that the target of each reference exists.
 pub(crate) fn require_references(plan: &mut Plan, place: &RecordPlace, given: impl Iterator<Item = (usize, Value)>) {
     for (index, value) in given {
         let Some(attribute) = place.entity.attributes.get(index) else { continue };
@@ -116,26 +115,31 @@ pub(crate) fn require_references(plan: &mut Plan, place: &RecordPlace, given: im
     }
 }
 
-/// The step that holds a write against the metadata that it was checked by.
+/// Adds the step that requires that the metadata is unchanged since the check.
 pub(crate) fn require_schema(plan: &mut Plan, place: &RecordPlace) {
     plan.step(place.schema.require(), Refusal::StaleSchema);
 }
 
-/// Records what a write changed of audited attributes, in its own commit.
-pub(crate) fn record_changes(plan: &mut Plan, written: &Written<'_>, before: Option<&Record>, after: Option<&Record>) {
-    for step in written.steps(before, after) {
+/// Adds steps that record the changes of audited attributes, in the same commit.
+pub(crate) fn record_changes(
+    plan: &mut Plan,
+    write: &RecordWrite<'_>,
+    before: Option<&Record>,
+    after: Option<&Record>,
+) {
+    for step in write.steps(before, after) {
         plan.step(step, Refusal::Moved);
     }
 }
 
-/// The step that holds a write of cells against the ring they were sealed under.
+/// Adds the step that requires that the ring is unchanged since the cells were sealed.
 pub(crate) fn require_ring(plan: &mut Plan, ring: Option<&Arc<KeyRing>>) {
     if let Some(ring) = ring {
         plan.step(ring_rows::require(ring.revision()), Refusal::StaleRing);
     }
 }
 
-/// Counts what the step before did to a record's column: it put `new` in the place of `old`.
+/// Adds the steps that update the cell counts after the previous step replaced `old` with `new` in a record's column.
 pub(crate) fn count_cells(
     plan: &mut Plan,
     place: &RecordPlace,
@@ -146,13 +150,13 @@ pub(crate) fn count_cells(
     let table = &place.entity.storage_name;
     for (cell, by) in [(old.map(Vec::as_slice), -1), (new, 1)] {
         if let Some(cell) = cell {
-            plan.step(CellKind::of(table, column, cell).counted(by), Refusal::Moved);
+            plan.step(CellKind::of(table, column, cell).tally(by), Refusal::Moved);
         }
     }
 }
 
-/// The step that forgets about the unreadable cell in a record's column, if there was one.
-pub(crate) fn healed(plan: &mut Plan, place: &RecordPlace, column: &str) {
+/// Adds the step that removes the entry of the unreadable cell in this record's column, if there is one.
+pub(crate) fn remove_unreadable(plan: &mut Plan, place: &RecordPlace, column: &str) {
     let step = unreadable::forget(&place.entity.storage_name, column, place.id);
     plan.step(step, Refusal::Moved);
 }
@@ -169,7 +173,7 @@ mod tests {
         let rows = || Condition::equal("id", id());
         let steps = vec![
             Step::Prune { table: table(), key: vec!["id".into()], rows: rows(), at_most: 1 },
-            CellKind::of("Mailbox", "password", &[]).counted(1),
+            CellKind::of("Mailbox", "password", &[]).tally(1),
             Step::Require { table: table(), rows: rows() },
             Step::Insert { table: table(), row: vec![("name".into(), Datum::Null), ("id".into(), id())] },
             Step::Update { table: table(), rows: rows(), set: Vec::new(), expect: Expect::One },

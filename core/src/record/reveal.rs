@@ -1,6 +1,7 @@
-//! Reveal encrypted attributes: the narrow path to plaintext.
+//! Reveals encrypted attributes: the only path to plaintext.
 //!
-//! Who, what and why is in the organization's trail, durably, before a value leaves; if it can't be recorded, nothing is revealed.
+//! The caller, the attributes and the purpose are recorded durably in the organization's trail before a value is
+//! returned. If the record can't be written, nothing is revealed.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -30,21 +31,21 @@ use crate::{
     violation::{Problem, Violation},
 };
 
-/// How long a purpose may be, in Unicode scalar values: a line in a trail.
+/// The maximum length of a purpose in Unicode scalar values, so that it fits one line of a trail.
 pub const PURPOSE_MAX: u32 = 200;
 
 /// A revealed value.
 pub struct Revealed {
-    /// The value, in clear.
+    /// The plaintext of the value.
     pub plaintext: Plaintext,
-    /// Whether it is text; else it is bytes.
+    /// Whether the value is text. Otherwise it is bytes.
     pub is_text: bool,
 }
 
-/// The values of these encrypted attributes, by name. One that is null is absent.
+/// Returns the values of these encrypted attributes by name. Null attributes are absent.
 ///
 /// # Errors
-/// See [`RecordError`]; the refusal of a call that is well formed is in the trail too.
+/// See [`RecordError`]. The refusal of a well-formed call is recorded in the trail.
 pub async fn reveal(
     deployment: &Deployment,
     permit: Permit<policy::Reveal>,
@@ -71,7 +72,7 @@ pub async fn reveal(
     outcome
 }
 
-/// How the trail calls it: the reason that the caller gets.
+/// Returns the outcome for the trail, which is the reason that the caller gets.
 pub(crate) fn refusal_word(error: &RecordError) -> &'static str {
     match error {
         RecordError::NotFound => "NOT_FOUND",
@@ -117,7 +118,7 @@ pub(super) fn check<'a>(
     if violations.is_empty() { Ok(wanted) } else { Err(RecordError::Invalid(violations)) }
 }
 
-/// What is wrong with a purpose.
+/// Returns the violation of an invalid purpose.
 pub(crate) fn check_purpose(purpose: &str) -> Option<Violation> {
     line_problem(purpose, PURPOSE_MAX).map(|problem| Violation::new("purpose", problem))
 }
@@ -131,10 +132,10 @@ pub(super) async fn read_and_open(
     open_with_ring(deployment, &place.organization, read, |cells, ring| open(place, wanted, cells, ring)).await
 }
 
-/// Reads cells, and opens them under the ring in place.
+/// Reads cells and opens them under the current ring.
 ///
-/// The ring before the cells. Cells that don't open may be newer than the ring, or the ring newer than the cells: both are taken again
-/// until they are the ones that failed before.
+/// Reads the ring before the cells. If a cell doesn't open, either of them may be newer than the other. Both are then
+/// read again, until the same ring and cells fail twice.
 pub(crate) async fn open_with_ring<Read, Opened, Reading, Error>(
     deployment: &Deployment,
     organization: &Organization,
@@ -178,7 +179,7 @@ async fn reload(deployment: &Deployment, organization: &Organization) -> Result<
     }
 }
 
-/// The attribute whose cell doesn't open.
+/// The attribute whose cell can't be opened.
 pub(crate) struct Unopened {
     entity: String,
     attribute: String,
@@ -216,7 +217,7 @@ fn open(
     Ok(values)
 }
 
-/// Records what was asked of a record's secrets, before anything of them is answered.
+/// Records an access to the secrets of a record, before any of them is returned.
 pub(crate) async fn record_access(place: &RecordPlace, entry: AuditEntry) -> Result<(), RecordError> {
     Ok(place.organization.record(entry).await.map_err(StoreFailure::unaudited)?)
 }

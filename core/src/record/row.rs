@@ -1,4 +1,4 @@
-//! Rows of records: which columns a record is read from, and a row as a record with its cells.
+//! Rows of records: the columns to read, and the conversion of a row to a record and its cells.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The column holds this cell, or none.
+/// Returns the condition that the column contains this cell, or null.
 pub(crate) fn holds(column: &str, cell: Option<&Vec<u8>>) -> Condition {
     let column = Name::from(column.to_owned());
     match cell {
@@ -37,7 +37,7 @@ pub(crate) fn table_of(entity: &Entity) -> Name {
     entity.storage_name.clone().into()
 }
 
-/// The columns of a record's wanted fields, in the order [`parse_row`] expects.
+/// Returns the columns of the fields in the mask, in the order that [`parse_row`] expects.
 pub(crate) fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
     let mut columns = Vec::with_capacity(RecordColumns::COLUMNS.len().saturating_add(entity.attributes.len()));
     columns.extend(RecordColumns::COLUMNS.iter().map(Declared::name));
@@ -50,13 +50,13 @@ pub(crate) fn is_read(index: usize, attribute: &Attribute, mask: &ReadMask) -> b
     attribute.stored() && mask.reads(index)
 }
 
-/// The cells of a record, by the position of their attributes.
+/// The cells of a record, by index of their attributes.
 pub(crate) type Cells = BTreeMap<usize, Vec<u8>>;
 
-/// Makes a record, as far as it is wanted, of a row that begins with its [`record_columns`]. Of its cells the record tells only whether
-/// they are there.
+/// Converts a row that begins with the [`record_columns`] to a record with the fields in the mask. The record only
+/// reports whether its cells exist.
 pub(crate) fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(Record, Cells), Unavailable> {
-    let wrong = || Unavailable("a row is not what the schema says".into());
+    let wrong = || Unavailable("a row doesn't match the schema".into());
     let mut data = row.into_iter();
     let RecordColumns { id, revision, create_time, update_time, created_by, modified_by } =
         RecordColumns::take(&mut data)?;
@@ -82,12 +82,12 @@ pub(crate) fn parse_row(entity: &Entity, mask: &ReadMask, row: Row) -> Result<(R
     Ok((record, cells))
 }
 
-/// The whole record, with its cells.
+/// Reads all fields of a record, with its cells.
 pub(crate) async fn read_record(place: &RecordPlace) -> Result<Option<(Record, Cells)>, Unavailable> {
     read_fields(place, &ReadMask::default()).await
 }
 
-/// The cells of these encrypted attributes of the record.
+/// Reads the cells of these encrypted attributes of a record.
 pub(crate) async fn read_cells(place: &RecordPlace, wanted: &[&Attribute]) -> Result<Option<Vec<Datum>>, Unavailable> {
     let select = Select {
         table: table_of(&place.entity),
@@ -99,7 +99,7 @@ pub(crate) async fn read_cells(place: &RecordPlace, wanted: &[&Attribute]) -> Re
     Ok(place.organization.store.select(select).await?.into_iter().next())
 }
 
-/// The record, as far as it is wanted.
+/// Reads the fields of a record in the mask.
 pub(crate) async fn read_fields(place: &RecordPlace, mask: &ReadMask) -> Result<Option<(Record, Cells)>, Unavailable> {
     let select = Select {
         table: table_of(&place.entity),

@@ -1,8 +1,8 @@
-//! The rules across fields that a record breaks.
+//! Checks the rules across fields of a record.
 //!
-//! A rule is checked when a write touches an attribute that the rule looks at, with the record as it will be stored. So a record that is
-//! older than a rule can still be changed elsewhere. Encrypted attributes take part through the attributes that report whether they are
-//! set. Nothing here knows any single rule.
+//! A rule is checked when a write touches one of its input attributes, with the record as it will be stored. Other
+//! attributes of a record that is older than a rule can still be changed. Encrypted attributes take part through the
+//! attributes that report whether they are set. This file doesn't know specific rules.
 
 use std::collections::BTreeSet;
 
@@ -16,19 +16,20 @@ use crate::{
     violation::{Problem, Violation, field_violation},
 };
 
-/// The rules that a new record with these values breaks. Those that look at an attribute which is wrong by itself are left out: what
-/// it should have been isn't known.
+/// Returns the violations of rules by a new record. Rules with an invalid input attribute are left out, because its
+/// intended value is unknown.
 #[must_use]
 pub fn check_create(entity: &Entity, values: &[Option<Value>], wrong: &BTreeSet<usize>) -> Vec<Violation> {
-    let mut violations = broken(entity, values, |rule| rule.looks_at().is_disjoint(wrong));
+    let mut violations = broken(entity, values, |rule| rule.inputs().is_disjoint(wrong));
     violations.extend(check_statuses(entity, values, |index| !wrong.contains(&index)));
     violations
 }
 
-/// The rules that a record breaks after an update that touched these attributes, among those that look at one of them.
+/// Returns the violations of rules after an update of these attributes. Only rules with one of them as input are
+/// checked.
 #[must_use]
 pub fn check_update(entity: &Entity, record: &Record, touched: &Touched) -> Vec<Violation> {
-    let mut violations = broken(entity, &record.values, |rule| !rule.looks_at().is_disjoint(touched));
+    let mut violations = broken(entity, &record.values, |rule| !rule.inputs().is_disjoint(touched));
     let touches = |states: &StateAndStatus<'_>| touched.contains(&states.state) || touched.contains(&states.status);
     if entity.states().any(|states| touches(&states)) {
         violations.extend(check_statuses(entity, &record.values, |_| true));
@@ -36,7 +37,7 @@ pub fn check_update(entity: &Entity, record: &Record, touched: &Touched) -> Vec<
     violations
 }
 
-/// Statuses that don't belong to the state beside them, where both are attributes of interest.
+/// Returns the violations of statuses that don't belong to their state, for relevant attributes.
 pub(crate) fn check_statuses(
     entity: &Entity,
     values: &[Option<Value>],
@@ -141,7 +142,7 @@ mod tests {
         Given::Secret(Plaintext::new(b"hunter2".to_vec()))
     }
 
-    /// What is wrong with a new record, as field and reason.
+    /// Returns the violations of a new record, as field and reason.
     fn created<const N: usize>(given: [(usize, Given); N]) -> Vec<(String, String)> {
         named(check_draft(&entity(), &mut Draft { given: given.into() }))
     }
@@ -180,7 +181,7 @@ mod tests {
         assert_eq!(created([(SECRET, secret())]), [user_missing()]);
         assert_eq!(created([(SECRET, secret()), (USER, Given::Clear(Value::Text(String::new())))]), []);
         assert_eq!(created([limit(11), (SECRET, secret())]), [open_with_limit(), user_missing()]);
-        // A rule says nothing about a value that is wrong by itself, and is named beside what is wrong elsewhere.
+        // A rule isn't checked if an input is invalid. Violations of other fields are listed together.
         assert_eq!(created([limit(101), (SECRET, secret())]), [pair("door.limit", "OUT_OF_RANGE"), user_missing()]);
         let unread = (USER, Given::Wrong(Problem::HasNul));
         assert_eq!(created([unread, (SECRET, secret())]), [pair("door.user", "HAS_NUL")]);
@@ -232,10 +233,10 @@ mod tests {
             assert_eq!(refused(RuleText { dynamics_code, ..right }), RuleError::DynamicsCode, "{dynamics_code}");
         }
         for (refuse_when, words) in [
-            ("window = 1", "its `refuse_when` can't be read: at position 0: there is no field `window` in Door"),
+            ("window = 1", "its `refuse_when` is not a valid filter: at position 0: Door has no field `window`"),
             (
                 "open = true AND secret:*",
-                "its `refuse_when` can't be read: at position 16: `secret` is encrypted and can't be filtered by; leave it out",
+                "its `refuse_when` is not a valid filter: at position 16: `secret` is encrypted and can't be used in a filter: remove it",
             ),
         ] {
             assert_eq!(refused(RuleText { refuse_when, ..right }).to_string(), words);

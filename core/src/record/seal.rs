@@ -1,4 +1,4 @@
-//! The sealing of encrypted attributes: the ring to seal with, and the value that a column gets.
+//! Seals encrypted attributes: finds the current ring, and creates the value of a column.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use crate::{
     violation::field_violation,
 };
 
-/// The ring to seal with, loaded if it isn't in memory. An organization held for inactive is looked at again before it is refused.
+/// Returns the ring to seal with, and loads it if it isn't in memory. Before an inactive organization is refused, its
+/// keys are loaded again.
 pub(crate) async fn sealing_ring(
     deployment: &Deployment,
     organization: &Organization,
@@ -28,7 +29,7 @@ pub(crate) async fn sealing_ring(
     }
 }
 
-/// What becomes of an attribute's column: a clear value, a sealed cell, or null.
+/// Returns the stored value of an attribute: a clear value, a sealed cell or null.
 pub(crate) fn stored_datum(
     deployment: &Deployment,
     place: &RecordPlace,
@@ -41,9 +42,7 @@ pub(crate) fn stored_datum(
         Some(Given::Clear(value)) => Ok(datum_of(value)),
         Some(Given::Secret(plaintext)) => match ring {
             Some(ring) => Ok(Datum::Bytes(seal(deployment, place, attribute, plaintext, ring))),
-            None => {
-                Err(RecordError::Store(StoreFailure::Unavailable("a value was to be sealed without a ring".into())))
-            }
+            None => Err(RecordError::Store(StoreFailure::Unavailable("no key ring to seal a value with".into()))),
         },
         Some(Given::Wrong(problem)) => {
             Err(RecordError::Invalid(vec![field_violation(&place.entity, attribute, problem.clone())]))
@@ -61,7 +60,7 @@ fn seal(
     ring.seal(&context(place, attribute), plaintext, &*deployment.ports.random)
 }
 
-/// What a cell of this attribute of this record is bound to.
+/// Returns the context that a cell of this attribute and record is bound to.
 pub(crate) fn context<'a>(place: &'a RecordPlace, attribute: &'a Attribute) -> CellContext<'a> {
     CellContext {
         organization: place.organization.id,

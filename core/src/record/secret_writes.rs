@@ -1,7 +1,9 @@
-//! The audit record of a write of encrypted attributes: who set, cleared or deleted which ones of which record.
+//! The audit record of a write of encrypted attributes: the caller, the record, and the attributes that were set,
+//! cleared or deleted.
 //!
-//! One record for each commit that does so, in that commit: without the record there is no write, and a repeated, refused or only
-//! checked write leaves none. It names attributes and never has a value. Writes that touch no encrypted attribute have no record here.
+//! Each commit that writes encrypted attributes contains one such record, so that there is no write without a record. A
+//! repetition, a refusal or a dry run has none. The record contains names of attributes, but never a value. Other
+//! writes have no such record.
 
 use crate::{
     audit::entry::{AuditAction, AuditEntry},
@@ -18,23 +20,23 @@ use crate::{
     store::{Step, StoreFailure},
 };
 
-/// What a write does to an encrypted attribute.
+/// The effect of a write on an encrypted attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// It gets a value, whether it had one or not.
+    /// A value is set, whether or not there was one before.
     Set,
-    /// Its value goes because the caller asked for that.
+    /// The value is cleared by the request.
     Cleared,
-    /// Its value goes because the update changes where it is sent.
+    /// The value is cleared because the update changes its destination.
     ClearedAutomatically,
-    /// Its value goes with the record.
+    /// The value is deleted with the record.
     Deleted,
 }
 
 impl Effect {
     const ALL: [Effect; 4] = [Effect::Set, Effect::Cleared, Effect::ClearedAutomatically, Effect::Deleted];
 
-    /// The word in the details of a record; part of the contract.
+    /// Returns the word in the details of a record. It is part of the contract.
     fn word(self) -> &'static str {
         match self {
             Effect::Set => "set",
@@ -45,7 +47,7 @@ impl Effect {
     }
 }
 
-/// What one commit does to the encrypted attributes of a record.
+/// The effects of one commit on the encrypted attributes of a record.
 #[derive(Default)]
 pub(super) struct SecretWrites<'a>(Vec<(Effect, &'a Attribute)>);
 
@@ -54,15 +56,15 @@ impl<'a> SecretWrites<'a> {
         self.0.push((effect, attribute));
     }
 
-    /// The names of the attributes that the write clears without having been asked to.
+    /// Returns the names of the attributes that the write clears although the request doesn't ask for it.
     pub(super) fn cleared_automatically(&self) -> Vec<String> {
         self.with(Effect::ClearedAutomatically).map(str::to_owned).collect()
     }
 
-    /// Adds the step that records the write, if there is anything to record.
+    /// Adds the step that records the write, if it has an effect.
     ///
     /// # Errors
-    /// [`RecordError::Store`] where nothing that has to be recorded may be done now.
+    /// [`RecordError::Store`] if audit records can't be written at present.
     pub(super) fn record(
         &self,
         plan: &mut Plan,
@@ -74,7 +76,7 @@ impl<'a> SecretWrites<'a> {
     ) -> Result<(), RecordError> {
         let Some(details) = self.details() else { return Ok(()) };
         match mode {
-            Mode::Make | Mode::MakeOnce(_) => {
+            Mode::Execute | Mode::ExecuteOnce(_) => {
                 deployment
                     .ports
                     .audit_gate

@@ -1,25 +1,25 @@
-//! Update a record: what the mask touches changes, everything else stays as it is.
+//! Updates a record: changes the attributes in the mask and leaves all others unchanged.
 //!
-//! The record is read, changed and written back on the condition that its revision is still the one read; so the answer is exactly what
-//! was stored. Without an etag a write that came in between is built upon; with one it is refused. A repetition of an update is answered
-//! with the record as it is now, whatever the etag of the first.
+//! The record is read, changed and written, on the condition that its revision is unchanged. The result is therefore
+//! exactly the stored record. Without an etag, the update is applied to the result of concurrent writes. With an etag,
+//! a concurrent write refuses it. A repetition returns the current record, regardless of the first etag.
 
 use crate::{
     deployment::Deployment,
     id::RecordId,
     identity::Caller,
-    metadata::changes::{Operation, Written},
+    metadata::changes::{Operation, RecordWrite},
     permit::Permit,
     policy,
     record::{
-        check::{check_update, statuses_that_follow},
+        check::{check_update, default_statuses},
         content::{Draft, Given, Record, Touched},
         error::{RecordError, exhausted, invalid_unless_empty},
-        idempotency::{Asked, Once, Verb},
+        idempotency::{IdempotencyKey, RequestContent, Verb},
         mode::Mode,
         place::RecordPlace,
         plan::{
-            ATTEMPTS, Plan, Refusal, count_cells, healed, record_changes, require_references, require_ring,
+            ATTEMPTS, Plan, Refusal, count_cells, record_changes, remove_unreadable, require_references, require_ring,
             require_schema,
         },
         row::{holds, is_record, read_record, table_of},
@@ -32,17 +32,18 @@ use crate::{
     table::record::RecordColumns,
 };
 
-/// A record as an update left it.
+/// The result of an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Updated {
-    /// The record.
+    /// The record after the update.
     pub record: Record,
-    /// The names of the encrypted attributes that the update cleared without having been asked to, because it changed where their
-    /// values are sent.
+    /// The names of the encrypted attributes that the update cleared automatically, because it changed the destination
+    /// of their values.
     pub cleared: Vec<String>,
 }
 
-/// Updates the touched attributes: one that is not given becomes null. `etag_revision` is the revision the caller has seen.
+/// Updates the touched attributes. A touched attribute without input becomes null. `etag_revision` is the revision that
+/// the caller has seen.
 ///
 /// # Errors
 /// See [`RecordError`].
@@ -56,7 +57,7 @@ pub async fn update(
 ) -> Result<Updated, RecordError> {
     let (place, caller) = (&permit.record(id), permit.caller());
     let attribute = |index: &usize| Some((place.entity.attributes.get(*index)?, draft.given.get(index)));
-    let asked = Asked {
+    let content = RequestContent {
         verb: Verb::Update,
         organization: place.organization.id,
         entity: &place.entity,
@@ -64,16 +65,16 @@ pub async fn update(
         etag_revision,
         attributes: touched.iter().filter_map(attribute).collect(),
     };
-    let once = Once::of(deployment, mode, caller, &asked)?;
+    let idempotency = IdempotencyKey::of(deployment, mode, caller, &content)?;
     let change = Change { draft, touched, etag_revision };
     let outcome = match invalid_unless_empty(check_update(&place.entity, draft, touched)) {
-        Ok(()) => make(deployment, caller, place.clone(), &change, mode, once.as_ref()).await,
-        // What is wrong by now was right when it was made.
+        Ok(()) => make(deployment, caller, place.clone(), &change, mode, idempotency.as_ref()).await,
+        // The first attempt may have succeeded, even if this one is invalid now.
         Err(refusal) => Err(refusal),
     };
-    match (outcome, once) {
-        (Err(refusal), Some(once)) => {
-            let (record, cleared) = once.answer(deployment, place, refusal).await?;
+    match (outcome, idempotency) {
+        (Err(refusal), Some(idempotency)) => {
+            let (record, cleared) = idempotency.answer(deployment, place, refusal).await?;
             Ok(Updated { record, cleared })
         }
         (outcome, _) => outcome,
@@ -92,7 +93,7 @@ async fn make(
     mut place: RecordPlace,
     &Change { draft, touched, etag_revision }: &Change<'_>,
     mode: Mode,
-    once: Option<&Once>,
+    idempotency: Option<&IdempotencyKey>,
 ) -> Result<Updated, RecordError> {
     let secret = |index: &usize| matches!(draft.given.get(index), Some(Given::Secret(_)));
     let seals = touched.iter().any(secret);
@@ -114,24 +115,25 @@ async fn make(
         ];
         let mut replaced = Vec::new();
         let mut writes = SecretWrites::default();
-        let follow = statuses_that_follow(&place.entity, &before, draft, touched);
-        let given_for = |index: &usize| follow.given.get(index).or_else(|| draft.given.get(index));
-        let mut affected = with_what_is_sent_elsewhere(&place, &before, draft, touched);
-        affected.extend(follow.given.keys());
+        let statuses = default_statuses(&place.entity, &before, draft, touched);
+        let given_for = |index: &usize| statuses.given.get(index).or_else(|| draft.given.get(index));
+        let mut affected = with_redirected_secrets(&place, &before, draft, touched);
+        affected.extend(statuses.given.keys());
         let affected = &affected;
         for index in affected {
             let Some(attribute) = place.entity.attributes.get(*index) else { continue };
             let given = given_for(index);
             let datum = stored_datum(deployment, &place, attribute, given, ring.as_deref())?;
             if attribute.encrypted {
-                // A re-encryption moves a cell and not the record: what is replaced is the cell that was read.
+                // A re-encryption replaces cells without changing the revision, so the cell that was read is required
+                // too.
                 unmoved = unmoved.and(holds(&attribute.storage_name, cells.get(index)));
                 replaced.push((attribute, cells.get(index), datum.clone()));
                 if given.is_some() {
                     writes.add(Effect::Set, attribute);
                 } else if cells.contains_key(index) {
-                    let is_asked = touched.contains(index);
-                    writes.add(if is_asked { Effect::Cleared } else { Effect::ClearedAutomatically }, attribute);
+                    let is_requested = touched.contains(index);
+                    writes.add(if is_requested { Effect::Cleared } else { Effect::ClearedAutomatically }, attribute);
                 }
             }
             set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
@@ -139,8 +141,8 @@ async fn make(
         }
         invalid_unless_empty(rules::check_update(&place.entity, &record, affected))?;
         let mut plan = Plan::default();
-        if let Some(once) = once {
-            once.remember(&mut plan, place.id, &writes.cleared_automatically());
+        if let Some(idempotency) = idempotency {
+            idempotency.remember(&mut plan, place.id, &writes.cleared_automatically());
         }
         require_schema(&mut plan, &place);
         require_ring(&mut plan, ring.as_ref());
@@ -152,9 +154,9 @@ async fn make(
             count_cells(&mut plan, &place, &attribute.storage_name, *old, new);
         }
         for (attribute, ..) in replaced.iter().filter(|(_, old, _)| old.is_some()) {
-            healed(&mut plan, &place, &attribute.storage_name);
+            remove_unreadable(&mut plan, &place, &attribute.storage_name);
         }
-        let written = Written {
+        let write = RecordWrite {
             entity: &place.entity,
             id: place.id,
             operation: Operation::Update,
@@ -162,7 +164,7 @@ async fn make(
             time: record.update_time,
             caller,
         };
-        record_changes(&mut plan, &written, Some(&before), Some(&record));
+        record_changes(&mut plan, &write, Some(&before), Some(&record));
         writes.record(&mut plan, deployment, &place, caller, record.update_time, mode)?;
         let cleared = writes.cleared_automatically();
         match plan.commit(&place.organization, mode).await? {
@@ -182,8 +184,9 @@ async fn make(
     Err(exhausted())
 }
 
-/// What an update touches, and the encrypted attributes that it would have sent to another place, which it clears.
-fn with_what_is_sent_elsewhere(place: &RecordPlace, before: &Record, draft: &Draft, touched: &Touched) -> Touched {
+/// Returns the touched attributes, and the encrypted attributes whose destination changes. The update clears the
+/// latter.
+fn with_redirected_secrets(place: &RecordPlace, before: &Record, draft: &Draft, touched: &Touched) -> Touched {
     let attributes = &place.entity.attributes;
     let is_changed = |name: &String| {
         let index = place.entity.position(name);
@@ -195,10 +198,10 @@ fn with_what_is_sent_elsewhere(place: &RecordPlace, before: &Record, draft: &Dra
             after != before.values.get(index).and_then(Option::as_ref)
         })
     };
-    let is_sent_elsewhere =
+    let is_redirected =
         |index: &usize| attributes.get(*index).is_some_and(|attribute| attribute.sent_to.iter().any(is_changed));
-    let sent_elsewhere = (0..attributes.len()).filter(|index| !touched.contains(index)).filter(is_sent_elsewhere);
-    touched.iter().copied().chain(sent_elsewhere).collect()
+    let redirected = (0..attributes.len()).filter(|index| !touched.contains(index)).filter(is_redirected);
+    touched.iter().copied().chain(redirected).collect()
 }
 
 fn apply(place: &RecordPlace, record: &mut Record, index: usize, given: Option<&Given>) {

@@ -1,4 +1,4 @@
-//! Checks of a single value: what is wrong with it, as far as its attribute alone decides.
+//! Checks of a single value against its attribute.
 
 use crate::{
     id::parse_uuid_in_any_case,
@@ -10,7 +10,7 @@ use crate::{
     violation::Problem,
 };
 
-/// What is wrong with a value, as far as the attribute alone can tell.
+/// Returns the problem of a value, as far as its attribute alone determines it.
 #[must_use]
 pub fn check_value(attribute: &Attribute, value: &Value) -> Option<Problem> {
     value_problem(attribute, value, attribute.max_length)
@@ -59,12 +59,14 @@ fn form_problem(form: TextForm, text: &str) -> Option<Problem> {
     }
 }
 
-/// Whether a character has no place in a single line: a control character, or the line and paragraph separators of Unicode.
+/// Returns whether a character isn't allowed in a single line: a control character, or one of the separators U+2028 and
+/// U+2029.
 fn breaks_a_line(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// What is wrong with a line of text that people read in trails and metadata. It must look like what it is.
+/// Returns the problem of a line of text that people read in trails and metadata. Invisible characters are refused,
+/// because the line must be what it looks like.
 pub(crate) fn line_problem(text: &str, max_chars: u32) -> Option<Problem> {
     let given = text.chars().count();
     if text.trim().is_empty() {

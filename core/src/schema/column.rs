@@ -1,4 +1,4 @@
-//! Columns of attributes: the type of each, and a stored datum as a value.
+//! Columns of attributes: their types, and the conversion of a stored datum to a value.
 
 use crate::{
     id::RecordId,
@@ -6,7 +6,7 @@ use crate::{
     store::{ColumnType, Datum},
 };
 
-/// What the column of an attribute of this kind holds, unless it holds cells.
+/// Returns the type of the column of an attribute of this kind, unless the column contains cells.
 pub(crate) fn column_type(kind: &Kind) -> ColumnType {
     match kind {
         Kind::Boolean | Kind::ReportsSet { .. } => ColumnType::Boolean,
@@ -18,7 +18,8 @@ pub(crate) fn column_type(kind: &Kind) -> ColumnType {
     }
 }
 
-/// The value that a column of this kind holds; the outer `None` if it holds something else.
+/// Converts the datum in a column of this kind to a value; the inner `None` is null. Returns the outer `None` if the
+/// datum has the wrong type.
 pub(crate) fn value_of(kind: &Kind, datum: Datum) -> Option<Option<Value>> {
     Some(Some(match (kind, datum) {
         (_, Datum::Null) => return Some(None),

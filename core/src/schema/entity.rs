@@ -1,6 +1,6 @@
-//! Entities and their attributes: what a schema is made of.
+//! Entities and their attributes: the content of a schema.
 //!
-//! They are data. [`Schema::new`](crate::schema::Schema::new) checks them.
+//! They are plain data. [`Schema::new`](crate::schema::Schema::new) checks them.
 
 use crate::{
     privilege::Privilege,
@@ -10,86 +10,90 @@ use crate::{
 /// A type of record.
 #[derive(Clone, Debug)]
 pub struct Entity {
-    /// Its name: `Mailbox`.
+    /// Name, such as `Mailbox`.
     pub name: String,
-    /// Its name for people: `E-mail server profile`.
+    /// Name for people, such as `E-mail server profile`.
     pub display_name: String,
-    /// Its segment in resource names: `mailboxes`.
+    /// Collection segment of resource names, such as `mailboxes`.
     pub collection: String,
-    /// Its name for one record, as fields and commands spell it: `mailbox`.
+    /// Name of one record in fields and commands, such as `mailbox`.
     pub singular: String,
-    /// The name of its table and its part in the associated data of cells. Never changes.
+    /// Name of the table and part of the associated data of cells. Never changes.
     pub storage_name: String,
     /// Whether the caller must give the id of a new record.
     pub id_required: bool,
-    /// What creating, updating and deleting its records needs.
+    /// The privilege to create, update and delete its records.
     pub write_privilege: Privilege,
-    /// Its attributes.
+    /// The attributes.
     pub attributes: Vec<Attribute>,
-    /// What its records must not be, across attributes.
+    /// The rules across attributes that its records must satisfy.
     pub rules: Vec<Rule>,
 }
 
 /// A field of an entity.
 #[derive(Clone, Debug)]
 pub struct Attribute {
-    /// Its name: `email_address`.
+    /// Name, such as `email_address`.
     pub name: String,
-    /// Its name for people: `Email address`.
+    /// Name for people, such as `Email address`.
     pub display_name: String,
-    /// Its column and its part in the associated data of cells. Never changes.
+    /// Name of the column and part of the associated data of cells. Never changes.
     pub storage_name: String,
-    /// What it holds.
+    /// The kind of its values.
     pub kind: Kind,
-    /// Write-only, and sealed at rest.
+    /// Whether it is write-only and sealed at rest.
     pub encrypted: bool,
-    /// Never null, and never an empty text or empty bytes, once defaults are in.
+    /// Whether it must have a value after defaults are applied: never null, and never an empty text or empty bytes.
     pub required: bool,
-    /// Of a required attribute: Dynamics 365 calls its level ApplicationRequired, not SystemRequired. Both are enforced alike.
+    /// For a required attribute: whether its level in Dynamics 365 is ApplicationRequired instead of SystemRequired.
+    /// Both are enforced in the same way.
     pub application_required: bool,
-    /// What a new record has where the caller gives nothing.
+    /// The value of a new record if the caller gives none.
     pub default: Option<Value>,
-    /// The longest text in Unicode scalar values, or the longest bytes.
+    /// The maximum length: of a text in Unicode scalar values, of bytes in bytes.
     pub max_length: Option<u32>,
-    /// What a text looks like.
+    /// The form of a text.
     pub text_form: TextForm,
-    /// Of a status: the attribute of the same entity that holds the state which the status belongs to.
+    /// For a status: the attribute of the same entity that contains the state of the status.
     pub state_attribute: Option<String>,
-    /// The longest value that may be stored, in the same units: longer than `max_length` where an organization once took longer ones.
+    /// The maximum length of stored values, in the same units. It is greater than `max_length` if an organization once
+    /// accepted longer values.
     pub longest: Option<u32>,
-    /// The smallest integer.
+    /// The minimum of an integer.
     pub minimum: Option<i64>,
-    /// The largest integer.
+    /// The maximum of an integer.
     pub maximum: Option<i64>,
-    /// Set by the service alone; what a caller gives is ignored.
+    /// Whether only the service sets it. A caller's value is ignored.
     pub output_only: bool,
-    /// Set when the record is created and never after.
+    /// Whether it can be set only when the record is created.
     pub immutable: bool,
-    /// Whether a create may give it.
+    /// Whether a create may set it.
     pub valid_for_create: bool,
-    /// Whether an update may give it.
+    /// Whether an update may set it.
     pub valid_for_update: bool,
-    /// What to use in its stead, if it is obsolete: `Mailbox.password`.
+    /// The replacement of an obsolete attribute, such as `Mailbox.password`.
     pub deprecated_for: Option<String>,
-    /// Of an encrypted attribute: the attributes of the same entity that say where its value is sent. An update that changes one of them
-    /// and doesn't set the value too clears it, so that nobody sends to a place of his own what he can't read.
+    /// For an encrypted attribute: the attributes of the same entity that determine the destination of its value. An
+    /// update that changes one of them without setting the value clears it. A caller who can't read the value therefore
+    /// can't have it sent to a destination of his choice.
     pub sent_to: Vec<String>,
-    /// Whether each change of it is recorded with old and new value. An organization's choice; a schema begins with false.
+    /// Whether each change is recorded with the old and the new value. An organization sets this; it is false in a
+    /// schema.
     pub is_audited: bool,
-    /// Whether it has an index. An organization's choice; a schema begins with false.
+    /// Whether it has an index. An organization sets this; it is false in a schema.
     pub is_indexed: bool,
 }
 
-/// What an attribute holds.
+/// The kind of an attribute's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// true or false
+    /// `true` or `false`.
     Boolean,
-    /// A whole number of 32 bits, signed.
+    /// A signed 32-bit integer.
     Integer32,
-    /// A whole number of 64 bits, signed.
+    /// A signed 64-bit integer.
     Integer64,
-    /// One of these.
+    /// One of these choices.
     Choice(Vec<Choice>),
     /// Unicode without U+0000.
     Text,
@@ -97,67 +101,67 @@ pub enum Kind {
     Bytes,
     /// A point in time.
     Time,
-    /// A link to a record of another entity.
+    /// A reference to a record of another entity.
     Reference {
-        /// The entity's collection.
+        /// The collection of the other entity.
         collection: String,
-        /// What happens to the link when that record is deleted.
+        /// The effect on the reference when that record is deleted.
         on_delete: OnDelete,
     },
-    /// Whether the encrypted attribute of this name has a value. Derived at each read, never stored.
+    /// Whether the encrypted attribute with this name has a value. Derived at each read, never stored.
     ReportsSet {
-        /// Its name.
+        /// The name of the encrypted attribute.
         attribute: String,
     },
 }
 
-/// What a text looks like.
+/// The form of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TextForm {
-    /// One line: no control characters, and neither of the separators U+2028 and U+2029.
+    /// One line: no control characters, and no separators U+2028 and U+2029.
     #[default]
     SingleLine,
-    /// Lines: CR, LF and tabs, and no other control characters.
+    /// Several lines: CR, LF and tabs, but no other control characters.
     MultiLine,
-    /// A UUID with hyphens. Taken in any case, stored in lower case.
+    /// A UUID with hyphens. Accepted in any case, stored in lower case.
     Uuid,
 }
 
-/// A value that an attribute of choices can have.
+/// A value of an attribute of kind [`Kind::Choice`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// Its number, which is what is stored.
+    /// The stored number.
     pub number: i32,
-    /// Its name: `SERVER_TYPE_OTHER`.
+    /// The name, such as `SERVER_TYPE_OTHER`.
     pub name: String,
-    /// Its number in Dynamics 365.
+    /// The number in Dynamics 365.
     pub option: Option<i32>,
-    /// Of a status: the number of the state that it belongs to.
+    /// For a status: the number of its state.
     pub state: Option<i32>,
 }
 
 impl Choice {
-    /// A choice that Dynamics 365 doesn't number and that is no status.
+    /// Creates a choice that has no number in Dynamics 365 and isn't a status.
     pub fn new(number: i32, name: impl Into<String>) -> Choice {
         Choice { number, name: name.into(), option: None, state: None }
     }
 }
 
-/// A state and its status: two attributes of choices, where each status belongs to one state.
+/// A pair of choice attributes: a state and a status. Each status belongs to one state.
 #[derive(Clone, Copy, Debug)]
 pub struct StateAndStatus<'a> {
-    /// The index of the state.
+    /// The index of the state attribute.
     pub state: usize,
-    /// The index of the status.
+    /// The index of the status attribute.
     pub status: usize,
     /// The states.
     pub states: &'a [Choice],
-    /// The statuses. The first one of a state is its default.
+    /// The statuses. The first status of a state is its default.
     pub statuses: &'a [Choice],
 }
 
 impl StateAndStatus<'_> {
-    /// Whether a record may have these two: a null goes with everything.
+    /// Returns whether a record may have this state and this status. A null fits any value.
     #[must_use]
     pub fn fit(&self, state: Option<&Value>, status: Option<&Value>) -> bool {
         match (state, status) {
@@ -169,7 +173,7 @@ impl StateAndStatus<'_> {
         }
     }
 
-    /// The default status of a state.
+    /// Returns the default status of a state.
     #[must_use]
     pub fn default_status(&self, state: &Value) -> Option<Value> {
         let Value::Integer(state) = state else { return None };
@@ -177,24 +181,24 @@ impl StateAndStatus<'_> {
         Some(Value::Integer(first.number.into()))
     }
 
-    /// The names of the statuses of a state.
+    /// Returns the names of the statuses of a state.
     pub fn statuses_of(&self, state: i64) -> impl Iterator<Item = &str> {
         let of_state = move |choice: &&Choice| choice.state.is_some_and(|of| i64::from(of) == state);
         self.statuses.iter().filter(of_state).map(|choice| choice.name.as_str())
     }
 }
 
-/// What becomes of a link when the record it points to is deleted.
+/// The effect on a reference when its record is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDelete {
-    /// The link becomes null.
+    /// The reference becomes null.
     Clear,
     /// The delete is refused.
     Refuse,
 }
 
 impl Attribute {
-    /// A nullable attribute without limits of its own, stored under its own name, that callers may give whenever they write.
+    /// Creates a nullable attribute without limits. Its storage name is its name, and callers may set it in any write.
     pub fn new(name: impl Into<String>, kind: Kind) -> Attribute {
         let name = name.into();
         Attribute {
@@ -223,37 +227,37 @@ impl Attribute {
         }
     }
 
-    /// Whether its values are UUIDs, which compare as such and have no length of their own.
+    /// Returns whether its values are UUIDs. They compare as UUIDs, and have no maximum length.
     #[must_use]
     pub fn is_uuid(&self) -> bool {
         self.kind == Kind::Text && self.text_form == TextForm::Uuid
     }
 
-    /// The name of the encrypted attribute that it tells about, if it tells whether one has a value.
+    /// Returns the name of the encrypted attribute that it reports on, if any.
     #[must_use]
     pub fn reports_set(&self) -> Option<&str> {
         if let Kind::ReportsSet { attribute } = &self.kind { Some(attribute) } else { None }
     }
 
-    /// Whether it has a column of its own.
+    /// Returns whether it has its own column.
     #[must_use]
     pub fn stored(&self) -> bool {
         self.reports_set().is_none()
     }
 
-    /// Whether an organization may change its name for people, its greatest length, and whether a record must have it.
+    /// Returns whether an organization may change its name for people, its maximum length and its required level.
     #[must_use]
     pub fn is_customizable(&self) -> bool {
         !self.encrypted
     }
 
-    /// Whether its changes can be recorded: it has values, and they are no secrets.
+    /// Returns whether its changes can be recorded: it has its own values, and they aren't secret.
     #[must_use]
     pub fn is_auditable(&self) -> bool {
         self.stored() && !self.encrypted
     }
 
-    /// Whether it can have an index: its values have an order, and are short enough for an index of any database.
+    /// Returns whether it can have an index: its values are ordered, and short enough for an index in any database.
     #[must_use]
     pub fn is_indexable(&self) -> bool {
         self.is_auditable()
@@ -269,14 +273,14 @@ impl Attribute {
             }
     }
 
-    /// How long a value that is stored may be; `None` if there is no bound.
+    /// Returns the maximum length of a stored value; `None` if there is no limit.
     #[must_use]
     pub fn length_stored(&self) -> Option<u32> {
         self.max_length.max(self.longest).filter(|_| self.max_length.is_some())
     }
 
-    /// Whether a record can be made to have a value for good: somebody can give it one, or it comes with a default, and it doesn't go with
-    /// another record.
+    /// Returns whether every record can keep a value: a create can set it or it has a default, and the delete of
+    /// another record doesn't clear it.
     #[must_use]
     pub fn can_be_required(&self) -> bool {
         let is_cleared = matches!(self.kind, Kind::Reference { on_delete: OnDelete::Clear, .. });
@@ -284,10 +288,11 @@ impl Attribute {
     }
 }
 
-/// The longest text that can have an index, in Unicode scalar values. In UTF-8 that is at most 2,000 bytes; PostgreSQL indexes up to 2,704.
+/// The maximum length of a text with an index, in Unicode scalar values. In UTF-8 that is at most 2,000 bytes;
+/// PostgreSQL indexes up to 2,704.
 pub const INDEXED_CHARS_MAX: u32 = 500;
 
-/// A name for people, made of one for programs: `Email address` of `email_address`.
+/// Derives a name for people from an attribute's name: `Email address` from `email_address`.
 #[must_use]
 pub fn display_name(name: &str) -> String {
     let words = name.replace('_', " ");
@@ -296,7 +301,8 @@ pub fn display_name(name: &str) -> String {
 }
 
 impl Entity {
-    /// An entity without rules, stored and shown under its own name, whose records get an id if they come without one.
+    /// Creates an entity without rules. Its storage name and its name for people are its name, and records without an
+    /// id get one.
     pub fn new(
         name: impl Into<String>,
         collection: impl Into<String>,
@@ -317,25 +323,25 @@ impl Entity {
         }
     }
 
-    /// The attribute of this name.
+    /// Returns the attribute with this name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.name == name)
     }
 
-    /// Where among its attributes the one of this name stands.
+    /// Returns the index of the attribute with this name.
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
         self.attributes.iter().position(|attribute| attribute.name == name)
     }
 
-    /// The attribute that is stored in this column, and where it stands.
+    /// Returns the attribute that is stored in this column, and its index.
     #[must_use]
     pub fn stored_in(&self, column: &str) -> Option<(usize, &Attribute)> {
         self.attributes.iter().enumerate().find(|(_, attribute)| attribute.storage_name == column)
     }
 
-    /// The states that it has, each with its status.
+    /// Returns the states of the entity, each with its status attribute.
     pub fn states(&self) -> impl Iterator<Item = StateAndStatus<'_>> {
         self.attributes.iter().enumerate().filter_map(|(status, attribute)| {
             let state = self.position(attribute.state_attribute.as_deref()?)?;
@@ -348,7 +354,7 @@ impl Entity {
         })
     }
 
-    /// The encrypted attributes.
+    /// Returns the encrypted attributes.
     pub fn encrypted(&self) -> impl Iterator<Item = &Attribute> {
         self.attributes.iter().filter(|attribute| attribute.encrypted)
     }

@@ -1,4 +1,4 @@
-//! Rules across fields: the records that an entity must not have, as a filter.
+//! Rules across fields. A rule is a filter of the records that its entity must not have.
 
 use std::collections::BTreeSet;
 
@@ -10,56 +10,57 @@ use crate::{
     schema::value::Value,
 };
 
-/// A rule across fields.
+/// A rule across fields of an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name for programs, unique in its entity: `AUTO_DISCOVER_NOT_ALLOWED`.
+    /// Machine-readable name, unique in its entity, such as `AUTO_DISCOVER_NOT_ALLOWED`.
     pub reason: String,
-    /// The index of the attribute that a violation is reported on.
+    /// The index of the attribute that violations are reported on.
     pub attribute: usize,
-    /// The records that break it.
+    /// The filter of the records that violate the rule.
     pub refuse_when: Filter,
-    /// What must be the case, for people; follows the attribute's name.
+    /// The requirement in words. It follows the attribute's name in a message.
     pub description: String,
-    /// The error number of the original: eight hexadecimal digits.
+    /// The error number of Dynamics 365: eight hexadecimal digits.
     pub dynamics_code: Option<String>,
-    pub(super) looks_at: BTreeSet<usize>,
+    pub(super) inputs: BTreeSet<usize>,
 }
 
-/// Why a rule can't be read.
+/// Why a rule can't be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    /// The reason isn't spelled as one.
+    /// The reason is malformed.
     #[error("its `reason` must be 2 to 63 upper-case ASCII letters, digits and `_`, beginning with a letter")]
     Reason,
-    /// There is no such attribute.
-    #[error("its `attribute` names none of the entity's")]
+    /// The attribute doesn't exist.
+    #[error("its `attribute` is not an attribute of the entity")]
     Attribute,
-    /// The filter can't be read.
-    #[error("its `refuse_when` can't be read: {0}")]
+    /// The filter is invalid.
+    #[error("its `refuse_when` is not a valid filter: {0}")]
     RefuseWhen(Box<FilterError>),
-    /// The filter looks at what every record has, or at nothing.
-    #[error("its `refuse_when` must look at attributes, and at nothing but attributes")]
+    /// The filter tests a field other than an attribute, or no field.
+    #[error("its `refuse_when` must test attributes, and no other fields")]
     NotOfAttributes,
-    /// Nobody is told what must be the case.
+    /// The description is missing.
     #[error("its `description` is missing")]
     Description,
-    /// The number isn't spelled as one.
+    /// The error number is malformed.
     #[error("its `dynamics_code` must be 8 hexadecimal digits, letters in upper case")]
     DynamicsCode,
 }
 
 impl Rule {
-    /// The indexes of the attributes that decide it, an encrypted one beside the one that reports it.
+    /// Returns the indexes of the attributes that the rule depends on. If the rule tests whether an encrypted attribute
+    /// is set, they include the encrypted attribute.
     #[must_use]
-    pub fn looks_at(&self) -> &BTreeSet<usize> {
-        &self.looks_at
+    pub fn inputs(&self) -> &BTreeSet<usize> {
+        &self.inputs
     }
 
     pub(crate) fn is_broken_by(&self, values: &[Option<Value>]) -> bool {
         self.refuse_when.holds(&|field| match field {
             Field::Attribute(index) => values.get(index)?.as_ref(),
-            // No rule looks at these.
+            // Rules don't test these fields.
             Field::Name | Field::CreateTime | Field::UpdateTime | Field::CreatedBy | Field::ModifiedBy => None,
         })
     }

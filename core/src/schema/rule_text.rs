@@ -1,4 +1,4 @@
-//! Rules as a schema spells them, parsed.
+//! Parses rules as written in a schema.
 
 use crate::{
     filter::expression::Filter,
@@ -8,22 +8,22 @@ use crate::{
     },
 };
 
-/// A rule as a schema writes it.
+/// The text of a rule in a schema.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleText<'a> {
     /// See [`Rule::reason`].
     pub reason: &'a str,
-    /// The name of the attribute.
+    /// The name of the attribute that violations are reported on.
     pub attribute: &'a str,
-    /// The filter's text.
+    /// The text of the filter.
     pub refuse_when: &'a str,
     /// See [`Rule::description`].
     pub description: &'a str,
-    /// See [`Rule::dynamics_code`]; empty for none.
+    /// See [`Rule::dynamics_code`]; empty if there is none.
     pub dynamics_code: &'a str,
 }
 impl Rule {
-    /// Reads a rule of an entity.
+    /// Parses a rule of an entity.
     ///
     /// # Errors
     /// The first [`RuleError`] found.
@@ -32,15 +32,15 @@ impl Rule {
             return Err(RuleError::Reason);
         }
         let attribute = entity.position(text.attribute).ok_or(RuleError::Attribute)?;
-        // Without an organization, no reference by name is read: a schema knows none.
+        // Without an organization, a reference by name is refused: a schema doesn't know organizations.
         let refuse_when =
             Filter::parse(text.refuse_when, entity, None).map_err(|error| RuleError::RefuseWhen(Box::new(error)))?;
-        let mut looks_at = refuse_when.attributes();
-        if looks_at.is_empty() || looks_at.len() != refuse_when.fields().len() {
+        let mut inputs = refuse_when.attributes();
+        if inputs.is_empty() || inputs.len() != refuse_when.fields().len() {
             return Err(RuleError::NotOfAttributes);
         }
-        let reported: Vec<usize> = looks_at.iter().filter_map(|index| reported_by(entity, *index)).collect();
-        looks_at.extend(reported);
+        let reported: Vec<usize> = inputs.iter().filter_map(|index| reported_by(entity, *index)).collect();
+        inputs.extend(reported);
         if text.description.is_empty() {
             return Err(RuleError::Description);
         }
@@ -53,12 +53,12 @@ impl Rule {
             refuse_when,
             description: text.description.to_owned(),
             dynamics_code: (!text.dynamics_code.is_empty()).then(|| text.dynamics_code.to_owned()),
-            looks_at,
+            inputs,
         })
     }
 }
 
-/// The encrypted attribute that the attribute of this index reports, if it reports one.
+/// Returns the index of the encrypted attribute that the attribute with this index reports on.
 fn reported_by(entity: &Entity, index: usize) -> Option<usize> {
     entity.position(entity.attributes.get(index)?.reports_set()?)
 }

@@ -1,9 +1,10 @@
-//! An entity for tests: an attribute of each kind.
+//! An entity for tests, with an attribute of each kind.
 
 use crate::schema::entity::{Attribute, Choice, Entity, Kind, OnDelete};
 
-/// An entity with these attributes: `flag`, `small`, `big`, `color`, `name_1` and `name_2` (250 characters each), `letter` (1),
-/// `endless` (of any length), `data`, `seen`, `link`, the encrypted `secret` and `is_secret_set`. Columns are named otherwise.
+/// Returns an entity with these attributes: `flag`, `small`, `big`, `color`, `name_1` and `name_2` (250 characters
+/// each), `letter` (1), `endless` (of any length), `data`, `seen`, `link`, the encrypted `secret` and `is_secret_set`.
+/// Storage names differ from names.
 pub(crate) fn thing() -> Entity {
     let choice = |number, name: &str| Choice::new(number, name);
     let link = Kind::Reference { collection: "things".to_owned(), on_delete: OnDelete::Clear };

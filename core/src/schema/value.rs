@@ -1,4 +1,4 @@
-//! Values of attributes that aren't encrypted, and how a store holds them.
+//! Values of attributes that aren't encrypted, and their stored form.
 
 use crate::{
     id::{RecordId, Timestamp},
@@ -19,16 +19,16 @@ pub(crate) fn datum_of(value: &Value) -> Datum {
 /// The value of an attribute that isn't encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Of a boolean attribute.
+    /// The value of a boolean attribute.
     Boolean(bool),
-    /// Of an integer or a choice.
+    /// The value of an integer attribute or a choice.
     Integer(i64),
-    /// Of a text.
+    /// The value of a text attribute.
     Text(String),
-    /// Of bytes.
+    /// The value of a bytes attribute.
     Bytes(Vec<u8>),
-    /// Of a time.
+    /// The value of a time attribute.
     Time(Timestamp),
-    /// Of a reference.
+    /// The value of a reference.
     Reference(RecordId),
 }

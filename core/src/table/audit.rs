@@ -1,31 +1,32 @@
-//! The tables of audit trails, which an organization's database and the configuration database have.
+//! The tables of an audit trail. Each organization's database and the configuration database have them.
 
 use uuid::Uuid;
 
 use crate::{id::Timestamp, table::declare::table};
 
 table! {
-    /// One record of a trail, as it is stored. Its hash covers every other column, in this order, except that format 1 had no details.
+    /// A stored record of a trail. The hash covers all other columns, in this order. In format 1 it doesn't cover the
+    /// details.
     pub struct AuditRecord = "sealward_audit" {
-        /// Whose chain it is in.
+        /// The writer of the chain.
         writer: Uuid,
-        /// Its place there, from 1.
+        /// The position in the chain, from 1.
         sequence: i64,
-        /// The hash of the record before it; zeros in the first.
+        /// The hash of the previous record; zeros in the first record.
         previous_hash: [u8; 32],
-        /// When.
+        /// The time of the action.
         time: Timestamp,
-        /// Who; `None` for the service itself.
+        /// The identity of the caller; `None` for the service itself.
         identity: Option<String>,
-        /// From where.
+        /// The address of the caller.
         peer: Option<String>,
-        /// In which call.
+        /// The id of the call.
         call_id: Option<String>,
-        /// What.
+        /// The name of the action.
         action: String,
-        /// `done`, or why not.
+        /// `done`, or the reason of the error.
         outcome: String,
-        /// To what.
+        /// The resource name of the object of the action.
         subject: String,
         /// See [`AuditEntry::attributes`](crate::audit::AuditEntry::attributes).
         attributes: Option<String>,
@@ -37,9 +38,9 @@ table! {
         key_version: Option<i64>,
         /// See [`AuditEntry::details`](crate::audit::AuditEntry::details).
         details: Option<String>,
-        /// Which fields the hash covers.
+        /// The format, which determines the fields that the hash covers.
         format: i64,
-        /// Its hash.
+        /// The hash of this record.
         hash: [u8; 32],
     }
     key [writer, sequence]
@@ -49,15 +50,15 @@ table! {
 table! {
     /// A signed head of a chain; see [`crate::audit::sign`].
     pub struct SignedHead = "sealward_audit_head" {
-        /// Whose chain.
+        /// The writer of the chain.
         writer: Uuid,
-        /// The place of the record.
+        /// The position of the record.
         sequence: i64,
         /// The record's hash.
         hash: [u8; 32],
-        /// When it was signed.
+        /// The time of the signature.
         time: Timestamp,
-        /// By whom.
+        /// The signing key.
         public_key: [u8; 32],
         /// The signature.
         signature: [u8; 64],

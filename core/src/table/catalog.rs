@@ -1,30 +1,30 @@
-//! The tables that describe a database, which an organization's database and the configuration database have.
+//! The tables that describe a database. Each organization's database and the configuration database have them.
 
 use crate::{id::Timestamp, table::declare::table};
 
 table! {
     /// A column of the database; see [`crate::catalog`].
     pub struct CatalogRow = "sealward_catalog" {
-        /// The table.
+        /// The name of the table.
         table_name: String,
-        /// The column.
+        /// The name of the column.
         column_name: String,
-        /// Its type, as [`ColumnType::name`](crate::store::ColumnType::name) spells it.
+        /// The type, as in [`ColumnType::name`](crate::store::ColumnType::name).
         kind: String as "type",
-        /// Whether it holds cells.
+        /// Whether the column contains cells.
         cell: bool,
     }
     key [table_name, column_name]
 }
 
 table! {
-    /// A migration that was made.
+    /// A completed migration.
     pub(crate) struct MigrationRow = "sealward_migration" {
-        /// Its number, from 1.
+        /// The number of the migration, from 1.
         version: i64,
-        /// When it was made.
+        /// The time of the migration.
         time: Timestamp,
-        /// How many columns it added.
+        /// The number of columns that it added.
         columns_added: i64,
     }
     key [version]

@@ -1,4 +1,4 @@
-//! The tables of an organization's database that account for its cells.
+//! The tables of an organization's database about its cells: re-encryption, cell counts and unreadable cells.
 
 use crate::{
     id::{RecordId, Timestamp},
@@ -6,59 +6,59 @@ use crate::{
 };
 
 table! {
-    /// How far the last re-encryption came: one row.
+    /// The progress of the last re-encryption. The table has one row.
     pub(crate) struct ReencryptionRow = "sealward_reencryption" {
-        /// 1.
+        /// Always 1.
         slot: i64,
-        /// The key version that cells get.
+        /// The key version to re-encrypt the cells with.
         target_version: i64,
-        /// The table it is in; empty before the first.
+        /// The current table; empty before the first.
         table_name: Option<String>,
-        /// The column it is in; empty before the first.
+        /// The current column; empty before the first.
         column_name: Option<String>,
-        /// The last record of that column that is done.
+        /// The last completed record of the current column.
         after_id: Option<RecordId>,
-        /// `None` until the cells are counted.
+        /// The number of all cells; `None` until they are counted.
         cells_total: Option<i64>,
-        /// How many cells are done.
+        /// The number of completed cells.
         cells_done: i64,
-        /// When it began.
+        /// The start time.
         start_time: Timestamp,
-        /// When it ended.
+        /// The end time.
         end_time: Option<Timestamp>,
     }
     key [slot]
 }
 
 table! {
-    /// How many cells a column has under one key version; see [`crate::census`].
+    /// The number of cells in a column with one key version; see [`crate::census`].
     pub(crate) struct CensusRow = "sealward_census" {
-        /// The table.
+        /// The name of the table.
         table_name: String,
-        /// The column.
+        /// The name of the column.
         column_name: String,
-        /// The version in the cells' headers; 0 where the bytes aren't a cell.
+        /// The version in the headers of the cells; 0 if the bytes aren't a cell.
         key_version: i64,
-        /// How many there are.
+        /// The number of cells.
         cells: i64,
     }
     key [table_name, column_name, key_version]
 }
 
 table! {
-    /// A cell that the last re-encryption could not open; see [`crate::key::unreadable`].
+    /// A cell that the last re-encryption couldn't open; see [`crate::key::unreadable`].
     pub(crate) struct UnreadableCellRow = "sealward_unreadable_cell" {
-        /// The table of its entity.
+        /// The table of the entity.
         table_name: String,
-        /// The column of its attribute.
+        /// The column of the attribute.
         column_name: String,
-        /// Its record.
+        /// The id of the record.
         id: RecordId,
-        /// Why it doesn't open.
+        /// Why the cell can't be opened.
         reason: String,
-        /// The version in its header; `None` if it has none.
+        /// The key version in the header; `None` if the header is malformed.
         key_version: Option<i64>,
-        /// The hash of the cell as it is stored.
+        /// The hash of the stored cell.
         sha256: [u8; 32],
     }
     key [table_name, column_name, id]

@@ -9,24 +9,24 @@ use crate::{
 };
 
 table! {
-    /// What this deployment is: one row.
+    /// This deployment. The table has one row.
     pub(crate) struct DeploymentRow = "sealward_deployment" {
-        /// 1.
+        /// Always 1.
         slot: i64,
-        /// The deployment's id, which is the writer of its audit chains.
+        /// The id of the deployment, which is the writer of its audit chains.
         id: Uuid,
-        /// When the configuration database was created.
+        /// The creation time of the configuration database.
         create_time: Timestamp,
     }
     key [slot]
 }
 
 table! {
-    /// A root key that something may be sealed under.
+    /// A root key that stored values may be sealed under.
     pub struct RootKeyRow = "sealward_root_key" {
-        /// Its check value.
+        /// The check value of the root key.
         check_value: Vec<u8>,
-        /// When it was first used.
+        /// The time of its first use.
         create_time: Timestamp,
     }
     key [check_value]
@@ -35,15 +35,16 @@ table! {
 table! {
     /// An organization of this deployment; see [`crate::organization::row`].
     pub struct ListedRow = "sealward_organizations" {
-        /// Its name in this deployment. A text: one row with a text that isn't a name doesn't make the others unreadable.
+        /// The name of the organization in this deployment. It is a text, so that an invalid name in one row doesn't make
+        /// the other rows unreadable.
         name: String,
-        /// Its id.
+        /// The id of the organization.
         id: OrganizationId,
-        /// How far its creation, import or deletion is.
+        /// The progress of its creation, import or deletion.
         state: String,
-        /// When it was created.
+        /// The creation time.
         create_time: Timestamp,
-        /// The root key's MAC of the other columns.
+        /// The MAC of the other columns under a key derived from the root key.
         mac: Option<Vec<u8>>,
     }
     key [name]
@@ -52,26 +53,26 @@ table! {
 table! {
     /// A sealed key text.
     pub struct KeyTextRow = "sealward_key_text" {
-        /// Whose key it is the text of.
+        /// The organization that the key belongs to.
         organization: OrganizationId,
-        /// The key-check value of that key.
+        /// The key-check value of the key.
         key_check_value: Vec<u8>,
         /// The text and its KEK, sealed under a root key.
         sealed: Vec<u8>,
-        /// When it was stored.
+        /// The time when the text was stored.
         create_time: Timestamp,
     }
     key [organization, key_check_value]
 }
 
 table! {
-    /// The fingerprint of a key that an organization has had here.
+    /// The fingerprint of a key that an organization had in this deployment.
     pub(crate) struct FingerprintRow = "sealward_fingerprint" {
-        /// The organization.
+        /// The id of the organization.
         organization: OrganizationId,
         /// The fingerprint.
         fingerprint: String,
-        /// When the key was last set or restored.
+        /// The time when the key was last set or restored.
         time: Timestamp,
     }
     key [organization, fingerprint]
@@ -80,32 +81,32 @@ table! {
 table! {
     /// The last known state of an organization's database; see [`crate::organization::seen`].
     pub(crate) struct SeenRow = "sealward_seen" {
-        /// The organization.
+        /// The id of the organization.
         organization: OrganizationId,
-        /// The highest version in the ring; 0 if the ring can't be read.
+        /// The highest key version in the ring; 0 if the ring can't be read.
         key_version: i64,
         /// The length of this deployment's audit chain.
         audit_sequence: i64,
         /// The hash of the chain's last record.
         audit_hash: Vec<u8>,
-        /// Since when the database is known to be rolled back.
+        /// The time when a rollback of the database was detected.
         rolled_back_time: Option<Timestamp>,
-        /// The place of the head that the audit trail lost.
+        /// The position of the head that is missing from the audit trail.
         lost_audit_sequence: Option<i64>,
-        /// The hash of the head that the audit trail lost.
+        /// The hash of the head that is missing from the audit trail.
         lost_audit_hash: Option<Vec<u8>>,
     }
     key [organization]
 }
 
 table! {
-    /// An organization that was deleted here.
+    /// An organization that was deleted in this deployment.
     pub(crate) struct TombstoneRow = "sealward_tombstone" {
-        /// Its id.
+        /// The id of the organization.
         organization: OrganizationId,
-        /// The name that it had.
+        /// The last name of the organization.
         name: OrganizationName,
-        /// When it was deleted.
+        /// The time of the deletion.
         time: Timestamp,
     }
     key [organization]

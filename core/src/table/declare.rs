@@ -1,8 +1,10 @@
-//! How a table is declared: [`table!`] makes a type of its rows, from which everything else that knows its columns is derived.
+//! Declarations of tables. [`table!`] defines the type of a table's rows. All other code about its columns is derived
+//! from that type.
 //!
-//! * [`TableRow::table`] is the table for the layout.
-//! * [`TableRow::into_row`] and [`TableRow::take`] convert a row, by position: no column is looked up by its name.
-//! * A function per column, such as `DataKeyRow::version()`, names the column in reads, conditions and assignments, with its type.
+//! * [`TableRow::table`] returns the table for the layout.
+//! * [`TableRow::into_row`] and [`TableRow::take`] convert a row by position, without lookups of column names.
+//! * A function per column, such as `DataKeyRow::version()`, returns the typed column for reads, conditions and
+//!   assignments.
 
 use std::marker::PhantomData;
 
@@ -17,29 +19,30 @@ use crate::{
     },
 };
 
-/// Declares a table: the type of its rows, its name, its columns in the order of storage, its key and its indexes.
+/// Declares a table: the type of its rows, its name, its columns in stored order, its key and its indexes.
 ///
 /// ```ignore
 /// table! {
-///     /// A door of a house.
+///     /// A door of a building.
 ///     pub struct DoorRow = "sealward_door" {
-///         /// The house.
-///         house: Uuid,
-///         /// The door's number in the house.
+///         /// The building.
+///         building: Uuid,
+///         /// The number of the door in the building.
 ///         number: i64,
-///         /// When it was opened last; `None` if never.
+///         /// The time when the door was last opened; `None` if it never was.
 ///         opened: Option<Timestamp> as "open_time",
 ///     }
-///     key [house, number]
+///     key [building, number]
 ///     index "sealward_door_by_time" [opened]
 /// }
 ///
-/// let open = DoorRow { house, number: 1, opened: Some(now) }.insert();
-/// let numbers: Vec<i64> = read(store, DoorRow::number(), DoorRow::house().is(house)).await?;
-/// let doors: Vec<DoorRow> = read(store, DoorRow::whole(), Condition::EVERYTHING).await?;
+/// let open = DoorRow { building, number: 1, opened: Some(now) }.insert();
+/// let numbers: Vec<i64> = read(store, DoorRow::number(), DoorRow::building().is(building)).await?;
+/// let doors: Vec<DoorRow> = read(store, DoorRow::all_columns(), Condition::EVERYTHING).await?;
 /// ```
 ///
-/// A column has the name of its field, or the one after `as`. `Option` makes it nullable. Names and types are stored: they never change.
+/// The name of a column is the name of its field, or the one after `as`. `Option` makes the column nullable. Names and
+/// types are part of stored databases and never change.
 macro_rules! table {
     (@name $field:ident) => { stringify!($field) };
     (@name $field:ident $column:literal) => { $column };
@@ -59,7 +62,7 @@ macro_rules! table {
 
         impl $row {
             $(
-                #[doc = concat!("The column of `", stringify!($field), "`.")]
+                #[doc = concat!("Returns the column of `", stringify!($field), "`.")]
                 #[must_use]
                 $vis const fn $field() -> $crate::table::declare::TableColumn<$row, $kind> {
                     $crate::table::declare::TableColumn::named(
@@ -90,7 +93,7 @@ macro_rules! table {
 }
 pub(crate) use table;
 
-/// A column as it is declared.
+/// The declaration of a column.
 #[derive(Clone, Copy, Debug)]
 pub struct Declared {
     name: &'static str,
@@ -99,52 +102,52 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// Its name, for a step or a read.
+    /// Returns the name, for a step or a read.
     #[must_use]
     pub fn name(&self) -> Name {
         Name::Borrowed(self.name)
     }
 }
 
-/// A row of a declared table.
+/// The row type of a declared table.
 pub trait TableRow: Sized {
     /// The name of the table.
     const TABLE: &'static str;
     /// The columns, in order.
     const COLUMNS: &'static [Declared];
-    /// The columns of the key.
+    /// The names of the key's columns, in order.
     const KEY: &'static [&'static str];
-    /// The indexes: the name and the columns of each.
+    /// The names and columns of the indexes.
     const INDEXES: &'static [(&'static str, &'static [&'static str])];
 
-    /// Reads a row from the next values, which are those of [`whole`](Self::whole).
+    /// Reads a row from the next values, in the order of [`all_columns`](Self::all_columns).
     ///
     /// # Errors
-    /// [`Damage`]: the first value that its column can't hold.
+    /// [`Damage`] for the first value that is invalid for its column.
     fn take(data: &mut impl Iterator<Item = Datum>) -> Result<Self, Damage>;
 
-    /// The values of the columns, in order.
+    /// Returns the names and values of the columns, in order.
     fn into_row(self) -> Vec<(Name, Datum)>;
 
-    /// Every column, for a read of whole rows.
+    /// Returns all columns, for a read of complete rows.
     #[must_use]
-    fn whole() -> Whole<Self> {
-        Whole(PhantomData)
+    fn all_columns() -> AllColumns<Self> {
+        AllColumns(PhantomData)
     }
 
-    /// The names of every column, in order.
+    /// Returns the names of all columns, in order.
     #[must_use]
     fn names() -> Vec<Name> {
         Self::COLUMNS.iter().map(Declared::name).collect()
     }
 
-    /// The names of the key's columns.
+    /// Returns the names of the key's columns.
     #[must_use]
     fn key() -> Vec<Name> {
         names(Self::KEY.iter().copied())
     }
 
-    /// The table, for a layout.
+    /// Returns the table, for a layout.
     #[must_use]
     fn table() -> Table {
         let column = |column: &Declared| Column { name: column.name(), kind: column.kind, nullable: column.nullable };
@@ -160,37 +163,37 @@ pub trait TableRow: Sized {
         }
     }
 
-    /// The step that inserts the row.
+    /// Returns the step that inserts the row.
     fn insert(self) -> Step {
         Step::Insert { table: Self::TABLE.into(), row: self.into_row() }
     }
 
-    /// The assignments that change every column but those of the key.
+    /// Returns assignments for all columns except those of the key.
     fn into_assignments(self) -> Vec<Assignment> {
         let row = self.into_row().into_iter();
         let row = row.filter(|(name, _)| !Self::KEY.contains(&&**name));
         row.map(|(name, datum)| Assignment::Set(name, datum)).collect()
     }
 
-    /// The step that changes rows.
+    /// Returns the step that updates the rows that meet the condition.
     #[must_use]
     fn update(rows: Condition, set: Vec<Assignment>, expect: Expect) -> Step {
         Step::Update { table: Self::TABLE.into(), rows, set, expect }
     }
 
-    /// The step that deletes all rows that meet the condition.
+    /// Returns the step that deletes all rows that meet the condition.
     #[must_use]
     fn delete(rows: Condition) -> Step {
         Step::Delete { table: Self::TABLE.into(), rows, expect: Expect::Any }
     }
 
-    /// The step that requires a row that meets the condition.
+    /// Returns the step that fails if no row meets the condition.
     #[must_use]
     fn require(rows: Condition) -> Step {
         Step::Require { table: Self::TABLE.into(), rows }
     }
 
-    /// The step that forbids a row that meets the condition.
+    /// Returns the step that fails if a row meets the condition.
     #[must_use]
     fn forbid(rows: Condition) -> Step {
         Step::Forbid { table: Self::TABLE.into(), rows }
@@ -201,13 +204,13 @@ fn names(names: impl Iterator<Item = &'static str>) -> Vec<Name> {
     names.map(Name::Borrowed).collect()
 }
 
-/// A stored row that isn't a row of its table: a value is missing, of another type or out of range.
+/// A malformed row: a value is missing, has another type or is out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed row in {table}: its {column} is not a value that the column can have")]
+#[error("malformed row in {table}: invalid value of {column}")]
 pub struct Damage {
     /// The table.
     pub table: &'static str,
-    /// The first column with a wrong value.
+    /// The first column with an invalid value.
     pub column: &'static str,
 }
 
@@ -217,7 +220,7 @@ impl From<Damage> for Unavailable {
     }
 }
 
-/// A column of the table of `R`, which holds a `T`.
+/// A column of type `T` in the table of `R`.
 pub struct TableColumn<R, T> {
     name: &'static str,
     of: PhantomData<fn() -> (R, T)>,
@@ -232,19 +235,19 @@ impl<R: TableRow, T: ColumnValue> TableColumn<R, T> {
         Declared { name: self.name, kind: T::KIND, nullable: T::NULLABLE }
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         self.name
     }
 
-    /// Its name, for a step or a read.
+    /// Returns the name, for a step or a read.
     #[must_use]
     pub const fn name(&self) -> Name {
         Name::Borrowed(self.name)
     }
 
-    /// Its name and type, for an order.
+    /// Returns the name and type, for an order.
     pub(crate) const fn name_and_type(&self) -> (&'static str, ColumnType) {
         (self.name, T::KIND)
     }
@@ -254,22 +257,22 @@ impl<R: TableRow, T: ColumnValue> TableColumn<R, T> {
         data.next().and_then(T::from_datum).ok_or_else(|| self.damaged())
     }
 
-    /// The stored value in a whole row, which may be damaged.
+    /// Returns the stored value of this column in a complete row, which may be malformed.
     pub(crate) fn datum_in<'a>(&self, row: &'a [Datum]) -> Option<&'a Datum> {
         row.get(R::COLUMNS.iter().position(|column| column.name == self.name)?)
     }
 
-    /// The error for a value of this column that means nothing.
+    /// Returns the error for an invalid value of this column.
     pub(crate) fn damaged(&self) -> Damage {
         Damage { table: R::TABLE, column: self.name }
     }
 
-    /// The column with a value.
+    /// Returns the column with a value.
     pub(crate) fn holding(&self, value: T) -> (Name, Datum) {
         (self.name(), value.into_datum())
     }
 
-    /// The condition that it has this value, or is null where that is the value.
+    /// Returns the condition that the column has this value, which may be null.
     #[must_use]
     pub fn is(&self, value: T) -> Condition {
         match value.into_datum() {
@@ -278,27 +281,27 @@ impl<R: TableRow, T: ColumnValue> TableColumn<R, T> {
         }
     }
 
-    /// The condition that its value compares so with this one, which is not null.
+    /// Returns the condition that compares the column with this value, which must not be null.
     pub(crate) fn compares(&self, comparison: Comparison, value: T) -> Condition {
         Condition::Compare { column: self.name(), comparison, value: value.into_datum() }
     }
 
-    /// The condition that it is greater than this value, which is not null.
+    /// Returns the condition that the column is greater than this value, which must not be null.
     pub(crate) fn exceeds(&self, value: T) -> Condition {
         self.compares(Comparison::Greater, value)
     }
 
-    /// The assignment of a value.
+    /// Returns the assignment of this value.
     pub(crate) fn set(&self, value: T) -> Assignment {
         Assignment::Set(self.name(), value.into_datum())
     }
 
-    /// The order by it, the smallest first.
+    /// Returns the ascending order by this column.
     pub(crate) fn ascending(&self) -> (Name, Direction) {
         (self.name(), Direction::Ascending)
     }
 
-    /// The order by it, the largest first.
+    /// Returns the descending order by this column.
     #[must_use]
     pub fn descending(&self) -> (Name, Direction) {
         (self.name(), Direction::Descending)
@@ -306,38 +309,38 @@ impl<R: TableRow, T: ColumnValue> TableColumn<R, T> {
 }
 
 impl<R: TableRow> TableColumn<R, i64> {
-    /// The assignment that adds to it.
+    /// Returns the assignment that adds this number.
     pub(crate) fn add(&self, by: i64) -> Assignment {
         Assignment::Add(self.name(), by)
     }
 }
 
-/// Columns of one table, which a read asks for: one, up to four, or the [whole](TableRow::whole) row.
+/// The columns of one table to read: one to four columns, or [all columns](TableRow::all_columns).
 pub trait Columns {
     /// The table.
     type Row: TableRow;
-    /// What a row of these columns holds.
+    /// The values of these columns in a row.
     type Values;
 
-    /// Their names, in order.
+    /// Returns the names, in order.
     fn names(&self) -> Vec<Name>;
 
-    /// The values of a row of these columns.
+    /// Converts a row of these columns to values.
     ///
     /// # Errors
-    /// [`Damage`]
+    /// [`Damage`] for the first invalid value.
     fn values(&self, row: Row) -> Result<Self::Values, Damage>;
 
-    /// The read of every row that meets the condition, in no order.
+    /// Returns a read of all rows that meet the condition, in unspecified order.
     fn select(&self, rows: Condition) -> Select {
         Select { table: Self::Row::TABLE.into(), columns: self.names(), rows, order: Vec::new(), limit: u32::MAX }
     }
 }
 
-/// Every column of a table.
-pub struct Whole<R>(PhantomData<fn() -> R>);
+/// All columns of a table.
+pub struct AllColumns<R>(PhantomData<fn() -> R>);
 
-impl<R: TableRow> Columns for Whole<R> {
+impl<R: TableRow> Columns for AllColumns<R> {
     type Row = R;
     type Values = R;
 
@@ -386,19 +389,19 @@ columns!(a: A, b: B);
 columns!(a: A, b: B, c: C);
 columns!(a: A, b: B, c: C, d: D);
 
-/// Reads all rows of a small table that meet a condition, in no order.
+/// Reads all rows of a small table that meet a condition, in unspecified order.
 ///
 /// # Errors
-/// If the store doesn't answer, or a row is damaged.
+/// If the store is unavailable or a row is malformed.
 pub async fn read<C: Columns>(store: &dyn Reader, columns: C, rows: Condition) -> Result<Vec<C::Values>, Unavailable> {
     let found = store.select(columns.select(rows)).await?.into_iter();
     Ok(found.map(|row| columns.values(row)).collect::<Result<_, _>>()?)
 }
 
-/// As [`read`], for a caller that decides what a damaged row means.
+/// Like [`read`], but returns malformed rows as [`Damage`].
 ///
 /// # Errors
-/// If the store doesn't answer.
+/// If the store is unavailable.
 pub async fn read_each<C: Columns>(
     store: &dyn Reader,
     columns: C,
@@ -408,17 +411,17 @@ pub async fn read_each<C: Columns>(
     Ok(found.map(|row| columns.values(row)).collect())
 }
 
-/// A type of values that a column can hold.
+/// The type of a column's values.
 pub trait ColumnValue: Sized {
     /// The type of the column.
     const KIND: ColumnType;
     /// Whether the column may be null.
     const NULLABLE: bool = false;
 
-    /// The value as it is stored.
+    /// Returns the stored form of the value.
     fn into_datum(self) -> Datum;
 
-    /// The stored value; `None` if it isn't of this type.
+    /// Converts a stored value. Returns `None` if it has another type or is out of range.
     fn from_datum(datum: Datum) -> Option<Self>;
 }
 
@@ -498,64 +501,64 @@ mod tests {
     use super::*;
 
     table! {
-        /// A door.
+        /// A door of a building.
         struct DoorRow = "door" {
-            /// The house.
-            house: Uuid,
-            /// Its number.
+            /// The building.
+            building: Uuid,
+            /// The number of the door in the building.
             number: i64,
-            /// When it was opened.
+            /// The time when the door was last opened.
             opened: Option<Timestamp> as "open_time",
         }
-        key [house, number]
+        key [building, number]
         index "door_by_time" [opened, number]
     }
 
-    const HOUSE: Uuid = Uuid::from_bytes([1; 16]);
+    const BUILDING: Uuid = Uuid::from_bytes([1; 16]);
 
     fn row(number: Datum, opened: Datum) -> Row {
-        vec![Datum::Uuid(HOUSE), number, opened]
+        vec![Datum::Uuid(BUILDING), number, opened]
     }
 
     #[test]
-    fn a_declaration_makes_the_table() {
+    fn declaration_defines_the_table() {
         let column = |name: &'static str, kind, nullable| Column { name: name.into(), kind, nullable };
         let table = Table {
             name: "door".into(),
             columns: vec![
-                column("house", ColumnType::Uuid, false),
+                column("building", ColumnType::Uuid, false),
                 column("number", ColumnType::Integer, false),
                 column("open_time", ColumnType::Time, true),
             ],
-            key: vec!["house".into(), "number".into()],
+            key: vec!["building".into(), "number".into()],
             indexes: vec![Index { name: "door_by_time".into(), columns: vec!["open_time".into(), "number".into()] }],
         };
         assert_eq!(DoorRow::table(), table);
     }
 
     #[test]
-    fn a_row_reads_back_as_it_was_written() {
+    fn written_row_reads_back_unchanged() {
         for opened in [None, Some(Timestamp::from_unix_micros(5))] {
-            let door = DoorRow { house: HOUSE, number: 7, opened };
+            let door = DoorRow { building: BUILDING, number: 7, opened };
             let (written, data): (Vec<Name>, Row) = door.clone().into_row().into_iter().unzip();
             assert_eq!(written, DoorRow::names());
-            assert_eq!(DoorRow::whole().values(data), Ok(door));
+            assert_eq!(DoorRow::all_columns().values(data), Ok(door));
         }
     }
 
     #[test]
-    fn a_damaged_row_is_reported_with_table_and_column() {
+    fn malformed_row_is_reported_with_table_and_column() {
         let damage = |column| Err(Damage { table: "door", column });
-        let read = |row: Row| DoorRow::whole().values(row);
+        let read = |row: Row| DoorRow::all_columns().values(row);
         assert_eq!(read(row(Datum::Null, Datum::Null)), damage("number"));
         assert_eq!(read(row(Datum::Text("7".to_owned()), Datum::Null)), damage("number"));
         assert_eq!(read(row(Datum::Integer(7), Datum::Integer(5))), damage("open_time"));
-        assert_eq!(read(vec![Datum::Uuid(HOUSE)]), damage("number"));
+        assert_eq!(read(vec![Datum::Uuid(BUILDING)]), damage("number"));
         assert_eq!(<[u8; 2]>::from_datum(Datum::Bytes(vec![1])), None);
     }
 
     #[test]
-    fn a_read_of_some_columns_names_and_converts_only_those() {
+    fn read_of_some_columns_names_and_converts_only_them() {
         let columns = (DoorRow::opened(), DoorRow::number());
         assert_eq!(columns.names(), [Name::from("open_time"), Name::from("number")]);
         assert_eq!(columns.values(vec![Datum::Null, Datum::Integer(7)]), Ok((None, 7)));
@@ -565,7 +568,7 @@ mod tests {
     fn conditions_and_assignments_name_the_column() {
         assert_eq!(DoorRow::opened().is(None), Condition::IsNull("open_time".into()));
         assert_eq!(DoorRow::number().is(7), Condition::equal("number", Datum::Integer(7)));
-        let door = DoorRow { house: HOUSE, number: 7, opened: None };
+        let door = DoorRow { building: BUILDING, number: 7, opened: None };
         assert_eq!(door.into_assignments(), [DoorRow::opened().set(None)]);
     }
 }

@@ -1,4 +1,4 @@
-//! The tables of an organization's database that hold its key ring and the history of its key.
+//! The tables of an organization's database for its key ring and its key history.
 
 use uuid::Uuid;
 
@@ -8,17 +8,18 @@ use crate::{
 };
 
 table! {
-    /// The key ring, without its data keys: one row. [`RingRow`](crate::crypto::ring::stored::RingRow) says what the values mean.
+    /// The key ring, without its data keys. The table has one row. See [`RingRow`](crate::crypto::ring::stored::RingRow)
+    /// for the meaning of the values.
     pub(crate) struct KeyRingRow = "sealward_key_ring" {
-        /// 1.
+        /// Always 1.
         slot: i64,
         /// The format of the ring.
         format: i64,
-        /// The organization whose ring it is.
+        /// The organization that the ring belongs to.
         organization: OrganizationId,
-        /// Which write of the ring this is.
+        /// A random value that each write of the ring replaces.
         revision: Vec<u8>,
-        /// How often the key derivation repeats.
+        /// The number of iterations of the key derivation.
         kdf_iterations: i64,
         /// The salt of the key derivation.
         salt: Vec<u8>,
@@ -26,11 +27,11 @@ table! {
         key_check_value: Vec<u8>,
         /// The state of the re-encryption.
         reencryption_state: String,
-        /// The key version that the re-encryption gives to cells.
+        /// The key version to re-encrypt the cells with.
         reencryption_target: Option<i64>,
-        /// When the key was last set.
+        /// The time when the key was last set.
         key_change_time: Timestamp,
-        /// The ring key's MAC.
+        /// The MAC under the ring key.
         mac: Vec<u8>,
     }
     key [slot]
@@ -39,7 +40,7 @@ table! {
 table! {
     /// A data key.
     pub(crate) struct DataKeyRow = "sealward_data_key" {
-        /// Its version.
+        /// The key version.
         version: i64,
         /// The data key, wrapped under the KEK.
         wrapped: Vec<u8>,
@@ -48,11 +49,11 @@ table! {
 }
 
 table! {
-    /// A change of the key; the quota counts them.
+    /// A change of the key. The quota counts these rows.
     pub(crate) struct KeyChangeRow = "sealward_key_change" {
-        /// The version of the data key that came with it.
+        /// The version of the data key that the change added.
         key_version: i64,
-        /// When it was made.
+        /// The time of the change.
         time: Timestamp,
         /// The fingerprint of the new key.
         fingerprint: String,
@@ -65,7 +66,7 @@ table! {
     pub(crate) struct RestoreAttemptRow = "sealward_restore_attempt" {
         /// A random id.
         id: Uuid,
-        /// When it was made.
+        /// The time of the attempt.
         time: Timestamp,
     }
     key [id]

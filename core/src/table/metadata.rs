@@ -6,25 +6,25 @@ use crate::{
 };
 
 table! {
-    /// What the organization has customized of an attribute's metadata; see [`crate::metadata::setting`].
+    /// The organization's customization of an attribute's metadata; see [`crate::metadata::setting`].
     pub struct AttributeSettingRow = "sealward_attribute_setting" {
         /// The entity's storage name.
         table_name: String,
         /// The attribute's storage name.
         column_name: String,
-        /// `None` as in the schema.
+        /// The display name; `None` for that of the schema.
         display_name: Option<String>,
-        /// `None` as in the schema.
+        /// The maximum length; `None` for that of the schema.
         max_length: Option<i64>,
-        /// The greatest length that it ever was; `None` if that is what the schema has.
+        /// The greatest maximum length that was ever set; `None` if that is the one of the schema.
         longest: Option<i64>,
-        /// Whether a record must have a value, beside what the schema demands.
+        /// Whether the organization requires a value, in addition to the schema.
         required: bool,
-        /// Whether each change is recorded.
+        /// Whether changes of the attribute are recorded.
         audited: bool,
-        /// Whether it has an index.
+        /// Whether the attribute has an index.
         indexed: bool,
-        /// Grows with each change of metadata in the organization.
+        /// The revision, which increases with each change of metadata in the organization.
         revision: i64,
     }
     key [table_name, column_name]
@@ -32,27 +32,27 @@ table! {
 }
 
 table! {
-    /// A change of an audited attribute; see [`crate::metadata::changes`]. No two changes have the same key, which orders all changes.
+    /// A change of an audited attribute; see [`crate::metadata::changes`]. The key is unique and orders all changes.
     pub(crate) struct AttributeChangeRow = "sealward_attribute_change" {
-        /// When.
+        /// The time of the change.
         time: Timestamp,
-        /// Who.
+        /// The identity of the caller.
         identity: String,
-        /// In which call.
+        /// The id of the call.
         call_id: String,
         /// The entity's storage name.
         table_name: String,
-        /// The record.
+        /// The id of the record.
         record_id: RecordId,
         /// The attribute's storage name.
         column_name: String,
-        /// The number of the operation.
+        /// The number of the kind of operation.
         operation: i64,
-        /// The revision that it made; the last one that a deleted record had.
+        /// The revision of the record after the change; the last revision of a deleted record.
         revision: i64,
-        /// What it was.
+        /// The value before the change.
         old_value: Option<String>,
-        /// What it became.
+        /// The value after the change.
         new_value: Option<String>,
     }
     key [time, table_name, record_id, column_name, operation, revision]

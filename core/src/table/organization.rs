@@ -1,4 +1,4 @@
-//! The tables of an organization's database that say which organization it is, and which requests were made.
+//! The tables of an organization's database for the organization itself and for request ids.
 
 use crate::{
     id::{OrganizationId, RecordId, RequestId, Timestamp},
@@ -7,32 +7,32 @@ use crate::{
 };
 
 table! {
-    /// The organization that the database belongs to: one row.
+    /// The organization that the database belongs to. The table has one row.
     pub struct OrganizationRow = "sealward_organization" {
-        /// Its id.
+        /// The id of the organization.
         id: OrganizationId,
-        /// Its name in the deployment that serves the database.
+        /// The name of the organization in the deployment that serves the database.
         name: OrganizationName,
-        /// When it was created.
+        /// The creation time.
         create_time: Timestamp,
     }
     key [id]
 }
 
 table! {
-    /// A write of the last 24 hours that had a request id; see [`crate::record::idempotency`].
+    /// A write with a request id in the last 24 hours; see [`crate::record::idempotency`].
     pub(crate) struct RequestRow = "sealward_request" {
-        /// The id that the caller drew.
+        /// The request id from the caller.
         id: RequestId,
-        /// The caller.
+        /// The identity of the caller.
         identity: String,
-        /// The record that the write was about.
+        /// The id of the written record.
         record_id: RecordId,
-        /// The root key's MAC of the request.
+        /// The MAC of the request under a key derived from the root key.
         mac: Vec<u8>,
-        /// When the write was made.
+        /// The time of the write.
         time: Timestamp,
-        /// The attributes that the write cleared without a request to do so, joined by commas.
+        /// The attributes that the write cleared although the request didn't ask for it, separated by commas.
         cleared: Option<String>,
     }
     key [id, identity]

@@ -1,4 +1,4 @@
-//! The columns that every entity's table begins with. [`crate::layout`] adds those of the entity's attributes.
+//! The first columns of every entity's table. [`crate::layout`] adds the columns of the entity's attributes.
 
 use crate::{
     id::{RecordId, Timestamp},
@@ -6,19 +6,19 @@ use crate::{
 };
 
 table! {
-    /// The columns of a record that aren't attributes. The table is named after its entity.
+    /// The columns of a record that aren't attributes. The name of the table is the storage name of the entity.
     pub struct RecordColumns = "an entity's table" {
-        /// The record's id.
+        /// The id of the record.
         id: RecordId,
-        /// Grows with each change.
+        /// The revision, which increases with each change.
         revision: i64,
-        /// When it was created.
+        /// The creation time.
         create_time: Timestamp,
-        /// When it was changed last.
+        /// The time of the last change.
         update_time: Timestamp,
-        /// Who created it.
+        /// The identity that created the record.
         created_by: Option<String>,
-        /// Who changed it last.
+        /// The identity that changed the record last.
         modified_by: Option<String>,
     }
     key [id]

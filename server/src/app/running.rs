@@ -8,7 +8,7 @@ use sealward_core::{
     name::OrganizationName,
     organization::{
         create::{CreateOrganizationError, create_first},
-        seen::look,
+        seen::check_rollback,
     },
 };
 use sealward_store::OnDemand;
@@ -159,7 +159,7 @@ async fn leave_whole_files(deployment: &Deployment, databases: &dyn OnDemand, au
     for organization in deployment.organizations().into_iter().filter(|organization| databases.is_open(organization.id))
     {
         let left = async {
-            look(deployment, &organization).await?;
+            check_rollback(deployment, &organization).await?;
             organization.store.scrub().await
         };
         if let Err(error) = left.await {

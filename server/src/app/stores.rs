@@ -97,7 +97,7 @@ async fn stored_deployment_id(
     now: Timestamp,
 ) -> Result<Uuid, StartError> {
     let first = move || first_configuration(new_id, now);
-    let open = SqliteStore::open_or_create(folder.configuration(), new_id, options, Witness::nobody(), first);
+    let open = SqliteStore::open_or_create(folder.configuration(), new_id, options, Witness::none(), first);
     let configuration = open.await.map_err(StartError::Configuration)?;
     let id = deployment_id(&*configuration).await?;
     let mut ended = configuration.ended();

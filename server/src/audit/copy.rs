@@ -108,7 +108,7 @@ impl CopyHandle {
 
     /// What a committer reports the end of this trail to.
     pub(crate) fn witness(&self, trail: Trail) -> Witness {
-        let Some(shared) = &self.shared else { return Witness::nobody() };
+        let Some(shared) = &self.shared else { return Witness::none() };
         let shared = Arc::clone(shared);
         Witness::new(move |end| {
             shared.ledger().goes_to(trail, end);

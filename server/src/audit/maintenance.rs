@@ -14,7 +14,7 @@ use sealward_core::{
     id::Timestamp,
     metadata::changes::forget,
     name::OrganizationName,
-    organization::{Organization, seen::look},
+    organization::{Organization, seen::check_rollback},
 };
 use sealward_store::OnDemand;
 use tokio::time::MissedTickBehavior;
@@ -59,7 +59,7 @@ pub(crate) async fn sign_all(deployment: &Deployment, databases: &dyn OnDemand) 
 
 async fn sign_and_remember(deployment: &Deployment, organization: &Organization) -> Result<(), SignError> {
     sign_organization(deployment, organization).await?;
-    look(deployment, organization).await?;
+    check_rollback(deployment, organization).await?;
     Ok(())
 }
 

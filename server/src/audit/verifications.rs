@@ -11,7 +11,7 @@ use std::{
 };
 
 use sealward_core::{
-    audit::verify::{Found, Looked, TrailWalk},
+    audit::verify::{TrailWalk, VerificationResult, WalkProgress},
     deployment::Deployment,
     id::OrganizationId,
     organization::Organization,
@@ -39,7 +39,7 @@ struct Trail {
     next: Option<Arc<watch::Sender<Option<Outcome>>>>,
 }
 
-type Outcome = Result<Found, Arc<Cause>>;
+type Outcome = Result<VerificationResult, Arc<Cause>>;
 
 impl Verifications {
     pub(crate) fn new() -> Arc<Self> {
@@ -54,7 +54,7 @@ impl Verifications {
         self: &Arc<Self>,
         deployment: &Arc<Deployment>,
         organization: Option<&Arc<Organization>>,
-    ) -> Result<Found, Cause> {
+    ) -> Result<VerificationResult, Cause> {
         let mut outcome = self.join(deployment, organization);
         let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
         match outcome {
@@ -120,7 +120,10 @@ impl Verifications {
     }
 }
 
-async fn walk_again(deployment: &Deployment, organization: Option<&Organization>) -> Result<Found, Unavailable> {
+async fn walk_again(
+    deployment: &Deployment,
+    organization: Option<&Organization>,
+) -> Result<VerificationResult, Unavailable> {
     let mut outcome = walk(deployment, organization).await;
     for _ in 1..ATTEMPTS {
         match outcome {
@@ -133,8 +136,8 @@ async fn walk_again(deployment: &Deployment, organization: Option<&Organization>
     outcome
 }
 
-/// Half of the time is left for other work.
-async fn walk(deployment: &Deployment, organization: Option<&Organization>) -> Result<Found, Unavailable> {
+/// Leaves half of the time for other work.
+async fn walk(deployment: &Deployment, organization: Option<&Organization>) -> Result<VerificationResult, Unavailable> {
     let mut walk = match organization {
         Some(organization) => TrailWalk::of_organization(deployment, organization).await?,
         None => TrailWalk::of_deployment(deployment).await?,
@@ -142,8 +145,8 @@ async fn walk(deployment: &Deployment, organization: Option<&Organization>) -> R
     loop {
         let begun = Instant::now();
         match walk.step().await? {
-            Looked::Over(found) => return Ok(found),
-            Looked::Further(further) => walk = further,
+            WalkProgress::Done(found) => return Ok(found),
+            WalkProgress::Continue(further) => walk = further,
         }
         rest(begun.elapsed()).await;
     }

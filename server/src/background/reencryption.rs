@@ -11,10 +11,10 @@ use sealward_core::{
     deployment::Deployment,
     key::{
         KeyError,
-        reencrypt::{Advance, advance, is_under_way},
+        reencrypt::{Advance, advance, is_running},
         retire::{is_healed, keeps_former_keys, retire},
     },
-    organization::{Organization, seen::look, work::KeyWork},
+    organization::{Organization, seen::check_rollback, work::KeyWork},
 };
 use tracing::Instrument as _;
 
@@ -36,11 +36,11 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
             }
             // A step without cells costs other callers nothing, so it needs no rest.
             Ok(Advance::More) => steps += 1,
-            Ok(Advance::Rest) => {
+            Ok(Advance::Idle) => {
                 if steps > 0 {
                     tracing::info!(organization, "re-encryption done");
                 }
-                if let Err(error) = look(deployment, work.organization()).await {
+                if let Err(error) = check_rollback(deployment, work.organization()).await {
                     tracing::warn!(organization, %error, "database state not saved");
                 }
                 return;
@@ -57,7 +57,7 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
 
 /// Resumes a re-encryption that a former process left unfinished, if there is one. An organization without work isn't locked.
 pub(crate) fn take_up(deployment: &Arc<Deployment>, limits: Limits, drain: &Drain, organization: Arc<Organization>) {
-    if !is_under_way(&organization) {
+    if !is_running(&organization) {
         return;
     }
     let deployment = Arc::clone(deployment);

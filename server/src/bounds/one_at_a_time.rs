@@ -17,7 +17,7 @@ use sealward_core::{
         CurrentKey, KeyError,
         abandon::{Abandonment, abandon},
         change::change,
-        reencrypt::is_under_way,
+        reencrypt::is_running,
         refuse,
         restore::restore,
     },
@@ -161,7 +161,7 @@ async fn run(
         Err(error) => return Ok(Some(refuse(&deployment, &by, error.into()).await)),
     };
     // After an unknown outcome, the ring shows whether a re-encryption is needed.
-    if !matches!(result, Err(KeyError::Store(StoreFailure::Unknown(_)))) && !is_under_way(work.organization()) {
+    if !matches!(result, Err(KeyError::Store(StoreFailure::Unknown(_)))) && !is_running(work.organization()) {
         return Ok(Some(result));
     }
     // The caller may have left.

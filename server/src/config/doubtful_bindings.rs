@@ -16,7 +16,7 @@ impl Config {
     /// Bindings that probably match no caller, because their identities contain something invisible. They apply as they are written.
     pub(crate) fn doubtful_bindings(&self) -> impl Iterator<Item = DoubtfulBinding> {
         self.bindings.iter().enumerate().filter_map(|(index, binding)| {
-            let hidden = binding.identity.hidden();
+            let hidden = binding.identity.hidden_properties();
             let identity = visible(&binding.identity.to_string());
             let what = hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             (!hidden.is_empty()).then(|| DoubtfulBinding {

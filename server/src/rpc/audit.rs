@@ -111,8 +111,8 @@ impl AuditService for Audit {
         let found = bounded.verifications.look(deployment, trail.organization()).await.map_err(status::unavailable)?;
         let owner = trail.owner();
         let verified = match trail {
-            Trail::Organization(permit) => found.tell(deployment, permit).await,
-            Trail::Deployment(permit) => found.tell_of_deployment(deployment, permit).await,
+            Trail::Organization(permit) => found.report(deployment, permit).await,
+            Trail::Deployment(permit) => found.report_on_deployment(deployment, permit).await,
         };
         Ok(Response::new(response(&owner, verified.map_err(status::audit_unavailable)?)))
     }

@@ -385,7 +385,7 @@ fn read_value(attribute: &Attribute, value: ProtoValue, organization: Option<&Or
         (_, ProtoValue::String(value)) => given_text(attribute, value),
         (_, ProtoValue::Bytes(value)) => Given::Clear(Value::Bytes(value.to_vec())),
         // No other type passes the schema's own check at the start.
-        _ => Given::Wrong(Problem::NoSuchField { path: None, meant: None }),
+        _ => Given::Wrong(Problem::NoSuchField { path: None, suggestion: None }),
     }
 }
 

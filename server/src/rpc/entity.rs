@@ -263,10 +263,10 @@ fn mode(write: &WriteOptions) -> Result<Mode, Violation> {
         return Ok(Mode::ValidateOnly);
     }
     if request_id.is_empty() {
-        return Ok(Mode::Make);
+        return Ok(Mode::Execute);
     }
     let id = request_id.parse().map_err(|_| Violation::new("request_id", Problem::NotAUuid))?;
-    Ok(Mode::MakeOnce(id))
+    Ok(Mode::ExecuteOnce(id))
 }
 
 /// The revision that an etag names; none if there is no etag.

@@ -12,7 +12,7 @@ use sealward::v1::{
 };
 use sealward_core::{
     id::{OrganizationId, Timestamp},
-    layout::LaidOut,
+    layout::TableLayout,
     organization::export::{Exported, Part},
     store::{Column, ColumnType, Datum, Row, Table},
 };
@@ -59,14 +59,14 @@ impl Writer {
     pub(crate) fn part(&mut self, part: Part) -> Vec<u8> {
         let mut bytes = Vec::new();
         match part {
-            Part::Table(laid_out) => {
-                let name = laid_out.table.name.to_string();
+            Part::Table(table_layout) => {
+                let name = table_layout.table.name.to_string();
                 let column = |column: &Column| ExportColumn {
                     name: column.name.to_string(),
                     r#type: type_to_proto(column.kind).into(),
-                    cell: laid_out.cells.contains(&column.name),
+                    cell: table_layout.cells.contains(&column.name),
                 };
-                let columns = laid_out.table.columns.iter().map(column).collect();
+                let columns = table_layout.table.columns.iter().map(column).collect();
                 self.tables.push(ExportedTable { name: name.clone(), rows: 0 });
                 self.write(Content::Table(ExportTable { name, columns }), &mut bytes);
             }
@@ -140,7 +140,7 @@ pub(crate) enum FormatError {
 #[derive(Debug)]
 pub(crate) enum Read {
     Header(Exported),
-    Table(LaidOut),
+    Table(TableLayout),
     Rows(Vec<Row>),
     /// The end. All elements before it match the manifest.
     End,
@@ -255,10 +255,10 @@ impl Reader {
                 header_from_proto(header).map(|exported| Some(Read::Header(exported)))
             }
             (Stage::Parts, Content::Table(table)) => {
-                let laid_out = table_from_proto(&table)?;
-                self.types = laid_out.table.columns.iter().map(|column| column.kind).collect();
+                let table_layout = table_from_proto(&table)?;
+                self.types = table_layout.table.columns.iter().map(|column| column.kind).collect();
                 self.tables.push(ExportedTable { name: table.name, rows: 0 });
-                Ok(Some(Read::Table(laid_out)))
+                Ok(Some(Read::Table(table_layout)))
             }
             (Stage::Parts, Content::Rows(rows)) => {
                 let table = self.tables.last_mut().ok_or(FormatError::Order)?;
@@ -298,12 +298,12 @@ fn header_from_proto(header: ExportHeader) -> Result<Exported, FormatError> {
     })
 }
 
-fn table_from_proto(table: &ExportTable) -> Result<LaidOut, FormatError> {
+fn table_from_proto(table: &ExportTable) -> Result<TableLayout, FormatError> {
     let column = |column: &ExportColumn| {
         let kind = type_from_proto(column.r#type()).ok_or(FormatError::Malformed)?;
         Ok(Column { name: column.name.clone().into(), kind, nullable: true })
     };
-    Ok(LaidOut {
+    Ok(TableLayout {
         table: Table {
             name: table.name.clone().into(),
             columns: table.columns.iter().map(column).collect::<Result<_, FormatError>>()?,
@@ -372,10 +372,10 @@ mod tests {
         }
     }
 
-    fn table() -> LaidOut {
+    fn table() -> TableLayout {
         let column = |(name, kind): (&'static str, ColumnType)| Column { name: name.into(), kind, nullable: true };
         let columns = [("id", ColumnType::Uuid), ("number", ColumnType::Integer), ("password", ColumnType::Bytes)];
-        LaidOut {
+        TableLayout {
             table: Table {
                 name: "Mailbox".into(),
                 columns: columns.map(column).into(),
@@ -422,7 +422,7 @@ mod tests {
             while let Some(read) = reader.next()? {
                 match read {
                     Read::Header(exported) => header = Some(exported),
-                    Read::Table(laid_out) => tables.push(laid_out.table),
+                    Read::Table(table_layout) => tables.push(table_layout.table),
                     Read::Rows(more) => rows.extend(more),
                     Read::End => ended = true,
                 }

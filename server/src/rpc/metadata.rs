@@ -14,7 +14,7 @@ use sealward_core::{
     id::RecordId,
     list::log::Page,
     metadata::{
-        changes::{self, AttributeChange, Of, Operation},
+        changes::{self, AttributeChange, ChangeScope, Operation},
         update::{Customization, RequiredLevel, update},
     },
     name::{OrganizationName, RecordName},
@@ -83,16 +83,16 @@ impl Metadata {
     }
 
     /// Whose changes are listed.
-    fn changes_of<'a>(&'a self, parent: Parent<'a>, organization: &Organization) -> Result<Of<'a>, Status> {
+    fn changes_of<'a>(&'a self, parent: Parent<'a>, organization: &Organization) -> Result<ChangeScope<'a>, Status> {
         match parent {
-            Parent::Organization => Ok(Of::Organization),
-            Parent::Record(entity, id) => Ok(Of::Record(entity, id)),
+            Parent::Organization => Ok(ChangeScope::Organization),
+            Parent::Record(entity, id) => Ok(ChangeScope::Record(entity, id)),
             Parent::Attribute(entity, attribute) => {
                 let (entity, attribute) = self.attribute(entity, attribute)?;
                 if attribute.encrypted {
                     return Err(status::encrypted_attribute(organization, entity, attribute));
                 }
-                Ok(Of::Attribute(entity, attribute))
+                Ok(ChangeScope::Attribute(entity, attribute))
             }
         }
     }

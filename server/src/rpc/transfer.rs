@@ -144,7 +144,7 @@ pub(crate) fn of_snapshot(error: impl Into<KeyError>, organization: &Organizatio
         if let KeyError::Store(StoreFailure::Unavailable(cause)) = &error { snapshot_ended(cause) } else { None };
     match ended {
         Some(SnapshotEnded::LogFull) => refuse(TransferLimit::Log, shed),
-        Some(SnapshotEnded::InTheWay) => refuse(TransferLimit::KeyChange, shed),
+        Some(SnapshotEnded::BlocksScrub) => refuse(TransferLimit::KeyChange, shed),
         None => status::key(error, organization, None),
     }
 }

@@ -80,7 +80,7 @@ fn store_unavailable(cause: Cause) -> StatusBuilder {
 fn is_other_inside(cause: &Cause) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(&*cause.0);
     while let Some(error) = next {
-        if matches!(error.downcast_ref(), Some(OpenError::OtherInside)) {
+        if matches!(error.downcast_ref(), Some(OpenError::WrongOrganization)) {
             return true;
         }
         next = error.source();

@@ -1,4 +1,4 @@
-//! The committer before a database that fails on demand.
+//! Tests of the committer with a database that fails on demand.
 
 use std::{
     collections::VecDeque,
@@ -17,34 +17,35 @@ use sealward_core::{
 
 use super::*;
 
-/// What is on the double's disk, and what is to go wrong.
+/// The content of the simulated disk, and the failures to simulate.
 #[derive(Default)]
 struct Disk {
     rows: Vec<String>,
     /// The sequence numbers and hashes of the audit trail.
     trail: Vec<(i64, [u8; 32])>,
-    /// How many rows each transaction wrote.
+    /// The number of rows that each transaction wrote.
     transactions: Vec<usize>,
     reopened: usize,
     scrubbed_at: Vec<usize>,
-    /// How the next commits end; well, if nothing is said.
+    /// The outcomes of the next commits. If empty, commits succeed.
     ends: VecDeque<End>,
     reopening_fails: usize,
 }
 
 enum End {
-    /// With an error, and nothing written.
+    /// An error, with nothing written.
     Undone,
-    /// With an error, and everything written.
+    /// An error, with everything written.
     Done,
 }
 
-/// A backend whose steps are inserts into tables named after what they do: `refuse`, `fail`, `lose`, `panic`; all others are rows.
+/// A backend whose steps are inserts. The tables `refuse`, `fail`, `lose` and `panic` have the effect of their name;
+/// all others store rows.
 struct Double {
     disk: Arc<Mutex<Disk>>,
     rows: Vec<String>,
     trail: Vec<(i64, [u8; 32])>,
-    /// Told of each commit, which then waits to be let through.
+    /// Signals each commit, which then waits for permission to continue.
     gate: Option<(channel::Sender<()>, channel::Receiver<()>)>,
 }
 
@@ -67,7 +68,9 @@ impl Backend for Double {
     fn apply(&mut self, steps: &[Step]) -> Result<(), Failure> {
         let before = (self.rows.len(), self.trail.len());
         for (index, step) in steps.iter().enumerate() {
-            let Step::Insert { table, row } = step else { panic!("only inserts, and chained audit records") };
+            let Step::Insert { table, row } = step else {
+                panic!("only inserts and chained audit records are supported")
+            };
             let failure = match &**table {
                 "refuse" => Failure::Refused { step: index },
                 "fail" => Failure::Failed(broken()),
@@ -77,7 +80,7 @@ impl Backend for Double {
                     let [sequence, hash] =
                         ["sequence", "hash"].map(|name| row.iter().find(|(column, _)| column == name));
                     let (Some((_, Datum::Integer(sequence))), Some((_, Datum::Bytes(hash)))) = (sequence, hash) else {
-                        panic!("an audit record has both")
+                        panic!("an audit record has a sequence and a hash")
                     };
                     if !self.disk().trail.iter().any(|(taken, _)| taken == sequence) {
                         self.trail.push((*sequence, hash.as_slice().try_into().unwrap()));
@@ -143,7 +146,7 @@ impl Backend for Double {
 fn started(disk: Disk) -> (Committer, Arc<Mutex<Disk>>) {
     let disk = Arc::new(Mutex::new(disk));
     let double = Double { disk: Arc::clone(&disk), rows: Vec::new(), trail: Vec::new(), gate: None };
-    (Committer::start("test".to_owned(), double, Uuid::nil(), Witness::nobody()).unwrap(), disk)
+    (Committer::start("test".to_owned(), double, Uuid::nil(), Witness::none()).unwrap(), disk)
 }
 
 /// A committer whose transactions stop before their end.
@@ -160,7 +163,7 @@ fn gated(disk: Disk) -> Gated {
     let (go, wait) = channel::channel();
     let double = Double { disk: Arc::clone(&disk), rows: Vec::new(), trail: Vec::new(), gate: Some((arrive, wait)) };
     Gated {
-        committer: Committer::start("test".to_owned(), double, Uuid::nil(), Witness::nobody()).unwrap(),
+        committer: Committer::start("test".to_owned(), double, Uuid::nil(), Witness::none()).unwrap(),
         disk,
         arrived,
         go,
@@ -182,9 +185,9 @@ fn commit(rows: &[&str]) -> Commit {
 type Answer<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
 
 impl Gated {
-    /// Hands a commit over without waiting for the answer.
+    /// Queues a commit without waiting for the answer.
     async fn hand_over(&self, rows: &[&str]) -> Answer<'_> {
-        // Unconstrained, because otherwise tokio makes a test that hands over many at once wait for its next turn.
+        // Unconstrained, because otherwise tokio would delay a test that queues many commits at once.
         let mut answer: Answer<'_> = Box::pin(tokio::task::unconstrained(self.committer.commit(commit(rows))));
         assert!(is_waiting(&mut answer).await);
         answer

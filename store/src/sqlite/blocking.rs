@@ -1,8 +1,8 @@
-//! Work that waits for a disk, off the runtime's threads.
+//! Runs work that waits for a disk outside the runtime's threads.
 
 use sealward_core::store::Cause;
 
-/// Runs what may block on a thread made for that. It runs to its end even if nobody waits for it any more.
+/// Runs blocking work on a thread for that purpose. The work runs to its end even if the caller stops waiting.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Cause> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Cause(error.into()))
 }

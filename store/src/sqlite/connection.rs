@@ -1,8 +1,8 @@
-//! A connection: how it is set up, how values go in and come out, and the types of columns that SQLite itself doesn't know.
+//! A connection: its settings, the conversion of values, and the column types that SQLite doesn't store.
 //!
-//! A `STRICT` table has integers, texts and blobs; which integer is a time and which blob a UUID stands in a table of the store's own,
-//! written when tables and columns are made. With it every value is checked before it goes in, because SQLite would turn the text
-//! `7` into the number without a word. Nothing here knows transactions.
+//! A `STRICT` table contains integers, texts and blobs. A table of the store records which integers are times and which
+//! blobs are UUIDs. It is written when tables and columns are created. Every value is checked against it before it is
+//! bound, because SQLite would silently convert the text `7` to a number. This file knows no transactions.
 
 use std::{
     collections::HashMap,
@@ -34,28 +34,29 @@ pub(super) enum SqliteError {
     Sqlite(#[from] rusqlite::Error),
     #[error("a statement is malformed")]
     Malformed(#[from] Malformed),
-    #[error("a value for {table}.{column} is not of the column's type, or there is no such column")]
+    #[error("a value for {table}.{column} has the wrong type, or the column does not exist")]
     WrongType { table: String, column: String },
-    #[error("{table}.{column} holds something that is not of its type, or there is no such column")]
+    #[error("{table}.{column} contains a value of the wrong type, or does not exist")]
     Unreadable { table: String, column: String },
-    #[error("an audit record was not chained before it came here")]
+    #[error("an audit record is not chained")]
     Unchained,
     #[error("the file is not a database of this service")]
     Foreign,
-    #[error("the database has store format {0}, and this server knows {FORMAT} only")]
+    #[error("the database has store format {0}; this server supports only {FORMAT}")]
     Format(i32),
     #[error("the path {} isn't UTF-8", .0.display())]
     Path(PathBuf),
-    #[error("the copy of the database isn't whole: {0}")]
+    #[error("the copy of the database is damaged: {0}")]
     NotWhole(String),
-    #[error("the database can't keep a write-ahead log")]
+    #[error("the database does not support a write-ahead log")]
     NoLog,
-    #[error("somebody reads from the write-ahead log, which can't be cut off yet")]
+    #[error("a reader of the write-ahead log prevents its truncation")]
     LogInUse,
 }
 
 impl SqliteError {
-    /// Whether a row has a key, or another value, that another row has and must not have.
+    /// Returns whether the statement violated a unique constraint: another row has the same key or the same unique
+    /// value.
     pub(super) fn is_duplicate(&self) -> bool {
         let SqliteError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
         matches!(
@@ -66,7 +67,7 @@ impl SqliteError {
 }
 
 impl SqliteError {
-    /// Whether a statement was stopped; see [`Connection::stop_when`].
+    /// Returns whether the statement was stopped. See [`Connection::stop_when`].
     pub(super) fn is_interrupted(&self) -> bool {
         let SqliteError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
         error.code == rusqlite::ErrorCode::OperationInterrupted
@@ -82,7 +83,7 @@ impl From<SqliteError> for Cause {
 /// The types of a table's columns.
 type Columns = HashMap<String, ColumnType>;
 
-/// A connection, with the column types it has met. They never change, so that what is remembered is at most incomplete.
+/// A connection with a cache of column types. Types never change, so the cache can be incomplete but not wrong.
 #[derive(Debug)]
 pub(super) struct Connection {
     sqlite: rusqlite::Connection,
@@ -90,7 +91,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Turns an empty file into a database without tables.
+    /// Initializes an empty file as a database without tables.
     pub(super) fn create(path: &Path, options: SqliteOptions) -> Result<(), SqliteError> {
         let connection = Connection::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options)?;
         connection.sqlite.execute_batch(&format!(
@@ -105,28 +106,28 @@ impl Connection {
         connection.sqlite.close().map_err(|(_, error)| SqliteError::Sqlite(error))
     }
 
-    /// Opens a database to write to it, with a rollback journal: for one that nobody else has open.
+    /// Opens a database for writing with a rollback journal. No other connection may have it open.
     pub(super) fn open_unlogged(path: &Path, options: SqliteOptions) -> Result<Self, SqliteError> {
         let connection = Connection::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options)?;
         connection.recognize()?;
         Ok(connection)
     }
 
-    /// Opens a database to write to it.
+    /// Opens a database for writing.
     pub(super) fn open_writer(path: &Path, options: SqliteOptions) -> Result<Self, SqliteError> {
         let connection = Connection::open_unlogged(path, options)?;
         let mode: String = connection.sqlite.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         if mode == "wal" { Ok(connection) } else { Err(SqliteError::NoLog) }
     }
 
-    /// Opens a database to read it, while it is open to be written to.
+    /// Opens a database for reading while a writer has it open.
     pub(super) fn open_reader(path: &Path, options: SqliteOptions) -> Result<Self, SqliteError> {
         let connection = Connection::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, options)?;
         connection.recognize()?;
         Ok(connection)
     }
 
-    /// Opens a database that nobody has open, to read it: no lock is taken, and no log is made beside it.
+    /// Opens a database for reading that no other connection has open. Takes no lock and creates no log.
     pub(super) fn open_at_rest(path: &Path, options: SqliteOptions) -> Result<Self, SqliteError> {
         let address = format!("file:{}?immutable=1", percent_encoded(path));
         let access = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
@@ -138,8 +139,8 @@ impl Connection {
     fn connect(path: &Path, access: OpenFlags, options: SqliteOptions) -> Result<Self, SqliteError> {
         let sqlite = rusqlite::Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         sqlite.busy_timeout(options.busy_timeout)?;
-        // A file from elsewhere is data: nothing in it may run functions, change SQLite's own tables, or pass for a column when it is
-        // a text.
+        // A file from elsewhere is untrusted data: it must not run functions or change SQLite's own tables, and a
+        // quoted text must not be taken for a column.
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
@@ -147,10 +148,11 @@ impl Connection {
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
-        // Plans don't depend on the values bound; else SQLite compiles a statement anew each time that it is run with others.
+        // Query plans don't depend on bound values. Otherwise, SQLite would compile a statement again for each set of
+        // values.
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         sqlite.execute_batch(
-            // Each commit is on disk before it is answered, on macOS too.
+            // Each commit is on disk before its caller gets an answer, also on macOS.
             "PRAGMA synchronous = FULL;
              PRAGMA fullfsync = ON;
              PRAGMA checkpoint_fullfsync = ON;
@@ -172,18 +174,18 @@ impl Connection {
         }
     }
 
-    /// Executes a statement that answers with no rows, and has no values.
+    /// Executes a statement that has no values and returns no rows.
     pub(super) fn control(&self, text: &str) -> Result<(), SqliteError> {
         self.sqlite.prepare_cached(text)?.raw_execute()?;
         Ok(())
     }
 
-    /// Executes a statement that changes rows of `table`: how many.
+    /// Executes a statement that changes rows of `table`. Returns the number of changed rows.
     pub(super) fn execute(&mut self, table: &str, sql: &Sql<'_>) -> Result<usize, SqliteError> {
         Ok(self.bound(table, sql)?.raw_execute()?)
     }
 
-    /// Whether a statement answers with a row.
+    /// Returns whether a statement returns a row.
     pub(super) fn exists(&mut self, table: &str, sql: &Sql<'_>) -> Result<bool, SqliteError> {
         let mut statement = self.bound(table, sql)?;
         Ok(statement.raw_query().next()?.is_some())
@@ -201,7 +203,7 @@ impl Connection {
         self.scan(select, usize::MAX).map(|scanned| scanned.rows)
     }
 
-    /// Reads rows until their values have more than `bytes_max` bytes together.
+    /// Reads rows until their values have more than `bytes_max` bytes in total.
     pub(super) fn scan(&mut self, select: &Select, bytes_max: usize) -> Result<Scanned, SqliteError> {
         let columns = self.columns(&select.table, select.columns.iter().map(|name| &**name))?;
         let unreadable =
@@ -226,55 +228,56 @@ impl Connection {
         Ok(Scanned { rows, is_cut: true })
     }
 
-    /// Has every statement stop with [`SqliteError::is_interrupted`] once this says so; `None` lets them run again.
+    /// Makes every statement stop with [`SqliteError::is_interrupted`] when `stop` requires it; `None` removes the
+    /// limit.
     pub(super) fn stop_when(&mut self, stop: Option<Arc<Stop>>) -> Result<(), SqliteError> {
         let handler = stop.map(|stop| move || stop.is_due());
         Ok(self.sqlite.progress_handler(OPERATIONS_BETWEEN_LOOKS, handler)?)
     }
 
-    /// Whether there is such a table.
+    /// Returns whether the table exists.
     pub(super) fn has_table(&mut self, table: &str) -> Result<bool, SqliteError> {
         Ok(!self.columns(table, std::iter::empty())?.is_empty())
     }
 
-    /// Whether there is such a column.
+    /// Returns whether the column exists.
     pub(super) fn has_column(&mut self, table: &str, column: &str) -> Result<bool, SqliteError> {
         Ok(self.columns(table, std::iter::once(column))?.contains_key(column))
     }
 
-    /// Remembers the type of a column that was made.
+    /// Records the type of a new column.
     pub(super) fn declare(&mut self, table: &str, column: &Column) -> Result<(), SqliteError> {
         let mut insert = self.sqlite.prepare_cached(&format!("INSERT INTO \"{COLUMN_TYPE}\" VALUES ($1, $2, $3)"))?;
         insert.execute((table, &*column.name, column.kind.name()))?;
         Ok(())
     }
 
-    /// Forgets which tables there are: some of them may have been made in vain.
+    /// Clears the cache of column types. The tables may have been created in a transaction that was rolled back.
     pub(super) fn forget_tables(&mut self) {
         self.tables.clear();
     }
 
-    /// Copies the database, as it is now, into an empty file: all of it within one read transaction, so that it never begins again
-    /// because somebody writes. What was deleted isn't in the copy.
+    /// Copies the current state of the database to an empty file. The copy is one read transaction, so writes don't
+    /// restart it. It doesn't contain deleted data.
     pub(super) fn copy_into(&self, path: &Path) -> Result<(), SqliteError> {
         let path = path.to_str().ok_or_else(|| SqliteError::Path(path.to_owned()))?;
         self.sqlite.execute("VACUUM INTO ?1", [path])?;
         Ok(())
     }
 
-    /// Whether what is in the file is a whole database.
+    /// Checks that the file contains an undamaged database.
     ///
     /// # Errors
-    /// [`SqliteError::NotWhole`] with what is wrong first.
+    /// [`SqliteError::NotWhole`] with the first problem.
     pub(super) fn check_whole(&self) -> Result<(), SqliteError> {
         let found: String = self.sqlite.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if found == "ok" { Ok(()) } else { Err(SqliteError::NotWhole(found)) }
     }
 
-    /// Begins a transaction that sees what is committed now. It ends with the connection.
+    /// Begins a transaction that reads the current committed state. It ends with the connection.
     pub(super) fn begin_snapshot(&self) -> Result<(), SqliteError> {
         self.control("BEGIN")?;
-        // A transaction sees what is there at its first read.
+        // The transaction's state is that of its first read.
         self.sqlite.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
         Ok(())
     }
@@ -283,13 +286,13 @@ impl Connection {
         !self.sqlite.is_autocommit()
     }
 
-    /// Makes the disk full at this many pages, until the connection is closed.
+    /// Simulates a full disk at this number of pages, until the connection is closed.
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: u32) {
         self.sqlite.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
     }
 
-    /// As [`checkpoint`](Self::checkpoint), but waits for readers no longer than this.
+    /// Does a [`checkpoint`](Self::checkpoint) that waits for readers at most for this time.
     pub(super) fn checkpoint_within(&self, patience: Duration, usual: Duration) -> Result<(), SqliteError> {
         self.sqlite.busy_timeout(patience)?;
         let outcome = self.checkpoint();
@@ -297,13 +300,13 @@ impl Connection {
         outcome
     }
 
-    /// Moves everything from the log to the database, and cuts the log to nothing.
+    /// Moves the log to the database, and truncates the log to zero length.
     pub(super) fn checkpoint(&self) -> Result<(), SqliteError> {
         let busy: bool = self.sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy { Err(SqliteError::LogInUse) } else { Ok(()) }
     }
 
-    /// The types of a table's columns, read again if these columns are not all among those remembered.
+    /// Returns the types of a table's columns. Reads them again if a column isn't in the cache.
     fn columns<'a>(
         &mut self,
         table: &str,
@@ -331,7 +334,7 @@ impl Connection {
         Ok(columns)
     }
 
-    /// Checks that each of these columns of a table is of the type that a value for it has.
+    /// Checks that each of these columns has the type of its value.
     pub(super) fn check_types<'a>(
         &mut self,
         table: &str,
@@ -344,7 +347,7 @@ impl Connection {
         }
     }
 
-    /// A statement with its values, each checked to be of its column's type.
+    /// Prepares a statement, checks the types of its values and binds them.
     fn bound(&mut self, table: &str, sql: &Sql<'_>) -> Result<CachedStatement<'_>, SqliteError> {
         self.check_types(table, sql.values.iter().filter_map(Value::claim))?;
         let mut statement = self.sqlite.prepare_cached(&sql.text)?;
@@ -355,14 +358,15 @@ impl Connection {
     }
 }
 
-/// A path as it stands in an address (RFC 3986, section 2.1): all but letters, digits and what separates folders and extensions.
+/// Encodes a path for a URI (RFC 3986, section 2.1). Letters, digits and separators of folders and extensions stay
+/// unchanged.
 fn percent_encoded(path: &Path) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
     let bytes = path.as_os_str().as_bytes();
     bytes.iter().map(|&byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// A value as SQLite stores it.
+/// Binds a value in the form that SQLite stores.
 struct Bound<'a>(&'a Value<'a>);
 
 impl ToSql for Bound<'_> {
@@ -385,7 +389,7 @@ impl ToSql for Bound<'_> {
     }
 }
 
-/// A stored value as a column of this type has it; `None` if it can't have it.
+/// Converts a stored value to a datum of this type. Returns `None` if the value doesn't fit the type.
 fn datum(stored: ValueRef<'_>, kind: ColumnType) -> Option<Datum> {
     match (kind, stored) {
         (_, ValueRef::Null) => Some(Datum::Null),
@@ -400,17 +404,18 @@ fn datum(stored: ValueRef<'_>, kind: ColumnType) -> Option<Datum> {
     }
 }
 
-/// The table of column types: what a `STRICT` table doesn't tell.
+/// The table of column types, which a `STRICT` table doesn't contain.
 const COLUMN_TYPE: &str = "sealward_column_type";
 
-/// Tells our files from others: `SLWD`.
+/// Identifies files of this service: `SLWD`.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"SLWD");
 
-/// The format of the store, which is not that of what is stored in it.
+/// The format of the store. The data in it has its own formats.
 pub(crate) const FORMAT: i32 = 1;
 
-/// After how many of SQLite's own steps a statement looks whether it is to stop: some ten microseconds.
+/// The number of SQLite's virtual machine steps between two checks of whether a statement must stop: some ten
+/// microseconds.
 const OPERATIONS_BETWEEN_LOOKS: i32 = 1_000;
 
-/// Prepared statements kept by a connection: those of some dozen tables.
+/// The maximum number of prepared statements per connection: enough for some dozen tables.
 const STATEMENTS_MAX: usize = 128;

@@ -1,7 +1,7 @@
-//! The organizations' databases in a data folder: made, opened, listed and locked by the organization's id.
+//! The organizations' databases in a data folder: creates, opens, lists and locks them by the organization's id.
 //!
-//! An organization's database is known once, whoever asks for it, and open once at most: two writers would continue one audit chain.
-//! It is open while it is used; see [`OnDemandStore`]. Nothing here knows which organizations there ought to be.
+//! Each database has one entry, and is open at most once: two writers would extend the same audit chain. It is open
+//! only while it is used; see [`OnDemandStore`]. This file doesn't know which organizations should exist.
 
 use std::{
     collections::HashMap,
@@ -22,14 +22,14 @@ use super::{
     blocking::blocking,
     file::CREATING_SUFFIX,
     folder::{DataFolder, LockedFile, make_private},
-    on_demand::{Inspect, OnDemandStore, OpenDatabases, OpenLimits, Opening},
+    on_demand::{Inspect, OnDemandStore, OpenDatabases, OpenLimits, OpenParameters},
     options::SqliteOptions,
     prepared::PreparedSqlite,
     store::SqliteStore,
 };
 use crate::{committer::Witness, on_demand::OnDemand};
 
-/// Who hears how far the chain in an organization's database goes.
+/// Returns the witness of the audit chain in an organization's database.
 pub type Witnesses = Box<dyn Fn(OrganizationId) -> Witness + Send + Sync>;
 
 /// The organizations' databases of a data folder.
@@ -44,12 +44,12 @@ pub struct SqliteDatabases {
 }
 
 impl SqliteDatabases {
-    /// The databases in `folder`. `writer` names the audit chains that this process writes. Blocks.
+    /// Opens the databases in `folder`. `writer` identifies the audit chains that this process writes. Blocks.
     ///
-    /// What an earlier process left half made is removed, and so are locks of organizations that have no database.
+    /// Removes incomplete databases of an earlier process, and locks of organizations that have no database.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Any error of the operating system.
     pub fn new(
         folder: Arc<DataFolder>,
         writer: Uuid,
@@ -63,15 +63,15 @@ impl SqliteDatabases {
         for entry in fs::read_dir(&organizations)? {
             let entry = entry?;
             let (name, path) = (entry.file_name(), entry.path());
-            // With what follows it: the journal of a file half made.
-            let is_half_made =
+            // Includes files with a suffix, such as the journal of an incomplete database.
+            let is_incomplete =
                 name.to_str().is_some_and(|name| name.starts_with('.') && name.contains(CREATING_SUFFIX));
-            let is_lock_of_none = path.extension().is_some_and(|extension| extension == LOCK)
+            let is_stale_lock = path.extension().is_some_and(|extension| extension == LOCK)
                 && path.file_stem().and_then(|stem| stem.to_str()?.parse::<OrganizationId>().ok()).is_some()
                 && !fs::exists(path.with_extension(DATABASE))?;
-            if is_half_made {
+            if is_incomplete {
                 fs::remove_file(path)?;
-            } else if is_lock_of_none && let Some(lock) = LockedFile::try_lock(&path)? {
+            } else if is_stale_lock && let Some(lock) = LockedFile::try_lock(&path)? {
                 lock.remove()?;
             }
         }
@@ -79,7 +79,7 @@ impl SqliteDatabases {
         Ok(SqliteDatabases { folder, writer, options, witnesses, inspect, open, databases: Mutex::default() })
     }
 
-    /// Resolves when an organization's database, which was given up, is closed.
+    /// Waits until an organization's database is closed after it was released.
     #[cfg(test)]
     pub(super) async fn closed(&self, id: OrganizationId) {
         self.database(id).closed().await;
@@ -94,7 +94,7 @@ impl SqliteDatabases {
         let closed = || {
             let (path, witness) = (self.path(id, DATABASE), (self.witnesses)(id));
             OnDemandStore::new(
-                Opening { path, id, writer: self.writer, options: self.options, witness, inspect: self.inspect },
+                OpenParameters { path, id, writer: self.writer, options: self.options, witness, inspect: self.inspect },
                 Arc::clone(&self.open),
             )
         };
@@ -117,7 +117,8 @@ impl OrganizationDatabases for SqliteDatabases {
         Box::pin(async move {
             let (path, writer, options) = (self.path(id, DATABASE), self.writer, self.options);
             let turn = self.database(id).turn().await;
-            // The turn goes along, so that nobody else has it until the work is done, even if the caller leaves.
+            // The work holds the turn, so that no other call gets it before the work is done, even if the caller stops
+            // waiting.
             blocking(move || {
                 let _turn = turn;
                 SqliteStore::create(&path, writer, options, first)
@@ -144,7 +145,7 @@ impl OrganizationDatabases for SqliteDatabases {
         Box::pin(async move {
             let database = self.database(id);
             database.forget_name();
-            // Opened once, so that the caller learns now if it can't be.
+            // Opens it once, so that the caller gets any error now.
             drop(database.get().await?);
             Ok(database as Arc<dyn Store>)
         })

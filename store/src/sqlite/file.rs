@@ -1,4 +1,4 @@
-//! The files of a database: their names, and how they go.
+//! The files of a database: their names and their removal.
 
 use std::{
     ffi::OsString,
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Removes a database that isn't open, or what is left of one.
+/// Removes a database that isn't open, or its remaining files.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     for suffix in ["-journal", "-wal", "-shm", ""] {
         match fs::remove_file(suffixed(path, suffix)) {
@@ -18,7 +18,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts on disk which files there are beside this one.
+/// Syncs the folder of a file, so that created and removed names are on disk.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::NotADirectory)?;
     File::open(folder)?.sync_all()
@@ -30,7 +30,8 @@ pub(super) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-/// `organizations/<uuid>.db` is made as `organizations/.<uuid>.creating`.
+/// Returns the temporary name of a new database: `organizations/<uuid>.db` is created as
+/// `organizations/.<uuid>.creating`.
 pub(super) fn creating_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_stem().unwrap_or_default());

@@ -1,6 +1,6 @@
-//! The data folder: whose it is, and that one server has it.
+//! The data folder: checks its owner and permissions, and locks it for one server.
 //!
-//! Nothing here knows what is kept in it but the names.
+//! This file doesn't know the content of the folder, only the names in it.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -9,49 +9,50 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A folder that this process has to itself, for as long as the value lives.
+/// A folder that this process has exclusively, as long as the value lives.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    // The operating system gives the lock back when the file is closed, however this process ends.
+    // The operating system releases the lock when the file is closed, however this process ends.
     _lock: LockedFile,
 }
 
 /// Why a folder can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
-    /// There is something else under this name.
+    /// The path exists and isn't a folder.
     #[error("the data folder {} is not a folder", .path.display())]
     NotAFolder {
         /// The path.
         path: PathBuf,
     },
-    /// Others on this machine could read the databases.
-    #[error("the data folder {} is open to others (mode {mode:04o}): make it the server's alone, with `chmod 700`", .path.display())]
+    /// Other users on this machine could read the databases.
+    #[error("the data folder {} is accessible to other users (mode {mode:04o}): run `chmod 700` on it", .path.display())]
     OpenToOthers {
         /// The path.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// Two servers on one folder would overwrite each other's keys.
+    /// Another server uses the folder. Two servers on one folder would overwrite each other's keys.
     #[error("another server is running on the data folder {}", .path.display())]
     InUse {
         /// The path.
         path: PathBuf,
     },
-    /// The operating system says no.
+    /// The operating system returned an error.
     #[error("the data folder {} can't be used", .path.display())]
     Io {
         /// The path.
         path: PathBuf,
-        /// What it says.
+        /// The error.
         source: io::Error,
     },
 }
 
 impl DataFolder {
-    /// Takes the folder, having made it if there is none. Blocks, but not for others: a folder that is taken is an error.
+    /// Locks the folder, and creates it if it doesn't exist. Blocks, but doesn't wait for a lock: a locked folder is an
+    /// error.
     ///
     /// # Errors
     /// See [`DataFolderError`].
@@ -59,7 +60,7 @@ impl DataFolder {
         let path = path.as_ref();
         let failed = |source| DataFolderError::Io { path: path.to_owned(), source };
         make_private(path).map_err(failed)?;
-        // SQLite takes a relative path that begins with `file:` for an address; an absolute one can't.
+        // SQLite interprets a relative path that begins with `file:` as a URI. An absolute path can't begin with it.
         let path = &fs::canonicalize(path).map_err(failed)?;
         let found = fs::metadata(path).map_err(failed)?;
         if !found.is_dir() {
@@ -75,39 +76,41 @@ impl DataFolder {
         }
     }
 
-    /// The configuration database.
+    /// Returns the path of the configuration database.
     #[must_use]
     pub fn configuration(&self) -> PathBuf {
         self.path.join("configuration.db")
     }
 
-    /// The folder of the organizations' databases.
+    /// Returns the folder of the organizations' databases.
     #[must_use]
     pub fn organizations(&self) -> PathBuf {
         self.path.join("organizations")
     }
 }
 
-/// Makes a folder for the owner alone, if there is nothing of that name.
+/// Creates a folder that only its owner can access, unless it exists.
 pub(super) fn make_private(path: &Path) -> io::Result<()> {
     if fs::exists(path)? { Ok(()) } else { DirBuilder::new().recursive(true).mode(0o700).create(path) }
 }
 
-/// A file that this process has locked, alone of all. The operating system gives the lock back however the process ends.
+/// A file with an exclusive lock of this process. The operating system releases the lock however the process ends.
 ///
-/// The file is never written to. It is removed only by whoever has the lock, and a lock on a file that was removed meanwhile isn't taken,
-/// since that would keep nobody out.
+/// The file is never written to. Only the holder of the lock removes it. A lock on a file that was removed in the
+/// meantime is not used, because it would not exclude other processes.
 #[derive(Debug)]
 pub(super) struct LockedFile {
     file: File,
     path: PathBuf,
 }
 
-/// How often the lock of a file is tried whose file was removed under it. Each time, another process has had the lock and is done with it.
+/// The maximum number of attempts to lock a file that other processes remove. For each attempt, another process had the
+/// lock and released it.
 const REMOVED_MAX: u32 = 100;
 
 impl LockedFile {
-    /// Locks the file of this name, made if there is none. `None` if somebody else has it. Blocks, but for no lock.
+    /// Locks the file with this name, and creates it if it doesn't exist. Returns `None` if another process has the
+    /// lock. Blocks, but doesn't wait for the lock.
     pub(super) fn try_lock(path: &Path) -> io::Result<Option<Self>> {
         for _ in 0..REMOVED_MAX {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -124,7 +127,7 @@ impl LockedFile {
         Ok(None)
     }
 
-    /// Whether the file that is locked is the one that others would find.
+    /// Returns whether the locked file still has its name.
     fn is_at_its_path(&self) -> io::Result<bool> {
         let locked = self.file.metadata()?;
         match fs::metadata(&self.path) {
@@ -134,7 +137,7 @@ impl LockedFile {
         }
     }
 
-    /// Removes the file, and gives the lock back. Blocks.
+    /// Removes the file and releases the lock. Blocks.
     pub(super) fn remove(self) -> io::Result<()> {
         fs::remove_file(&self.path)
     }
@@ -142,7 +145,8 @@ impl LockedFile {
 
 impl Drop for LockedFile {
     fn drop(&mut self) {
-        // Closing alone leaves the lock with a child that was just forked, until it runs its program. If this fails, closing does it then.
+        // A child that was just forked keeps the lock until it runs its program, even if this process closes the file.
+        // Unlocking avoids that. If it fails, closing releases the lock later.
         let _at_the_latest_when_closed = self.file.unlock();
     }
 }
@@ -156,7 +160,7 @@ mod tests {
         let temporary = tempfile::TempDir::new().unwrap();
         let path = temporary.path().join("lock");
         let lock = LockedFile::try_lock(&path).unwrap().unwrap();
-        // What a child has between fork and exec: the same open file.
+        // A child shares the same open file between fork and exec.
         let _inherited = lock.file.try_clone().unwrap();
         assert!(LockedFile::try_lock(&path).unwrap().is_none());
         drop(lock);
@@ -168,14 +172,14 @@ mod tests {
         let temporary = tempfile::TempDir::new().unwrap();
         let path = temporary.path().join("lock");
         let lock = LockedFile::try_lock(&path).unwrap().unwrap();
-        // Somebody else has opened the file before it is removed, and locks it afterwards.
+        // Another process opens the file before it is removed, and locks it afterwards.
         let late = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         lock.remove().unwrap();
         assert!(!path.exists());
         late.try_lock().unwrap();
         let late = LockedFile { file: late, path: path.clone() };
         assert!(!late.is_at_its_path().unwrap());
-        // What is locked now is another file, which both would find.
+        // The lock now is on a new file, which both processes would find.
         let lock = LockedFile::try_lock(&path).unwrap().unwrap();
         assert!(!late.is_at_its_path().unwrap());
         assert!(LockedFile::try_lock(&path).unwrap().is_none());

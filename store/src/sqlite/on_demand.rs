@@ -1,10 +1,11 @@
-//! Databases on demand: opened at their first use, closed when nobody used them for a while or when too many are open.
+//! Databases on demand: opened at their first use, and closed when they are idle or when too many are open.
 //!
-//! An [`OnDemandStore`] is a database whether it is open or not: a call that finds it closed opens it, and one that comes while it closes
-//! waits for that, so that an audit chain never has two writers. What is acknowledged is on disk before it closes, and whoever opens it
-//! again believes nothing that was known before. Only a database that no call uses is closed.
+//! An [`OnDemandStore`] is a database that may be open or closed. A call opens it if it is closed. A call during a
+//! close waits for its end, so that an audit chain never has two writers. Acknowledged commits are on disk before a
+//! database is closed. State in memory is discarded at a close and read again at the next open. Only a database that no
+//! call uses is closed.
 //!
-//! Nothing here knows whose databases these are, or when to look for idle ones.
+//! This file doesn't know the owners of the databases, or when to check for idle ones.
 
 use std::{
     mem,
@@ -36,13 +37,13 @@ use super::{
 };
 use crate::committer::{Ended, Witness};
 
-/// How many databases are open, and for how long.
+/// Limits on open databases.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenLimits {
-    /// How many may be open before those that were not used for the longest time are closed. Those in use are not closed, so that
-    /// there are more if more are in use at once.
+    /// The maximum number of open databases. Above it, the least recently used databases are closed. Databases in use
+    /// are never closed, so more may be open if more are in use at once.
     pub open_max: usize,
-    /// After how long without a use a database is idle.
+    /// The time without use after which a database is idle.
     pub idle_max: Duration,
 }
 
@@ -50,7 +51,7 @@ pub struct OpenLimits {
 #[derive(Debug)]
 pub(super) struct OpenDatabases {
     limits: OpenLimits,
-    open: Mutex<Vec<Arc<Current>>>,
+    open: Mutex<Vec<Arc<OpenStore>>>,
 }
 
 impl OpenDatabases {
@@ -58,20 +59,20 @@ impl OpenDatabases {
         Arc::new(OpenDatabases { limits, open: Mutex::default() })
     }
 
-    /// Closes the databases that are idle at this time, and those that are too many. Blocks.
+    /// Closes databases that are idle at this time, and those above the maximum number. Blocks.
     pub(super) fn close_idle(&self, now: Instant) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut closing = Vec::new();
         if let Some(limit) = now.checked_sub(self.limits.idle_max) {
-            open.retain(|current| !current.give_up(limit, &mut closing));
+            open.retain(|current| !current.close_if_unused(limit, &mut closing));
         }
         self.trim(&mut open, &mut closing);
-        // Closed when nobody waits for the list any more.
+        // Release the lock first: dropping `closing` closes the databases.
         drop(open);
     }
 
-    /// Counts one more. It is in use, or it may be closed at once.
-    fn admit(&self, current: Arc<Current>) {
+    /// Adds an open database. The caller must be using it, otherwise it may be closed at once.
+    fn admit(&self, current: Arc<OpenStore>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut closing = Vec::new();
         open.push(current);
@@ -79,76 +80,77 @@ impl OpenDatabases {
         drop(open);
     }
 
-    /// Counts one less.
-    fn forget(&self, current: &Arc<Current>) {
+    /// Removes a database from the list.
+    fn forget(&self, current: &Arc<OpenStore>) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, current));
     }
 
-    /// Takes out those that are too many, and were not used for the longest time.
-    fn trim(&self, open: &mut Vec<Arc<Current>>, closing: &mut Vec<Arc<SqliteStore>>) {
+    /// Moves the least recently used databases above the maximum number to `closing`.
+    fn trim(&self, open: &mut Vec<Arc<OpenStore>>, closing: &mut Vec<Arc<SqliteStore>>) {
         let mut excess = open.len().saturating_sub(self.limits.open_max);
         if excess == 0 {
             return;
         }
         open.sort_by_cached_key(|current| current.last_used());
         open.retain(|current| {
-            let closes = excess > 0 && current.give_up(current.last_used(), closing);
+            let closes = excess > 0 && current.close_if_unused(current.last_used(), closing);
             excess -= usize::from(closes);
             !closes
         });
     }
 }
 
-/// Finds out the name inside a database that was just opened, if it is that of this organization. Asked at each opening.
+/// Reads the organization's name inside a database that is being opened, and checks that the database belongs to this
+/// organization. Called at each open.
 pub type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<OrganizationName, OpenError>>;
 
-/// What a database is opened with.
+/// The parameters for opening a database.
 #[derive(Clone)]
-pub(super) struct Opening {
+pub(super) struct OpenParameters {
     pub(super) path: PathBuf,
-    /// The organization that it has to be of.
+    /// The organization that the database must belong to.
     pub(super) id: OrganizationId,
-    /// The audit chain that this process writes.
+    /// The writer id of the audit chain that this process writes.
     pub(super) writer: Uuid,
     pub(super) options: SqliteOptions,
     pub(super) witness: Witness,
     pub(super) inspect: Inspect,
 }
 
-/// A database of which it doesn't show whether it is open.
+/// A database that is opened on demand.
 pub(super) struct OnDemandStore {
-    opening: Opening,
-    /// The name inside, as whoever serves the organization has seen it. It isn't given another one while it is served.
+    opening: OpenParameters,
+    /// The name inside the database when it was first opened. It must not change while the organization is served.
     name: Arc<Mutex<Option<OrganizationName>>>,
-    current: Arc<Current>,
+    current: Arc<OpenStore>,
     open: Arc<OpenDatabases>,
     turn: Arc<tokio::sync::Mutex<Turn>>,
 }
 
-/// The turn to open or to make a database: one at a time has it.
+/// The exclusive right to open or create a database.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
-    /// When the database that was opened last is closed.
+    /// Resolves when the last opened database is closed.
     ended: Option<Ended>,
-    /// Whether the log has it that the database can't be opened again.
+    /// Whether the log already contains the failure to reopen the database.
     reported: bool,
 }
 
 impl OnDemandStore {
-    /// A database that is closed.
-    pub(super) fn new(opening: Opening, open: Arc<OpenDatabases>) -> Self {
-        let current = Arc::new(Current::new());
+    /// Creates a closed database.
+    pub(super) fn new(opening: OpenParameters, open: Arc<OpenDatabases>) -> Self {
+        let current = Arc::new(OpenStore::new());
         OnDemandStore { opening, name: Arc::default(), current, open, turn: Arc::default() }
     }
 
-    /// Forgets which name is inside, unless the database is open: whoever opens it next looks at that himself.
+    /// Forgets the name inside the database unless it is open. The caller checks the name after the next open.
     pub(super) fn forget_name(&self) {
         if !self.is_open() {
             *self.name.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
-    /// Waits for the turn. Whoever has it is the only one to open the database.
+    /// Waits for the turn. Only its holder may open the database.
     pub(super) async fn turn(&self) -> OwnedMutexGuard<Turn> {
         Arc::clone(&self.turn).lock_owned().await
     }
@@ -157,7 +159,7 @@ impl OnDemandStore {
         self.current.is_open()
     }
 
-    /// Resolves when the database that was opened last is closed.
+    /// Waits until the last opened database is closed.
     #[cfg(test)]
     pub(super) async fn closed(&self) {
         let ended = self.turn().await.ended.clone();
@@ -166,7 +168,7 @@ impl OnDemandStore {
         }
     }
 
-    /// Closes the database, once no call uses it any more, and removes its files. A call that comes later finds none.
+    /// Closes the database when no call uses it, and removes its files. A later call finds no database.
     pub(super) async fn remove(&self) -> Result<(), Cause> {
         let mut turn = self.turn().await;
         self.open.forget(&self.current);
@@ -175,7 +177,7 @@ impl OnDemandStore {
             ended.wait().await;
         }
         let path = self.opening.path.clone();
-        // The turn goes along: nobody opens what is being removed.
+        // The work holds the turn, so that no other call opens the database during its removal.
         let removed = blocking(move || {
             let removed = remove(&path).and_then(|()| sync_folder(&path));
             drop(turn);
@@ -184,7 +186,7 @@ impl OnDemandStore {
         removed.await?.map_err(|error| Cause(error.into()))
     }
 
-    /// The database, opened if it is not. It stays open as long as this is held.
+    /// Returns the database, and opens it if it is closed. It stays open as long as the caller holds it.
     pub(super) async fn get(&self) -> Result<Arc<SqliteStore>, OpenError> {
         if let Some(store) = self.current.get() {
             return Ok(store);
@@ -198,7 +200,7 @@ impl OnDemandStore {
         }
         let (opening, name) = (self.opening.clone(), Arc::clone(&self.name));
         let (current, open) = (Arc::clone(&self.current), Arc::clone(&self.open));
-        // The turn goes along: what is opened is known before anybody else can open it, even if this caller leaves.
+        // The work holds the turn until the open database is registered, even if the caller stops waiting.
         blocking(move || {
             let path = opening.path.clone();
             let opened = opening.open(&name).map(Arc::new);
@@ -209,7 +211,7 @@ impl OnDemandStore {
                     current.set(Arc::clone(store));
                     open.admit(current);
                 }
-                // Who opens a database for the first time says himself that it can't be opened.
+                // The caller that opens a database for the first time reports a failure itself.
                 Err(error) => {
                     if turn.ended.is_some() && !mem::replace(&mut turn.reported, true) {
                         tracing::error!(
@@ -227,17 +229,17 @@ impl OnDemandStore {
     }
 }
 
-impl Opening {
-    /// Opens the database, unless it is another organization's inside, or has another name there than before. Blocks.
+impl OpenParameters {
+    /// Opens the database. Fails if it belongs to another organization or its name has changed. Blocks.
     fn open(self, name: &Mutex<Option<OrganizationName>>) -> Result<SqliteStore, OpenError> {
         let view = SqliteView::open(&self.path, self.options)?;
-        // A view answers at once, on this thread.
+        // A view reads synchronously on this thread.
         let inside = Handle::current().block_on((self.inspect)(self.id, &view))?;
         drop(view);
         {
             let mut name = name.lock().unwrap_or_else(PoisonError::into_inner);
             if *name.get_or_insert_with(|| inside.clone()) != inside {
-                return Err(OpenError::OtherInside);
+                return Err(OpenError::WrongOrganization);
             }
         }
         SqliteStore::open(&self.path, self.writer, self.options, self.witness)
@@ -274,7 +276,7 @@ impl Store for OnDemandStore {
         Box::pin(async move {
             let store = self.get().await.map_err(unavailable)?;
             let snapshot = store.snapshot().await?;
-            Ok(Arc::new(InUse { snapshot, _store: store }) as Arc<dyn Reader>)
+            Ok(Arc::new(SnapshotInUse { snapshot, _store: store }) as Arc<dyn Reader>)
         })
     }
 
@@ -283,13 +285,13 @@ impl Store for OnDemandStore {
     }
 }
 
-/// A snapshot, and the database it is of, which is in use for as long.
-struct InUse {
+/// A snapshot that keeps its database in use.
+struct SnapshotInUse {
     snapshot: Arc<dyn Reader>,
     _store: Arc<SqliteStore>,
 }
 
-impl Reader for InUse {
+impl Reader for SnapshotInUse {
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
         self.snapshot.select(select)
     }
@@ -311,22 +313,22 @@ fn cause(error: OpenError) -> Cause {
     Cause(error.into())
 }
 
-/// What is open of a database, and when it was used.
+/// An open database and the time of its last use.
 #[derive(Debug)]
-struct Current {
-    /// Cloned for each use, under the lock: as long as this is the only one, nobody uses the database.
+struct OpenStore {
+    /// Cloned for each use under the lock. No call uses the database while this is the only reference.
     store: RwLock<Option<Arc<SqliteStore>>>,
     since: Instant,
-    /// When the last use began, in nanoseconds after `since`.
+    /// The start of the last use, in nanoseconds after `since`.
     last_used_ns: AtomicU64,
 }
 
-impl Current {
+impl OpenStore {
     fn new() -> Self {
-        Current { store: RwLock::new(None), since: Instant::now(), last_used_ns: AtomicU64::new(0) }
+        OpenStore { store: RwLock::new(None), since: Instant::now(), last_used_ns: AtomicU64::new(0) }
     }
 
-    /// The database, to be used; `None` if it is closed.
+    /// Returns the database for use; `None` if it is closed.
     fn get(&self) -> Option<Arc<SqliteStore>> {
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         self.touch();
@@ -355,8 +357,9 @@ impl Current {
         self.since + Duration::from_nanos(self.last_used_ns.load(Ordering::Relaxed))
     }
 
-    /// Gives the database up to be closed, if nobody uses it and no use began after `limit`: whether it did.
-    fn give_up(&self, limit: Instant, closing: &mut Vec<Arc<SqliteStore>>) -> bool {
+    /// Moves the database to `closing` if no call uses it and the last use began before or at `limit`. Returns whether
+    /// it did.
+    fn close_if_unused(&self, limit: Instant, closing: &mut Vec<Arc<SqliteStore>>) -> bool {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         let unused = self.last_used() <= limit && store.as_ref().is_some_and(|store| Arc::strong_count(store) == 1);
         if unused {

@@ -1,31 +1,32 @@
-//! The bounds of a database.
+//! The limits of a database.
 
 use std::time::Duration;
 
 use crate::committer::SyncFailure;
 
-/// The bounds of a database.
+/// The limits of a database.
 #[derive(Clone, Copy, Debug)]
 pub struct SqliteOptions {
-    /// The most quick reads at a time, each on a connection of its own.
+    /// The maximum number of concurrent quick reads, each on its own connection.
     pub readers_max: usize,
-    /// The most scans at a time, each on a connection of its own.
+    /// The maximum number of concurrent scans, each on its own connection.
     pub scans_max: u32,
-    /// How long a scan may run.
+    /// The maximum duration of a scan.
     pub scan_time_max: Duration,
-    /// How large the write-ahead log may be before snapshots that keep it from being cut are ended.
+    /// The maximum size of the write-ahead log. Above it, snapshots that prevent its truncation are ended.
     pub log_max_bytes: u64,
-    /// How long a snapshot that is in the way of a scrub may go on.
+    /// The time that a snapshot may continue after a scrub was requested.
     pub snapshot_grace: Duration,
-    /// How long to wait for somebody else's lock: a backup's, or a shell's.
+    /// The maximum wait for the lock of another process, such as a backup or a shell.
     pub busy_timeout: Duration,
-    /// Asked before each commit of a transaction how it is to fail, for tests; `None`: it isn't.
+    /// For tests: returns how the next transaction fails, or `None` for success.
     pub sync_failure: fn() -> Option<SyncFailure>,
 }
 
 impl Default for SqliteOptions {
-    /// 4 readers: a read by key takes some 10 µs, so that more would only share the processors. As many scans, of which one identity
-    /// has no more than half. 5 s, as SQLite's own shell waits. 10 s let an export of 100 MB end that has just begun.
+    /// Returns the defaults. 4 readers: a read by key takes some 10 µs, so more readers would only share the
+    /// processors. 4 scans, of which one identity gets at most half. 5 s busy timeout, as in SQLite's own shell. 10 s
+    /// grace: enough for an export of 100 MB that has just begun.
     fn default() -> Self {
         SqliteOptions {
             readers_max: 4,
@@ -39,5 +40,5 @@ impl Default for SqliteOptions {
     }
 }
 
-/// The most scans of one database at a time.
+/// The maximum number of concurrent scans of one database.
 pub const SCANS_MAX: u32 = 4;

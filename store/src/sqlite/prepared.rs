@@ -1,4 +1,4 @@
-//! A database that nobody sees before it is whole: under a name of its own beside where it belongs, and renamed when it is published.
+//! A database that is invisible until it is complete: created under a temporary name, and renamed when it is published.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,17 +19,17 @@ use super::{
 };
 use crate::{committer::Witness, rename::rename_new};
 
-/// A database that is being made.
+/// A database that is being created.
 pub(super) struct PreparedSqlite {
     store: Arc<SqliteStore>,
-    /// Where it is.
+    /// The temporary path.
     creating: PathBuf,
-    /// Where it belongs.
+    /// The final path.
     path: PathBuf,
 }
 
 impl PreparedSqlite {
-    /// Begins a database whose content is `first`. What an earlier try has left is removed. Blocks.
+    /// Creates a database with the content `first`. Removes the remains of an earlier attempt. Blocks.
     pub(super) fn begin(
         path: PathBuf,
         writer: Uuid,
@@ -40,7 +40,7 @@ impl PreparedSqlite {
         let failed = |error: std::io::Error| CommitError::Unavailable(Cause(error.into()));
         remove(&creating).map_err(failed)?;
         let made = make(&creating, writer, options, first)
-            .and_then(|()| SqliteStore::open(&creating, writer, options, Witness::nobody()).map_err(unavailable));
+            .and_then(|()| SqliteStore::open(&creating, writer, options, Witness::none()).map_err(unavailable));
         match made {
             Ok(store) => Ok(PreparedSqlite { store: Arc::new(store), creating, path }),
             Err(error) => {
@@ -50,7 +50,7 @@ impl PreparedSqlite {
         }
     }
 
-    /// Closes the database: where it is, and where it belongs.
+    /// Closes the database. Returns its temporary and its final path.
     async fn close(self) -> (PathBuf, PathBuf) {
         let mut ended = self.store.ended();
         drop(self.store);
@@ -70,7 +70,7 @@ impl PreparedDatabase for PreparedSqlite {
 
     fn publish(self: Box<Self>) -> Pending<'static, Result<(), CommitError>> {
         Box::pin(async move {
-            // Nothing may be left in the log, which isn't renamed with it.
+            // The log must be empty, because it isn't renamed with the database.
             let scrubbed = self.store.scrub().await;
             let (creating, path) = self.close().await;
             let published = blocking(move || {

@@ -1,8 +1,8 @@
-//! Reads: a few connections, opened when they are needed and kept, on threads that may block.
+//! Reads: a few connections, opened on demand and kept, on threads that may block.
 //!
-//! Reads come in two lanes that share nothing but the connections at rest. Quick reads, whose work the service bounds, never wait for
-//! scans, whose work a caller chooses. A scan stops when its caller leaves and when its time is over. A reader that met an error is closed
-//! and not kept. Nothing here knows what is read.
+//! Reads have two lanes, which share only the pool of idle connections. Quick reads, whose work the service limits,
+//! never wait for scans, whose work a caller determines. A scan stops when its caller leaves or its time is over. After
+//! an error, a connection is closed instead of kept. This file doesn't know the content of reads.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,9 +24,9 @@ use super::{
 /// The readers of one database.
 #[derive(Debug)]
 pub(super) struct Readers {
-    /// A permit for each quick read that may run.
+    /// One permit for each concurrent quick read.
     quick: Arc<Semaphore>,
-    /// A permit for each scan that may run.
+    /// One permit for each concurrent scan.
     scans: Arc<Semaphore>,
     scans_max: u32,
     scan_time_max: Duration,
@@ -55,7 +55,7 @@ impl Readers {
         }
     }
 
-    /// Reads on a connection of its own. A caller that stops waiting frees its place only when the read has ended.
+    /// Reads on a separate connection. If a caller stops waiting, its permit is released only when the read ends.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut Connection) -> Result<T, SqliteError> + Send + 'static,
@@ -70,7 +70,8 @@ impl Readers {
         outcome.await.map_err(Unavailable)?.map_err(|error| Unavailable(error.into()))
     }
 
-    /// Reads on a connection of its own for as long as a scan may take, and as the caller waits. The time counts from when it runs.
+    /// Reads on a separate connection, limited by the time of a scan and by the caller's wait. The time starts when the
+    /// read starts.
     pub(super) async fn scan<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut Connection) -> Result<T, SqliteError> + Send + 'static,
@@ -94,7 +95,8 @@ impl Readers {
         })
     }
 
-    /// A connection of its own that sees the database as it is now, and nothing later. It isn't one of the pool's, nor counted there.
+    /// Opens a separate connection that reads the current state of the database and no later commits. It doesn't belong
+    /// to the pool.
     pub(super) async fn snapshot(&self) -> Result<SqliteSnapshot, Unavailable> {
         let pool = Arc::clone(&self.pool);
         let may_begin = self.snapshots.may_begin().await;
@@ -109,7 +111,7 @@ impl Readers {
         begun.await.map_err(Unavailable)?.map_err(|error: SqliteError| Unavailable(error.into()))
     }
 
-    /// Waits until no scan runs. None begins before what this answers with is dropped.
+    /// Waits until no scan runs. No scan starts until the returned permit is dropped.
     pub(super) async fn without_scans(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
         permit(&self.scans, self.scans_max).await
     }
@@ -135,7 +137,7 @@ impl Pool {
         let mut connection = self.connection()?;
         connection.stop_when(Some(stop))?;
         let outcome = read(&mut connection);
-        // That a statement was stopped is no fault of the connection's.
+        // A stopped statement doesn't mean that the connection is faulty.
         let is_sound = outcome.as_ref().err().is_none_or(SqliteError::is_interrupted);
         if is_sound && connection.stop_when(None).is_ok() {
             self.idle().push(connection);
@@ -152,7 +154,7 @@ impl Pool {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        // Nothing under this lock can leave the list half changed.
+        // No operation under this lock can leave the list inconsistent.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

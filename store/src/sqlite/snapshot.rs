@@ -1,7 +1,9 @@
-//! Snapshots: each is a connection in a read transaction that began when the snapshot was taken and ends when it is dropped.
+//! Snapshots. Each is a connection in a read transaction that begins when the snapshot is taken and ends when it is
+//! dropped.
 //!
-//! SQLite keeps the write-ahead log for it, which grows meanwhile. So a snapshot can be ended by the store: when the log is as large as
-//! it may be, and when what was deleted is to disappear from the files. Nothing here knows what is read.
+//! Meanwhile SQLite keeps the write-ahead log for it, and the log grows. Therefore the store can end a snapshot: when
+//! the log has reached its maximum size, and when a scrub must remove deleted data from the files. This file doesn't
+//! know the content of reads.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
@@ -25,10 +27,10 @@ use super::{
 /// The snapshots of one database.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
-    held: Mutex<Vec<Weak<Held>>>,
-    /// Told when one is dropped.
+    held: Mutex<Vec<Weak<SnapshotState>>>,
+    /// Notified when a snapshot is dropped.
     dropped: Notify,
-    /// Whoever begins one reads it; whoever wants none writes it.
+    /// Read-locked to begin a snapshot; write-locked to prevent new ones.
     gate: Arc<RwLock<()>>,
 }
 
@@ -38,11 +40,11 @@ impl Snapshots {
         Arc::clone(&self.gate).read_owned().await
     }
 
-    /// A snapshot of this connection, whose transaction has begun.
+    /// Creates a snapshot from a connection whose transaction has begun.
     pub(super) fn hold(self: &Arc<Self>, mut connection: Connection) -> Result<SqliteSnapshot, SqliteError> {
         let stop = Stop::at(None);
         connection.stop_when(Some(Arc::clone(&stop)))?;
-        let held = Arc::new(Held {
+        let held = Arc::new(SnapshotState {
             connection: Mutex::new(Some(connection)),
             stop,
             ended: OnceLock::new(),
@@ -54,15 +56,16 @@ impl Snapshots {
         Ok(SqliteSnapshot { held })
     }
 
-    /// Gives the snapshots that there are this long to end, and then ends them. None begins before what this answers with is dropped.
-    pub(super) async fn none_after(
+    /// Waits up to `grace` for the current snapshots to end, and then ends them. No snapshot begins until the returned
+    /// guard is dropped.
+    pub(super) async fn end_all_after(
         self: &Arc<Self>,
         grace: Duration,
     ) -> Result<OwnedRwLockWriteGuard<()>, Unavailable> {
         let none = Arc::clone(&self.gate).write_owned().await;
         let _all_dropped = timeout(grace, self.wait_until_none()).await;
         let all = Arc::clone(self);
-        blocking(move || all.end(SnapshotEnded::InTheWay)).await.map_err(Unavailable)?;
+        blocking(move || all.end(SnapshotEnded::BlocksScrub)).await.map_err(Unavailable)?;
         Ok(none)
     }
 
@@ -77,53 +80,53 @@ impl Snapshots {
         }
     }
 
-    /// Ends all snapshots, and tells how many. A read that runs is stopped, and waited for.
+    /// Ends all snapshots, and returns their number. Stops reads in progress and waits for them.
     pub(super) fn end(&self, why: SnapshotEnded) -> usize {
         let all = std::mem::take(&mut *self.list());
         let all: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
         for held in &all {
             held.ended.get_or_init(|| why);
-            held.stop.tell();
+            held.stop.request();
         }
         all.iter().filter_map(|held| held.connection().take()).count()
     }
 
-    fn list(&self) -> MutexGuard<'_, Vec<Weak<Held>>> {
-        // Nothing under this lock can leave the list half changed.
+    fn list(&self) -> MutexGuard<'_, Vec<Weak<SnapshotState>>> {
+        // No operation under this lock can leave the list inconsistent.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a snapshot holds.
+/// The state of a snapshot.
 #[derive(Debug)]
-struct Held {
-    /// `None` once the snapshot was ended.
+struct SnapshotState {
+    /// `None` after the snapshot was ended.
     connection: Mutex<Option<Connection>>,
     stop: Arc<Stop>,
-    /// Why it was ended; set before it is stopped.
+    /// The reason for the end, set before reads are stopped.
     ended: OnceLock<SnapshotEnded>,
     of: Arc<Snapshots>,
 }
 
-impl Held {
+impl SnapshotState {
     fn connection(&self) -> MutexGuard<'_, Option<Connection>> {
-        // Reads leave nothing half changed.
+        // Reads can't leave the connection inconsistent.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Held {
+impl Drop for SnapshotState {
     fn drop(&mut self) {
-        // Before anybody hears of it.
+        // Closes the connection before the notification.
         drop(self.connection().take());
         self.of.dropped.notify_waiters();
     }
 }
 
-/// A database as it was at one moment.
+/// The state of a database at one moment.
 #[derive(Debug)]
 pub(super) struct SqliteSnapshot {
-    held: Arc<Held>,
+    held: Arc<SnapshotState>,
 }
 
 impl SqliteSnapshot {

@@ -1,6 +1,6 @@
-//! When a statement stops before it is done: its caller is gone, or its time is over.
+//! Stops a statement before its end, when its caller has left or its time is over.
 //!
-//! Nothing here knows what the statement reads.
+//! This file doesn't know the content of statements.
 
 use std::{
     sync::{
@@ -10,36 +10,36 @@ use std::{
     time::Instant,
 };
 
-/// Tells a statement to stop.
+/// A request to stop a statement.
 #[derive(Debug)]
 pub(super) struct Stop {
-    told: AtomicBool,
+    requested: AtomicBool,
     deadline: Option<Instant>,
 }
 
 impl Stop {
-    /// At this time at the latest.
+    /// Creates a request with an optional deadline.
     pub(super) fn at(deadline: Option<Instant>) -> Arc<Self> {
-        Arc::new(Stop { told: AtomicBool::new(false), deadline })
+        Arc::new(Stop { requested: AtomicBool::new(false), deadline })
     }
 
-    /// Stops it now.
-    pub(super) fn tell(&self) {
-        self.told.store(true, Ordering::Release);
+    /// Requests the stop now.
+    pub(super) fn request(&self) {
+        self.requested.store(true, Ordering::Release);
     }
 
-    /// Whether the statement is to stop.
+    /// Returns whether the statement must stop.
     pub(super) fn is_due(&self) -> bool {
-        self.told.load(Ordering::Acquire) || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.requested.load(Ordering::Acquire) || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
 
-/// Stops a statement when this is dropped, which is when its caller has left. A statement that is done doesn't mind.
+/// Requests the stop when it is dropped, that is, when its caller has left. It has no effect on a completed statement.
 #[derive(Debug)]
 pub(super) struct StopWhenDropped(pub(super) Arc<Stop>);
 
 impl Drop for StopWhenDropped {
     fn drop(&mut self) {
-        self.0.tell();
+        self.0.request();
     }
 }

@@ -1,6 +1,6 @@
-//! One database in one file: opened, made and copied, with one writer and a few readers.
+//! One database in one file: opens, creates and copies it, with one writer and a few readers.
 //!
-//! Nothing here knows what the tables are for.
+//! This file doesn't know the purpose of the tables.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -31,10 +31,10 @@ use crate::{
     rename::rename_new,
 };
 
-/// A database in a file. Dropped, it finishes what was handed over and closes.
+/// A database in a file. When it is dropped, it completes queued commits and closes.
 #[derive(Debug)]
 pub struct SqliteStore {
-    // In this order, so that the writer closes last and leaves no write-ahead log behind.
+    // The fields are in this order so that the writer closes last and leaves no write-ahead log.
     pub(super) readers: Readers,
     snapshots: Arc<Snapshots>,
     snapshot_grace: Duration,
@@ -42,12 +42,13 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, having made it of `first` if there is none. It appears whole or not at all.
+    /// Opens the database at `path`. If it doesn't exist, creates it atomically with the content `first`.
     ///
-    /// `writer` names the audit chain that this process writes, and no other may; `witness` hears how far it goes.
+    /// `writer` identifies the audit chain that this process writes. No other process may write it. `witness` receives
+    /// the length of the chain.
     ///
     /// # Errors
-    /// [`OpenError::Unavailable`] if it can't be made, or isn't a database of ours.
+    /// [`OpenError::Unavailable`] if the database can't be created or isn't a database of this service.
     pub async fn open_or_create(
         path: PathBuf,
         writer: Uuid,
@@ -68,7 +69,7 @@ impl SqliteStore {
         .map_err(OpenError::Unavailable)?
     }
 
-    /// Opens a database that exists. Blocks.
+    /// Opens an existing database. Blocks.
     pub(super) fn open(path: &Path, writer: Uuid, options: SqliteOptions, witness: Witness) -> Result<Self, OpenError> {
         if !fs::exists(path).map_err(|error| OpenError::Unavailable(Cause(error.into())))? {
             return Err(OpenError::Missing);
@@ -85,17 +86,18 @@ impl SqliteStore {
         SqliteStore { readers, snapshots, snapshot_grace: options.snapshot_grace, committer }
     }
 
-    /// Makes a database whose content is `first`: under another name, and renamed when it is whole and on disk. Blocks.
+    /// Creates a database with the content `first` under a temporary name, and renames it when it is complete and on
+    /// disk. Blocks.
     ///
     /// # Errors
-    /// [`CommitError::Refused`] at step 0 if there is one already, as if a step before all others had forbidden it.
+    /// [`CommitError::Refused`] at step 0 if the database exists.
     pub(super) fn create(path: &Path, writer: Uuid, options: SqliteOptions, first: Commit) -> Result<(), CommitError> {
         if fs::exists(path).map_err(unavailable)? {
             return Err(CommitError::Refused { step: 0 });
         }
         let creating = creating_path(path);
         remove(&creating).map_err(unavailable)?;
-        // A log that outlived its database would be replayed into this one.
+        // A leftover log of a removed database would be replayed into this one.
         remove(path).map_err(unavailable)?;
         let made = make(&creating, writer, options, first);
         if made.is_err() {
@@ -108,7 +110,7 @@ impl SqliteStore {
         sync_folder(path).map_err(|error| CommitError::Unknown(Cause(error.into())))
     }
 
-    /// Tells when the database is closed, after this was dropped.
+    /// Returns a future that resolves when the database is closed after this value is dropped.
     pub fn ended(&self) -> Ended {
         self.committer.ended()
     }
@@ -143,20 +145,20 @@ impl Store for SqliteStore {
 
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
         Box::pin(async move {
-            // The writer waits for whoever reads from the log, and so do all writes: whoever may read for long ends before it asks.
-            let _no_snapshot = self.snapshots.none_after(self.snapshot_grace).await?;
-            // After the snapshots, which have longer: lists wait for lists only.
+            // The writer waits for readers of the log, and blocks all writes meanwhile. Therefore long reads end first.
+            let _no_snapshot = self.snapshots.end_all_after(self.snapshot_grace).await?;
+            // Scans end after the snapshots, which take longer. Until then, lists wait only for other lists.
             let _no_scan = self.readers.without_scans().await?;
             self.committer.scrub().await
         })
     }
 }
 
-/// Copies a database as it is at one moment into a new file of mode 0600, which is whole and on disk then. Others may write to the
-/// database meanwhile. Blocks.
+/// Copies a consistent state of a database to a new file of mode 0600. The copy is complete and on disk when this
+/// returns. Other processes may write to the database at the same time. Blocks.
 ///
 /// # Errors
-/// There is a file of that name, or what the database or the file system reports.
+/// If the new file exists, or if the database or the file system fails.
 pub(crate) fn copy(from: &Path, to: &Path, options: SqliteOptions) -> Result<(), Cause> {
     let failed = |error: io::Error| Cause(error.into());
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
@@ -168,7 +170,7 @@ pub(crate) fn copy(from: &Path, to: &Path, options: SqliteOptions) -> Result<(),
 }
 
 pub(super) fn make(path: &Path, writer: Uuid, options: SqliteOptions, first: Commit) -> Result<(), CommitError> {
-    // Made here and not by SQLite, whose files the whole group may read; the logs beside it take its mode.
+    // Created here instead of by SQLite, which would make it readable for the group. The log files get the same mode.
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(unavailable)?;
     Connection::create(path, options).map_err(|error| CommitError::Unavailable(error.into()))?;
     let backend = SqliteWriter::open_unlogged(path, options).map_err(CommitError::Unavailable)?;

@@ -1,4 +1,4 @@
-//! What SQLite promises beyond the contract: its files, its locks, its plans, and what a failed commit leaves.
+//! Tests of SQLite beyond the contract: its files, locks and query plans, and the effect of failed commits.
 
 use std::{
     fs::{self, Permissions},
@@ -46,7 +46,7 @@ const WRITER: Uuid = Uuid::from_bytes([1; 16]);
 const OPEN_MAX: usize = 3;
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
-/// Organizations' databases in a folder of their own.
+/// Organizations' databases in a temporary folder.
 struct Fixture {
     databases: SqliteDatabases,
     folder: Arc<DataFolder>,
@@ -69,13 +69,13 @@ impl Fixture {
         self.path(&format!("{ID}.db"))
     }
 
-    /// A database with one table, of keys and values.
+    /// Creates a database with one table of keys and values.
     async fn created(&self) -> Arc<dyn Store> {
         self.databases.create(ID, first()).await.unwrap();
         self.databases.open(ID).await.unwrap()
     }
 
-    /// Closes what is open and not in use, and waits until the database is closed.
+    /// Closes unused open databases, and waits until the database is closed.
     async fn close(&self) {
         self.databases.close_idle(Instant::now() + IDLE_MAX);
         self.databases.closed(ID).await;
@@ -89,20 +89,20 @@ impl Fixture {
     }
 }
 
-/// The databases of a folder. None is closed by itself: nothing here waits for so long.
+/// Opens the databases of a folder. No test waits long enough for one to become idle.
 fn open_databases(folder: &Arc<DataFolder>) -> SqliteDatabases {
     let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
-    SqliteDatabases::new(Arc::clone(folder), WRITER, SqliteOptions::default(), limits, unheard(), not_inspected)
+    SqliteDatabases::new(Arc::clone(folder), WRITER, SqliteOptions::default(), limits, no_witnesses(), not_inspected)
         .unwrap()
 }
 
-/// These databases have no organization inside.
+/// The databases of these tests contain no organization.
 fn not_inspected(_: OrganizationId, _: &dyn Reader) -> Pending<'_, Result<OrganizationName, OpenError>> {
     Box::pin(async { Ok("any".parse().unwrap()) })
 }
 
-fn unheard() -> databases::Witnesses {
-    Box::new(|_| Witness::nobody())
+fn no_witnesses() -> databases::Witnesses {
+    Box::new(|_| Witness::none())
 }
 
 fn table() -> Table {

@@ -1,7 +1,7 @@
-//! A look into a database that somebody else may have open: it is read, and never written.
+//! A read-only view of a database that another process may have open.
 //!
-//! Not for a database that this process has open with files of its own beside SQLite's: see the locks of POSIX. Nothing here knows what
-//! the tables are for.
+//! Not for a database whose file this process also has open without SQLite: closing that file would release all POSIX
+//! locks of the process on it. This file doesn't know the purpose of the tables.
 
 use std::{
     fmt, fs,
@@ -13,19 +13,19 @@ use sealward_core::store::{Cause, Condition, Name, OpenError, Pending, Reader, R
 
 use super::{connection::Connection, file::suffixed, options::SqliteOptions};
 
-/// A database that is only looked at. Reads block.
+/// A database opened read-only. Reads block.
 pub(crate) struct SqliteView {
     connection: Mutex<Connection>,
 }
 
 impl SqliteView {
-    /// Opens a database that exists. Blocks.
+    /// Opens an existing database. Blocks.
     ///
-    /// A write-ahead log beside it tells that a server has it open, or was killed: then it is read like any reader does, with the locks
-    /// of one. Without a log nobody has it open, and nothing is locked or made.
+    /// A write-ahead log beside it shows that a server has it open or was killed. The view then reads with locks, like
+    /// any other reader. Without a log, no process has it open, and the view takes no lock and creates no file.
     ///
     /// # Errors
-    /// [`OpenError`]
+    /// See [`OpenError`].
     pub(crate) fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
         let exists = |path: &Path| fs::exists(path).map_err(|error| OpenError::Unavailable(Cause(error.into())));
         if !exists(path)? {
@@ -41,7 +41,7 @@ impl SqliteView {
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        // Reads leave nothing half changed.
+        // Reads can't leave the connection inconsistent.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

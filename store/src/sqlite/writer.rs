@@ -1,6 +1,6 @@
-//! The writer's connection: steps to statements, in transactions and savepoints.
+//! The writer's connection: executes steps as statements, in transactions and savepoints.
 //!
-//! Nothing here knows who waits for a commit, or what an audit record is but a row.
+//! This file doesn't know the callers of commits. An audit record is a row like any other.
 
 use std::{
     fs,
@@ -27,19 +27,20 @@ use crate::{
     sql::{self, Dialect},
 };
 
-/// The one connection that writes to a database.
+/// The only connection that writes to a database.
 #[derive(Debug)]
 pub(super) struct SqliteWriter {
     path: PathBuf,
     options: SqliteOptions,
-    /// None after it was closed and could not be opened anew.
+    /// `None` if it was closed and could not be reopened.
     connection: Option<Connection>,
-    /// How far the transaction's commits move counters: many move the same few, which are written once, at its end.
+    /// The changes of counters in the transaction. Many commits change the same few counters, which are written once at
+    /// the end.
     tallies: Vec<Tally>,
-    /// Those that may keep the log from being cut.
+    /// The snapshots, which may prevent the truncation of the log.
     snapshots: Arc<Snapshots>,
-    /// When it was last tried to cut the log because of its size.
-    cut_at: Option<Instant>,
+    /// The time of the last attempt to truncate the log because of its size.
+    truncated_at: Option<Instant>,
 }
 
 impl SqliteWriter {
@@ -49,10 +50,10 @@ impl SqliteWriter {
 
     fn of(path: &Path, options: SqliteOptions, connection: Connection, snapshots: Arc<Snapshots>) -> Self {
         let (path, tallies, connection) = (path.to_owned(), Vec::new(), Some(connection));
-        SqliteWriter { path, options, connection, tallies, snapshots, cut_at: None }
+        SqliteWriter { path, options, connection, tallies, snapshots, truncated_at: None }
     }
 
-    /// For a database that is being made, which has no readers and needs no log.
+    /// Opens a database that is being created. It has no readers and needs no log.
     pub(super) fn open_unlogged(path: &Path, options: SqliteOptions) -> Result<Self, Cause> {
         Ok(Self::of(path, options, Connection::open_unlogged(path, options)?, Arc::default()))
     }
@@ -66,15 +67,16 @@ impl SqliteWriter {
         self.connection.as_mut().ok_or(CLOSED.into())
     }
 
-    /// Cuts a log that is larger than it may be. SQLite by itself moves what it can to the database after each transaction, but begins the
-    /// log again only when nobody reads from it: so snapshots end here, and other reads are waited for, which are short.
+    /// Truncates the log if it exceeds its maximum size. After each transaction, SQLite moves as much of the log as it
+    /// can to the database. But it restarts the log only when no reader uses it. Therefore this ends snapshots and
+    /// waits for other reads, which are short.
     fn bound_log(&mut self) {
         let is_too_large =
             fs::metadata(suffixed(&self.path, "-wal")).is_ok_and(|log| log.len() > self.options.log_max_bytes);
-        let is_rested = self.cut_at.is_none_or(|last| last.elapsed() >= CUT_INTERVAL);
-        let Some(connection) = self.connection.as_ref().filter(|_| is_too_large && is_rested) else { return };
+        let is_retry_due = self.truncated_at.is_none_or(|last| last.elapsed() >= TRUNCATE_INTERVAL);
+        let Some(connection) = self.connection.as_ref().filter(|_| is_too_large && is_retry_due) else { return };
         let snapshots = self.snapshots.end(SnapshotEnded::LogFull);
-        let cut = connection.checkpoint_within(CUT_PATIENCE, self.options.busy_timeout);
+        let cut = connection.checkpoint_within(TRUNCATE_PATIENCE, self.options.busy_timeout);
         match &cut {
             Ok(()) => tracing::info!(snapshots_ended = snapshots, "write-ahead log truncated at maximum size"),
             Err(error) => tracing::warn!(
@@ -83,15 +85,17 @@ impl SqliteWriter {
                 "write-ahead log above maximum size"
             ),
         }
-        self.cut_at = Some(Instant::now());
+        self.truncated_at = Some(Instant::now());
     }
 }
 
-/// How often it is tried to cut a log because of its size, and how long each try waits for readers: writes wait meanwhile.
-const CUT_INTERVAL: Duration = Duration::from_secs(1);
-const CUT_PATIENCE: Duration = Duration::from_millis(100);
+/// The interval between attempts to truncate a log because of its size, and the maximum wait of each for readers.
+/// Writes wait meanwhile.
+const TRUNCATE_INTERVAL: Duration = Duration::from_secs(1);
+const TRUNCATE_PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long a scrub waits for readers of other processes, a backup for example: writes wait meanwhile. It is tried again.
+/// The maximum wait of a scrub for readers in other processes, such as a backup. Writes wait meanwhile. The scrub is
+/// repeated later.
 const SCRUB_PATIENCE: Duration = Duration::from_millis(500);
 
 const CLOSED: &str = "the database is closed";
@@ -115,7 +119,7 @@ impl Backend for SqliteWriter {
             Ok(Applied::Refused { step }) => Failure::Refused { step },
             Err(error) => Failure::Failed(error.into()),
         };
-        // Some errors, a full disk among them, end the whole transaction.
+        // Some errors, such as a full disk, end the whole transaction.
         if !connection.in_transaction() {
             return Err(match failure {
                 Failure::Failed(cause) | Failure::Lost(cause) => Failure::Lost(cause),
@@ -145,16 +149,17 @@ impl Backend for SqliteWriter {
             }
             Some(failure) => {
                 connection.control(if failure == SyncFailure::Kept { "COMMIT" } else { "ROLLBACK" })?;
-                Err("a test made the disk fail".into())
+                Err("simulated disk failure".into())
             }
         }
     }
 
     fn reopen(&mut self) -> Result<(), Cause> {
-        // Closed before it is opened anew, so that nothing of the old connection's state stays.
+        // Closed before it is reopened, so that no state of the old connection remains.
         self.connection = None;
         let connection = Connection::open_writer(&self.path, self.options)?;
-        // What the log holds of a commit that failed is either moved to the database here or cut off, and can't come back.
+        // The log may contain a commit that failed. The checkpoint moves it to the database or discards it, so it can't
+        // reappear.
         connection.checkpoint()?;
         self.connection = Some(connection);
         Ok(())
@@ -181,11 +186,11 @@ impl Backend for SqliteWriter {
     }
 }
 
-/// What became of steps.
+/// The result of applying steps.
 enum Applied {
-    /// They were applied, and move these counters.
+    /// All steps were applied. These counters must change.
     Whole(Vec<Tally>),
-    /// They were not, because the expectation of this one is not met.
+    /// The expectation of this step was not met, and no step was applied.
     Refused { step: usize },
 }
 
@@ -206,7 +211,7 @@ fn apply_each(connection: &mut Connection, steps: &[Step]) -> Result<Applied, Sq
     Ok(Applied::Whole(tallies))
 }
 
-/// Adds to the counters of a transaction, of which there are few.
+/// Adds to the counters of a transaction, which are few.
 fn add(tallies: &mut Vec<Tally>, tally: Tally) {
     let is_same =
         |other: &&mut Tally| (&other.table, &other.key, &other.counter) == (&tally.table, &tally.key, &tally.counter);
@@ -216,7 +221,7 @@ fn add(tallies: &mut Vec<Tally>, tally: Tally) {
     }
 }
 
-/// Applies a step: how many rows it touched. `None` if its expectation is not met.
+/// Applies a step. Returns the number of affected rows, or `None` if its expectation isn't met.
 fn apply_one(connection: &mut Connection, step: &Step) -> Result<Option<usize>, SqliteError> {
     let met = |is_met: bool| is_met.then_some(0);
     let changed = match step {
@@ -267,7 +272,7 @@ fn apply_one(connection: &mut Connection, step: &Step) -> Result<Option<usize>, 
             connection.execute(table, &DIALECT.ensure_index(table, index)?)?;
             Ok(Some(0))
         }
-        // It has no values, and so needs no table that they belong to.
+        // The statement has no values, so it needs no table for their types.
         Step::DropIndex { name } => connection.execute(name, &DIALECT.drop_index(name)?).map(|_| Some(0)),
         Step::Tally(_) => Ok(Some(0)),
         Step::Audit(_) => Err(SqliteError::Unchained),

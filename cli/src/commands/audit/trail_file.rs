@@ -106,7 +106,7 @@ impl Trail {
         records.dedup();
         let mut verifier = TrailVerifier::new(signed, keys);
         for (writer, sequence, hash) in self.known_heads {
-            verifier.know(writer, sequence, hash);
+            verifier.expect_record(writer, sequence, hash);
         }
         records.iter().for_each(|record| verifier.take(record));
         verifier.finish()

@@ -1,27 +1,28 @@
-//! A key ring as it is stored in its organization's database: public information, and data keys that are wrapped.
+//! A key ring as stored in its organization's database: public information and wrapped data keys.
 //!
-//! | what | size | authenticated by |
+//! | part | size | authenticated by |
 //! |---|---|---|
-//! | format | 1, `0x01`: PBKDF2-HMAC-SHA-256, XAES-256-GCM, HMAC-SHA-256 | mac |
-//! | organization | UUID, 16 bytes | key-check value and mac |
-//! | revision | 16 random bytes, drawn at each write | mac |
-//! | KDF iterations and salt | number, 16 bytes | key-check value and mac |
-//! | key-check value | 32 bytes | the KEK itself, and mac |
-//! | time of the last key change | microseconds since 1970 | mac |
-//! | key versions, ascending | numbers from 1 | mac |
+//! | format | 1, `0x01`: PBKDF2-HMAC-SHA-256, XAES-256-GCM, HMAC-SHA-256 | MAC |
+//! | organization | UUID, 16 bytes | key-check value and MAC |
+//! | revision | 16 random bytes, drawn at each write | MAC |
+//! | KDF iterations and salt | number, 16 bytes | key-check value and MAC |
+//! | key-check value | 32 bytes | the KEK itself, and MAC |
+//! | time of the last key change | microseconds since 1970 | MAC |
+//! | key versions, ascending | numbers from 1 | MAC |
 //! | wrapped data keys, one per version | `nonce (24) \| ciphertext (32) \| tag (16)` | their tags |
-//! | re-encryption: state and target version | a word, a number or nothing | mac |
-//! | mac | 32 bytes | |
+//! | re-encryption: state and target version | a word; a number or null | MAC |
+//! | MAC | 32 bytes | |
 //!
-//! The mac is HMAC-SHA-256 under the ring key over these parts, each preceded by its length in bytes (4 bytes, big
+//! The MAC is HMAC-SHA-256 under the ring key over these parts, each preceded by its length in bytes (4 bytes, big
 //! endian): label `sealward key ring v1`, format (1 byte), organization, revision, name of the KDF, iterations (4
 //! bytes), salt, key-check value, time (8 bytes, two's complement), all versions (4 bytes each, in one part), state,
 //! target (4 bytes, or an empty part). Numbers are big endian.
 //!
-//! Wraps aren't under the mac: a damaged old one must not take the ring with it. They are under their own tags, whose
-//! associated data are label `sealward data key v1`, organization and version (4 bytes), encoded alike.
+//! The MAC doesn't cover the wrapped keys: damage to an old one must not make the whole ring unusable. Each wrapped key
+//! has its own tag. Its associated data are the label `sealward data key v1`, the organization and the version (4
+//! bytes), in the same encoding.
 //!
-//! What can be told without a key is told here. Opening is [`KeyRing`](super::KeyRing)'s.
+//! This file contains the checks that need no key. [`KeyRing`](super::KeyRing) opens a ring.
 
 use crate::{
     crypto::{
@@ -34,35 +35,34 @@ use crate::{
     id::{KeyVersion, OrganizationId, RingRevision, Timestamp},
 };
 
-/// The one format there is.
+/// The only format.
 pub const FORMAT: u8 = 0x01;
 
 const MAC_LABEL: &str = "sealward key ring v1";
 const WRAP_LABEL: &str = "sealward data key v1";
 
-/// A key ring that is locked. Everything in it is public, and nothing in it is proven before [`KeyRing::open`] has done
-/// so.
+/// A locked key ring. All its fields are public. They are not verified until [`KeyRing::open`] succeeds.
 ///
 /// [`KeyRing::open`]: super::KeyRing::open
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRing {
-    /// [`FORMAT`], or a later one that this version can't open.
+    /// [`FORMAT`], or a newer format that this version can't open.
     pub format: u8,
-    /// The organization whose ring it is.
+    /// The organization that the ring belongs to.
     pub organization: OrganizationId,
-    /// Which write of the ring this is.
+    /// The id of this write of the ring.
     pub revision: RingRevision,
-    /// How the KEK is derived. Unchecked.
+    /// How the KEK is derived. Not checked.
     pub kdf: KdfParameters,
-    /// Tells whether a KEK is the right one.
+    /// Proves whether a KEK is the right one.
     pub check: KeyCheckValue,
-    /// When the encryption key was last set: created, changed or started over.
+    /// When the encryption key was last set, by creation, change or a new start.
     pub key_change_time: Timestamp,
-    /// The data keys, ascending by version. The last one seals, all open.
+    /// The data keys, ascending by version. The last one seals; all of them open.
     pub keys: Vec<WrappedKey>,
-    /// What is going on with the cells of former versions.
+    /// The re-encryption of the cells of earlier versions.
     pub reencryption: Reencryption,
-    /// HMAC over everything but the wraps.
+    /// HMAC over everything except the wrapped keys.
     pub mac: [u8; 32],
 }
 
@@ -71,39 +71,40 @@ pub struct StoredRing {
 pub struct WrappedKey {
     /// The version of the data key.
     pub version: KeyVersion,
-    /// `nonce | ciphertext | tag`; any bytes if it was damaged.
+    /// `nonce | ciphertext | tag`. Damage can leave any bytes.
     pub wrapped: Vec<u8>,
 }
 
-/// Where the re-encryption of an organization's cells stands.
+/// The state of the re-encryption of an organization's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reencryption {
-    /// What there is to do.
+    /// The remaining work.
     pub state: ReencryptionState,
-    /// The version that every cell is to have, always the highest; `None` when idle.
+    /// The version that every cell is to have, always the highest. `None` when idle.
     pub target: Option<KeyVersion>,
 }
 
 impl Reencryption {
-    /// Nothing to do.
+    /// No work remains.
     pub const IDLE: Self = Self { state: ReencryptionState::Idle, target: None };
 }
 
-/// The states that an interrupted key change is taken up from.
+/// The states from which a key change continues after an interruption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReencryptionState {
-    /// No change is unfinished.
+    /// No change is in progress.
     Idle,
-    /// Cells of former versions are being sealed again under the target version.
+    /// Cells of earlier versions are being sealed again under the target version.
     Running,
-    /// All cells are done and former data keys are destroyed; former texts are still to be deleted.
+    /// All cells are sealed under the target version, and the old data keys are destroyed. The old key texts must still
+    /// be deleted.
     Finishing,
-    /// The former key was given up as lost: cells of former versions are being cleared.
+    /// The former key was abandoned as lost. Cells of earlier versions are being cleared.
     Clearing,
 }
 
 impl ReencryptionState {
-    /// The word that is stored and authenticated.
+    /// Returns the word that is stored and authenticated.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -113,27 +114,27 @@ impl ReencryptionState {
         }
     }
 
-    /// The state of this word, if there is one.
+    /// Returns the state with this code, if it exists.
     pub fn from_code(code: &str) -> Option<Self> {
         [Self::Idle, Self::Running, Self::Finishing, Self::Clearing].into_iter().find(|state| state.code() == code)
     }
 }
 
 impl StoredRing {
-    /// The public id of the encryption key that opens this ring.
+    /// Returns the public id of the encryption key that opens this ring.
     pub fn fingerprint(&self) -> Fingerprint {
         self.check.fingerprint()
     }
 
-    /// The highest key version, the one that seals; `None` only in a damaged ring.
+    /// Returns the highest key version, which seals. `None` only in a damaged ring.
     pub fn version(&self) -> Option<KeyVersion> {
         self.keys.last().map(|key| key.version)
     }
 
-    /// Checks what can be checked without a key. A ring that fails here can't be opened by any.
+    /// Checks everything that needs no key. No key opens a ring that fails these checks.
     ///
     /// # Errors
-    /// [`RingUnread::Newer`], or the first damage that is found.
+    /// [`RingUnread::Newer`], or the first damage found.
     pub fn check_shape(&self) -> Result<(), RingUnread> {
         check_format(self.format.into())?;
         Ok(self.check_parts()?)
@@ -152,7 +153,7 @@ impl StoredRing {
         if self.reencryption.target == target { Ok(()) } else { Err(RingDamage::ReencryptionTarget) }
     }
 
-    /// The mac this ring has to have. Module documentation has the encoding.
+    /// Computes the MAC that this ring must have. The module documentation has the encoding.
     pub(super) fn computed_mac(&self, ring_key: &RingKey) -> [u8; 32] {
         let versions: Vec<u8> = self.keys.iter().flat_map(|key| key.version.get().to_be_bytes()).collect();
         let target: Vec<u8> = self.reencryption.target.iter().flat_map(|target| target.get().to_be_bytes()).collect();
@@ -173,12 +174,12 @@ impl StoredRing {
     }
 }
 
-/// What a wrapped data key is bound to.
+/// Returns the associated data of a wrapped data key.
 pub(super) fn wrap_associated_data(organization: OrganizationId, version: KeyVersion) -> Vec<u8> {
     Encoding::new(WRAP_LABEL).part(organization.as_bytes()).part(&version.get().to_be_bytes()).into_bytes()
 }
 
-/// A ring as a database has it: numbers and bytes that may be anything. What a store writes and reads.
+/// A ring as a database row that a store reads and writes. Its numbers and bytes are unchecked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingRow {
     /// See [`StoredRing::format`].
@@ -226,10 +227,9 @@ impl From<&StoredRing> for RingRow {
 impl TryFrom<RingRow> for StoredRing {
     type Error = RingUnread;
 
-    /// Reads what a database has. Total: any row gives a ring of the right [shape](StoredRing::check_shape), or says
-    /// why it doesn't.
+    /// Parses a row. Total: every row gives a ring of the right [shape](StoredRing::check_shape) or an error.
     fn try_from(row: RingRow) -> Result<Self, RingUnread> {
-        // First of all: of a newer format, nothing else is known.
+        // Check the format first: the other columns of a newer format may have another meaning.
         check_format(row.format)?;
         let format = u8::try_from(row.format).map_err(|_| RingDamage::UnknownFormat { format: row.format })?;
         let mut keys = Vec::with_capacity(row.keys.len());
@@ -258,10 +258,10 @@ impl TryFrom<RingRow> for StoredRing {
     }
 }
 
-/// Whether a ring of this format can be read.
+/// Checks that this version can read a ring of this format.
 ///
 /// # Errors
-/// [`RingUnread::Newer`], [`RingDamage::UnknownFormat`]
+/// [`RingUnread::Newer`] or [`RingDamage::UnknownFormat`].
 pub(crate) fn check_format(format: i64) -> Result<(), RingUnread> {
     if is_newer(format, FORMAT) {
         return Err(RingUnread::Newer { format });
@@ -269,16 +269,16 @@ pub(crate) fn check_format(format: i64) -> Result<(), RingUnread> {
     if format == i64::from(FORMAT) { Ok(()) } else { Err(RingDamage::UnknownFormat { format }.into()) }
 }
 
-/// Why a stored ring isn't read.
+/// Why a stored ring can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RingUnread {
-    /// A newer version wrote it. It is whole, as far as anybody can tell.
+    /// A newer version wrote the ring. As far as this version can check, it is intact.
     #[error("the key ring has format {format}, which a newer version wrote")]
     Newer {
-        /// The format as stored.
+        /// The format in the database.
         format: i64,
     },
-    /// It is missing or damaged.
+    /// The ring is missing or damaged.
     #[error(transparent)]
     Damaged(#[from] RingDamage),
 }
@@ -286,41 +286,41 @@ pub enum RingUnread {
 /// What is wrong with a stored ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RingDamage {
-    /// Not a ring.
+    /// The format number is unknown.
     #[error("unknown key ring format {format}")]
     UnknownFormat {
-        /// The format as stored.
+        /// The format in the database.
         format: i64,
     },
-    /// A value that no ring has: of another size, or out of range.
-    #[error("the key ring's {name} is not a value that it can have")]
+    /// A column has an invalid value: a wrong size, or out of range.
+    #[error("the key ring has an invalid value in column {name}")]
     Column {
-        /// Which value.
+        /// The name of the column.
         name: &'static str,
     },
     /// The key derivation would be too weak or too slow.
     #[error("the key ring's key derivation is out of bounds")]
     Kdf(#[from] KdfOutOfBounds),
-    /// There is no data key.
+    /// The ring has no data key.
     #[error("the key ring has no data keys")]
     NoKeys,
     /// Versions repeat or aren't ascending.
-    #[error("the key ring's versions are out of order")]
+    #[error("the key ring's key versions are not in ascending order")]
     VersionsOutOfOrder,
-    /// The target isn't what it has to be in this state.
-    #[error("the key ring's re-encryption has a wrong target")]
+    /// The target doesn't match the state.
+    #[error("the key ring's re-encryption target does not match its state")]
     ReencryptionTarget,
-    /// It is another organization's ring.
+    /// The ring belongs to another organization.
     #[error("the key ring belongs to organization {found}")]
     OtherOrganization {
-        /// Whose ring it says it is.
+        /// The organization that the ring names.
         found: OrganizationId,
     },
-    /// The key is right, but something under the mac was changed.
-    #[error("the key ring does not verify")]
+    /// The key is right, but a part that the MAC covers was modified.
+    #[error("the MAC of the key ring does not verify")]
     Mac,
-    /// The key is right, but the data key that seals can't be unwrapped.
-    #[error("data key {version}, the highest, does not open")]
+    /// The key is right, but the sealing data key can't be unwrapped.
+    #[error("data key {version}, the highest, can't be unwrapped")]
     HighestKey {
         /// The highest version.
         version: KeyVersion,

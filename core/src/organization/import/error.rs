@@ -1,4 +1,4 @@
-//! Why an organization was not imported.
+//! Errors of imports.
 
 use crate::{
     deployment::NotServed,
@@ -6,24 +6,24 @@ use crate::{
     store::{CommitError, StoreFailure, Unavailable},
 };
 
-/// Why an organization was not imported. Nothing of it is left.
+/// Why an organization wasn't imported. Nothing of it is left.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The export is not one that can be imported here: why.
+    /// The export can't be imported, with the reason.
     #[error("the export can't be imported: {0}")]
     Invalid(String),
-    /// The name is not one that an organization can have.
+    /// The name isn't a valid name of an organization.
     #[error("the name is invalid")]
     NotAName,
-    /// There is an organization of this name, or of this id.
-    #[error("the organization exists")]
+    /// An organization with this name or id exists.
+    #[error("the organization already exists")]
     AlreadyExists,
-    /// There is one of this name, and it isn't served now.
-    #[error("the organization {name} exists, and isn't served now")]
+    /// An organization with this name exists, but isn't served at present.
+    #[error("the organization {name} exists, but isn't served at present")]
     NotServed {
-        /// The name.
+        /// The name of the organization.
         name: OrganizationName,
-        /// Why it isn't.
+        /// Why it isn't served.
         why: NotServed,
     },
     /// A database, the root key or the audit trail failed.
@@ -38,7 +38,7 @@ impl From<Unavailable> for ImportError {
 }
 
 impl ImportError {
-    /// What a commit means that failed, where a refusal means this.
+    /// Returns the error of a failed commit. `refused` is the error of a refused step.
     pub(super) fn of(error: CommitError, refused: ImportError) -> Self {
         match error {
             CommitError::Refused { .. } => refused,

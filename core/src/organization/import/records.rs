@@ -1,7 +1,8 @@
-//! The records of an import, held against the schema: each value as a write would check it, and each link against the record it names.
+//! Checks the records of an import against the schema: each value as in a write, and each link for its target.
 //!
-//! It is done when all tables are there, since a link may point ahead, and since what an organization customized decides how long its
-//! values may be. A fault names table, attribute and record, never a value. Nothing here knows what a file holds besides records.
+//! The check follows after all tables are stored, because a link may point to a later record, and because the
+//! customizations of the organization determine the maximum lengths. An error contains the table, attribute and record,
+//! but never a value. This file doesn't know the other parts of an export.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +18,7 @@ use crate::{
     metadata::setting::OrganizationSchema,
     organization::import::error::ImportError,
     record::{
-        check::check_whole,
+        check::check_stored,
         content::Record,
         row::{Cells, parse_row, record_columns},
     },
@@ -31,10 +32,10 @@ use crate::{
     violation::{Problem, Violation, field_violation},
 };
 
-/// Checks every record of the database.
+/// Checks all records of the database.
 ///
 /// # Errors
-/// [`ImportError::Invalid`] with the first fault found.
+/// [`ImportError::Invalid`] with the first error.
 pub(super) async fn check(
     store: &dyn Reader,
     schema: &Schema,
@@ -53,8 +54,8 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// What records may hold that are stored: what the schema demands, and as long values as the organization ever allowed. What the
-/// organization demands beside the schema, older records may lack.
+/// Returns the entity for checks of stored records: with the requirements of the schema, and with the greatest maximum
+/// lengths that the organization ever allowed. Older records may violate requirements that the organization added.
 fn as_stored(entity: &Entity, customized: &Entity) -> Entity {
     let mut storable = entity.clone();
     for (attribute, customized) in storable.attributes.iter_mut().zip(&customized.attributes) {
@@ -63,10 +64,10 @@ fn as_stored(entity: &Entity, customized: &Entity) -> Entity {
     storable
 }
 
-/// Everything wrong with a stored record: what a write would have refused, and what no message could have carried. An encrypted attribute
-/// is known by its cell alone, whose length bounds that of the value.
+/// Returns the violations of a stored record: values that a write refuses, and values that no message can contain. Only
+/// the cell of an encrypted attribute is available. Its length limits the length of the value.
 fn faults(entity: &Entity, record: &Record, cells: &Cells) -> Vec<Violation> {
-    let mut found = check_whole(entity, &record.values);
+    let mut found = check_stored(entity, &record.values);
     for (index, attribute) in entity.attributes.iter().enumerate().filter(|(_, attribute)| attribute.stored()) {
         let problem = match (record.values.get(index).and_then(Option::as_ref), cells.get(&index)) {
             (Some(value), _) => kind_problem(attribute, value),
@@ -94,7 +95,7 @@ fn faults(entity: &Entity, record: &Record, cells: &Cells) -> Vec<Violation> {
     found
 }
 
-/// What is wrong with a value that no message could have given.
+/// Returns the violation of a value that no message can contain.
 fn kind_problem(attribute: &Attribute, value: &Value) -> Option<Problem> {
     match (&attribute.kind, value) {
         (Kind::Integer32, Value::Integer(number)) if i32::try_from(*number).is_err() => {
@@ -105,25 +106,25 @@ fn kind_problem(attribute: &Attribute, value: &Value) -> Option<Problem> {
     }
 }
 
-/// Whether it is from year 1 to year 9999.
+/// Returns whether the time is between year 1 and year 9999.
 fn is_time(time: Timestamp) -> bool {
     (-62_135_596_800_000_000..253_402_300_800_000_000).contains(&time.unix_micros())
 }
 
-/// What is wrong with a cell, as far as its length tells: that of a value of the greatest length, in UTF-8.
+/// Returns the violation of a cell by its length. The limit is the cell of a value of the maximum length in UTF-8.
 fn cell_problem(attribute: &Attribute, cell: &[u8]) -> Option<Problem> {
     let limit = attribute.max_length?;
     let bytes = if attribute.kind == Kind::Text { limit.saturating_mul(4) } else { limit };
-    // Format, version, nonce and tag, and padding up to the next multiple of 32.
+    // Format, version, nonce and tag, and padding to the next multiple of 32.
     let limit = bytes.saturating_add(45 + 32);
     let is_longer = usize::try_from(limit).is_ok_and(|limit| cell.len() > limit);
     is_longer.then_some(Problem::TooLong { given: cell.len(), limit })
 }
 
-/// A page of records that are sound by themselves.
+/// A page of records that are valid individually.
 struct Page {
     ids: Vec<Uuid>,
-    /// By attribute: which records it links, each with one that has the link.
+    /// The targets of links by attribute, each with a record that contains the link.
     links: BTreeMap<usize, BTreeMap<Uuid, RecordId>>,
 }
 
@@ -144,7 +145,7 @@ async fn page(store: &dyn Reader, entity: &Entity, after: Option<Uuid>) -> Resul
     })?;
     let mut page = Page { ids: Vec::with_capacity(found.rows.len()), links: BTreeMap::new() };
     for row in found.rows {
-        let unreadable = |Unavailable(_)| invalid(entity, None, "is not what a row of this table is");
+        let unreadable = |Unavailable(_)| invalid(entity, None, "is malformed");
         let (record, cells) = parse_row(entity, &mask, row).map_err(unreadable)?;
         if let Some(Violation { field, problem }) = faults(entity, &record, &cells).into_iter().next() {
             return Err(invalid(entity, Some((&field, record.id)), &problem.to_string()));
@@ -175,14 +176,14 @@ async fn check_links(
             if let Some(missing) = ids.iter().find(|id| !existing.contains(id))
                 && let Some(record) = targets.get(missing)
             {
-                return Err(invalid(entity, Some((&attribute.name, *record)), "links a record that isn't there"));
+                return Err(invalid(entity, Some((&attribute.name, *record)), "links to a record that doesn't exist"));
             }
         }
     }
     Ok(())
 }
 
-/// Those of these ids that records of the entity have.
+/// Returns the ids that exist among these ids.
 async fn existing(store: &dyn Reader, entity: &Arc<Entity>, ids: &[Uuid]) -> Result<BTreeSet<Uuid>, Unavailable> {
     let select = Select {
         table: entity.storage_name.clone().into(),
@@ -195,7 +196,7 @@ async fn existing(store: &dyn Reader, entity: &Arc<Entity>, ids: &[Uuid]) -> Res
     Ok(rows.into_iter().filter_map(|row| RecordColumns::id().values(row).ok()).map(|id| id.uuid()).collect())
 }
 
-/// Where the fault is, and what is wrong; never a value.
+/// Returns an error with the position and the problem, but without a value.
 fn invalid(entity: &Entity, place: Option<(&str, RecordId)>, problem: &str) -> ImportError {
     let table = &entity.storage_name;
     ImportError::Invalid(match place {
@@ -207,11 +208,11 @@ fn invalid(entity: &Entity, place: Option<(&str, RecordId)>, problem: &str) -> I
     })
 }
 
-/// A page has so many records at most, and ends with the one that exceeds so many bytes.
+/// The maximum number of records in a page. A page also ends with the record that exceeds the maximum number of bytes.
 const PAGE_ROWS: u32 = 256;
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// How many links are looked up at once.
+/// The number of links per lookup.
 const LINKS_AT_ONCE: usize = 200;
 
 #[cfg(test)]
@@ -227,7 +228,7 @@ mod tests {
         Record { id, revision: 1, create_time: time, update_time: time, created_by: None, modified_by: None, values }
     }
 
-    /// What is wrong with a record that has this value.
+    /// Returns the violations of a record with this value.
     fn problems(entity: &Entity, name: &str, value: Value) -> Vec<String> {
         let mut record = sound();
         record.values[entity.position(name).unwrap()] = Some(value);
@@ -272,7 +273,7 @@ mod tests {
         assert!(reasons(&entity, &by("cn:ada"), &none).is_empty());
         assert_eq!(reasons(&entity, &by("ada"), &none), ["NOT_A_NAME"]);
         let cell = |bytes| BTreeMap::from([(secret, vec![0; bytes])]);
-        // 100 characters of up to 4 bytes, padded to 416, and 45 bytes beside.
+        // 100 characters of up to 4 bytes, padded to 416 bytes, and 45 additional bytes.
         assert!(reasons(&entity, &sound(), &cell(416 + 45)).is_empty());
         assert_eq!(reasons(&entity, &sound(), &cell(100_000)), ["TOO_LONG"]);
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use sealward_core::{
-    audit::follow::{Follows, TrailPosition, read_on},
+    audit::follow::{Continuation, TrailPosition, read_after},
     deployment::Deployment,
     id::OrganizationId,
     organization::Organization,
@@ -190,7 +190,7 @@ impl Copier {
                 is_anew = true;
                 continue;
             }
-            let records = match read_on(store, self.writer, place.sequence, end, PAGE).await {
+            let records = match read_after(store, self.writer, place.sequence, end, PAGE).await {
                 Ok(records) => records,
                 Err(error) => {
                     self.unread(trail, &error_chain::text(&error));
@@ -201,17 +201,17 @@ impl Copier {
                 self.unread(trail, "its last records are missing");
                 return Ok(());
             };
-            match place.followed_by(first) {
-                Follows::Another if !is_anew => {
+            match place.continuation(first) {
+                Continuation::Replaced if !is_anew => {
                     self.begin_anew(trail);
                     is_anew = true;
                     continue;
                 }
-                Follows::After(records) => {
+                Continuation::AfterGap(records) => {
                     let organization = trail.map(tracing::field::display);
                     tracing::error!(organization, records, "audit records removed before they were copied");
                 }
-                Follows::Next | Follows::Another => {}
+                Continuation::Next | Continuation::Replaced => {}
             }
             self.unread.remove(&trail);
             let owner = owner.clone();

@@ -1,8 +1,8 @@
-//! What a commit that failed leaves.
+//! The effect of failed commits.
 
 use super::*;
 
-/// A writer whose commits can be made to fail, with or without effect.
+/// A writer whose commits fail on demand, with or without effect.
 struct Faulty {
     writer: SqliteWriter,
     fails: Arc<AtomicBool>,
@@ -53,7 +53,7 @@ async fn read_after_an_unknown_outcome_shows_it_and_the_chain_continues() {
             "test".to_owned(),
             Faulty { writer, fails: Arc::clone(&fails), takes_effect },
             WRITER,
-            Witness::nobody(),
+            Witness::none(),
         )
         .unwrap();
         let store = SqliteStore::of(&fixture.database(), options, Arc::default(), committer);
@@ -79,7 +79,7 @@ async fn failed_sync_keeps_or_loses_the_commit_as_injected() {
         let fixture = Fixture::new();
         fixture.databases.create(ID, first()).await.unwrap();
         let options = SqliteOptions { sync_failure, ..SqliteOptions::default() };
-        let store = SqliteStore::open(&fixture.database(), WRITER, options, Witness::nobody()).unwrap();
+        let store = SqliteStore::open(&fixture.database(), WRITER, options, Witness::none()).unwrap();
         let outcome = store.commit(Commit::of(vec![insert(1, b"")])).await;
         assert!(matches!(outcome, Err(CommitError::Unknown(_))));
         assert_eq!(count(&store, "Entry").await, rows);
@@ -93,7 +93,7 @@ async fn full_disk_makes_only_the_commit_unavailable() {
     let options = SqliteOptions::default();
     let mut writer = SqliteWriter::open(&fixture.database(), options, Arc::default()).unwrap();
     writer.limit_pages(50);
-    let committer = Committer::start("test".to_owned(), writer, WRITER, Witness::nobody()).unwrap();
+    let committer = Committer::start("test".to_owned(), writer, WRITER, Witness::none()).unwrap();
     let store = SqliteStore::of(&fixture.database(), options, Arc::default(), committer);
     store.commit(Commit::of(vec![insert(1, b"small"), reveal()])).await.unwrap();
     let outcome = store.commit(Commit::of(vec![reveal(), insert(2, &[7; 1_000_000])])).await;
@@ -108,7 +108,7 @@ async fn lock_of_another_process_makes_only_the_commit_unavailable() {
     let fixture = Fixture::new();
     let options = SqliteOptions { busy_timeout: Duration::ZERO, ..SqliteOptions::default() };
     fixture.databases.create(ID, first()).await.unwrap();
-    let store = SqliteStore::open(&fixture.database(), WRITER, options, Witness::nobody()).unwrap();
+    let store = SqliteStore::open(&fixture.database(), WRITER, options, Witness::none()).unwrap();
     let shell = rusqlite::Connection::open(fixture.database()).unwrap();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
     let outcome = store.commit(Commit::of(vec![insert(1, b"")])).await;

@@ -1,4 +1,4 @@
-//! Which files there are, whose they are, and what is in them.
+//! Names, permissions and content of files.
 
 use super::*;
 
@@ -95,7 +95,7 @@ async fn configuration_database_is_created_once_and_then_opened() {
             fixture.folder.configuration(),
             WRITER,
             SqliteOptions::default(),
-            Witness::nobody(),
+            Witness::none(),
             first,
         )
     };
@@ -104,7 +104,7 @@ async fn configuration_database_is_created_once_and_then_opened() {
     let mut ended = store.ended();
     drop(store);
     ended.wait().await;
-    let store = open(|| panic!("it exists")).await.unwrap();
+    let store = open(|| panic!("the database exists")).await.unwrap();
     assert_eq!(count(&*store, "Entry").await, 1);
 }
 
@@ -113,7 +113,7 @@ async fn scrub_removes_deleted_values_from_the_files() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     let canary = b"a wrapped key that has to be destroyed".as_slice();
-    // In a small row, in one that spills into pages of its own, and as an old value of a row that stays.
+    // In a short row, in a row with overflow pages, and as the old value of a row that remains.
     let large: Vec<u8> = canary.iter().copied().cycle().take(20_000).collect();
     store
         .commit(Commit::of(vec![insert(1, canary), insert(2, &large), insert(3, canary), insert(4, b"stays")]))
@@ -143,7 +143,7 @@ async fn scrub_removes_deleted_values_from_the_files() {
     assert_eq!(count(&*store, "Entry").await, 2);
 }
 
-/// Rows move between pages as others come between them, and must leave nothing behind where they were.
+/// Inserts move rows between pages. No old copies may remain.
 #[tokio::test]
 async fn scrub_removes_deleted_values_from_former_pages() {
     let fixture = Fixture::new();
@@ -152,7 +152,7 @@ async fn scrub_removes_deleted_values_from_former_pages() {
     wide.name = "Wide".into();
     wide.key.push("name".into());
     wide.indexes.clear();
-    // Keys far apart, in no order; the number of a row is in its value.
+    // Keys are far apart and unordered. The value contains the row's number.
     let key = |number: u32| Datum::Uuid(Uuid::from_u128(u128::from(number.wrapping_mul(0x9E37_79B9)) << 96));
     let canary = |number: u32| format!("canary {number:06}, and what makes it longer").into_bytes();
     let row = |number| {

@@ -1,4 +1,4 @@
-//! Long reads and snapshots: whom they hold up, and what ends them.
+//! Long reads and snapshots: which operations they delay, and what ends them.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use super::{connection::Connection, stop::Stop, *};
 async fn opened(options: SqliteOptions) -> (Fixture, SqliteStore) {
     let fixture = Fixture::new();
     fixture.databases.create(ID, first()).await.unwrap();
-    let store = SqliteStore::open(&fixture.database(), WRITER, options, Witness::nobody()).unwrap();
+    let store = SqliteStore::open(&fixture.database(), WRITER, options, Witness::none()).unwrap();
     (fixture, store)
 }
 
@@ -87,8 +87,8 @@ async fn scrub_ends_a_blocking_snapshot() {
     assert_eq!(snapshot.select(all()).await.unwrap().len(), 1);
     fill_more(&store).await;
     store.scrub().await.unwrap();
-    assert_eq!(ended(snapshot.select(all()).await), Some(SnapshotEnded::InTheWay));
-    assert_eq!(ended(snapshot.count("Entry".into(), Condition::EVERYTHING).await), Some(SnapshotEnded::InTheWay));
+    assert_eq!(ended(snapshot.select(all()).await), Some(SnapshotEnded::BlocksScrub));
+    assert_eq!(ended(snapshot.count("Entry".into(), Condition::EVERYTHING).await), Some(SnapshotEnded::BlocksScrub));
     let next = store.snapshot().await.unwrap();
     assert_eq!(next.select(all()).await.unwrap().len(), 2);
 }

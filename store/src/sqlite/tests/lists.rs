@@ -1,9 +1,10 @@
-//! Lists of records in a real database, held against a plain evaluation in memory: filters, orders, pages, masks and counts together.
+//! Lists of records in a real database, compared with a simple evaluation in memory: filters, orders, pages, masks and
+//! counts together.
 //!
-//! What is expected is worked out here from the words of the contract, with nothing of what is tested: a filter is a tree that is
-//! written out for the service and evaluated for the test; records are sorted whole and compared.
+//! The expected results are derived from the contract, without the code under test. A filter is a tree that is
+//! formatted for the service and evaluated for the test. Records are sorted as a whole and compared.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "a plain evaluation says what it takes, and refuses the rest")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "the evaluation lists the supported cases and refuses all others")]
 
 use std::{
     cmp::Ordering,
@@ -93,7 +94,7 @@ fn entity() -> Entity {
     )
 }
 
-/// What values are drawn from: few, so that many are equal, and those at which orders and encodings break.
+/// Values for the tests: few, so that many are equal, and the boundaries of orders and encodings.
 const SMALLS: [i64; 5] = [i32::MIN as i64, -1, 0, 1, i32::MAX as i64];
 const BIGS: [i64; 8] = [i64::MIN, i64::MIN + 1, -1, 0, 1, (1 << 53) + 1, i64::MAX - 1, i64::MAX];
 const COLORS: [(i64, &str); 3] = [(1, "COLOR_RED"), (2, "COLOR_BLUE"), (7, "COLOR_GREEN")];
@@ -125,18 +126,18 @@ const TIMES: [(i64, &str); 6] = [
 ];
 const IDS: u128 = 200;
 
-/// A record as the test knows it.
+/// A record in the test's model.
 #[derive(Clone, Debug, PartialEq)]
 struct Thing {
     id: u128,
     create_time: i64,
     update_time: i64,
     created_by: Option<String>,
-    /// By index; the encrypted one by its cell.
+    /// By attribute index. For the encrypted attribute, whether it has a cell.
     values: Vec<Option<Value>>,
 }
 
-/// What can be asked of, or ordered by, in a thing.
+/// A field that can be filtered or ordered by.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Field {
     Name,
@@ -200,7 +201,7 @@ impl Field {
         }
     }
 
-    /// A value of this field, with the way a filter writes it. The number picks one.
+    /// Returns a value of this field, and its text in a filter. `pick` selects the value.
     fn value(self, pick: usize) -> (Value, String) {
         let time = || {
             let (micros, text) = TIMES[pick % TIMES.len()];
@@ -292,7 +293,7 @@ impl Tree {
 
     fn holds(&self, thing: &Thing) -> bool {
         match self {
-            // Written without the second NOT.
+            // Formatted without the second NOT.
             Tree::Not(tree) => match &**tree {
                 Tree::Not(_) => tree.holds(thing),
                 tree => !tree.holds(thing),
@@ -320,12 +321,12 @@ impl Tree {
 }
 
 fn begins(found: &Value, prefix: &Value) -> bool {
-    let (Value::Text(found), Value::Text(prefix)) = (found, prefix) else { panic!("no texts") };
+    let (Value::Text(found), Value::Text(prefix)) = (found, prefix) else { panic!("prefixes apply only to texts") };
     let mut found = found.chars();
     prefix.chars().all(|character| found.next() == Some(character))
 }
 
-/// By code point, by value, false before true.
+/// Compares by code point or by value; false comes before true.
 fn compared(one: &Value, other: &Value) -> Ordering {
     match (one, other) {
         (Value::Text(one), Value::Text(other)) => {
@@ -336,11 +337,11 @@ fn compared(one: &Value, other: &Value) -> Ordering {
         (Value::Boolean(one), Value::Boolean(other)) => u8::from(*one).cmp(&u8::from(*other)),
         (Value::Reference(one), Value::Reference(other)) => one.to_string().cmp(&other.to_string()),
         (Value::Bytes(_), Value::Bytes(_)) => Ordering::Equal,
-        other => panic!("{other:?} don't compare"),
+        other => panic!("{other:?} can't be compared"),
     }
 }
 
-/// Null first, ascending; everything the other way round, descending; at last by id.
+/// Compares records by an order: nulls first, reversed if descending, finally by id.
 fn sorted(order: &[(Field, bool)], one: &Thing, other: &Thing) -> Ordering {
     for (field, descending) in order {
         let order = match (field.of(one), field.of(other)) {
@@ -410,19 +411,19 @@ fn written(order: &[(Field, bool)]) -> String {
     terms.collect::<Vec<_>>().join(", ")
 }
 
-/// The ports beside the store: a clock that stands still, bytes that differ at each draw, and nothing that fails or refuses.
+/// The ports except the store: a constant clock, distinct random bytes, and no failures.
 #[derive(Default)]
-struct Beside {
+struct TestPorts {
     drawn: AtomicU64,
 }
 
-impl Clock for Beside {
+impl Clock for TestPorts {
     fn now(&self) -> Timestamp {
         Timestamp::from_unix_micros(1_800_000_000_000_000)
     }
 }
 
-impl Random for Beside {
+impl Random for TestPorts {
     /// SplitMix64.
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
@@ -434,24 +435,24 @@ impl Random for Beside {
     }
 }
 
-impl KeyDerivation for Beside {
+impl KeyDerivation for TestPorts {
     fn derive(&self, text: KeyText, parameters: KdfParameters) -> Pending<'_, (KeyText, Result<Kek, KdfOutOfBounds>)> {
         let kek = kek::derive(&text, &parameters);
         Box::pin(async { (text, kek) })
     }
 }
 
-impl AuditGate for Beside {
+impl AuditGate for TestPorts {
     fn admit(&self) -> Result<(), Cause> {
         Ok(())
     }
 }
 
-impl FailPoints for Beside {
+impl FailPoints for TestPorts {
     fn reached(&self, _: FailPoint) {}
 }
 
-/// A deployment with an organization that has no records yet.
+/// A deployment with an organization without records.
 struct Lists {
     deployment: Deployment,
     organization: Arc<Organization>,
@@ -464,14 +465,12 @@ struct Lists {
 impl Lists {
     async fn new() -> Self {
         let fixture = Fixture::new();
-        let beside = Arc::new(Beside::default());
+        let ports = Arc::new(TestPorts::default());
         let now = Timestamp::from_unix_micros(1);
         let path = fixture.folder.configuration();
         let first = move || first_configuration(WRITER, now);
         let configuration: Arc<dyn Store> =
-            SqliteStore::open_or_create(path, WRITER, SqliteOptions::default(), Witness::nobody(), first)
-                .await
-                .unwrap();
+            SqliteStore::open_or_create(path, WRITER, SqliteOptions::default(), Witness::none(), first).await.unwrap();
         let root_key = Arc::new(RootKeySet::new(RootKeyBytes::from_slice(&[7; 32]).unwrap(), Vec::new()));
         prepare_configuration(&*configuration, &*root_key, now).await.unwrap();
         let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
@@ -480,7 +479,7 @@ impl Lists {
             WRITER,
             SqliteOptions::default(),
             limits,
-            unheard(),
+            no_witnesses(),
             inspect,
         )
         .unwrap();
@@ -488,11 +487,11 @@ impl Lists {
             configuration,
             databases: Arc::new(databases),
             root_key,
-            key_derivation: Arc::clone(&beside) as Arc<dyn KeyDerivation>,
-            clock: Arc::clone(&beside) as Arc<dyn Clock>,
-            random: Arc::clone(&beside) as Arc<dyn Random>,
-            audit_gate: Arc::clone(&beside) as Arc<dyn AuditGate>,
-            fail_points: beside,
+            key_derivation: Arc::clone(&ports) as Arc<dyn KeyDerivation>,
+            clock: Arc::clone(&ports) as Arc<dyn Clock>,
+            random: Arc::clone(&ports) as Arc<dyn Random>,
+            audit_gate: Arc::clone(&ports) as Arc<dyn AuditGate>,
+            fail_points: ports,
         };
         let limits = KeyLimits {
             changes_per_hour: 0,
@@ -510,7 +509,7 @@ impl Lists {
         Lists { deployment, organization, entity, policy: Policy::new(vec![binding]), identity, _fixture: fixture }
     }
 
-    /// Puts these things into the place of those that are there.
+    /// Replaces all records with these.
     async fn store(&self, things: &[Thing]) {
         let delete = Step::Delete { table: "Thing".into(), rows: Condition::EVERYTHING, expect: Expect::Any };
         let steps = std::iter::once(delete).chain(things.iter().map(row)).collect();
@@ -552,7 +551,7 @@ fn row(thing: &Thing) -> Step {
     Step::Insert { table: "Thing".into(), row }
 }
 
-/// The thing as a mask of these attributes shows it.
+/// Returns the record as a read with a mask of these attributes returns it.
 fn shown(thing: &Thing, mask: &BTreeSet<usize>) -> Record {
     let value = |index: usize| match index {
         SECRET => None,
@@ -581,7 +580,7 @@ fn run<S: Strategy>(strategy: S, test: impl AsyncFn(&Lists, S::Value) -> Result<
     }
 }
 
-/// Indexes of attributes that a mask may name; none stands for all.
+/// Indexes of attributes for a mask. An empty set means all.
 fn masks() -> impl Strategy<Value = BTreeSet<usize>> {
     let readable: Vec<usize> = (0..NAMES.len()).filter(|index| *index != SECRET).collect();
     subsequence(readable, 0..4).prop_map(|indexes| indexes.into_iter().collect())
@@ -613,7 +612,7 @@ fn filtered_ordered_pages_match_a_plain_evaluation() {
             if token.is_empty() {
                 break;
             }
-            prop_assert_eq!(found.len() % size as usize, 0, "a page in the middle is full");
+            prop_assert_eq!(found.len() % size as usize, 0, "every page except the last is full");
         }
         prop_assert_eq!(found, expected, "{} | {}", filter, order);
         Ok(())
@@ -643,7 +642,8 @@ fn unchanged_rows_appear_once_despite_concurrent_changes() {
             if token.is_empty() {
                 break;
             }
-            // Some go, the one that the token stands behind among them, and some come. A new one has an id that none ever had.
+            // Some records are deleted, including the last one of the page, and some are added. Added records have ids
+            // that were never used.
             for (index, goes) in changes.by_ref().take(3) {
                 if goes && !now.is_empty() {
                     staying.remove(&now.remove(index.index(now.len())).id);
@@ -659,11 +659,11 @@ fn unchanged_rows_appear_once_despite_concurrent_changes() {
         }
         prop_assert!(
             found.is_sorted_by(|one, other| sorted(&order, one, other) == Ordering::Less),
-            "out of order, or twice: {:?}",
+            "out of order or duplicate: {:?}",
             found
         );
         let found: BTreeSet<u128> = found.iter().map(|thing| thing.id).collect();
-        prop_assert!(found.is_superset(&staying), "{:?} lacks some of {:?}", found, staying);
+        prop_assert!(found.is_superset(&staying), "{:?} doesn't contain all of {:?}", found, staying);
         Ok(())
     });
 }

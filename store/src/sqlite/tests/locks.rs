@@ -1,4 +1,4 @@
-//! Who may have what open, and when.
+//! Locks between processes and connections.
 
 use super::*;
 

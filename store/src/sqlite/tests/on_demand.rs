@@ -1,4 +1,4 @@
-//! Databases that open when they are used and close when they are not.
+//! Databases that open when they are used and close when they are idle.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -16,14 +16,14 @@ impl Fixture {
         self.databases.is_open(ID)
     }
 
-    /// The files in the folder that this process has open.
+    /// Counts the files in the folder that this process has open.
     fn open_files(&self) -> usize {
         let links =
             fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
         links.filter(|file| file.starts_with(self.folder.organizations())).count()
     }
 
-    /// Databases with one table each, none of them open.
+    /// Creates databases with one table each, all closed.
     async fn created_many(&self, count: u8) -> Vec<Arc<dyn Store>> {
         let mut stores = Vec::new();
         for number in 1..=count {
@@ -118,7 +118,7 @@ async fn database_in_use_past_the_limit_is_closed_after_use() {
     assert_eq!(fixture.open_numbers(4), [1, 3, 4]);
 }
 
-/// Callers of more databases than may be open, while whatever nobody uses is closed again and again.
+/// Calls to more databases than may be open, while unused ones are closed continually.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn databases_closing_under_load_lose_no_commit_and_break_no_chain() {
     const CALLERS: u128 = 20;
@@ -150,7 +150,7 @@ async fn reopened_database_keeps_one_audit_chain() {
     let fixture = Fixture::new();
     let store = fixture.created().await;
     for round in 0..50 {
-        // Not waited for: whoever opens it again waits.
+        // Not awaited: the next open waits for the close.
         fixture.databases.close_idle(Instant::now() + IDLE_MAX);
         assert_eq!(chain_length(&*store).await, round);
         store.commit(Commit::of(vec![reveal()])).await.unwrap();
@@ -163,7 +163,7 @@ async fn commit_without_its_caller_completes_before_the_database_closes() {
     let store = fixture.created().await;
     {
         let mut commit = pin!(store.commit(Commit::of(vec![insert(1, b"x"), reveal()])));
-        // Handed over, and left.
+        // The commit is queued, and its caller leaves.
         assert!(poll_fn(|context| Poll::Ready(commit.as_mut().poll(context).is_pending())).await);
     }
     fixture.databases.close_idle(Instant::now() + IDLE_MAX);
@@ -207,21 +207,28 @@ async fn missing_or_damaged_database_is_unavailable_until_repaired() {
     assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
 }
 
-/// An organization's database, which says inside whose it is.
+/// Returns the first commit of an organization's database, with its id and name.
 fn organization(id: OrganizationId, name: &str) -> Commit {
     let layout = layout::organization(&Schema::new(Vec::new()).unwrap());
-    let laid_out = layout.tables.into_iter().find(|laid_out| laid_out.table.name == OrganizationRow::TABLE).unwrap();
+    let table_layout =
+        layout.tables.into_iter().find(|table_layout| table_layout.table.name == OrganizationRow::TABLE).unwrap();
     let row = OrganizationRow { id, name: name.parse().unwrap(), create_time: Timestamp::from_unix_micros(1) };
-    Commit::of(vec![Step::CreateTable(laid_out.table), Step::CreateTable(AuditRecord::table()), row.insert()])
+    Commit::of(vec![Step::CreateTable(table_layout.table), Step::CreateTable(AuditRecord::table()), row.insert()])
 }
 
 #[tokio::test]
 async fn database_replaced_while_closed_is_not_opened() {
     let fixture = Fixture::new();
     let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
-    let databases =
-        SqliteDatabases::new(Arc::clone(&fixture.folder), WRITER, SqliteOptions::default(), limits, unheard(), inspect)
-            .unwrap();
+    let databases = SqliteDatabases::new(
+        Arc::clone(&fixture.folder),
+        WRITER,
+        SqliteOptions::default(),
+        limits,
+        no_witnesses(),
+        inspect,
+    )
+    .unwrap();
     let (one, other) = (numbered(1), numbered(2));
     let mut stores = Vec::new();
     for (id, name) in [(one, "one"), (other, "other")] {
@@ -247,13 +254,13 @@ async fn database_replaced_while_closed_is_not_opened() {
         let Err(CommitError::Unavailable(cause)) = store.commit(Commit::of(vec![reveal()])).await else {
             panic!("committed to another organization's database")
         };
-        assert!(matches!(cause.0.downcast_ref(), Some(OpenError::OtherInside)), "{cause}");
+        assert!(matches!(cause.0.downcast_ref(), Some(OpenError::WrongOrganization)), "{cause}");
     }
     close().await;
     exchange();
     assert_eq!(count(&*stores[0], OrganizationRow::TABLE).await, 1);
 
-    // Another name under the same id.
+    // Changes the name under the same id.
     close().await;
     rusqlite::Connection::open(path(one))
         .unwrap()

@@ -1,4 +1,4 @@
-//! How SQLite goes about a read.
+//! Query plans of SQLite.
 
 use super::*;
 
