@@ -62,7 +62,7 @@ pub enum CatalogError {
 
 /// Returns the commit that creates this layout in an empty database. More steps may be added.
 #[must_use]
-pub fn first(layout: &Layout, now: Timestamp) -> Commit {
+pub(crate) fn first(layout: &Layout, now: Timestamp) -> Commit {
     let mut steps: Vec<Step> =
         layout.tables.iter().map(|table_layout| Step::CreateTable(table_layout.table.clone())).collect();
     let columns = layout
@@ -196,7 +196,7 @@ pub enum MigrateError {
 ///
 /// # Errors
 /// See [`MigrateError`]. Nothing is changed then.
-pub async fn migrate(
+pub(crate) async fn migrate(
     store: &dyn Store,
     layout: &Layout,
     filling: Vec<Step>,
@@ -217,7 +217,7 @@ pub async fn migrate(
 ///
 /// # Errors
 /// If the store is unavailable.
-pub async fn cell_columns(store: &dyn Reader) -> Result<Vec<(String, String)>, Unavailable> {
+pub(crate) async fn cell_columns(store: &dyn Reader) -> Result<Vec<(String, String)>, Unavailable> {
     let columns = (CatalogRow::table_name(), CatalogRow::column_name());
     let mut columns = declare::read(store, columns, CatalogRow::cell().is(true)).await?;
     columns.sort();

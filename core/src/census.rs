@@ -57,13 +57,13 @@ impl CellKind {
 }
 
 /// The number of cells by kind. Kinds without cells are left out.
-pub type Census = BTreeMap<CellKind, i64>;
+pub(crate) type Census = BTreeMap<CellKind, i64>;
 
 /// Reads the stored census.
 ///
 /// # Errors
 /// If the store is unavailable.
-pub async fn stored(store: &dyn Reader) -> Result<Census, Unavailable> {
+pub(crate) async fn stored(store: &dyn Reader) -> Result<Census, Unavailable> {
     let found = read(store, CensusRow::all_columns(), Condition::EVERYTHING).await?;
     let stored = found.into_iter().filter(|row| row.cells != 0).map(|row| {
         let version = u32::try_from(row.key_version).ok().and_then(KeyVersion::new);

@@ -23,4 +23,4 @@ mod tests;
 
 pub use error::{FilterError, FilterProblem};
 pub use expression::{Field, Filter};
-pub use parser::{Bounds, COMPARISONS_MAX, DEPTH_MAX, LENGTH_MAX};
+pub use parser::{Bounds, COMPARISONS_MAX};

@@ -28,14 +28,14 @@ use crate::{
 };
 
 /// The maximum number of fields in an order.
-pub const FIELDS_MAX: usize = 8;
+pub(crate) const FIELDS_MAX: usize = 8;
 
 /// The maximum length of `order_by` in bytes: far more than eight names, directions and spaces need.
-pub const TEXT_MAX_BYTES: u32 = 1_024;
+pub(crate) const TEXT_MAX_BYTES: u32 = 1_024;
 
 /// The maximum total length of the ordered texts of one record, in Unicode scalar values, computed from the limits of
 /// the attributes. The page token contains these texts. With this limit, a cursor has at most 2,200 bytes.
-pub const KEYS_MAX_CHARS: u32 = 500;
+pub(crate) const KEYS_MAX_CHARS: u32 = 500;
 
 /// The assumed length of an identity in Unicode scalar values. Both identities of a record can be ordered by. A longer
 /// one, for example of a bearer token, only makes the page token longer.

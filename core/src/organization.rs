@@ -18,4 +18,4 @@ pub mod seen;
 pub mod work;
 
 pub use handle::Organization;
-pub use keys::{KeyFacts, Keys, Obstacle, wanted_fingerprint};
+pub use keys::{KeyFacts, Keys, Obstacle};

@@ -16,7 +16,7 @@ pub(crate) mod testing;
 use std::{collections::HashSet, sync::Arc};
 
 pub use entity::{
-    Attribute, Choice, Entity, INDEXED_CHARS_MAX, Kind, OnDelete, StateAndStatus, TextForm, display_name,
+    Attribute, Choice, Entity, Kind, OnDelete, StateAndStatus, TextForm, display_name,
 };
 pub use value::Value;
 

@@ -12,7 +12,7 @@ use icu_properties::{
 };
 
 /// The byte order mark, which some editors write at the start of a file.
-pub const BYTE_ORDER_MARK: char = '\u{feff}';
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Returns whether a character has no visible form: a format character (general category Cf: zero-width spaces and
 /// joiners, bidirectional controls, tags, the byte order mark) or a default-ignorable character (variation selectors,
@@ -30,7 +30,7 @@ pub fn is_invisible(character: char) -> bool {
 
 /// Returns whether a text is in Unicode normalization form C, as keyboards and most programs produce it.
 #[must_use]
-pub fn is_nfc(text: &str) -> bool {
+pub(crate) fn is_nfc(text: &str) -> bool {
     text.is_ascii() || ComposingNormalizerBorrowed::new_nfc().is_normalized(text)
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for HiddenProperty {
 
 /// Returns all invisible properties of a text, each kind once.
 #[must_use]
-pub fn hidden_properties(text: &str) -> Vec<HiddenProperty> {
+pub(crate) fn hidden_properties(text: &str) -> Vec<HiddenProperty> {
     let rest = text.strip_prefix(BYTE_ORDER_MARK);
     let (begins_with_mark, text) = (rest.is_some(), rest.unwrap_or(text));
     let mut found = Vec::new();

@@ -339,7 +339,7 @@ impl Violation {
 
 /// Returns a violation for an attribute, with its path in a request.
 #[must_use]
-pub fn field_violation(entity: &Entity, attribute: &Attribute, problem: Problem) -> Violation {
+pub(crate) fn field_violation(entity: &Entity, attribute: &Attribute, problem: Problem) -> Violation {
     Violation { field: format!("{}.{}", entity.singular, attribute.name), problem }
 }
 

@@ -90,7 +90,7 @@ pub struct Verified {
 }
 
 /// The maximum number of faults listed. The total number counts all.
-pub const FINDINGS_MAX: usize = 100;
+pub(crate) const FINDINGS_MAX: usize = 100;
 
 /// Verifies the records of a trail.
 #[derive(Default)]

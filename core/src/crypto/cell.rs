@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The difference in bytes between a cell and its padded value: header, nonce and tag.
-pub const OVERHEAD_BYTES: usize = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
+pub(crate) const OVERHEAD_BYTES: usize = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
 
 /// The first byte of every cell that this version writes and opens.
 pub(crate) const FORMAT: u8 = 0x01;
@@ -36,7 +36,7 @@ pub(crate) fn newer_format(cell: &[u8]) -> Option<u8> {
 }
 
 /// Returns the header of every cell sealed under this key version.
-pub const fn header(version: KeyVersion) -> [u8; HEADER_BYTES] {
+pub(crate) const fn header(version: KeyVersion) -> [u8; HEADER_BYTES] {
     let [a, b, c, d] = version.get().to_be_bytes();
     [FORMAT, a, b, c, d]
 }
@@ -51,7 +51,7 @@ pub fn version_of(cell: &[u8]) -> Result<KeyVersion, CellFormatError> {
 
 /// Returns the length in bytes of the cell of a value with this length. It is the same for all lengths in a range of 32
 /// bytes.
-pub const fn sealed_length_bytes(plaintext_bytes: usize) -> usize {
+pub(crate) const fn sealed_length_bytes(plaintext_bytes: usize) -> usize {
     OVERHEAD_BYTES + (plaintext_bytes / padding::BLOCK_BYTES + 1) * padding::BLOCK_BYTES
 }
 
@@ -59,7 +59,7 @@ pub const fn sealed_length_bytes(plaintext_bytes: usize) -> usize {
 ///
 /// A value may have any length within GCM's limit of 64 GiB. In practice, the schema and the size of a message limit
 /// it. 2^80 cells may be sealed under one key before the probability of a repeated nonce exceeds 2^-32.
-pub struct CellKey {
+pub(crate) struct CellKey {
     version: KeyVersion,
     aead: Aead,
 }

@@ -50,7 +50,7 @@ impl CellContext<'_> {
 
 /// Length of a cell's header in bytes: the format and the key version. They identify the format and the data key of a
 /// stored cell.
-pub const HEADER_BYTES: usize = 5;
+pub(crate) const HEADER_BYTES: usize = 5;
 
 #[cfg(test)]
 mod tests {

@@ -34,7 +34,7 @@ pub const ITERATIONS_DEFAULT: u32 = 600_000;
 
 /// The iterations that a ring may have. Fewer would make guessing cheap. More would let a damaged or forged ring block
 /// the server.
-pub const ITERATIONS: RangeInclusive<u32> = 100_000..=10_000_000;
+pub(crate) const ITERATIONS: RangeInclusive<u32> = 100_000..=10_000_000;
 
 /// The name of the key derivation function in authenticated data.
 pub(super) const KDF_NAME: &str = "PBKDF2-HMAC-SHA-256";

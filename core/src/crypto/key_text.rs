@@ -14,18 +14,18 @@ use crate::{
 };
 
 /// The minimum length of a new text in characters (Unicode scalar values).
-pub const LENGTH_MIN: usize = 10;
+pub(crate) const LENGTH_MIN: usize = 10;
 /// The maximum length of a new text in characters (Unicode scalar values).
-pub const LENGTH_MAX: usize = 100;
+pub(crate) const LENGTH_MAX: usize = 100;
 
 /// The maximum length of a text for a restore in bytes: ten times the limit of any rule so far.
-pub const RESTORABLE_BYTES_MAX: usize = 1_024;
+pub(crate) const RESTORABLE_BYTES_MAX: usize = 1_024;
 
 /// Checks a new text against the rule. Only a change uses it; a restore uses [`check_restorable`].
 ///
 /// # Errors
 /// All violations, in the order of [`KeyTextViolation`].
-pub fn check_rule(text: &KeyText) -> Result<(), Vec<KeyTextViolation>> {
+pub(crate) fn check_rule(text: &KeyText) -> Result<(), Vec<KeyTextViolation>> {
     let text = text.expose();
     let given_length = text.chars().count();
     let rules = [
@@ -139,7 +139,7 @@ impl GivenTextHint {
 
 /// Returns the hints about a text, each at most once.
 #[must_use]
-pub fn hints(text: &KeyText) -> Vec<GivenTextHint> {
+pub(crate) fn hints(text: &KeyText) -> Vec<GivenTextHint> {
     let hint = |hidden: &HiddenProperty| match hidden {
         HiddenProperty::ByteOrderMark => GivenTextHint::BeginsWithByteOrderMark,
         HiddenProperty::BlankAtStart => GivenTextHint::BeginsWithBlank,
@@ -155,7 +155,7 @@ pub fn hints(text: &KeyText) -> Vec<GivenTextHint> {
 ///
 /// # Errors
 /// If the text is empty, too long or contains U+0000, which no stored text contains.
-pub fn check_restorable(text: &KeyText) -> Result<(), NotRestorable> {
+pub(crate) fn check_restorable(text: &KeyText) -> Result<(), NotRestorable> {
     let text = text.expose();
     if text.is_empty() {
         return Err(NotRestorable::Empty);
@@ -203,7 +203,7 @@ impl NotRestorable {
 ///
 /// The characters are those of Crockford's Base32: printable ASCII without look-alikes. The text can therefore be
 /// copied from paper, by telephone and through a clipboard.
-pub fn generate(random: &dyn Random) -> KeyText {
+pub(crate) fn generate(random: &dyn Random) -> KeyText {
     // About one draw in 500,000 has no letter or no numeral. It is discarded as a whole, so the result is uniform over
     // the texts that the rule allows. This costs less than a thousandth of a bit.
     loop {

@@ -172,10 +172,10 @@ fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -
 }
 
 /// The default limit on a filter in bytes of UTF-8: more than a person writes, and fast to parse.
-pub const LENGTH_MAX: usize = 4_096;
+pub(crate) const LENGTH_MAX: usize = 4_096;
 
 /// The default limit on nested parentheses: enough for a program that combines filters.
-pub const DEPTH_MAX: usize = 16;
+pub(crate) const DEPTH_MAX: usize = 16;
 
 /// The default limit on comparisons. A store evaluates each of them for each record.
 pub const COMPARISONS_MAX: usize = 64;

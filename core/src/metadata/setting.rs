@@ -181,7 +181,7 @@ impl Setting {
 }
 
 /// The maximum length of a display name in Unicode scalar values.
-pub const DISPLAY_NAME_MAX: u32 = 100;
+pub(crate) const DISPLAY_NAME_MAX: u32 = 100;
 
 /// The greatest maximum length that an organization can set for a text or bytes attribute with a smaller one in the
 /// schema.

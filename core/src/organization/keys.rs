@@ -92,7 +92,7 @@ impl Keys {
 
 /// Returns the fingerprint of the required key, if it is known.
 #[must_use]
-pub fn wanted_fingerprint(keys: &Keys) -> Option<Fingerprint> {
+pub(crate) fn wanted_fingerprint(keys: &Keys) -> Option<Fingerprint> {
     match keys {
         Keys::Active(ring) => Some(ring.fingerprint()),
         Keys::Inactive(stored) => Some(stored.fingerprint()),

@@ -79,7 +79,7 @@ pub async fn check_rollback(
 ///
 /// # Errors
 /// If the configuration database is unavailable.
-pub async fn rolled_back(
+pub(crate) async fn rolled_back(
     deployment: &Deployment,
     organization: &Organization,
 ) -> Result<Option<Timestamp>, Unavailable> {

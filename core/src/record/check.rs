@@ -93,7 +93,7 @@ pub(crate) fn default_statuses(entity: &Entity, before: &Record, draft: &Draft, 
 /// ever allowed. To check only the requirements of the schema, without those of the organization, pass the entity from
 /// the deployment's schema.
 #[must_use]
-pub fn check_stored(entity: &Entity, values: &[Option<Value>]) -> Vec<Violation> {
+pub(crate) fn check_stored(entity: &Entity, values: &[Option<Value>]) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (attribute, value) in entity.attributes.iter().zip(values) {
         let problem = match value {

@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// The time for which a request is remembered, in microseconds: 24 hours.
-pub const REMEMBERED_US: i64 = 24 * 3_600 * 1_000_000;
+pub(crate) const REMEMBERED_US: i64 = 24 * 3_600 * 1_000_000;
 
 /// The maximum number of expired rows that one write deletes. A write adds one row, so expired rows are deleted faster
 /// than new ones are added, and no write waits for more.

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The maximum length of a purpose in Unicode scalar values, so that it fits one line of a trail.
-pub const PURPOSE_MAX: u32 = 200;
+pub(crate) const PURPOSE_MAX: u32 = 200;
 
 /// A revealed value.
 pub struct Revealed {

@@ -19,7 +19,7 @@ use crate::{
 /// Returns the violations of rules by a new record. Rules with an invalid input attribute are left out, because its
 /// intended value is unknown.
 #[must_use]
-pub fn check_create(entity: &Entity, values: &[Option<Value>], wrong: &BTreeSet<usize>) -> Vec<Violation> {
+pub(crate) fn check_create(entity: &Entity, values: &[Option<Value>], wrong: &BTreeSet<usize>) -> Vec<Violation> {
     let mut violations = broken(entity, values, |rule| rule.inputs().is_disjoint(wrong));
     violations.extend(check_statuses(entity, values, |index| !wrong.contains(&index)));
     violations
@@ -28,7 +28,7 @@ pub fn check_create(entity: &Entity, values: &[Option<Value>], wrong: &BTreeSet<
 /// Returns the violations of rules after an update of these attributes. Only rules with one of them as input are
 /// checked.
 #[must_use]
-pub fn check_update(entity: &Entity, record: &Record, touched: &Touched) -> Vec<Violation> {
+pub(crate) fn check_update(entity: &Entity, record: &Record, touched: &Touched) -> Vec<Violation> {
     let mut violations = broken(entity, &record.values, |rule| !rule.inputs().is_disjoint(touched));
     let touches = |states: &StateAndStatus<'_>| touched.contains(&states.state) || touched.contains(&states.status);
     if entity.states().any(|states| touches(&states)) {

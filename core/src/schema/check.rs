@@ -12,7 +12,7 @@ use crate::{
 
 /// Returns the problem of a value, as far as its attribute alone determines it.
 #[must_use]
-pub fn check_value(attribute: &Attribute, value: &Value) -> Option<Problem> {
+pub(crate) fn check_value(attribute: &Attribute, value: &Value) -> Option<Problem> {
     value_problem(attribute, value, attribute.max_length)
 }
 

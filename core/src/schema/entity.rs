@@ -290,7 +290,7 @@ impl Attribute {
 
 /// The maximum length of a text with an index, in Unicode scalar values. In UTF-8 that is at most 2,000 bytes;
 /// PostgreSQL indexes up to 2,704.
-pub const INDEXED_CHARS_MAX: u32 = 500;
+pub(crate) const INDEXED_CHARS_MAX: u32 = 500;
 
 /// Derives a name for people from an attribute's name: `Email address` from `email_address`.
 #[must_use]

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// The only format.
-pub const FORMAT: u8 = 0x01;
+pub(crate) const FORMAT: u8 = 0x01;
 
 const MAC_LABEL: &str = "sealward key ring v1";
 const WRAP_LABEL: &str = "sealward data key v1";
@@ -181,7 +181,7 @@ pub(super) fn wrap_associated_data(organization: OrganizationId, version: KeyVer
 
 /// A ring as a database row that a store reads and writes. Its numbers and bytes are unchecked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RingRow {
+pub(crate) struct RingRow {
     /// See [`StoredRing::format`].
     pub format: i64,
     /// 16 bytes.
