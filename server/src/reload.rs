@@ -223,7 +223,7 @@ impl Files {
         }
         self.tls = now.tls.clone();
         self.token_issuers = now.token_issuers.clone();
-        for setting in now.differences_for_a_start(before) {
+        for setting in now.settings_that_need_a_restart(before) {
             tracing::warn!(setting, "changed setting needs a restart");
         }
     }
