@@ -16,7 +16,7 @@ use sealward_core::{
     port::Clock,
 };
 
-use self::files::is_given;
+use self::files::is_set;
 pub use self::report::{Fact, Finding, OrganizationFacts, Report, Severity};
 use crate::{
     config::{AuditCopy, Config, ConfigError, CopyTo, Faults, RootKeySource, TokenKeys},
@@ -44,12 +44,12 @@ pub async fn check(path: &Path) -> Report {
     tls::check(&config.tls, SystemClock.now(), &mut report);
     token_issuers(&config, &mut report);
     if let Some(AuditCopy { to: CopyTo::File(path), on_failure }) = &config.audit
-        && is_given(path)
+        && is_set(path)
     {
         files::audit_copy(path, *on_failure, &mut report);
     }
     let root_key = root_keys(&config, &mut report).await;
-    if is_given(&config.data_dir) {
+    if is_set(&config.data_dir) {
         files::data_folder(&config.data_dir, &mut report);
         databases::check(&config, root_key.as_ref().map(|keys| keys as &dyn RootKey), &mut report).await;
     }
@@ -110,7 +110,7 @@ fn descriptors(config: &Config, report: &mut Report) {
 fn token_issuers(config: &Config, report: &mut Report) {
     for issuer in &config.token_issuers {
         match &issuer.keys {
-            TokenKeys::File(path) if is_given(path) => match token::read_keys(&issuer.issuer, path) {
+            TokenKeys::File(path) if is_set(path) => match token::read_keys(&issuer.issuer, path) {
                 Ok(keys) => {
                     let (path, count, left_out, issuer) = (path.display(), keys.len(), keys.left_out(), &issuer.issuer);
                     report.fact(
@@ -154,7 +154,7 @@ async fn root_keys(config: &Config, report: &mut Report) -> Option<RootKeySet> {
             Err(error) => report.error(&setting, error_chain::text(&error), error.remedy()),
         }
         if let RootKeySource::File(path) | RootKeySource::MountedSecret(path) = source
-            && is_given(&config.data_dir)
+            && is_set(&config.data_dir)
             && path.starts_with(&config.data_dir)
         {
             let problem = format!("{source} is in the data folder: a copy of the folder can decrypt all data");

@@ -25,7 +25,7 @@ use crate::{
 const SPACE_MIN_BYTES: u64 = 256 << 20;
 
 /// Whether a path setting is set. If not, it already has a fault.
-pub(super) fn is_given(path: &Path) -> bool {
+pub(super) fn is_set(path: &Path) -> bool {
     *path != PathBuf::new()
 }
 
@@ -143,11 +143,11 @@ pub(super) fn audit_copy(path: &Path, on_failure: OnFailure, report: &mut Report
     match (unusable, on_failure) {
         (None, _) => report.fact(AUDIT_FILE, format!("audit records are copied to {shown}")),
         (Some((problem, remedy)), OnFailure::Report) => {
-            report.find(Severity::Warning, AUDIT_FILE.to_owned(), problem, remedy);
+            report.add(Severity::Warning, AUDIT_FILE.to_owned(), problem, remedy);
         }
         (Some((problem, remedy)), OnFailure::Refuse) => {
             let problem = format!("{problem}: every call that needs an audit record is refused");
-            report.find(Severity::Error, AUDIT_FILE.to_owned(), problem, remedy);
+            report.add(Severity::Error, AUDIT_FILE.to_owned(), problem, remedy);
         }
     }
 }

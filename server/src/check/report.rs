@@ -21,7 +21,7 @@ impl Report {
     }
 
     pub(super) fn error(&mut self, subject: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) {
-        self.find(Severity::Error, subject.into(), problem.into(), remedy.into());
+        self.add(Severity::Error, subject.into(), problem.into(), remedy.into());
     }
 
     pub(super) fn warning(
@@ -30,10 +30,10 @@ impl Report {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.find(Severity::Warning, subject.into(), problem.into(), remedy.into());
+        self.add(Severity::Warning, subject.into(), problem.into(), remedy.into());
     }
 
-    pub(super) fn find(&mut self, severity: Severity, subject: String, problem: String, remedy: String) {
+    pub(super) fn add(&mut self, severity: Severity, subject: String, problem: String, remedy: String) {
         self.findings.push(Finding { severity, subject, problem, remedy });
     }
 

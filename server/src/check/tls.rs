@@ -14,7 +14,7 @@ use sealward_core::id::Timestamp;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{
-    files::{self, is_given},
+    files::{self, is_set},
     report::{Report, Severity},
 };
 use crate::{
@@ -39,11 +39,11 @@ pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
     }
     let cas = certificates(CLIENT_CA, &settings.client_ca, report);
     let is_unread = |(name, path): &(&String, &PathBuf)| {
-        is_given(path) && certificates(&format!("trust_domains of {name}"), path, report).is_none()
+        is_set(path) && certificates(&format!("trust_domains of {name}"), path, report).is_none()
     };
     // Every bundle is read, so that each unreadable one is reported.
     let bundles_are_read = settings.trust_domains.iter().filter(is_unread).count() == 0;
-    let lists_are_read = settings.client_crl.as_deref().filter(|path| is_given(path)).is_none_or(|path| {
+    let lists_are_read = settings.client_crl.as_deref().filter(|path| is_set(path)).is_none_or(|path| {
         let remedy = "put certificate revocation lists into the file, in PEM";
         pem::revocation_lists(path).map_err(|error| report.error(CLIENT_CRL, error_chain::text(&error), remedy)).is_ok()
     });
@@ -73,7 +73,7 @@ fn subject(error: &TlsError) -> String {
 }
 
 fn certificates(setting: &str, path: &Path, report: &mut Report) -> Option<Vec<CertificateDer<'static>>> {
-    if !is_given(path) {
+    if !is_set(path) {
         return None;
     }
     pem::certificates(path)
@@ -82,7 +82,7 @@ fn certificates(setting: &str, path: &Path, report: &mut Report) -> Option<Vec<C
 }
 
 fn private_key(path: &Path, report: &mut Report) -> Option<PrivateKeyDer<'static>> {
-    if !is_given(path) {
+    if !is_set(path) {
         return None;
     }
     files::private(KEY, path, report);

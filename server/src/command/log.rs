@@ -47,7 +47,7 @@ pub(super) fn to_stderr(log: Log, limits: &Limits) -> Logging {
     let dropped = queue.error_counter();
     let (targets, level) = reload::Layer::new(targets(log.level));
     // Fails if the process already has a log. That log remains.
-    let _exists_already = tracing_subscriber::registry().with(targets).with(written(log.format, queue)).try_init();
+    let _exists_already = tracing_subscriber::registry().with(targets).with(format_layer(log.format, queue)).try_init();
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(tracing::field::display);
         tracing::error!(location, cause = panic.payload_as_str(), "task panicked");
@@ -84,7 +84,7 @@ fn targets(level: LevelFilter) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("sealward", level)
 }
 
-fn written<S: Subscriber + for<'a> LookupSpan<'a>>(
+fn format_layer<S: Subscriber + for<'a> LookupSpan<'a>>(
     format: LogFormat,
     queue: NonBlocking,
 ) -> Box<dyn Layer<S> + Send + Sync> {

@@ -168,14 +168,14 @@ impl Check<'_> {
         let mut issuers: Vec<TokenIssuer> = Vec::new();
         for (index, section) in sections.into_iter().enumerate() {
             let setting = |name: &str| format!("token_issuers[{index}].{name}");
-            let issuer = self.filled(setting("issuer"), section.issuer);
+            let issuer = self.required_text(setting("issuer"), section.issuer);
             if issuer.contains('#') {
                 self.faults
                     .add(setting("issuer"), "contains `#`, which separates issuer and subject in bindings: remove it");
             } else if issuers.iter().any(|other| other.issuer == issuer) {
                 self.faults.add(setting("issuer"), format!("`{issuer}` appears twice: list each issuer once"));
             }
-            let audience = self.filled(setting("audience"), section.audience);
+            let audience = self.required_text(setting("audience"), section.audience);
             let algorithms = self.algorithms(setting("algorithms"), &section.algorithms);
             let keys = match (section.jwks, section.jwks_url) {
                 (Some(file), None) => {
@@ -226,7 +226,7 @@ impl Check<'_> {
         }
     }
 
-    fn filled(&mut self, setting: String, text: Option<String>) -> String {
+    fn required_text(&mut self, setting: String, text: Option<String>) -> String {
         let text = text.unwrap_or_default();
         if text.is_empty() {
             self.faults.add(setting, "missing or empty: set it");
@@ -316,7 +316,7 @@ impl Check<'_> {
                 if path.is_some() {
                     self.faults.add(path_setting, "does not apply to type = \"credential\": remove it");
                 }
-                let name = self.filled(name_setting.clone(), name);
+                let name = self.required_text(name_setting.clone(), name);
                 let path = if name.is_empty() { None } else { self.credential(&name_setting, &name) };
                 RootKeySource::Credential { name, path: path.unwrap_or_default() }
             }

@@ -17,7 +17,7 @@ use super::{
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $if_unset:ident$(($value:literal))?, $takes_effect:ident;)+) => {
         &[$(Setting {
-            name: written(stringify!($name)),
+            name: name_in_file(stringify!($name)),
             kind: Kind::$kind,
             range: Cow::Borrowed($range),
             unit: "",
@@ -67,7 +67,7 @@ macro_rules! if_unset {
 }
 
 /// The name of a field in the file: `type` for the field `r#type`.
-const fn written(field: &'static str) -> &'static str {
+const fn name_in_file(field: &'static str) -> &'static str {
     match field.as_bytes() {
         [b'r', b'#', ..] => field.split_at(2).1,
         _ => field,

@@ -472,7 +472,7 @@ mod tests {
         }
 
         /// Another context: the same server certificate, with another trust.
-        fn exchange_trust(&self) {
+        fn replace_trust(&self) {
             self.tls_context.send_replace(self.deployment.tls_context());
         }
     }
@@ -509,7 +509,7 @@ mod tests {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let call = client.begin(&fixture).await;
-        fixture.exchange_trust();
+        fixture.replace_trust();
         client.wait_until_closing().await;
 
         let mut younger = fixture.connect().await;
@@ -567,7 +567,7 @@ mod tests {
         let fixture = Fixture::start(limits).await;
         let mut client = fixture.connect().await;
         let call = client.begin(&fixture).await;
-        fixture.exchange_trust();
+        fixture.replace_trust();
         assert!(timeout(PATIENCE, call).await.unwrap().unwrap().is_err());
         client.ended().await;
     }
