@@ -246,7 +246,7 @@ fn all_faults_before_a_first_start_are_reported_together() {
         &[
             ("error", "limits.conections_max", "did you mean connections_max?"),
             ("error", "limits.keepalive_timeout_seconds", "is a string"),
-            ("error", "limits.page_size_max", "2000 is not within 1 to 1000 records"),
+            ("error", "limits.page_size_max", "2000 is out of range: use 1 to 1000 records"),
             ("error", "log.level", "unknown level `loud`: use off"),
             ("error", prepared.config().to_str().unwrap(), "is writable by all users"),
             ("error", "tls.key", "does not belong to the first certificate"),
@@ -317,7 +317,7 @@ async fn unwritable_audit_copy_is_reported() {
     replace(&config, "# file = \"audit.jsonl\"", "file = \"log/audit.jsonl\"");
     let (code, report) = checked(&mut program(), &config);
     assert_eq!(code, 0, "{report:#}");
-    assert_found(&findings(&report), &[in_data_folder, ("warning", "audit.file", "there is no folder")]);
+    assert_found(&findings(&report), &[in_data_folder, ("warning", "audit.file", "doesn't exist")]);
     replace(&config, "# on_failure = \"report\"", "on_failure = \"refuse\"");
     let (code, report) = checked(&mut program(), &config);
     assert_eq!(code, 1);
@@ -393,7 +393,7 @@ async fn all_faults_of_databases_are_reported_together() {
         ("error", "organizations/northwind", "Mailbox"),
         ("error", "data_dir", "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506.db"),
     ];
-    wanted.extend(bindings.iter().map(|setting| ("warning", setting.as_str(), "there is no organization contosso")));
+    wanted.extend(bindings.iter().map(|setting| ("warning", setting.as_str(), "organization contosso doesn't exist")));
     assert_found(&findings(&report), &wanted);
 
     // Another root key opens nothing.
@@ -416,7 +416,7 @@ async fn databases_without_a_configuration_database_are_a_warning() {
     let (code, report) = checked(&mut program(), &folder.development().config_file());
     assert_eq!(code, 0, "{report:#}");
     let found = findings(&report);
-    let lost = "1 organizations' databases exist: a start registers them without their keys";
+    let lost = "1 databases of organizations exist: a start registers them without their keys";
     assert!(found.iter().any(|(severity, _, problem)| severity == "warning" && problem.contains(lost)), "{found:#?}");
 }
 

@@ -152,7 +152,7 @@ async fn connections_without_identity_block_no_caller() {
 }
 
 #[tokio::test]
-async fn connection_without_a_place_is_refused_even_health_and_closed() {
+async fn connection_without_a_slot_is_refused_even_health_and_closed() {
     let server = Server::start_with(|config| config.limits.connections_per_identity_max = 1).await;
     let reader = server.client(Person::Reader);
     listed(&reader).await;

@@ -271,7 +271,7 @@ async fn an_unusable_server_certificate_does_not_replace_the_one_in_use() {
         ),
         (|params| params.not_before = date_time_ymd(2999, 1, 1), "it isn't valid before 2999-01-01"),
         (|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth], "lacks serverAuth"),
-        (|params| params.subject_alt_names.clear(), "it has no alternative names"),
+        (|params| params.subject_alt_names.clear(), "it has no subject alternative names"),
         (|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), "it is the certificate of a CA"),
     ] {
         fs::write(tls.join("server.pem"), issued(change)).unwrap();

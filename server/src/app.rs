@@ -1,4 +1,4 @@
-//! The server as a whole: the one place where rpcs, stores, root key and listener meet.
+//! The server as a whole: the only module that combines rpcs, stores, root key and listener.
 
 mod credentials;
 mod deployment;
@@ -49,12 +49,12 @@ use crate::{
 pub struct App;
 
 impl App {
-    /// Starts a server: credentials and sockets, databases, what a former process left unfinished, background work, calls.
+    /// Starts a server: credentials and sockets, databases, recovery of unfinished work, background tasks, calls.
     ///
     /// # Errors
-    /// [`StartError`]; nothing listens then.
+    /// [`StartError`]; then nothing listens.
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        // First everything that can be wrong without a database: a start that fails here has written nothing.
+        // First all checks that need no database: a start that fails here has written nothing.
         raise_file_descriptors(&config);
         check_clock()?;
         let credentials = Credentials::load(&config).await?;
@@ -62,23 +62,23 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let fetching = Fetching::new(&config.limits, &config.data_dir, Arc::clone(&clock), shed.clone(), drain.clone());
         let served = schema::read(config.schema.descriptors())?;
-        // Clients that connect wait from here on. An address in use ends the start before a database is opened.
+        // From here on, connecting clients wait. If an address is in use, the start fails before a database is opened.
         let sockets = Sockets::bind(&config.listen).await?;
         let addresses = sockets.addresses();
         config.log_doubtful_bindings();
 
-        // The stores report to the audit copy, so it exists before them. It copies once they can be read.
+        // The stores report to the audit copy, so it is created before them. It starts to copy when they are open.
         let audit_copy = CopyHandle::new(&config, shed.clone());
         let stores = Stores::open(&config, credentials.root_key, &audit_copy).await?;
         let deployment = deployment(stores.ports, &served.schema, &config.limits);
-        // Keys of token issuers are kept in the data folder, which belongs to this process now.
+        // Keys of token issuers are stored in the data folder, which this process has locked now.
         let token_bounds = Bounds::new(&config.limits, shed.clone());
         let issuers = Arc::new(Issuers::load(&config.token_issuers, token_bounds.clone(), &fetching, None)?);
         issuers.begin();
-        let (reloadable, in_force) = Reloadable::new(&config, credentials.tls_context, &issuers);
+        let (reloadable, senders) = Reloadable::new(&config, credentials.tls_context, &issuers);
         let recovered = recover(&config, &deployment, stores.deployment_id, &audit_copy, &drain).await?;
 
-        // The organizations are open: background work can begin, and health can tell the truth before the first call asks.
+        // The organizations are open: background tasks can start, and health is correct before the first health check.
         let observers = (&drain, &shed);
         let observation = observe(&deployment, sockets.metrics, &audit_copy, &reloadable, &config.limits, observers);
         maintain_databases(&deployment, &stores.databases, &audit_copy, &config.limits, &drain);
@@ -87,7 +87,7 @@ impl App {
         watch_health(&health, &deployment, recovered.not_opened, &config.limits, &drain).await;
         let denials = Denials::start(Arc::clone(&deployment), &config.limits, shed.clone(), &drain);
 
-        // Everything that a call needs is there: the first call can come.
+        // Calls can be served from here on.
         let service = service(Parts {
             config: &config,
             served: &served,
@@ -106,9 +106,9 @@ impl App {
         let random = Arc::new(SystemRandom);
         let http2 = Http2::new(&config.limits, reloadable.tls_context, random, drain.clone(), shed.clone());
         let serving = tokio::spawn(http2.serve(connections, service));
-        // Last, so that no reload meets a server that is still starting.
+        // Last, so that no reload happens during the start.
         let read = Read { certificate: credentials.certificate, trust: credentials.trust, issuers };
-        let reloader = Reloader::start(&config, read, in_force, (token_bounds, fetching), clock);
+        let reloader = Reloader::start(&config, read, senders, (token_bounds, fetching), clock);
         log_serving(&addresses, &served.schema, &deployment);
         Ok(Running {
             addresses,
@@ -147,7 +147,7 @@ fn check_clock() -> Result<(), StartError> {
     if SystemClock.now().is_plausible_now() { Ok(()) } else { Err(StartError::Clock) }
 }
 
-/// Starts to close idle databases, and to sign and cut audit trails.
+/// Starts the tasks that close idle databases, and that sign and truncate audit trails.
 fn maintain_databases(
     deployment: &Arc<Deployment>,
     databases: &Arc<dyn OnDemand>,
@@ -162,7 +162,7 @@ fn maintain_databases(
     drain.tasks().spawn(signing);
 }
 
-/// Reports health, and starts to try again the organizations that health misses.
+/// Reports health, and starts to retry organizations that weren't opened.
 async fn watch_health(
     health: &Health,
     deployment: &Arc<Deployment>,
@@ -170,8 +170,8 @@ async fn watch_health(
     limits: &Limits,
     drain: &Drain,
 ) {
-    health.look(deployment).await;
-    tokio::spawn(health.clone().keep_looking(Arc::clone(deployment)));
+    health.check(deployment).await;
+    tokio::spawn(health.clone().keep_checking(Arc::clone(deployment)));
     let retries = reopen::keep_trying(Arc::clone(deployment), *limits, drain.clone(), health.clone(), not_opened);
     drain.tasks().spawn(retries);
 }

@@ -1,7 +1,7 @@
-//! A check of a deployment: its configuration, and everything that the configuration names, as a server would find it at a start.
+//! A check of a deployment: its configuration, and all files and databases that the configuration names, with the checks of a server start.
 //!
-//! All problems are reported at once, each with its fix. The check writes nothing and takes no lock that a server needs, so a server may run
-//! meanwhile. Checking the settings alone is the matter of `config`; its faults join the findings here.
+//! All problems are reported together, each with its fix. The check writes nothing and takes no lock that a server needs, so a server may
+//! be running. The module `config` checks the settings alone; its faults become findings here.
 
 mod databases;
 mod files;
@@ -16,7 +16,7 @@ use sealward_core::{
     port::Clock,
 };
 
-use self::files::is_given;
+use self::files::is_set;
 pub use self::report::{Fact, Finding, OrganizationFacts, Report, Severity};
 use crate::{
     config::{AuditCopy, Config, ConfigError, CopyTo, Faults, RootKeySource, TokenKeys},
@@ -44,12 +44,12 @@ pub async fn check(path: &Path) -> Report {
     tls::check(&config.tls, SystemClock.now(), &mut report);
     token_issuers(&config, &mut report);
     if let Some(AuditCopy { to: CopyTo::File(path), on_failure }) = &config.audit
-        && is_given(path)
+        && is_set(path)
     {
         files::audit_copy(path, *on_failure, &mut report);
     }
     let root_key = root_keys(&config, &mut report).await;
-    if is_given(&config.data_dir) {
+    if is_set(&config.data_dir) {
         files::data_folder(&config.data_dir, &mut report);
         databases::check(&config, root_key.as_ref().map(|keys| keys as &dyn RootKey), &mut report).await;
     }
@@ -59,10 +59,10 @@ pub async fn check(path: &Path) -> Report {
 fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
     let remedy = match error {
         ConfigError::Unreadable { .. } => {
-            "name the file that `sealward-server init` created, and let this user read it"
+            "use the file that `sealward-server init` created, and allow this user to read it"
         }
         ConfigError::Malformed { .. } | ConfigError::Invalid { .. } => {
-            "fix the line; docs/reference/configuration.md lists all settings"
+            "fix the line; see docs/reference/configuration.md for all settings"
         }
     };
     report.error(path.display().to_string(), error_chain::text(error).trim_end(), remedy);
@@ -70,11 +70,7 @@ fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
 
 fn settings(faults: &Faults, report: &mut Report) {
     for fault in &faults.0 {
-        report.error(
-            &fault.setting,
-            &fault.problem,
-            "fix the setting; docs/reference/configuration.md lists all settings",
-        );
+        report.error(&fault.setting, &fault.problem, "fix the setting; see docs/reference/configuration.md");
     }
 }
 
@@ -86,8 +82,8 @@ fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
             "type the name again, exactly as in the certificate or token",
         );
     }
-    let is_sound = !faults.0.iter().any(|fault| fault.setting.starts_with("bindings"));
-    if is_sound && !config.bindings.iter().any(|binding| binding.role == Role::SystemAdministrator.into()) {
+    let are_valid = !faults.0.iter().any(|fault| fault.setting.starts_with("bindings"));
+    if are_valid && !config.bindings.iter().any(|binding| binding.role == Role::SystemAdministrator.into()) {
         report.warning(
             "bindings",
             "no identity is system-administrator: no caller can create organizations or restore a key",
@@ -96,7 +92,7 @@ fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
     }
 }
 
-/// The server may run under another limit than this check. On the same machine and as the same user, it rarely does.
+/// The server may have another limit than this check. On the same machine and as the same user, this is rare.
 fn descriptors(config: &Config, report: &mut Report) {
     let needed = file_descriptors::needed(config);
     if let Some(available) = file_descriptors::available()
@@ -110,11 +106,11 @@ fn descriptors(config: &Config, report: &mut Report) {
     }
 }
 
-/// Keys in files. Only a running server finds out whether an address answers.
+/// Checks keys in files. Only a running server checks whether a web address answers.
 fn token_issuers(config: &Config, report: &mut Report) {
     for issuer in &config.token_issuers {
         match &issuer.keys {
-            TokenKeys::File(path) if is_given(path) => match token::read_keys(&issuer.issuer, path) {
+            TokenKeys::File(path) if is_set(path) => match token::read_keys(&issuer.issuer, path) {
                 Ok(keys) => {
                     let (path, count, left_out, issuer) = (path.display(), keys.len(), keys.left_out(), &issuer.issuer);
                     report.fact(
@@ -124,11 +120,19 @@ fn token_issuers(config: &Config, report: &mut Report) {
                     if count == 0 {
                         let problem =
                             format!("{path} has no key that can verify tokens: every token of {issuer} is refused");
-                        report.warning("token_issuers", problem, "put the issuer's public signature keys there");
+                        report.warning(
+                            "token_issuers",
+                            problem,
+                            "put the issuer's public signature keys into the file",
+                        );
                     }
                 }
                 Err(error) => {
-                    report.error("token_issuers", error_chain::text(&error), "put the issuer's JSON Web Key Set there");
+                    report.error(
+                        "token_issuers",
+                        error_chain::text(&error),
+                        "put the issuer's JSON Web Key Set into the file",
+                    );
                 }
             },
             TokenKeys::File(_) | TokenKeys::Url { .. } => {}
@@ -136,10 +140,10 @@ fn token_issuers(config: &Config, report: &mut Report) {
     }
 }
 
-/// Each source of a root key, and the root keys together if all can be loaded.
+/// Checks each source of a root key. Returns the root keys if all can be loaded.
 async fn root_keys(config: &Config, report: &mut Report) -> Option<RootKeySet> {
     let mut keys = Vec::new();
-    for (index, source) in config.root_key_sources.iter().enumerate().filter(|(_, source)| source.is_given()) {
+    for (index, source) in config.root_key_sources.iter().enumerate().filter(|(_, source)| source.is_complete()) {
         let setting = format!("root_key.sources[{index}]");
         match root_key::load(source).await {
             Ok(key) => {
@@ -150,10 +154,10 @@ async fn root_keys(config: &Config, report: &mut Report) -> Option<RootKeySet> {
             Err(error) => report.error(&setting, error_chain::text(&error), error.remedy()),
         }
         if let RootKeySource::File(path) | RootKeySource::MountedSecret(path) = source
-            && is_given(&config.data_dir)
+            && is_set(&config.data_dir)
             && path.starts_with(&config.data_dir)
         {
-            let problem = format!("{source} is in the data folder: a copy of the folder opens everything");
+            let problem = format!("{source} is in the data folder: a copy of the folder can decrypt all data");
             report.warning(&setting, problem, "move it to another folder, and change the path");
         }
     }

@@ -1,7 +1,7 @@
-//! The command line: its commands, each with a module, and the exit code.
+//! The command line: its commands, each in a module, and the exit code.
 //!
-//! stdout has the greeting or the result of a command, and nothing else. The log and errors go to stderr. Where the configuration sends
-//! audit records to stdout, the greeting goes to stderr too.
+//! Only the greeting or the result of a command goes to stdout. The log and errors go to stderr. If the configuration sends audit records
+//! to stdout, the greeting goes to stderr too.
 
 mod backup;
 mod check_config;
@@ -79,7 +79,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let matches = without_empty_variables(Arguments::command()).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    if let Err(error) = keep_memory_to_ourselves() {
+    if let Err(error) = protect_memory() {
         failure::report(&error);
         return ExitCode::FAILURE;
     }
@@ -95,7 +95,7 @@ pub(crate) fn run() -> ExitCode {
             }
             Ok(ExitCode::SUCCESS)
         });
-        // Tasks that the drain did not wait for are not waited for here either.
+        // Doesn't wait for tasks that the drain didn't wait for.
         runtime.shutdown_background();
         ended
     });
@@ -108,8 +108,8 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// Keys are in this process's memory: core dumps are off, and other processes of this user can't read it. Root still can.
-fn keep_memory_to_ourselves() -> std::io::Result<()> {
+/// Protects the keys in memory: disables core dumps, and access by other processes of this user. Root keeps access.
+fn protect_memory() -> std::io::Result<()> {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;

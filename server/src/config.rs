@@ -1,8 +1,8 @@
-//! The configuration of a deployment: one TOML file. A [`Config`] is checked: its users have nothing left to check.
+//! The configuration of a deployment: one TOML file. A [`Config`] is valid: code that uses it checks nothing again.
 //!
-//! `load` reads a file in three steps: `unknown_keys` removes what no setting has, `file` reads the rest as it is written, and `check`
-//! turns it into the `model`. Each setting is declared once: in `file`, or as a number in [`limits`]. The `template` of a new file and the
-//! reference come from the same declarations.
+//! `load` reads a file in three steps: `unknown_keys` removes unknown keys, `file` reads the rest as written, and `check` turns it into the
+//! `model`. Each setting is declared once: in `file`, or as a number in [`limits`]. The `template` of a new file and the reference come
+//! from the same declarations.
 
 mod check;
 mod doubtful_bindings;

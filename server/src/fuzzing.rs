@@ -1,6 +1,6 @@
-//! What the fuzzers in `fuzz/` call: each reader of text or bytes from outside, by itself. Built for fuzzing only.
+//! Entry points for the fuzzers in `fuzz/`: one for each parser of external text or bytes. Built for fuzzing only.
 //!
-//! Each function panics where a promise of the reader doesn't hold.
+//! Each function panics if the parser breaks one of its guarantees.
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,13 +15,13 @@ use crate::{
     transport::tls::revocation::RevocationLists,
 };
 
-/// As many paths as a mask may have by default.
+/// The default maximum of paths in a mask.
 const MASK_PATHS_MAX: usize = 256;
 
 static SERVED: LazyLock<ServedSchema> =
     LazyLock::new(|| schema::read(sealward::FILE_DESCRIPTOR_SET).expect("the shipped schema is valid"));
 
-/// A name belongs to the organization that the dispatcher takes from it, whoever reads it.
+/// Parses a resource name. Every parser must find the same organization in it as the dispatcher.
 pub fn resource_name(text: &str) {
     let whole = name::organization("name", text);
     if let Ok(organization) = &whole.resource {
@@ -43,7 +43,7 @@ pub fn request(bytes: &[u8]) {
     }
 }
 
-/// Reads the frames of a request's body that comes in pieces. How it was cut decides nothing.
+/// Reads the frames of a request's body in pieces. The result must not depend on the sizes of the pieces.
 pub fn frames(takes_stream: bool, pieces: &[&[u8]]) {
     let outcome = |pieces: &[&[u8]]| {
         let mut frames = Frames::new(takes_stream);
@@ -52,7 +52,7 @@ pub fn frames(takes_stream: bool, pieces: &[&[u8]]) {
     assert_eq!(outcome(pieces), outcome(&[&pieces.concat()]));
 }
 
-/// Reads a file of an exported organization that comes in pieces.
+/// Reads the file of an exported organization in pieces.
 pub fn export(pieces: &[&[u8]]) {
     let mut reader = Reader::default();
     for piece in pieces {
@@ -65,10 +65,10 @@ pub fn export(pieces: &[&[u8]]) {
             }
         }
     }
-    let _whole_or_cut_off = reader.end();
+    let _complete_or_not = reader.end();
 }
 
-/// Reads a PEM file as each of the things that it may hold. What is announced is given, or the file is refused.
+/// Reads a PEM file as each kind of content. Every announced block must be returned, or the file refused.
 pub fn pem(bytes: &[u8]) {
     let announced = bytes.windows(10).filter(|window| *window == b"-----BEGIN").count();
     for found in [
@@ -88,7 +88,7 @@ pub fn revocation_list(der: &[u8]) {
     let _refused_or_not = RevocationLists::parse(&[CertificateRevocationListDer::from(der.to_vec())]);
 }
 
-/// No text is a token of an issuer whose keys have signed nothing.
+/// Verifies a token. No text may pass, because the issuer's key has never signed anything.
 pub fn token(text: &str) {
     static ISSUERS: LazyLock<Issuers> = LazyLock::new(|| {
         let keys = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;

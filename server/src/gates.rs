@@ -1,6 +1,6 @@
-//! What every call passes before a handler sees it, and what every answer passes on its way out.
+//! The layers that every call and every answer passes.
 //!
-//! These layers see headers only. What needs the message, above all permission in an organization, comes after them.
+//! The layers decide by headers only. Decisions that need the message come after them, such as the permission in an organization.
 
 pub(crate) mod arrival;
 pub(crate) mod complete;
@@ -40,34 +40,34 @@ use self::{
     trace::TraceLayer,
 };
 
-/// What the layers need to know.
+/// The dependencies of the layers.
 #[derive(Clone)]
 pub(crate) struct Layers {
-    /// Tells calls from other requests.
+    /// Distinguishes calls from other requests.
     pub(crate) http_gate: HttpGateLayer,
-    /// Gives calls their ids, and logs them.
+    /// Assigns call ids, and logs calls.
     pub(crate) trace: TraceLayer,
-    /// Bounds metadata.
+    /// Limits metadata.
     pub(crate) metadata: MetadataGate,
-    /// Tells whether a certificate has expired.
+    /// The clock for the expiry of certificates.
     pub(crate) clock: Arc<dyn Clock>,
-    /// The time a call has.
+    /// The limits of deadlines.
     pub(crate) deadlines: Deadlines,
-    /// Every rpc that is served.
+    /// The served rpcs.
     pub(crate) rpcs: Arc<RpcTable>,
-    /// Whose certificates are believed, as of now.
+    /// The current trust in client certificates.
     pub(crate) tls_context: watch::Receiver<Arc<TlsContext>>,
-    /// Whose bearer tokens are believed, as of now.
+    /// The current issuers of bearer tokens.
     pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
-    /// Who may do what, as of now.
+    /// The current policy.
     pub(crate) policy: watch::Receiver<Arc<Policy>>,
-    /// Where those are recorded who may not.
+    /// Records refused calls in the audit trail.
     pub(crate) denials: Denials,
-    /// How requests may arrive.
+    /// The limits for arriving requests.
     pub(crate) arrival: ArrivalBounds,
 }
 
-/// The stack, outside in.
+/// The stack, from the outermost to the innermost layer.
 pub(crate) fn stack(
     layers: Layers,
 ) -> impl Layer<
@@ -80,36 +80,37 @@ pub(crate) fn stack(
     let Layers { http_gate, trace, metadata, clock, deadlines, rpcs, tls_context, issuers, policy, denials, arrival } =
         layers;
     ServiceBuilder::new()
-        // Outermost: what is no call gets no further, and its answer is plain HTTP.
+        // Outermost: a request that isn't a call goes no further, and its answer is plain HTTP.
         .layer(http_gate)
-        // Around everything else, so that every call has an id and ends in the log, with the code that the caller saw.
+        // Around everything else, so that every call has an id and a log line with the code that the caller received.
         .layer(trace)
-        // Around all that can fail, so that every error leaves with a reason and the call id: those of the layers below and tonic's.
+        // Around everything that can fail, so that every error has a reason and the call id, including errors of the layers below and of
+        // tonic.
         .layer(CompleteLayer)
-        // Before the headers are used: not too many of them, and a time that can be kept.
+        // Before the headers are used: checks their size, and the timeout.
         .layer(GateLayer(metadata))
-        // Before anything can wait, so that the caller's time counts from the first byte.
+        // Before anything can wait, so that the deadline counts from the start of the call.
         .layer(DeadlineLayer::new(deadlines, Arc::clone(&rpcs)))
-        // Before all others: a call over a connection beyond the limit costs no work.
+        // Before all others: a call over a connection above the limit costs no work.
         .layer(GateLayer(WithinConnectionLimit))
-        // Before identity: a caller without TLS has to learn that, whoever it is, and nothing of its body may be read.
+        // Before identity: every caller without TLS gets this error, and nothing of its body is read.
         .layer(GateLayer(TlsRequired))
-        // Before permission, which is somebody's.
+        // Before permission, which needs an identity.
         .layer(GateLayer(IdentityRequired::new(clock, tls_context, issuers)))
-        // Who may not call the rpc anywhere doesn't get to send a message.
+        // A caller that may not call the rpc in any organization can't send a message.
         .layer(GateLayer(PermissionRequired::new(Arc::clone(&rpcs), policy, denials)))
         // Before a message is read.
         .layer(GateLayer(Uncompressed))
-        // Before messages are counted, so that what isn't framed as gRPC frames it goes no further.
+        // Before messages are counted, so that an invalid frame goes no further.
         .layer(WholeMessagesLayer(Arc::clone(&rpcs)))
-        // Innermost: it lets the message in, on the account of a caller who is known by now.
+        // Innermost: admits the message, and charges the caller, which is identified by now.
         .layer(ArrivalLayer::new(arrival, rpcs))
         .into_inner()
 }
 
 #[cfg(test)]
 mod tests {
-    //! The stack as a whole, without a network: what is put into a request's extensions is what the listener would put there.
+    //! The whole stack, without a network: the tests add the same extensions to requests as the listener.
 
     use std::{
         collections::HashMap, net::SocketAddr, pin::Pin, sync::LazyLock, task::Context, task::Poll, time::Duration,
@@ -133,7 +134,7 @@ mod tests {
         telemetry::{samples::Samples, shed::Shed},
         transport::{
             connection::{Connection, TlsFacts},
-            leaving::Leaving,
+            connection_ending::ConnectionEnding,
             test_deployment::TestDeployment,
         },
     };
@@ -181,12 +182,12 @@ mod tests {
         Some(Connection {
             peer: peer(),
             tls: Some(TlsFacts { certificate, chain, trust }),
-            no_place: None,
-            leaving: Leaving::default(),
+            limit_reached: None,
+            ending: ConnectionEnding::default(),
         })
     }
 
-    /// The same for all, as if nothing had been exchanged.
+    /// The same for all, as without a reload.
     fn tls_context() -> Arc<TlsContext> {
         static TLS_CONTEXT: LazyLock<Arc<TlsContext>> = LazyLock::new(|| TestDeployment::new().tls_context());
         Arc::clone(&TLS_CONTEXT)
@@ -204,7 +205,7 @@ mod tests {
         watch::channel(Arc::default()).1
     }
 
-    /// A stack whose `reader` may read records, over routes that don't exist: what gets through is tonic's UNIMPLEMENTED.
+    /// A stack whose `reader` may read records, over routes that don't exist: an admitted call gets tonic's UNIMPLEMENTED.
     async fn call(request: Request<Body>) -> Response<Body> {
         let binding = Binding {
             identity: Identity::CommonName("reader".to_owned()),
@@ -241,14 +242,15 @@ mod tests {
 
     #[tokio::test]
     async fn without_tls_only_health_is_answered_and_no_body_is_read() {
-        let plaintext = || Some(Connection { peer: peer(), tls: None, no_place: None, leaving: Leaving::default() });
+        let plaintext =
+            || Some(Connection { peer: peer(), tls: None, limit_reached: None, ending: ConnectionEnding::default() });
         let refused = (Code::FailedPrecondition, "HTTPS_REQUIRED".to_owned());
         assert_eq!(status(request(GET, plaintext())).await, refused);
         assert_eq!(status(request("/nothing/There", plaintext())).await, refused);
         assert_eq!(status(request("/grpc.health.v1.HealthX/Check", plaintext())).await, refused);
-        // A connection of which nothing is known counts as plaintext.
+        // A connection without facts counts as plaintext.
         assert_eq!(status(request(GET, None)).await, refused);
-        // These routes serve no health; what counts is that the call got to them.
+        // These routes don't serve health checks, but the call reached them.
         assert_eq!(status(request(HEALTH, plaintext())).await, (Code::Unimplemented, "METHOD_UNKNOWN".to_owned()));
     }
 
@@ -300,7 +302,7 @@ mod tests {
         assert_eq!(status(forwarded).await, refused);
     }
 
-    /// A clock that stands still.
+    /// A clock with a fixed time.
     struct At(i64);
 
     impl Clock for At {
@@ -341,13 +343,13 @@ mod tests {
         let (sender, watched) = watch::channel(tls_context());
         let gate = IdentityRequired::new(Arc::new(SystemClock), watched, no_issuers());
         let admitted = || {
-            // Its chain is empty, which nobody verifies.
+            // Its chain is empty, which no trust verifies.
             let (mut head, _) = request(GET, over_tls(Some(("reader", NEVER)))).into_parts();
             gate.admit(&mut head)
         };
         assert_eq!(admitted(), Ok(()));
         sender.send_replace(TestDeployment::new().tls_context());
-        assert_eq!(admitted(), Err(Refusal::CertificateNotBelieved));
+        assert_eq!(admitted(), Err(Refusal::CertificateNotTrusted));
     }
 
     #[tokio::test]
@@ -360,7 +362,7 @@ mod tests {
         assert_eq!(status(as_caller("stranger", GET)).await, refused);
         assert_eq!(status(as_caller("reader", FORGOTTEN)).await, refused);
         assert_eq!(status(as_caller("reader", "/sealward.mail.v1.MailboxService/Nothing")).await, passed);
-        // Permission is asked of somebody: nobody learns nothing of what is served.
+        // Permission needs an identity: a caller without one learns nothing about the served rpcs.
         assert_eq!(status(request("/nothing/There", over_tls(None))).await.0, Code::Unauthenticated);
     }
 

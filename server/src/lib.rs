@@ -1,6 +1,6 @@
-//! The Sealward server: how calls come in, who may make them, and where records and keys are kept.
+//! The Sealward server: transport, authentication, permissions, rpcs, and the storage of records and keys.
 //!
-//! What is done with them is decided in `sealward-core`. rpc and store meet in one module only: `app`, which opens the stores of
+//! `sealward-core` has the rules for records and keys. Only the module `app` knows both rpcs and stores: it opens the stores of
 //! `sealward-store`.
 
 pub mod app;

@@ -4,7 +4,7 @@ mod command;
 
 use std::process::ExitCode;
 
-/// 0: ended as told. 1: failed, and stderr says why. 2: the command line makes no sense.
+/// Exit codes: 0 success, 1 failure (stderr has the error), 2 invalid command line.
 fn main() -> ExitCode {
     command::run()
 }

@@ -8,7 +8,7 @@ use sealward_core::policy::{Privilege, Role};
 use crate::{
     config::{
         sections,
-        setting::{Otherwise, Section, Setting, TakesEffect},
+        setting::{IfUnset, Section, Setting, TakesEffect},
     },
     rpc::permission::rpc_table,
     schema::{self, DescriptorError},
@@ -84,10 +84,10 @@ fn write_section(text: &mut String, section: &Section) {
 }
 
 fn row(setting: &Setting) -> String {
-    let default = match &setting.otherwise {
-        Otherwise::Required => "required".to_owned(),
-        Otherwise::Nothing(example) => format!("none; for example `{example}`"),
-        Otherwise::Is(value) => format!("`{value}`"),
+    let default = match &setting.if_unset {
+        IfUnset::Required => "required".to_owned(),
+        IfUnset::Optional(example) => format!("none; for example `{example}`"),
+        IfUnset::Default(value) => format!("`{value}`"),
     };
     let takes_effect = match setting.takes_effect {
         TakesEffect::AtStart => "at start",

@@ -63,7 +63,7 @@ pub enum Outcome {
 }
 
 /// The parts that a reload replaces.
-pub(crate) struct InForce {
+pub(crate) struct ReloadSenders {
     /// What handshakes are made with.
     pub(crate) tls_context: watch::Sender<Arc<TlsContext>>,
     /// The token issuers that are trusted.
@@ -111,7 +111,7 @@ impl Reloader {
     pub(crate) fn start(
         config: &Config,
         read: Read,
-        in_force: InForce,
+        senders: ReloadSenders,
         (bounds, fetching): (Bounds, Fetching),
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -129,7 +129,7 @@ impl Reloader {
             bounds,
             fetching,
             tls: config.tls.clone(),
-            in_force,
+            senders,
             clock,
             warned: Vec::new(),
         };
@@ -160,7 +160,7 @@ struct Files {
     fetching: Fetching,
     /// The paths of the files of `[tls]`.
     tls: Tls,
-    in_force: InForce,
+    senders: ReloadSenders,
     clock: Arc<dyn Clock>,
     /// The shortcomings that were logged last.
     warned: Vec<Shortcoming>,
@@ -213,17 +213,17 @@ impl Files {
     fn configuration_taken(&mut self, before: &Config) {
         let now = &self.configuration.in_force;
         if now.bindings != before.bindings {
-            self.in_force.policy.send_replace(Arc::new(now.policy()));
+            self.senders.policy.send_replace(Arc::new(now.policy()));
             tracing::info!(bindings = now.bindings.len(), "role bindings reloaded");
             now.log_doubtful_bindings();
         }
         if now.log != before.log {
-            self.in_force.log.send_replace(now.log);
+            self.senders.log.send_replace(now.log);
             tracing::info!(level = %now.log.level, "log level reloaded");
         }
         self.tls = now.tls.clone();
         self.token_issuers = now.token_issuers.clone();
-        for setting in now.differences_for_a_start(before) {
+        for setting in now.settings_that_need_a_restart(before) {
             tracing::warn!(setting, "changed setting needs a restart");
         }
     }
@@ -268,7 +268,7 @@ impl Files {
         if outcome == Outcome::Taken {
             let issuers = Arc::clone(&self.issuers.in_force);
             issuers.begin();
-            self.in_force.issuers.send_replace(issuers);
+            self.senders.issuers.send_replace(issuers);
             tracing::info!("token issuers or their keys reloaded");
         }
         outcome
@@ -276,7 +276,7 @@ impl Files {
 
     fn exchange_tls_context(&self) {
         match TlsContext::new(self.tls.minimum_version, &self.certificate.in_force, &self.trust.in_force) {
-            Ok(tls_context) => drop(self.in_force.tls_context.send_replace(Arc::new(tls_context))),
+            Ok(tls_context) => drop(self.senders.tls_context.send_replace(Arc::new(tls_context))),
             Err(error) => tracing::error!(
                 error = error_chain::text(&error),
                 "TLS reload failed; the previous certificates and CAs stay in use"

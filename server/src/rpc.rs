@@ -1,4 +1,5 @@
-//! The rpcs: from a decoded message, through the dispatcher, to one use case and back. This module contains no cryptography and no SQL.
+//! The rpcs: each passes a decoded message through the dispatcher to a use case, and returns its answer. This module contains no
+//! cryptography and no SQL.
 
 mod access;
 mod answers;

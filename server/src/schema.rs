@@ -1,8 +1,8 @@
 //! Reads the schema from descriptors, by Sealward's options on messages and services, once at the start.
 //!
 //! Every message with the option `entity` becomes an entity; every service with the option `entity_service` serves one, by the five
-//! standard methods, recognised by name and shape. The options of every method declare what a call needs. An invalid schema is an error
-//! that names the place. Only this file and the codec use prost-reflect.
+//! standard methods, recognized by name and shape. The options of every method declare the requirements of a call. An invalid schema is an
+//! error that names the declaration. Only this file and the codec use prost-reflect.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -168,16 +168,18 @@ pub fn read(encoded: &[u8]) -> Result<ServedSchema, DescriptorError> {
 fn method_needs(method: &MethodDescriptor) -> Result<MethodNeeds, DescriptorError> {
     let place = method.full_name();
     let option::Method { privileges, any_identity, all_organizations, audit_actions, refused_as } =
-        options::method(method)?.ok_or_else(|| wrong(place, "it lacks the option `method`"))?;
+        options::method(method)?.ok_or_else(|| wrong(place, "the option `method` is missing: add it"))?;
     let action = |name: &String| {
         let of_mail = mail::AUDIT_ACTIONS.iter().copied().find(|action| action.name() == name);
-        of_mail.map_or_else(|| name.parse(), Ok).map_err(|error| wrong(place, format!("its audit action: {error}")))
+        of_mail
+            .map_or_else(|| name.parse(), Ok)
+            .map_err(|error| wrong(place, format!("`audit_actions` or `refused_as`: {error}")))
     };
     Ok(MethodNeeds {
         path: path(method),
         privileges: privileges
             .iter()
-            .map(|name| name.parse::<Privilege>().map_err(|error| wrong(place, format!("its `privileges`: {error}"))))
+            .map(|name| name.parse::<Privilege>().map_err(|error| wrong(place, format!("`privileges`: {error}"))))
             .collect::<Result<_, _>>()?,
         any_identity,
         all_organizations,
@@ -229,7 +231,7 @@ fn entity(
 }
 
 fn attribute(field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
-    // Every field that isn't a system field is an attribute. A field without the option is an attribute without rules.
+    // Every field that isn't a system field is an attribute, with or without the option.
     let option = options::attribute(field)?.unwrap_or_default();
     if field.cardinality() != Cardinality::Optional
         || field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())
@@ -237,7 +239,7 @@ fn attribute(field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
         return Err(wrong(field.full_name(), "an attribute can be neither repeated nor in a oneof"));
     }
     if !field.supports_presence() {
-        return Err(wrong(field.full_name(), "an attribute must be `optional`, so that null and empty are told apart"));
+        return Err(wrong(field.full_name(), "an attribute must be `optional`, so that null differs from empty"));
     }
     let kind = kind(field, &option)?;
     let text_form = text_form(field, &option)?;
@@ -254,7 +256,7 @@ fn attribute(field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
         max_length: match option.max_length.map(u32::try_from).transpose() {
             Ok(None) if text_form == TextForm::Uuid => Some(UUID_LENGTH),
             Ok(max_length) => max_length,
-            Err(_) => return Err(wrong(field.full_name(), "its `max_length` is not a length")),
+            Err(_) => return Err(wrong(field.full_name(), "`max_length` is negative or too large")),
         },
         text_form,
         state_attribute: given(option.state_attribute),
@@ -277,18 +279,18 @@ fn kind(field: &FieldDescriptor, option: &option::Attribute) -> Result<Kind, Des
     let reports_set = &option.reports_set;
     match (field.kind(), &option.reference) {
         (ProtoKind::Bool, None) if !reports_set.is_empty() => Ok(Kind::ReportsSet { attribute: reports_set.clone() }),
-        (_, _) if !reports_set.is_empty() => Err(wrong(field.full_name(), "`reports_set` is for a bool")),
+        (_, _) if !reports_set.is_empty() => Err(wrong(field.full_name(), "`reports_set` is only valid for a bool")),
         (ProtoKind::String, Some(reference)) => {
             let on_delete = match reference.on_delete() {
                 option::OnDelete::Clear => OnDelete::Clear,
                 option::OnDelete::Refuse => OnDelete::Refuse,
                 option::OnDelete::Unspecified => {
-                    return Err(wrong(field.full_name(), "its reference must say what `on_delete` does"));
+                    return Err(wrong(field.full_name(), "a reference must set `on_delete`"));
                 }
             };
             Ok(Kind::Reference { collection: reference.collection.clone(), on_delete })
         }
-        (_, Some(_)) => Err(wrong(field.full_name(), "a reference is a string")),
+        (_, Some(_)) => Err(wrong(field.full_name(), "a reference must be a string")),
         (ProtoKind::Bool, None) => Ok(Kind::Boolean),
         (ProtoKind::Int32, None) => Ok(Kind::Integer32),
         (ProtoKind::Int64, None) => Ok(Kind::Integer64),
@@ -298,7 +300,7 @@ fn kind(field: &FieldDescriptor, option: &option::Attribute) -> Result<Kind, Des
         (ProtoKind::Message(message), None) if message.full_name() == "google.protobuf.Timestamp" => Ok(Kind::Time),
         (_, None) => Err(wrong(
             field.full_name(),
-            "an attribute is a bool, int32, int64, string, bytes, an enum or a google.protobuf.Timestamp",
+            "an attribute must be a bool, int32, int64, string, bytes, an enum or a google.protobuf.Timestamp",
         )),
     }
 }
@@ -318,7 +320,7 @@ fn choices_of(
                 states.get_value_by_name(&name).map(|state| state.number())
             }
             (Some(_), _) => {
-                return Err(wrong(value.full_name(), "its `state` is not a value of the enum of a `state_attribute`"));
+                return Err(wrong(value.full_name(), "`state` is not a value of the enum of `state_attribute`"));
             }
         };
         Ok(Choice { number: value.number(), name: value.name().to_owned(), option, state })
@@ -336,10 +338,10 @@ fn served_entity(
     {
         return Ok(Some(message));
     }
-    Err(wrong(service.full_name(), format!("it serves `{name}`, which isn't an entity")))
+    Err(wrong(service.full_name(), format!("the service serves `{name}`, which isn't an entity")))
 }
 
-/// The privilege for writing records of an entity: that of the writing methods of its services. prvWriteRecords if none writes.
+/// The privilege for writing records of an entity: that of the writing methods of its services. prvWriteRecords if no method writes.
 fn write_privilege<'a>(services: impl Iterator<Item = &'a ServiceDescriptor>) -> Result<Privilege, DescriptorError> {
     let mut found = None;
     for method in services.flat_map(|service| service.methods().collect::<Vec<_>>()) {
@@ -352,7 +354,7 @@ fn write_privilege<'a>(services: impl Iterator<Item = &'a ServiceDescriptor>) ->
             _ => {
                 return Err(wrong(
                     method.full_name(),
-                    "every method that writes an entity needs the same one privilege",
+                    "all methods that write an entity must need the same single privilege",
                 ));
             }
         }
@@ -384,7 +386,7 @@ fn text_form(field: &FieldDescriptor, option: &option::Attribute) -> Result<Text
         (false, false) => Ok(TextForm::SingleLine),
         (true, false) => Ok(TextForm::MultiLine),
         (false, true) => Ok(TextForm::Uuid),
-        (true, true) => Err(wrong(field.full_name(), "it can't be both `multi_line` and a `uuid`")),
+        (true, true) => Err(wrong(field.full_name(), "an attribute can't be both `multi_line` and `uuid`")),
     }
 }
 
@@ -393,7 +395,7 @@ const UUID_LENGTH: u32 = 36;
 
 fn default(field: &FieldDescriptor, default: Option<option::DefaultValue>) -> Result<Option<Value>, DescriptorError> {
     let Some(default) = default else { return Ok(None) };
-    let refused = || wrong(field.full_name(), "its default is of another type");
+    let refused = || wrong(field.full_name(), "`default` has another type than the field");
     match (default.kind, field.kind()) {
         (Some(default_value::Kind::Text(text)), ProtoKind::String) => Ok(Some(Value::Text(text))),
         (Some(default_value::Kind::Boolean(value)), ProtoKind::Bool) => Ok(Some(Value::Boolean(value))),
@@ -415,13 +417,14 @@ fn entity_methods(
 ) -> Result<Vec<EntityMethod>, DescriptorError> {
     let entity = schema
         .by_name(message.name())
-        .ok_or_else(|| wrong(service.full_name(), "it serves an entity that the schema lacks"))?;
+        .ok_or_else(|| wrong(service.full_name(), "the service serves an entity that isn't in the schema"))?;
     let resource = ResourceMessage { message: message.clone(), fields: Arc::new(attribute_fields(message).collect()) };
     service
         .methods()
         .map(|method| {
-            let standard = standard_method(&method, entity)
-                .ok_or_else(|| wrong(method.full_name(), "an entity service has the five standard methods only"))?;
+            let standard = standard_method(&method, entity).ok_or_else(|| {
+                wrong(method.full_name(), "an entity service can only have the five standard methods")
+            })?;
             check_shape(&method, standard, entity, message)?;
             Ok(EntityMethod {
                 path: path(&method),
@@ -462,7 +465,7 @@ fn check_shape(
         StandardMethod::Delete => &["name", "etag"],
     };
     if let Some(missing) = inputs.iter().find(|name| method.input().get_field_by_name(name).is_none()) {
-        return Err(wrong(method.input().full_name(), format!("it lacks the field `{missing}`")));
+        return Err(wrong(method.input().full_name(), format!("the field `{missing}` is missing")));
     }
     let output = method.output();
     let fits = match standard {
@@ -473,7 +476,7 @@ fn check_shape(
         StandardMethod::Delete => output.full_name() == "google.protobuf.Empty",
     };
     if method.is_client_streaming() || method.is_server_streaming() || !fits {
-        return Err(wrong(method.full_name(), "it doesn't answer as the standard method of its name does"));
+        return Err(wrong(method.full_name(), "the response isn't that of the standard method with this name"));
     }
     Ok(())
 }
@@ -489,7 +492,7 @@ fn upper_first(text: &str) -> String {
     characters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(characters).collect()
 }
 
-/// Microseconds of a protobuf timestamp. `None` outside the years 1 to 9999. Finer parts are truncated.
+/// Microseconds of a protobuf timestamp. `None` outside the years 1 to 9999. Nanoseconds are truncated.
 #[must_use]
 pub(crate) fn timestamp_from_proto(seconds: i64, nanos: i32) -> Option<Timestamp> {
     // 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the range in google/protobuf/timestamp.proto.
@@ -633,13 +636,13 @@ mod tests {
             (
                 "prvCustomizeAttributes",
                 "prvCustomizeAttributez",
-                "sealward.v1.MetadataService.UpdateAttributeMetadata: its `privileges`: unknown privilege `prvCustomizeAttributez`",
+                "sealward.v1.MetadataService.UpdateAttributeMetadata: `privileges`: unknown privilege `prvCustomizeAttributez`",
             ),
             (
                 "update-attribute-metadata",
                 "update-attribute_metadata",
-                "sealward.v1.MetadataService.UpdateAttributeMetadata: its audit action: `update-attribute_metadata` isn't an audit \
-                 action",
+                "sealward.v1.MetadataService.UpdateAttributeMetadata: `audit_actions` or `refused_as`: \
+                 `update-attribute_metadata` isn't an audit action",
             ),
         ] {
             let error = read_with(text, other).err().expect(words);
@@ -651,7 +654,7 @@ mod tests {
     fn methods_that_write_an_entity_need_the_same_privilege() {
         let error = read_with("prvWriteRecords", "prvReadContract").err().unwrap();
         assert!(
-            error.to_string().ends_with(": every method that writes an entity needs the same one privilege"),
+            error.to_string().ends_with(": all methods that write an entity must need the same single privilege"),
             "{error}"
         );
     }

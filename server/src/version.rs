@@ -1,12 +1,12 @@
-//! What an operator wants to know of a build.
+//! Facts about a build, for operators.
 
 use std::env::consts::{ARCH, OS};
 
 /// This release.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What follows the name for `--version`: the release, and what it speaks and stores. Cells, key rings and sealed keys name their own
-/// formats; the one here is the store's.
+/// The output of `--version` after the name: the release, its APIs and protocols, and its storage format. Cells, key rings and sealed keys
+/// contain their own format versions.
 #[must_use]
 pub fn details() -> String {
     let storage = sealward_store::details();

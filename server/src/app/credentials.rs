@@ -1,4 +1,4 @@
-//! The keys and certificates that a server starts with.
+//! The keys and certificates of a server at its start.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::{
     transport::tls::{ServerCertificate, TlsContext, Trust},
 };
 
-/// The keys and certificates of a deployment, all of which fit.
+/// The keys and certificates of a deployment. They match each other.
 pub(super) struct Credentials {
     pub(super) root_key: Arc<dyn RootKey>,
     pub(super) certificate: Arc<ServerCertificate>,
     pub(super) trust: Arc<Trust>,
-    /// Made of the certificate and the trust.
+    /// Created from the certificate and the trust.
     pub(super) tls_context: TlsContext,
 }
 

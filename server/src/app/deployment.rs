@@ -10,7 +10,7 @@ use sealward_core::{
 
 use crate::config::limits::Limits;
 
-/// A deployment whose organizations are not open yet.
+/// Creates a deployment whose organizations are not open yet.
 pub(super) fn deployment(ports: Ports, schema: &Arc<Schema>, limits: &Limits) -> Arc<Deployment> {
     let deployment = Deployment::new(ports, Arc::clone(schema), key_limits(limits))
         .with_filter_bounds(filter_bounds(limits))

@@ -19,12 +19,12 @@ pub enum StartError {
     /// A root key can't be loaded from its source.
     #[error("can't load the root key of root_key.sources[{index}]")]
     RootKey {
-        /// Which source, counted from 0.
+        /// The index of the source, from 0.
         index: usize,
-        /// Why.
+        /// The cause.
         source: RootKeySourceError,
     },
-    /// The clock shows a time that can't be right.
+    /// The clock is implausible.
     #[error("the clock is out of range: set it to a time in the years 1970 to 9999")]
     Clock,
     /// No root key is configured.
@@ -48,16 +48,16 @@ pub enum StartError {
     /// The configuration database can't be used.
     #[error("the configuration database can't be used")]
     Prepare(#[from] ConfigurationError),
-    /// A database doesn't answer.
+    /// A database isn't available.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// The schema can't be served.
     #[error("the schema can't be served")]
     Schema(#[from] schema::DescriptorError),
-    /// An address can't be listened on.
+    /// A listener can't be bound to its address.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The contract can't be reflected.
+    /// Server reflection can't serve the contract.
     #[error("the contract can't be reflected")]
     Reflection(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,4 +1,4 @@
-//! What the log and the metrics report of a server, apart from its calls.
+//! The reports of a server in the log and in metrics, apart from its calls.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use crate::{
     gates::trace::TraceLayer,
     ports::{clock::SystemClock, random::SystemRandom},
     telemetry::{
-        metrics::{Believed, Counted, Metrics},
+        metrics::{Counted, CurrentTrust, Metrics},
         samples::Samples,
         shed::Shed,
     },
     transport::handshake::{self, Handshakes},
 };
 
-/// How calls and handshakes are observed.
+/// The observers of calls and handshakes.
 pub(super) struct Observation {
-    /// Which refusals are logged.
+    /// Samples refusals for the log.
     pub(super) samples: Samples,
     /// Logs calls.
     pub(super) trace: TraceLayer,
-    /// Makes handshakes, and counts those that it refuses.
+    /// Performs handshakes, and counts refused ones.
     pub(super) handshakes: Handshakes,
 }
 
@@ -46,9 +46,9 @@ pub(super) fn observe(
     let refused_handshakes = handshake::Refused::default();
     let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
     if let Some(metrics) = metrics {
-        let believed = Believed { tls_context: reloadable.tls_context.clone(), issuers: reloadable.issuers.clone() };
+        let trust = CurrentTrust { tls_context: reloadable.tls_context.clone(), issuers: reloadable.issuers.clone() };
         let counted = Counted { shed: shed.clone(), refused_handshakes };
-        let scraped = (Arc::clone(deployment), audit_copy.clone(), counted, believed);
+        let scraped = (Arc::clone(deployment), audit_copy.clone(), counted, trust);
         drain.tasks().spawn(metrics.serve(scraped, *limits, drain.clone()));
     }
     Observation { samples, trace, handshakes }

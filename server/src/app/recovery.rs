@@ -1,4 +1,4 @@
-//! What a former process left unfinished.
+//! Recovers the unfinished work of a former process.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ use crate::{
 pub(super) struct Recovered {
     /// Whether the data folder has databases of organizations, served or not.
     pub(super) has_organizations: bool,
-    /// The organizations to try again.
+    /// The organizations to retry.
     pub(super) not_opened: Vec<NotOpened>,
     pub(super) audit_copy: Option<CopyTask>,
 }
 
-/// Opens the organizations, and continues what a former process began: first the audit copy, whose target is looked at before anything is
-/// recorded; then key texts that are sealed under a former root key; then re-encryptions.
+/// Opens the organizations, and continues unfinished work. First the audit copy, whose target must be read before new records are written;
+/// then key texts that are sealed under a former root key; then re-encryptions.
 pub(super) async fn recover(
     config: &Config,
     deployment: &Arc<Deployment>,
@@ -41,7 +41,7 @@ pub(super) async fn recover(
     reopen::log_not_opened(&not_opened);
     let audit_copy = audit_copy.start(config, deployment, deployment_id).await;
     log_resealed(reseal(deployment).await?);
-    reopen::take_up(deployment, config.limits, drain, deployment.organizations());
+    reopen::resume(deployment, config.limits, drain, deployment.organizations());
     Ok(Recovered { has_organizations, not_opened, audit_copy })
 }
 

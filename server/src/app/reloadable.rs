@@ -1,4 +1,5 @@
-//! What a reload replaces while the server runs, each part behind a watch: the reloader sends, all others read what is in force.
+//! The parts that a reload replaces while the server runs, each in a watch channel. The reloader sends, all others receive the current
+//! value.
 
 use std::sync::Arc;
 
@@ -8,11 +9,11 @@ use tokio::sync::watch;
 use crate::{
     config::{Config, Log},
     identity::token::Issuers,
-    reload::InForce,
+    reload::ReloadSenders,
     transport::tls::TlsContext,
 };
 
-/// The parts that a reload replaces, to be read.
+/// The receivers of the parts that a reload replaces.
 #[derive(Clone)]
 pub(super) struct Reloadable {
     pub(super) tls_context: watch::Receiver<Arc<TlsContext>>,
@@ -22,13 +23,13 @@ pub(super) struct Reloadable {
 }
 
 impl Reloadable {
-    /// The parts that a start has loaded, and the senders that replace them.
-    pub(super) fn new(config: &Config, tls_context: TlsContext, issuers: &Arc<Issuers>) -> (Self, InForce) {
+    /// The receivers, with the values of the start, and the senders that replace the values.
+    pub(super) fn new(config: &Config, tls_context: TlsContext, issuers: &Arc<Issuers>) -> (Self, ReloadSenders) {
         let (tls_context_sender, tls_context) = watch::channel(Arc::new(tls_context));
         let (issuers_sender, issuers) = watch::channel(Arc::clone(issuers));
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
         let (log_sender, log) = watch::channel(config.log);
-        let senders = InForce {
+        let senders = ReloadSenders {
             tls_context: tls_context_sender,
             issuers: issuers_sender,
             policy: policy_sender,

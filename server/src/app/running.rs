@@ -1,4 +1,4 @@
-//! A running server: its addresses, its handles, and its end.
+//! A running server: its addresses and handles, and its shutdown.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -69,7 +69,7 @@ impl Running {
         &self.deployment
     }
 
-    /// Ends the server.
+    /// The handle to stop the server.
     #[must_use]
     pub fn drain(&self) -> &Drain {
         &self.drain
@@ -87,7 +87,7 @@ impl Running {
         self.log.clone()
     }
 
-    /// Ends the server at SIGTERM or SIGINT, after the configured delay, and at once at the second signal.
+    /// Stops the server at SIGTERM or SIGINT after the configured delay, and at a second signal immediately.
     ///
     /// # Errors
     /// The system doesn't allow a signal handler.
@@ -95,22 +95,22 @@ impl Running {
         self.drain.on_signals(self.limits.drain_delay())
     }
 
-    /// Counts and reports lines that the log had no room for. `dropped` returns their number so far.
+    /// Counts and reports dropped log lines. `dropped` returns their number so far.
     pub fn report_dropped_lines(&self, dropped: impl Fn() -> u64 + Send + 'static) {
         self.drain.tasks().spawn(log_queue::keep_reporting(dropped, self.shed.clone(), self.drain.clone()));
     }
 
-    /// An id as the server would assign to a new record; for examples.
+    /// An id for a new record, for examples.
     #[must_use]
     pub fn new_record_id(&self) -> String {
         let ports = &self.deployment.ports;
         RecordId::new_v7(ports.clock.now(), &*ports.random).to_string()
     }
 
-    /// Creates the first organization of a deployment. Does nothing if there are any, served or not.
+    /// Creates the first organization of a deployment. Does nothing if the deployment has an organization, served or not.
     ///
     /// # Errors
-    /// [`CreateOrganizationError`], but not that it exists.
+    /// [`CreateOrganizationError`], except that it already exists.
     pub async fn ensure_organization(&self, name: &OrganizationName) -> Result<(), CreateOrganizationError> {
         if self.has_organizations {
             return Ok(());
@@ -121,7 +121,7 @@ impl Running {
         }
     }
 
-    /// Waits until the server has ended.
+    /// Waits until the server has stopped.
     pub async fn wait(self) -> Drained {
         let health = self.health;
         let not_serving = async move { health.set(tonic_health::ServingStatus::NotServing).await };
@@ -134,8 +134,8 @@ impl Running {
         self.samples.report();
         self.denials.finish().await;
         match drained {
-            Drained::Whole => leave_whole_files(&self.deployment, &*self.databases, self.audit_copy).await,
-            // What was cut short is taken up at the next start, but what was recorded until here is signed all the same.
+            Drained::Whole => close_databases(&self.deployment, &*self.databases, self.audit_copy).await,
+            // The next start resumes the unfinished work, but the audit records so far are signed now.
             Drained::CutShort => {
                 if timeout(LAST_SIGNING_MAX, maintenance::sign_all(&self.deployment, &*self.databases)).await.is_err() {
                     tracing::warn!("audit trails not signed at shutdown; the next start signs them");
@@ -146,23 +146,23 @@ impl Running {
     }
 }
 
-/// How long a server that was cut short may take to sign its audit trails.
+/// The maximum time for signing the audit trails after a shutdown that was cut short.
 const LAST_SIGNING_MAX: Duration = Duration::from_secs(2);
 
-/// Signs the trails and copies the last of them, remembers the state of the open databases, and moves their logs into them: each file is
-/// complete when the server has ended.
-async fn leave_whole_files(deployment: &Deployment, databases: &dyn OnDemand, audit_copy: Option<CopyTask>) {
+/// Signs the audit trails, finishes the audit copy, records the state of the open databases, and checkpoints them, so that each file is
+/// complete when the server has stopped.
+async fn close_databases(deployment: &Deployment, databases: &dyn OnDemand, audit_copy: Option<CopyTask>) {
     maintenance::sign_all(deployment, databases).await;
     if let Some(copy) = audit_copy {
         copy.finish().await;
     }
     for organization in deployment.organizations().into_iter().filter(|organization| databases.is_open(organization.id))
     {
-        let left = async {
+        let closed = async {
             check_rollback(deployment, &organization).await?;
             organization.store.scrub().await
         };
-        if let Err(error) = left.await {
+        if let Err(error) = closed.await {
             let (organization, error) = (organization.name.as_str(), error_chain::text(&error));
             tracing::warn!(organization, error, "database not checkpointed at shutdown; the next start does it");
         }

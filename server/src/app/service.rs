@@ -1,4 +1,4 @@
-//! The service that answers calls: the rpcs behind the gates.
+//! The service that answers calls: the gates, and the rpcs behind them.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
     telemetry::shed::Shed,
 };
 
-/// What the service is made of.
+/// The parts of the service.
 pub(super) struct Parts<'a> {
     pub(super) config: &'a Config,
     pub(super) served: &'a ServedSchema,
@@ -38,7 +38,7 @@ pub(super) struct Parts<'a> {
     pub(super) shed: &'a Shed,
 }
 
-/// Makes the service of these parts.
+/// Creates the service.
 pub(super) fn service(
     parts: Parts<'_>,
 ) -> Result<
@@ -59,7 +59,7 @@ pub(super) fn service(
         denials: denials.clone(),
         rates: Rates::new(limits, shed),
         bounded: Bounded::new(limits, shed.clone()),
-        copying: audit_copy,
+        audit_copy,
         shed: shed.clone(),
     });
     let routes = rpc::routes(dispatcher, served, Arc::clone(&rpcs), health.clone())

@@ -1,4 +1,4 @@
-//! The sockets of a server, bound and not yet served.
+//! The bound sockets of a server.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ pub(super) struct Sockets {
     pub(super) metrics: Option<Metrics>,
 }
 
-/// Where the sockets are: real ports in place of port 0.
+/// The addresses of the sockets, with the real ports instead of port 0.
 #[derive(Clone, Copy)]
 pub(super) struct Addresses {
     pub(super) tls: SocketAddr,

@@ -32,9 +32,9 @@ use crate::{
 
 /// The opened stores of a deployment.
 pub(super) struct Stores {
-    /// The stores, and everything else that core needs from outside.
+    /// The ports of core: the stores, and the other dependencies.
     pub(super) ports: Ports,
-    /// The organizations' databases, which are closed when they are idle.
+    /// The organizations' databases, which are closed when idle.
     pub(super) databases: Arc<dyn OnDemand>,
     pub(super) deployment_id: Uuid,
 }
@@ -88,8 +88,8 @@ impl Stores {
     }
 }
 
-/// The id of the deployment, from its configuration database. It names the chain of audit records that this process continues, so the
-/// database is opened for it first, and once more to write.
+/// The id of the deployment, from its configuration database. It identifies the chain of audit records that this process continues, so the
+/// database is opened once to read it, and then again to write.
 async fn stored_deployment_id(
     folder: &DataFolder,
     new_id: Uuid,

@@ -50,7 +50,7 @@ impl Verifications {
     ///
     /// # Errors
     /// If a database doesn't respond.
-    pub(crate) async fn look(
+    pub(crate) async fn verify(
         self: &Arc<Self>,
         deployment: &Arc<Deployment>,
         organization: Option<&Arc<Organization>>,

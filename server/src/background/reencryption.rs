@@ -56,7 +56,7 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
 }
 
 /// Resumes a re-encryption that a former process left unfinished, if there is one. An organization without work isn't locked.
-pub(crate) fn take_up(deployment: &Arc<Deployment>, limits: Limits, drain: &Drain, organization: Arc<Organization>) {
+pub(crate) fn resume(deployment: &Arc<Deployment>, limits: Limits, drain: &Drain, organization: Arc<Organization>) {
     if !is_running(&organization) {
         return;
     }

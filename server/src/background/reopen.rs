@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use crate::{background::reencryption, config::limits::Limits, drain::Drain, error_chain, rpc::Health};
 
 /// Resumes the background work of opened organizations, and logs the state of their keys.
-pub(crate) fn take_up(
+pub(crate) fn resume(
     deployment: &Arc<Deployment>,
     limits: Limits,
     drain: &Drain,
@@ -27,7 +27,7 @@ pub(crate) fn take_up(
     for organization in organizations {
         log_keys(&organization);
         reencryption::retire_healed(deployment, drain, &organization);
-        reencryption::take_up(deployment, limits, drain, organization);
+        reencryption::resume(deployment, limits, drain, organization);
     }
 }
 
@@ -67,9 +67,9 @@ pub(crate) async fn keep_trying(
             tracing::info!(organization = organization.name.as_str(), "organization served again");
         }
         if !organizations.is_empty() && !drain.has_begun() {
-            health.look(&deployment).await;
+            health.check(&deployment).await;
         }
-        take_up(&deployment, limits, &drain, organizations);
+        resume(&deployment, limits, &drain, organizations);
         let known: BTreeMap<OrganizationId, String> =
             not_opened.iter().map(|before| (before.id, error_chain::text(&before.error))).collect();
         log_not_opened(still.iter().filter(|now| known.get(&now.id) != Some(&error_chain::text(&now.error))));

@@ -1,6 +1,6 @@
-//! The databases: whether this server can serve them, and with which keys.
+//! Checks the databases: whether this server can serve them, and whether their keys are present.
 //!
-//! They are only read, so a server that has them open continues undisturbed. The meaning of a row is core's matter.
+//! They are only read, so this doesn't disturb a server that has them open. Core defines the meaning of rows.
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
@@ -53,8 +53,8 @@ pub(super) async fn check(config: &Config, root_key: Option<&dyn RootKey>, repor
         Err(error) => return unopened(DATA_DIR, &path, &error, report),
     };
     files::database(DATA_DIR, &path, report);
-    let look = Look { configuration, root_key, schema, data_dir: &config.data_dir };
-    if let Err(error) = look.everything(config, found, report).await {
+    let check = DatabaseCheck { configuration, root_key, schema, data_dir: &config.data_dir };
+    if let Err(error) = check.all(config, found, report).await {
         let problem = format!("can't read {}: {}", path.display(), error_chain::text(&error));
         report.error(DATA_DIR, problem, FROM_BACKUP);
     }
@@ -69,30 +69,34 @@ fn without_configuration(path: &Path, found: &HashSet<OrganizationId>, report: &
         return report.fact(DATA_DIR, "there are no databases yet; the first start creates configuration.db");
     }
     let problem = format!(
-        "{} is missing, but {} organizations' databases exist: a start registers them without their keys",
+        "{} is missing, but {} databases of organizations exist: a start registers them without their keys",
         path.display(),
         found.len()
     );
-    report.warning(DATA_DIR, problem, format!("{FROM_BACKUP}, or start and restore each key: sealward key restore"));
+    report.warning(
+        DATA_DIR,
+        problem,
+        format!("{FROM_BACKUP}, or start the server and restore each key: sealward key restore"),
+    );
 }
 
-/// The ids that files in the folder of organizations are named after.
+/// The organization ids in the names of the files in the folder `organizations`.
 fn databases_in(data_dir: &Path) -> HashSet<OrganizationId> {
     let entries = std::fs::read_dir(data_dir.join("organizations")).into_iter().flatten();
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter_map(|name| name.strip_suffix(".db")?.parse().ok()).collect()
 }
 
-/// What every look needs.
-struct Look<'a> {
+/// The context of the checks.
+struct DatabaseCheck<'a> {
     configuration: Box<dyn Reader>,
     root_key: Option<&'a dyn RootKey>,
     schema: Arc<Schema>,
     data_dir: &'a Path,
 }
 
-impl Look<'_> {
-    async fn everything(
+impl DatabaseCheck<'_> {
+    async fn all(
         &self,
         config: &Config,
         mut found: HashSet<OrganizationId>,
@@ -115,8 +119,8 @@ impl Look<'_> {
             if !self.is_authentic(&listed)? {
                 report.error(
                     name.resource_name(),
-                    "its row in configuration.db is not authentic: it was changed, or it is from a build before rows had a MAC",
-                    "restore configuration.db from a backup; or move it away, start, and restore each key: sealward key restore",
+                    "its row in configuration.db is not authentic: it was changed, or written by a version without MACs",
+                    "restore configuration.db from a backup; or move it away, start the server, and restore each key: sealward key restore",
                 );
             }
             if found.remove(id) {
@@ -135,7 +139,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// The organizations listed. The rows of a configuration database from before they had MACs have none.
+    /// The listed organizations. An old configuration database has rows without MACs.
     async fn listed(&self) -> Result<Listing, Unavailable> {
         let catalog = catalog::read(&*self.configuration).await?.0;
         let mac = ListedRow::mac();
@@ -146,7 +150,7 @@ impl Look<'_> {
         }
     }
 
-    /// Whether a row is the deployment's own; without a root key it can't be told.
+    /// Whether this deployment wrote a row. Without a root key, it counts as authentic.
     fn is_authentic(&self, listed: &Listed) -> Result<bool, Unavailable> {
         self.root_key.map_or(Ok(true), |root_key| listed.is_authentic(root_key))
     }
@@ -159,7 +163,7 @@ impl Look<'_> {
         self.data_dir.join("organizations").join(format!("{id}.db"))
     }
 
-    /// Whether the root keys at hand are all that ever sealed here.
+    /// Checks that the configured root keys include every root key that ever sealed in this deployment.
     async fn root_key(&self, report: &mut Report) -> Result<(), Unavailable> {
         let Some(root_key) = self.root_key else { return Ok(()) };
         for check in read(&*self.configuration, RootKeyRow::check_value(), Condition::EVERYTHING).await? {
@@ -167,14 +171,14 @@ impl Look<'_> {
                 report.error(
                     ROOT_KEY_SOURCES,
                     "configuration.db was sealed under a root key that is not among these sources",
-                    "add that root key; if it is lost, remove configuration.db and restore each key by its text",
+                    "add that root key; if it is lost, remove configuration.db and restore each key from its text",
                 );
             }
         }
         Ok(())
     }
 
-    /// How many columns a start would add; `None` if it can't bring the database to this release's tables, or can't tell.
+    /// The number of columns that a start would add; `None` if the catalog can't be read or migrated to this release.
     async fn migration(
         &self,
         subject: &str,
@@ -216,7 +220,7 @@ impl Look<'_> {
                 report.error(
                     &subject,
                     problem,
-                    "name each database after the UUID in it; until then, it is not served",
+                    "rename each database to the UUID that it contains; until then, it is not served",
                 );
             }
             Ok(None) => report.error(&subject, format!("{} contains no organization", path.display()), FROM_BACKUP),
@@ -230,7 +234,7 @@ impl Look<'_> {
         report.organizations.push(OrganizationFacts { name, id, columns_to_add, fingerprint, is_key_present });
     }
 
-    /// The fingerprint of the key that a database needs, and whether it is at hand and opens the ring.
+    /// The fingerprint of the key that a database needs, and whether the key is present and opens the ring.
     async fn key(
         &self,
         subject: &str,
@@ -265,14 +269,14 @@ impl Look<'_> {
             report.warning(
                 subject,
                 format!("data encryption is inactive: the key with the fingerprint {fingerprint} is missing"),
-                "start the server and restore the key: sealward key restore",
+                "start the server, and restore the key: sealward key restore",
             );
         }
         (Some(fingerprint), is_present)
     }
 
-    /// Whether the configuration database has the ring's text, or why another server has to open that; the outer error is that the ring
-    /// doesn't open with it.
+    /// Whether the configuration database has the ring's key text. The inner error: only another server can open the text. The outer error:
+    /// the text doesn't open the ring.
     async fn opens(&self, id: OrganizationId, ring: &StoredRing) -> Result<Result<bool, RootKeyError>, String> {
         let Some(root_key) = self.root_key else { return Ok(Ok(false)) };
         let of_ring =
@@ -292,7 +296,7 @@ impl Look<'_> {
         KeyRing::open(ring, id, &kek).map(|_| Ok(true)).map_err(|error| error_chain::text(&error))
     }
 
-    /// A database that the configuration database doesn't know: its name, if a start would register it.
+    /// Checks a database that isn't in the configuration database. Returns its name if a start would register it.
     async fn unknown(
         &self,
         id: OrganizationId,
@@ -327,8 +331,13 @@ impl Look<'_> {
                 Some(name.clone())
             }
             Some(_) | None => {
-                let problem = format!("{shown} is not named after the organization in it: it is not served");
-                report.warning(DATA_DIR, problem, "name it after the UUID in it, or move it out of the folder");
+                let problem =
+                    format!("the name of {shown} is not the UUID of the organization in it: it is not served");
+                report.warning(
+                    DATA_DIR,
+                    problem,
+                    "rename it to the UUID that it contains, or move it out of the folder",
+                );
                 None
             }
         }
@@ -339,12 +348,12 @@ fn is_catalog_row(step: &Step) -> bool {
     matches!(step, Step::Insert { table, .. } if *table == CatalogRow::TABLE)
 }
 
-/// A binding to an organization that doesn't exist is a mistake, or comes too early.
+/// Warns of bindings to organizations that don't exist: they are misspelled, or not created yet.
 fn bound_names(config: &Config, names: &HashSet<OrganizationName>, report: &mut Report) {
     for (index, binding) in config.bindings.iter().enumerate() {
         let Scope::Organizations(bound) = &binding.scope else { continue };
         for name in bound.iter().filter(|name| !names.contains(*name)) {
-            let problem = format!("there is no organization {name}");
+            let problem = format!("organization {name} doesn't exist");
             report.warning(
                 format!("bindings[{index}].organizations"),
                 problem,

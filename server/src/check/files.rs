@@ -1,6 +1,6 @@
-//! Files and folders: whether they exist, who owns them, who else has access, and whether there is free space.
+//! Checks files and folders: existence, owner, access by other users, and free space.
 //!
-//! Nothing here knows what is in them.
+//! Nothing here knows their content.
 
 use std::{
     fs::{self, Metadata},
@@ -21,22 +21,22 @@ use crate::{
     files::trusted_file::{self, TrustedFileError},
 };
 
-/// Less free space than this gets a warning: an organization's database and its log take some MB each.
+/// Less free space than this causes a warning: an organization's database and its log need a few MB each.
 const SPACE_MIN_BYTES: u64 = 256 << 20;
 
-/// Whether a setting that is a path is set. Otherwise it is among the faults.
-pub(super) fn is_given(path: &Path) -> bool {
+/// Whether a path setting is set. If not, it already has a fault.
+pub(super) fn is_set(path: &Path) -> bool {
     *path != PathBuf::new()
 }
 
-/// A user who can change the configuration can become administrator.
+/// Checks who can change the configuration: such a user can become an administrator.
 pub(super) fn configuration(path: &Path, report: &mut Report) {
     if let Err(error) = trusted_file::check(path) {
         report.error(path.display().to_string(), error_chain::text(&error), error.remedy());
     }
 }
 
-/// A private key that others can read isn't private.
+/// Warns of a private key that all users can read.
 pub(super) fn private(subject: &str, path: &Path, report: &mut Report) {
     if fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0) {
         let problem = format!("the private key {} is readable by all users", path.display());
@@ -75,7 +75,7 @@ pub(super) fn data_folder(path: &Path, report: &mut Report) {
 fn folder(path: &Path, found: &Metadata, report: &mut Report) {
     let shown = path.display();
     if !found.is_dir() {
-        return report.error("data_dir", format!("{shown} is not a folder"), "name another folder, or remove the file");
+        return report.error("data_dir", format!("{shown} is not a folder"), "use another folder, or remove the file");
     }
     if found.mode() & 0o077 != 0 {
         let problem = format!("{shown} is open to other users (mode {:04o})", found.mode() & 0o7777);
@@ -84,7 +84,7 @@ fn folder(path: &Path, found: &Metadata, report: &mut Report) {
     let us = geteuid().as_raw();
     if found.uid() != us {
         let problem = format!("{shown} belongs to user {}, but this check runs as user {us}", found.uid());
-        let remedy = "run this as the server's user, or give the folder to that user with chown -R";
+        let remedy = "run this as the server's user, or change the owner of the folder with chown -R";
         report.warning("data_dir", problem, remedy);
     }
     if access(path, Access::WRITE_OK | Access::EXEC_OK).is_err() {
@@ -99,7 +99,7 @@ fn folder(path: &Path, found: &Metadata, report: &mut Report) {
     }
 }
 
-/// A folder that the server would create, if it can.
+/// Checks whether the server can create a missing data folder.
 fn absent(path: &Path, report: &mut Report) {
     let above = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let shown = path.display();
@@ -111,11 +111,11 @@ fn absent(path: &Path, report: &mut Report) {
     }
 }
 
-/// The file that audit records are copied to, or that the server would create.
+/// Checks the file of the audit copy, or whether the server can create it.
 pub(super) fn audit_copy(path: &Path, on_failure: OnFailure, report: &mut Report) {
     let (shown, us) = (path.display(), geteuid().as_raw());
     let unusable = match fs::metadata(path) {
-        Ok(found) if found.is_dir() => Some((format!("{shown} is a folder"), "name a file".to_owned())),
+        Ok(found) if found.is_dir() => Some((format!("{shown} is a folder"), "use the path of a file".to_owned())),
         Ok(found) => {
             if found.is_file() && found.mode() & 0o077 != 0 {
                 let problem = format!("{shown} is open to other users (mode {:04o})", found.mode() & 0o7777);
@@ -130,7 +130,7 @@ pub(super) fn audit_copy(path: &Path, on_failure: OnFailure, report: &mut Report
             let (folder_shown, is_there) = (folder.display(), folder.is_dir());
             let problem = match is_there {
                 true => format!("user {us} can't create {shown} in {folder_shown}"),
-                false => format!("can't create {shown}: there is no folder {folder_shown}"),
+                false => format!("can't create {shown}: the folder {folder_shown} doesn't exist"),
             };
             let is_open = is_there && access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
             (!is_open).then(|| (problem, format!("install -d -m 700 -o {us} {folder_shown}")))
@@ -143,18 +143,18 @@ pub(super) fn audit_copy(path: &Path, on_failure: OnFailure, report: &mut Report
     match (unusable, on_failure) {
         (None, _) => report.fact(AUDIT_FILE, format!("audit records are copied to {shown}")),
         (Some((problem, remedy)), OnFailure::Report) => {
-            report.find(Severity::Warning, AUDIT_FILE.to_owned(), problem, remedy);
+            report.add(Severity::Warning, AUDIT_FILE.to_owned(), problem, remedy);
         }
         (Some((problem, remedy)), OnFailure::Refuse) => {
             let problem = format!("{problem}: every call that needs an audit record is refused");
-            report.find(Severity::Error, AUDIT_FILE.to_owned(), problem, remedy);
+            report.add(Severity::Error, AUDIT_FILE.to_owned(), problem, remedy);
         }
     }
 }
 
 const AUDIT_FILE: &str = "audit.file";
 
-/// A database that other users can read, or that doesn't belong to the server.
+/// Checks the access to a database, and its owner.
 pub(super) fn database(subject: &str, path: &Path, report: &mut Report) {
     let Ok(found) = fs::metadata(path) else { return };
     let shown = path.display();
@@ -165,6 +165,6 @@ pub(super) fn database(subject: &str, path: &Path, report: &mut Report) {
     let owner = path.parent().and_then(|folder| fs::metadata(folder).ok()).map(|folder| folder.uid());
     if owner.is_some_and(|owner| owner != found.uid()) {
         let problem = format!("{shown} and its folder belong to different users");
-        report.error(subject, problem, "give it to the server's user with chown");
+        report.error(subject, problem, "change its owner to the server's user with chown");
     }
 }

@@ -1,27 +1,27 @@
-//! What a check found: problems, each with its fix, and facts for users to compare with what they expect.
+//! The result of a check: problems with their fixes, and facts that users can compare with their expectations.
 
 use serde::Serialize;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// What is wrong, in the order of the settings.
+    /// The problems, in the order of the settings.
     pub findings: Vec<Finding>,
-    /// What the check found in order, for users to compare with what they expect.
+    /// Facts that users can compare with their expectations.
     pub facts: Vec<Fact>,
     /// The organizations of the data folder.
     pub organizations: Vec<OrganizationFacts>,
 }
 
 impl Report {
-    /// How many findings are as bad as this.
+    /// The number of findings with this severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
     pub(super) fn error(&mut self, subject: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) {
-        self.find(Severity::Error, subject.into(), problem.into(), remedy.into());
+        self.add(Severity::Error, subject.into(), problem.into(), remedy.into());
     }
 
     pub(super) fn warning(
@@ -30,10 +30,10 @@ impl Report {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.find(Severity::Warning, subject.into(), problem.into(), remedy.into());
+        self.add(Severity::Warning, subject.into(), problem.into(), remedy.into());
     }
 
-    pub(super) fn find(&mut self, severity: Severity, subject: String, problem: String, remedy: String) {
+    pub(super) fn add(&mut self, severity: Severity, subject: String, problem: String, remedy: String) {
         self.findings.push(Finding { severity, subject, problem, remedy });
     }
 
@@ -46,31 +46,31 @@ impl Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// A server doesn't start, or refuses calls that it should serve.
+    /// The server doesn't start, or refuses calls that it should serve.
     Error,
-    /// A server starts and serves, for now or with reduced safety.
+    /// The server starts and serves, but only for some time or with reduced security.
     Warning,
 }
 
-/// One thing that is wrong.
+/// A problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How severe it is.
     pub severity: Severity,
-    /// The setting or the organization that it is about.
+    /// The setting or the organization.
     pub subject: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What to do.
+    /// The fix.
     pub remedy: String,
 }
 
-/// One thing that is there.
+/// A fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fact {
-    /// The setting that it is about.
+    /// The setting.
     pub subject: String,
-    /// What is there.
+    /// The fact.
     pub text: String,
 }
 
@@ -81,7 +81,7 @@ pub struct OrganizationFacts {
     pub name: String,
     /// Its UUID, which its database is named after.
     pub id: String,
-    /// The columns that the next start will add to its database; null if that can't be told.
+    /// The number of columns that the next start adds to its database; null if it is unknown.
     pub columns_to_add: Option<usize>,
     /// The fingerprint of the key that its database needs; null if its ring can't be read.
     pub fingerprint: Option<String>,

@@ -1,6 +1,6 @@
-//! Certificates, keys and revocation lists: whether they fit, their order, whom they name and how long they are valid.
+//! Checks certificates, keys and revocation lists: whether they match, their order, names and validity.
 //!
-//! Whether clients trust the server's certificate can't be checked here: they have their own CAs.
+//! Whether clients trust the server's certificate can't be checked here, because it depends on their CAs.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use sealward_core::id::Timestamp;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{
-    files::{self, is_given},
+    files::{self, is_set},
     report::{Report, Severity},
 };
 use crate::{
@@ -39,12 +39,12 @@ pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
     }
     let cas = certificates(CLIENT_CA, &settings.client_ca, report);
     let is_unread = |(name, path): &(&String, &PathBuf)| {
-        is_given(path) && certificates(&format!("trust_domains of {name}"), path, report).is_none()
+        is_set(path) && certificates(&format!("trust_domains of {name}"), path, report).is_none()
     };
-    // All of them are looked at, so that each that can't be read is reported.
+    // Every bundle is read, so that each unreadable one is reported.
     let bundles_are_read = settings.trust_domains.iter().filter(is_unread).count() == 0;
-    let lists_are_read = settings.client_crl.as_deref().filter(|path| is_given(path)).is_none_or(|path| {
-        let remedy = "put certificate revocation lists there, in PEM";
+    let lists_are_read = settings.client_crl.as_deref().filter(|path| is_set(path)).is_none_or(|path| {
+        let remedy = "put certificate revocation lists into the file, in PEM";
         pem::revocation_lists(path).map_err(|error| report.error(CLIENT_CRL, error_chain::text(&error), remedy)).is_ok()
     });
     if cas.is_some() && bundles_are_read && lists_are_read {
@@ -53,7 +53,7 @@ pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
             Err(error) => report.error(subject(&error), error_chain::text(&error), "replace the file that is named"),
         }
     }
-    // Whatever else a start would find: last, and only if nothing above reports it.
+    // Every other problem of a start: last, and only if no error was reported above.
     let is_reported =
         report.findings.iter().any(|finding| finding.severity == Severity::Error && finding.subject.starts_with("tls"));
     if !is_reported && let Err(error) = TlsContext::load(settings) {
@@ -73,16 +73,16 @@ fn subject(error: &TlsError) -> String {
 }
 
 fn certificates(setting: &str, path: &Path, report: &mut Report) -> Option<Vec<CertificateDer<'static>>> {
-    if !is_given(path) {
+    if !is_set(path) {
         return None;
     }
     pem::certificates(path)
-        .map_err(|error| report.error(setting, error_chain::text(&error), "put certificates there, in PEM"))
+        .map_err(|error| report.error(setting, error_chain::text(&error), "put certificates into the file, in PEM"))
         .ok()
 }
 
 fn private_key(path: &Path, report: &mut Report) -> Option<PrivateKeyDer<'static>> {
-    if !is_given(path) {
+    if !is_set(path) {
         return None;
     }
     files::private(KEY, path, report);
@@ -91,7 +91,7 @@ fn private_key(path: &Path, report: &mut Report) -> Option<PrivateKeyDer<'static
             report.error(
                 KEY,
                 error_chain::text(&error),
-                "put the certificate's private key there, in PEM and not encrypted",
+                "put the certificate's private key into the file, unencrypted and in PEM",
             );
         })
         .ok()
@@ -206,7 +206,7 @@ mod tests {
     /// 2026-01-01
     const NOW: Timestamp = Timestamp::from_unix_micros(1_767_225_600_000_000);
 
-    /// Certificates of a made-up deployment. What a test asks for is changed before they are made.
+    /// The certificates of a test deployment. A test can change their parameters before they are issued.
     struct Made {
         folder: TempDir,
         ca_key: KeyPair,
@@ -248,7 +248,7 @@ mod tests {
             params.self_signed(&self.ca_key).unwrap().pem()
         }
 
-        /// An empty list of this CA, whose next one is due in this year.
+        /// An empty list of this CA. The next list is due in this year.
         fn list(&self, ca: CertificateParams, due: i32) -> String {
             let params = CertificateRevocationListParams {
                 this_update: date_time_ymd(2024, 1, 1),
@@ -286,7 +286,7 @@ mod tests {
             report
         }
 
-        /// The one finding there is.
+        /// The only finding.
         #[track_caller]
         fn finding(&self) -> (Severity, String) {
             let mut report = self.report();
@@ -408,19 +408,19 @@ mod tests {
         assert_eq!(report.findings, []);
         assert_eq!(
             report.facts.last().unwrap().text,
-            "list 1 of CN=Test CA, made on 2024-01-01, next due on 2030-01-01, revokes 0"
+            "list 1 of CN=Test CA, issued on 2024-01-01, next due on 2030-01-01, revokes 0"
         );
         made.write("client-crl.pem", &made.list(server_params(), 2030));
         assert_says(
             made.finding(),
             Severity::Warning,
-            "tls.client_crl: no list of the client CA CN=Test CA can be used",
+            "tls.client_crl: the client CA CN=Test CA has no usable revocation list",
         );
         made.write("client-crl.pem", &made.list(ca_params(), 2025));
         assert_says(
             made.finding(),
             Severity::Warning,
-            "of CN=Test CA, made on 2024-01-01, next due on 2025-01-01, revokes 0: it is past its time",
+            "of CN=Test CA, issued on 2024-01-01, next due on 2025-01-01, revokes 0: it has expired",
         );
         made.write("client-crl.pem", "no lists");
         assert_says(made.finding(), Severity::Error, "tls.client_crl: ");

@@ -1,4 +1,4 @@
-//! The error of a command, and how it is printed.
+//! The error of a command, and its output.
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ use super::print;
 /// The error of a command. Its sources are the causes.
 pub(super) type Failure = Box<dyn Error + Send + Sync>;
 
-/// Prints an error and its causes, one a line.
+/// Prints an error and its causes, one per line.
 pub(super) fn report(failure: &(dyn Error + 'static)) {
     let mut text = format!("error: {failure}\n");
     let mut next = failure.source();

@@ -30,10 +30,10 @@ async fn start_logged(config: Config, logging: &Logging) -> Result<Running, Fail
     running.end_on_signals()?;
     running.reloader().on_signals()?;
     running.report_dropped_lines(logging.dropped());
-    let (mut log, exchange_level) = (running.log(), logging.exchange_level());
+    let (mut log, set_level) = (running.log(), logging.set_level());
     tokio::spawn(async move {
         while log.changed().await.is_ok() {
-            exchange_level(log.borrow_and_update().level);
+            set_level(log.borrow_and_update().level);
         }
     });
     Ok(running)

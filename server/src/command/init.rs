@@ -44,7 +44,7 @@ pub(super) struct InitArguments {
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
 
-    /// The identity of the first system administrator, as its client certificate names it: cn:NAME, dns:NAME or spiffe:ID.
+    /// The identity of the first system administrator, as in its client certificate: cn:NAME, dns:NAME or spiffe:ID.
     #[arg(long, value_name = "IDENTITY")]
     admin: Option<Identity>,
 

@@ -1,4 +1,4 @@
-//! The log on stderr: its filter and format.
+//! The log on stderr: its levels and format.
 //!
 //! A separate thread writes the lines from a queue. No other thread waits for it, so a stalled reader of stderr doesn't stall the server. A
 //! full queue drops lines and counts them.
@@ -26,7 +26,7 @@ use tracing_subscriber::{
 
 use super::print::within;
 
-/// How long the process waits for a reader of stderr when it exits.
+/// The maximum time that the exiting process waits for a reader of stderr.
 const FLUSH_MAX: Duration = Duration::from_millis(1_500);
 
 /// The log of this process.
@@ -46,8 +46,8 @@ pub(super) fn to_stderr(log: Log, limits: &Limits) -> Logging {
         .finish(io::stderr());
     let dropped = queue.error_counter();
     let (targets, level) = reload::Layer::new(targets(log.level));
-    // Fails if a log exists already, which then remains.
-    let _there_is_one = tracing_subscriber::registry().with(targets).with(written(log.format, queue)).try_init();
+    // Fails if the process already has a log. That log remains.
+    let _exists_already = tracing_subscriber::registry().with(targets).with(format_layer(log.format, queue)).try_init();
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(tracing::field::display);
         tracing::error!(location, cause = panic.payload_as_str(), "task panicked");
@@ -57,11 +57,11 @@ pub(super) fn to_stderr(log: Log, limits: &Limits) -> Logging {
 
 impl Logging {
     /// A function that changes the level.
-    pub(super) fn exchange_level(&self) -> impl Fn(LevelFilter) + use<> {
+    pub(super) fn set_level(&self) -> impl Fn(LevelFilter) + use<> {
         let handle = self.level.clone();
         move |level| {
-            // Fails if a log existed already.
-            let _another_logs = handle.reload(targets(level));
+            // Fails if the process already had a log.
+            let _has_another_log = handle.reload(targets(level));
         }
     }
 
@@ -78,13 +78,13 @@ impl Logging {
     }
 }
 
-/// Sealward's own events at the configured level. Events of libraries only at `warn` and above, since their details may contain a caller's
-/// data.
+/// Sealward's own events at the configured level. Events of libraries only at `warn` and above, because their details can contain a
+/// caller's data.
 fn targets(level: LevelFilter) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("sealward", level)
 }
 
-fn written<S: Subscriber + for<'a> LookupSpan<'a>>(
+fn format_layer<S: Subscriber + for<'a> LookupSpan<'a>>(
     format: LogFormat,
     queue: NonBlocking,
 ) -> Box<dyn Layer<S> + Send + Sync> {

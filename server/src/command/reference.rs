@@ -1,4 +1,4 @@
-//! `reference`: prints the documentation that is generated from the code. It is for developers of Sealward, and hidden.
+//! `reference`: prints the documentation that is generated from the code. The command is for developers of Sealward, and hidden.
 
 use clap::Subcommand;
 use sealward_server::{reference, schema::DescriptorError};

@@ -1,4 +1,4 @@
-//! Paths and words as a person can paste them into a shell.
+//! Paths and words that can be pasted into a shell.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
-//! Notifies systemd, or another supervisor with its protocol, that a server is ready and that it stops.
+//! Notifies systemd, or a supervisor with the same protocol, that a server is ready or stopping.
 //!
-//! Without `$NOTIFY_SOCKET` it notifies no supervisor.
+//! Without `$NOTIFY_SOCKET`, it does nothing.
 
 use sd_notify::NotifyState;
 

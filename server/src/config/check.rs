@@ -1,4 +1,4 @@
-//! Turns the file as it is written into a configuration, and a list of everything that is wrong with it.
+//! Turns the file as written into a configuration, and lists its faults.
 //!
 //! Opens no file and uses no network.
 
@@ -34,7 +34,7 @@ use super::{
 /// The beginning of a path that names a systemd credential: the rest is the credential's name.
 pub(crate) const CREDENTIAL: &str = "credential:";
 
-/// In a binding's `organizations`: all of them.
+/// In a binding's `organizations`: all organizations.
 pub(super) const ALL_ORGANIZATIONS: &str = "*";
 
 /// The types of `[[root_key.sources]]`.
@@ -43,7 +43,7 @@ const ROOT_KEY_TYPES: &str = "\"file\", \"credential\" or \"mounted-secret\"";
 /// In `audit.file`: stdout.
 const STDOUT: &str = "-";
 
-/// The signature algorithms of tokens: asymmetric ones only, because everyone who can verify an HMAC can create one.
+/// The signature algorithms of tokens. Only asymmetric ones: any party that can verify an HMAC can create one.
 const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::ES256,
     Algorithm::ES384,
@@ -56,7 +56,7 @@ const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDSA,
 ];
 
-/// `folder` is the folder of relative paths, `credentials` the folder of systemd's credentials, and `faults` what was found before.
+/// Relative paths are resolved against `folder`. `credentials` is the folder of systemd's credentials. `faults` are the faults so far.
 pub(super) fn check(
     file: ConfigFile,
     source: Source,
@@ -84,7 +84,7 @@ pub(super) fn check(
     (config, check.faults)
 }
 
-/// Every method adds a fault for what is wrong, and returns a default or an empty path then.
+/// Every method adds its faults, and returns a default or an empty path for an invalid setting.
 struct Check<'a> {
     folder: &'a Path,
     credentials: Option<&'a Path>,
@@ -131,7 +131,7 @@ impl Check<'_> {
         let address = text.parse().ok();
         if address.is_none() {
             self.faults
-                .add(setting, format!("`{text}` is not IP:port: write {DEFAULT_ADDRESS} or [::]:7443, for example"));
+                .add(setting, format!("`{text}` is not IP:port: write, for example, {DEFAULT_ADDRESS} or [::]:7443"));
         }
         address
     }
@@ -168,14 +168,14 @@ impl Check<'_> {
         let mut issuers: Vec<TokenIssuer> = Vec::new();
         for (index, section) in sections.into_iter().enumerate() {
             let setting = |name: &str| format!("token_issuers[{index}].{name}");
-            let issuer = self.filled(setting("issuer"), section.issuer);
+            let issuer = self.required_text(setting("issuer"), section.issuer);
             if issuer.contains('#') {
                 self.faults
                     .add(setting("issuer"), "contains `#`, which separates issuer and subject in bindings: remove it");
             } else if issuers.iter().any(|other| other.issuer == issuer) {
                 self.faults.add(setting("issuer"), format!("`{issuer}` appears twice: list each issuer once"));
             }
-            let audience = self.filled(setting("audience"), section.audience);
+            let audience = self.required_text(setting("audience"), section.audience);
             let algorithms = self.algorithms(setting("algorithms"), &section.algorithms);
             let keys = match (section.jwks, section.jwks_url) {
                 (Some(file), None) => {
@@ -189,8 +189,12 @@ impl Check<'_> {
                     let ca = section.jwks_ca.map(|file| self.path(&setting("jwks_ca"), Some(file)));
                     TokenKeys::Url { url, ca }
                 }
-                (None, None) | (Some(_), Some(_)) => {
-                    self.faults.add(setting("jwks"), "set either jwks or jwks_url, for the issuer's keys");
+                (jwks, _) => {
+                    let problem = match jwks {
+                        Some(_) => "is set together with jwks_url: remove one of the two",
+                        None => "missing: set jwks or jwks_url, the source of the issuer's keys",
+                    };
+                    self.faults.add(setting("jwks"), problem);
                     TokenKeys::File(PathBuf::new())
                 }
             };
@@ -201,7 +205,7 @@ impl Check<'_> {
 
     fn algorithms(&mut self, setting: String, names: &[String]) -> Vec<Algorithm> {
         if names.is_empty() {
-            self.faults.add(setting, "missing or empty: name the issuer's algorithms, [\"ES256\"] for example");
+            self.faults.add(setting, "missing or empty: list the issuer's algorithms, for example [\"ES256\"]");
             return Vec::new();
         }
         let known = |name: &String| ALGORITHMS.into_iter().find(|algorithm| format!("{algorithm:?}") == *name);
@@ -216,16 +220,16 @@ impl Check<'_> {
         match text.parse::<Uri>() {
             Ok(url) if url.scheme() == Some(&Scheme::HTTPS) && url.host().is_some() => url,
             Ok(_) | Err(_) => {
-                self.faults.add(setting, format!("`{text}` is not an https:// address"));
+                self.faults.add(setting, format!("`{text}` is not an https:// address: write https://HOST/PATH"));
                 Uri::default()
             }
         }
     }
 
-    fn filled(&mut self, setting: String, text: Option<String>) -> String {
+    fn required_text(&mut self, setting: String, text: Option<String>) -> String {
         let text = text.unwrap_or_default();
         if text.is_empty() {
-            self.faults.add(setting, "missing or empty");
+            self.faults.add(setting, "missing or empty: set it");
         }
         text
     }
@@ -253,7 +257,7 @@ impl Check<'_> {
                 }
             }
             if section.privileges.is_empty() {
-                self.faults.add(setting("privileges"), "missing or empty: name at least one privilege");
+                self.faults.add(setting("privileges"), "missing or empty: list at least one privilege");
             }
             roles.insert(name.clone(), Grant::of_privileges(name, privileges));
         }
@@ -282,7 +286,7 @@ impl Check<'_> {
         for (index, section) in sections.into_iter().enumerate() {
             let setting = format!("root_key.sources[{index}]");
             let source = self.root_key_source(&setting, section);
-            if source.is_given() && sources.contains(&source) {
+            if source.is_complete() && sources.contains(&source) {
                 self.faults.add(setting, format!("the {source} appears twice: list each root key once"));
             }
             sources.push(source);
@@ -312,7 +316,7 @@ impl Check<'_> {
                 if path.is_some() {
                     self.faults.add(path_setting, "does not apply to type = \"credential\": remove it");
                 }
-                let name = self.filled(name_setting.clone(), name);
+                let name = self.required_text(name_setting.clone(), name);
                 let path = if name.is_empty() { None } else { self.credential(&name_setting, &name) };
                 RootKeySource::Credential { name, path: path.unwrap_or_default() }
             }
@@ -341,12 +345,12 @@ impl Check<'_> {
             }
         };
         if to.is_none() && on_failure == OnFailure::Refuse {
-            self.faults.add("audit.on_failure", "\"refuse\" needs a copy: set audit.file");
+            self.faults.add("audit.on_failure", "\"refuse\" requires a copy: set audit.file");
         }
         Some(AuditCopy { to: to?, on_failure })
     }
 
-    /// A file, unless it is one of this process's streams under another name: records must not mix with other output.
+    /// The target of the copy. A path that is one of this process's streams counts as the stream: records must not mix with other output.
     fn copy_to(&mut self, file: PathBuf) -> CopyTo {
         let path = self.path("audit.file", Some(file));
         if is_stream(&path, io::stdout()) {
@@ -354,7 +358,7 @@ impl Check<'_> {
         }
         if is_stream(&path, io::stderr()) {
             self.faults
-                .add("audit.file", "is this process's stderr, which has the log: use a file, or \"-\" for stdout");
+                .add("audit.file", "is this process's stderr, which receives the log: use a file, or \"-\" for stdout");
         }
         CopyTo::File(path)
     }
@@ -370,7 +374,7 @@ impl Check<'_> {
         let identity = match section.identity {
             Some(text) => text.parse().map_err(|error| self.faults.add(setting("identity"), format!("{error}"))).ok(),
             None => {
-                self.faults.add(setting("identity"), "missing");
+                self.faults.add(setting("identity"), "missing: set it, for example to \"cn:ada\"");
                 None
             }
         };
@@ -381,12 +385,12 @@ impl Check<'_> {
 
     fn grant(&mut self, setting: String, name: Option<&str>, roles: &BTreeMap<String, Grant>) -> Option<Grant> {
         let Some(name) = name else {
-            self.faults.add(setting, "missing");
+            self.faults.add(setting, "missing: set it, for example to \"record-reader\"");
             return None;
         };
-        let standard = Role::ALL.into_iter().find(|role| role.name() == name).map(Grant::from);
+        let built_in = Role::ALL.into_iter().find(|role| role.name() == name).map(Grant::from);
         let found =
-            standard.or_else(|| roles.get(name).cloned()).or_else(|| Some(name.parse::<Privilege>().ok()?.into()));
+            built_in.or_else(|| roles.get(name).cloned()).or_else(|| Some(name.parse::<Privilege>().ok()?.into()));
         if found.is_none() {
             let all: Vec<_> = Role::ALL.map(Role::name).into_iter().chain(roles.keys().map(String::as_str)).collect();
             let problem = format!("unknown role `{name}`: use {}, or a single privilege", all.join(", "));
@@ -400,9 +404,9 @@ impl Check<'_> {
             return Some(Scope::All);
         }
         let problem = if names.is_empty() {
-            "missing or empty: name organizations, or [\"*\"] for all"
+            "missing or empty: list organizations, or write [\"*\"] for all"
         } else if names.iter().any(|name| name == ALL_ORGANIZATIONS) {
-            "contains \"*\" and names: use [\"*\"] alone, for all organizations"
+            "contains \"*\" and names: for all organizations, write [\"*\"] alone"
         } else if let Ok(names) = names.iter().map(|name| name.parse()).collect() {
             return Some(Scope::Organizations(names));
         } else {
@@ -440,11 +444,11 @@ impl Check<'_> {
             // Collecting the components drops a `.` in the middle or at the end.
             Some(path) if !path.as_os_str().is_empty() => self.folder.join(path).components().collect(),
             Some(_) => {
-                self.faults.add(setting, "empty: name a file or folder");
+                self.faults.add(setting, "empty: set it to a path");
                 PathBuf::new()
             }
             None => {
-                self.faults.add(setting, "missing");
+                self.faults.add(setting, "missing: set it to a path");
                 PathBuf::new()
             }
         }
@@ -470,8 +474,8 @@ impl Check<'_> {
 }
 
 impl RootKeySource {
-    /// Whether its settings are complete. Otherwise they are among the faults.
-    pub(crate) fn is_given(&self) -> bool {
+    /// Whether its settings are complete. If not, a fault names the missing one.
+    pub(crate) fn is_complete(&self) -> bool {
         match self {
             Self::File(path) | Self::MountedSecret(path) | Self::Credential { path, .. } => {
                 !path.as_os_str().is_empty()
@@ -480,7 +484,7 @@ impl RootKeySource {
     }
 }
 
-/// The name of the credential that a path names, if it does.
+/// The name of the credential, if the path names one.
 fn credential_name(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix(CREDENTIAL)
 }
@@ -493,7 +497,8 @@ pub(crate) fn lower_case_dns(identity: Identity) -> Identity {
     }
 }
 
-/// Whether a path names what a stream of this process is connected to. The null device keeps nothing, so nothing mixes there.
+/// Whether a path is the file that a stream of this process is connected to. The null device doesn't count: it stores nothing, so nothing
+/// mixes.
 fn is_stream(path: &Path, stream: impl AsFd) -> bool {
     let is_null = fs::canonicalize(path).is_ok_and(|path| path == Path::new("/dev/null"));
     match (fs::metadata(path), rustix::fs::fstat(stream)) {

@@ -1,4 +1,4 @@
-//! Bindings that probably match no caller, because their identities contain something invisible. They apply as they are written.
+//! Bindings that probably match no caller, because their identities contain invisible characters. They apply as written.
 
 use sealward_core::text::{code_point, is_invisible};
 
@@ -6,14 +6,14 @@ use super::model::Config;
 
 /// A binding that probably matches no caller.
 pub(crate) struct DoubtfulBinding {
-    /// Where it is.
+    /// The setting.
     pub(crate) setting: String,
-    /// Which characters make it doubtful.
+    /// The characters that make it doubtful.
     pub(crate) problem: String,
 }
 
 impl Config {
-    /// Bindings that probably match no caller, because their identities contain something invisible. They apply as they are written.
+    /// Bindings that probably match no caller, because their identities contain invisible characters. They apply as written.
     pub(crate) fn doubtful_bindings(&self) -> impl Iterator<Item = DoubtfulBinding> {
         self.bindings.iter().enumerate().filter_map(|(index, binding)| {
             let hidden = binding.identity.hidden_properties();
@@ -36,7 +36,7 @@ impl Config {
     }
 }
 
-/// A text with the numbers of characters that can't be seen in place of them.
+/// The text, with the code point of each invisible character in its place.
 fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,12 +1,12 @@
-//! What is wrong with a configuration: each fault with its setting. The steps that read a file add to one list.
+//! The faults of a configuration, each with its setting. All steps that read a file add to one list.
 
 use std::fmt;
 
-/// Everything that is wrong with a configuration: names and types first, then values, in the order of the settings.
+/// All faults of a configuration: names and types first, then values, in the order of the settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The setting: `limits.page_size_max`.

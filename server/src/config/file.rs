@@ -1,8 +1,8 @@
-//! The configuration file as it is written: every setting but the limits, each declared once.
+//! The configuration file as written: every setting except the limits, each declared once.
 //!
-//! A declaration gives the field that the value is read into, the text in the commented configuration and in the reference, and the check of
-//! names and types. What a value means and whether it is valid is the matter of `check`: values other than plain numbers and paths stay text
-//! here, so that an invalid one doesn't hide the next.
+//! A declaration generates the field for the value, the text of the commented configuration and of the reference, and the check of names
+//! and types. `check` validates the values. Values other than numbers and paths remain text here, so that an invalid value doesn't hide the
+//! next.
 
 use std::{borrow::Cow, path::PathBuf};
 
@@ -10,27 +10,27 @@ use serde::Deserialize;
 
 use super::{
     limits::{self, LimitsSection},
-    setting::{Kind, Otherwise, Section, Setting, TakesEffect},
+    setting::{IfUnset, Kind, Section, Setting, TakesEffect},
 };
 
-/// The settings of a section: `name: Kind, valid values, what applies if it isn't set, when a change takes effect;`
+/// The settings of a section: `name: Kind, valid values, behavior if unset, time when a change takes effect;`
 macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $otherwise:ident$(($value:literal))?, $takes_effect:ident;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $if_unset:ident$(($value:literal))?, $takes_effect:ident;)+) => {
         &[$(Setting {
-            name: written(stringify!($name)),
+            name: name_in_file(stringify!($name)),
             kind: Kind::$kind,
             range: Cow::Borrowed($range),
             unit: "",
-            otherwise: otherwise!($otherwise $($value)?),
+            if_unset: if_unset!($if_unset $($value)?),
             takes_effect: TakesEffect::$takes_effect,
             doc: &[$($doc),+],
         },)+]
     };
 }
 
-/// A section: the struct that it is read into, and its description.
+/// A section: its struct, and its description.
 macro_rules! section {
-    ($(#[doc = $about:literal])+ $section:ident { $($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $otherwise:ident$(($value:literal))?, $takes_effect:ident;)+ }) => {
+    ($(#[doc = $about:literal])+ $section:ident { $($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $range:literal, $if_unset:ident$(($value:literal))?, $takes_effect:ident;)+ }) => {
         $(#[doc = $about])+
         #[derive(Debug, Default, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -41,7 +41,7 @@ macro_rules! section {
         impl $section {
             const ABOUT: &[&str] = &[$($about),+];
             const SETTINGS: &[Setting] = settings! {
-                $($(#[doc = $doc])+ $name: $kind, $range, $otherwise$(($value))?, $takes_effect;)+
+                $($(#[doc = $doc])+ $name: $kind, $range, $if_unset$(($value))?, $takes_effect;)+
             };
         }
     };
@@ -54,20 +54,20 @@ macro_rules! field {
     (Boolean) => { Option<bool> };
 }
 
-macro_rules! otherwise {
+macro_rules! if_unset {
     (Required) => {
-        Otherwise::Required
+        IfUnset::Required
     };
-    (Nothing $value:literal) => {
-        Otherwise::Nothing($value)
+    (Optional $value:literal) => {
+        IfUnset::Optional($value)
     };
-    (Is $value:literal) => {
-        Otherwise::Is(Cow::Borrowed($value))
+    (Default $value:literal) => {
+        IfUnset::Default(Cow::Borrowed($value))
     };
 }
 
-/// The name of a field as the file has it: `type` for the field `r#type`.
-const fn written(field: &'static str) -> &'static str {
+/// The name of a field in the file: `type` for the field `r#type`.
+const fn name_in_file(field: &'static str) -> &'static str {
     match field.as_bytes() {
         [b'r', b'#', ..] => field.split_at(2).1,
         _ => field,
@@ -97,7 +97,7 @@ pub(super) struct ConfigFile {
     pub(super) log: LogSection,
 }
 
-/// `root_key`, which has nothing but its sources.
+/// `root_key`, which contains only its sources.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RootKeyTable {
@@ -108,18 +108,18 @@ section! {
     /// The addresses that the server listens on.
     ListenSection {
         /// The address for calls, with TLS. Port 0 selects a free port, which the server prints.
-        address: Text, "IP:port", Is(r#""127.0.0.1:7443""#), AtStart;
+        address: Text, "IP:port", Default(r#""127.0.0.1:7443""#), AtStart;
 
-        /// A second listener, without TLS, for probes. It answers grpc.health.v1.Health, and every other call with HTTPS_REQUIRED.
-        plaintext_address: Text, "IP:port", Nothing(r#""127.0.0.1:7080""#), AtStart;
+        /// A second listener, without TLS, for probes. It serves grpc.health.v1.Health, and refuses all other calls with HTTPS_REQUIRED.
+        plaintext_address: Text, "IP:port", Optional(r#""127.0.0.1:7080""#), AtStart;
 
         /// The address for metrics, at /metrics, without TLS and without authentication. Metrics contain the names of organizations and
-        /// when their keys are due: let only your scraper reach this address.
-        metrics_address: Text, "IP:port", Nothing(r#""127.0.0.1:7081""#), AtStart;
+        /// when their keys are due: restrict access to your scraper.
+        metrics_address: Text, "IP:port", Optional(r#""127.0.0.1:7081""#), AtStart;
 
-        /// The origins of web pages that may call, as browsers write them. List the server's own origin too if pages come from it. Requests
+        /// The origins of web pages that may call, as browsers send them. List the server's own origin too if it serves pages. Requests
         /// from pages of other origins are refused. Programs other than browsers send no origin and need no entry.
-        origins: Texts, "origins: https://HOST or https://HOST:PORT", Nothing(r#"["https://console.example.org"]"#), AtStart;
+        origins: Texts, "origins: https://HOST or https://HOST:PORT", Optional(r#"["https://console.example.org"]"#), AtStart;
     }
 }
 
@@ -141,55 +141,55 @@ section! {
         /// list here, signed with its key; otherwise the client is refused. A CA may have several lists, in any order: a certificate in one
         /// of them is refused. A list with an issuing distribution point applies to the certificates that name that point. Delta and indirect
         /// lists are refused. An expired list is still used, and a list from the future is ignored; the log warns of both.
-        client_crl: Path, "a PEM file, or \"credential:NAME\"", Nothing(r#""crl.pem""#), AtReload;
+        client_crl: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""crl.pem""#), AtReload;
 
         /// The oldest version of TLS that the server accepts.
-        minimum_version: Text, "\"1.3\" or \"1.2\"", Is(r#""1.3""#), AtReload;
+        minimum_version: Text, "\"1.3\" or \"1.2\"", Default(r#""1.3""#), AtReload;
     }
 }
 
 section! {
-    /// Where the root key comes from: the deployment's own key, 32 random bytes, which seals the texts of the encryption keys in
-    /// configuration.db. The first source is the current root key, which seals. The others are former root keys, which only open.
-    /// Keep a copy of each root key elsewhere: if a root key is lost, every encryption key has to be restored by its text.
+    /// A source of a root key: the deployment's own key, 32 random bytes, which seals the texts of the encryption keys in
+    /// configuration.db. The first source has the current root key, which seals. The others have former root keys, which only open.
+    /// Keep a copy of each root key elsewhere: if a root key is lost, every encryption key has to be restored from its text.
     RootKeySourceSection {
         /// "file": a file that only its owner can read (mode 0600 or 0400). "credential": a credential that systemd loads for the service
         /// (LoadCredential= or LoadCredentialEncrypted=). "mounted-secret": a file that a container platform mounts, such as Kubernetes
         /// (mode 0400, or 0440 with fsGroup) or Docker (mode 0444); its group, or all users in the container, can read it, so use it only
-        /// if no other program runs in the container. Only root and the server's user may be able to change or replace the file: the
-        /// server checks the file, every folder above it and every link on the way.
+        /// if no other program runs in the container. Only root and the server's user may be able to change or replace the file: the server
+        /// checks the file, every folder above it and every link on the way.
         r#type: Text, "\"file\", \"credential\" or \"mounted-secret\"", Required, AtStart;
 
         /// The file, for the types "file" and "mounted-secret".
-        path: Path, "a file of 32 random bytes", Nothing(r#""root.key""#), AtStart;
+        path: Path, "a file of 32 random bytes", Optional(r#""root.key""#), AtStart;
 
         /// The credential's name, for the type "credential": the file of this name in $CREDENTIALS_DIRECTORY.
-        name: Text, "a name without folders", Nothing(r#""root.key""#), AtStart;
+        name: Text, "a name without folders", Optional(r#""root.key""#), AtStart;
     }
 }
 
 section! {
-    /// The schema that is served in addition to the platform, which works with any schema.
+    /// The applications that are served in addition to the platform.
     SchemaSection {
         /// Whether the mail application is served: mailboxes, queues, user settings and e-mail server profiles, the package sealward.mail.v1.
-        /// Without it, the server serves everything else, and opens no organization whose database has tables of mail: calls to those
-        /// organizations are refused with WRITTEN_BY_NEWER_VERSION, and nothing of them is changed.
-        mail: Boolean, "true or false", Is("true"), AtStart;
+        /// Without it, the server doesn't open an organization whose database has mail tables: calls to that organization are refused with
+        /// WRITTEN_BY_NEWER_VERSION, and its data isn't changed. Everything else is served.
+        mail: Boolean, "true or false", Default("true"), AtStart;
     }
 }
 
 section! {
-    /// A copy of the audit trails beside the databases: each record as a line of JSON. docs/audit-trail.md describes its guarantees.
+    /// A copy of the audit trails outside the databases: each record as a line of JSON. docs/audit-trail.md describes its guarantees.
     AuditSection {
-        /// Where the copy goes: a file, which is created with mode 0600 and may be renamed at any time, or "-" for stdout. A path that is
+        /// The target of the copy: a file, or "-" for stdout. The file is created with mode 0600 and may be renamed at any time. A path of
         /// stdout, such as /dev/stdout, means the same as "-".
-        file: Path, "a file, or \"-\" for stdout", Nothing(r#""audit.jsonl""#), AtStart;
+        file: Path, "a file, or \"-\" for stdout", Optional(r#""audit.jsonl""#), AtStart;
 
-        /// What happens while the copy can't be written. "report": calls are answered, the log and a metric report the failure, and the
+        /// The behavior while the copy can't be written. "report": calls are answered, the log and a metric report the failure, and the
         /// missing records are copied later. "refuse": calls that need an audit record are refused with AUDIT_UNAVAILABLE until the copy can
         /// be written again. limits.audit_copy_answer_max_ms and limits.audit_copy_behind_max_records bound the time until a failure is
         /// noticed. The trails in the databases never wait for the copy.
-        on_failure: Text, "\"report\" or \"refuse\"", Is(r#""report""#), AtStart;
+        on_failure: Text, "\"report\" or \"refuse\"", Default(r#""report""#), AtStart;
     }
 }
 
@@ -199,7 +199,7 @@ section! {
         /// The role's name: lower-case letters, digits and hyphens; not the name of a built-in role.
         name: Text, "a name", Required, AtReload;
 
-        /// What the role permits. docs/reference/permissions.md lists every privilege and the methods that need it.
+        /// The privileges of the role. docs/reference/permissions.md lists every privilege and the methods that need it.
         privileges: Texts, "names of privileges, at least one", Required, AtReload;
     }
 }
@@ -226,36 +226,36 @@ section! {
         /// The audience that tokens must name in `aud`.
         audience: Text, "text", Required, AtReload;
 
-        /// The allowed signature algorithms. All others are refused, whatever the token says.
+        /// The allowed signature algorithms. Tokens with any other algorithm are refused.
         algorithms: Texts, "\"ES256\", \"ES384\", \"RS256\", \"RS384\", \"RS512\", \"PS256\", \"PS384\", \"PS512\" or \"EdDSA\"", Required, AtReload;
 
         /// The issuer's public keys: a JSON Web Key Set (RFC 7517). Set either this or jwks_url. With an empty set, all tokens of the issuer
         /// are refused.
-        jwks: Path, "a JSON file, or \"credential:NAME\"", Nothing(r#""jwks.json""#), AtReload;
+        jwks: Path, "a JSON file, or \"credential:NAME\"", Optional(r#""jwks.json""#), AtReload;
 
         /// The address of the issuer's public keys. They are fetched at an interval, and when a token names an unknown key. With an empty set,
         /// all tokens of the issuer are refused. While the keys can't be fetched, the last ones are used, up to limits.jwks_age_max_seconds;
-        /// they are kept in the data folder. The environment variables HTTPS_PROXY and NO_PROXY apply, with proxies at http://…. Redirects
+        /// they are stored in the data folder. The environment variables HTTPS_PROXY and NO_PROXY apply, with proxies at http://…. Redirects
         /// aren't followed.
-        jwks_url: Text, "https://…", Nothing(r#""https://idp.example.org/keys""#), AtReload;
+        jwks_url: Text, "https://…", Optional(r#""https://idp.example.org/keys""#), AtReload;
 
-        /// The CAs for the certificate of jwks_url. Default: the CAs of the system. Keys that were fetched under a CA that is no longer in the
-        /// file aren't used.
-        jwks_ca: Path, "a PEM file, or \"credential:NAME\"", Nothing(r#""idp-ca.pem""#), AtReload;
+        /// The CAs for the certificate of jwks_url. Default: the CAs of the system. If a CA is removed from the file, the keys that were
+        /// fetched under it aren't used any more.
+        jwks_ca: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""idp-ca.pem""#), AtReload;
     }
 }
 
 section! {
-    /// Which identity has which role in which organizations. An identity without a binding has no permissions.
+    /// Bindings of identities to roles in organizations. An identity without a binding has no permissions.
     BindingSection {
         /// The caller's identity. From a client certificate: its SPIFFE id, otherwise its first DNS name, otherwise its common name. From a
         /// bearer token: its issuer and subject. Identities of different kinds never match.
         identity: Text, "\"spiffe:…\", \"dns:…\", \"cn:…\" or \"jwt:<issuer>#<subject>\"", Required, AtReload;
 
-        /// The role that the identity gets: a built-in role, one of [[roles]], or a single privilege, such as "prvReadEncryptionState".
+        /// The role: a built-in role, one of [[roles]], or a single privilege, such as "prvReadEncryptionState".
         role: Text, "\"system-administrator\", \"record-writer\", \"record-reader\", \"secret-reader\", \"auditor\", a name of [[roles]] or a privilege", Required, AtReload;
 
-        /// The organizations that it applies to: names, or ["*"] for all, including future ones.
+        /// The organizations in which the role applies: names, or ["*"] for all, including future ones.
         organizations: Texts, "names, or [\"*\"]", Required, AtReload;
     }
 }
@@ -264,11 +264,11 @@ section! {
     /// The log, on stderr.
     LogSection {
         /// The level of Sealward's own events. "info" logs a line for each call; "debug" also logs a line for each health check. Libraries
-        /// never log below "warn", because their details can contain what a caller sent.
-        level: Text, "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"", Is(r#""info""#), AtReload;
+        /// never log below "warn", because their details can contain a caller's data.
+        level: Text, "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"", Default(r#""info""#), AtReload;
 
         /// "text" for people, or "json" for programs: one object per line.
-        format: Text, "\"text\" or \"json\"", Is(r#""text""#), AtStart;
+        format: Text, "\"text\" or \"json\"", Default(r#""text""#), AtStart;
     }
 }
 
@@ -287,7 +287,7 @@ pub(crate) fn sections() -> Vec<Section> {
             "type = \"file\"\npath = \"root.key\"",
         ),
         section("schema", SchemaSection::ABOUT, SchemaSection::SETTINGS),
-        section("limits", &[" Every bound, with its unit, range and default."], &limits::settings()),
+        section("limits", &[" Limits, each with its unit, range and default."], &limits::settings()),
         section("audit", AuditSection::ABOUT, AuditSection::SETTINGS),
         section("log", LogSection::ABOUT, LogSection::SETTINGS),
         repeated(

@@ -1,7 +1,7 @@
-//! `[limits]`: every bound of a deployment, with its unit, default, range and reason.
+//! `[limits]`: every limit of a deployment, with its unit, default, range and reason.
 //!
-//! Each limit is declared once, in the list below. The typed [`Limits`], the section of the file, the check, and the text of the commented
-//! configuration and of the reference come from that list. Nothing here knows where a limit is applied.
+//! Each limit is declared once, in the list below. The list generates the typed [`Limits`], the section of the file, the check, and the
+//! text of the commented configuration and of the reference. Nothing here knows where a limit is applied.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     faults::Faults,
-    setting::{Kind, Otherwise, Setting, TakesEffect},
+    setting::{IfUnset, Kind, Setting, TakesEffect},
 };
 
 macro_rules! limits {
@@ -36,7 +36,7 @@ macro_rules! limits {
             }
         }
 
-        /// `[limits]` as written: any integers of TOML.
+        /// `[limits]` as written: any TOML integers.
         #[derive(Debug, Default, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub(super) struct LimitsSection {
@@ -78,23 +78,23 @@ limits! {
     /// Each change re-encrypts every cell. Five allow a mistake and its correction.
     key_changes_per_hour: 5 within 0 to 1_000, "changes";
 
-    /// Maximum restores of an organization's key with a wrong text per 15 minutes; 0 removes the limit.
-    /// Each one costs a key derivation, and is a guess at the key.
+    /// Maximum attempts to restore an organization's key per 15 minutes; 0 removes the limit. A successful restore resets the count.
+    /// Each attempt costs a key derivation, and may be a guess at the key.
     wrong_key_restores_per_15_minutes: 5 within 0 to 1_000, "restores";
 
     /// Maximum comparisons of one encrypted attribute of one record per 15 minutes, whatever their result; 0 removes the limit.
-    /// Each one is a guess. They are counted in the audit trail.
+    /// Each one may be a guess. The count is read from the audit trail, so a restart doesn't reset it.
     comparisons_per_15_minutes: 20 within 0 to 10_000, "comparisons";
 
     /// The age at which a key is reported as due for a change.
     key_change_due_days: 365 within 1 to 3_650, "days";
 
     /// Maximum calls per second of one identity in one organization; 0 removes the limit.
-    /// This many calls can arrive in a burst, followed by this many per second. Each server counts separately.
+    /// This number of calls can arrive in a burst, followed by the same number per second. Each server counts separately.
     calls_per_second_per_identity: 0 within 0 to 1_000_000, "calls";
 
     /// Maximum reveals and comparisons per minute of one identity in one organization; 0 removes the limit.
-    /// It is above what a connector needs, and below what exports an organization's secrets unnoticed.
+    /// The default is enough for a connector, and too low to export an organization's secrets unnoticed.
     reveals_per_minute_per_identity: 1_000 within 0 to 1_000_000, "calls";
 
     /// Maximum size of a message, received or sent.
@@ -102,7 +102,7 @@ limits! {
     /// The minimum has room for the largest record, whose texts can have 4,000 characters each.
     message_size_max_bytes: 4_194_304 within 262_144 to 67_108_864, "bytes";
 
-    /// Maximum size of a message of a health check or of server reflection. Valid ones have less than a hundred bytes.
+    /// Maximum size of a message of a health check or of server reflection. Valid messages have less than a hundred bytes.
     probe_message_size_max_bytes: 1_024 within 256 to 65_536, "bytes";
 
     /// Maximum time for a message to arrive, from the start of its call, or of the message in a stream, to its end.
@@ -110,21 +110,21 @@ limits! {
     message_time_max_ms: 10_000 within 100 to 600_000, "milliseconds";
 
     /// Maximum memory for requests that are arriving or being handled: messages, headers, and 8 KiB for each call. A quarter is reserved for
-    /// administrators of the deployment. Callers without an identity have their own share, one thirty-second.
+    /// administrators of the deployment. Callers without an identity have a separate share of 1/32.
     /// The default is four times the maximum of one identity.
     requests_max_bytes: 268_435_456 within 16_777_216 to 4_294_967_295, "bytes";
 
-    /// Maximum part of requests_max_bytes for one identity, but at least one message of the maximum size.
+    /// Maximum part of requests_max_bytes for one identity. The server uses at least the size of one maximum message.
     requests_per_identity_max_bytes: 67_108_864 within 1_048_576 to 4_294_967_295, "bytes";
 
-    /// Maximum part of requests_max_bytes for one connection, but at least one message of the maximum size.
+    /// Maximum part of requests_max_bytes for one connection. The server uses at least the size of one maximum message.
     requests_per_connection_max_bytes: 33_554_432 within 1_048_576 to 4_294_967_295, "bytes";
 
-    /// Maximum memory for answers that wait until their callers read them, divided as requests_max_bytes is.
+    /// Maximum memory for answers that wait until their callers read them. It is divided in the same way as requests_max_bytes.
     /// A caller that reads at the speed of the network stays far below it.
     answers_max_bytes: 536_870_912 within 16_777_216 to 4_294_967_295, "bytes";
 
-    /// Maximum part of answers_max_bytes for one identity, but at least one message of the maximum size.
+    /// Maximum part of answers_max_bytes for one identity. The server uses at least the size of one maximum message.
     answers_per_identity_max_bytes: 134_217_728 within 1_048_576 to 4_294_967_295, "bytes";
 
     /// Maximum open connections on each listener. Above it, the server closes an unidentified connection, or refuses an identified one.
@@ -133,37 +133,38 @@ limits! {
     connections_max: 1_000 within 1 to 100_000, "connections";
 
     /// Maximum open connections of one identity; 0 removes the limit. A connection counts by its client certificate, or by the first bearer
-    /// token that is accepted on it. A further one with a certificate gets CONNECTION_LIMIT for its first call and is closed. A further one
-    /// with tokens is served, but stays unidentified: connections_unidentified_percent applies. A program needs one for each of its processes.
+    /// token that is accepted on it. Above the limit, a connection with a certificate gets CONNECTION_LIMIT for its first call and is closed.
+    /// A connection with tokens is served, but stays unidentified: connections_unidentified_percent applies. A program needs one connection
+    /// per process.
     connections_per_identity_max: 100 within 0 to 100_000, "connections";
 
-    /// The share of connections_max, at least one, for unidentified connections: those whose handshake isn't complete, and those without a
-    /// client certificate and without an accepted bearer token. When the share is full, a new connection closes the oldest one of the address
-    /// that has the most. The rest of connections_max is for identified connections only.
+    /// The share of connections_max for unidentified connections, at least one connection. A connection is unidentified until its handshake
+    /// has proved a client certificate or a bearer token is accepted on it. When the share is full, a new connection closes the oldest one of
+    /// the address that has the most. The rest of connections_max is for identified connections only.
     connections_unidentified_percent: 25 within 1 to 90, "percent";
 
-    /// Maximum unidentified connections of one address, or of one IPv6 network of 64 bits. A further one closes the oldest of them.
-    /// Clients behind one address need one for each client that connects at the same moment.
+    /// Maximum unidentified connections of one address, or of one IPv6 network of 64 bits. Above the limit, a new connection closes the oldest of
+    /// them. Clients behind one address need one for each client that connects at the same moment.
     connections_unidentified_per_address_max: 100 within 1 to 100_000, "connections";
 
-    /// Maximum time that an unidentified connection stays open without a call. Probes reconnect, and clients make their first call at once.
+    /// Maximum time that an unidentified connection stays open without a call. Probes reconnect, and clients call immediately.
     connection_unidentified_idle_max_seconds: 15 within 1 to 3_600, "seconds";
 
-    /// Maximum open connections to the listener for metrics. A further one closes the oldest. A scraper needs one.
+    /// Maximum open connections to the listener for metrics. Above the limit, a new connection closes the oldest. A scraper needs one.
     metrics_connections_max: 16 within 1 to 1_000, "connections";
 
     /// Maximum time from a connection's first packet to its first HTTP/2 frame, TLS included.
-    /// A slow link needs a second. A connection that needs more than ten only occupies a place.
+    /// A slow link needs a second. A connection that takes more than ten seconds only occupies a connection slot.
     handshake_timeout_ms: 10_000 within 100 to 60_000, "milliseconds";
 
     /// Maximum concurrent calls on one connection. A client that needs more opens more connections.
     concurrent_streams_max: 200 within 1 to 10_000, "calls";
 
-    /// Maximum size of a call's headers. Sealward's own are small; bearer tokens can have some KB.
+    /// Maximum size of a call's headers. Sealward's own headers are small; bearer tokens can have several KB.
     header_list_size_max_bytes: 16_384 within 4_096 to 262_144, "bytes";
 
     /// The age at which a connection accepts no more calls and closes, so that clients reconnect through the load balancer and present their
-    /// certificates again. Each connection closes up to a tenth earlier, so that they don't all reconnect at once.
+    /// certificates again. Each connection closes up to 10 % earlier, so that clients don't all reconnect at once.
     connection_age_max_seconds: 3_600 within 1 to 86_400, "seconds";
 
     /// Maximum time that unary calls continue on a connection that accepts no more calls; then they are cancelled.
@@ -177,54 +178,54 @@ limits! {
     /// Maximum time for the answer to that PING; then the connection is closed.
     keepalive_timeout_seconds: 20 within 1 to 300, "seconds";
 
-    /// The deadline of a unary call that sets none (`grpc-timeout`). Server-streaming calls have no deadline then.
-    /// The default is ten times what the slowest unary call, a key change, takes on a slow machine.
+    /// The deadline of a unary call without `grpc-timeout`. Server-streaming calls without it have no deadline.
+    /// The default is ten times the duration of the slowest unary call, a key change, on a slow machine.
     deadline_default_ms: 30_000 within 1 to 3_600_000, "milliseconds";
 
-    /// Maximum deadline of a unary call, whatever the caller sets.
+    /// Maximum deadline of a unary call. A longer `grpc-timeout` is shortened to it.
     deadline_max_ms: 300_000 within 1 to 3_600_000, "milliseconds";
 
     /// Maximum data of one connection's requests that the server buffers before it reads them; one call can use half of it.
-    /// The default allows 5 MB per second at a latency of 50 milliseconds, and is little compared with the rest of a connection.
+    /// The default allows 5 MB per second at a latency of 50 milliseconds.
     connection_window_max_bytes: 262_144 within 65_536 to 16_777_216, "bytes";
 
-    /// Maximum time that an answer, or a message of a stream, waits for a caller that reads nothing of it. Then the call's stream is reset,
-    /// which gRPC clients report as CANCELLED. A connection that reads nothing at all is closed.
-    /// Waiting answers are held in memory. A slower network can't carry calls.
+    /// Maximum time that an answer, or a message of a stream, waits for a caller that doesn't read it. Then the call's stream is reset, which
+    /// gRPC clients report as CANCELLED. If the client reads nothing from the connection, the connection is closed.
+    /// Waiting answers are held in memory.
     answer_stall_max_ms: 20_000 within 100 to 600_000, "milliseconds";
 
-    /// Maximum data that the server still reads of a request that was refused by its headers, so that proxies and clients don't lose the
-    /// answer. The default is what a client sends before it receives anything.
+    /// Maximum data that the server still reads from a request that it refused because of its headers. Without this, proxies and clients can
+    /// lose the answer. The default is the amount that a client sends before it receives anything.
     refused_request_read_max_bytes: 65_536 within 0 to 1_048_576, "bytes";
 
     /// Maximum time that a stopping server waits for running calls and key work. Interrupted key work continues at the next start.
-    /// Orchestrators kill after 30 seconds by default.
+    /// Orchestrators kill the process after 30 seconds by default.
     drain_timeout_seconds: 25 within 1 to 600, "seconds";
 
-    /// The time for which a stopping server still serves everything while health reports NOT_SERVING; then it accepts no more calls.
-    /// Set it to the time that a load balancer needs to notice: the interval of its health checks times its failure threshold. Set 0 without
-    /// a load balancer. This time comes before drain_timeout_seconds: orchestrators have to wait for both together.
+    /// The time that a stopping server still serves all calls while health reports NOT_SERVING; then it accepts no more calls.
+    /// Set it to the time that a load balancer needs to react: the interval of its health checks times its failure threshold. Set 0 without
+    /// a load balancer. drain_timeout_seconds starts after this time: orchestrators have to wait for the sum of both.
     drain_delay_seconds: 0 within 0 to 300, "seconds";
 
     /// Maximum kinds of refusals logged per minute, separately for callers with and without an identity. A kind is a caller and a
     /// reason: the first refusal is logged at once, its repeats as a count. Refusals of further kinds are counted together.
-    /// The default shows who is refused, and is too small to fill a disk.
+    /// The default shows which callers are refused, and is too small to fill a disk.
     refusal_log_lines_per_minute: 60 within 1 to 10_000, "lines";
 
     /// Maximum log lines that wait when the reader of stderr is slow or has stopped. Further lines are dropped and counted.
-    /// The server never waits for the log. A line has some hundred bytes.
+    /// The server never waits for the log. A line has a few hundred bytes.
     log_queue_lines: 8_192 within 16 to 1_000_000, "lines";
 
     /// The interval at which the server checks the files that it reloads while it runs. A change is applied when two checks in a row find the
     /// same content, so that an incomplete file isn't loaded; SIGHUP applies it at once.
     reload_check_interval_seconds: 10 within 1 to 3_600, "seconds";
 
-    /// Maximum difference between this clock and the clocks of token issuers: a token is accepted this long before and after its period of
-    /// validity.
+    /// Maximum difference between the clocks of this server and of token issuers. A token is accepted for this time before and after its
+    /// period of validity.
     token_clock_skew_seconds: 30 within 0 to 300, "seconds";
 
     /// Maximum validity of a token, both from its issue and from now.
-    /// A token can't be revoked: a stolen one is valid until its end. Issuers use minutes or hours.
+    /// A token can't be revoked: a stolen token is valid until it expires. Issuers use minutes or hours.
     token_lifetime_max_seconds: 86_400 within 60 to 31_536_000, "seconds";
 
     /// Maximum keys tried for a token that doesn't name its key. Each one costs a signature verification.
@@ -232,74 +233,74 @@ limits! {
     token_keys_tried_max: 8 within 1 to 100, "keys";
 
     /// The interval at which the keys of a jwks_url are fetched.
-    /// A withdrawn key is accepted no longer than this while the address answers. A new key is fetched when the first token names it.
+    /// While the address answers, a withdrawn key is accepted for at most this time. A new key is fetched when the first token names it.
     jwks_fetch_interval_seconds: 300 within 10 to 86_400, "seconds";
 
-    /// Maximum age of a token issuer's keys while they can't be fetched, restarts included. Then the issuer's tokens are refused.
-    /// A key may have been withdrawn meanwhile. A day bridges an outage of the issuer.
+    /// Maximum age of a token issuer's keys while they can't be fetched, across restarts. Then the issuer's tokens are refused, because a key
+    /// may have been withdrawn. A day bridges an outage of the issuer.
     jwks_age_max_seconds: 86_400 within 10 to 2_592_000, "seconds";
 
     /// Maximum time that a call waits for its issuer's keys if its token names an unknown key.
-    /// Two fetches are five seconds apart.
+    /// There are at least five seconds between two fetches.
     jwks_wait_ms: 10_000 within 0 to 60_000, "milliseconds";
 
-    /// Maximum calls that wait for the keys of one issuer. A further one is refused; the last quarter is for callers with a certificate.
-    /// Any token can name an unknown key, so unknown callers could hold calls and memory.
+    /// Maximum calls that wait for the keys of one issuer. Further calls are refused. The last quarter is for callers with a certificate.
+    /// Any token can name an unknown key, so unidentified callers could otherwise occupy calls and memory.
     jwks_waiting_calls_max: 100 within 0 to 10_000, "calls";
 
-    /// Maximum size of a fetched key set. Those of large issuers have 20 KB.
+    /// Maximum size of a fetched key set. Key sets of large issuers have 20 KB.
     jwks_size_max_bytes: 262_144 within 1_024 to 16_777_216, "bytes";
 
-    /// The interval at which the last record of each audit trail that has grown is signed, and kept in the configuration database.
+    /// The interval at which the last record of each changed audit trail is signed. The signature is stored in the configuration database.
     /// Truncation after the last signature isn't detected. A signature costs two small commits.
     audit_signature_interval_seconds: 60 within 1 to 86_400, "seconds";
 
     /// The age at which audit records and recorded changes of audited attributes are deleted, oldest first and up to a signed record;
-    /// 0 keeps them for ever.
+    /// 0 keeps them forever.
     audit_retention_days: 0 within 0 to 36_500, "days";
 
-    /// Maximum audit records per minute for the refused calls of one identity. Further refusals are counted, and each minute a record per
-    /// action has their number.
+    /// Maximum audit records per minute for the refused calls of one identity. Further refusals are counted, and recorded once per minute as
+    /// one record per action.
     /// The default records each mistake of a person or a program separately. A caller that is always refused adds about 20 KB per minute.
     refusals_recorded_per_minute_per_identity: 20 within 1 to 1_000, "records";
 
-    /// Maximum time of a write of the audit copy before the copy counts as failing. See `[audit] on_failure`.
-    /// A healthy disk takes milliseconds, a busy one some hundred milliseconds.
+    /// Maximum time of a write to the audit copy; a longer one counts as a failure. See `[audit] on_failure`.
+    /// A healthy disk takes milliseconds, a busy one a few hundred milliseconds.
     audit_copy_answer_max_ms: 2_000 within 100 to 60_000, "milliseconds";
 
-    /// With `[audit] on_failure = "refuse"`: maximum audit records missing from the copy before calls that need an audit record are refused,
-    /// even if the copy doesn't count as failing yet. The default is what a fast server records per second.
+    /// With `[audit] on_failure = "refuse"`: maximum audit records that are not yet in the copy. Above it, calls that need an audit record are
+    /// refused, even if no write has failed. The default is the number that a fast server records per second.
     audit_copy_behind_max_records: 10_000 within 100 to 1_000_000, "records";
 
-    /// Maximum records in a page of a list, whatever the request's page size. The contract promises no more than 1000.
+    /// Maximum records in a page of a list, even if the request's page size is larger. The contract allows at most 1000.
     /// A page is held in memory.
     page_size_max: 1_000 within 1 to 1_000, "records";
 
-    /// Maximum lists of one identity at once, verifications of audit trails included. Two of them run, the others wait.
-    /// It is more than a program needs that lists in parallel, and far less than would fill memory.
+    /// Maximum concurrent lists of one identity, including verifications of audit trails. Two of them run, the others wait.
+    /// The default is more than a program needs that lists in parallel, and far too low to fill memory.
     lists_per_identity_max: 64 within 1 to 10_000, "calls";
 
-    /// Maximum time that the database searches for the records of a page, and maximum time that it counts. A longer list ends with
-    /// LIST_TIME_LIMIT. Four lists run at once in an organization: other lists wait no longer than this.
+    /// Maximum time that the database searches for the records of a page, and maximum time that it counts records. A longer list ends with
+    /// LIST_TIME_LIMIT. Four lists run at once in an organization, so other lists wait at most this time.
     list_time_max_ms: 10_000 within 10 to 300_000, "milliseconds";
 
-    /// Maximum streams of one identity at once: WatchReencryption, VerifyCells, ExportOrganization, ImportOrganization.
-    /// Each costs memory, and some hold a snapshot of a database.
+    /// Maximum concurrent streams of one identity: WatchReencryption, VerifyCells, ExportOrganization, ImportOrganization.
+    /// Each uses memory, and some hold a snapshot of a database.
     streams_per_identity_max: 32 within 1 to 10_000, "calls";
 
-    /// Maximum updates and deletes of one record at once, and maximum updates of one organization's metadata. They run in the order of their
-    /// arrival; a further one is refused with IN_FLIGHT_LIMIT.
-    /// A record takes some hundred updates per second: more callers than this would wait past their deadlines.
+    /// Maximum concurrent updates and deletes of one record, and maximum concurrent updates of one organization's metadata. They run in the
+    /// order of their arrival; further ones are refused with IN_FLIGHT_LIMIT.
+    /// A record allows a few hundred updates per second: more callers than this would exceed their deadlines.
     writes_per_record_max: 1_000 within 1 to 100_000, "calls";
 
-    /// Maximum changes of an organization's attribute indexes per hour, on or off; 0 removes the limit.
+    /// Maximum attribute indexes of an organization that are created or dropped per hour; 0 removes the limit.
     /// The organization's writes wait while an index is created: about a second for a million records.
     index_switches_per_hour: 20 within 0 to 10_000, "switches";
 
-    /// Minimum rate at which the caller of an export reads the file, or the caller of an import sends it: the average over the time for which
-    /// the server waited for the caller; 0 removes the limit. The first 10 seconds don't count, and a message has message_time_max_ms, but at
-    /// least 10 seconds. A slower transfer ends with TRANSFER_LIMIT, because it holds a snapshot, or an organization's name.
-    /// A link of a quarter megabit per second is faster.
+    /// Minimum rate at which the caller of an export reads the file, or the caller of an import sends it; 0 removes the limit. It is the
+    /// average over the time that the server waited for the caller, without the first 10 seconds. A single message may take
+    /// message_time_max_ms, and at least 10 seconds. A slower transfer ends with TRANSFER_LIMIT, because it holds a snapshot or reserves an
+    /// organization's name. A link of a quarter megabit per second is faster than the default.
     transfer_rate_min_bytes_per_second: 16_384 within 0 to 1_000_000_000, "bytes per second";
 
     /// Maximum time of an export or import. A longer one ends with TRANSFER_LIMIT.
@@ -307,53 +308,53 @@ limits! {
     transfer_time_max_seconds: 3_600 within 1 to 86_400, "seconds";
 
     /// The size of a database's write-ahead log at which the server ends exports and verifications that keep the log from shrinking.
-    /// They end with TRANSFER_LIMIT, or start again. The log can exceed it by what is written within a second.
+    /// They end with TRANSFER_LIMIT, or start again. The log can exceed this size by the data that is written within a second.
     write_ahead_log_max_bytes: 268_435_456 within 1_048_576 to 4_294_967_295, "bytes";
 
-    /// Maximum length of a filter, in UTF-8. It is more than a person writes, and takes no noticeable time to parse.
+    /// Maximum length of a filter, in UTF-8. The default is more than a person writes, and takes no noticeable time to parse.
     filter_length_max_bytes: 4_096 within 64 to 65_536, "bytes";
 
     /// Maximum nesting of parentheses in a filter. A program that combines filters needs a few levels.
     filter_depth_max: 16 within 1 to 64, "levels";
 
-    /// Maximum comparisons in a filter. The database evaluates each of them for each record.
+    /// Maximum comparisons in a filter. The database evaluates each comparison for each record.
     filter_comparisons_max: 64 within 1 to 500, "comparisons";
 
-    /// Maximum paths in a field mask, of a read or of an update. It is many times the number of fields of the largest entity.
+    /// Maximum paths in a field mask, of a read or of an update. The default is many times the number of fields of the largest entity.
     mask_paths_max: 256 within 1 to 10_000, "paths";
 
-    /// Maximum attributes in one reveal. It is many times the number of encrypted attributes of any entity.
+    /// Maximum attributes in one reveal. The default is many times the number of encrypted attributes of any entity.
     reveal_attributes_max: 64 within 1 to 1_000, "attributes";
 
-    /// Cells that a re-encryption rewrites in one transaction. Other writes wait for one transaction at most.
+    /// The number of cells that a re-encryption rewrites in one transaction. Other writes wait for at most one transaction.
     reencryption_batch_cells: 128 within 1 to 10_000, "cells";
 
-    /// The share of time in which a re-encryption works; the rest is left to calls. 100 uses all the time that calls leave.
+    /// The share of time in which a re-encryption works. With 100, it never pauses for calls.
     /// With half of the time, calls take hardly longer, and the re-encryption takes twice its shortest time.
     reencryption_share_percent: 50 within 1 to 100, "percent";
 
-    /// Minimum pause of a re-encryption after each transaction, whatever its share.
+    /// Minimum pause of a re-encryption after each transaction, independent of reencryption_share_percent.
     reencryption_pause_ms: 0 within 0 to 60_000, "milliseconds";
 
     /// Maximum organizations' databases open at once. Above it, the least recently used ones are closed until they are needed.
-    /// Each takes a thread, some MB of memory and up to 12 file descriptors: check `ulimit -n`.
+    /// Each uses a thread, a few MB of memory and up to 12 file descriptors: check `ulimit -n`.
     databases_open_max: 64 within 1 to 10_000, "databases";
 
-    /// Idle time after which an organization's database is closed and its keys are removed from memory. The next call opens it within
-    /// milliseconds.
+    /// The idle time after which an organization's database is closed and its keys are removed from memory. The next call opens it again
+    /// within milliseconds.
     database_idle_max_seconds: 300 within 1 to 86_400, "seconds";
 
-    /// The interval at which the server retries an organization that it can't serve: its database is missing, unreadable or another
-    /// organization's. A retry costs the opening of a file.
+    /// The interval at which the server retries to open an organization that it can't serve, because its database is missing, unreadable or
+    /// belongs to another organization. A retry opens one file.
     organization_retry_interval_seconds: 10 within 1 to 3_600, "seconds";
 }
 
-/// Maximum violations that an error lists; of more, it has the number.
-/// A person corrects a few at a time, and a program reads the number. Not a setting: clients may rely on it.
+/// Maximum violations that an error lists. If there are more, the error has their number. A person corrects a few at a time, and a program
+/// reads the number. This isn't a setting: clients may rely on it.
 pub(crate) const ERROR_VIOLATIONS_MAX: usize = 16;
 
-/// Maximum length of an error's details, in bytes before base64, without the id of its call.
-/// With that id, the message and what HTTP/2 counts for each header, they stay below 8,192 bytes, which gRPC clients accept by default.
+/// Maximum length of an error's details, in bytes before base64, without the call id. With the call id, the message and the HTTP/2 overhead
+/// of each header, they stay below 8,192 bytes, which gRPC clients accept by default.
 pub(crate) const ERROR_DETAILS_MAX_BYTES: usize = 4_608;
 
 /// The description of a limit.
@@ -361,15 +362,15 @@ pub(crate) const ERROR_DETAILS_MAX_BYTES: usize = 4_608;
 pub struct Limit {
     /// Its name in `[limits]`.
     pub name: &'static str,
-    /// What it counts.
+    /// Its unit.
     pub unit: &'static str,
-    /// What applies if it isn't set.
+    /// Its default.
     pub default: u32,
     /// The smallest valid value.
     pub minimum: u32,
     /// The largest valid value.
     pub maximum: u32,
-    /// What it is, and the reason for its default: a sentence or two a line.
+    /// Its description, and the reason for its default, in lines of one or two sentences.
     pub doc: &'static [&'static str],
 }
 
@@ -379,7 +380,7 @@ pub(crate) fn is_limit(name: &str) -> bool {
 }
 
 impl Limits {
-    /// What a message leaves for the records of a page.
+    /// The part of a message that is left for the records of a page.
     #[must_use]
     pub(crate) fn page_bytes_max(&self) -> usize {
         // The token of the next page has 4,500 characters at most, and the total size some bytes.
@@ -501,7 +502,7 @@ impl Limits {
         Duration::from_millis(self.reencryption_pause_ms.into())
     }
 
-    /// How long a re-encryption rests after work that took this long; see [`Limits::reencryption_share_percent`].
+    /// The pause of a re-encryption after work of this duration; see [`Limits::reencryption_share_percent`].
     #[must_use]
     pub fn reencryption_rest(&self, worked: Duration) -> Duration {
         let share = f64::from(self.reencryption_share_percent.clamp(1, 100));
@@ -540,7 +541,7 @@ pub(super) fn settings() -> Vec<Setting> {
         kind: Kind::Integer,
         range: format!("{} to {}", limit.minimum, limit.maximum).into(),
         unit: limit.unit,
-        otherwise: Otherwise::Is(limit.default.to_string().into()),
+        if_unset: IfUnset::Default(limit.default.to_string().into()),
         takes_effect: TakesEffect::AtStart,
         doc: limit.doc,
     };
@@ -553,24 +554,27 @@ fn in_range(limit: &Limit, given: Option<i64>, faults: &mut Faults) -> u32 {
         Ok(value) if (limit.minimum..=limit.maximum).contains(&value) => value,
         Ok(_) | Err(_) => {
             let Limit { name, unit, minimum, maximum, .. } = limit;
-            faults.add(format!("limits.{name}"), format!("{given} is not within {minimum} to {maximum} {unit}"));
+            faults.add(format!("limits.{name}"), format!("{given} is out of range: use {minimum} to {maximum} {unit}"));
             limit.default
         }
     }
 }
 
-/// A default above its own maximum would never apply.
+/// Limits that contradict each other: a default above its maximum would never apply.
 fn check_pairs(limits: &Limits, faults: &mut Faults) {
     if limits.deadline_default_ms > limits.deadline_max_ms {
         faults.add(
             "limits.deadline_default_ms",
-            format!("is more than limits.deadline_max_ms, {}", limits.deadline_max_ms),
+            format!("is more than limits.deadline_max_ms ({}): lower it, or raise the maximum", limits.deadline_max_ms),
         );
     }
     if limits.jwks_age_max_seconds < limits.jwks_fetch_interval_seconds {
         faults.add(
             "limits.jwks_age_max_seconds",
-            format!("is less than limits.jwks_fetch_interval_seconds, {}", limits.jwks_fetch_interval_seconds),
+            format!(
+                "is less than limits.jwks_fetch_interval_seconds ({}): raise it, or lower the interval",
+                limits.jwks_fetch_interval_seconds
+            ),
         );
     }
 }

@@ -1,7 +1,7 @@
-//! From the file to a [`Config`]: parse the TOML, remove what no setting has, check the rest.
+//! From the file to a [`Config`]: parses the TOML, removes unknown keys, and checks the rest.
 //!
-//! The parser refuses invalid TOML, with line and column. Unknown settings, values of the wrong type and invalid values are reported all at
-//! once. The code that reads a file which the configuration names, or [`crate::check`], finds out whether that file is usable.
+//! The parser refuses invalid TOML, with line and column. Unknown settings, values of the wrong type and invalid values are reported
+//! together. Files that the configuration names are checked by the code that reads them, and by [`crate::check`].
 
 use std::{
     env,
@@ -31,12 +31,12 @@ pub enum ConfigError {
         /// Why.
         source: TrustedFileError,
     },
-    /// It isn't TOML.
+    /// The file isn't TOML.
     #[error("invalid TOML in the configuration {path}")]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What, and where.
+        /// The problem, and its line and column.
         source: Box<toml::de::Error>,
     },
     /// Settings are unknown, missing or invalid.
@@ -44,7 +44,7 @@ pub enum ConfigError {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// All of them.
+        /// All faults.
         faults: Faults,
     },
 }
@@ -59,7 +59,7 @@ impl Config {
         Self::parse(&read(path)?, path)
     }
 
-    /// Checks the text of a configuration file. `path` is what errors name, and relative paths are resolved against its folder.
+    /// Checks the text of a configuration file. Errors name `path`, and relative paths are resolved against its folder.
     ///
     /// # Errors
     /// [`ConfigError::Malformed`], [`ConfigError::Invalid`]
@@ -97,7 +97,7 @@ impl Config {
     }
 }
 
-/// Where systemd puts the credentials that a unit loads, if it runs this process.
+/// The folder where systemd puts the credentials of a unit, if it runs this process.
 fn credentials_folder() -> Option<PathBuf> {
     env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }

@@ -1,4 +1,4 @@
-//! The configuration of a deployment as a server uses it. A [`Config`] is checked: its users have nothing left to check.
+//! The configuration of a deployment as a server uses it. A [`Config`] is valid: code that uses it checks nothing again.
 //!
 //! Nothing here knows how a setting is written in the file.
 
@@ -16,10 +16,10 @@ use tracing::level_filters::LevelFilter;
 
 use super::{limits::Limits, origin::Origin};
 
-/// Where the server listens by default: on this machine only.
+/// The default address of the server, reachable from this machine only.
 pub(crate) const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
 
-/// A deployment's configuration. Paths are as they are to be used: relative ones were resolved against the file's folder.
+/// A deployment's configuration. Relative paths are already resolved against the file's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The file as it was read.
@@ -28,31 +28,31 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the server listens.
     pub listen: Listen,
-    /// Pages of which origins may call; none by default.
+    /// The origins of web pages that may call; empty by default.
     pub origins: Vec<Origin>,
-    /// How TLS is spoken, and whose client certificates are believed.
+    /// TLS, and the CAs whose client certificates are accepted.
     pub tls: Tls,
-    /// `[[root_key.sources]]`: where the deployment's own keys come from; at least one, none twice. The first is the current root key, the
+    /// `[[root_key.sources]]`: the sources of the root keys; at least one, without duplicates. The first is the current root key, the
     /// others are former ones.
     pub root_key_sources: Vec<RootKeySource>,
-    /// What is served in addition to the platform.
+    /// The applications that are served in addition to the platform.
     pub schema: Schema,
-    /// Every bound.
+    /// All limits.
     pub limits: Limits,
-    /// Where audit records go beside the databases; nowhere by default.
+    /// The copy of the audit records outside the databases; none by default.
     pub audit: Option<AuditCopy>,
-    /// Whose bearer tokens are believed; none by default.
+    /// The issuers whose bearer tokens are accepted; empty by default.
     pub token_issuers: Vec<TokenIssuer>,
-    /// Who has which role where; none by default, so that nobody may do anything.
+    /// The roles of identities in organizations; empty by default, which permits nothing.
     pub bindings: Vec<Binding>,
-    /// What is logged.
+    /// The log.
     pub log: Log,
 }
 
 impl Config {
-    /// The settings that differ from another configuration's and that only a restart applies. A reload applies all others.
+    /// The changed settings that only a restart applies. A reload applies all others.
     #[must_use]
-    pub fn differences_for_a_start(&self, other: &Self) -> Vec<String> {
+    pub fn settings_that_need_a_restart(&self, other: &Self) -> Vec<String> {
         let differs = [
             ("data_dir", self.data_dir != other.data_dir),
             ("listen.address", self.listen.address != other.listen.address),
@@ -73,85 +73,85 @@ impl Config {
         self.audit.as_ref().is_some_and(|audit| audit.on_failure == OnFailure::Refuse)
     }
 
-    /// Whether audit records go to stdout, which has nothing else then.
+    /// Whether audit records go to stdout, which then contains nothing else.
     #[must_use]
     pub fn is_audit_on_stdout(&self) -> bool {
         self.audit.as_ref().is_some_and(|audit| audit.to == CopyTo::Stdout)
     }
 
-    /// What the bindings grant.
+    /// The policy of the bindings.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy::new(self.bindings.clone())
     }
 }
 
-/// The file that a configuration was read from, to tell whether it has changed since.
+/// The file that a configuration was read from, to detect later changes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it said.
+    /// Its content.
     pub text: String,
 }
 
-/// Without the text, which would fill a log.
+/// Without the text, which is too long for a log.
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.path.fmt(f)
     }
 }
 
-/// `[listen]`: addresses as IP:port. Port 0 takes a free one, which the start message names.
+/// `[listen]`: addresses as IP:port. Port 0 selects a free port, which the server prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// The TLS listener; 127.0.0.1:7443 by default.
     pub address: SocketAddr,
-    /// A listener without TLS, for probes; none by default. It answers health, and every other call with HTTPS_REQUIRED.
+    /// A listener without TLS, for probes; none by default. It serves health checks, and refuses all other calls with HTTPS_REQUIRED.
     pub plaintext_address: Option<SocketAddr>,
-    /// Where metrics are scraped, without TLS; none by default.
+    /// The listener for metrics, without TLS; none by default.
     pub metrics_address: Option<SocketAddr>,
 }
 
 /// `[tls]`: PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The server's certificate, followed by those between it and its CA. Required.
+    /// The server's certificate, followed by the intermediate certificates. Required.
     pub certificate: PathBuf,
-    /// The private key of the certificate, unencrypted. Required.
+    /// The certificate's private key, unencrypted. Required.
     pub key: PathBuf,
-    /// The CAs whose client certificates are believed. Required.
+    /// The CAs whose client certificates are accepted. Required.
     pub client_ca: PathBuf,
-    /// Certificate revocation lists of those CAs; none by default. With it, every CA that issued one of a client's certificates needs a
-    /// list, or the client is refused. A list past its time goes on being used, and the log warns.
+    /// Certificate revocation lists of these CAs; none by default. If it is set, a client is refused unless every CA in its certificate
+    /// path has a list. An expired list is still used, and the log warns.
     pub client_crl: Option<PathBuf>,
-    /// The oldest version spoken; 1.3 by default.
+    /// The oldest accepted version; 1.3 by default.
     pub minimum_version: TlsVersion,
-    /// `[[trust_domains]]`: which CAs speak for which trust domain of SPIFFE; by name. None by default: `client_ca` speaks for all.
+    /// `[[trust_domains]]`: the CAs of each SPIFFE trust domain, by its name. Empty by default: `client_ca` applies to every trust domain.
     pub trust_domains: BTreeMap<String, PathBuf>,
 }
 
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersion {
-    /// TLS 1.2 (RFC 5246), for clients that can't do better.
+    /// TLS 1.2 (RFC 5246), for clients that don't support TLS 1.3.
     V1_2,
     /// TLS 1.3 (RFC 8446).
     V1_3,
 }
 
-/// Where a root key comes from. The module `root_key` loads it.
+/// The source of a root key. The module `root_key` loads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootKeySource {
-    /// A file that only its owner may read.
+    /// A file that only its owner can read.
     File(PathBuf),
-    /// A secret that a container platform mounts: its group, or all users in the container, may read it.
+    /// A secret that a container platform mounts: its group, or all users in the container, can read it.
     MountedSecret(PathBuf),
     /// A credential that systemd loads into the folder `$CREDENTIALS_DIRECTORY`.
     Credential {
         /// Its name in the unit.
         name: String,
-        /// The file that systemd made of it.
+        /// The file that systemd created for it.
         path: PathBuf,
     },
 }
@@ -166,90 +166,90 @@ impl fmt::Display for RootKeySource {
     }
 }
 
-/// `[schema]`: what is served in addition to the platform.
+/// `[schema]`: the applications that are served in addition to the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schema {
-    /// Whether the mail application is served; it is by default.
+    /// Whether the mail application is served; true by default.
     pub mail: bool,
 }
 
 impl Schema {
-    /// The encoded descriptor set of the contract that is served.
+    /// The encoded descriptor set of the served contract.
     #[must_use]
     pub fn descriptors(self) -> &'static [u8] {
         if self.mail { sealward::FILE_DESCRIPTOR_SET } else { sealward::PLATFORM_DESCRIPTOR_SET }
     }
 }
 
-/// `[[token_issuers]]`: whose bearer tokens are believed.
+/// `[[token_issuers]]`: an issuer whose bearer tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenIssuer {
-    /// What tokens name in `iss`; without `#`, no two alike.
+    /// The issuer as in the tokens' `iss`: without `#`, and unique.
     pub issuer: String,
-    /// What tokens must name in `aud`.
+    /// The audience that tokens must name in `aud`.
     pub audience: String,
-    /// How tokens may be signed; at least one.
+    /// The allowed signature algorithms; at least one.
     pub algorithms: Vec<Algorithm>,
-    /// Where the public keys are.
+    /// The source of the public keys.
     pub keys: TokenKeys,
 }
 
-/// Where the public keys of an issuer are.
+/// The source of an issuer's public keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenKeys {
-    /// In a file.
+    /// A file.
     File(PathBuf),
-    /// At an address.
+    /// A web address.
     Url {
         /// `https://…`
         url: Uri,
-        /// The CAs of the server there; the system's where there is none.
+        /// The CAs for its certificate. Default: the CAs of the system.
         ca: Option<PathBuf>,
     },
 }
 
-/// `[audit]`: a copy of the audit trails beside the databases.
+/// `[audit]`: a copy of the audit trails outside the databases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditCopy {
-    /// Where it goes.
+    /// Its target.
     pub to: CopyTo,
-    /// What happens while it can't be written; [`OnFailure::Report`] by default.
+    /// The behavior while it can't be written; [`OnFailure::Report`] by default.
     pub on_failure: OnFailure,
 }
 
-/// Where the copy of the audit trails goes.
+/// The target of the copy of the audit trails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyTo {
-    /// To stdout, which has nothing else then.
+    /// Stdout, which then contains nothing else.
     Stdout,
-    /// To the end of a file, which is made if there is none.
+    /// The end of a file, which is created if it is missing.
     File(PathBuf),
 }
 
-/// What happens while the copy of the audit trails can't be written.
+/// The behavior while the copy of the audit trails can't be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Calls are answered, and it is reported.
+    /// Calls are answered, and the failure is reported.
     Report,
-    /// Calls that have to be recorded are refused.
+    /// Calls that need an audit record are refused.
     Refuse,
 }
 
-/// `[log]`: what goes to stderr.
+/// `[log]`: the log on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// `off`, `error`, `warn`, `info` (default), `debug` or `trace`; for Sealward's own events. Those of the libraries under it never
-    /// go below `warn`, since what they say in detail may hold what a caller sent.
+    /// `off`, `error`, `warn`, `info` (default), `debug` or `trace`, for Sealward's own events. Libraries never log below `warn`, because
+    /// their details can contain a caller's data.
     pub level: LevelFilter,
-    /// How it is written.
+    /// The format.
     pub format: LogFormat,
 }
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people: a line of text for each event. The default.
+    /// For people: one line of text per event. The default.
     Text,
-    /// For programs: a JSON object in a line for each event.
+    /// For programs: one JSON object per line and event.
     Json,
 }

@@ -4,13 +4,13 @@ use std::{fmt, str::FromStr};
 
 use http::Uri;
 
-/// An origin of pages. Compared with what a browser sends byte by byte.
+/// An origin of pages. It is compared byte by byte with the origin that a browser sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(String);
 
 /// Why a text is not an origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not an origin as browsers write it: {expected}")]
+#[error("`{text}` is not an origin as browsers send it: {expected}")]
 pub struct NotAnOrigin {
     text: String,
     expected: String,
@@ -31,7 +31,7 @@ impl FromStr for Origin {
     }
 }
 
-/// The origin of an address, without path and default port, in lower case.
+/// The origin of an address: in lower case, without path and default port.
 fn canonical(text: &str) -> Option<String> {
     let uri: Uri = text.parse().ok()?;
     let scheme = uri.scheme_str().map(str::to_ascii_lowercase)?;

@@ -9,11 +9,11 @@ use std::borrow::Cow;
 pub(crate) struct Section {
     /// The name in brackets, with dots between its parts; "" for the settings before all sections.
     pub(crate) name: &'static str,
-    /// What it is about: a sentence or two a line.
+    /// Its description, in lines of one or two sentences.
     pub(crate) about: &'static [&'static str],
     /// Its settings, in the order of the file.
     pub(crate) settings: Vec<Setting>,
-    /// An example of one table, for a section that can appear several times. Empty: it appears once.
+    /// An example of one table, for a section that can appear several times; empty for other sections.
     pub(crate) example: &'static str,
 }
 
@@ -24,7 +24,7 @@ impl Section {
         !self.example.is_empty()
     }
 
-    /// How it begins in the file: `[name]` or `[[name]]`; "" for the settings before all sections.
+    /// Its header in the file: `[name]` or `[[name]]`; "" for the settings before all sections.
     #[must_use]
     pub(crate) fn header(&self) -> String {
         match (self.name, self.is_repeated()) {
@@ -34,8 +34,8 @@ impl Section {
         }
     }
 
-    /// The table that it is in, and its name there.
-    pub(super) fn place(&self) -> (Option<&'static str>, &'static str) {
+    /// Its parent table, if any, and its name in that table.
+    pub(super) fn parent_and_name(&self) -> (Option<&'static str>, &'static str) {
         match self.name.rsplit_once('.') {
             Some((parent, name)) => (Some(parent), name),
             None => (None, self.name),
@@ -50,15 +50,15 @@ pub(crate) struct Setting {
     pub(crate) name: &'static str,
     /// The type of its value.
     pub(crate) kind: Kind,
-    /// Which values are valid.
+    /// The valid values.
     pub(crate) range: Cow<'static, str>,
-    /// What a number counts; "" for other types.
+    /// The unit of a number; "" for other types.
     pub(crate) unit: &'static str,
-    /// What applies if it isn't set.
-    pub(crate) otherwise: Otherwise,
+    /// The behavior if it isn't set.
+    pub(crate) if_unset: IfUnset,
     /// When a change takes effect.
     pub(crate) takes_effect: TakesEffect,
-    /// What it is, and the reason for its default: a sentence or two a line.
+    /// Its description, and the reason for its default, in lines of one or two sentences.
     pub(crate) doc: &'static [&'static str],
 }
 
@@ -77,15 +77,15 @@ pub(crate) enum Kind {
     Boolean,
 }
 
-/// What applies if a setting isn't set. Values are spelled in TOML.
+/// The behavior if a setting isn't set. Values are in TOML.
 #[derive(Clone, Debug)]
-pub(crate) enum Otherwise {
-    /// It has to be set.
+pub(crate) enum IfUnset {
+    /// It must be set.
     Required,
-    /// Nothing applies. An example of a value.
-    Nothing(&'static str),
-    /// This value applies.
-    Is(Cow<'static, str>),
+    /// It has no default. The text is an example of a value.
+    Optional(&'static str),
+    /// This value is the default.
+    Default(Cow<'static, str>),
 }
 
 /// When a change of a setting takes effect.
@@ -98,7 +98,7 @@ pub(crate) enum TakesEffect {
 }
 
 impl Kind {
-    /// What users call it.
+    /// Its name in the reference.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {

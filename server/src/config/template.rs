@@ -1,6 +1,6 @@
-//! A configuration file with every setting and a comment on each, for users to edit.
+//! A configuration file that lists and explains every setting, for users to edit.
 //!
-//! What is given is written as a setting. A setting that is left at its default is a comment that shows the default. Nothing here knows files.
+//! The given settings have values. Every other setting is a comment that shows its default. Nothing here knows files.
 
 use std::fmt::Write;
 
@@ -9,21 +9,21 @@ use toml::Value;
 use super::{
     check::ALL_ORGANIZATIONS,
     file::sections,
-    setting::{Kind, Otherwise, Section, Setting},
+    setting::{IfUnset, Kind, Section, Setting},
 };
 
 /// The content of a new configuration. Paths are relative to its folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Template<'a> {
-    /// The first line: what this file is.
+    /// The first line: the purpose of the file.
     pub(crate) title: &'a str,
-    /// Settings with their values, `tls.key` for example. All required ones are among them.
+    /// Settings with values, for example `tls.key`. They include all required settings.
     pub(crate) given: &'a [(&'a str, Value)],
-    /// The tables of sections that can appear several times, `bindings` for example.
+    /// The tables of sections that can appear several times, for example `bindings`.
     pub(crate) tables: &'a [Table<'a>],
 }
 
-/// A table of a section that can appear several times: the section's name, and the settings.
+/// A table of a section that can appear several times: the section's name, and its settings.
 pub(crate) type Table<'a> = (&'a str, Vec<(&'a str, Value)>);
 
 /// A binding in all organizations, for [`Template::tables`].
@@ -52,7 +52,7 @@ impl Template<'_> {
     pub(crate) fn render(&self) -> String {
         let mut text = format!(
             "# {}\n#\n\
-             # The file has every setting; a setting that is commented out shows its default. Paths are relative to this file's folder.\n\
+             # The file lists every setting. A setting that is commented out shows its default. Paths are relative to this file's folder.\n\
              # Changes of [tls] and its files, of log.level, trust domains, token issuers, roles and bindings take effect while the\n\
              # server runs: at SIGHUP, or automatically some seconds later. All other changes take effect at the next start.\n\n",
             self.title
@@ -79,22 +79,22 @@ impl Template<'_> {
 
     fn write_setting(&self, text: &mut String, section: &str, setting: &Setting) {
         comment(text, setting.doc);
-        let otherwise = match &setting.otherwise {
-            Otherwise::Is(value) => Some(value.as_ref()),
-            Otherwise::Nothing(value) => Some(*value),
-            Otherwise::Required => None,
+        let shown = match &setting.if_unset {
+            IfUnset::Default(value) => Some(value.as_ref()),
+            IfUnset::Optional(value) => Some(*value),
+            IfUnset::Required => None,
         };
-        match (&setting.otherwise, setting.kind) {
-            (Otherwise::Nothing(_), _) => push(text, "# Default: none."),
-            (Otherwise::Is(value), Kind::Integer) => {
-                push(text, &format!("# {} {}, {value} by default.", setting.range, setting.unit));
+        match (&setting.if_unset, setting.kind) {
+            (IfUnset::Optional(_), _) => push(text, "# Default: none."),
+            (IfUnset::Default(value), Kind::Integer) => {
+                push(text, &format!("# {} {}. Default: {value}.", setting.range, setting.unit));
             }
-            (Otherwise::Is(_) | Otherwise::Required, _) => {}
+            (IfUnset::Default(_) | IfUnset::Required, _) => {}
         }
         let full = if section.is_empty() { setting.name.to_owned() } else { format!("{section}.{}", setting.name) };
         match self.given.iter().find(|(given, _)| *given == full) {
             Some((_, value)) => push(text, &format!("{} = {value}", setting.name)),
-            None => push(text, &format!("# {} = {}", setting.name, otherwise.unwrap_or("…"))),
+            None => push(text, &format!("# {} = {}", setting.name, shown.unwrap_or("…"))),
         }
         text.push('\n');
     }
@@ -170,8 +170,8 @@ mod tests {
         assert_eq!(config.root_key_sources, [RootKeySource::File("/srv/keys/root.key".into())]);
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.bindings.len(), 1);
-        let nobody = Config::parse(&rendered(&[]), Path::new("/srv/sealward.toml")).unwrap();
-        assert!(nobody.bindings.is_empty());
+        let empty = Config::parse(&rendered(&[]), Path::new("/srv/sealward.toml")).unwrap();
+        assert!(empty.bindings.is_empty());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a file becomes, and what is refused in one.
+//! Tests of the configuration from valid and invalid files.
 
 use std::path::Path;
 
@@ -276,7 +276,7 @@ fn fault_names_the_valid_values() {
     ));
     let text = error.unwrap_err().to_string();
     assert!(text.starts_with("/srv/sealward.toml has 2 invalid settings:"), "{text}");
-    assert!(text.contains("limits.connections_max: 0 is not within 1 to 100000 connections"), "{text}");
+    assert!(text.contains("limits.connections_max: 0 is out of range: use 1 to 100000 connections"), "{text}");
     assert!(text.contains("bindings[0].role: unknown role `root`: use system-administrator, "), "{text}");
 }
 
@@ -296,7 +296,7 @@ fn unknown_setting_is_refused_with_its_line() {
 fn settings_applied_at_start_and_at_reload_are_distinguished() {
     let before = parse(SMALLEST).unwrap();
     let exchanged = SMALLEST.replace("server.pem", "other.pem") + "[log]\nlevel = \"debug\"";
-    assert_eq!(parse(&exchanged).unwrap().differences_for_a_start(&before), [""; 0]);
+    assert_eq!(parse(&exchanged).unwrap().settings_that_need_a_restart(&before), [""; 0]);
 
     let mut after = parse(SMALLEST).unwrap();
     after.data_dir = "elsewhere".into();
@@ -311,14 +311,14 @@ fn settings_applied_at_start_and_at_reload_are_distinguished() {
     after.log.format = LogFormat::Json;
     after.limits.page_size_max = 7;
     after.audit = Some(AuditCopy { to: CopyTo::Stdout, on_failure: OnFailure::Refuse });
-    let told = after.differences_for_a_start(&before);
-    assert!(told.iter().any(|name| name == "limits.page_size_max"));
+    let settings = after.settings_that_need_a_restart(&before);
+    assert!(settings.iter().any(|name| name == "limits.page_size_max"));
     let is_at_start = |setting: &&setting::Setting| setting.takes_effect == setting::TakesEffect::AtStart;
     for section in sections().into_iter().filter(|section| section.name != "limits") {
         for setting in section.settings.iter().filter(is_at_start) {
             let name =
                 if section.is_repeated() { section.name.to_owned() } else { [section.name, setting.name].join(".") };
-            assert!(told.iter().any(|told| told == name.trim_start_matches('.')), "{name}");
+            assert!(settings.iter().any(|setting| setting == name.trim_start_matches('.')), "{name}");
         }
     }
 }
@@ -334,7 +334,7 @@ fn the_mail_application_can_be_left_out() {
 #[test]
 fn both_ends_of_a_range_are_within_it() {
     for limit in limits::LIMITS.iter().filter(|limit| !limit.name.starts_with("deadline")) {
-        // A set of keys is used for as long as until the next fetch at least.
+        // Keys must be usable at least until the next fetch.
         let beside = match limit.name {
             "jwks_age_max_seconds" => "jwks_fetch_interval_seconds = 10\n",
             _ => "",

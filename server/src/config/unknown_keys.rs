@@ -1,6 +1,6 @@
-//! Unknown keys and values of the wrong type: each is reported with its line, and all of them at once.
+//! Unknown keys and values of the wrong type. Each is reported with its line, and all are reported together.
 //!
-//! They are removed, so that the rest of the file can be read and checked too. What a value means is the matter of `check`.
+//! They are removed, so that the rest of the file can be read and checked too. `check` validates the values.
 
 use toml::de::{DeTable, DeValue};
 
@@ -10,20 +10,20 @@ use super::{
     setting::{Kind, Section, Setting},
 };
 
-/// How similar two names are, from 0 to 1, if one may be a typing error for the other.
-const ALIKE: f64 = 0.85;
+/// The minimum similarity, from 0 to 1, of two names of which one may be a misspelling of the other.
+const SIMILARITY_MIN: f64 = 0.85;
 
-/// The similarity of two names that differ by one typing error: a letter too many, too few or wrong, or two letters swapped.
-const ONE_SLIP: f64 = 0.95;
+/// The similarity of two names that differ by one typing error: an added, missing, wrong or swapped letter.
+const ONE_TYPO: f64 = 0.95;
 
-/// Removes everything from `file` that isn't a setting of the right type, and adds a fault for each. `text` is the text of the file.
+/// Removes every entry from `file` that isn't a setting of the right type, and adds a fault for each. `text` is the text of the file.
 pub(super) fn remove(text: &str, file: &mut DeTable<'_>, faults: &mut Faults) {
     let sections = sections();
-    let entries: Vec<_> = sections.iter().flat_map(entries_at_the_top).collect();
-    Diagnosis { text, sections: &sections, faults }.table(file, "", &entries);
+    let entries: Vec<_> = sections.iter().flat_map(top_level_entries).collect();
+    KeyCheck { text, sections: &sections, faults }.table(file, "", &entries);
 }
 
-/// What a table may contain.
+/// A valid entry of a table.
 #[derive(Clone, Copy)]
 enum Entry<'a> {
     Section(&'a Section),
@@ -35,30 +35,30 @@ enum Entry<'a> {
 impl Entry<'_> {
     fn name(&self) -> &'static str {
         match self {
-            Entry::Section(section) => section.place().1,
+            Entry::Section(section) => section.parent_and_name().1,
             Entry::Setting(setting) => setting.name,
             Entry::Parent(name) => name,
         }
     }
 }
 
-/// What a section adds to the top level of the file.
-fn entries_at_the_top(section: &Section) -> Vec<Entry<'_>> {
-    match section.place() {
+/// The entries of a section at the top level of the file.
+fn top_level_entries(section: &Section) -> Vec<Entry<'_>> {
+    match section.parent_and_name() {
         (Some(parent), _) => vec![Entry::Parent(parent)],
         (None, "") => section.settings.iter().map(Entry::Setting).collect(),
         (None, _) => vec![Entry::Section(section)],
     }
 }
 
-/// Walks through the tables of a file, and adds a fault for each key that it has removed.
-struct Diagnosis<'a> {
+/// Walks through the tables of a file, removes wrong keys, and adds a fault for each.
+struct KeyCheck<'a> {
     text: &'a str,
     sections: &'a [Section],
     faults: &'a mut Faults,
 }
 
-impl Diagnosis<'_> {
+impl KeyCheck<'_> {
     fn table(&mut self, table: &mut DeTable<'_>, prefix: &str, entries: &[Entry<'_>]) {
         let mut unusable = Vec::new();
         for (key, value) in table.iter_mut() {
@@ -67,7 +67,7 @@ impl Diagnosis<'_> {
             let line = self.line(key.span().start);
             let keep = match entries.iter().find(|entry| entry.name() == name) {
                 None => {
-                    let problem = format!("line {line}: unknown setting; {}", self.instead(name, entries));
+                    let problem = format!("line {line}: unknown setting: {}", self.suggestion(name, entries));
                     self.faults.add(full, problem);
                     false
                 }
@@ -85,7 +85,7 @@ impl Diagnosis<'_> {
     }
 
     fn parent(&mut self, name: &str, value: &mut DeValue<'_>, line: usize) -> bool {
-        let within: Vec<_> = self.sections.iter().filter(|section| section.place().0 == Some(name)).collect();
+        let within: Vec<_> = self.sections.iter().filter(|section| section.parent_and_name().0 == Some(name)).collect();
         let DeValue::Table(table) = value else {
             let headers: Vec<_> = within.iter().map(|section| section.header()).collect();
             return self.not_a_section(name, value, &headers.join(", "), line);
@@ -123,7 +123,7 @@ impl Diagnosis<'_> {
     }
 
     fn not_a_section(&mut self, name: &str, value: &DeValue<'_>, header: &str, line: usize) -> bool {
-        self.faults.add(name, format!("line {line}: is {}; write it as a section, {header}", article(value)));
+        self.faults.add(name, format!("line {line}: is {}: write it as a section, {header}", with_article(value)));
         false
     }
 
@@ -144,15 +144,16 @@ impl Diagnosis<'_> {
                 Kind::Integer => "a whole number, without quotes",
                 Kind::Boolean => "true or false, without quotes",
             };
-            self.faults.add(full, format!("line {line}: is {}; write {form}", article(value)));
+            self.faults.add(full, format!("line {line}: is {}: write {form}", with_article(value)));
         }
         fits
     }
 
-    /// What the user probably meant: a similar name, or the same name in another section.
-    fn instead(&self, name: &str, entries: &[Entry<'_>]) -> String {
-        let alike = entries.iter().map(|entry| (alike(name, entry.name()), entry.name()));
-        let closest = alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    /// A hint for an unknown setting: a similar name, or the section that has this setting.
+    fn suggestion(&self, name: &str, entries: &[Entry<'_>]) -> String {
+        let similar = entries.iter().map(|entry| (similarity(name, entry.name()), entry.name()));
+        let closest =
+            similar.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN).max_by(|(a, _), (b, _)| a.total_cmp(b));
         if let Some((_, closest)) = closest {
             return format!("did you mean {closest}?");
         }
@@ -161,7 +162,7 @@ impl Diagnosis<'_> {
         match elsewhere {
             Some(section) if section.name.is_empty() => "move it above the first section".to_owned(),
             Some(section) => format!("move it to {}", section.header()),
-            None => "docs/reference/configuration.md lists all settings".to_owned(),
+            None => "see docs/reference/configuration.md for all settings".to_owned(),
         }
     }
 
@@ -170,12 +171,12 @@ impl Diagnosis<'_> {
     }
 }
 
-fn alike(name: &str, other: &str) -> f64 {
+fn similarity(name: &str, other: &str) -> f64 {
     let by_beginning = strsim::jaro_winkler(name, other);
-    if strsim::damerau_levenshtein(name, other) == 1 { by_beginning.max(ONE_SLIP) } else { by_beginning }
+    if strsim::damerau_levenshtein(name, other) == 1 { by_beginning.max(ONE_TYPO) } else { by_beginning }
 }
 
-fn article(value: &DeValue<'_>) -> String {
+fn with_article(value: &DeValue<'_>) -> String {
     let kind = value.type_str();
     if kind.starts_with(['a', 'i']) { format!("an {kind}") } else { format!("a {kind}") }
 }
@@ -203,62 +204,62 @@ mod tests {
     fn misspelled_setting_gets_a_suggestion() {
         assert_eq!(
             fault("[limits]\n\nconections_max = 3"),
-            "limits.conections_max: line 3: unknown setting; did you mean connections_max?"
+            "limits.conections_max: line 3: unknown setting: did you mean connections_max?"
         );
-        assert_eq!(fault("[tsl]"), "tsl: line 1: unknown setting; did you mean tls?");
+        assert_eq!(fault("[tsl]"), "tsl: line 1: unknown setting: did you mean tls?");
         assert_eq!(
             fault("[[bindings]]\nroles = \"auditor\""),
-            "bindings[0].roles: line 2: unknown setting; did you mean role?"
+            "bindings[0].roles: line 2: unknown setting: did you mean role?"
         );
     }
 
     #[test]
     fn setting_in_the_wrong_section_gets_the_right_one() {
-        assert_eq!(fault("page_size_max = 3"), "page_size_max: line 1: unknown setting; move it to [limits]");
+        assert_eq!(fault("page_size_max = 3"), "page_size_max: line 1: unknown setting: move it to [limits]");
         assert_eq!(
             fault("[tls]\ndata_dir = \"x\""),
-            "tls.data_dir: line 2: unknown setting; move it above the first section"
+            "tls.data_dir: line 2: unknown setting: move it above the first section"
         );
-        assert!(fault("weather = 3").ends_with("docs/reference/configuration.md lists all settings"));
+        assert!(fault("weather = 3").ends_with("see docs/reference/configuration.md for all settings"));
     }
 
     #[test]
     fn value_of_the_wrong_type_gets_the_right_type() {
-        assert_eq!(fault("data_dir = 3"), "data_dir: line 1: is an integer; write text in quotes");
+        assert_eq!(fault("data_dir = 3"), "data_dir: line 1: is an integer: write text in quotes");
         assert_eq!(
             fault("[limits]\npage_size_max = \"3\""),
-            "limits.page_size_max: line 2: is a string; write a whole number, without quotes"
+            "limits.page_size_max: line 2: is a string: write a whole number, without quotes"
         );
         assert_eq!(
             fault("[listen]\norigins = \"https://a\""),
-            "listen.origins: line 2: is a string; write a list of texts, [\"…\", \"…\"]"
+            "listen.origins: line 2: is a string: write a list of texts, [\"…\", \"…\"]"
         );
         assert_eq!(
             fault("[schema]\nmail = \"no\""),
-            "schema.mail: line 2: is a string; write true or false, without quotes"
+            "schema.mail: line 2: is a string: write true or false, without quotes"
         );
-        assert_eq!(fault("listen = \"x\""), "listen: line 1: is a string; write it as a section, [listen]");
-        assert_eq!(fault("[bindings]"), "bindings: line 1: is a table; write it as a section, [[bindings]]");
+        assert_eq!(fault("listen = \"x\""), "listen: line 1: is a string: write it as a section, [listen]");
+        assert_eq!(fault("[bindings]"), "bindings: line 1: is a table: write it as a section, [[bindings]]");
     }
 
     #[test]
     fn names_in_a_nested_section_are_checked_too() {
         assert_eq!(
             fault("[[root_key.sources]]\ntype = \"file\"\n[[root_key.sources]]\npaht = \"root.key\""),
-            "root_key.sources[1].paht: line 4: unknown setting; did you mean path?"
+            "root_key.sources[1].paht: line 4: unknown setting: did you mean path?"
         );
         assert_eq!(
             fault("[root_key]\nsource = \"file\""),
-            "root_key.source: line 2: unknown setting; did you mean sources?"
+            "root_key.source: line 2: unknown setting: did you mean sources?"
         );
         for root_key in ["root_key = \"root.key\"", "[[root_key]]"] {
             let fault = fault(root_key);
             assert!(fault.starts_with("root_key: line 1: is "), "{fault}");
-            assert!(fault.ends_with("; write it as a section, [[root_key.sources]]"), "{fault}");
+            assert!(fault.ends_with(": write it as a section, [[root_key.sources]]"), "{fault}");
         }
         assert_eq!(
             fault("[root_key.sources]\npath = \"root.key\""),
-            "root_key.sources: line 1: is a table; write it as a section, [[root_key.sources]]"
+            "root_key.sources: line 1: is a table: write it as a section, [[root_key.sources]]"
         );
     }
 

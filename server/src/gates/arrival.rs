@@ -1,8 +1,8 @@
-//! Requests on their way in: how much memory each takes until it is answered, and how long a message may take to arrive.
+//! Arriving requests: the memory of each until it is answered, and the maximum time for the arrival of a message.
 //!
-//! A call is charged for itself and its headers from the beginning to the end of its answer, and for a message from the moment its length
-//! is known, before anything is buffered for it, until the call is answered or the next message begins. A caller who sends too slowly
-//! is refused, so that unfinished messages don't hold memory for long. What the bytes mean is the decoder's matter.
+//! A call is charged for itself and its headers from its start to the end of its answer. It is charged for a message as soon as the length
+//! is known, before anything is buffered, until the call is answered or the next message begins. A caller that sends too slowly is refused,
+//! so that incomplete messages don't hold memory for long. The decoder interprets the bytes.
 
 use std::{
     future::Future,
@@ -32,45 +32,45 @@ use crate::{
     transport::{
         budget::{Account, Bound, Bounds, Budget, ConnectionShare, Exhausted, Payer, Purpose, Reservation},
         connection::Connection,
-        connection_limit::Standing,
+        connection_limit::SlotHandle,
         http2::CallStage,
     },
 };
 
-/// What a call takes beside its headers and its message: tasks, channels, and the state of its stream.
+/// The memory of a call without its headers and its message: tasks, channels, and the state of its stream.
 const CALL_BYTES: u64 = 8 * 1024;
 
-/// What there is room for beside one message: a call with all the headers that it may have.
+/// The minimum of every limit, beyond one message: a call with headers of the maximum size.
 const LEAST_BYTES: u64 = CALL_BYTES + 512 * 1024;
 
-/// What a header takes beside its name and its value, as HTTP/2 counts (RFC 9113, section 6.5.2).
+/// The overhead of a header beyond its name and its value, as in HTTP/2 (RFC 9113, section 6.5.2).
 const HEADER_BYTES: u64 = 32;
 
-/// The bounds of arriving requests.
+/// The limits of arriving requests.
 #[derive(Clone, Debug)]
 pub(crate) struct ArrivalBounds {
-    /// What requests may take.
+    /// The budget of requests.
     pub(crate) requests: Arc<Budget>,
-    /// What answers may take that wait for their callers.
+    /// The budget of answers that wait for their callers.
     pub(crate) answers: Arc<Budget>,
-    /// The largest message.
+    /// The maximum size of a message.
     pub(crate) message_size_max_bytes: u32,
-    /// The largest message of health and reflection.
+    /// The maximum size of a message of health and reflection.
     pub(crate) probe_message_size_max_bytes: u32,
-    /// How long a message may take to arrive.
+    /// The maximum time for a message to arrive.
     pub(crate) message_time_max: Duration,
-    /// Where refusals are counted.
+    /// Counts refusals.
     pub(crate) shed: Shed,
 }
 
 impl ArrivalBounds {
-    /// As the configuration has them.
+    /// The limits of the configuration.
     pub(crate) fn of(limits: &Limits, shed: &Shed) -> Self {
-        // A budget that doesn't hold one message would refuse what another limit allows.
+        // A budget smaller than one message would refuse messages that another limit allows.
         let least = u64::from(limits.message_size_max_bytes) + LEAST_BYTES;
         let bound = |name, bytes: u32| Bound { name, bytes: u64::from(bytes).max(least) };
         let requests = Bounds {
-            // What is left without the reserve holds one as well.
+            // The part without the reserve has room for one message, too.
             process: Bound { name: "requests_max_bytes", bytes: u64::from(limits.requests_max_bytes).max(2 * least) },
             identity: bound("requests_per_identity_max_bytes", limits.requests_per_identity_max_bytes),
             connection: bound("requests_per_connection_max_bytes", limits.requests_per_connection_max_bytes),
@@ -79,7 +79,7 @@ impl ArrivalBounds {
         let answers = Bounds {
             process: Bound { name: "answers_max_bytes", bytes: u64::from(limits.answers_max_bytes).max(2 * least) },
             identity: of_identity,
-            // One connection may have all that its identity may.
+            // One connection may use the whole share of its identity.
             connection: of_identity,
         };
         ArrivalBounds {
@@ -108,17 +108,17 @@ pub(crate) struct Arrival<S> {
 }
 
 impl ArrivalLayer {
-    /// The table has the rpcs that take streams.
+    /// The table shows which rpcs take streams.
     pub(crate) fn new(bounds: ArrivalBounds, rpcs: Arc<RpcTable>) -> Self {
         Self { bounds, rpcs }
     }
 
-    /// Whose memory a request takes. The policy is there where the layers before this one have asked it.
+    /// The kind of caller whose budget a request uses. The policy is in the extensions if the layers before this one have used it.
     fn payer<B>(request: &Request<B>) -> Payer {
         let Some(caller) = request.extensions().get::<Caller>() else {
             let connection = request.extensions().get::<Connection>();
             let is_over_tls = connection.is_some_and(|connection| connection.tls.is_some());
-            return if is_over_tls { Payer::Nobody } else { Payer::Probe };
+            return if is_over_tls { Payer::Unidentified } else { Payer::Probe };
         };
         let identity = Arc::clone(&caller.identity);
         let policy = request.extensions().get::<Arc<Policy>>();
@@ -154,9 +154,9 @@ where
         let ArrivalLayer { bounds, rpcs } = &self.layer;
         let payer = ArrivalLayer::payer(&request);
         if let Payer::Identity(identity) | Payer::Administrator(identity) = &payer
-            && let Some(standing) = request.extensions().get::<Standing>()
+            && let Some(slot_handle) = request.extensions().get::<SlotHandle>()
         {
-            standing.vouch(identity);
+            slot_handle.token_accepted(identity);
         }
         let connection = request.extensions().get::<ConnectionShare>().cloned().unwrap_or_default();
         let path = request.uri().path();
@@ -204,7 +204,7 @@ fn size_of_headers(headers: &HeaderMap) -> u64 {
     headers.iter().map(size).fold(0, u64::saturating_add)
 }
 
-/// What a call is charged for.
+/// The charge of a call.
 #[derive(Clone)]
 struct Charge {
     call_bytes: u64,
@@ -212,15 +212,15 @@ struct Charge {
 }
 
 impl Charge {
-    /// A message of this length arrives; the one before it is over.
+    /// Charges a message of this length instead of the previous one.
     fn message(&self, bytes: u32) -> Result<(), Exhausted> {
         let mut reservation = self.reservation.lock().unwrap_or_else(PoisonError::into_inner);
         reservation.resize(self.call_bytes.saturating_add(bytes.into()))
     }
 
-    /// No message is held any longer.
+    /// Releases the charge of the message.
     fn no_message(&self) {
-        let _less_is_always_there = self.message(0);
+        let _never_exhausted = self.message(0);
     }
 }
 
@@ -282,19 +282,19 @@ impl http_body::Body for ChargedBody {
 
 /// The body of a request.
 struct ArrivingBody {
-    /// `None` once the request is refused: nothing more of it is read here.
+    /// `None` after the request was refused: nothing more of it is read.
     inner: Option<Body>,
     charge: Charge,
     frames: Frames,
     size_max: u32,
     size_limit: &'static str,
     time_max: Duration,
-    /// By when the message that arrives has to be whole; `None` between the messages of a stream.
+    /// The deadline for the arriving message to be complete; `None` between the messages of a stream.
     deadline: Option<Instant>,
-    /// Runs out at the deadline. Made when something has to be waited for, which most calls never have.
+    /// The timer of the deadline. It is created when the body has to wait, which most calls never do.
     timer: Option<Pin<Box<Sleep>>>,
     takes_stream: bool,
-    /// `None` for health, which no stop waits for.
+    /// `None` for health checks, for which a stopping server doesn't wait.
     stage: Option<CallStage>,
     shed: Shed,
 }
@@ -306,17 +306,14 @@ impl ArrivingBody {
         Poll::Ready(Some(Err(refusal.into())))
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a timer that is polled beside the body and goes on from frame to frame"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a timer that is polled together with the body, across frames")]
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         let Some(deadline) = self.deadline else { return false };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         timer.as_mut().poll(context).is_ready()
     }
 
-    /// Looks at what has come, before anybody buffers it.
+    /// Checks received bytes, before they are buffered.
     fn take(&mut self, data: &Bytes) -> Result<(), Refusal> {
         let mut rest = data.clone();
         while let Some(event) = self.frames.next(&mut rest) {
@@ -326,7 +323,7 @@ impl ArrivingBody {
                         self.deadline = Instant::now().checked_add(self.time_max);
                     }
                 }
-                // Nothing of it is buffered. The decoder has the same limit, and would not name it.
+                // Nothing of it is buffered. The decoder has the same limit, but its error doesn't name it.
                 FrameEvent::Length(length) if length > self.size_max => {
                     self.shed.count(self.size_limit);
                     return Err(Refusal::MessageTooLarge { bound: self.size_limit, limit: self.size_max });
@@ -335,7 +332,7 @@ impl ArrivingBody {
                 FrameEvent::Whole if self.takes_stream => {
                     self.deadline = None;
                     self.timer = None;
-                    self.at_work();
+                    self.mark_working();
                 }
                 // The decoder waits for the end of the request, and so does the timer.
                 FrameEvent::Whole => {}
@@ -344,9 +341,9 @@ impl ArrivingBody {
         Ok(())
     }
 
-    fn at_work(&mut self) {
+    fn mark_working(&mut self) {
         if let Some(stage) = self.stage.take() {
-            stage.at_work();
+            stage.mark_working();
         }
     }
 }
@@ -372,10 +369,10 @@ impl http_body::Body for ArrivingBody {
                     return this.refuse(refusal);
                 }
                 if is_over || frame.is_trailers() {
-                    this.at_work();
+                    this.mark_working();
                 }
             }
-            Poll::Ready(None) => this.at_work(),
+            Poll::Ready(None) => this.mark_working(),
             Poll::Pending | Poll::Ready(Some(Err(_))) => {}
         }
         polled
@@ -390,29 +387,29 @@ impl http_body::Body for ArrivingBody {
     }
 }
 
-/// Where in its messages a body is. Each is preceded by a flag of one byte and its length in four, big endian (gRPC over HTTP/2).
+/// The position in the messages of a body. Before each message there are a flag (1 byte) and its length (4 bytes, big endian).
 #[derive(Default)]
 struct Frames {
-    /// How many bytes of flag and length have come.
+    /// The number of received bytes of flag and length.
     prefix: u8,
     length: u32,
-    /// How many bytes of the message are still to come.
+    /// The number of missing bytes of the message.
     left: u32,
 }
 
 enum FrameEvent {
-    /// The first byte of a message has come.
+    /// The first byte of a message has arrived.
     Begun,
     /// Its length is known.
     Length(u32),
-    /// All of it has come.
+    /// It is complete.
     Whole,
 }
 
 const PREFIX_BYTES: u8 = 5;
 
 impl Frames {
-    /// The next event in these bytes, which are taken up to it.
+    /// The next event in these bytes. Removes the bytes up to it.
     fn next(&mut self, bytes: &mut Bytes) -> Option<FrameEvent> {
         if self.prefix == PREFIX_BYTES && self.left == 0 {
             *self = Frames::default();
@@ -485,7 +482,7 @@ mod tests {
         }
     }
 
-    /// A call whose service reads its request to the end, and what of it the service got.
+    /// A call whose service reads its request to the end, and the received bytes.
     async fn call(
         bounds: &ArrivalBounds,
         path: &str,
@@ -548,7 +545,7 @@ mod tests {
         let bounds = bounds(limit, Duration::from_secs(60));
         let (first, first_answer) = call(&bounds, UNARY, &connection).await;
         let (second, second_answer) = call(&bounds, UNARY, &connection).await;
-        // Byte by byte, as a caller may send it.
+        // Byte by byte, which callers may do.
         for byte in &prefixed(1_000, &[]) {
             send(&first, Bytes::copy_from_slice(&[*byte])).await;
         }
@@ -563,7 +560,7 @@ mod tests {
         send(&first, vec![0; 1_000].into()).await;
         drop(first);
         assert_eq!(first_answer.await.unwrap().unwrap(), 1_005);
-        // All of it is given back.
+        // All of it is released.
         let (third, answer) = call(&bounds, UNARY, &connection).await;
         send(&third, prefixed(1_000, &[0; 1_000])).await;
         drop(third);
@@ -574,7 +571,7 @@ mod tests {
     async fn a_message_that_arrives_too_slowly_is_refused() {
         let bounds = bounds(1 << 30, Duration::from_millis(20));
         let connection = ConnectionShare::default();
-        // Nothing, a part, and a whole message without the end of the request.
+        // No bytes, a part of a message, and a complete message without the end of the request.
         for sent in [&[][..], &prefixed(10, &[0; 9]), &prefixed(10, &[0; 10])] {
             let (sender, answer) = call(&bounds, UNARY, &connection).await;
             if !sent.is_empty() {

@@ -1,7 +1,7 @@
-//! Every error leaves with a reason and the id of its call, whoever made it and wherever it stands: in the headers of an answer without
-//! a body, or in the trailers after one.
+//! Adds a reason and the call id to every error, in the headers of an answer without a body, or in the trailers after one. The origin of
+//! the error doesn't matter.
 //!
-//! What the details are is `status`'s matter.
+//! `status` defines the details.
 
 use std::{
     future::Future,

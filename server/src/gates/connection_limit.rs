@@ -1,4 +1,4 @@
-//! Refuses every call over a connection beyond the limits on connections, health checks included.
+//! Refuses every call over a connection that exceeds a connection limit, including health checks.
 
 use http::request::Parts;
 
@@ -11,8 +11,8 @@ pub(crate) struct WithinConnectionLimit;
 
 impl Gate for WithinConnectionLimit {
     fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
-        match head.extensions.get::<Connection>().and_then(|connection| connection.no_place) {
-            Some(no_place) => Err(Refusal::NoPlace(no_place)),
+        match head.extensions.get::<Connection>().and_then(|connection| connection.limit_reached) {
+            Some(limit_reached) => Err(Refusal::ConnectionLimit(limit_reached)),
             None => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
-//! The time a call has: the caller's `grpc-timeout`, bounded by the server's, and the server's default where the caller says nothing.
+//! The deadline of a call: the caller's `grpc-timeout`, limited by the server's maximum, or the server's default.
 //!
-//! A call that answers with a stream has no default and no bound, since following a re-encryption may take hours; the caller's own
-//! timeout holds for it to the last message. Work that was begun in a task of its own goes on when the time has passed.
+//! A call that answers with a stream has no default and no maximum, because watching a re-encryption can take hours. The caller's timeout
+//! applies until its last message. Work in a separate task continues after the deadline.
 
 use std::{
     future::Future,
@@ -24,12 +24,12 @@ use crate::{status::Refusal, transport::http2::EndsAt};
 
 pub(super) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-/// The server's own bounds, for calls that don't answer with a stream.
+/// The server's limits, for calls that don't answer with a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
-    /// Where the caller says nothing.
+    /// The deadline of calls without a timeout.
     pub(crate) default: Duration,
-    /// Whatever the caller says.
+    /// The maximum deadline.
     pub(crate) max: Duration,
 }
 
@@ -48,17 +48,17 @@ pub(crate) struct Deadline<S> {
 }
 
 impl DeadlineLayer {
-    /// The table tells which rpcs answer with a stream.
+    /// The table shows which rpcs answer with a stream.
     pub(crate) fn new(deadlines: Deadlines, rpcs: Arc<RpcTable>) -> Self {
         Self { deadlines, rpcs }
     }
 
     fn time_for<B>(&self, request: &Request<B>) -> Option<Duration> {
-        let asked = request.headers().get(GRPC_TIMEOUT).and_then(parse_timeout);
+        let requested = request.headers().get(GRPC_TIMEOUT).and_then(parse_timeout);
         if self.rpcs.get(request.uri().path()).is_some_and(|rpc| rpc.is_stream) {
-            asked
+            requested
         } else {
-            Some(asked.unwrap_or(self.deadlines.default).min(self.deadlines.max))
+            Some(requested.unwrap_or(self.deadlines.default).min(self.deadlines.max))
         }
     }
 }
@@ -84,7 +84,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // Counted from here and not from the future's first poll, which may come late.
+        // The time counts from here, because the first poll of the future may come later.
         let deadline = self.layer.time_for(&request).and_then(|time| Instant::now().checked_add(time));
         DeadlineFuture { timer: deadline.map(timer), answer: self.inner.call(request) }
     }
@@ -121,7 +121,8 @@ where
     }
 }
 
-/// The rest of the time is for the body. Whoever sends it needs to know as well: while it waits for the caller, nobody asks the body.
+/// Applies the rest of the time to the body. The sender of the body gets the deadline too: it doesn't poll the body while it waits for the
+/// caller.
 fn within(timer: Option<Pin<Box<Sleep>>>, mut response: Response<Body>) -> Response<Body> {
     match timer {
         Some(timer) if !response.body().is_end_stream() => {
@@ -133,7 +134,7 @@ fn within(timer: Option<Pin<Box<Sleep>>>, mut response: Response<Body>) -> Respo
 }
 
 struct DeadlineBody {
-    /// `None` once the time has passed: what was to come is dropped then.
+    /// `None` after the deadline: the rest of the answer is dropped.
     rest: Option<Rest>,
 }
 
@@ -167,15 +168,12 @@ impl http_body::Body for DeadlineBody {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a timer that goes from the answer on to its body; timeout_at keeps its own"
-)]
+#[expect(clippy::disallowed_methods, reason = "a timer that moves from the answer to its body; timeout_at has its own")]
 fn timer(deadline: Instant) -> Pin<Box<Sleep>> {
     Box::pin(tokio::time::sleep_until(deadline))
 }
 
-/// `grpc-timeout` as gRPC over HTTP/2 writes it: at most 8 digits and a unit. What isn't written so was refused before.
+/// Parses `grpc-timeout` as in gRPC over HTTP/2: at most 8 digits and a unit. Invalid values were refused before.
 pub(super) fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
     const DIGITS_MAX: usize = 8;
     let (digits, unit) = value.to_str().ok()?.split_at_checked(value.len().checked_sub(1)?)?;

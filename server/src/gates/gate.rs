@@ -1,6 +1,6 @@
-//! A gate: a decision about a call by its headers, and the tower plumbing around it.
+//! A gate: a decision about a call by its headers, and its tower layer.
 //!
-//! A gate is handed the head of a request and never its body, so that no gate can read one.
+//! A gate gets only the head of a request, so that it can't read the body.
 
 use std::{
     future::Future,
@@ -17,19 +17,19 @@ use crate::status::Refusal;
 
 /// A decision about a call.
 pub(crate) trait Gate: Clone {
-    /// Lets the call pass, and may leave what it found out in the extensions.
+    /// Admits the call, and may add facts to its extensions.
     ///
     /// # Errors
-    /// The answer to a call that doesn't pass.
+    /// The refusal of the call.
     fn admit(&self, head: &mut Parts) -> Result<(), Refusal>;
 
-    /// What may change a refusal, if anything does. The call waits for it, and the gate decides once more.
+    /// An event that may change a refusal, if any. The call waits for it, and the gate decides again.
     fn wait(&self, _head: &Parts, _refusal: &Refusal) -> Option<Wait> {
         None
     }
 }
 
-/// Resolves when a gate may decide otherwise. Bounded in time by whoever makes it.
+/// Resolves when a gate may decide differently. Its creator limits its time.
 pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Puts a gate before a service.

@@ -1,12 +1,11 @@
-//! What may be a call at all, by method, content type and origin. It is decided before anything else looks at a request, and answered in
-//! plain HTTP, since whoever sent it may speak no gRPC.
+//! Decides whether a request can be a call: by method, content type and origin. It is the first check of a request. Refusals are plain
+//! HTTP, because the client may not support gRPC.
 //!
-//! A browser lets a page of any site send some requests to any server, with the client certificate that its user has for it. What a page
-//! can't send without the server's consent is a content type that forms don't have; and a page can't leave out where it comes from. So
-//! only calls' own content types are served, and only to origins that the configuration names. The `Host` header isn't compared with:
-//! a page that rebinds a name has both from the same attacker.
+//! A browser allows pages of any site to send some requests to any server, with the user's client certificate. A page can't send a content
+//! type that forms don't have without the server's consent, and it can't omit its origin. So only the content types of calls are served,
+//! and only to the configured origins. The `Host` header isn't compared with the origin: in DNS rebinding, the attacker controls both.
 //!
-//! All paths are treated alike, so that the answer tells nothing about what is served.
+//! All paths get the same answer, so that it doesn't disclose which rpcs are served.
 
 use std::{
     convert::Infallible,
@@ -35,20 +34,20 @@ use crate::{
     transport::connection::Connection,
 };
 
-/// Every content type that is served. Parameters after it change nothing of how a call is framed, and are not looked at.
+/// The served content types. Parameters don't change the framing of a call, and are ignored.
 const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
 
-/// The header by which a browser says how the page that sends a request is related to the server (W3C, Fetch Metadata).
+/// The header in which a browser declares the relation between the sending page and the server (W3C, Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Why a request is no call.
+/// Why a request isn't a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoCall {
+pub(crate) enum HttpRefusal {
     /// Its method isn't POST.
     Method,
     /// Its content type is missing, or isn't served.
     ContentType,
-    /// A page of a site that the configuration doesn't name sent it.
+    /// It comes from a page whose origin isn't configured.
     Origin,
 }
 
@@ -59,7 +58,7 @@ pub(crate) struct HttpGateLayer {
     samples: Samples,
 }
 
-/// A service that gets nothing but calls.
+/// A service that receives only calls.
 #[derive(Clone)]
 pub(crate) struct HttpGate<S> {
     layer: HttpGateLayer,
@@ -72,37 +71,37 @@ impl HttpGateLayer {
         Self { origins: origins.into(), samples }
     }
 
-    fn admit(&self, head: &Parts) -> Result<(), NoCall> {
+    fn admit(&self, head: &Parts) -> Result<(), HttpRefusal> {
         if head.method != Method::POST {
-            return Err(NoCall::Method);
+            return Err(HttpRefusal::Method);
         }
         if !only(&head.headers, &CONTENT_TYPE).is_some_and(is_served) {
-            return Err(NoCall::ContentType);
+            return Err(HttpRefusal::ContentType);
         }
-        if !self.admits_sender(&head.headers) {
-            return Err(NoCall::Origin);
+        if !self.is_origin_allowed(&head.headers) {
+            return Err(HttpRefusal::Origin);
         }
         Ok(())
     }
 
-    /// Whether the request comes from no page, or from one that may call.
-    fn admits_sender(&self, headers: &HeaderMap) -> bool {
+    /// Whether the request doesn't come from a web page, or comes from a configured origin.
+    fn is_origin_allowed(&self, headers: &HeaderMap) -> bool {
         if headers.contains_key(ORIGIN) {
             return only(headers, &ORIGIN).is_some_and(|origin| self.origins.iter().any(|allowed| allowed == origin));
         }
-        // Without an origin nobody knows which page it is. What no page sent has `none`, or nothing where no browser sent it.
+        // Without an origin, the page is unknown. If no page sent the request, the header is `none`, or missing if no browser sent it.
         !headers.contains_key(SEC_FETCH_SITE)
             || only(headers, &SEC_FETCH_SITE).is_some_and(|site| site == "none" || site == "same-origin")
     }
 
-    fn report(&self, head: &Parts, no_call: NoCall) {
+    fn report(&self, head: &Parts, refusal: HttpRefusal) {
         const EVENT: &str = "request refused";
         let peer = head.extensions.get::<Connection>().map(|connection| connection.peer);
         let who = peer.map_or(Who::Unknown, Who::Connection);
-        if self.samples.is_first(Kind { who, event: EVENT, reason: no_call.reason().into() }) {
+        if self.samples.is_first(Kind { who, event: EVENT, reason: refusal.reason().into() }) {
             let (peer, path): (Option<SocketAddr>, _) = (peer, logged_path(head.uri.path()));
             let peer = peer.map(tracing::field::display);
-            tracing::info!(peer, path, reason = no_call.reason(), status = no_call.status().as_u16(), "{EVENT}");
+            tracing::info!(peer, path, reason = refusal.reason(), status = refusal.status().as_u16(), "{EVENT}");
         }
     }
 }
@@ -131,9 +130,9 @@ where
         let (head, body) = request.into_parts();
         match self.layer.admit(&head) {
             Ok(()) => HttpGateFuture::Call { answer: self.inner.call(Request::from_parts(head, body)) },
-            Err(no_call) => {
-                self.layer.report(&head, no_call);
-                HttpGateFuture::NoCall { no_call, is_head: head.method == Method::HEAD }
+            Err(refusal) => {
+                self.layer.report(&head, refusal);
+                HttpGateFuture::Refused { refusal, is_head: head.method == Method::HEAD }
             }
         }
     }
@@ -144,7 +143,7 @@ pin_project! {
     #[project = HttpGateFutureProjection]
     pub(crate) enum HttpGateFuture<F> {
         Call { #[pin] answer: F },
-        NoCall { no_call: NoCall, is_head: bool },
+        Refused { refusal: HttpRefusal, is_head: bool },
     }
 }
 
@@ -157,12 +156,12 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             HttpGateFutureProjection::Call { answer } => answer.poll(context),
-            HttpGateFutureProjection::NoCall { no_call, is_head } => Poll::Ready(Ok(no_call.answer(*is_head))),
+            HttpGateFutureProjection::Refused { refusal, is_head } => Poll::Ready(Ok(refusal.answer(*is_head))),
         }
     }
 }
 
-/// The value of a header that is there once, as text.
+/// The value of a header that is present exactly once, as text.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -176,7 +175,7 @@ fn is_served(content_type: &str) -> bool {
     CONTENT_TYPES.iter().any(|served| media_type.eq_ignore_ascii_case(served))
 }
 
-impl NoCall {
+impl HttpRefusal {
     fn status(self) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -193,19 +192,17 @@ impl NoCall {
         }
     }
 
-    fn words(self) -> &'static str {
+    fn message(self) -> &'static str {
         match self {
-            Self::Method => "calls are made with POST\n",
-            Self::ContentType => "the content type of calls is application/grpc\n",
-            Self::Origin => {
-                "pages of this origin may not call: the server's setting listen.origins names those that may\n"
-            }
+            Self::Method => "use POST for calls\n",
+            Self::ContentType => "use the content type application/grpc for calls\n",
+            Self::Origin => "pages of this origin may not call: add it to the server's setting listen.origins\n",
         }
     }
 
-    /// The answer: nothing of the request is in it. One to HEAD has the same headers and no content (RFC 9110, section 9.3.2).
+    /// The answer. It contains nothing of the request. The answer to HEAD has the same headers and no content (RFC 9110, section 9.3.2).
     fn answer(self, is_head: bool) -> Response<Body> {
-        let content = if is_head { "" } else { self.words() };
+        let content = if is_head { "" } else { self.message() };
         let mut response = Response::new(Body::new(Full::new(Bytes::from_static(content.as_bytes()))));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
@@ -233,13 +230,13 @@ mod tests {
 
     const CONSOLE: &str = "https://console.example.org";
 
-    fn admitted(change: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Result<(), NoCall> {
+    fn admitted(change: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Result<(), HttpRefusal> {
         let gate = HttpGateLayer::new(vec![CONSOLE.parse().unwrap()], Samples::new(1, Shed::default()));
         let (head, ()) = change(Request::builder()).body(()).unwrap().into_parts();
         gate.admit(&head)
     }
 
-    fn sent_with(headers: &[(&str, &str)]) -> Result<(), NoCall> {
+    fn sent_with(headers: &[(&str, &str)]) -> Result<(), HttpRefusal> {
         let call = |request: http::request::Builder| request.method("POST").header("content-type", "application/grpc");
         admitted(|request| headers.iter().fold(call(request), |request, (name, value)| request.header(*name, *value)))
     }
@@ -248,7 +245,7 @@ mod tests {
     fn only_post_is_a_call() {
         for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "post"] {
             let refused = admitted(|request| request.method(method).header("content-type", "application/grpc"));
-            assert_eq!(refused, Err(NoCall::Method), "{method}");
+            assert_eq!(refused, Err(HttpRefusal::Method), "{method}");
         }
     }
 
@@ -281,11 +278,11 @@ mod tests {
             "text/plain; application/grpc",
             "application/grpc, text/plain",
         ] {
-            assert_eq!(typed(&[other]), Err(NoCall::ContentType), "{other}");
+            assert_eq!(typed(&[other]), Err(HttpRefusal::ContentType), "{other}");
         }
-        assert_eq!(typed(&[]), Err(NoCall::ContentType));
-        assert_eq!(typed(&["application/grpc", "text/plain"]), Err(NoCall::ContentType));
-        assert_eq!(typed(&["application/grpc", "application/grpc"]), Err(NoCall::ContentType));
+        assert_eq!(typed(&[]), Err(HttpRefusal::ContentType));
+        assert_eq!(typed(&["application/grpc", "text/plain"]), Err(HttpRefusal::ContentType));
+        assert_eq!(typed(&["application/grpc", "application/grpc"]), Err(HttpRefusal::ContentType));
     }
 
     #[test]
@@ -303,13 +300,13 @@ mod tests {
             "https://CONSOLE.example.org",
             "https://console.example.org https://evil.example",
         ] {
-            assert_eq!(sent_with(&[("origin", origin)]), Err(NoCall::Origin), "{origin}");
-            // The host that a page rebinds is its own.
+            assert_eq!(sent_with(&[("origin", origin)]), Err(HttpRefusal::Origin), "{origin}");
+            // In DNS rebinding, the host matches the origin.
             let host = origin.strip_prefix("https://").unwrap_or(origin);
-            assert_eq!(sent_with(&[("origin", origin), ("host", host)]), Err(NoCall::Origin), "{origin}");
-            assert_eq!(sent_with(&[("origin", origin), ("sec-fetch-site", "same-origin")]), Err(NoCall::Origin));
+            assert_eq!(sent_with(&[("origin", origin), ("host", host)]), Err(HttpRefusal::Origin), "{origin}");
+            assert_eq!(sent_with(&[("origin", origin), ("sec-fetch-site", "same-origin")]), Err(HttpRefusal::Origin));
         }
-        assert_eq!(sent_with(&[("origin", CONSOLE), ("origin", CONSOLE)]), Err(NoCall::Origin));
+        assert_eq!(sent_with(&[("origin", CONSOLE), ("origin", CONSOLE)]), Err(HttpRefusal::Origin));
     }
 
     #[test]
@@ -318,32 +315,34 @@ mod tests {
             assert_eq!(sent_with(&[("sec-fetch-site", site)]), Ok(()), "{site}");
         }
         for site in ["cross-site", "same-site", "", "Same-Origin", "something-new"] {
-            assert_eq!(sent_with(&[("sec-fetch-site", site)]), Err(NoCall::Origin), "{site}");
+            assert_eq!(sent_with(&[("sec-fetch-site", site)]), Err(HttpRefusal::Origin), "{site}");
         }
         let twice = [("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")];
-        assert_eq!(sent_with(&twice), Err(NoCall::Origin));
+        assert_eq!(sent_with(&twice), Err(HttpRefusal::Origin));
     }
 
     #[test]
     fn answers_contain_nothing_of_the_request() {
-        for (no_call, status) in [(NoCall::Method, 405), (NoCall::ContentType, 415), (NoCall::Origin, 403)] {
-            let answer = no_call.answer(false);
+        for (refusal, status) in
+            [(HttpRefusal::Method, 405), (HttpRefusal::ContentType, 415), (HttpRefusal::Origin, 403)]
+        {
+            let answer = refusal.answer(false);
             assert_eq!(answer.status(), status);
             assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
             assert!(!answer.headers().keys().any(|name| name.as_str().starts_with("access-control-")));
         }
-        assert_eq!(NoCall::Method.answer(false).headers()["allow"], "POST");
+        assert_eq!(HttpRefusal::Method.answer(false).headers()["allow"], "POST");
     }
 
     #[test]
     fn answer_to_head_has_the_headers_of_others_and_no_content() {
         use http_body::Body as _;
 
-        for no_call in [NoCall::Method, NoCall::ContentType, NoCall::Origin] {
-            let (of_head, other) = (no_call.answer(true), no_call.answer(false));
+        for refusal in [HttpRefusal::Method, HttpRefusal::ContentType, HttpRefusal::Origin] {
+            let (of_head, other) = (refusal.answer(true), refusal.answer(false));
             assert_eq!((of_head.status(), of_head.headers()), (other.status(), other.headers()));
-            // Nothing follows the headers, no empty frame either.
-            assert!(of_head.body().is_end_stream() && !other.body().is_end_stream(), "{no_call:?}");
+            // No frame follows the headers, not even an empty one.
+            assert!(of_head.body().is_end_stream() && !other.body().is_end_stream(), "{refusal:?}");
         }
     }
 }

@@ -1,11 +1,10 @@
-//! Who calls: from the client certificate of the call's own connection, or the bearer token of the call, into a [`Caller`] that handlers
-//! and the audit trail use.
+//! Identifies the caller by the client certificate of the call's connection, or by the bearer token of the call. Handlers and the audit
+//! trail use the resulting [`Caller`].
 //!
-//! A call with both is taken only if they agree: the token is bound to that very certificate (RFC 8705), or its subject is the SPIFFE id in
-//! it. Then the token's identity counts, which the caller asks to be known by. A token that is bound is worth nothing without its
-//! certificate.
+//! A call with both is accepted only if they match: the token is bound to that certificate (RFC 8705), or its subject is the SPIFFE id in
+//! it. Then the token's identity is used. A bound token is refused without its certificate.
 //!
-//! What an identity may do is decided after this.
+//! Permissions are checked later.
 
 use std::sync::Arc;
 
@@ -33,7 +32,7 @@ use crate::{
     },
 };
 
-/// Headers by which proxies tell what they know of a caller. No proxy is trusted, so nobody below may read one.
+/// Headers in which proxies forward facts about a caller. No proxy is trusted, so these headers are removed.
 const FORWARDED_IDENTITY: [&str; 9] = [
     "forwarded",
     "x-forwarded-",
@@ -55,7 +54,8 @@ pub(crate) struct IdentityRequired {
 }
 
 impl IdentityRequired {
-    /// The clock tells whether a certificate has expired since the handshake, the watches whether it and tokens are believed at all now.
+    /// The clock detects certificates that have expired since the handshake. The watch channels have the current trust and the current
+    /// issuers.
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
         tls_context: watch::Receiver<Arc<TlsContext>>,
@@ -64,17 +64,17 @@ impl IdentityRequired {
         Self { clock, tls_context, issuers }
     }
 
-    /// The caller, and the token if one proved or accompanied the identity.
+    /// The caller, and its token, if it has one.
     fn caller(&self, head: &Parts) -> Result<(Caller, Option<Proven>), Refusal> {
         let connection = head.extensions.get::<Connection>().ok_or(Refusal::IdentityRequired)?;
         let tls = connection.tls.as_ref().ok_or(Refusal::IdentityRequired)?;
         let (identity, token) = match (self.certificate(tls)?, self.token(&head.headers)?) {
             (Some(certificate), None) => (Arc::clone(&certificate.identity), None),
-            // A certificate that names nobody can't be agreed with either.
+            // A token doesn't match a certificate without an identity.
             (None, Some(token)) if token.certificate_sha256.is_none() && tls.chain.is_empty() => {
                 (Arc::clone(&token.identity), Some(token))
             }
-            (Some(certificate), Some(token)) if agree(certificate, &token) => {
+            (Some(certificate), Some(token)) if match_each_other(certificate, &token) => {
                 (Arc::clone(&token.identity), Some(token))
             }
             (_, Some(_)) => return Err(Refusal::IdentitiesDisagree),
@@ -89,7 +89,7 @@ impl IdentityRequired {
         if certificate.has_expired(self.clock.now()) {
             return Err(Refusal::CertificateExpired);
         }
-        self.still_believed(tls, &certificate.identity)?;
+        self.check_still_trusted(tls, &certificate.identity)?;
         Ok(Some(certificate))
     }
 
@@ -99,16 +99,16 @@ impl IdentityRequired {
         issuers.verify(token, self.clock.now()).map(Some).map_err(Refusal::TokenRefused)
     }
 
-    /// A connection older than the trust that counts now was told to leave, and may not have heard it yet. Whoever would be let in
-    /// again is served meanwhile, all others are refused from the first call on.
-    fn still_believed(&self, tls: &TlsFacts, identity: &Identity) -> Result<(), Refusal> {
+    /// Verifies the certificate again if the trust has changed since the handshake. Such a connection was asked to close, but the client
+    /// may not have reacted yet. Callers that are still trusted are served until then, all others are refused.
+    fn check_still_trusted(&self, tls: &TlsFacts, identity: &Identity) -> Result<(), Refusal> {
         let trust = Arc::clone(&self.tls_context.borrow().trust);
         if Arc::ptr_eq(&trust, &tls.trust) {
             return Ok(());
         }
         trust.verify(&tls.chain, identity, self.clock.now()).map_err(|error| {
             tracing::debug!(%error, "client certificate refused: it is no longer trusted");
-            Refusal::CertificateNotBelieved
+            Refusal::CertificateNotTrusted
         })
     }
 }
@@ -123,20 +123,20 @@ impl Gate for IdentityRequired {
             return Err(Refusal::ClockOutOfRange);
         }
         let (caller, token) = self.caller(head)?;
-        // Nobody below needs it, and what nobody has nobody can let out.
+        // No layer below needs it, so no layer can disclose it.
         head.headers.remove(AUTHORIZATION);
         if let Some(facts) = head.extensions.get::<CallFacts>() {
             facts.identified(&caller.identity);
         }
         head.extensions.insert(caller);
         if let Some(token) = token {
-            // WhoAmI shows what proved the identity. The certificate is in the connection's facts.
+            // WhoAmI returns the token. The certificate is in the connection's facts.
             head.extensions.insert(token);
         }
         Ok(())
     }
 
-    /// A token whose key isn't known yet has its issuer's keys fetched.
+    /// For a token with an unknown key, waits until the issuer's keys are fetched.
     fn wait(&self, head: &Parts, refusal: &Refusal) -> Option<Wait> {
         let Refusal::TokenRefused(problem) = refusal else { return None };
         let tls = head.extensions.get::<Connection>()?.tls.as_ref()?;
@@ -145,7 +145,7 @@ impl Gate for IdentityRequired {
     }
 }
 
-/// The bearer token of a call, if it has any (RFC 6750, section 2.1).
+/// The bearer token of a call, if it has one (RFC 6750, section 2.1).
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (first, second) = (given.next(), given.next());
@@ -157,7 +157,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     token.map(Some).ok_or(Refusal::TokenRefused(TokenProblem::Malformed))
 }
 
-fn agree(certificate: &ClientCertificate, token: &Proven) -> bool {
+fn match_each_other(certificate: &ClientCertificate, token: &Proven) -> bool {
     match (&token.certificate_sha256, &*certificate.identity) {
         (Some(bound_to), _) => *bound_to == certificate.sha256,
         (None, Identity::Spiffe(id)) => token.subject == id.to_string(),

@@ -1,7 +1,7 @@
-//! The framing of a call's request: whole messages that aren't compressed, and exactly one where the rpc takes one.
+//! Checks the framing of a call's request: complete, uncompressed messages, and exactly one if the rpc takes one.
 //!
-//! gRPC's framework reads only what it needs, and answers what is broken as a failure of the server. Here the frames are looked at as they
-//! pass, so that a broken request is its caller's fault, and one that was cut off is nobody's. What a message holds isn't looked at.
+//! tonic reads only what it needs, and reports broken requests as a failure of the server. This layer checks the frames as they pass, so
+//! that a broken request is an error of the caller, and an interrupted request isn't an error. It doesn't check the content of messages.
 
 use std::{
     pin::Pin,
@@ -18,12 +18,12 @@ use tower::{Layer, Service};
 use super::{gate::Gate, permission::RpcTable, trace::CallFacts};
 use crate::status::{self, BrokenMessage, Refusal};
 
-/// Before each message: whether it is compressed (1 byte), and its length (4 bytes, big endian).
+/// The length of the header of each message: a compression flag (1 byte), and the message length (4 bytes, big endian).
 const HEADER_LENGTH: usize = 5;
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// Messages aren't compressed: how long one gets tells what is in it beside what its sender chose.
+/// Refuses compressed messages: the size of a compressed message discloses information about secrets next to chosen text.
 #[derive(Clone, Copy)]
 pub(crate) struct Uncompressed;
 
@@ -42,7 +42,7 @@ impl Gate for Uncompressed {
 #[derive(Clone)]
 pub(crate) struct WholeMessagesLayer(pub(crate) Arc<RpcTable>);
 
-/// A service that gets whole messages.
+/// A service that receives complete messages.
 #[derive(Clone)]
 pub(crate) struct WholeMessages<S> {
     rpcs: Arc<RpcTable>,
@@ -70,7 +70,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // What isn't in the table is health, which takes one message.
+        // Health isn't in the table, and takes one message.
         let takes_stream = self.rpcs.get(request.uri().path()).is_some_and(|rpc| rpc.takes_stream);
         let facts = request.extensions().get::<CallFacts>().cloned().unwrap_or_default();
         let frames = Frames::new(takes_stream);
@@ -94,19 +94,19 @@ impl http_body::Body for Watched {
             return Poll::Ready(None);
         }
         let polled = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        let looked_at = match &polled {
+        let checked = match &polled {
             Some(Ok(frame)) => match frame.data_ref() {
                 Some(data) => self.frames.take(data).map_err(status::broken_message),
                 None => Ok(()),
             },
-            // HTTP/2 ends a body with a flag; one that ends without was reset by its sender.
+            // In HTTP/2, a body ends with a flag. A body that ends without it was reset by the client.
             None if self.inner.is_end_stream() => self.frames.end().map_err(status::broken_message),
             None | Some(Err(_)) => {
                 self.facts.request_cut();
                 Err(Refusal::Cancelled.into())
             }
         };
-        match looked_at {
+        match checked {
             Ok(()) => {
                 self.ended = polled.is_none();
                 Poll::Ready(polled)
@@ -119,7 +119,7 @@ impl http_body::Body for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        // What is wrong at the end has to be asked for.
+        // If the end is invalid, the body must be polled once more to report it.
         self.ended || self.inner.is_end_stream() && self.frames.end().is_ok()
     }
 
@@ -128,15 +128,15 @@ impl http_body::Body for Watched {
     }
 }
 
-/// Where in its messages a request is.
+/// The position in the messages of a request.
 #[derive(Debug)]
 pub(crate) struct Frames {
     takes_stream: bool,
     messages: u64,
     header: [u8; HEADER_LENGTH],
-    /// How much of the next header is there.
+    /// The number of received bytes of the next header.
     header_length: usize,
-    /// How much of a message is missing.
+    /// The number of missing bytes of the message.
     missing: usize,
 }
 
@@ -154,8 +154,8 @@ impl Frames {
                 break;
             }
             for byte in data.iter().take(HEADER_LENGTH - self.header_length) {
-                if let Some(place) = self.header.get_mut(self.header_length) {
-                    *place = *byte;
+                if let Some(slot) = self.header.get_mut(self.header_length) {
+                    *slot = *byte;
                 }
                 self.header_length += 1;
                 data = data.get(1..).unwrap_or_default();
@@ -209,7 +209,7 @@ mod tests {
         [&[0][..], &length, bytes].concat()
     }
 
-    fn looked_at(takes_stream: bool, pieces: &[&[u8]]) -> Result<(), BrokenMessage> {
+    fn checked_frames(takes_stream: bool, pieces: &[&[u8]]) -> Result<(), BrokenMessage> {
         let mut frames = Frames::new(takes_stream);
         pieces.iter().try_for_each(|piece| frames.take(piece))?;
         frames.end()
@@ -219,12 +219,12 @@ mod tests {
     fn second_message_of_a_unary_call_is_refused() {
         let one = message(b"one");
         let two = [message(b"one"), message(b"")].concat();
-        assert_eq!(looked_at(false, &[&one]), Ok(()));
-        assert_eq!(looked_at(false, &[&message(b"")]), Ok(()));
-        assert_eq!(looked_at(false, &[&two]), Err(BrokenMessage::Second));
-        assert_eq!(looked_at(true, &[&two]), Ok(()));
-        assert_eq!(looked_at(false, &[]), Err(BrokenMessage::Missing));
-        assert_eq!(looked_at(true, &[]), Ok(()));
+        assert_eq!(checked_frames(false, &[&one]), Ok(()));
+        assert_eq!(checked_frames(false, &[&message(b"")]), Ok(()));
+        assert_eq!(checked_frames(false, &[&two]), Err(BrokenMessage::Second));
+        assert_eq!(checked_frames(true, &[&two]), Ok(()));
+        assert_eq!(checked_frames(false, &[]), Err(BrokenMessage::Missing));
+        assert_eq!(checked_frames(true, &[]), Ok(()));
     }
 
     #[test]
@@ -232,11 +232,11 @@ mod tests {
         let whole = message(b"message");
         for length in 1..whole.len() {
             for takes_stream in [false, true] {
-                assert_eq!(looked_at(takes_stream, &[&whole[..length]]), Err(BrokenMessage::CutOff), "{length}");
+                assert_eq!(checked_frames(takes_stream, &[&whole[..length]]), Err(BrokenMessage::CutOff), "{length}");
             }
         }
-        assert_eq!(looked_at(false, &[&[1, 0, 0, 0, 0]]), Err(BrokenMessage::Compressed));
-        assert_eq!(looked_at(false, &[&[2, 0, 0, 0, 0]]), Err(BrokenMessage::Flag));
+        assert_eq!(checked_frames(false, &[&[1, 0, 0, 0, 0]]), Err(BrokenMessage::Compressed));
+        assert_eq!(checked_frames(false, &[&[2, 0, 0, 0, 0]]), Err(BrokenMessage::Flag));
     }
 
     proptest! {
@@ -256,8 +256,8 @@ mod tests {
                 pieces.push(piece);
                 rest = more;
             }
-            prop_assert_eq!(looked_at(true, &pieces), Ok(()));
-            prop_assert_eq!(looked_at(false, &pieces), looked_at(false, &[&whole]));
+            prop_assert_eq!(checked_frames(true, &pieces), Ok(()));
+            prop_assert_eq!(checked_frames(false, &pieces), checked_frames(false, &[&whole]));
         }
     }
 
@@ -272,7 +272,7 @@ mod tests {
         let whole = Body::new(Full::new(Bytes::from(message(b"whole"))));
         assert_eq!(read(whole, &facts).await.unwrap(), message(b"whole"));
         assert!(!facts.was_cut());
-        // A stream ends without the flag that a body of HTTP/2 ends with.
+        // This body ends without the end flag of HTTP/2.
         let reset =
             StreamBody::new(tokio_stream::once(Ok::<_, Infallible>(Frame::data(Bytes::from(message(b"reset"))))));
         assert_eq!(read(Body::new(reset), &facts).await.unwrap_err().code(), Code::Cancelled);

@@ -1,4 +1,4 @@
-//! Whether the metadata of a call is what gRPC allows: not too much of it, and a time that can be read and hasn't passed.
+//! Checks the metadata of a call: its size, and whether the timeout is valid and not zero.
 
 use http::{HeaderMap, Method, Uri, request::Parts};
 
@@ -11,13 +11,14 @@ use crate::{
     telemetry::shed::Shed,
 };
 
-/// The limit that bounds metadata.
+/// The setting of the limit.
 const BOUND: &str = "header_list_size_max_bytes";
 
-/// How much more than the limit HTTP/2 lets pass, so that what is too much can be answered with a reason. Even more gets a bare 431.
+/// The factor by which HTTP/2 allows more than the limit, so that this layer can refuse the call with a reason. Larger headers get a bare
+/// 431.
 pub(crate) const SIZE_LEEWAY: u32 = 2;
 
-/// What HTTP/2 counts for each header beside its name and value (RFC 9113, section 6.5.2).
+/// The overhead that HTTP/2 counts for each header beyond its name and value (RFC 9113, section 6.5.2).
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
 /// The gate.
@@ -28,7 +29,7 @@ pub(crate) struct MetadataGate {
 }
 
 impl MetadataGate {
-    /// Admits headers of at most this size, as HTTP/2 counts.
+    /// Admits headers of at most this size, counted as in HTTP/2.
     pub(crate) fn new(size_max_bytes: u32, shed: Shed) -> Self {
         Self { size_max_bytes, shed }
     }
@@ -45,7 +46,7 @@ impl Gate for MetadataGate {
     }
 }
 
-/// A time that nobody can read is refused: whoever sent it relies on it.
+/// Refuses an invalid timeout, because the caller relies on it.
 fn check_timeout(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut values = headers.get_all(GRPC_TIMEOUT).iter();
     match (values.next(), values.next()) {
@@ -59,7 +60,7 @@ fn check_timeout(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// The size of the header list as it was sent, pseudo-headers included.
+/// The size of the header list as sent, including pseudo-headers.
 fn size(method: &Method, uri: &Uri, headers: &HeaderMap) -> usize {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let pseudo = [

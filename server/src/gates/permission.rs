@@ -1,7 +1,8 @@
-//! May the caller call this rpc at all? In which organizations is asked later, when the message is known.
+//! Checks whether the caller may call this rpc in any organization. The permission in an organization is checked later, when the message is
+//! known.
 //!
-//! The table names every rpc that is served. A call of any other rpc is never passed on. The row of the call's rpc goes along with the call, so
-//! that the dispatcher decides by the same needs.
+//! The table contains every served rpc. Calls of other rpcs are refused. The row of the rpc is added to the call's extensions, so that the
+//! dispatcher uses the same requirements.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,29 +21,29 @@ use crate::{
     status::{PrivilegeRefusal, Refusal},
 };
 
-/// One rpc, as the layers see it.
+/// The requirements of an rpc.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rpc {
-    /// What calling it needs.
+    /// The requirement of a call.
     pub(crate) needs: Needs,
-    /// Whether it takes, or answers with, a stream, which may go on for hours.
+    /// Whether it takes or returns a stream, which may last for hours.
     pub(crate) is_stream: bool,
-    /// Whether it takes any number of messages. All others take one.
+    /// Whether it takes a stream. Other rpcs take one message.
     pub(crate) takes_stream: bool,
-    /// Whether a privilege for single organizations isn't enough.
+    /// Whether the privilege must be granted for all organizations.
     pub(crate) all_organizations: bool,
-    /// What calls are recorded as, for each privilege in the order of the needs. Empty: successful calls aren't recorded.
+    /// The audit actions of calls, for each privilege in the order of the requirements. If empty, successful calls aren't recorded.
     audit_actions: Vec<AuditAction>,
-    /// What refusals are recorded as where `audit_actions` has nothing.
+    /// The audit action of refused calls, if `audit_actions` is empty.
     refused_as: AuditAction,
 }
 
-/// What a caller needs to call an rpc.
+/// The requirement of an rpc.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// Only an identity, bound to a role or not.
+    /// Only an identity, with or without a role.
     Identity,
-    /// One of these privileges. None: no caller may call it.
+    /// One of these privileges. If the list is empty, no caller may call it.
     OneOf(Vec<Privilege>),
 }
 
@@ -72,13 +73,13 @@ impl Rpc {
         }
     }
 
-    /// The same, taking a stream.
+    /// The same rpc, but it takes a stream.
     pub(crate) fn taking_a_stream(mut self) -> Self {
         self.takes_stream = true;
         self
     }
 
-    /// The privileges of which it needs one. Empty for an rpc that needs only an identity.
+    /// The privileges, of which a caller needs one. Empty if the rpc needs only an identity.
     pub(crate) fn privileges(&self) -> &[Privilege] {
         match &self.needs {
             Needs::Identity => &[],
@@ -96,7 +97,7 @@ impl Rpc {
         !self.audit_actions.is_empty()
     }
 
-    /// What the audit trail records a call as that was refused because this privilege is missing.
+    /// The audit action of a call that was refused because this privilege is missing.
     pub(crate) fn refused_as(&self, missing: Privilege) -> AuditAction {
         let needed = self.privileges().iter().position(|privilege| *privilege == missing);
         let action = needed.and_then(|index| self.audit_actions.get(index));
@@ -104,7 +105,7 @@ impl Rpc {
     }
 }
 
-/// Every rpc that is served, by path: `/sealward.mail.v1.MailboxService/GetMailbox`.
+/// The served rpcs, by path: `/sealward.mail.v1.MailboxService/GetMailbox`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RpcTable(HashMap<String, Arc<Rpc>>);
 
@@ -119,7 +120,7 @@ impl RpcTable {
         self.0.iter().map(|(path, rpc)| (path.as_str(), &**rpc)).collect()
     }
 
-    /// What is known of the rpc of this path.
+    /// The rpc with this path.
     pub(crate) fn get(&self, path: &str) -> Option<&Arc<Rpc>> {
         self.0.get(path)
     }
@@ -134,7 +135,7 @@ pub(crate) struct PermissionRequired {
 }
 
 impl PermissionRequired {
-    /// The policy is looked up at each call, so that a change of it counts from the next call on.
+    /// The policy is read for each call, so that a change applies from the next call.
     pub(crate) fn new(rpcs: Arc<RpcTable>, policy: watch::Receiver<Arc<Policy>>, denials: Denials) -> Self {
         Self { rpcs, policy, denials }
     }
@@ -157,7 +158,7 @@ impl Gate for PermissionRequired {
                 return Err(PrivilegeRefusal::anywhere(&caller.identity, first).into());
             }
         }
-        // The one policy by which the whole call is decided, so that a change in between can't split it.
+        // The whole call uses this policy, even if the policy changes meanwhile.
         head.extensions.insert(policy);
         head.extensions.insert(Arc::clone(rpc));
         Ok(())

@@ -1,11 +1,11 @@
-//! Which methods are for probes and tools: those that the gRPC framework serves, not the contract.
+//! The methods for probes and tools, which tonic serves and the contract doesn't contain.
 
-/// Health is for probes: without TLS, without identity, without permission.
+/// Whether a path is a health check, which needs no TLS, identity or permission.
 pub(super) fn is_health(path: &str) -> bool {
     path.starts_with("/grpc.health.v1.Health/")
 }
 
-/// Health and reflection: their messages are small, and nobody but the framework reads them.
+/// Whether a path is health or reflection, whose messages are small.
 pub(super) fn takes_small_messages(path: &str) -> bool {
     is_health(path) || path.starts_with("/grpc.reflection.")
 }

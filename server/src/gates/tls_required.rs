@@ -1,6 +1,6 @@
-//! Calls come over TLS, or they are health checks.
+//! Refuses calls without TLS, except health checks.
 //!
-//! Decided by the facts of the call's own connection. Headers that claim something else were written by anybody.
+//! It uses the facts of the call's connection, and no headers, which a client can forge.
 
 use http::request::Parts;
 
@@ -13,7 +13,7 @@ pub(crate) struct TlsRequired;
 
 impl Gate for TlsRequired {
     fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
-        // A connection of which nothing is known counts as plaintext.
+        // A connection without facts counts as plaintext.
         let over_tls = head.extensions.get::<Connection>().is_some_and(|connection| connection.tls.is_some());
         if over_tls || is_health(head.uri.path()) { Ok(()) } else { Err(Refusal::HttpsRequired) }
     }

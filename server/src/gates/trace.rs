@@ -1,11 +1,11 @@
-//! Every call has an id and a span, and ends as one line in the log, with the code and the reason that its caller saw.
+//! Assigns an id and a span to every call, and logs one line with the code and the reason that the caller received.
 //!
-//! Logged are rpc, peer, identity, organization, code, reason and duration: never a header's value and nothing of a message but the name
-//! of an organization that exists. What lies under an error is logged here too, from the status's source; the caller gets only the id
-//! to ask for it. A call is a line at `info`, one that failed on our side at `warn`, and a health check at `debug`. Refused calls, and
-//! failed ones of callers without an identity, are sampled: their callers decide how many there are.
+//! The line has rpc, peer, identity, organization, code, reason and duration. It never has the value of a header, and nothing of a message
+//! except the name of an existing organization. The cause of an error is logged too, from the status's source; the caller gets only the
+//! call id. A call is logged at `info`, a failure of the server at `warn`, and a health check at `debug`. Refused calls, and failed calls
+//! of callers without an identity, are sampled, because their callers control their number.
 //!
-//! A call whose request was cut off has ended as CANCELLED, whatever the layers below made of the rest: nobody got their answer.
+//! A call with an interrupted request is logged as CANCELLED, even if the layers below returned another code: the caller didn't receive it.
 
 use std::{
     error::Error,
@@ -47,15 +47,15 @@ use crate::{
 /// The message of a call's line.
 const ANSWERED: &str = "answered";
 
-/// As much of a path as is logged. Ours are shorter; others may be as long as headers can be.
+/// The maximum length of a logged path. Paths of the contract are shorter; others can be as long as a header.
 const PATH_LENGTH_MAX: usize = 128;
 
-/// The id of a call, which its log lines, its errors and its audit records carry. A UUIDv7, so that ids sort by time.
+/// The id of a call, in its log lines, errors and audit records. It is a UUIDv7, so that ids sort by time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CallId(Arc<str>);
 
 impl CallId {
-    fn draw(clock: &dyn Clock, random: &dyn Random) -> Self {
+    fn generate(clock: &dyn Clock, random: &dyn Random) -> Self {
         let unix_millis = clock.now().unix_millis().max(0).unsigned_abs();
         let id = uuid::Builder::from_unix_timestamp_millis(unix_millis, &random::bytes(random)).into_uuid();
         Self(id.as_hyphenated().to_string().into())
@@ -79,7 +79,7 @@ impl fmt::Display for CallId {
     }
 }
 
-/// What the layers below find out about a call, for its line; in every request's extensions.
+/// The facts about a call that the layers below add for its log line. They are in every request's extensions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallFacts(Arc<Facts>);
 
@@ -90,13 +90,13 @@ struct Facts {
 }
 
 impl CallFacts {
-    /// Notes who calls.
+    /// Records the caller's identity.
     pub(crate) fn identified(&self, identity: &Identity) {
         Span::current().record("identity", tracing::field::display(identity));
-        let _the_first_counts = self.0.identity.set(identity.to_string());
+        let _set_once = self.0.identity.set(identity.to_string());
     }
 
-    /// Notes that the request ended before its end: the caller cancelled the call, or its connection broke.
+    /// Records that the request was interrupted: the caller cancelled the call, or its connection failed.
     pub(crate) fn request_cut(&self) {
         self.0.request_cut.store(true, Ordering::Relaxed);
     }
@@ -126,7 +126,7 @@ pub(crate) struct Trace<S> {
 }
 
 impl TraceLayer {
-    /// Clock and randomness make the call ids.
+    /// The clock and the randomness generate the call ids.
     pub(crate) fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, samples: Samples) -> Self {
         Self { clock, random, samples }
     }
@@ -153,7 +153,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let call_id = CallId::draw(self.layer.clock.as_ref(), self.layer.random.as_ref());
+        let call_id = CallId::generate(self.layer.clock.as_ref(), self.layer.random.as_ref());
         let (path, peer) = (request.uri().path(), peer(&request));
         let span = tracing::info_span!(
             "call",
@@ -175,13 +175,13 @@ where
         };
         request.extensions_mut().insert(call_id);
         request.extensions_mut().insert(facts);
-        // The layers below decide in their `call`, so that has to happen in the span too.
+        // The layers below decide in their `call`, so it must be inside the span.
         let answer = log.span.in_scope(|| self.inner.call(request));
         TraceFuture { answer, log: Some(log) }
     }
 }
 
-/// As much of a path as is logged.
+/// The part of a path that is logged.
 pub(crate) fn logged_path(path: &str) -> &str {
     let end = (0..=PATH_LENGTH_MAX.min(path.len())).rev().find(|end| path.is_char_boundary(*end));
     path.get(..end.unwrap_or(0)).unwrap_or_default()
@@ -220,7 +220,7 @@ where
     }
 }
 
-/// What lies under a status. One that came through a body lies under itself, and says nothing more.
+/// The cause of a status. A status that passed through a body has itself as its source, which isn't a cause.
 fn cause<'a>(status: &'a Status) -> Option<&'a (dyn Error + 'static)> {
     let cause = status.source()?;
     let mut causes = std::iter::successors(Some(cause), |error: &&'a (dyn Error + 'static)| (*error).source());
@@ -258,10 +258,10 @@ impl http_body::Body for TraceBody {
     }
 }
 
-/// How a call came out, as its caller saw it.
+/// The outcome of a call, as the caller received it.
 struct Outcome {
     code: Code,
-    /// The reason of an error, in the contract's words.
+    /// The reason of an error, as in the contract.
     reason: Option<String>,
 }
 
@@ -275,7 +275,7 @@ impl Outcome {
     }
 }
 
-/// Writes one line about a call, when it ends or when nobody waits for its end any more.
+/// Logs one line about a call, when it ends or is dropped.
 struct CallLog {
     span: Span,
     peer: Option<SocketAddr>,
@@ -321,7 +321,7 @@ impl CallLog {
         }
     }
 
-    /// Whether there may be any number of such calls, since nobody lets their caller do anything.
+    /// Whether the line is sampled, because a caller without permissions can cause any number of such calls.
     fn is_sampled(&self, code: Code, reason: Option<&str>) -> bool {
         if code == Code::Ok {
             return false;
@@ -341,7 +341,7 @@ impl CallLog {
     }
 }
 
-/// Why calls of a caller with an identity are refused before anything is done for them.
+/// The reasons for refusals of identified callers before any work is done.
 const SAMPLED: [ErrorReason; 5] = [
     ErrorReason::PrivilegeMissing,
     ErrorReason::MethodUnknown,
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn call_ids_are_uuids_of_version_7_and_differ() {
-        let draw = || CallId::draw(&SystemClock, &SystemRandom);
+        let draw = || CallId::generate(&SystemClock, &SystemRandom);
         let id: uuid::Uuid = draw().as_str().parse().unwrap();
         assert_eq!(id.get_version_num(), 7);
         assert_ne!(draw(), draw());

@@ -32,7 +32,7 @@ pub(crate) struct Audit {
     dispatcher: Arc<Dispatcher>,
 }
 
-/// Whose trail may be read: an organization's, or the deployment's own.
+/// The trail that the caller may read: of an organization, or of the deployment.
 enum Trail {
     Organization(Permit<ReadAuditTrail>),
     Deployment(DeploymentPermit<ReadAuditTrail>),
@@ -85,14 +85,14 @@ impl AuditService for Audit {
         let deployment = &self.dispatcher.deployment;
         let size =
             self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
-        let wanted = Page { size, token: &request.page_token, filter: &request.filter, method: LIST };
+        let page = Page { size, token: &request.page_token, filter: &request.filter, method: LIST };
         let _held = self.dispatcher.bounded.lists.enter_in_turn(&trail.caller().identity).await?;
         let owner = trail.owner();
         let listed = match trail {
-            Trail::Organization(permit) => list(deployment, permit, &wanted).await,
-            Trail::Deployment(permit) => list_of_deployment(deployment, permit, &wanted).await,
+            Trail::Organization(permit) => list(deployment, permit, &page).await,
+            Trail::Deployment(permit) => list_of_deployment(deployment, permit, &page).await,
         };
-        let listed = listed.map_err(|error| self.dispatcher.list_log(error))?;
+        let listed = listed.map_err(|error| self.dispatcher.audit_list_error(error))?;
         let message = |(record, head)| record::message(&owner, record, head);
         Ok(Response::new(ListAuditRecordsResponse {
             audit_records: listed.records.into_iter().map(message).collect(),
@@ -108,7 +108,8 @@ impl AuditService for Audit {
         let trail = self.enter(&extensions, &request.organization)?;
         let (deployment, bounded) = (&self.dispatcher.deployment, &self.dispatcher.bounded);
         let _held = bounded.lists.enter(&trail.caller().identity)?;
-        let found = bounded.verifications.look(deployment, trail.organization()).await.map_err(status::unavailable)?;
+        let found =
+            bounded.verifications.verify(deployment, trail.organization()).await.map_err(status::unavailable)?;
         let owner = trail.owner();
         let verified = match trail {
             Trail::Organization(permit) => found.report(deployment, permit).await,

@@ -1,7 +1,7 @@
-//! The codec of the entity services: decodes requests to drafts of records, and encodes records, by descriptor.
+//! The codec of the entity services: decodes requests into drafts of records, and encodes records, by descriptor.
 //!
-//! What handlers see is a request type of our own, so that how bytes become one can change without touching a handler. The value of an
-//! encrypted attribute moves out of the message into a secret type and has one owner from then on.
+//! Handlers use the request types of this file, so that decoding can change without changing them. The value of an encrypted attribute is
+//! moved from the message to a secret type, and has only one owner.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-use super::name::{self, Named};
+use super::name::{self, ParsedName};
 use crate::{
     schema::{
         CLEARED_FIELD, EntityMethod, ResourceMessage, StandardMethod, list_field, timestamp_from_proto,
@@ -31,7 +31,7 @@ use crate::{
     status,
 };
 
-/// A request to one of the five standard methods, with what that method has.
+/// A request to one of the five standard methods.
 pub(crate) enum EntityRequest {
     Create(CreateRequest),
     Get(GetRequest),
@@ -43,36 +43,36 @@ pub(crate) enum EntityRequest {
 /// A record to create.
 pub(crate) struct CreateRequest {
     /// The organization.
-    pub(crate) parent: Named<OrganizationName>,
-    /// The record's id; empty if the service draws one.
+    pub(crate) parent: ParsedName<OrganizationName>,
+    /// The record's id; empty if the service generates it.
     pub(crate) id: String,
-    /// The attributes given.
+    /// The given attributes.
     pub(crate) draft: Draft,
-    /// How to write.
+    /// The options of the write.
     pub(crate) write: WriteOptions,
 }
 
 /// A record to read.
 pub(crate) struct GetRequest {
     /// The record.
-    pub(crate) name: Named<RecordId>,
-    /// Which fields to answer with, or what is wrong with the mask.
+    pub(crate) name: ParsedName<RecordId>,
+    /// The fields of the answer, or the violations of the mask.
     pub(crate) read_mask: Result<ReadMask, Vec<Violation>>,
 }
 
 /// A page of records to read.
 pub(crate) struct ListRequest {
     /// The organization.
-    pub(crate) parent: Named<OrganizationName>,
-    /// How many records the page may have.
+    pub(crate) parent: ParsedName<OrganizationName>,
+    /// The requested number of records.
     pub(crate) page_size: i32,
-    /// Where the page begins.
+    /// The token of the page; empty for the first page.
     pub(crate) page_token: String,
-    /// Which records.
+    /// The filter.
     pub(crate) filter: String,
-    /// In which order.
+    /// The order.
     pub(crate) order_by: String,
-    /// Which fields to answer with, or what is wrong with the mask.
+    /// The fields of the answer, or the violations of the mask.
     pub(crate) read_mask: Result<ReadMask, Vec<Violation>>,
     /// Whether to count the records of all pages.
     pub(crate) return_total_size: bool,
@@ -81,34 +81,34 @@ pub(crate) struct ListRequest {
 /// A record to change.
 pub(crate) struct UpdateRequest {
     /// The record.
-    pub(crate) name: Named<RecordId>,
-    /// The etag that the caller has seen; empty if none.
+    pub(crate) name: ParsedName<RecordId>,
+    /// The etag that the caller expects; empty if there is none.
     pub(crate) etag: String,
-    /// The attributes given.
+    /// The given attributes.
     pub(crate) draft: Draft,
-    /// What is touched: the mask's fields or, without a mask, those given.
+    /// The attributes to change: those in the mask or, without a mask, the given ones.
     pub(crate) touched: Touched,
-    /// What is wrong with the mask.
+    /// The violations of the mask.
     pub(crate) mask_violations: Vec<Violation>,
-    /// How to write.
+    /// The options of the write.
     pub(crate) write: WriteOptions,
 }
 
 /// A record to delete.
 pub(crate) struct DeleteRequest {
     /// The record.
-    pub(crate) name: Named<RecordId>,
-    /// The etag that the caller has seen; empty if none.
+    pub(crate) name: ParsedName<RecordId>,
+    /// The etag that the caller expects; empty if there is none.
     pub(crate) etag: String,
-    /// How to write.
+    /// The options of the write.
     pub(crate) write: WriteOptions,
 }
 
-/// What every write has.
+/// The options of every write.
 pub(crate) struct WriteOptions {
-    /// Whether only to check.
+    /// Whether the write is only validated (dry run).
     pub(crate) validate_only: bool,
-    /// What tells a repetition from another request; empty if nothing is to be remembered.
+    /// The idempotency key; empty if there is none.
     pub(crate) request_id: String,
 }
 
@@ -118,9 +118,9 @@ pub(crate) enum EntityReply {
     Record(OrganizationName, Record),
     /// A record that was updated, in the organization of this name.
     Updated(OrganizationName, Updated),
-    /// The fields of a record that a read wanted, in the organization of this name.
+    /// The selected fields of a record, in the organization of this name.
     Read(OrganizationName, Record, ReadMask),
-    /// A page of records with the fields wanted, in the organization of this name.
+    /// A page of records with the selected fields, in the organization of this name.
     List(OrganizationName, Listed, ReadMask),
     /// Nothing.
     Empty,
@@ -134,7 +134,7 @@ pub(crate) struct EntityCodec {
 }
 
 impl EntityCodec {
-    /// `mask_paths_max` is how many paths a mask may have.
+    /// `mask_paths_max` is the maximum number of paths in a mask.
     pub(crate) fn new(method: Arc<EntityMethod>, mask_paths_max: usize) -> Self {
         EntityCodec { method, mask_paths_max }
     }
@@ -185,7 +185,7 @@ impl Encoder for EntityCodec {
     }
 }
 
-/// An updated record. What the update cleared without having been asked to is in the answer to it and nowhere else.
+/// Encodes an updated record. Only this answer lists the attributes that the update cleared automatically.
 fn write_updated(
     method: &EntityMethod,
     organization: &OrganizationName,
@@ -220,7 +220,7 @@ fn write_list(
     message
 }
 
-/// Decodes the request of a method. What is wrong with its fields is in the request; what isn't a message of its type is refused.
+/// Decodes the request of a method. The result contains violations of fields. Bytes that aren't a message of this type are an error.
 pub(crate) fn decode(method: &EntityMethod, mask_paths_max: usize, source: impl Buf) -> Result<EntityRequest, Status> {
     let message = DynamicMessage::decode(method.input.clone(), source).map_err(|_| status::message_invalid())?;
     Ok(read_request(method, mask_paths_max, message))
@@ -269,7 +269,7 @@ fn read_create(method: &EntityMethod, message: &mut DynamicMessage) -> CreateReq
 
 fn read_update(method: &EntityMethod, mask_paths_max: usize, message: &mut DynamicMessage) -> UpdateRequest {
     let entity = &method.entity;
-    // The record is named in the resource.
+    // The resource contains the record's name.
     let mut resource = take(message, &entity.singular);
     let (name, etag) = match &mut resource {
         Some(ProtoValue::Message(resource)) => (take_text(resource, "name"), take_text(resource, "etag")),
@@ -281,7 +281,7 @@ fn read_update(method: &EntityMethod, mask_paths_max: usize, message: &mut Dynam
     UpdateRequest { name, etag, draft, touched, mask_violations, write: write_options(message) }
 }
 
-/// What an update touches, and what is wrong with its mask.
+/// The attributes that an update changes, and the violations of its mask.
 fn read_update_mask(
     entity: &Entity,
     paths_max: usize,
@@ -290,7 +290,8 @@ fn read_update_mask(
 ) -> (Touched, Vec<Violation>) {
     let paths = take_paths(message, "update_mask");
     if paths.is_empty() {
-        // Without a mask, an update touches what it gives; what only the service sets comes back from a read and is let pass.
+        // Without a mask, an update changes the given attributes. Output-only attributes are ignored, because a client may send back a
+        // record that it has read.
         let settable = |index: &&usize| {
             entity.attributes.get(**index).is_some_and(|attribute| !attribute.output_only && attribute.stored())
         };
@@ -348,7 +349,7 @@ fn read_mask(entity: &Entity, paths_max: usize, message: &mut DynamicMessage) ->
     ReadMask::parse(paths.iter().map(|path| path.as_str().unwrap_or_default()), paths_max, entity)
 }
 
-/// The attributes of a resource, which may refer to records of this organization; none if there is no resource.
+/// The attributes of a resource, which may refer to records of this organization; empty if there is no resource.
 fn read_draft(
     entity: &Entity,
     resource: &ResourceMessage,
@@ -384,7 +385,7 @@ fn read_value(attribute: &Attribute, value: ProtoValue, organization: Option<&Or
         (_, ProtoValue::I64(value)) => Given::Clear(Value::Integer(value)),
         (_, ProtoValue::String(value)) => given_text(attribute, value),
         (_, ProtoValue::Bytes(value)) => Given::Clear(Value::Bytes(value.to_vec())),
-        // No other type passes the schema's own check at the start.
+        // The check of the schema at the start allows no other type.
         _ => Given::Wrong(Problem::NoSuchField { path: None, suggestion: None }),
     }
 }
@@ -415,19 +416,19 @@ fn write_record(
     if mask.has_etag() {
         message.set_field_by_name("etag", ProtoValue::String(record.revision.to_string()));
     }
-    for (field, time, wanted) in [
+    for (field, time, is_selected) in [
         ("create_time", record.create_time, mask.has_create_time()),
         ("update_time", record.update_time, mask.has_update_time()),
     ] {
-        if let Some(field) = resource.message.get_field_by_name(field).filter(|_| wanted) {
+        if let Some(field) = resource.message.get_field_by_name(field).filter(|_| is_selected) {
             set_time(&mut message, &field, time);
         }
     }
-    for (field, identity, wanted) in [
+    for (field, identity, is_selected) in [
         ("created_by", record.created_by, mask.has_created_by()),
         ("modified_by", record.modified_by, mask.has_modified_by()),
     ] {
-        if let Some(identity) = identity.filter(|_| wanted) {
+        if let Some(identity) = identity.filter(|_| is_selected) {
             message.set_field_by_name(field, ProtoValue::String(identity));
         }
     }
@@ -452,7 +453,7 @@ fn write_record(
 }
 
 fn set_integer(message: &mut DynamicMessage, field: &FieldDescriptor, value: i64) {
-    // Only an int64 can hold what doesn't fit: the schema gives the others no such value.
+    // Only an int64 can have a value outside this range: the schema limits the others.
     let narrow = i32::try_from(value).unwrap_or_default();
     let kind = field.kind();
     let value = if matches!(kind, prost_reflect::Kind::Enum(_)) {

@@ -35,7 +35,7 @@ use tonic::{Request, Response, Status};
 use super::{
     answers::{Answers, Left, answers},
     dispatcher::Dispatcher,
-    name::{self, Named},
+    name::{self, ParsedName},
     paged_list::PagedList,
     transfer::{Ending, of_snapshot},
 };
@@ -43,7 +43,7 @@ use crate::{
     bounds::one_at_a_time::{KeySetting, Mode, NotRun, OneAtATime},
     schema::timestamp_to_proto,
     status::{self, Refusal},
-    transport::leaving::Leaving,
+    transport::connection_ending::ConnectionEnding,
 };
 
 /// The interval between reports of a re-encryption.
@@ -83,7 +83,7 @@ impl DataEncryption {
     fn setting<A: Action<Of = ()>>(
         &self,
         extensions: &Extensions,
-        name: Named<OrganizationName>,
+        name: ParsedName<OrganizationName>,
         text: KeyText,
         validate_only: bool,
         mode: impl FnOnce(Permit<A>) -> Mode,
@@ -194,12 +194,12 @@ impl DataEncryptionService for DataEncryption {
         let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
         name.resource.map_err(invalid)?;
         let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
-        let leaving = Leaving::of(&extensions);
+        let connection_ending = ConnectionEnding::of(&extensions);
         let (answers, answered) = answers();
         let dispatcher = Arc::clone(&self.dispatcher);
         tokio::spawn(async move {
-            let _held = (held, leaving.hold());
-            watch(dispatcher, permit, leaving, answers).await;
+            let _held = (held, connection_ending.hold());
+            watch(dispatcher, permit, connection_ending, answers).await;
         });
         Ok(Response::new(Box::pin(answered)))
     }
@@ -237,13 +237,13 @@ impl DataEncryptionService for DataEncryption {
         name.resource.map_err(invalid)?;
         let organization = Arc::clone(permit.organization());
         let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
-        let ending = Ending { drain: self.dispatcher.drain.clone(), leaving: Leaving::of(&extensions) };
+        let ending = Ending { drain: self.dispatcher.drain.clone(), connection: ConnectionEnding::of(&extensions) };
         match Verification::begin(&self.dispatcher.deployment, permit).await {
             Ok(verification) => {
                 let (answers, answered) = answers();
                 let dispatcher = Arc::clone(&self.dispatcher);
                 tokio::spawn(async move {
-                    let _held = (held, ending.leaving.hold());
+                    let _held = (held, ending.connection.hold());
                     verify(dispatcher, organization, verification, ending, answers).await;
                 });
                 Ok(Response::new(Box::pin(answered)))
@@ -382,7 +382,7 @@ fn verify_response(schema: &Schema, organization: &Organization, verified: &Veri
 async fn watch(
     dispatcher: Arc<Dispatcher>,
     permit: Permit<ReadKeyStatus>,
-    leaving: Leaving,
+    connection_ending: ConnectionEnding,
     answers: Answers<Reencryption>,
 ) {
     let organization = permit.organization();
@@ -392,7 +392,7 @@ async fn watch(
         tokio::select! {
             _ = ticks.tick() => {}
             () = answers.left() => return,
-            refusal = watch_ends(&dispatcher, &leaving) => return answers.fail(refusal.into()),
+            refusal = watch_ends(&dispatcher, &connection_ending) => return answers.fail(refusal.into()),
         }
         let status = match check(&dispatcher.deployment, &permit).await {
             Ok(status) => status.reencryption,
@@ -401,7 +401,7 @@ async fn watch(
         // A caller that waits for the end may change the key next, so it is reported only when no other work is in progress.
         let more = status.is_running() || organization.is_at_work();
         let sent = tokio::select! {
-            refusal = watch_ends(&dispatcher, &leaving) => return answers.fail(refusal.into()),
+            refusal = watch_ends(&dispatcher, &connection_ending) => return answers.fail(refusal.into()),
             sent = answers.send(reencryption(&status)) => sent,
         };
         match sent {
@@ -413,10 +413,10 @@ async fn watch(
 }
 
 /// Resolves when a watch has to end.
-async fn watch_ends(dispatcher: &Dispatcher, leaving: &Leaving) -> Refusal {
+async fn watch_ends(dispatcher: &Dispatcher, connection_ending: &ConnectionEnding) -> Refusal {
     tokio::select! {
         () = dispatcher.drain.begun() => Refusal::ShuttingDown,
-        () = leaving.begun() => Refusal::ConnectionEnding,
+        () = connection_ending.begun() => Refusal::ConnectionEnding,
     }
 }
 

@@ -1,8 +1,8 @@
-//! The dispatcher. Every call passes it once its message is decoded, since only then the organization is known.
+//! The dispatcher: every call passes it after its message is decoded, because only then the organization is known.
 //!
-//! Organization, by name → permission in it → rate → can it be recorded → existence → handler. Permission is decided before existence, so
-//! that a caller who may not see an organization gets the same answer whether it is there or not. The permit that comes out has the
-//! organization, the caller and what else is allowed: a use case takes them from it.
+//! The order of its checks: organization name, permission in the organization, rate, audit copy, existence. Permission is checked before
+//! existence, so that a caller without permission gets the same answer for existing and missing organizations. The resulting permit
+//! contains the organization and the caller, for the use case.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use sealward_core::{
 };
 use tonic::Status;
 
-use super::name::Named;
+use super::name::ParsedName;
 use crate::{
     audit::{copy::CopyHandle, denials::Denials},
     bounds::{
@@ -65,7 +65,7 @@ pub(crate) struct Dispatcher {
     pub(crate) denials: Denials,
     pub(crate) rates: Rates,
     pub(crate) bounded: Bounded,
-    pub(crate) copying: CopyHandle,
+    pub(crate) audit_copy: CopyHandle,
     pub(crate) shed: Shed,
 }
 
@@ -93,7 +93,7 @@ impl Dispatcher {
     }
 
     /// The status of an error of an audit list. Refusals by a bound are counted.
-    pub(crate) fn list_log(&self, error: ListLogError) -> Status {
+    pub(crate) fn audit_list_error(&self, error: ListLogError) -> Status {
         match error {
             ListLogError::Filter(error) => self.invalid(vec![Violation::new("filter", Problem::Filter(error))]),
             ListLogError::Listing(error) => {
@@ -106,10 +106,10 @@ impl Dispatcher {
     }
 
     /// The number of records of a page for the requested size: 50 by default, at most the limit.
-    pub(crate) fn page_size(&self, asked: i32) -> Result<u32, Violation> {
+    pub(crate) fn page_size(&self, requested: i32) -> Result<u32, Violation> {
         const DEFAULT: u32 = 50;
         let max = self.limits.page_size_max;
-        match u32::try_from(asked) {
+        match u32::try_from(requested) {
             Ok(0) => Ok(DEFAULT.min(max)),
             Ok(size) => Ok(size.min(max)),
             Err(_) => {
@@ -119,11 +119,12 @@ impl Dispatcher {
         }
     }
 
-    /// Lets a call into the organization that `name` is in. What the call needs, and what it is recorded as, are in the options of its method. A refusal is recorded in any case; see [`Denials`].
+    /// Admits a call to the organization of `name`. The options of the method declare the privilege and the audit action. Refusals are
+    /// always recorded; see [`Denials`].
     pub(crate) fn enter<A: Action<Of = ()>, T>(
         &self,
         extensions: &Extensions,
-        name: &Named<T>,
+        name: &ParsedName<T>,
     ) -> Result<Permit<A>, Status> {
         self.enter_by(extensions, name, A::PRIVILEGE, |policy, caller, organization| policy.check(caller, organization))
     }
@@ -132,7 +133,7 @@ impl Dispatcher {
     pub(crate) fn enter_to_write<T>(
         &self,
         extensions: &Extensions,
-        name: &Named<T>,
+        name: &ParsedName<T>,
         entity: &Arc<Entity>,
     ) -> Result<Permit<WriteRecords>, Status> {
         self.enter_by(extensions, name, entity.write_privilege, |policy, caller, organization| {
@@ -143,7 +144,7 @@ impl Dispatcher {
     fn enter_by<A: Action, T>(
         &self,
         extensions: &Extensions,
-        name: &Named<T>,
+        name: &ParsedName<T>,
         privilege: Privilege,
         check: impl FnOnce(&Policy, &Caller, &OrganizationName) -> Result<Allowed<A>, PrivilegeMissing>,
     ) -> Result<Permit<A>, Status> {
@@ -195,7 +196,7 @@ impl Dispatcher {
     /// Whether calls that must be recorded are allowed now.
     fn admit_recorded(&self, rpc: &Rpc) -> Result<(), Status> {
         if rpc.records_calls() {
-            self.copying.admit().map_err(status::audit_copy_unavailable)?;
+            self.audit_copy.admit().map_err(status::audit_copy_unavailable)?;
         }
         Ok(())
     }

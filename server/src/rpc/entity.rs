@@ -100,19 +100,19 @@ impl Handler {
         let permit: Permit<ReadRecords> = self.dispatcher.enter(extensions, &request.parent)?;
         let (mask, size, query) = self.page_of(&permit, &request)?;
         let (token, count, method) = (&*request.page_token, request.return_total_size, &*self.method.path);
-        let wanted = list::Page { size, token, mask, count, method };
+        let page = list::Page { size, token, mask, count, method };
         let _held = self.dispatcher.bounded.lists.enter_in_turn(&permit.caller().identity).await?;
-        let nowhere = permit.record_of(self.entity(), RecordId::from_bytes([0; 16]));
-        let listed = list::list(&self.dispatcher.deployment, permit, query, wanted).await;
-        let listed = listed.map_err(|error| self.not_listed(error, &nowhere))?;
-        Ok(EntityReply::List(nowhere.organization.name.clone(), listed, mask.clone()))
+        let place = permit.record_of(self.entity(), RecordId::from_bytes([0; 16]));
+        let listed = list::list(&self.dispatcher.deployment, permit, query, page).await;
+        let listed = listed.map_err(|error| self.list_error(error, &place))?;
+        Ok(EntityReply::List(place.organization.name.clone(), listed, mask.clone()))
     }
 
     async fn update(&self, extensions: &Extensions, request: UpdateRequest) -> Result<EntityReply, Status> {
         let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
         let Change { id, draft, touched, etag, mode } = self.change(&permit, request)?;
         let place = permit.record(id);
-        let _turn = self.turn(&place).await?;
+        let _turn = self.wait_for_turn(&place).await?;
         let given = (&draft, &touched);
         let updated = update::update(&self.dispatcher.deployment, permit, id, given, etag, mode).await;
         let updated = updated.map_err(|error| status::record(error, &place))?;
@@ -126,14 +126,14 @@ impl Handler {
         let etag = revision("etag", &request.etag).map_err(invalid)?;
         let mode = mode(&request.write).map_err(invalid)?;
         let place = permit.record(id);
-        let _turn = self.turn(&place).await?;
+        let _turn = self.wait_for_turn(&place).await?;
         let deleted = delete::delete(&self.dispatcher.deployment, permit, id, etag, mode).await;
         deleted.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Empty)
     }
 
-    /// What a create asks for. What is wrong with the record is in the same answer as what is wrong with the rest.
+    /// The record to create. An error lists the violations of the record together with all others.
     fn new_record(
         &self,
         permit: &Permit<WriteRecords>,
@@ -150,7 +150,7 @@ impl Handler {
         }
     }
 
-    /// What an update asks for. What is wrong with the record is in the same answer as what is wrong with the rest.
+    /// The requested change. An error lists the violations of the record together with all others.
     fn change(
         &self,
         permit: &Permit<WriteRecords>,
@@ -168,7 +168,7 @@ impl Handler {
         }
     }
 
-    /// The fields, the size and the query of a list.
+    /// The fields, the page size and the query of a list.
     fn page_of<'a>(
         &self,
         permit: &Permit<ReadRecords>,
@@ -188,7 +188,7 @@ impl Handler {
         }
     }
 
-    /// Both, or everything that is wrong with them.
+    /// Both values, or all their violations.
     fn both<T, U>(&self, one: Result<T, Vec<Violation>>, other: Result<U, Violation>) -> Result<(T, U), Status> {
         match (one, other) {
             (Ok(one), Ok(other)) => Ok((one, other)),
@@ -199,8 +199,8 @@ impl Handler {
         }
     }
 
-    /// Why a list has no page. What a bound refused is counted.
-    fn not_listed(&self, error: RecordError, place: &RecordPlace) -> Status {
+    /// The status of an error of a list. Refusals by a limit are counted.
+    fn list_error(&self, error: RecordError, place: &RecordPlace) -> Status {
         if let RecordError::ListTooLong { .. } = error {
             self.dispatcher.shed.count("list_time_max_ms");
         }
@@ -208,7 +208,7 @@ impl Handler {
     }
 
     /// Waits for earlier writers of this record.
-    async fn turn(&self, place: &RecordPlace) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
+    async fn wait_for_turn(&self, place: &RecordPlace) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
         Ok(self.dispatcher.bounded.records.take((place.organization.id, place.id)).await?)
     }
 
@@ -220,7 +220,7 @@ impl Handler {
         &self.method.entity
     }
 
-    /// The id given, or a new one where the entity allows none to be given.
+    /// The given id, or a new one if the entity allows to omit it.
     fn new_id(&self, given: &str) -> Result<RecordId, Violation> {
         let field = || format!("{}_id", self.entity().singular);
         if !given.is_empty() {
@@ -247,7 +247,7 @@ struct Change {
     id: RecordId,
     draft: Draft,
     touched: Touched,
-    /// The revision that the caller has seen.
+    /// The revision that the caller expects.
     etag: Option<i64>,
     mode: Mode,
 }
@@ -256,7 +256,7 @@ fn invalid(violation: Violation) -> Status {
     status::invalid(vec![violation])
 }
 
-/// How a write is to be carried out. Where it is only checked, its request id is nobody's business.
+/// The mode of a write. A dry run ignores the idempotency key.
 fn mode(write: &WriteOptions) -> Result<Mode, Violation> {
     let WriteOptions { validate_only, request_id } = write;
     if *validate_only {
@@ -269,7 +269,7 @@ fn mode(write: &WriteOptions) -> Result<Mode, Violation> {
     Ok(Mode::ExecuteOnce(id))
 }
 
-/// The revision that an etag names; none if there is no etag.
+/// The revision in an etag; `None` without an etag.
 fn revision(field: &str, etag: &str) -> Result<Option<i64>, Violation> {
     if etag.is_empty() {
         return Ok(None);

@@ -4,7 +4,7 @@
 //! The service `organizations` is NOT_SERVING while a listed organization isn't served. It is separate, so that one unreadable database
 //! doesn't remove the server from a balancer.
 //!
-//! It is available without an identity on every listener, since it discloses nothing else. `List` is UNIMPLEMENTED, since tonic-health
+//! It is available without an identity on every listener, because it discloses nothing else. `List` is UNIMPLEMENTED, because tonic-health
 //! doesn't have it yet.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -57,19 +57,19 @@ impl Health {
     }
 
     /// Checks the health now.
-    pub(crate) async fn look(&self, deployment: &Deployment) {
+    pub(crate) async fn check(&self, deployment: &Deployment) {
         let works = works(deployment).await && !self.drain.is_announced();
         self.set(status(works)).await;
         self.reporter.set_service_status(ORGANIZATIONS, status(works && deployment.not_served_count() == 0)).await;
     }
 
     /// Checks the health periodically, until a shutdown is announced.
-    pub(crate) async fn keep_looking(self, deployment: Arc<Deployment>) {
+    pub(crate) async fn keep_checking(self, deployment: Arc<Deployment>) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => self.look(&deployment).await,
+                _ = ticks.tick() => self.check(&deployment).await,
                 () = self.drain.announced() => return self.set(ServingStatus::NotServing).await,
             }
         }

@@ -28,7 +28,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     dispatcher::Dispatcher,
-    name::{self, Named},
+    name::{self, ParsedName},
     paged_list::PagedList,
 };
 use crate::{schema::timestamp_to_proto, status};
@@ -63,7 +63,7 @@ impl Metadata {
     }
 
     /// The resource that a parent names, whose changes are listed.
-    fn parent<'a>(&'a self, text: &'a str) -> Named<Parent<'a>> {
+    fn parent<'a>(&'a self, text: &'a str) -> ParsedName<Parent<'a>> {
         // Three forms; the message shows each between backticks.
         let form = || {
             "organizations/{organization}`, `organizations/{organization}/{collection}/{id}` or \
@@ -79,7 +79,7 @@ impl Metadata {
             (None, Some((entity, attribute))) => Some(Parent::Attribute(entity, attribute)),
             (None, None) => record(),
         };
-        Named::new("parent", text, form, parent)
+        ParsedName::new("parent", text, form, parent)
     }
 
     /// Whose changes are listed.
@@ -145,7 +145,7 @@ impl MetadataService for Metadata {
     ) -> Result<Response<EntityMetadata>, Status> {
         let (_, extensions, request) = request.into_parts();
         let form = || format!("organizations/{{organization}}/{COLLECTION}/{{entity}}");
-        let name = Named::new("name", &request.name, form, entity_name(&request.name));
+        let name = ParsedName::new("name", &request.name, form, entity_name(&request.name));
         let permit: Permit<ReadMetadata> = self.dispatcher.enter(&extensions, &name)?;
         let entity = self.entity(name.resource.map_err(invalid)?)?;
         Ok(Response::new(self.described(permit.organization(), entity)))
@@ -158,7 +158,7 @@ impl MetadataService for Metadata {
         let (_, extensions, request) = request.into_parts();
         let given = request.attribute_metadata.unwrap_or_default();
         let form = || format!("organizations/{{organization}}/{COLLECTION}/{{entity}}/attributes/{{attribute}}");
-        let name = Named::new("attribute_metadata.name", &given.name, form, attribute_name(&given.name));
+        let name = ParsedName::new("attribute_metadata.name", &given.name, form, attribute_name(&given.name));
         let permit: Permit<CustomizeAttributes> = self.dispatcher.enter(&extensions, &name)?;
         let (entity, attribute) = name.resource.map_err(invalid)?;
         let (entity, attribute) = self.attribute(entity, attribute)?;
@@ -188,11 +188,11 @@ impl MetadataService for Metadata {
         let organization = Arc::clone(permit.organization());
         let of = self.changes_of(parent.resource.map_err(invalid)?, &organization)?;
         let size = self.dispatcher.page_size(request.page_size).map_err(invalid)?;
-        let wanted = Page { size, token: &request.page_token, filter: &request.filter, method: LIST_CHANGES };
+        let page = Page { size, token: &request.page_token, filter: &request.filter, method: LIST_CHANGES };
         let deployment = &self.dispatcher.deployment;
         let _held = self.dispatcher.bounded.lists.enter_in_turn(&permit.caller().identity).await?;
-        let listed = changes::list(deployment, permit, of, &wanted).await;
-        let (found, next_page_token) = listed.map_err(|error| self.dispatcher.list_log(error))?;
+        let listed = changes::list(deployment, permit, of, &page).await;
+        let (found, next_page_token) = listed.map_err(|error| self.dispatcher.audit_list_error(error))?;
         let resource = |change| change_resource(&organization.name, change);
         let attribute_changes = found.into_iter().map(resource).collect();
         Ok(Response::new(ListAttributeChangesResponse { attribute_changes, next_page_token }))

@@ -1,6 +1,7 @@
-//! Resource names of requests, each parsed once where it comes in.
+//! Resource names in requests, each parsed once.
 //!
-//! Permission is decided by the organization in a name before the rest of it is judged: so what is wrong with the whole is kept until then.
+//! Permission depends only on the organization in a name, and is checked before the rest of the name. So a violation of the whole name is
+//! kept until then.
 
 use std::sync::Arc;
 
@@ -11,19 +12,19 @@ use sealward_core::{
     violation::{Problem, Violation},
 };
 
-/// A resource name of a request.
-pub(crate) struct Named<T> {
-    /// The organization that the text begins with, whatever follows it; or that there is none.
+/// A parsed resource name of a request.
+pub(crate) struct ParsedName<T> {
+    /// The organization at the beginning of the text, or the violation if there is none. The rest of the text may be invalid.
     pub(crate) organization: Result<OrganizationName, Violation>,
-    /// What the whole text names, or what is wrong with it.
+    /// The resource that the whole text names, or the violation.
     pub(crate) resource: Result<T, Violation>,
 }
 
-impl<T> Named<T> {
-    /// The name in the request's field `field`, whose form is `form`. `resource` is what the text names.
+impl<T> ParsedName<T> {
+    /// The name in the request's field `field`, with the expected form `form`. `resource` is the named resource, if the text is valid.
     pub(crate) fn new(field: &str, text: &str, form: impl FnOnce() -> String, resource: Option<T>) -> Self {
         let not_a_name = |form| Violation::new(field, Problem::NotAName { form });
-        Named {
+        ParsedName {
             organization: OrganizationName::in_resource_name(text)
                 .ok_or_else(|| not_a_name("organizations/{organization}…".to_owned())),
             resource: resource.ok_or_else(|| not_a_name(form())),
@@ -32,26 +33,30 @@ impl<T> Named<T> {
 }
 
 /// Parses `organizations/{organization}`.
-pub(crate) fn organization(field: &str, text: &str) -> Named<OrganizationName> {
+pub(crate) fn organization(field: &str, text: &str) -> ParsedName<OrganizationName> {
     let form = || "organizations/{organization}".to_owned();
-    Named::new(field, text, form, OrganizationName::from_resource_name(text))
+    ParsedName::new(field, text, form, OrganizationName::from_resource_name(text))
 }
 
 /// Parses `organizations/{organization}/{collection}/{id}`, the name of a record of this entity.
-pub(crate) fn record(field: &str, text: &str, entity: &Entity) -> Named<RecordId> {
+pub(crate) fn record(field: &str, text: &str, entity: &Entity) -> ParsedName<RecordId> {
     let form = || format!("organizations/{{organization}}/{}/{{id}}", entity.collection);
     let name = RecordName::parse(text).filter(|name| name.collection == entity.collection);
-    Named::new(field, text, form, name.map(|name| name.id))
+    ParsedName::new(field, text, form, name.map(|name| name.id))
 }
 
 /// Parses `organizations/{organization}/{collection}/{id}`, the name of a record of any entity of the schema.
-pub(crate) fn record_of_any<'a>(field: &str, text: &str, schema: &'a Schema) -> Named<(&'a Arc<Entity>, RecordId)> {
+pub(crate) fn record_of_any<'a>(
+    field: &str,
+    text: &str,
+    schema: &'a Schema,
+) -> ParsedName<(&'a Arc<Entity>, RecordId)> {
     match text.split('/').nth(2).and_then(|collection| schema.by_collection(collection)) {
         Some(entity) => {
-            let Named { organization, resource } = record(field, text, entity);
-            Named { organization, resource: resource.map(|id| (entity, id)) }
+            let ParsedName { organization, resource } = record(field, text, entity);
+            ParsedName { organization, resource: resource.map(|id| (entity, id)) }
         }
-        None => Named::new(field, text, || "organizations/{organization}/{collection}/{id}".to_owned(), None),
+        None => ParsedName::new(field, text, || "organizations/{organization}/{collection}/{id}".to_owned(), None),
     }
 }
 

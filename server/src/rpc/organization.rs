@@ -25,7 +25,7 @@ use super::{
     paged_list::PagedList,
     transfer::{self, Bounds, Ending},
 };
-use crate::{schema::timestamp_to_proto, status, transport::leaving::Leaving};
+use crate::{schema::timestamp_to_proto, status, transport::connection_ending::ConnectionEnding};
 
 const LIST: &str = "/sealward.v1.OrganizationService/ListOrganizations";
 
@@ -41,7 +41,7 @@ impl Organizations {
     /// The events and bounds that may end a transfer.
     fn transfer(&self, extensions: &Extensions) -> (Ending, Bounds) {
         let Dispatcher { drain, limits, shed, .. } = &*self.dispatcher;
-        let ending = Ending { drain: drain.clone(), leaving: Leaving::of(extensions) };
+        let ending = Ending { drain: drain.clone(), connection: ConnectionEnding::of(extensions) };
         (ending, Bounds::new(limits, shed.clone()))
     }
 }
@@ -130,7 +130,7 @@ impl OrganizationService for Organizations {
             Ok((exported, export)) => {
                 let (answers, answered) = answers();
                 tokio::spawn(async move {
-                    let _held = (held, ending.leaving.hold());
+                    let _held = (held, ending.connection.hold());
                     transfer::export(&organization.name, exported, export, ending, bounds, answers).await;
                 });
                 Ok(Response::new(Box::pin(answered)))
@@ -151,7 +151,7 @@ impl OrganizationService for Organizations {
         let deployment = Arc::clone(&self.dispatcher.deployment);
         // In a separate task, so that an import whose caller leaves is cleaned up.
         let task = self.dispatcher.drain.tasks().spawn(async move {
-            let _held = (held, ending.leaving.hold());
+            let _held = (held, ending.connection.hold());
             transfer::import(&deployment, permit, &ending, &bounds, file).await
         });
         let organization = task.await.map_err(|_| status::broken())??;
@@ -172,13 +172,13 @@ impl OrganizationService for Organizations {
         let deployment = Arc::clone(&self.dispatcher.deployment);
         let permit = permit.enter(&deployment, &name).map_err(status::not_entered)?;
         let id = permit.organization().id;
-        let copying = self.dispatcher.copying.clone();
+        let audit_copy = self.dispatcher.audit_copy.clone();
         // In a separate task, so that a caller that leaves doesn't interrupt it.
         let task = self.dispatcher.drain.tasks().spawn(async move {
             let work = permit.begin_work(&deployment).await?;
-            copying.catch_up(id).await;
+            audit_copy.catch_up(id).await;
             delete(&deployment, work).await?;
-            copying.gone(id);
+            audit_copy.gone(id);
             Ok(())
         });
         match task.await {

@@ -49,8 +49,8 @@ impl PagedList<'_> {
             bytes = bytes.saturating_add(message.encoded_len()).saturating_add(FIELD_BYTES);
             is_first || bytes <= bytes_max
         };
-        let wanted = rest.iter().take(usize::try_from(size).unwrap_or(usize::MAX));
-        let shown: Vec<M> = wanted.map(message).take_while(fits).collect();
+        let requested = rest.iter().take(usize::try_from(size).unwrap_or(usize::MAX));
+        let shown: Vec<M> = requested.map(message).take_while(fits).collect();
         let last = shown.len().checked_sub(1).and_then(|last| rest.get(last));
         let next = match last {
             Some(last) if shown.len() < rest.len() => {

@@ -32,7 +32,7 @@ use crate::{
     rpc::export_format::{FormatError, Read, Reader, Writer},
     status::{self, Refusal, TransferLimit},
     telemetry::shed::Shed,
-    transport::leaving::Leaving,
+    transport::connection_ending::ConnectionEnding,
 };
 
 /// The maximum size of a chunk of a file in a message.
@@ -44,7 +44,7 @@ const RATE_GRACE: Duration = Duration::from_secs(10);
 /// The events that end any stream early.
 pub(crate) struct Ending {
     pub(crate) drain: Drain,
-    pub(crate) leaving: Leaving,
+    pub(crate) connection: ConnectionEnding,
 }
 
 impl Ending {
@@ -52,7 +52,7 @@ impl Ending {
     pub(crate) async fn ends(&self) -> Refusal {
         tokio::select! {
             () = self.drain.begun() => Refusal::ShuttingDown,
-            () = self.leaving.is_cut() => Refusal::ConnectionEnding,
+            () = self.connection.is_cut() => Refusal::ConnectionEnding,
         }
     }
 }
@@ -280,7 +280,7 @@ struct Intake {
     reader: Reader,
     /// The `organization_id` of the requests so far; empty if none has one.
     given: String,
-    /// The name given, once the import has begun.
+    /// The given name, after the import has begun.
     name: Option<OrganizationName>,
     import: Option<Import>,
 }
@@ -311,7 +311,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Begins the import under the name given or, without one, that of the export.
+    /// Begins the import under the given name or, without one, the name in the export.
     async fn begin(&mut self, deployment: &Deployment, exported: &Exported) -> Result<(), Status> {
         // There is only one header, or the reader reports that the parts are out of order.
         let permit = self.permit.take().ok_or_else(|| invalid(&FormatError::Order))?;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     identity::{jwks::FETCH_PAUSE, token::TokenProblem},
-    transport::connection_limit::NoPlace,
+    transport::connection_limit::LimitReached,
 };
 
 /// The delay before a retry, if the server is shutting down or the connection is the cause.
@@ -83,7 +83,7 @@ pub(crate) enum Refusal {
     /// The certificate has expired since the connection was made.
     CertificateExpired,
     /// The certificate was accepted when the connection was made, but no longer is: it was revoked, or its CA was removed.
-    CertificateNotBelieved,
+    CertificateNotTrusted,
     /// The bearer token isn't accepted.
     TokenRefused(TokenProblem),
     /// The bearer token and the client certificate don't belong together.
@@ -102,7 +102,7 @@ pub(crate) enum Refusal {
         retry_after: Duration,
     },
     /// A limit on connections is reached.
-    NoPlace(NoPlace),
+    ConnectionLimit(LimitReached),
     /// The memory limit of requests is reached.
     RequestMemory {
         /// The limit's name.
@@ -236,7 +236,7 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
         .dynamics_code("8004852C"),
         Refusal::IdentityRequired => unauthenticated("the call has no identity: send a client certificate with a valid identity, or a bearer token"),
         Refusal::CertificateExpired => unauthenticated("the client certificate has expired: renew it"),
-        Refusal::CertificateNotBelieved => {
+        Refusal::CertificateNotTrusted => {
             unauthenticated("the client certificate is no longer accepted, because it was revoked or its CA was removed: use another one")
         }
         Refusal::TokenRefused(TokenProblem::KeysUnavailable) => StatusBuilder::new(
@@ -260,16 +260,16 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
         )
         .with("interval_seconds", interval_seconds)
         .retry_after(retry_after),
-        Refusal::NoPlace(no_place) => {
-            let (limit, message) = match no_place {
-                NoPlace::OfIdentity { limit } => {
+        Refusal::ConnectionLimit(limit_reached) => {
+            let (limit, message) = match limit_reached {
+                LimitReached::Identity { limit } => {
                     (limit, format!("this identity already has {limit} connections, its limit: reuse them, or close some"))
                 }
-                NoPlace::OfAll { limit } => {
+                LimitReached::Listener { limit } => {
                     (limit, format!("the server already has {limit} connections, its limit: try again later"))
                 }
             };
-            exhausted(ErrorReason::ConnectionLimit, no_place.bound(), limit, message).retry_after(RETRY_ELSEWHERE)
+            exhausted(ErrorReason::ConnectionLimit, limit_reached.bound(), limit, message).retry_after(RETRY_ELSEWHERE)
         }
         Refusal::RequestMemory { bound, limit } => exhausted(
             ErrorReason::RequestMemoryLimit,
@@ -374,9 +374,10 @@ fn privilege_missing(PrivilegeRefusal { identity, privilege, place }: PrivilegeR
         PrivilegePlace::Anywhere => {
             (format!("{lacks} in every organization: ask an administrator for a role with it"), None)
         }
-        PrivilegePlace::Organization(name) => {
-            (format!("{lacks} in organizations/{name}: ask an administrator for a role with it"), Some(name.to_string()))
-        }
+        PrivilegePlace::Organization(name) => (
+            format!("{lacks} in {}: ask an administrator for a role with it", name.resource_name()),
+            Some(name.to_string()),
+        ),
         PrivilegePlace::Deployment => (
             format!("{lacks} for the whole deployment: ask an administrator for a role with it in \"*\""),
             Some("*".to_owned()),

@@ -23,7 +23,7 @@ use super::{
     record::list_too_long,
     *,
 };
-use crate::{audit::copy::CopyUnavailable, identity::token::TokenProblem, transport::connection_limit::NoPlace};
+use crate::{audit::copy::CopyUnavailable, identity::token::TokenProblem, transport::connection_limit::LimitReached};
 
 fn default() -> OrganizationName {
     "default".parse().unwrap()
@@ -63,8 +63,8 @@ fn a_refusal_by_a_limit_names_the_limit() {
             },
             "calls_per_second_per_identity",
         ),
-        (Refusal::NoPlace(NoPlace::OfIdentity { limit: 1 }), "connections_per_identity_max"),
-        (Refusal::NoPlace(NoPlace::OfAll { limit: 1 }), "connections_max"),
+        (Refusal::ConnectionLimit(LimitReached::Identity { limit: 1 }), "connections_per_identity_max"),
+        (Refusal::ConnectionLimit(LimitReached::Listener { limit: 1 }), "connections_max"),
         (Refusal::RequestMemory { bound: "requests_max_bytes", limit: 1 }, "requests_max_bytes"),
         (Refusal::MessageTooLarge { bound: "message_size_max_bytes", limit: 1 }, "message_size_max_bytes"),
         (Refusal::MessageTooSlow { limit: second }, "message_time_max_ms"),

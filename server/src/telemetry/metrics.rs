@@ -42,7 +42,7 @@ use crate::{
     identity::token::Issuers,
     telemetry::shed::{OfBound, Shed},
     transport::{
-        connection_limit::{Bounds, Places},
+        connection_limit::{Bounds, ConnectionSlots},
         handshake,
         listener::{BindError, accept, bind},
         tls::TlsContext,
@@ -63,7 +63,7 @@ const REQUEST_MAX_BYTES: usize = 16 * 1024;
 
 /// The certificates and keys that are in use now.
 #[derive(Clone)]
-pub(crate) struct Believed {
+pub(crate) struct CurrentTrust {
     pub(crate) tls_context: watch::Receiver<Arc<TlsContext>>,
     pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
 }
@@ -88,15 +88,15 @@ impl Metrics {
     /// Answers scrapes until the server drains. The drain doesn't wait for scrapes.
     pub(crate) async fn serve(
         self,
-        (deployment, copying, counted, believed): (Arc<Deployment>, CopyHandle, Counted, Believed),
+        (deployment, audit_copy, counted, trust): (Arc<Deployment>, CopyHandle, Counted, CurrentTrust),
         limits: Limits,
         drain: Drain,
     ) {
         let bounds = Bounds::unidentified(limits.metrics_connections_max, "metrics_connections_max");
-        let places = Places::new(bounds, counted.shed.clone());
+        let slots = ConnectionSlots::new(bounds, counted.shed.clone());
         let scrape = move |headers: HeaderMap| {
             let answer = match Format::accepted(&headers) {
-                Some(format) => answer(format, Scrape::new(&deployment, &copying, &counted, &believed).text()),
+                Some(format) => answer(format, Scrape::new(&deployment, &audit_copy, &counted, &trust).text()),
                 None => (StatusCode::NOT_ACCEPTABLE, NOT_ACCEPTABLE).into_response(),
             };
             async move { answer }
@@ -106,11 +106,11 @@ impl Metrics {
             self.listener,
             || drain.has_begun(),
             |stream, peer| {
-                let (routes, place, drain) = (routes.clone(), places.arrive(peer), drain.clone());
+                let (routes, slot, drain) = (routes.clone(), slots.acquire(peer), drain.clone());
                 tokio::spawn(async move {
                     tokio::select! {
                         () = serve_one(stream, routes, &limits) => {}
-                        () = place.closing() => tracing::debug!(%peer, "metrics connection closed to admit another one"),
+                        () = slot.closing() => tracing::debug!(%peer, "metrics connection closed to admit another one"),
                         () = drain.begun() => {}
                     }
                 });
@@ -193,16 +193,16 @@ struct CopyGauges {
 }
 
 impl Scrape {
-    fn new(deployment: &Deployment, copying: &CopyHandle, counted: &Counted, believed: &Believed) -> Self {
+    fn new(deployment: &Deployment, audit_copy: &CopyHandle, counted: &Counted, trust: &CurrentTrust) -> Self {
         let scrape = Self {
             refused_by_bound: counted.shed.refused(),
             handshakes_refused: counted.refused_handshakes.clone(),
-            audit_copy: copying.facts().map(CopyGauges::new),
+            audit_copy: audit_copy.facts().map(CopyGauges::new),
             ..Self::default()
         };
         scrape.organizations_not_served.set(deployment.not_served_count().try_into().unwrap_or(i64::MAX));
         scrape.set_organizations(deployment);
-        scrape.set_believed(believed, deployment.now());
+        scrape.set_trust(trust, deployment.now());
         scrape
     }
 
@@ -220,8 +220,8 @@ impl Scrape {
     }
 
     /// Sets the expiry of certificates, the next update of revocation lists, and the keys of token issuers.
-    fn set_believed(&self, believed: &Believed, now: Timestamp) {
-        let tls_context = Arc::clone(&believed.tls_context.borrow());
+    fn set_trust(&self, trust: &CurrentTrust, now: Timestamp) {
+        let tls_context = Arc::clone(&trust.tls_context.borrow());
         if let Some(end) = tls_context.certificate.not_after() {
             let labels =
                 OfCertificate { setting: "tls.certificate".to_owned(), subject: tls_context.certificate.subject() };
@@ -236,7 +236,7 @@ impl Scrape {
             let due = list.next_update.map_or(0, |due| due.timestamp());
             self.revocation_list_next_update.get_or_create(&labels).set(due);
         }
-        for (issuer, usable, fetched_at) in believed.issuers.borrow().keys(now) {
+        for (issuer, usable, fetched_at) in trust.issuers.borrow().keys(now) {
             let labels = OfIssuer { issuer: issuer.to_owned() };
             self.token_issuer_keys.get_or_create(&labels).set(usable.try_into().unwrap_or(i64::MAX));
             if let Some(time) = fetched_at {

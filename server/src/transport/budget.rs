@@ -1,7 +1,7 @@
-//! Memory that calls make the server hold, in bytes: a budget for the process, with a share for each identity and each connection.
+//! Memory budgets for calls, in bytes: for the process, with a share for each identity and each connection.
 //!
-//! Callers without an identity have a small part by themselves, so that neither they nor identified callers keep the others out.
-//! Administrators may use all that there is; other identified callers leave them a reserve. Nothing here knows what the bytes are.
+//! Callers without an identity have a small separate part, so that neither they nor identified callers block the others. Administrators may
+//! use the whole budget; a part of it is reserved for them. Nothing here knows the content of the bytes.
 
 use std::{
     collections::HashMap,
@@ -17,19 +17,19 @@ use tokio::time::Instant;
 
 use crate::telemetry::shed::Shed;
 
-/// The part of a budget that callers without an identity have on each kind of listener: one of so many.
-const NOBODYS_PART: u64 = 32;
+/// The divisor of the part of a budget for callers without an identity, on each kind of listener.
+const UNIDENTIFIED_PART: u64 = 32;
 
-/// The part of that which one connection may use: one of so many, so that a few connections don't keep the others out.
-const NOBODYS_CONNECTION_PART: u64 = 8;
+/// The divisor of the share of one connection in that part, so that a few connections don't block the others.
+const UNIDENTIFIED_CONNECTION_PART: u64 = 8;
 
-/// What such a connection may use at least: some calls with all the headers they may have.
-const NOBODYS_CONNECTION_LEAST_BYTES: u64 = 64 * 1_024;
+/// The minimum share of such a connection: some calls with headers of the maximum size.
+const UNIDENTIFIED_CONNECTION_LEAST_BYTES: u64 = 64 * 1_024;
 
-/// The part of a budget that is left to administrators: one of so many.
+/// The divisor of the part of a budget that is reserved for administrators.
 const RESERVE_PART: u64 = 4;
 
-/// How often the log reports that a budget is used up.
+/// The minimum interval between log lines about an exhausted budget.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// One bound of a budget: its name in `[limits]`, and the bytes.
@@ -42,20 +42,20 @@ pub(crate) struct Bound {
 /// The bounds of a budget.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Of all callers.
+    /// The bound of all callers.
     pub(crate) process: Bound,
-    /// Of each identity.
+    /// The bound of each identity.
     pub(crate) identity: Bound,
-    /// Of each connection.
+    /// The bound of each connection.
     pub(crate) connection: Bound,
 }
 
-/// Who uses a budget.
+/// The kind of caller whose budget is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Payer {
     /// A caller without an identity, over TLS.
-    Nobody,
-    /// A caller on the listener without TLS, which is for probes. They have a part of their own, which callers over TLS can't use up.
+    Unidentified,
+    /// A caller on the listener without TLS, which is for probes. Probes have a separate part, which callers over TLS can't exhaust.
     Probe,
     /// An identified caller.
     Identity(Arc<Identity>),
@@ -63,7 +63,7 @@ pub(crate) enum Payer {
     Administrator(Arc<Identity>),
 }
 
-/// What one connection uses. In the extensions of each of its requests.
+/// The memory use of one connection. It is in the extensions of each of its requests.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConnectionShare(Arc<Shares>);
 
@@ -73,10 +73,10 @@ struct Shares {
     answers: AtomicU64,
 }
 
-/// What a budget is for. A connection has a share of each.
+/// The purpose of a budget. A connection has a share in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Requests that arrive or are being handled.
+    /// Requests that are arriving or being handled.
     Requests,
     /// Answers that wait for their callers.
     Answers,
@@ -93,7 +93,7 @@ pub(crate) struct Budget {
 
 #[derive(Debug, Default)]
 struct Used {
-    by_nobody: u64,
+    by_unidentified: u64,
     by_probes: u64,
     by_identities: u64,
     by_identity: HashMap<Arc<Identity>, u64>,
@@ -120,7 +120,7 @@ pub(crate) struct Reservation {
 pub(crate) struct Exhausted(pub(crate) Bound);
 
 impl Budget {
-    /// A budget that nobody uses yet.
+    /// Creates an unused budget.
     pub(crate) fn new(purpose: Purpose, bounds: Bounds, shed: Shed) -> Arc<Self> {
         Arc::new(Budget { purpose, bounds, used: Mutex::default(), shed })
     }
@@ -134,18 +134,18 @@ impl Budget {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, account: &Account, bytes: u64) -> Result<(), Exhausted> {
+    fn reserve(&self, account: &Account, bytes: u64) -> Result<(), Exhausted> {
         let mut used = self.used();
         let share = account.connection.of(self.purpose);
         let Bounds { process, identity, connection } = self.bounds;
         // The first bound that it would exceed.
         let exceeded = match &account.payer {
             _ if share.load(Ordering::Relaxed).saturating_add(bytes) > connection.bytes => Some(connection),
-            Payer::Nobody | Payer::Probe => {
-                let part = Bound { bytes: process.bytes / NOBODYS_PART, ..process };
-                let least = NOBODYS_CONNECTION_LEAST_BYTES;
-                let own = Bound { bytes: (part.bytes / NOBODYS_CONNECTION_PART).max(least), ..process };
-                let all = if account.payer == Payer::Probe { used.by_probes } else { used.by_nobody };
+            Payer::Unidentified | Payer::Probe => {
+                let part = Bound { bytes: process.bytes / UNIDENTIFIED_PART, ..process };
+                let least = UNIDENTIFIED_CONNECTION_LEAST_BYTES;
+                let own = Bound { bytes: (part.bytes / UNIDENTIFIED_CONNECTION_PART).max(least), ..process };
+                let all = if account.payer == Payer::Probe { used.by_probes } else { used.by_unidentified };
                 if share.load(Ordering::Relaxed).saturating_add(bytes) > own.bytes {
                     Some(own)
                 } else {
@@ -155,7 +155,7 @@ impl Budget {
             Payer::Identity(name) | Payer::Administrator(name) => {
                 let reserve = match account.payer {
                     Payer::Administrator(_) => 0,
-                    Payer::Identity(_) | Payer::Nobody | Payer::Probe => process.bytes / RESERVE_PART,
+                    Payer::Identity(_) | Payer::Unidentified | Payer::Probe => process.bytes / RESERVE_PART,
                 };
                 let open = Bound { bytes: process.bytes - reserve, ..process };
                 let own = used.by_identity.get(name).copied().unwrap_or(0);
@@ -172,7 +172,7 @@ impl Budget {
         }
         share.fetch_add(bytes, Ordering::Relaxed);
         match &account.payer {
-            Payer::Nobody => used.by_nobody += bytes,
+            Payer::Unidentified => used.by_unidentified += bytes,
             Payer::Probe => used.by_probes += bytes,
             Payer::Identity(name) | Payer::Administrator(name) => {
                 used.by_identities += bytes;
@@ -197,11 +197,11 @@ impl Budget {
         }
     }
 
-    fn give(&self, account: &Account, bytes: u64) {
+    fn release(&self, account: &Account, bytes: u64) {
         let mut used = self.used();
         account.connection.of(self.purpose).fetch_sub(bytes, Ordering::Relaxed);
         match &account.payer {
-            Payer::Nobody => used.by_nobody -= bytes,
+            Payer::Unidentified => used.by_unidentified -= bytes,
             Payer::Probe => used.by_probes -= bytes,
             Payer::Identity(name) | Payer::Administrator(name) => {
                 used.by_identities -= bytes;
@@ -226,27 +226,27 @@ impl ConnectionShare {
 }
 
 impl Account {
-    /// Takes bytes of the budget.
+    /// Reserves bytes of the budget.
     ///
     /// # Errors
-    /// [`Exhausted`]; nothing is taken then.
+    /// [`Exhausted`]; then nothing is reserved.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<Reservation, Exhausted> {
-        self.budget.take(self, bytes)?;
+        self.budget.reserve(self, bytes)?;
         Ok(Reservation { account: self.clone(), bytes })
     }
 }
 
 impl Reservation {
-    /// Makes it this many bytes, be it more or less than it was.
+    /// Changes the size of the reservation.
     ///
     /// # Errors
-    /// [`Exhausted`]; it stays as it was then.
+    /// [`Exhausted`]; then the size is unchanged.
     pub(crate) fn resize(&mut self, bytes: u64) -> Result<(), Exhausted> {
         let budget = &self.account.budget;
         match bytes.checked_sub(self.bytes) {
             Some(0) => {}
-            Some(more) => budget.take(&self.account, more)?,
-            None => budget.give(&self.account, self.bytes - bytes),
+            Some(more) => budget.reserve(&self.account, more)?,
+            None => budget.release(&self.account, self.bytes - bytes),
         }
         self.bytes = bytes;
         Ok(())
@@ -255,7 +255,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.account.budget.give(&self.account, self.bytes);
+        self.account.budget.release(&self.account, self.bytes);
     }
 }
 
@@ -316,27 +316,27 @@ mod tests {
     #[test]
     fn callers_with_and_without_identity_have_separate_memory() {
         let (budget, shed) = budget(3_200, 3_200, 3_200);
-        let nobody = budget.account(Payer::Nobody, ConnectionShare::default());
-        let _part = nobody.reserve(100).unwrap();
-        nobody.reserve(1).unwrap_err();
+        let unidentified = budget.account(Payer::Unidentified, ConnectionShare::default());
+        let _part = unidentified.reserve(100).unwrap();
+        unidentified.reserve(1).unwrap_err();
         assert_eq!(shed.refused_by(PROCESS), 1);
         let _all = budget.account(administrator(), ConnectionShare::default()).reserve(3_200).unwrap();
         drop(_part);
-        nobody.reserve(100).unwrap();
+        unidentified.reserve(100).unwrap();
     }
 
     #[test]
     fn tls_callers_do_not_block_probes_and_one_connection_no_other() {
         let (budget, _) = budget(64 << 20, 64 << 20, 64 << 20);
-        let part = (64 << 20) / NOBODYS_PART;
-        let own = part / NOBODYS_CONNECTION_PART;
-        let first = budget.account(Payer::Nobody, ConnectionShare::default());
+        let part = (64 << 20) / UNIDENTIFIED_PART;
+        let own = part / UNIDENTIFIED_CONNECTION_PART;
+        let first = budget.account(Payer::Unidentified, ConnectionShare::default());
         let mut held = vec![first.reserve(own).unwrap()];
         assert_eq!(first.reserve(1).unwrap_err(), Exhausted(Bound { name: PROCESS, bytes: own }));
-        for _ in 1..NOBODYS_CONNECTION_PART {
-            held.push(budget.account(Payer::Nobody, ConnectionShare::default()).reserve(own).unwrap());
+        for _ in 1..UNIDENTIFIED_CONNECTION_PART {
+            held.push(budget.account(Payer::Unidentified, ConnectionShare::default()).reserve(own).unwrap());
         }
-        let one_more = budget.account(Payer::Nobody, ConnectionShare::default());
+        let one_more = budget.account(Payer::Unidentified, ConnectionShare::default());
         assert_eq!(one_more.reserve(1).unwrap_err(), Exhausted(Bound { name: PROCESS, bytes: part }));
         budget.account(Payer::Probe, ConnectionShare::default()).reserve(own).unwrap();
     }
@@ -345,14 +345,14 @@ mod tests {
     fn all_reserved_memory_is_released() {
         let (budget, _) = budget(4_000, 4_000, 4_000);
         let share = ConnectionShare::default();
-        for payer in [Payer::Nobody, Payer::Probe, named("ada"), administrator()] {
+        for payer in [Payer::Unidentified, Payer::Probe, named("ada"), administrator()] {
             let account = budget.account(payer, share.clone());
             let mut held = account.reserve(10).unwrap();
             held.resize(100).unwrap();
             held.resize(1).unwrap();
         }
         let used = budget.used();
-        assert_eq!((used.by_nobody, used.by_probes, used.by_identities, used.by_identity.len()), (0, 0, 0, 0));
+        assert_eq!((used.by_unidentified, used.by_probes, used.by_identities, used.by_identity.len()), (0, 0, 0, 0));
         assert_eq!(share.of(Purpose::Requests).load(Ordering::Relaxed), 0);
     }
 }

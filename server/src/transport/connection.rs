@@ -1,6 +1,6 @@
-//! What is known of the connection that a request came over: its peer, what TLS established, its place, and how far its end is.
+//! The facts about the connection of a request: its peer, the result of TLS, the limit that it exceeds, and whether it is ending.
 //!
-//! It is worked out once, and goes with every request. Nothing here decides what a connection may be used for.
+//! They are determined once per connection, and added to every request. Nothing here decides about permissions.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -9,36 +9,36 @@ use rustls::pki_types::CertificateDer;
 
 use crate::{
     identity::ClientCertificate,
-    transport::{connection_limit::NoPlace, leaving::Leaving, tls::Trust},
+    transport::{connection_ending::ConnectionEnding, connection_limit::LimitReached, tls::Trust},
 };
 
-/// What is known of the connection that a request came over; in every request's extensions.
+/// The facts about the connection of a request. They are in every request's extensions.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    /// The other end.
+    /// The peer's address.
     pub(crate) peer: SocketAddr,
-    /// What TLS established; `None` on the plaintext listener.
+    /// The result of TLS; `None` on the plaintext listener.
     pub(crate) tls: Option<TlsFacts>,
-    /// Whether there is no place for it.
-    pub(crate) no_place: Option<NoPlace>,
-    /// How far its end is.
-    pub(crate) leaving: Leaving,
+    /// The connection limit that it exceeds, if any. Its calls are refused then.
+    pub(crate) limit_reached: Option<LimitReached>,
+    /// Whether it is ending.
+    pub(crate) ending: ConnectionEnding,
 }
 
-/// What TLS established.
+/// The result of a TLS handshake.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsFacts {
-    /// The client's verified certificate, if it showed one that names somebody.
+    /// The client's verified certificate, if it has an identity.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
-    /// All that the client showed: its certificate, and those between it and its CA.
+    /// The certificates that the client sent: its own, and the intermediate ones.
     pub(crate) chain: Arc<[CertificateDer<'static>]>,
-    /// What that was verified by. Where another trust counts now, it has to be verified again.
+    /// The trust that verified them. If the trust has changed since, they must be verified again.
     pub(crate) trust: Arc<Trust>,
 }
 
-impl Leaving {
-    /// That of the connection which a call came over.
+impl ConnectionEnding {
+    /// The state of the connection of a call.
     pub(crate) fn of(extensions: &Extensions) -> Self {
-        extensions.get::<Connection>().map(|connection| connection.leaving.clone()).unwrap_or_default()
+        extensions.get::<Connection>().map(|connection| connection.ending.clone()).unwrap_or_default()
     }
 }

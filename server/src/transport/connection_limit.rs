@@ -1,13 +1,15 @@
-//! Places for the connections of one listener: so many for identified callers, and a share for all others.
+//! Connection slots of one listener: a number for identified callers, and a share for all others.
 //!
-//! A connection is identified by its client certificate, once the handshake is done, or by the first bearer token that is accepted on it. Until then
-//! it has one of the unidentified places, of which each address has a bounded number. A new connection always gets one: where all are
-//! taken, the oldest connection of the address that has the most is closed for it. So whoever opens many closes their own.
+//! A connection is identified by its client certificate, once the handshake is done, or by the first bearer token that is accepted on it.
+//! Until then it uses one of the unidentified slots. Each address has a limited number of them. A new connection always gets a slot: if all
+//! are in use, the oldest connection of the address with the most connections is closed. So a client that opens many connections closes its
+//! own.
 //!
-//! An identity has a bounded number of places as well, whatever proves it. A connection past it that shows a certificate has no place, and
-//! stays only to learn so. One whose calls carry tokens stays unidentified and is served: the next token may be another identity's.
+//! An identity has a limited number of slots, however it is proved. A connection with a certificate above this limit gets no slot, and
+//! stays open only until its first call is refused. A connection with tokens stays unidentified and is served: its next token may have
+//! another identity.
 //!
-//! Nothing here knows connections, or what becomes of one without a place.
+//! Nothing here knows connections, or how a connection without a slot is refused.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,42 +22,43 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{config::limits::Limits, telemetry::shed::Shed};
 
-/// How many connections without a place may stay to learn so. Each stays for one call; of more, the oldest is closed.
+/// The maximum number of connections without a slot that stay open until their first call is refused. If there are more, the oldest is
+/// closed.
 const REFUSED_MAX: usize = 32;
 
-/// The places of a listener.
+/// The connection slots of a listener.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionSlots {
     bounds: Bounds,
-    held: Mutex<Held>,
+    state: Mutex<State>,
     shed: Shed,
 }
 
-/// How many places there are.
+/// The numbers of slots.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// For identified connections.
     pub(crate) identified_max: u32,
-    /// For each identity; 0 for any number.
+    /// For each identity; 0 is unlimited.
     pub(crate) per_identity_max: u32,
     /// For unidentified connections.
     pub(crate) unidentified_max: u32,
-    /// The name of that limit.
+    /// The setting of that limit.
     pub(crate) unidentified_name: &'static str,
     /// For unidentified connections of one address.
     pub(crate) per_address_max: u32,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct State {
     /// Grows with each connection, so that the oldest come first.
     next: u64,
     unidentified: BTreeMap<u64, Unidentified>,
     by_address: HashMap<IpAddr, u32>,
     identified: u32,
-    by_identity: HashMap<Arc<Identity>, OfIdentity>,
+    by_identity: HashMap<Arc<Identity>, IdentityConnections>,
     refused: BTreeMap<u64, CancellationToken>,
-    /// Whether it is logged that no identified places are left, since there were some last.
+    /// Whether the log already reports that all identified slots are in use.
     is_logged: bool,
 }
 
@@ -66,16 +69,16 @@ struct Unidentified {
 }
 
 #[derive(Debug, Default)]
-struct OfIdentity {
-    places: u32,
-    /// Whether a refusal is logged, since the identity was below its limit last.
+struct IdentityConnections {
+    slots: u32,
+    /// Whether the log already reports that the identity is at its limit.
     is_logged: bool,
 }
 
-/// A connection's place, given back when it is dropped.
+/// The slot of a connection, released on drop.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
     number: u64,
     kind: Mutex<Kind>,
     closing: CancellationToken,
@@ -84,45 +87,52 @@ pub(crate) struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Unidentified {
-        /// Whether a token was accepted on it whose identity had no place left, which counts once.
-        is_over: bool,
+        /// Whether an accepted token's identity was at its limit. It is counted once per connection.
+        is_over_limit: bool,
     },
-    /// By its certificate, or by a token.
+    /// Identified by its certificate, or by a token.
     Identified(Arc<Identity>),
     Refused,
 }
 
-/// There is no place for a connection.
+/// A connection limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoPlace {
-    /// Its identity holds as many as it may.
-    OfIdentity {
-        /// How many it may hold.
+pub(crate) enum LimitReached {
+    /// The limit of the identity.
+    Identity {
+        /// The maximum number of its connections.
         limit: u32,
     },
-    /// All identified places are taken.
-    OfAll {
-        /// How many there are.
+    /// The limit of identified connections on the listener.
+    Listener {
+        /// The maximum number of identified connections.
         limit: u32,
     },
 }
 
-impl NoPlace {
+impl LimitReached {
     /// The name of the limit in `[limits]`.
     pub(crate) fn bound(self) -> &'static str {
         match self {
-            NoPlace::OfIdentity { .. } => "connections_per_identity_max",
-            NoPlace::OfAll { .. } => "connections_max",
+            LimitReached::Identity { .. } => "connections_per_identity_max",
+            LimitReached::Listener { .. } => "connections_max",
+        }
+    }
+
+    /// The maximum number of connections.
+    pub(crate) fn limit(self) -> u32 {
+        match self {
+            LimitReached::Identity { limit } | LimitReached::Listener { limit } => limit,
         }
     }
 }
 
-/// In the extensions of each request: the place of its connection.
+/// The slot of a request's connection, in the extensions of each request.
 #[derive(Clone, Debug)]
-pub(crate) struct Standing(Weak<Place>);
+pub(crate) struct SlotHandle(Weak<ConnectionSlot>);
 
 impl Bounds {
-    /// As the configuration has them.
+    /// The bounds in the configuration.
     pub(crate) fn of(limits: &Limits) -> Self {
         let share = u64::from(limits.connections_max) * u64::from(limits.connections_unidentified_percent) / 100;
         let unidentified_max = u32::try_from(share).unwrap_or(u32::MAX).max(1);
@@ -135,7 +145,7 @@ impl Bounds {
         }
     }
 
-    /// For callers who are never identified.
+    /// The bounds of a listener whose callers are never identified.
     pub(crate) const fn unidentified(max: u32, name: &'static str) -> Self {
         Bounds {
             identified_max: 0,
@@ -146,65 +156,65 @@ impl Bounds {
         }
     }
 
-    /// How many connections there are at most, with those that are about to be refused.
+    /// The maximum number of connections, including those that are about to be refused.
     pub(crate) fn connections_max(&self) -> u64 {
         let refused = u64::try_from(REFUSED_MAX).unwrap_or(u64::MAX);
         u64::from(self.identified_max) + u64::from(self.unidentified_max) + refused
     }
 }
 
-impl Places {
-    /// Places that are all free.
+impl ConnectionSlots {
+    /// Creates free slots.
     pub(crate) fn new(bounds: Bounds, shed: Shed) -> Arc<Self> {
-        Arc::new(Places { bounds, held: Mutex::default(), shed })
+        Arc::new(ConnectionSlots { bounds, state: Mutex::default(), shed })
     }
 
-    /// A place for a connection of which only the address is known. Another connection may have to close for it.
-    pub(crate) fn arrive(self: &Arc<Self>, peer: SocketAddr) -> Arc<Place> {
+    /// A slot for a new connection, of which only the address is known. Another connection may be closed for it.
+    pub(crate) fn acquire(self: &Arc<Self>, peer: SocketAddr) -> Arc<ConnectionSlot> {
         let address = network(peer.ip());
         let closing = CancellationToken::new();
-        let mut held = self.held();
-        let of_address = held.by_address.get(&address).copied().unwrap_or(0);
+        let mut state = self.state();
+        let of_address = state.by_address.get(&address).copied().unwrap_or(0);
         let Bounds { unidentified_max, unidentified_name, per_address_max, .. } = self.bounds;
-        if held.unidentified.len() >= usize::try_from(unidentified_max).unwrap_or(usize::MAX) {
+        if state.unidentified.len() >= usize::try_from(unidentified_max).unwrap_or(usize::MAX) {
             self.shed.count(unidentified_name);
-            let most = held.by_address.iter().max_by_key(|(_, count)| **count).map(|(address, _)| *address);
+            let most = state.by_address.iter().max_by_key(|(_, count)| **count).map(|(address, _)| *address);
             if let Some(most) = most {
-                held.close_oldest_of(most);
+                state.close_oldest_of(most);
             }
         } else if of_address >= per_address_max {
             self.shed.count("connections_unidentified_per_address_max");
-            held.close_oldest_of(address);
+            state.close_oldest_of(address);
         }
-        let number = held.next;
-        held.next += 1;
-        *held.by_address.entry(address).or_default() += 1;
-        held.unidentified.insert(number, Unidentified { address, closing: closing.clone() });
-        drop(held);
-        Arc::new(Place {
-            places: Arc::clone(self),
+        let number = state.next;
+        state.next += 1;
+        *state.by_address.entry(address).or_default() += 1;
+        state.unidentified.insert(number, Unidentified { address, closing: closing.clone() });
+        drop(state);
+        Arc::new(ConnectionSlot {
+            slots: Arc::clone(self),
             number,
-            kind: Mutex::new(Kind::Unidentified { is_over: false }),
+            kind: Mutex::new(Kind::Unidentified { is_over_limit: false }),
             closing,
         })
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl State {
     fn close_oldest_of(&mut self, address: IpAddr) {
         let oldest = self.unidentified.iter().find(|(_, one)| one.address == address).map(|(number, _)| *number);
         if let Some(oldest) = oldest
-            && let Some(one) = self.leave_unidentified(oldest)
+            && let Some(one) = self.remove_unidentified(oldest)
         {
             one.closing.cancel();
         }
     }
 
-    fn leave_unidentified(&mut self, number: u64) -> Option<Unidentified> {
+    fn remove_unidentified(&mut self, number: u64) -> Option<Unidentified> {
         let one = self.unidentified.remove(&number)?;
         if let Some(count) = self.by_address.get_mut(&one.address) {
             *count -= 1;
@@ -215,115 +225,115 @@ impl Held {
         Some(one)
     }
 
-    /// Whether this identity may have another place.
-    fn has_room(&self, identity: &Identity, bounds: &Bounds) -> Result<(), NoPlace> {
+    /// Whether this identity may have another connection.
+    fn check_room(&self, identity: &Identity, bounds: &Bounds) -> Result<(), LimitReached> {
         let Bounds { identified_max, per_identity_max, .. } = *bounds;
-        let own = self.by_identity.get(identity).map_or(0, |own| own.places);
+        let own = self.by_identity.get(identity).map_or(0, |own| own.slots);
         if per_identity_max > 0 && own >= per_identity_max {
-            Err(NoPlace::OfIdentity { limit: per_identity_max })
+            Err(LimitReached::Identity { limit: per_identity_max })
         } else if self.identified >= identified_max {
-            Err(NoPlace::OfAll { limit: identified_max })
+            Err(LimitReached::Listener { limit: identified_max })
         } else {
             Ok(())
         }
     }
 
-    fn enter_identified(&mut self, identity: &Arc<Identity>) -> Kind {
+    fn add_identified(&mut self, identity: &Arc<Identity>) -> Kind {
         self.identified += 1;
-        self.by_identity.entry(Arc::clone(identity)).or_default().places += 1;
+        self.by_identity.entry(Arc::clone(identity)).or_default().slots += 1;
         Kind::Identified(Arc::clone(identity))
     }
 
-    fn leave_identified(&mut self, identity: &Identity) {
+    fn remove_identified(&mut self, identity: &Identity) {
         self.identified -= 1;
         self.is_logged = false;
         if let Some(own) = self.by_identity.get_mut(identity) {
-            own.places -= 1;
-            if own.places == 0 {
+            own.slots -= 1;
+            if own.slots == 0 {
                 self.by_identity.remove(identity);
             }
         }
     }
 
-    /// Marks a refusal as logged. Returns whether it was before.
-    fn mark_logged(&mut self, identity: &Identity, no_place: NoPlace) -> bool {
-        match (no_place, self.by_identity.get_mut(identity)) {
-            (NoPlace::OfIdentity { .. }, Some(own)) => std::mem::replace(&mut own.is_logged, true),
-            (NoPlace::OfIdentity { .. }, None) => true,
-            (NoPlace::OfAll { .. }, _) => std::mem::replace(&mut self.is_logged, true),
+    /// Marks a refusal as logged. Returns whether it already was.
+    fn mark_logged(&mut self, identity: &Identity, limit_reached: LimitReached) -> bool {
+        match (limit_reached, self.by_identity.get_mut(identity)) {
+            (LimitReached::Identity { .. }, Some(own)) => std::mem::replace(&mut own.is_logged, true),
+            (LimitReached::Identity { .. }, None) => true,
+            (LimitReached::Listener { .. }, _) => std::mem::replace(&mut self.is_logged, true),
         }
     }
 }
 
-impl Place {
-    /// Moves to the place of an identified connection.
+impl ConnectionSlot {
+    /// Changes to an identified slot.
     ///
     /// # Errors
-    /// [`NoPlace`]; it has no place then.
-    pub(crate) fn identify(&self, identity: &Arc<Identity>) -> Result<(), NoPlace> {
+    /// [`LimitReached`]; then the connection has no slot.
+    pub(crate) fn identify(&self, identity: &Arc<Identity>) -> Result<(), LimitReached> {
         let mut kind = self.kind();
-        let mut held = self.places.held();
-        if held.leave_unidentified(self.number).is_none() {
-            // It is about to be closed, or was identified before.
+        let mut state = self.slots.state();
+        if state.remove_unidentified(self.number).is_none() {
+            // It is about to be closed, or already identified.
             return Ok(());
         }
-        let Err(no_place) = held.has_room(identity, &self.places.bounds) else {
-            *kind = held.enter_identified(identity);
+        let Err(limit_reached) = state.check_room(identity, &self.slots.bounds) else {
+            *kind = state.add_identified(identity);
             return Ok(());
         };
-        if held.refused.len() >= REFUSED_MAX
-            && let Some((_, oldest)) = held.refused.pop_first()
+        if state.refused.len() >= REFUSED_MAX
+            && let Some((_, oldest)) = state.refused.pop_first()
         {
             oldest.cancel();
         }
-        held.refused.insert(self.number, self.closing.clone());
+        state.refused.insert(self.number, self.closing.clone());
         *kind = Kind::Refused;
-        let was_logged = held.mark_logged(identity, no_place);
-        drop(held);
-        let bound = no_place.bound();
-        self.places.shed.count(bound);
+        let was_logged = state.mark_logged(identity, limit_reached);
+        drop(state);
+        let (bound, limit) = (limit_reached.bound(), limit_reached.limit());
+        self.slots.shed.count(bound);
         if !was_logged {
-            tracing::warn!(%identity, bound, ?no_place, "connection limit reached: further connections are refused");
+            tracing::warn!(%identity, bound, limit, "connection limit reached: further connections are refused");
         }
-        Err(no_place)
+        Err(limit_reached)
     }
 
-    /// A bearer token of this identity was accepted: it moves to the place of an identified connection, if the identity may have another one.
-    pub(crate) fn vouch(&self, identity: &Arc<Identity>) {
+    /// A bearer token of this identity was accepted: changes to an identified slot, if the identity may have another connection.
+    pub(crate) fn token_accepted(&self, identity: &Arc<Identity>) {
         let mut kind = self.kind();
-        let Kind::Unidentified { is_over: was_over } = *kind else { return };
-        let mut held = self.places.held();
-        let Err(no_place) = held.has_room(identity, &self.places.bounds) else {
-            if held.leave_unidentified(self.number).is_some() {
-                *kind = held.enter_identified(identity);
+        let Kind::Unidentified { is_over_limit: was_over } = *kind else { return };
+        let mut state = self.slots.state();
+        let Err(limit_reached) = state.check_room(identity, &self.slots.bounds) else {
+            if state.remove_unidentified(self.number).is_some() {
+                *kind = state.add_identified(identity);
             }
             return;
         };
-        *kind = Kind::Unidentified { is_over: true };
-        let was_logged = was_over || held.mark_logged(identity, no_place);
-        drop(held);
-        let bound = no_place.bound();
+        *kind = Kind::Unidentified { is_over_limit: true };
+        let was_logged = was_over || state.mark_logged(identity, limit_reached);
+        drop(state);
+        let (bound, limit) = (limit_reached.bound(), limit_reached.limit());
         if !was_over {
-            self.places.shed.count(bound);
+            self.slots.shed.count(bound);
         }
         if !was_logged {
-            tracing::warn!(%identity, bound, ?no_place, "connection limit reached: further connections stay unidentified");
+            tracing::warn!(%identity, bound, limit, "connection limit reached: further connections stay unidentified");
         }
     }
 
-    /// Whether nobody is known to be at the other end.
+    /// Whether the caller is unidentified.
     pub(crate) fn is_unidentified(&self) -> bool {
         matches!(*self.kind(), Kind::Unidentified { .. })
     }
 
-    /// Resolves when the connection has to be closed at once for another one.
+    /// Resolves when the connection has to be closed immediately for another one.
     pub(crate) fn closing(&self) -> WaitForCancellationFutureOwned {
         self.closing.clone().cancelled_owned()
     }
 
-    /// What goes with each request.
-    pub(crate) fn standing(self: &Arc<Self>) -> Standing {
-        Standing(Arc::downgrade(self))
+    /// The handle for each request.
+    pub(crate) fn handle(self: &Arc<Self>) -> SlotHandle {
+        SlotHandle(Arc::downgrade(self))
     }
 
     fn kind(&self) -> MutexGuard<'_, Kind> {
@@ -331,28 +341,28 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let kind = self.kind().clone();
-        let mut held = self.places.held();
+        let mut state = self.slots.state();
         match kind {
-            Kind::Unidentified { .. } => drop(held.leave_unidentified(self.number)),
-            Kind::Identified(identity) => held.leave_identified(&identity),
-            Kind::Refused => drop(held.refused.remove(&self.number)),
+            Kind::Unidentified { .. } => drop(state.remove_unidentified(self.number)),
+            Kind::Identified(identity) => state.remove_identified(&identity),
+            Kind::Refused => drop(state.refused.remove(&self.number)),
         }
     }
 }
 
-impl Standing {
-    /// A bearer token of this identity was accepted on the connection.
-    pub(crate) fn vouch(&self, identity: &Arc<Identity>) {
-        if let Some(place) = self.0.upgrade() {
-            place.vouch(identity);
+impl SlotHandle {
+    /// Reports that a bearer token of this identity was accepted on the connection.
+    pub(crate) fn token_accepted(&self, identity: &Arc<Identity>) {
+        if let Some(slot) = self.0.upgrade() {
+            slot.token_accepted(identity);
         }
     }
 }
 
-/// What counts as one address: of IPv6 the network of 64 bits, since whoever has one address of it has them all.
+/// The unit that counts as one address. For IPv6 it is the /64 network, because a client usually has all of its addresses.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -367,8 +377,8 @@ mod tests {
     const ADA: &str = "192.0.2.1:1";
     const BEA: &str = "192.0.2.2:1";
 
-    fn places(bounds: Bounds) -> Arc<Places> {
-        Places::new(bounds, Shed::default())
+    fn slots(bounds: Bounds) -> Arc<ConnectionSlots> {
+        ConnectionSlots::new(bounds, Shed::default())
     }
 
     const WIDE: Bounds =
@@ -378,124 +388,124 @@ mod tests {
         Identity::CommonName(name.to_owned()).into()
     }
 
-    fn arrive(places: &Arc<Places>, peer: &str) -> Arc<Place> {
-        places.arrive(peer.parse().unwrap())
+    fn acquire(slots: &Arc<ConnectionSlots>, peer: &str) -> Arc<ConnectionSlot> {
+        slots.acquire(peer.parse().unwrap())
     }
 
-    fn identified(places: &Arc<Places>, name: &str) -> Result<Arc<Place>, NoPlace> {
-        let place = arrive(places, ADA);
-        place.identify(&named(name)).map(|()| place)
+    fn identified(slots: &Arc<ConnectionSlots>, name: &str) -> Result<Arc<ConnectionSlot>, LimitReached> {
+        let slot = acquire(slots, ADA);
+        slot.identify(&named(name)).map(|()| slot)
     }
 
-    fn is_closing(place: &Place) -> bool {
-        place.closing.is_cancelled()
+    fn is_closing(slot: &ConnectionSlot) -> bool {
+        slot.closing.is_cancelled()
     }
 
     #[test]
     fn identity_has_limited_connections_and_can_replace_a_closed_one() {
-        let places = places(Bounds { per_identity_max: 2, ..WIDE });
-        let first = identified(&places, "ada").unwrap();
-        let _second = identified(&places, "ada").unwrap();
-        assert_eq!(identified(&places, "ada").unwrap_err(), NoPlace::OfIdentity { limit: 2 });
-        let _other = identified(&places, "bea").unwrap();
+        let slots = slots(Bounds { per_identity_max: 2, ..WIDE });
+        let first = identified(&slots, "ada").unwrap();
+        let _second = identified(&slots, "ada").unwrap();
+        assert_eq!(identified(&slots, "ada").unwrap_err(), LimitReached::Identity { limit: 2 });
+        let _other = identified(&slots, "bea").unwrap();
         drop(first);
-        let _third = identified(&places, "ada").unwrap();
-        identified(&places, "ada").unwrap_err();
-        assert_eq!(places.shed.refused_by("connections_per_identity_max"), 2);
+        let _third = identified(&slots, "ada").unwrap();
+        identified(&slots, "ada").unwrap_err();
+        assert_eq!(slots.shed.refused_by("connections_per_identity_max"), 2);
     }
 
     #[test]
-    fn identified_connections_have_reserved_places() {
-        let places = places(Bounds { identified_max: 2, unidentified_max: 1, ..WIDE });
-        let _held = [identified(&places, "ada").unwrap(), identified(&places, "bea").unwrap()];
-        assert_eq!(identified(&places, "eve").unwrap_err(), NoPlace::OfAll { limit: 2 });
-        assert_eq!(places.shed.refused_by("connections_max"), 1);
-        let stranger = arrive(&places, ADA);
+    fn identified_connections_have_reserved_slots() {
+        let slots = slots(Bounds { identified_max: 2, unidentified_max: 1, ..WIDE });
+        let _held = [identified(&slots, "ada").unwrap(), identified(&slots, "bea").unwrap()];
+        assert_eq!(identified(&slots, "eve").unwrap_err(), LimitReached::Listener { limit: 2 });
+        assert_eq!(slots.shed.refused_by("connections_max"), 1);
+        let stranger = acquire(&slots, ADA);
         assert!(!is_closing(&stranger));
-        // A token doesn't help where all places are taken, and does where one is free.
-        stranger.vouch(&named("fay"));
+        // A token identifies a connection only if a slot is free.
+        stranger.token_accepted(&named("fay"));
         assert!(stranger.is_unidentified());
         let [first, _second] = _held;
         drop(first);
-        stranger.vouch(&named("fay"));
+        stranger.token_accepted(&named("fay"));
         assert!(!stranger.is_unidentified());
-        assert_eq!(identified(&places, "eve").unwrap_err(), NoPlace::OfAll { limit: 2 });
+        assert_eq!(identified(&slots, "eve").unwrap_err(), LimitReached::Listener { limit: 2 });
     }
 
     #[test]
     fn oldest_connection_of_the_busiest_address_closes_for_a_new_one() {
-        let places = places(Bounds { unidentified_max: 3, ..WIDE });
-        let bea = arrive(&places, BEA);
-        let many = [arrive(&places, ADA), arrive(&places, ADA)];
-        assert!(!many.iter().chain([&bea]).any(|place| is_closing(place)));
-        let newest = arrive(&places, BEA);
+        let slots = slots(Bounds { unidentified_max: 3, ..WIDE });
+        let bea = acquire(&slots, BEA);
+        let many = [acquire(&slots, ADA), acquire(&slots, ADA)];
+        assert!(!many.iter().chain([&bea]).any(|slot| is_closing(slot)));
+        let newest = acquire(&slots, BEA);
         assert!(is_closing(&many[0]) && !is_closing(&many[1]) && !is_closing(&bea) && !is_closing(&newest));
-        assert_eq!(places.shed.refused_by("connections_unidentified_percent"), 1);
+        assert_eq!(slots.shed.refused_by("connections_unidentified_percent"), 1);
     }
 
     #[test]
     fn full_address_closes_its_oldest_connection() {
-        let places = places(Bounds { per_address_max: 2, ..WIDE });
-        let held = [arrive(&places, "[2001:db8::1]:1"), arrive(&places, "[2001:db8::ffff]:2")];
-        let other = arrive(&places, "[2001:db8:0:1::1]:1");
+        let slots = slots(Bounds { per_address_max: 2, ..WIDE });
+        let held = [acquire(&slots, "[2001:db8::1]:1"), acquire(&slots, "[2001:db8::ffff]:2")];
+        let other = acquire(&slots, "[2001:db8:0:1::1]:1");
         assert!(!is_closing(&held[0]));
-        let third = arrive(&places, "[2001:db8::2]:3");
+        let third = acquire(&slots, "[2001:db8::2]:3");
         assert!(is_closing(&held[0]) && !is_closing(&held[1]) && !is_closing(&third) && !is_closing(&other));
-        assert_eq!(places.shed.refused_by("connections_unidentified_per_address_max"), 1);
+        assert_eq!(slots.shed.refused_by("connections_unidentified_per_address_max"), 1);
         // An address of IPv4 is the same in both notations.
-        let mapped = [arrive(&places, "[::ffff:192.0.2.1]:1"), arrive(&places, ADA), arrive(&places, ADA)];
+        let mapped = [acquire(&slots, "[::ffff:192.0.2.1]:1"), acquire(&slots, ADA), acquire(&slots, ADA)];
         assert!(is_closing(&mapped[0]));
     }
 
     #[test]
     fn token_and_certificate_identities_have_the_same_limit() {
-        let places = places(Bounds { per_identity_max: 2, ..WIDE });
-        let by_certificate = identified(&places, "ada").unwrap();
-        let tokens: Vec<_> = (0..3).map(|_| arrive(&places, BEA)).collect();
-        // Each call of a connection has a token; which are over the limit is counted once for each.
+        let slots = slots(Bounds { per_identity_max: 2, ..WIDE });
+        let by_certificate = identified(&slots, "ada").unwrap();
+        let tokens: Vec<_> = (0..3).map(|_| acquire(&slots, BEA)).collect();
+        // Each call of a connection has a token. A connection over the limit is counted once.
         for token in tokens.iter().chain(&tokens) {
-            token.vouch(&named("ada"));
+            token.token_accepted(&named("ada"));
         }
         let unidentified = || tokens.iter().map(|token| token.is_unidentified()).collect::<Vec<_>>();
         assert_eq!(unidentified(), [false, true, true]);
         assert!(!tokens.iter().any(|token| is_closing(token)));
-        assert_eq!(places.shed.refused_by("connections_per_identity_max"), 2);
-        // They hold places of an identity whatever proved it.
-        assert_eq!(identified(&places, "ada").unwrap_err(), NoPlace::OfIdentity { limit: 2 });
-        // Another identity's token on such a connection has a place, and a place that is given back goes to the next call.
-        tokens[1].vouch(&named("bea"));
+        assert_eq!(slots.shed.refused_by("connections_per_identity_max"), 2);
+        // Certificates and tokens count together.
+        assert_eq!(identified(&slots, "ada").unwrap_err(), LimitReached::Identity { limit: 2 });
+        // Another identity's token on such a connection gets a slot, and a released slot goes to the next call.
+        tokens[1].token_accepted(&named("bea"));
         assert_eq!(unidentified(), [false, false, true]);
         drop(by_certificate);
-        tokens[2].vouch(&named("ada"));
+        tokens[2].token_accepted(&named("ada"));
         assert_eq!(unidentified(), [false; 3]);
     }
 
     #[test]
-    fn connections_without_a_place_are_limited() {
-        let places = places(Bounds { per_identity_max: 1, ..WIDE });
-        let _held = identified(&places, "ada").unwrap();
+    fn connections_without_a_slot_are_limited() {
+        let slots = slots(Bounds { per_identity_max: 1, ..WIDE });
+        let _held = identified(&slots, "ada").unwrap();
         let refused: Vec<_> = (0..=REFUSED_MAX)
             .map(|_| {
-                let place = arrive(&places, ADA);
-                place.identify(&named("ada")).unwrap_err();
-                place
+                let slot = acquire(&slots, ADA);
+                slot.identify(&named("ada")).unwrap_err();
+                slot
             })
             .collect();
-        assert_eq!(refused.iter().filter(|place| is_closing(place)).count(), 1);
+        assert_eq!(refused.iter().filter(|slot| is_closing(slot)).count(), 1);
         assert!(is_closing(&refused[0]));
     }
 
     #[test]
-    fn all_places_are_released() {
-        let places = places(Bounds { per_identity_max: 1, ..WIDE });
-        let token = arrive(&places, BEA);
-        token.vouch(&named("fay"));
+    fn all_slots_are_released() {
+        let slots = slots(Bounds { per_identity_max: 1, ..WIDE });
+        let token = acquire(&slots, BEA);
+        token.token_accepted(&named("fay"));
         let held =
-            (identified(&places, "ada").unwrap(), identified(&places, "ada").unwrap_err(), arrive(&places, ADA), token);
+            (identified(&slots, "ada").unwrap(), identified(&slots, "ada").unwrap_err(), acquire(&slots, ADA), token);
         drop(held);
-        let held = places.held();
-        assert_eq!((held.identified, held.by_identity.len()), (0, 0));
-        assert!(held.unidentified.is_empty() && held.by_address.is_empty() && held.refused.is_empty());
+        let state = slots.state();
+        assert_eq!((state.identified, state.by_identity.len()), (0, 0));
+        assert!(state.unidentified.is_empty() && state.by_address.is_empty() && state.refused.is_empty());
     }
 
     #[test]
@@ -506,7 +516,7 @@ mod tests {
         };
         assert_eq!(of(1_000, 25), (750, 250));
         assert_eq!(of(3, 25), (2, 1));
-        // Neither kind is shut out.
+        // Each kind has at least one slot.
         assert_eq!(of(1, 25), (1, 1));
     }
 }

@@ -1,34 +1,34 @@
-//! File descriptors: how many this process may open, and how many it needs when every bound of the configuration is reached.
+//! File descriptors: the number that this process may open, and the number that it needs when every limit of the configuration is reached.
 //!
-//! A server that runs out of them can accept no connection and open no database, whoever asks.
+//! A server that runs out of them can't accept connections or open databases.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{config::Config, transport::connection_limit::Bounds};
 
-/// What an open database of an organization takes: the file, its log and its index, for the writer and each reader.
+/// The number for an open database of an organization: the file, its log and its index, for the writer and each reader.
 const PER_DATABASE: u64 = 12;
 
-/// What a server takes beside connections and databases: the runtime, the configuration database, logs, files that are read.
+/// The number for everything except connections and databases: the runtime, the configuration database, logs, files that are read.
 const BASE: u64 = 64;
 
-/// How many this process may open after [`raise`]; `None` for any number.
+/// The number that this process may open after [`raise`]; `None` is unlimited.
 pub(crate) fn available() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 
-/// Raises the soft limit to the hard one, which a process may always do. Most systems start programs with a soft limit of 1024, for the
-/// sake of programs that this one is not.
+/// Raises the soft limit to the hard limit, which every process may do. Most systems start programs with a soft limit of 1024, for
+/// compatibility with old programs.
 pub(crate) fn raise() -> Option<u64> {
     let before = getrlimit(Resource::Nofile);
     match setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum }) {
         Ok(()) => before.maximum,
-        // No limit is more than the system allows; then the soft limit stays.
+        // An unlimited hard limit can be more than the system allows. Then the soft limit stays.
         Err(_) => before.current,
     }
 }
 
-/// How many the bounds of this configuration need.
+/// The number that the limits of this configuration need.
 pub(crate) fn needed(config: &Config) -> u64 {
     let limits = &config.limits;
     let listeners = 1 + u64::from(config.listen.plaintext_address.is_some());
@@ -55,7 +55,7 @@ mod tests {
         config.listen.metrics_address = None;
         config.limits = Limits { connections_max: 100, databases_open_max: 10, ..Limits::default() };
         let base = needed(&config);
-        // The connections, those that are about to be refused, the databases and what is always there.
+        // The connections, those that are about to be refused, the databases and the base number.
         assert_eq!(base, 100 + 32 + 120 + 64);
         config.listen.plaintext_address = Some("127.0.0.1:0".parse().unwrap());
         assert_eq!(needed(&config), base + 132);

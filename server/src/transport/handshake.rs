@@ -1,9 +1,9 @@
-//! The handshake of a connection to the TLS port, and how one is refused: with a reason that reaches the client, the log and the metrics.
+//! The handshake of a connection to the TLS port. A refusal reports its cause to the client, the log and the metrics.
 //!
-//! A client that speaks HTTP without TLS here is answered with HTTPS_REQUIRED. Nothing here knows what a connection is used for.
+//! A client that sends HTTP without TLS gets HTTPS_REQUIRED. Nothing here knows the use of a connection.
 
 mod cause;
-mod farewell;
+mod graceful_close;
 mod plaintext;
 
 use std::{io, net::SocketAddr, sync::Arc};
@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use self::{cause::Cause, farewell::say_goodbye, plaintext::WrongPort};
+use self::{cause::Cause, graceful_close::close_gracefully, plaintext::WrongPort};
 use crate::{
     gates::trace::TraceLayer,
     telemetry::samples::{Kind, Samples, Who},
@@ -28,7 +28,7 @@ use crate::{
 /// Refused handshakes, by cause.
 pub(crate) type Refused = Family<OfCause, Counter>;
 
-/// Makes handshakes, and counts and logs those that it refuses. Shared by the listeners.
+/// Performs handshakes, and counts and logs refused ones. The listeners share it.
 #[derive(Clone)]
 pub(crate) struct Handshakes {
     refused: Refused,
@@ -44,19 +44,19 @@ pub(crate) struct OfCause {
 /// A handshake that failed.
 struct Failed {
     error: io::Error,
-    /// Where the alert was written to.
+    /// The stream to which the alert was written.
     stream: TcpStream,
-    /// The subject of the certificate that was not accepted.
+    /// The subject of the refused certificate.
     subject: Option<String>,
 }
 
 enum Opened {
     Tls(Box<TlsStream<TcpStream>>),
-    /// The client speaks HTTP.
+    /// The client sent HTTP.
     Plaintext(TcpStream),
 }
 
-/// Refusals, of which one was counted.
+/// Counters with one refusal.
 #[cfg(test)]
 pub(crate) fn refused_once() -> Refused {
     let refused = Refused::default();
@@ -65,12 +65,12 @@ pub(crate) fn refused_once() -> Refused {
 }
 
 impl Handshakes {
-    /// Handshakes whose refusals are sampled in the log; calls without TLS are traced as all calls are.
+    /// Samples refusals for the log. Calls without TLS are traced like all calls.
     pub(crate) fn new(refused: Refused, samples: Samples, trace: TraceLayer) -> Self {
         Self { refused, samples, wrong_port: Arc::new(WrongPort::new(trace)) }
     }
 
-    /// Handshakes that nobody looks at.
+    /// Handshakes without observers.
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         let samples = Samples::new(10, crate::telemetry::shed::Shed::default());
@@ -82,7 +82,7 @@ impl Handshakes {
         Self::new(Refused::default(), samples, trace)
     }
 
-    /// Makes the handshake with this context before the deadline; `None` if it was refused.
+    /// Performs a handshake before the deadline; `None` if it was refused.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
@@ -98,7 +98,7 @@ impl Handshakes {
             }
             Ok(Err(Failed { error, stream, subject })) => {
                 self.report(Cause::of(&error), peer, subject.as_deref(), Some(&error));
-                say_goodbye(stream).await;
+                close_gracefully(stream).await;
             }
             Err(_) => self.report(Cause::TimedOut, peer, None, None),
         }
@@ -111,7 +111,7 @@ impl Handshakes {
         self.refused.get_or_create(&OfCause { cause: name }).inc();
         let error = error.map(tracing::field::display);
         if cause == Cause::HungUp {
-            // Balancers look for an open port this way.
+            // Load balancers check this way whether a port is open.
             return tracing::debug!(%peer, cause = name, error, "{EVENT}");
         }
         if !self.samples.is_first(Kind { who: Who::Address(peer.ip()), event: EVENT, reason: name.into() }) {
@@ -129,7 +129,7 @@ async fn open(stream: TcpStream, context: &TlsContext) -> Result<Opened, Failed>
     let mut first = [0];
     match stream.peek(&mut first).await {
         Ok(0) => Err(Failed { error: io::ErrorKind::UnexpectedEof.into(), stream, subject: None }),
-        // A record of TLS begins with the number of its type, far below letters; HTTP with a method, or with `PRI`.
+        // A TLS record begins with a type number below the letters; HTTP begins with a method, or with `PRI`.
         Ok(_) if first.iter().all(u8::is_ascii_uppercase) => Ok(Opened::Plaintext(stream)),
         Ok(_) => {
             let accepting = TlsAcceptor::from(Arc::clone(&context.server_config)).accept(stream).into_fallible();

@@ -1,8 +1,8 @@
-//! HTTP/2 on each connection: its bounds, and how a connection ends.
+//! HTTP/2 on each connection: its limits, and the end of a connection.
 //!
-//! A connection has to leave when it is old, when the server believes other client CAs or revocation lists than when it was made, when
-//! there is no place for it, and when the server ends. It gets a GOAWAY, finishes the calls it has, and is cut off after a grace.
-//! Clients make another one and see no error. What a call is to the protocol is in [`call`]; what the calls do is the service's matter.
+//! A connection has to close at its maximum age, when the client CAs or revocation lists have changed, when it exceeds a connection limit,
+//! and when the server stops. It gets a GOAWAY, finishes its calls, and is closed by force after a grace period. Clients reconnect without
+//! an error. [`call`] has the protocol of a call, and the service its meaning.
 
 mod call;
 mod calls;
@@ -40,26 +40,26 @@ use crate::{
     transport::{
         budget::ConnectionShare,
         connection::Connection,
-        connection_limit::Place,
-        listener::{ConnectionStream, SignsOfLife},
+        connection_limit::ConnectionSlot,
+        listener::{Activity, ConnectionStream},
         tls::TlsContext,
     },
 };
 
-/// How much of each answer the protocol holds, beside what the caller has made room for: as much as a socket takes at once.
+/// The part of an answer that the protocol buffers beyond the caller's window: the size of one write to a socket.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// For how long frames of a stream that was reset may still arrive. Later ones count as errors of the connection.
-const RESET_MEMORY: Duration = Duration::from_secs(5);
+/// The time in which frames of a reset stream may still arrive. Later frames are errors of the connection.
+const RESET_STREAM_TIME: Duration = Duration::from_secs(5);
 
-/// How long a stop waits for a connection that has nothing at work.
-const LAST_REST: Duration = Duration::from_secs(1);
+/// The time without working calls after which a stopping server closes a connection.
+const IDLE_AT_STOP: Duration = Duration::from_secs(1);
 
-/// How long the last answers of streams may take to be sent after the grace.
-const LAST_ANSWERS: Duration = Duration::from_secs(30);
+/// The maximum time for sending the last answers of streams after the grace period.
+const LAST_ANSWERS_MAX: Duration = Duration::from_secs(30);
 
-/// How long a connection that was refused stays after the refusal.
-const REFUSED_REST: Duration = Duration::from_millis(500);
+/// The time that a refused connection stays open after the refusal.
+const REFUSED_LINGER: Duration = Duration::from_millis(500);
 
 /// Serves connections.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ pub(crate) struct Http2 {
 }
 
 impl Http2 {
-    /// With the bounds of the configuration. The watch has what the server believes now, randomness spreads the ends of connections.
+    /// Uses the limits of the configuration. `tls_context` has the current trust. `random` spreads the ends of connections.
     pub(crate) fn new(
         limits: &Limits,
         tls_context: watch::Receiver<Arc<TlsContext>>,
@@ -85,17 +85,17 @@ impl Http2 {
         let mut protocol = Builder::new();
         protocol
             .max_concurrent_streams(streams_max)
-            // Each stream of a connection may be reset before its frames have all come.
+            // Each stream of a connection may be reset before all its frames have arrived.
             .max_concurrent_reset_streams(usize::try_from(streams_max).unwrap_or(usize::MAX))
-            .reset_stream_duration(RESET_MEMORY)
-            // A layer answers what is over the limit with a reason; h2 refuses what is as large as it is given, with a bare 431.
+            .reset_stream_duration(RESET_STREAM_TIME)
+            // A layer answers headers above the limit with a reason. h2 answers much larger headers with a bare 431.
             .max_header_list_size(limits.header_list_size_max_bytes.saturating_mul(SIZE_LEEWAY).saturating_add(1))
-            // What nobody has read yet is held in memory. One call may take half of it, so that no call keeps the others out.
+            // Unread data is held in memory. One call may use half of the window, so that it doesn't block the others.
             .initial_connection_window_size(limits.connection_window_max_bytes)
             .initial_window_size(limits.connection_window_max_bytes / 2)
             .max_send_buffer_size(SEND_BUFFER_BYTES);
         let calls = CallBounds {
-            read_on_max_bytes: usize::try_from(limits.refused_request_read_max_bytes).unwrap_or(usize::MAX),
+            discard_max_bytes: usize::try_from(limits.refused_request_read_max_bytes).unwrap_or(usize::MAX),
             stall_max: limits.answer_stall_max(),
             drain: drain.clone(),
             shed,
@@ -103,8 +103,8 @@ impl Http2 {
         Self { protocol, limits: *limits, tls_context, random, calls, drain }
     }
 
-    /// Serves every connection until the server is told to end and the last one has ended. Each request carries the [`Connection`] it
-    /// came over.
+    /// Serves all connections until the server stops and the last connection has ended. Each request has its [`Connection`] in its
+    /// extensions.
     pub(crate) async fn serve<S>(self, mut connections: mpsc::Receiver<ConnectionStream>, service: S)
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
@@ -119,7 +119,7 @@ impl Http2 {
             let Some(stream) = stream else { break };
             tasks.spawn(self.clone().serve_one(stream, service.clone()));
         }
-        // Closes the sockets, so that nobody waits for a server that takes no more.
+        // Closes the sockets, so that new clients don't wait.
         drop(connections);
         tasks.close();
         tasks.wait().await;
@@ -130,29 +130,29 @@ impl Http2 {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
     {
         let facts = stream.connection().clone();
-        let (peer, signs, place) = (facts.peer, stream.signs_of_life(), Arc::clone(stream.place()));
+        let (peer, activity, slot) = (facts.peer, stream.activity(), Arc::clone(stream.slot()));
         let calls = Arc::new(Calls::default());
         let mut served = {
             let (facts, calls, bounds) = (facts.clone(), Arc::clone(&calls), self.calls.clone());
-            let (share, standing) = (ConnectionShare::default(), place.standing());
+            let (share, slot_handle) = (ConnectionShare::default(), slot.handle());
             move |mut request: Request<RecvStream>, respond: SendResponse<Bytes>| {
                 let open = calls.open();
                 request.extensions_mut().insert(facts.clone());
                 request.extensions_mut().insert(open.stage());
                 request.extensions_mut().insert(share.clone());
-                request.extensions_mut().insert(standing.clone());
+                request.extensions_mut().insert(slot_handle.clone());
                 let (service, bounds) = (service.clone(), bounds.clone());
-                // In a task of its own, so that no call waits for another one's handler.
+                // In a separate task, so that no call waits for another call's handler.
                 tokio::spawn(async move {
                     call::serve(service, request, respond, bounds).await;
                     drop(open);
                 });
             }
         };
-        // Bounded by the stream itself, which gives a connection so long until its first frame.
+        // The stream itself limits the time until the first frame.
         let begun = tokio::select! {
             begun = self.protocol.handshake::<_, Bytes>(stream) => begun,
-            () = place.closing() => return tracing::debug!(%peer, "silent connection closed to admit another one"),
+            () = slot.closing() => return tracing::debug!(%peer, "silent connection closed to admit another one"),
             () = self.drain.begun() => return tracing::debug!(%peer, "silent connection closed at shutdown"),
         };
         let mut connection = match begun {
@@ -162,123 +162,123 @@ impl Http2 {
             }
         };
         let mut cut = pin!({
-            let (pings, closing) = (connection.ping_pong(), place.closing());
+            let (pings, closing) = (connection.ping_pong(), slot.closing());
             async {
                 tokio::select! {
-                    () = self.silence(pings, &signs) => "it gives no sign of life",
-                    () = closing => "another one needs its place",
+                    () = self.keepalive_expired(pings, &activity) => "no answer to the keepalive ping",
+                    () = closing => "closed to admit another connection",
                 }
             }
         });
-        let left = tokio::select! {
-            ended = accept(&mut connection, &mut served) => Left::Ended(ended),
-            reason = &mut cut => Left::Cut(reason),
-            reason = self.has_to_leave(&facts, &place, &calls) => Left::Told(reason),
+        let end = tokio::select! {
+            ended = accept(&mut connection, &mut served) => Served::Ended(ended),
+            reason = &mut cut => Served::Forced(reason),
+            reason = self.reason_to_close(&facts, &slot, &calls) => Served::AskedToClose(reason),
         };
-        let left = match left {
-            Left::Told(reason) => {
+        let end = match end {
+            Served::AskedToClose(reason) => {
                 tracing::debug!(%peer, reason, "connection asked to close");
                 connection.graceful_shutdown();
                 tokio::select! {
-                    ended = accept(&mut connection, &mut served) => Left::Ended(ended),
-                    reason = &mut cut => Left::Cut(reason),
-                    reason = self.has_to_be_cut(&facts, &place, &calls) => Left::Cut(reason),
+                    ended = accept(&mut connection, &mut served) => Served::Ended(ended),
+                    reason = &mut cut => Served::Forced(reason),
+                    reason = self.reason_to_force(&facts, &slot, &calls) => Served::Forced(reason),
                 }
             }
-            left @ (Left::Ended(_) | Left::Cut(_)) => left,
+            end @ (Served::Ended(_) | Served::Forced(_)) => end,
         };
-        match left {
-            Left::Ended(Ok(())) | Left::Told(_) => {}
-            Left::Ended(Err(error)) => {
+        match end {
+            Served::Ended(Ok(())) | Served::AskedToClose(_) => {}
+            Served::Ended(Err(error)) => {
                 tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection failed");
             }
-            Left::Cut(reason) => tracing::debug!(%peer, reason, "connection closed by force"),
+            Served::Forced(reason) => tracing::debug!(%peer, reason, "connection closed by force"),
         }
     }
 
-    /// Resolves when this connection has to leave, with the reason.
-    async fn has_to_leave(&self, connection: &Connection, place: &Place, calls: &Calls) -> &'static str {
-        if connection.no_place.is_some() {
-            // The answer to its first call says why. A connection without one has no more time than a handshake.
+    /// Resolves with the reason when this connection has to close.
+    async fn reason_to_close(&self, connection: &Connection, slot: &ConnectionSlot, calls: &Calls) -> &'static str {
+        if connection.limit_reached.is_some() {
+            // The answer to its first call has the reason. A connection without a call has the time of a handshake.
             tokio::select! {
                 _in_time = timeout(self.limits.handshake_timeout(), calls.any()) => {}
                 () = self.drain.begun() => {}
             }
-            return "there is no place for it";
+            return "over the connection limit";
         }
         let earlier = async {
             tokio::select! {
-                () = self.drain.begun() => "the server ends",
-                () = self.distrusts(connection) => "other client CAs or revocation lists count now",
-                () = self.is_idle_and_unidentified(place, calls) => "it is unidentified and makes no calls",
+                () = self.drain.begun() => "the server stops",
+                () = self.trust_changed(connection) => "client CAs or revocation lists changed",
+                () = self.is_idle_and_unidentified(slot, calls) => "unidentified and without calls",
             }
         };
-        let age_max = less_a_part(self.limits.connection_age_max(), &*self.random);
-        timeout(age_max, earlier).await.unwrap_or("it is old")
+        let age_max = shortened(self.limits.connection_age_max(), &*self.random);
+        timeout(age_max, earlier).await.unwrap_or("maximum age reached")
     }
 
-    /// Resolves when a connection that was asked to close can't be waited for any longer, with the reason.
-    async fn has_to_be_cut(&self, connection: &Connection, place: &Place, calls: &Calls) -> &'static str {
-        let is_refused = connection.no_place.is_some();
-        // A client that takes no notice of a GOAWAY would stay for the whole grace, and need not do anything for it.
+    /// Resolves with the reason when a connection that was asked to close has to be closed by force.
+    async fn reason_to_force(&self, connection: &Connection, slot: &ConnectionSlot, calls: &Calls) -> &'static str {
+        let is_refused = connection.limit_reached.is_some();
+        // A client that ignores a GOAWAY would otherwise stay for the whole grace period.
         let idle = if is_refused {
-            REFUSED_REST
-        } else if place.is_unidentified() {
-            LAST_REST
+            REFUSED_LINGER
+        } else if slot.is_unidentified() {
+            IDLE_AT_STOP
         } else {
             self.limits.keepalive_timeout()
         };
         let stopping = async {
             self.drain.begun().await;
-            calls.none_at_work_for(LAST_REST).await;
+            calls.none_working_for(IDLE_AT_STOP).await;
         };
         let earlier = async {
             tokio::select! {
-                () = calls.none_open_for(idle) => "it has no calls and doesn't leave",
-                () = stopping => "the server ends, and it has no call at work",
+                () = calls.none_open_for(idle) => "no calls, but not closed by the client",
+                () = stopping => "the server stops, and no call is working",
             }
         };
-        let grace = if is_refused { LAST_REST } else { self.limits.connection_grace() };
+        let grace = if is_refused { IDLE_AT_STOP } else { self.limits.connection_grace() };
         match timeout(grace, earlier).await {
             Ok(reason) => reason,
-            Err(_) => self.last_streams(connection, calls).await,
+            Err(_) => self.wait_for_streams(connection, calls).await,
         }
     }
 
-    /// Waits for the streams that a connection has after its grace. Those that have a bound of their own may come to their end, unless the
-    /// server believes others by then; the rest end at once. None that was there needs longer than a transfer may take: a caller who begins
-    /// others meanwhile doesn't keep the connection.
-    async fn last_streams(&self, connection: &Connection, calls: &Calls) -> &'static str {
-        let leaving = &connection.leaving;
-        if leaving.has_streams() {
-            leaving.begin();
+    /// Waits for the streams of a connection after its grace period. Streams with their own time limit may finish, unless the server's
+    /// trust changes; the others end immediately. No stream takes longer than the maximum time of a transfer, so a caller can't keep the
+    /// connection with new streams.
+    async fn wait_for_streams(&self, connection: &Connection, calls: &Calls) -> &'static str {
+        let ending = &connection.ending;
+        if ending.has_streams() {
+            ending.begin();
             let ended = async {
                 tokio::select! {
-                    () = leaving.streams_ended() => {}
-                    () = self.distrusts(connection) => leaving.cut(),
+                    () = ending.streams_ended() => {}
+                    () = self.trust_changed(connection) => ending.cut(),
                 }
             };
             if timeout(self.limits.transfer_time_max(), ended).await.is_err() {
                 self.calls.shed.count("transfer_time_max_seconds");
-                leaving.cut();
+                ending.cut();
             }
-            // What ended them is still to be sent.
-            let _sent = timeout(LAST_ANSWERS, calls.none_open_for(Duration::ZERO)).await;
+            // Their final status is still to be sent.
+            let _sent = timeout(LAST_ANSWERS_MAX, calls.none_open_for(Duration::ZERO)).await;
         }
-        "its calls took longer than the grace"
+        "calls took longer than the grace period"
     }
 
-    /// Resolves when nobody has been found out to be at the other end, and no call has been made for as long as that may be.
-    async fn is_idle_and_unidentified(&self, place: &Place, calls: &Calls) {
+    /// Resolves when the connection is unidentified and has been without a call for the maximum idle time.
+    async fn is_idle_and_unidentified(&self, slot: &ConnectionSlot, calls: &Calls) {
         calls.none_open_for(self.limits.connection_unidentified_idle_max()).await;
-        if !place.is_unidentified() {
+        if !slot.is_unidentified() {
             pending::<()>().await;
         }
         self.calls.shed.count("connection_unidentified_idle_max_seconds");
     }
 
-    /// Resolves when the server believes others than when this connection was made.
-    async fn distrusts(&self, connection: &Connection) {
+    /// Resolves when the server's trust has changed since the handshake.
+    async fn trust_changed(&self, connection: &Connection) {
         let changed = match &connection.tls {
             Some(tls) => {
                 let mut tls_context = self.tls_context.clone();
@@ -292,40 +292,40 @@ impl Http2 {
         }
     }
 
-    /// Resolves when the other end has been silent for an interval and doesn't answer a ping in time either.
-    async fn silence(&self, pings: Option<PingPong>, signs: &SignsOfLife) {
+    /// Resolves when the peer was silent for an interval, and doesn't answer a ping in time.
+    async fn keepalive_expired(&self, pings: Option<PingPong>, activity: &Activity) {
         let Some(mut pings) = pings else { return pending().await };
         let mut ticks = interval(self.limits.keepalive_interval());
-        // The first tick is at once.
+        // The first tick is immediate.
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            if signs.seen() {
+            if activity.take() {
                 continue;
             }
-            // Where an earlier one is still under way, its answer does as well.
+            // If an earlier ping has no answer yet, that answer counts.
             let _under_way = pings.send_ping(h2::Ping::opaque());
             let pong = poll_fn(|context| pings.poll_pong(context));
             let answered = timeout(self.limits.keepalive_timeout(), pong).await;
-            // Whatever else came meanwhile is a sign of life too; a pong counts once.
-            if !signs.seen() && !matches!(answered, Ok(Ok(_))) {
+            // Any received data counts, not only the pong.
+            if !activity.take() && !matches!(answered, Ok(Ok(_))) {
                 return;
             }
         }
     }
 }
 
-/// How serving a connection came to an end.
-enum Left {
-    /// The connection ended by itself, or broke.
+/// The way in which serving a connection ended.
+enum Served {
+    /// The client closed the connection, or it failed.
     Ended(Result<(), h2::Error>),
-    /// It was asked to close, for this reason.
-    Told(&'static str),
-    /// It wasn't waited for, for this reason.
-    Cut(&'static str),
+    /// The client was asked to close the connection, for this reason.
+    AskedToClose(&'static str),
+    /// The connection was closed by force, for this reason.
+    Forced(&'static str),
 }
 
-/// Moves the bytes of the connection and begins its calls, until it has ended. Nothing is lost where this is dropped before.
+/// Drives the connection and starts its calls, until it has ended. No data is lost if the future is dropped before.
 async fn accept(
     connection: &mut h2::server::Connection<ConnectionStream, Bytes>,
     serve: &mut impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
@@ -337,8 +337,8 @@ async fn accept(
     Ok(())
 }
 
-/// From nine tenths of the duration to all of it.
-fn less_a_part(duration: Duration, random: &dyn Random) -> Duration {
+/// A random duration between 90 % of the duration and all of it.
+fn shortened(duration: Duration, random: &dyn Random) -> Duration {
     let part = f64::from(u16::from_le_bytes(random::bytes(random))) / f64::from(u16::MAX);
     duration - duration.mul_f64(part / 10.0)
 }
@@ -366,15 +366,16 @@ mod tests {
         development::Person,
         ports::random::SystemRandom,
         transport::{
+            connection_ending::ConnectionEnding,
             handshake::Handshakes,
-            leaving::Leaving,
             test_deployment::{TestDeployment, connect},
         },
     };
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A server that answers calls of `/held` when a permit is there, those of `/stream` when their connection ends, and others at once.
+    /// A server that answers calls of `/held` when a permit is available, those of `/stream` when their connection ends, and others
+    /// immediately.
     struct Fixture {
         deployment: TestDeployment,
         address: SocketAddr,
@@ -414,7 +415,7 @@ mod tests {
             let deployment = TestDeployment::new();
             let listener = TestDeployment::listener().await;
             let address = listener.address();
-            let (tls_context, believed) = watch::channel(deployment.tls_context());
+            let (tls_context, current) = watch::channel(deployment.tls_context());
             let drain = Drain::new();
             let (begun, permits) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
             let (counted, awaited) = (Arc::clone(&begun), Arc::clone(&permits));
@@ -422,27 +423,27 @@ mod tests {
             let large = Arc::clone(&freed);
             let service = service_fn(move |request: Request<Body>| {
                 assert!(request.extensions().get::<Connection>().is_some());
-                request.extensions().get::<CallStage>().unwrap().at_work();
+                request.extensions().get::<CallStage>().unwrap().mark_working();
                 let is_held = request.uri().path() == "/held";
                 counted.fetch_add(usize::from(is_held), Ordering::SeqCst);
                 let awaited = Arc::clone(&awaited);
-                let leaving = Leaving::of(request.extensions());
-                let stream = (request.uri().path() == "/stream").then(|| (leaving.hold(), leaving));
+                let ending = ConnectionEnding::of(request.extensions());
+                let stream = (request.uri().path() == "/stream").then(|| (ending.hold(), ending));
                 let large = (request.uri().path() == "/large").then(|| Large(vec![0; 1 << 20], Arc::clone(&large)));
                 async move {
                     if is_held {
                         awaited.acquire().await.unwrap().forget();
                     }
-                    if let Some((_held, leaving)) = &stream {
-                        leaving.is_cut().await;
+                    if let Some((_held, ending)) = &stream {
+                        ending.is_cut().await;
                     }
                     let body = large.map(|large| Body::new(Full::new(Bytes::from_owner(large))));
                     Ok(Response::new(body.unwrap_or_else(Body::empty)))
                 }
             });
-            let connections = listener.accept(believed.clone(), Handshakes::for_tests(), &limits, &Shed::default());
+            let connections = listener.accept(current.clone(), Handshakes::for_tests(), &limits, &Shed::default());
             let shed = Shed::default();
-            let http2 = Http2::new(&limits, believed, Arc::new(SystemRandom), drain.clone(), shed.clone());
+            let http2 = Http2::new(&limits, current, Arc::new(SystemRandom), drain.clone(), shed.clone());
             let serving = tokio::spawn(http2.serve(connections, service));
             Self { deployment, address, tls_context, drain, begun, permits, freed, shed, serving }
         }
@@ -457,7 +458,7 @@ mod tests {
             Client { sender, driver: tokio::spawn(connection) }
         }
 
-        /// A connection that is driven frame by frame, whose answers have a window of this size.
+        /// A connection that is driven frame by frame, with a window of this size for its answers.
         async fn frames(&self, window: u32) -> h2::client::SendRequest<Bytes> {
             let stream = self.tls(None).await;
             let handshake = h2::client::Builder::new().initial_window_size(window).handshake(stream);
@@ -470,8 +471,8 @@ mod tests {
             connect(self.address, self.deployment.client(person)).await.unwrap()
         }
 
-        /// Another context: the same server certificate, a trust of its own.
-        fn exchange_trust(&self) {
+        /// Another context: the same server certificate, with another trust.
+        fn replace_trust(&self) {
             self.tls_context.send_replace(self.deployment.tls_context());
         }
     }
@@ -482,7 +483,7 @@ mod tests {
             self.sender.send_request(request)
         }
 
-        /// A call under way.
+        /// A running call.
         async fn begin(&mut self, fixture: &Fixture) -> JoinHandle<hyper::Result<Response<Incoming>>> {
             let before = fixture.begun.load(Ordering::SeqCst);
             let call = tokio::spawn(self.call("/held"));
@@ -492,10 +493,10 @@ mod tests {
             call
         }
 
-        /// Waits until the connection takes no more calls.
-        async fn told_to_leave(&mut self) {
-            let told = async { while self.call("/").await.is_ok() {} };
-            timeout(PATIENCE, told).await.unwrap();
+        /// Waits until the connection accepts no more calls.
+        async fn wait_until_closing(&mut self) {
+            let closing = async { while self.call("/").await.is_ok() {} };
+            timeout(PATIENCE, closing).await.unwrap();
         }
 
         async fn ended(self) {
@@ -508,8 +509,8 @@ mod tests {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let call = client.begin(&fixture).await;
-        fixture.exchange_trust();
-        client.told_to_leave().await;
+        fixture.replace_trust();
+        client.wait_until_closing().await;
 
         let mut younger = fixture.connect().await;
         let next = younger.begin(&fixture).await;
@@ -566,7 +567,7 @@ mod tests {
         let fixture = Fixture::start(limits).await;
         let mut client = fixture.connect().await;
         let call = client.begin(&fixture).await;
-        fixture.exchange_trust();
+        fixture.replace_trust();
         assert!(timeout(PATIENCE, call).await.unwrap().unwrap().is_err());
         client.ended().await;
     }
@@ -578,7 +579,7 @@ mod tests {
         let call = client.begin(&fixture).await;
         fixture.drain.begin();
         idle.ended().await;
-        client.told_to_leave().await;
+        client.wait_until_closing().await;
         assert!(!fixture.serving.is_finished());
         fixture.permits.add_permits(1);
         assert_eq!(call.await.unwrap().unwrap().status(), 200);
@@ -593,7 +594,7 @@ mod tests {
         assert_eq!(client.call("/").await.unwrap().status(), 200);
         let running = [client.begin(&fixture).await, client.begin(&fixture).await];
         let mut third = pin!(client.begin(&fixture));
-        // Another connection is served meanwhile, and has calls of its own.
+        // Another connection is served meanwhile, and has separate limits.
         let mut other = fixture.connect().await;
         tokio::select! {
             biased;
@@ -612,7 +613,7 @@ mod tests {
     async fn headers_reach_the_gates_up_to_twice_the_limit() {
         let fixture = Fixture::start(Limits { header_list_size_max_bytes: 4_096, ..Limits::default() }).await;
         let mut client = fixture.connect().await;
-        // As RFC 9113 counts, section 6.5.2: names, values, and 32 bytes for each.
+        // As in RFC 9113, section 6.5.2: names, values, and 32 bytes for each header.
         let pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/")];
         let others: usize = pseudo.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
         let mut is_taken = async |size: usize| {
@@ -629,7 +630,7 @@ mod tests {
         Request::post(format!("https://localhost{path}")).body(()).unwrap()
     }
 
-    /// A whole call, which comes after all that was sent before it.
+    /// A complete call, which arrives after everything that was sent before it.
     async fn round_trip(requests: &mut h2::client::SendRequest<Bytes>) {
         let (answer, _) = requests.send_request(request("/"), true).unwrap();
         assert_eq!(timeout(PATIENCE, answer).await.unwrap().unwrap().status(), 200);
@@ -645,7 +646,7 @@ mod tests {
             timeout(PATIENCE, fixture.freed.acquire()).await.unwrap().unwrap().forget();
             let reset = async { while !matches!(body.data().await, Some(Err(_)) | None) {} };
             timeout(PATIENCE, reset).await.unwrap();
-            // The connection is as it was.
+            // The connection is unchanged.
             round_trip(&mut requests).await;
         }
     }
@@ -703,7 +704,7 @@ mod tests {
             }
         }
         let age = Duration::from_secs(100);
-        assert_eq!(less_a_part(age, &All(0)), age);
-        assert_eq!(less_a_part(age, &All(255)), Duration::from_secs(90));
+        assert_eq!(shortened(age, &All(0)), age);
+        assert_eq!(shortened(age, &All(255)), Duration::from_secs(90));
     }
 }

@@ -1,7 +1,7 @@
-//! Where connections come in: own accept loops for TLS and for plaintext, handshakes within bounds, one queue of finished connections.
+//! Accepts connections: separate accept loops for TLS and plaintext, handshakes with limits, one queue of finished connections.
 //!
-//! What is known of a connection, its peer and what TLS established, is worked out once and goes with every request as [`Connection`].
-//! Nothing here decides what a connection may be used for.
+//! The facts about a connection, its peer and the result of TLS, are determined once, and added to every request as [`Connection`]. Nothing
+//! here decides about permissions.
 
 use std::{
     future::Future,
@@ -33,30 +33,30 @@ use crate::{
     telemetry::shed::Shed,
     transport::{
         connection::{Connection, TlsFacts},
-        connection_limit::{Bounds, Place, Places},
+        connection_ending::ConnectionEnding,
+        connection_limit::{Bounds, ConnectionSlot, ConnectionSlots},
         handshake::Handshakes,
-        leaving::Leaving,
         tls::{TlsContext, Trust},
     },
 };
 
-/// Finished connections that wait to be taken up; taking one up costs microseconds, so this is never the bound.
+/// The maximum number of finished connections in the queue. Each waits for microseconds, so this never limits the server.
 const FINISHED_MAX: usize = 64;
 
-/// How long accepting rests when the system can't give a connection now: out of file descriptors or memory.
+/// The pause of accepting when the system is out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4): `PRI * HTTP/2.0`, and so on.
 const PREFACE_LENGTH: usize = 24;
 
-/// Sockets that are bound and not yet accepting.
+/// Bound sockets that don't accept yet.
 pub(crate) struct Listener {
     tls: TcpListener,
     address: SocketAddr,
     plaintext: Option<(TcpListener, SocketAddr)>,
 }
 
-/// An address that can't be listened on.
+/// A listener can't be bound to its address.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on {address}")]
 pub struct BindError {
@@ -79,18 +79,18 @@ impl Listener {
         Ok(Self { tls, address, plaintext })
     }
 
-    /// Where TLS is spoken; the real port, if 0 was asked for.
+    /// The address of the TLS listener, with the real port if port 0 is configured.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where plaintext is taken, if it is.
+    /// The address of the plaintext listener, if there is one.
     pub(crate) fn plaintext_address(&self) -> Option<SocketAddr> {
         self.plaintext.as_ref().map(|(_, address)| *address)
     }
 
-    /// Begins to accept. Dropping the receiver closes the sockets. Each connection is made with the TLS context that the watch holds then, so
-    /// that certificates can be exchanged while everything runs, and has a place among those of its listener.
+    /// Starts to accept. Dropping the receiver closes the sockets. Each handshake uses the current TLS context, so that certificates can be
+    /// replaced while the server runs. Each connection has a slot of its listener.
     pub(crate) fn accept(
         self,
         tls_context: watch::Receiver<Arc<TlsContext>>,
@@ -108,8 +108,8 @@ impl Listener {
     }
 }
 
-/// The peer as logs, audit trails and filters name it: a socket of both families reports IPv4 addresses in IPv6 form, which would be
-/// another name for the same address.
+/// The peer as in logs, audit trails and filters. A dual-stack socket reports IPv4 addresses in IPv6 form, which would be a second name for
+/// the same address.
 fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
@@ -123,7 +123,7 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
     bound.await.map_err(|source| BindError { address, source })
 }
 
-/// Accepts connections until nobody takes them any more, over errors that pass.
+/// Accepts connections until `is_over`, and continues after temporary errors.
 pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, take: impl Fn(TcpStream, SocketAddr)) {
     let mut refused_before = false;
     while !is_over() {
@@ -132,7 +132,7 @@ pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, ta
                 refused_before = false;
                 take(stream, canonical(peer));
             }
-            // The connection was given up before it was accepted. The next one has nothing to do with it.
+            // The client closed the connection before it was accepted. This doesn't affect the next one.
             Err(error) if belongs_to_one_connection(&error) => {}
             Err(error) => {
                 if !std::mem::replace(&mut refused_before, true) {
@@ -144,12 +144,12 @@ pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, ta
     }
 }
 
-/// Accepts on one socket until nobody takes connections any more.
+/// Accepts on one socket until the receiver of connections is dropped.
 struct AcceptLoop {
-    /// How to speak TLS; `None` to speak none.
+    /// The TLS context and the handshakes; `None` for plaintext.
     tls: Option<(watch::Receiver<Arc<TlsContext>>, Handshakes)>,
-    /// Each listener has its own, so that callers can't keep probes out.
-    places: Arc<Places>,
+    /// Each listener has separate slots, so that callers can't block probes.
+    slots: Arc<ConnectionSlots>,
     handshake_timeout: Duration,
     stall_max: Duration,
     finished: mpsc::Sender<ConnectionStream>,
@@ -164,7 +164,7 @@ impl AcceptLoop {
     ) -> Self {
         Self {
             tls,
-            places: Places::new(Bounds::of(limits), shed.clone()),
+            slots: ConnectionSlots::new(Bounds::of(limits), shed.clone()),
             handshake_timeout: limits.handshake_timeout(),
             stall_max: limits.answer_stall_max(),
             finished,
@@ -175,25 +175,25 @@ impl AcceptLoop {
         let taken = self.finished.clone();
         tokio::select! {
             () = accept(listener, || taken.is_closed(), |stream, peer| self.spawn_handshake(stream, peer)) => {}
-            // The server drains. The socket closes with this task, and what knocks from now on is refused by the system.
+            // The server drains. The socket closes with this task, and the system refuses new connections.
             () = taken.closed() => {}
         }
     }
 
-    /// In a task of its own, so that a slow client holds up nobody.
+    /// In a separate task, so that a slow client doesn't delay others.
     fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr) {
         let deadline = Instant::now() + self.handshake_timeout;
         let tls =
             self.tls.as_ref().map(|(tls_context, handshakes)| (Arc::clone(&tls_context.borrow()), handshakes.clone()));
-        let (finished, place, stall_max) = (self.finished.clone(), self.places.arrive(peer), self.stall_max);
+        let (finished, slot, stall_max) = (self.finished.clone(), self.slots.acquire(peer), self.stall_max);
         tokio::spawn(async move {
-            // Answers are small and written whole; waiting for more to send only adds to their time.
+            // Answers are small and written at once, so Nagle's algorithm would only delay them.
             let _slower_without = stream.set_nodelay(true);
             let transport = match tls {
                 Some((tls_context, handshakes)) => {
                     let accepted = tokio::select! {
                         accepted = handshakes.accept(stream, peer, &tls_context, deadline) => accepted,
-                        () = place.closing() => return tracing::debug!(%peer, "handshake ended to admit another connection"),
+                        () = slot.closing() => return tracing::debug!(%peer, "handshake ended to admit another connection"),
                     };
                     let Some(stream) = accepted else { return };
                     Transport::Tls(stream, Arc::clone(&tls_context.trust))
@@ -202,10 +202,10 @@ impl AcceptLoop {
             };
             let tls = transport.tls_facts(peer);
             let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
-            let no_place = identity.and_then(|identity| place.identify(identity).err());
-            let connection = Connection { peer, tls, no_place, leaving: Leaving::default() };
+            let limit_reached = identity.and_then(|identity| slot.identify(identity).err());
+            let connection = Connection { peer, tls, limit_reached, ending: ConnectionEnding::default() };
             // Fails when the server drains; the connection closes then.
-            let stream = ConnectionStream::new(transport, connection, deadline, stall_max, place);
+            let stream = ConnectionStream::new(transport, connection, deadline, stall_max, slot);
             let _drained = finished.send(stream).await;
         });
     }
@@ -232,9 +232,9 @@ impl Transport {
             Transport::Tls(stream, trust) => {
                 let (_, session) = stream.get_ref();
                 let chain: Arc<[_]> = session.peer_certificates().unwrap_or_default().into();
-                // A resumed session brings its chain along unverified: a CA may have expired since.
+                // The chain of a resumed session isn't verified again: a CA may have expired since.
                 let is_resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
-                let certificate = read(&chain, trust, is_resumed, peer).map(Arc::new);
+                let certificate = client_certificate(&chain, trust, is_resumed, peer).map(Arc::new);
                 Some(TlsFacts { certificate, chain, trust: Arc::clone(trust) })
             }
             Transport::Plaintext(_) => None,
@@ -249,9 +249,14 @@ impl Transport {
     }
 }
 
-/// A certificate that names nobody, or somebody whom its CA doesn't speak for, is as good as none: the connection stays, its calls have no
-/// identity of it.
-fn read(chain: &[CertificateDer<'_>], trust: &Trust, is_resumed: bool, peer: SocketAddr) -> Option<ClientCertificate> {
+/// The client's certificate; `None` if it has no valid identity, or if its CA may not issue for this identity. The connection stays open,
+/// and its calls have no identity from the certificate.
+fn client_certificate(
+    chain: &[CertificateDer<'_>],
+    trust: &Trust,
+    is_resumed: bool,
+    peer: SocketAddr,
+) -> Option<ClientCertificate> {
     let certificate = ClientCertificate::from_der(chain.first()?)
         .inspect_err(|error| tracing::warn!(%peer, error = error as &dyn std::error::Error, "client certificate without valid identity"))
         .ok()?;
@@ -268,41 +273,41 @@ fn read(chain: &[CertificateDer<'_>], trust: &Trust, is_resumed: bool, peer: Soc
 trait Io: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
-/// Whether something has come from the other end lately.
+/// Whether data has arrived from the peer recently.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SignsOfLife(Arc<AtomicBool>);
+pub(crate) struct Activity(Arc<AtomicBool>);
 
-impl SignsOfLife {
-    /// Whether something has come since the last look.
-    pub(crate) fn seen(&self) -> bool {
+impl Activity {
+    /// Whether data has arrived since the last call of this method.
+    pub(crate) fn take(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }
 
-/// A finished connection: its bytes, its facts, and its place among the connections.
+/// A finished connection: its bytes, its facts, and its slot.
 pub(crate) struct ConnectionStream {
     transport: Transport,
     connection: Connection,
     preface: Preface,
-    signs_of_life: SignsOfLife,
+    activity: Activity,
     stall: Stall,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
 }
 
-/// What a connection has yet to say to be taken for HTTP/2, and until when. Nobody else bounds that time.
+/// The bytes of the HTTP/2 preface that are missing, and their deadline. Nothing else limits that time.
 struct Preface {
     missing: usize,
     deadline: Pin<Box<Sleep>>,
 }
 
-/// Since when the other end takes nothing that is written, and for how long it may.
+/// The deadline for a peer that doesn't read written data.
 struct Stall {
     max: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stall {
-    /// An error in place of waiting any longer.
+    /// Returns an error after the maximum waiting time.
     #[expect(
         clippy::disallowed_methods,
         reason = "a timer that is polled beside the bytes; timeout takes one future only"
@@ -328,24 +333,24 @@ impl ConnectionStream {
         connection: Connection,
         deadline: Instant,
         stall_max: Duration,
-        place: Arc<Place>,
+        slot: Arc<ConnectionSlot>,
     ) -> Self {
         let preface = Preface { missing: PREFACE_LENGTH, deadline: Box::pin(tokio::time::sleep_until(deadline)) };
         let stall = Stall { max: stall_max, deadline: None };
-        Self { transport, connection, preface, signs_of_life: SignsOfLife::default(), stall, place }
+        Self { transport, connection, preface, activity: Activity::default(), stall, slot }
     }
 
-    /// Its place among the connections, which it keeps for as long as it lives.
-    pub(crate) fn place(&self) -> &Arc<Place> {
-        &self.place
+    /// Its slot, which it keeps until it is dropped.
+    pub(crate) fn slot(&self) -> &Arc<ConnectionSlot> {
+        &self.slot
     }
 
-    /// Whether something comes from the other end.
-    pub(crate) fn signs_of_life(&self) -> SignsOfLife {
-        self.signs_of_life.clone()
+    /// Whether data arrives from the peer.
+    pub(crate) fn activity(&self) -> Activity {
+        self.activity.clone()
     }
 
-    /// What is known of it.
+    /// Its facts.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -361,7 +366,7 @@ impl AsyncRead for ConnectionStream {
         let read = self.transport.io().poll_read(context, buffer);
         let count = buffer.filled().len().saturating_sub(before);
         if count > 0 {
-            self.signs_of_life.0.store(true, Ordering::Relaxed);
+            self.activity.0.store(true, Ordering::Relaxed);
         }
         if self.preface.missing > 0 {
             self.preface.missing = self.preface.missing.saturating_sub(count);
@@ -418,7 +423,7 @@ mod tests {
     use crate::{
         development::Person,
         transport::{
-            connection_limit::NoPlace,
+            connection_limit::LimitReached,
             test_deployment::{TestDeployment, connect},
         },
     };
@@ -483,11 +488,11 @@ mod tests {
         let (fixture, mut connections) = listen(Limits { connections_max: 2, ..Limits::default() }).await;
         let _first = fixture.connect(fixture.client(None)).await.unwrap();
         let served = connections.recv().await.unwrap();
-        let mut closing = pin!(served.place().closing());
+        let mut closing = pin!(served.slot().closing());
         assert!(timeout(Duration::ZERO, closing.as_mut()).await.is_err());
         let _second = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
         timeout(Duration::from_secs(60), closing).await.unwrap();
-        assert!(connections.recv().await.unwrap().connection().no_place.is_none());
+        assert!(connections.recv().await.unwrap().connection().limit_reached.is_none());
     }
 
     #[tokio::test]
@@ -495,12 +500,12 @@ mod tests {
         let (fixture, mut connections) = listen(Limits { connections_max: 1, ..Limits::default() }).await;
         let mut silent = TcpStream::connect(fixture.address).await.unwrap();
         let _second = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
-        assert!(connections.recv().await.unwrap().connection().no_place.is_none());
+        assert!(connections.recv().await.unwrap().connection().limit_reached.is_none());
         assert_eq!(silent.read(&mut [0]).await.unwrap_or(0), 0);
     }
 
     #[tokio::test]
-    async fn connection_past_the_limit_of_its_identity_has_no_place() {
+    async fn connection_over_the_limit_of_its_identity_has_no_slot() {
         let (fixture, mut connections) = listen(Limits { connections_per_identity_max: 1, ..Limits::default() }).await;
         let mut next = async |person| {
             let client = fixture.connect(fixture.client(person)).await.unwrap();
@@ -509,12 +514,12 @@ mod tests {
         let (_, first) = next(Some(Person::Admin)).await;
         let (_, second) = next(Some(Person::Admin)).await;
         let (_, other) = next(Some(Person::Reader)).await;
-        let nobodys = [next(None).await, next(None).await];
-        assert_eq!(second.connection().no_place, Some(NoPlace::OfIdentity { limit: 1 }));
-        let with_place = [&first, &other, &nobodys[0].1, &nobodys[1].1];
-        assert!(with_place.iter().all(|stream| stream.connection().no_place.is_none()));
+        let unidentified = [next(None).await, next(None).await];
+        assert_eq!(second.connection().limit_reached, Some(LimitReached::Identity { limit: 1 }));
+        let with_slot = [&first, &other, &unidentified[0].1, &unidentified[1].1];
+        assert!(with_slot.iter().all(|stream| stream.connection().limit_reached.is_none()));
         drop(first);
-        assert_eq!(next(Some(Person::Admin)).await.1.connection().no_place, None);
+        assert_eq!(next(Some(Person::Admin)).await.1.connection().limit_reached, None);
     }
 
     #[tokio::test]

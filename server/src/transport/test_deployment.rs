@@ -29,7 +29,7 @@ impl TestDeployment {
         Self { folder, development, config }
     }
 
-    /// The TLS context of its files. Each call makes another trust.
+    /// The TLS context of its files. Each call creates another trust.
     pub(crate) fn tls_context(&self) -> Arc<TlsContext> {
         Arc::new(TlsContext::load(&self.config.tls).unwrap())
     }

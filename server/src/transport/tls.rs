@@ -1,7 +1,7 @@
-//! How TLS is spoken here: versions, cipher provider, the server's certificate, and whose client certificates are trusted.
+//! TLS: versions, cipher provider, the server's certificate, and the trust in client certificates.
 //!
-//! Client certificates are verified when they are shown and may be left out: the identity layer decides who must show one.
-//! Nothing here knows sockets, and nothing here decides when files are read.
+//! Client certificates are optional, and verified if present: the identity layer decides which calls need one. Nothing here knows sockets,
+//! or decides when files are read.
 
 mod client_ca;
 mod client_verifier;

@@ -1,4 +1,4 @@
-//! Why a handshake was refused, as the log and the metrics name it.
+//! The causes of refused handshakes, with their names in the log and the metrics.
 
 use std::io;
 
@@ -13,7 +13,7 @@ pub(super) enum Cause {
     RevocationUnknown,
     UnknownCa,
     CertificateInvalid,
-    /// The client doesn't accept the server, or gives up for a reason that it names.
+    /// The client sent an alert, for example because it doesn't accept the server's certificate.
     RefusedByClient,
     /// No version, cipher suite or protocol in common.
     Incompatible,
@@ -67,7 +67,7 @@ impl Cause {
                 CertificateError::UnknownRevocationStatus
                 | CertificateError::ExpiredRevocationList
                 | CertificateError::ExpiredRevocationListContext { .. } => Self::RevocationUnknown,
-                // A bad signature is that of a CA with the name of a known one and another key.
+                // A bad signature comes from a CA with the name of a known CA and another key.
                 CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownCa,
                 _ => Self::CertificateInvalid,
             },
@@ -97,7 +97,7 @@ impl Cause {
         }
     }
 
-    /// Whether somebody has to act for this client to be served again.
+    /// Whether the client needs another certificate, or the server another CA or list.
     pub(super) fn is_about_a_certificate(self) -> bool {
         match self {
             Self::CertificateExpired

@@ -1,7 +1,7 @@
-//! HTTP without TLS, sent to the TLS port: answered with HTTPS_REQUIRED, then closed.
+//! Answers HTTP without TLS on the TLS port with HTTPS_REQUIRED, and closes the connection.
 //!
-//! A call over HTTP/2 gets the answer that it would get on a listener without TLS; HTTP/1.x gets a plain 400. What the client sends is not
-//! read beyond what the answer needs, and few such connections are answered at a time.
+//! A call over HTTP/2 gets the same answer as on the listener without TLS. HTTP/1.x gets a plain 400. The server reads only as much as the
+//! answer needs, and answers few such connections at a time.
 
 use std::{convert::Infallible, io::Cursor, net::SocketAddr, time::Duration};
 
@@ -20,23 +20,23 @@ use tokio::{
 use tonic::{Status, body::Body};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
-use super::farewell::say_goodbye;
+use super::graceful_close::close_gracefully;
 use crate::{
     gates::{complete::CompleteLayer, trace::TraceLayer},
     status::Refusal,
-    transport::{connection::Connection, leaving::Leaving},
+    transport::{connection::Connection, connection_ending::ConnectionEnding},
 };
 
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How many such connections are answered at once. Others are closed without an answer.
+/// The maximum number of such connections that are answered at once. Others are closed without an answer.
 const AT_ONCE_MAX: usize = 16;
 
-/// How long one may take.
+/// The maximum time for one of them.
 const TIME_MAX: Duration = Duration::from_secs(2);
 
-/// The largest set of headers taken with such a call.
+/// The maximum size of the headers of such a call.
 const HEADER_LIST_SIZE_MAX_BYTES: u32 = 16_384;
 
 /// The answer to HTTP/1.x.
@@ -47,23 +47,23 @@ const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     \r\n\
     HTTPS_REQUIRED: this port speaks TLS: use https://.\n";
 
-/// Answers connections that speak no TLS.
+/// Answers connections without TLS.
 pub(super) struct WrongPort {
     http2: Builder<TokioExecutor>,
     trace: TraceLayer,
-    places: Semaphore,
+    permits: Semaphore,
 }
 
 impl WrongPort {
     pub(super) fn new(trace: TraceLayer) -> Self {
         let mut http2 = Builder::new(TokioExecutor::new());
         http2.timer(TokioTimer::new()).max_concurrent_streams(1).max_header_list_size(HEADER_LIST_SIZE_MAX_BYTES);
-        Self { http2, trace, places: Semaphore::new(AT_ONCE_MAX) }
+        Self { http2, trace, permits: Semaphore::new(AT_ONCE_MAX) }
     }
 
-    /// Answers a connection that began with a letter, and closes it.
+    /// Answers a connection that began with a capital letter, and closes it.
     pub(super) async fn answer(&self, mut stream: TcpStream, peer: SocketAddr) {
-        let Ok(_place) = self.places.try_acquire() else { return };
+        let Ok(_permit) = self.permits.try_acquire() else { return };
         let answered = timeout(TIME_MAX, async {
             if is_http2(&mut stream).await? {
                 self.answer_call(&mut stream, peer).await;
@@ -73,7 +73,7 @@ impl WrongPort {
             std::io::Result::Ok(())
         });
         if let Ok(Ok(())) = answered.await {
-            say_goodbye(stream).await;
+            close_gracefully(stream).await;
         }
     }
 
@@ -81,7 +81,7 @@ impl WrongPort {
     async fn answer_call(&self, stream: &mut TcpStream, peer: SocketAddr) {
         let called = std::sync::Arc::new(Notify::new());
         let calls = std::sync::Arc::clone(&called);
-        let connection = Connection { peer, tls: None, no_place: None, leaving: Leaving::default() };
+        let connection = Connection { peer, tls: None, limit_reached: None, ending: ConnectionEnding::default() };
         let refuse = |_: Request<Body>| async { Ok::<_, Infallible>(Status::from(Refusal::HttpsRequired).into_http()) };
         let service = ServiceBuilder::new().layer(self.trace.clone()).layer(CompleteLayer).service(service_fn(refuse));
         let service = service.map_request(move |request: Request<Incoming>| {
@@ -104,7 +104,7 @@ impl WrongPort {
     }
 }
 
-/// Reads the preface of HTTP/2, or enough to see that it isn't that.
+/// Whether the connection begins with the preface of HTTP/2. Reads at most the preface.
 async fn is_http2(stream: &mut TcpStream) -> std::io::Result<bool> {
     let mut begin = Vec::with_capacity(PREFACE.len());
     while begin.len() < PREFACE.len() && PREFACE.starts_with(&begin) {

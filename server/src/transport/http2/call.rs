@@ -1,9 +1,9 @@
-//! One call: its request as a body, its answer into the stream, and how both end.
+//! One call: its request as a body, its answer into the stream, and the end of both.
 //!
-//! HTTP/2 leaves it to the other side how fast an answer is taken, and whether at all. So an answer is handed to the protocol only as far
-//! as the caller makes room for it, what waits is counted, and the stream is reset from here when the time of the call has passed or the
-//! caller takes nothing for too long. A request that was refused by its headers is read on, within bounds: a reset in place of
-//! that makes proxies and clients lose the answer, and many of them end the connection.
+//! In HTTP/2, the client decides how fast it reads an answer. So only as much of an answer is passed to the protocol as the client's window
+//! allows, waiting answers are counted, and the stream is reset after the deadline of the call or when the client reads nothing for too
+//! long. A request that was refused because of its headers is still read, within limits: a reset instead would make proxies and clients
+//! lose the answer, and many of them would close the connection.
 
 use std::{
     convert::Infallible,
@@ -31,29 +31,29 @@ use crate::{
     transport::budget::{Account, Reservation},
 };
 
-/// In a response's extensions: when the call ends, whether or not its answer was taken by then.
+/// The end of a call, even if its answer wasn't read by then. It is in the response's extensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EndsAt(pub(crate) Instant);
 
-/// How much of an answer is claimed of the connection's window at a time, so that no stream keeps it from others.
+/// The maximum part of the connection's window that an answer claims at a time, so that no stream blocks the others.
 const CLAIM_BYTES: usize = 32 * 1024;
 
-/// How long a refused request is read on. It was sent along with the headers, or is on its way.
-const READ_ON_MAX: Duration = Duration::from_secs(2);
+/// The maximum time for which a refused request is still read. It was sent along with the headers, or is on its way.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How long an answer may wait for its caller when the server ends.
+/// The maximum time that an answer waits for its caller when the server stops.
 const LAST_STALL_MAX: Duration = Duration::from_secs(2);
 
 /// The bounds of each call.
 #[derive(Clone, Debug)]
 pub(crate) struct CallBounds {
-    /// How much of a refused request is read on.
-    pub(crate) read_on_max_bytes: usize,
-    /// How long an answer may wait for a caller who takes nothing of it.
+    /// The maximum number of bytes of a refused request that are still read.
+    pub(crate) discard_max_bytes: usize,
+    /// The maximum time that an answer waits for a caller that reads nothing of it.
     pub(crate) stall_max: Duration,
-    /// When answers have to be taken sooner.
+    /// When it drains, answers wait for a shorter time.
     pub(crate) drain: Drain,
-    /// Where it is counted.
+    /// Counts refusals.
     pub(crate) shed: Shed,
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn serve<S>(
     let request = request.map(|stream| Body::new(RequestBody { stream: Some(stream), returned: Some(sender) }));
     let answer = tokio::select! {
         biased;
-        // First, so that a call whose caller left is dropped before it notices that its message doesn't come.
+        // First, so that a call whose caller has left is dropped before it fails because of a missing message.
         _ = poll_fn(|context| respond.poll_reset(context)) => return,
         answer = service.oneshot(request) => answer,
     };
@@ -78,9 +78,9 @@ pub(super) async fn serve<S>(
     let (head, body) = response.into_parts();
     let ends_at = head.extensions.get::<EndsAt>().map(|ends_at| ends_at.0);
     let account = head.extensions.get::<Account>().cloned();
-    let is_whole = body.is_end_stream();
-    let Ok(stream) = respond.send_response(Response::from_parts(head, ()), is_whole) else { return };
-    if !is_whole {
+    let is_complete = body.is_end_stream();
+    let Ok(stream) = respond.send_response(Response::from_parts(head, ()), is_complete) else { return };
+    if !is_complete {
         let mut answer = Answer { stream, ends_at, account, bounds: &bounds };
         if let Err(Unsent(Some(reason))) = answer.send(body).await {
             answer.stream.send_reset(reason);
@@ -88,11 +88,11 @@ pub(super) async fn serve<S>(
         }
     }
     if let Ok(rest) = returned.await {
-        let _time_passed_or_not = timeout(READ_ON_MAX, read_on(rest, bounds.read_on_max_bytes)).await;
+        let _time_passed_or_not = timeout(DISCARD_TIME_MAX, discard_rest(rest, bounds.discard_max_bytes)).await;
     }
 }
 
-async fn read_on(mut stream: RecvStream, max_bytes: usize) {
+async fn discard_rest(mut stream: RecvStream, max_bytes: usize) {
     let mut left = max_bytes;
     while let Some(Ok(data)) = stream.data().await {
         let Some(rest) = left.checked_sub(data.len()) else { return };
@@ -107,12 +107,12 @@ async fn read_on(mut stream: RecvStream, max_bytes: usize) {
 struct Answer<'a> {
     stream: SendStream<Bytes>,
     ends_at: Option<Instant>,
-    /// Who is charged for what waits.
+    /// The account that is charged while the answer waits.
     account: Option<Account>,
     bounds: &'a CallBounds,
 }
 
-/// An answer that can't be sent to its end, and why the stream is reset; `None` where it is gone already.
+/// An answer can't be sent completely. It has the reason to reset the stream; `None` if the stream is already gone.
 struct Unsent(Option<Reason>);
 
 impl From<h2::Error> for Unsent {
@@ -144,18 +144,18 @@ impl Answer<'_> {
 
     async fn send_data(&mut self, mut data: Bytes) -> Result<(), Unsent> {
         let mut waiting: Option<Reservation> = None;
-        // All of it stays in memory until the last of it is taken.
-        let whole = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        // All of it stays in memory until the last part is read.
+        let size = u64::try_from(data.len()).unwrap_or(u64::MAX);
         while !data.is_empty() {
             self.stream.reserve_capacity(data.len().min(CLAIM_BYTES));
             let room = match self.stream.capacity() {
                 0 => {
                     if let (None, Some(account)) = (&waiting, &self.account) {
-                        let reserved = account.reserve(whole);
+                        let reserved = account.reserve(size);
                         // gRPC reads this as RESOURCE_EXHAUSTED.
                         waiting = Some(reserved.map_err(|_| Unsent(Some(Reason::ENHANCE_YOUR_CALM)))?);
                     }
-                    self.room().await?
+                    self.wait_for_window().await?
                 }
                 room => room,
             };
@@ -164,8 +164,8 @@ impl Answer<'_> {
         Ok(())
     }
 
-    /// Waits until the caller makes room.
-    async fn room(&mut self) -> Result<usize, Unsent> {
+    /// Waits until the caller's window allows more data.
+    async fn wait_for_window(&mut self) -> Result<usize, Unsent> {
         let CallBounds { stall_max, drain, shed, .. } = self.bounds;
         let stalled_at = Instant::now() + *stall_max;
         let ends_at = self.ends_at.map_or(stalled_at, |ends_at| ends_at.min(stalled_at));
@@ -200,7 +200,7 @@ impl Answer<'_> {
     }
 }
 
-/// The body of a request. It gives the stream back when it is dropped before its end.
+/// The body of a request. It returns the stream if it is dropped before its end.
 struct RequestBody {
     stream: Option<RecvStream>,
     returned: Option<oneshot::Sender<RecvStream>>,
@@ -238,7 +238,7 @@ impl Drop for RequestBody {
         if let (Some(stream), Some(returned)) = (self.stream.take(), self.returned.take())
             && !stream.is_end_stream()
         {
-            let _nobody_reads_on = returned.send(stream);
+            let _dropped_or_not = returned.send(stream);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The calls of one connection, counted: how many are open, and how many of those a stop has to wait for.
+//! Counts the calls of one connection: the open calls, and those that a stopping server has to wait for.
 //!
-//! A call is *at work* from the moment its first message has arrived whole until its answer is sent. Before that, nothing has been done
-//! for it, so nothing is lost when the connection closes. Health checks are never at work. Nothing here knows messages or connections.
+//! A call is *working* from the complete arrival of its first message until its answer is sent. Before that, closing the connection loses
+//! nothing. Health checks never count as working. Nothing here knows messages or connections.
 
 use std::{
     pin::pin,
@@ -18,11 +18,11 @@ use tokio::{sync::Notify, time::timeout};
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     open: Count,
-    at_work: Count,
+    working: Count,
     changed: Notify,
 }
 
-/// How many there are, and how many there have been: one that came and went between two looks is seen as well.
+/// The current number, and the total so far. The total shows a call that began and ended between two checks.
 #[derive(Debug, Default)]
 struct Count {
     now: AtomicUsize,
@@ -55,7 +55,7 @@ pub(crate) struct OpenCall {
     stage: Arc<AtomicU8>,
 }
 
-/// In every request's extensions: marks the call as being at work.
+/// Marks a call as working. It is in every request's extensions.
 #[derive(Clone, Debug)]
 pub(crate) struct CallStage {
     calls: Arc<Calls>,
@@ -63,7 +63,7 @@ pub(crate) struct CallStage {
 }
 
 const ARRIVING: u8 = 0;
-const AT_WORK: u8 = 1;
+const WORKING: u8 = 1;
 const OVER: u8 = 2;
 
 impl Calls {
@@ -74,19 +74,19 @@ impl Calls {
         OpenCall { calls: Arc::clone(self), stage: Arc::new(AtomicU8::new(ARRIVING)) }
     }
 
-    /// Resolves once there has been a call.
+    /// Resolves after the first call began.
     pub(crate) async fn any(&self) {
         self.until(|| self.open.ever() > 0).await;
     }
 
-    /// Resolves once no call has been open for this long.
+    /// Resolves when no call was open for this duration.
     pub(crate) async fn none_open_for(&self, pause: Duration) {
         self.zero_for(&self.open, pause).await;
     }
 
-    /// Resolves once no call has been at work for this long.
-    pub(crate) async fn none_at_work_for(&self, pause: Duration) {
-        self.zero_for(&self.at_work, pause).await;
+    /// Resolves when no call was working for this duration.
+    pub(crate) async fn none_working_for(&self, pause: Duration) {
+        self.zero_for(&self.working, pause).await;
     }
 
     async fn zero_for(&self, count: &Count, pause: Duration) {
@@ -102,7 +102,7 @@ impl Calls {
     async fn until(&self, holds: impl Fn() -> bool) {
         loop {
             let mut changed = pin!(self.changed.notified());
-            // Registered before the look, so that no change between the two is missed.
+            // Registered before the check, so that no change between the two is missed.
             changed.as_mut().enable();
             if holds() {
                 return;
@@ -113,17 +113,17 @@ impl Calls {
 }
 
 impl OpenCall {
-    /// The handle that marks it as being at work.
+    /// The handle that marks it as working.
     pub(crate) fn stage(&self) -> CallStage {
         CallStage { calls: Arc::clone(&self.calls), stage: Arc::clone(&self.stage) }
     }
 }
 
 impl CallStage {
-    /// The first message of the call has arrived whole.
-    pub(crate) fn at_work(&self) {
-        if self.stage.compare_exchange(ARRIVING, AT_WORK, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            self.calls.at_work.begin();
+    /// Marks the call as working: its first message has arrived completely.
+    pub(crate) fn mark_working(&self) {
+        if self.stage.compare_exchange(ARRIVING, WORKING, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            self.calls.working.begin();
             self.calls.changed.notify_waiters();
         }
     }
@@ -131,8 +131,8 @@ impl CallStage {
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        if self.stage.swap(OVER, Ordering::SeqCst) == AT_WORK {
-            self.calls.at_work.end();
+        if self.stage.swap(OVER, Ordering::SeqCst) == WORKING {
+            self.calls.working.end();
         }
         self.calls.open.end();
         self.calls.changed.notify_waiters();
@@ -143,22 +143,22 @@ impl Drop for OpenCall {
 mod tests {
     use super::*;
 
-    fn is_at_work(calls: &Calls) -> bool {
-        calls.at_work.now() > 0
+    fn is_working(calls: &Calls) -> bool {
+        calls.working.now() > 0
     }
 
     #[test]
     fn call_counts_as_working_from_its_message_to_its_end() {
         let calls = Arc::new(Calls::default());
         let call = calls.open();
-        assert!(!is_at_work(&calls));
-        call.stage().at_work();
-        call.stage().at_work();
-        assert_eq!(calls.at_work.now(), 1);
+        assert!(!is_working(&calls));
+        call.stage().mark_working();
+        call.stage().mark_working();
+        assert_eq!(calls.working.now(), 1);
         let late = call.stage();
         drop(call);
-        late.at_work();
-        assert!(!is_at_work(&calls));
+        late.mark_working();
+        assert!(!is_working(&calls));
         assert_eq!(calls.open.now(), 0);
     }
 
@@ -173,9 +173,9 @@ mod tests {
             drop(call);
         }
         timeout(PATIENCE, rest).await.unwrap();
-        // A call that waits for its message is open and not at work.
+        // A call that waits for its message is open, but not working.
         let _call = calls.open();
         calls.any().await;
-        timeout(PATIENCE, calls.none_at_work_for(Duration::from_millis(1))).await.unwrap();
+        timeout(PATIENCE, calls.none_working_for(Duration::from_millis(1))).await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
-//! A client CA: what makes a certificate one, when it may vouch for a certificate, and what is wrong with it.
+//! A client CA: the requirements on its certificate, the paths that it may verify, and its problems.
 //!
-//! webpki doesn't check the certificate of the CA itself. This file checks its time, and how many CAs may be below it (RFC 5280, section
+//! webpki doesn't check the certificate of the CA itself. This file checks its validity period and its path length (RFC 5280, section
 //! 4.2.1.9).
 
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, TrustAnchor};
@@ -13,10 +13,10 @@ use super::{
     validity::{DAY_SECONDS, SOON_DAYS, day, seconds, unix_time},
 };
 
-/// A certificate whose holder is believed to issue client certificates.
+/// A CA whose client certificates are accepted.
 #[derive(Clone)]
 pub(crate) struct ClientCa {
-    /// The setting that names it.
+    /// Its setting.
     pub(crate) setting: String,
     /// Its subject.
     pub(crate) subject: String,
@@ -24,7 +24,7 @@ pub(crate) struct ClientCa {
     pub(crate) not_after: ASN1Time,
     pub(super) anchor: TrustAnchor<'static>,
     key: SubjectPublicKeyInfoDer<'static>,
-    /// How many intermediate CAs may be between it and a client's certificate.
+    /// The maximum number of intermediate CAs between it and a client's certificate.
     path_length_max: Option<u32>,
     may_sign_lists: bool,
 }
@@ -35,10 +35,11 @@ pub enum ClientCaProblem {
     /// It isn't an X.509 certificate.
     #[error("can't be read")]
     Malformed(#[source] Option<webpki::Error>),
-    /// It can't have issued any certificate, and a program that has its key could issue them for every name.
+    /// It isn't a CA, so it can't have issued client certificates. If it were accepted as one, the owner of its key could issue
+    /// certificates for every name.
     #[error("isn't a CA: use the certificate of the CA, not one that it issued")]
     NotACa,
-    /// It is a CA that issues no certificates.
+    /// It is a CA that may not issue certificates.
     #[error("has a key usage without keyCertSign: use the certificate of the CA that issues the client certificates")]
     KeyUsage,
 }
@@ -68,7 +69,7 @@ impl ClientCa {
         })
     }
 
-    /// Whether it may vouch for a path at this time that has so many other CAs in it.
+    /// Whether it may verify a path with this number of other CAs at this time.
     pub(super) fn check(&self, others: usize, now: Timestamp) -> Result<(), webpki::Error> {
         let time = unix_time(seconds(now));
         if seconds(now) > self.not_after.timestamp() {

@@ -1,7 +1,7 @@
-//! Verifies client certificates in handshakes, by client CAs and revocation lists.
+//! Verifies client certificates in handshakes with client CAs and revocation lists.
 //!
-//! webpki builds the path of a certificate to a CA. The rest is checked here: the CA itself, and every certificate of the path against the
-//! lists.
+//! webpki builds the path from a certificate to a CA. This file checks the rest: the CA itself, and every certificate of the path against
+//! the lists.
 
 use std::{iter, sync::Arc};
 
@@ -21,7 +21,7 @@ use super::{
     revocation::{ListIssuer, RevocationLists},
 };
 
-/// Verifies client certificates by these CAs and lists. A client may also show none.
+/// Verifies client certificates with these CAs and lists. Client certificates are optional.
 pub(super) struct ClientVerifier {
     pub(super) cas: Vec<ClientCa>,
     anchors: Vec<TrustAnchor<'static>>,
@@ -38,7 +38,7 @@ impl ClientVerifier {
         Self { cas, hints: store.subjects(), anchors: store.roots, lists: Arc::clone(lists), algorithms }
     }
 
-    /// What webpki doesn't check of a path that it found.
+    /// Checks the properties of a path that webpki doesn't check.
     fn check(&self, path: &VerifiedPath<'_>, now: Timestamp) -> Result<(), webpki::Error> {
         let intermediates: Vec<&Cert<'_>> = path.intermediate_certificates().collect();
         // Self-issued certificates don't count (RFC 5280, section 4.2.1.9).
@@ -61,10 +61,10 @@ impl ClientVerifier {
         Ok(())
     }
 
-    /// The CA that vouches for a path. A CA may have several certificates for its key, of which one is in its time.
+    /// The CA of a path. A CA may have several certificates for its key, of which one is valid now.
     fn ca_of(&self, anchor: &TrustAnchor<'_>, others: usize, now: Timestamp) -> Result<&ClientCa, webpki::Error> {
         let mut problem = webpki::Error::UnknownIssuer;
-        // With its name constraints, which the path was checked against: those of another certificate for the key may differ.
+        // The same certificate, because the path was checked against its name constraints: another certificate for the key may have others.
         let is_same = |ca: &&ClientCa| ca.anchor == *anchor;
         for ca in self.cas.iter().filter(is_same) {
             match ca.check(others, now) {
@@ -137,13 +137,13 @@ impl ClientCertVerifier for ClientVerifier {
     }
 }
 
-/// Without a key usage, a key may sign anything. What can't be read may sign nothing.
+/// Without a key usage, a key may sign anything. The key of an unreadable certificate may sign nothing.
 fn may_sign_lists(der: &[u8]) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
     certificate.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.crl_sign()))
 }
 
-/// Nearly as rustls's own verifier reports it: the alert that the client gets depends on it.
+/// Maps errors almost like the verifier of rustls: the error determines the alert for the client.
 #[expect(clippy::wildcard_enum_match_arm, reason = "webpki has more errors than TLS has alerts, and may have more")]
 fn refusal(error: webpki::Error) -> rustls::Error {
     use webpki::Error as Webpki;
@@ -152,7 +152,7 @@ fn refusal(error: webpki::Error) -> rustls::Error {
         Webpki::CertNotValidYet { time, not_before } => CertificateError::NotValidYetContext { time, not_before },
         Webpki::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
         Webpki::InvalidCertValidity => CertificateError::Expired,
-        // None of the CAs of that name signed it: it comes from another one, or from the same one under a former key.
+        // No CA with this name signed it: another CA signed it, or the same CA with a former key.
         Webpki::UnknownIssuer | Webpki::InvalidSignatureForPublicKey => CertificateError::UnknownIssuer,
         Webpki::CertRevoked => CertificateError::Revoked,
         Webpki::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus,

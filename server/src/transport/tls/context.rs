@@ -1,4 +1,4 @@
-//! What rustls needs for a handshake, made of the configuration, the server's certificate and the trust.
+//! The configuration of rustls for a handshake, created from the settings, the server's certificate and the trust.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use super::{
 };
 use crate::config::{Tls, TlsVersion};
 
-/// What a handshake is made with: the server's certificate, and the CAs and lists that verify client certificates. A reload replaces the
-/// whole.
+/// The context of a handshake: the server's certificate, and the CAs and lists that verify client certificates. A reload replaces the whole
+/// context.
 #[derive(Debug)]
 pub(crate) struct TlsContext {
-    /// For handshakes.
+    /// The configuration of rustls.
     pub(crate) server_config: Arc<ServerConfig>,
-    /// What client certificates are verified by in these handshakes.
+    /// The trust that verifies client certificates in these handshakes.
     pub(crate) trust: Arc<Trust>,
-    /// What the server shows in them.
+    /// The server's certificate in these handshakes.
     pub(crate) certificate: ServerCertificate,
 }
 
 impl TlsContext {
-    /// Reads the files, and makes the context that a start would make.
+    /// Reads the files, and creates the same context as a start.
     ///
     /// # Errors
     /// [`TlsError`]
@@ -35,7 +35,7 @@ impl TlsContext {
         Self::new(tls.minimum_version, &ServerCertificate::load(tls)?, &Arc::new(Trust::load(tls)?))
     }
 
-    /// A context of these parts. Sessions belong to the trust: they outlive another server certificate and end with another trust.
+    /// Creates a context. Sessions belong to the trust: they remain valid with another server certificate, and end with another trust.
     ///
     /// # Errors
     /// [`TlsError::Versions`]
@@ -52,7 +52,7 @@ impl TlsContext {
             .with_cert_resolver(Arc::new(resolver));
         // gRPC is HTTP/2; a client that offers only something else is refused in the handshake.
         config.alpn_protocols = vec![b"h2".to_vec()];
-        // No 0-RTT: what it carries can be replayed.
+        // No 0-RTT: its data can be replayed.
         config.max_early_data_size = 0;
         config.session_storage = trust.sessions();
         Ok(Self { server_config: Arc::new(config), trust: Arc::clone(trust), certificate: certificate.clone() })

@@ -1,4 +1,4 @@
-//! Records whose certificate a handshake refused, since rustls's error doesn't name it.
+//! Records the subject of a refused client certificate, because rustls's error doesn't contain it.
 
 use std::{cell::RefCell, fmt, future::Future, sync::Arc};
 
@@ -20,7 +20,7 @@ tokio::task_local! {
     static REFUSED: RefCell<Option<String>>;
 }
 
-/// Makes a handshake. Its error comes with the subject of the certificate that was refused, if one was.
+/// Performs a handshake. Its error includes the subject of the refused certificate, if any.
 pub(crate) async fn with_refused_subject<T, E>(
     handshake: impl Future<Output = Result<T, E>>,
 ) -> Result<T, (E, Option<String>)> {
@@ -54,7 +54,7 @@ impl ClientCertVerifier for RecordingVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
         self.0.verify_client_cert(end_entity, intermediates, now).inspect_err(|_| {
-            let _no_handshake_asks = REFUSED.try_with(|refused| refused.replace(Some(subject(end_entity))));
+            let _outside_a_handshake = REFUSED.try_with(|refused| refused.replace(Some(subject(end_entity))));
         })
     }
 
@@ -85,7 +85,7 @@ impl ClientCertVerifier for RecordingVerifier {
     }
 }
 
-/// What a certificate says of itself, which nobody vouches for: its subject or, without one, the name that would count.
+/// The unverified name in a certificate: its subject or, without a subject, its identity.
 fn subject(der: &CertificateDer<'_>) -> String {
     let subject = X509Certificate::from_der(der).map(|(_, certificate)| certificate.subject().to_string());
     let text = match subject {
@@ -97,7 +97,7 @@ fn subject(der: &CertificateDer<'_>) -> String {
     text.chars().filter(|character| !character.is_control()).take(SUBJECT_LENGTH_MAX).collect()
 }
 
-/// As much of a certificate's subject as is logged.
+/// The maximum length of a logged subject, in characters.
 const SUBJECT_LENGTH_MAX: usize = 200;
 
 #[cfg(test)]

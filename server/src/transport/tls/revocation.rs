@@ -1,8 +1,8 @@
-//! Certificate revocation lists (RFC 5280, section 5): which certificates they revoke, and which they vouch for.
+//! Certificate revocation lists (RFC 5280, section 5): the certificates that they revoke, and those that they cover.
 //!
-//! webpki looks at the first list that has the issuer's name, whoever signed it. Here every list counts whose signature the key of the
-//! certificate's issuer verifies, in any order: a certificate that one of them names is revoked. A certificate passes only if one of them
-//! is authoritative for it. A list signed with another key of the same name counts for nothing, so a CA may be renewed with a new key.
+//! webpki uses the first list with the issuer's name, even if another key signed it. This module uses every list that the key of the
+//! certificate's issuer signed, in any order: a certificate in one of them is revoked. A certificate passes only if one of them is
+//! authoritative for it. A list that another key of the same name signed is ignored, so a CA may be renewed with a new key.
 //!
 //! Nothing here knows files, connections or identities.
 
@@ -30,36 +30,36 @@ use x509_parser::{
 
 use super::validity::{day, seconds};
 
-/// How far the clock of a CA may be ahead of this one. A list that a CA has just signed counts at once.
+/// The maximum by which the clock of a CA may be ahead of this one, so that a new list can be used immediately.
 const CLOCK_SKEW_SECONDS: i64 = 300;
 
-/// For how many keys of intermediate CAs the verified signatures are remembered. Only CAs below a client CA have keys that get here.
+/// The maximum number of remembered signature checks. Only keys of client CAs and of CAs below them are checked.
 const REMEMBERED_MAX: usize = 256;
 
 /// Why a list can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ListProblem {
-    /// It only has the changes since another list.
-    #[error("it is a delta list, which has changes only: use the CA's complete list")]
+    /// It contains only the changes since another list.
+    #[error("it is a delta list, which contains only changes: use the CA's complete list")]
     Delta,
-    /// It has certificates of other CAs too.
-    #[error("it is an indirect list, which names certificates of other CAs: use a list of each CA")]
+    /// It contains certificates of other CAs.
+    #[error("it is an indirect list, which contains certificates of other CAs: use a list of each CA")]
     Indirect,
-    /// It has revocations for some reasons only.
-    #[error("it has revocations for some reasons only: use the CA's complete list")]
+    /// It contains revocations for some reasons only.
+    #[error("it contains revocations for some reasons only: use the CA's complete list")]
     Reasons,
-    /// It doesn't say which certificates it is for in a way that is known here.
+    /// It names its certificates in an unsupported way.
     #[error("its issuing distribution point has no full name: use the CA's complete list")]
     DistributionPoint,
-    /// It has another form.
-    #[error("it isn't a revocation list of version 2 with nextUpdate and extensions")]
+    /// It has an unsupported format.
+    #[error("it isn't a version 2 revocation list with nextUpdate and extensions")]
     Malformed(#[source] Option<webpki::Error>),
 }
 
 /// The lists of a deployment.
 pub(crate) struct RevocationLists {
     lists: Vec<List>,
-    /// Whether a key signed a list, by the list's number and SHA-256 of the key.
+    /// Whether a key signed a list, by the list's number and the SHA-256 of the key.
     verified: Mutex<BTreeMap<(usize, [u8; 32]), bool>>,
 }
 
@@ -70,38 +70,38 @@ struct List {
     signed: Signed,
 }
 
-/// What a signature is made over, and by which algorithm.
+/// The signed content, the algorithm and the signature.
 struct Signed {
     content: Vec<u8>,
     algorithm: Vec<u8>,
     signature: Vec<u8>,
 }
 
-/// The certificates that a list is for (RFC 5280, section 5.2.5).
+/// The certificates that a list covers (RFC 5280, section 5.2.5).
 struct Scope {
     addresses: Vec<String>,
     is_for_users_only: bool,
     is_for_cas_only: bool,
 }
 
-/// What people know a list by.
+/// The facts that identify a list for users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListFacts {
-    /// Whose it is.
+    /// Its issuer.
     pub(crate) issuer: String,
     /// Its CRL number, if it has one.
     pub(crate) number: Option<String>,
-    /// How many certificates it revokes.
+    /// The number of revoked certificates.
     pub(crate) revoked: usize,
-    /// When it was made.
+    /// The time of its issue.
     pub(crate) this_update: ASN1Time,
-    /// By when the next one is due.
+    /// The time when the next list is due.
     pub(crate) next_update: Option<ASN1Time>,
-    /// Its distribution points, if it is for their certificates only.
+    /// Its distribution points, if it covers only their certificates.
     pub(crate) addresses: Vec<String>,
 }
 
-/// The issuer of a certificate, as far as its lists are concerned.
+/// The issuer of a certificate, as needed to find its lists.
 pub(crate) struct ListIssuer<'a> {
     /// The subject in DER, without its header.
     pub(crate) name: &'a [u8],
@@ -110,17 +110,17 @@ pub(crate) struct ListIssuer<'a> {
     pub(crate) may_sign_lists: bool,
 }
 
-/// How a list is related to the CAs of the configuration.
+/// The relation of a list to the configured CAs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// The key of one of them signed it.
-    OfClientCa,
-    /// One of them has the issuer's name, and another key.
-    ForeignSignature,
-    /// One of them signed it with a key that mustn't sign lists.
-    KeyUsage,
-    /// None of them has the issuer's name: it may be the list of an intermediate CA.
-    OfAnother,
+pub(crate) enum ListSigner {
+    /// A client CA signed it.
+    ClientCa,
+    /// Another key signed it than that of the client CA with the issuer's name.
+    OtherKey,
+    /// A client CA signed it with a key that may not sign lists.
+    WithoutCrlSign,
+    /// No client CA has the issuer's name: it may be the list of an intermediate CA.
+    OtherCa,
 }
 
 impl RevocationLists {
@@ -145,10 +145,10 @@ impl RevocationLists {
         self.lists.iter().map(|list| &list.facts)
     }
 
-    /// Whether a certificate may be accepted. Without any list, every one may.
+    /// Checks whether a certificate may be accepted. Without any lists, all may.
     ///
     /// # Errors
-    /// It was revoked, or no list is authoritative for it.
+    /// The certificate was revoked, or no list is authoritative for it.
     pub(crate) fn check(
         &self,
         certificate: &webpki::Cert<'_>,
@@ -160,40 +160,40 @@ impl RevocationLists {
             return Ok(());
         }
         let addresses = Addresses::of(&certificate.der()).ok_or(webpki::Error::MalformedExtensions)?;
-        let mut is_vouched_for = false;
+        let mut is_covered = false;
         for list in self.lists_of(issuer) {
-            // A list from the future revokes as well, but nothing is known to be current by it.
+            // A list from the future revokes certificates too, but doesn't prove that a certificate isn't revoked now.
             if list.entries.find_serial(certificate.serial())?.is_some() {
                 return Err(webpki::Error::CertRevoked);
             }
-            is_vouched_for |= !list.is_from_the_future(now) && list.is_for(&addresses, is_ca);
+            is_covered |= !list.is_from_the_future(now) && list.is_for(&addresses, is_ca);
         }
-        if is_vouched_for { Ok(()) } else { Err(webpki::Error::UnknownRevocationStatus) }
+        if is_covered { Ok(()) } else { Err(webpki::Error::UnknownRevocationStatus) }
     }
 
-    /// Whether an issuer has a list at this time.
+    /// Whether an issuer has a usable list at this time.
     pub(crate) fn has_list_of(&self, issuer: &ListIssuer<'_>, now: Timestamp) -> bool {
         self.lists_of(issuer).any(|list| !list.is_from_the_future(now))
     }
 
-    /// The lists, in the order of the file, and how each is related to these CAs.
-    pub(crate) fn standings<'a>(
+    /// The lists, in the order of the file, with their relation to these CAs.
+    pub(crate) fn signers<'a>(
         &'a self,
         cas: &'a [ListIssuer<'a>],
-    ) -> impl Iterator<Item = (&'a ListFacts, Standing)> + 'a {
-        self.lists.iter().enumerate().map(move |(number, list)| (&list.facts, self.standing(number, list, cas)))
+    ) -> impl Iterator<Item = (&'a ListFacts, ListSigner)> + 'a {
+        self.lists.iter().enumerate().map(move |(number, list)| (&list.facts, self.signer(number, list, cas)))
     }
 
-    fn standing(&self, number: usize, list: &List, cas: &[ListIssuer<'_>]) -> Standing {
+    fn signer(&self, number: usize, list: &List, cas: &[ListIssuer<'_>]) -> ListSigner {
         let mut named = cas.iter().filter(|ca| ca.name == list.entries.issuer()).peekable();
         if named.peek().is_none() {
-            return Standing::OfAnother;
+            return ListSigner::OtherCa;
         }
         let mut signers = named.filter(|ca| self.is_signed_by(number, list, ca.key)).peekable();
         if signers.peek().is_none() {
-            return Standing::ForeignSignature;
+            return ListSigner::OtherKey;
         }
-        if signers.any(|ca| ca.may_sign_lists) { Standing::OfClientCa } else { Standing::KeyUsage }
+        if signers.any(|ca| ca.may_sign_lists) { ListSigner::ClientCa } else { ListSigner::WithoutCrlSign }
     }
 
     fn lists_of<'a>(&'a self, issuer: &'a ListIssuer<'a>) -> impl Iterator<Item = &'a List> + 'a {
@@ -205,17 +205,17 @@ impl RevocationLists {
             .map(|(_, list)| list)
     }
 
-    /// A list may be long, so its signature is verified once for each key.
+    /// Whether this key signed the list. A list may be long, so its signature is verified only once for each key.
     fn is_signed_by(&self, number: usize, list: &List, key: &SubjectPublicKeyInfoDer<'_>) -> bool {
-        let place = (number, Sha256::digest(key).into());
+        let key_id = (number, Sha256::digest(key).into());
         let remembered = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(is_signed) = remembered().get(&place) {
+        if let Some(is_signed) = remembered().get(&key_id) {
             return *is_signed;
         }
         let is_signed = list.signed.is_by(key);
         let mut remembered = remembered();
         if remembered.len() < REMEMBERED_MAX {
-            remembered.insert(place, is_signed);
+            remembered.insert(key_id, is_signed);
         }
         is_signed
     }
@@ -258,25 +258,25 @@ impl List {
 }
 
 impl ListFacts {
-    /// Whether it begins later than now, with some room for clocks.
+    /// Whether it was issued later than now, with a tolerance for clocks.
     pub(crate) fn is_from_the_future(&self, now: Timestamp) -> bool {
         self.this_update.timestamp() > seconds(now).saturating_add(CLOCK_SKEW_SECONDS)
     }
 
-    /// Whether the next one was due before now.
+    /// Whether the next list is overdue.
     pub(crate) fn is_late(&self, now: Timestamp) -> bool {
         self.next_update.is_some_and(|due| due.timestamp() < seconds(now))
     }
 }
 
-/// `list 7 of CN=clients, made on 2026-01-02, next due on 2026-02-02, revokes 3`
+/// `list 7 of CN=clients, issued on 2026-01-02, next due on 2026-02-02, revokes 3`
 impl fmt::Display for ListFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.number {
             Some(number) => write!(f, "list {number}")?,
             None => f.write_str("list without a number")?,
         }
-        write!(f, " of {}, made on {}", self.issuer, day(self.this_update))?;
+        write!(f, " of {}, issued on {}", self.issuer, day(self.this_update))?;
         if let Some(due) = self.next_update {
             write!(f, ", next due on {}", day(due))?;
         }
@@ -299,7 +299,7 @@ impl Signed {
     }
 }
 
-/// The content of the list's second part, an AlgorithmIdentifier. webpki has compared it with the one that is signed.
+/// The content of the list's second part, an AlgorithmIdentifier. webpki has compared it with the signed one.
 fn signature_algorithm(der: &[u8]) -> Option<&[u8]> {
     let (_, list) = Any::from_der(der).ok()?;
     let (rest, _content) = Any::from_der(list.data).ok()?;
@@ -332,15 +332,15 @@ impl Scope {
         }))
     }
 
-    /// A certificate that names no distribution point may be in any part of a list that was divided, so no part vouches for it (RFC 5280,
-    /// section 6.3.3, step b 2 i).
+    /// Whether it covers a certificate. A certificate without a distribution point may be in any part of a divided list, so no part covers
+    /// it (RFC 5280, section 6.3.3, step b 2 i).
     fn covers(&self, certificate: &Addresses, is_ca: bool) -> bool {
         let is_kind = if is_ca { !self.is_for_users_only } else { !self.is_for_cas_only };
         is_kind && certificate.0.iter().any(|address| self.addresses.contains(address))
     }
 }
 
-/// Where a certificate says that its revocation lists are: of complete lists of its own issuer.
+/// The addresses in a certificate of complete revocation lists of its issuer.
 struct Addresses(Vec<String>);
 
 impl Addresses {
@@ -367,7 +367,10 @@ fn addresses(names: &[GeneralName<'_>]) -> Vec<String> {
         .collect()
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "webpki has more errors than are told apart, and may have more")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only some errors of webpki have their own variants, and webpki may add more"
+)]
 impl From<webpki::Error> for ListProblem {
     fn from(error: webpki::Error) -> Self {
         match error {

@@ -1,6 +1,6 @@
-//! The server's own certificate: whether it fits its key, and whether clients can accept it.
+//! The server's certificate: whether it matches its key, and whether clients can accept it.
 //!
-//! Whether they trust its CA can't be known here. Nothing here knows connections, or when files are read.
+//! Whether clients trust its CA can't be checked here. Nothing here knows connections, or when files are read.
 
 use std::{fmt, sync::Arc};
 
@@ -19,20 +19,20 @@ use crate::{config::Tls, files::pem};
 
 const SETTING: &str = "tls.certificate";
 
-/// The server's certificate, with those between it and its CA, and its key, which fits.
+/// The server's certificate, with the intermediate certificates and the matching key.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerCertificate {
     pub(super) certified: Arc<CertifiedKey>,
 }
 
-/// Of one chain, since the key fits the certificate.
+/// Compares the chains: the key matches the certificate.
 impl PartialEq for ServerCertificate {
     fn eq(&self, other: &Self) -> bool {
         self.certified.cert == other.certified.cert
     }
 }
 
-/// Why no client accepts a certificate, whatever its CA.
+/// Why no client accepts a certificate, even if it trusts the CA.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Expired(ASN1Time),
@@ -41,7 +41,7 @@ pub(crate) enum Fault {
     NotForServers,
     Nameless,
     Ca,
-    /// It has no name of the certificate before it.
+    /// It has no name in common with the current certificate.
     OtherNames {
         before: String,
         now: String,
@@ -55,10 +55,10 @@ impl fmt::Display for Fault {
             Fault::Expired(end) => write!(f, "it expired on {}", day(*end)),
             Fault::NotYetValid(begin) => write!(f, "it isn't valid before {}", day(*begin)),
             Fault::NotForServers => f.write_str("it isn't for servers: its extended key usage lacks serverAuth"),
-            Fault::Nameless => f.write_str("it has no alternative names, and clients look for names nowhere else"),
+            Fault::Nameless => f.write_str("it has no subject alternative names, which clients require"),
             Fault::Ca => f.write_str("it is the certificate of a CA"),
             Fault::OtherNames { before, now } => {
-                write!(f, "it is for {now}, and none of these names is one of the current certificate's: {before}")
+                write!(f, "it is for {now}, and has no name of the current certificate: {before}")
             }
             Fault::Unreadable => f.write_str("it can't be read"),
         }
@@ -66,14 +66,14 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// What to do.
+    /// The fix.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
             Fault::Expired(_) => "renew it and send SIGHUP",
             Fault::NotYetValid(_) => "set this machine's clock, or wait",
-            Fault::NotForServers => "have one issued for server authentication",
-            Fault::Nameless => "have one issued with the DNS names or IP addresses that clients connect to",
-            Fault::Ca => "put the server's own certificate first, then the one that issued it, and so on",
+            Fault::NotForServers => "use a certificate for server authentication",
+            Fault::Nameless => "use a certificate with the DNS names or IP addresses that clients connect to",
+            Fault::Ca => "put the server's own certificate first, then its issuer, and so on",
             Fault::OtherNames { .. } => {
                 "check which certificate is in the file; restart the server if the names are right"
             }
@@ -86,7 +86,7 @@ impl ServerCertificate {
     /// Reads the files of `tls.certificate` and `tls.key`.
     ///
     /// # Errors
-    /// [`TlsError`]: among others, that the key is another certificate's.
+    /// [`TlsError`]: for example, the key belongs to another certificate.
     pub(crate) fn load(tls: &Tls) -> Result<Self, TlsError> {
         let chain = pem::certificates(&tls.certificate)?;
         let key = pem::private_key(&tls.key)?;
@@ -95,17 +95,18 @@ impl ServerCertificate {
         Ok(Self { certified: Arc::new(certified) })
     }
 
-    /// As [`load`](Self::load), in place of a certificate that is in use: no client may lose the server by it.
+    /// Like [`load`](Self::load), as a replacement of the current certificate: clients that accept the current one must be able to accept
+    /// the new one.
     ///
     /// # Errors
-    /// [`TlsError`]: among others, that clients that accept the current certificate can't accept this one.
+    /// [`TlsError`]: for example, clients that accept the current certificate can't accept the new one.
     pub(crate) fn load_in_place_of(current: &Self, tls: &Tls, now: Timestamp) -> Result<Self, TlsError> {
         let next = Self::load(tls)?;
         if next == *current {
             return Ok(next);
         }
         let (before, names) = (current.names(), next.names());
-        // A fault that its clients put up with already takes the server from none of them.
+        // A fault that the current certificate already has changes nothing for its clients.
         let known = current.faults(now);
         let mut faults: Vec<_> = next.faults(now).into_iter().filter(|fault| !known.contains(fault)).collect();
         if !before.is_empty() && !names.is_empty() && !names.iter().any(|name| before.contains(name)) {
@@ -126,7 +127,7 @@ impl ServerCertificate {
         self.parsed().map_or_else(|| vec![Fault::Unreadable], |certificate| faults(&certificate, now))
     }
 
-    /// What keeps clients out at this time, or soon will.
+    /// The problems that block clients now or soon.
     pub(crate) fn shortcomings(&self, now: Timestamp) -> Vec<Shortcoming> {
         let of_fault = |fault: Fault| Shortcoming {
             setting: SETTING.to_owned(),
@@ -151,12 +152,12 @@ impl ServerCertificate {
         self.parsed().map(|certificate| certificate.subject().to_string()).unwrap_or_default()
     }
 
-    /// The end of its time.
+    /// The end of its validity.
     pub(crate) fn not_after(&self) -> Option<ASN1Time> {
         Some(self.parsed()?.validity().not_after)
     }
 
-    /// The names that clients may know it by, in lower case.
+    /// The names that clients compare with the server's address, in lower case.
     pub(crate) fn names(&self) -> Vec<String> {
         self.parsed().map(|certificate| names(&certificate)).unwrap_or_default()
     }
@@ -172,7 +173,7 @@ impl ServerCertificate {
     }
 }
 
-/// Why no client accepts this certificate of a server at this time.
+/// Why no client accepts this server certificate at this time.
 pub(crate) fn faults(certificate: &X509Certificate<'_>, now: Timestamp) -> Vec<Fault> {
     let (begin, end) = (certificate.validity().not_before, certificate.validity().not_after);
     let is_for_servers = !matches!(
@@ -191,7 +192,7 @@ pub(crate) fn faults(certificate: &X509Certificate<'_>, now: Timestamp) -> Vec<F
     .collect()
 }
 
-/// The names of a certificate that clients compare with the server's: DNS names in lower case, URIs and IP addresses.
+/// The names in a certificate that clients compare with the server's address: DNS names in lower case, URIs and IP addresses.
 pub(crate) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let name = |name: &GeneralName<'_>| match name {

@@ -1,14 +1,14 @@
-//! What is wrong, or soon will be, with certificates, keys and lists that can be used.
+//! Problems, now or soon, of usable certificates, keys and lists.
 
-/// What keeps clients out, or soon will, though the configuration can be used.
+/// A problem that blocks clients now or soon, although the configuration can be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shortcoming {
-    /// The setting it is about.
+    /// The setting.
     pub(crate) setting: String,
-    /// What is wrong.
+    /// The problem.
     pub(crate) problem: String,
-    /// What to do.
+    /// The fix.
     pub(crate) remedy: &'static str,
-    /// Whether something doesn't work because of it now.
+    /// Whether it already has an effect.
     pub(crate) is_error: bool,
 }

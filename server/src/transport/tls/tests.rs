@@ -114,7 +114,7 @@ fn trust(cas: &[&Ca], lists: &[String]) -> Result<Trust, TlsError> {
     Trust::load(&tls)
 }
 
-/// What is said of a chain in 2030.
+/// The result of the verification of a chain in 2030.
 fn verified(trust: &Trust, chain: &[CertificateDer<'static>]) -> Result<(), CertificateError> {
     verified_at(trust, chain, IN_2030)
 }
@@ -126,7 +126,7 @@ fn verified_at(trust: &Trust, chain: &[CertificateDer<'static>], now: Timestamp)
     })
 }
 
-/// What is wrong with the trust, in words.
+/// The problems of the trust.
 fn problems(trust: &Trust, now: Timestamp) -> Vec<String> {
     trust.shortcomings(now).into_iter().map(|shortcoming| shortcoming.problem).collect()
 }
@@ -171,7 +171,7 @@ fn a_certificate_that_one_of_two_lists_names_is_refused_in_any_order() {
 }
 
 #[test]
-fn a_ca_renewed_with_a_new_key_has_its_own_list() {
+fn ca_renewed_with_a_new_key_has_a_separate_list() {
     let (before, after) = (Ca::new("one"), Ca::new("one"));
     let (list_before, list_after) = (before.list(&[7]), after.list(&[8]));
     for lists in [[list_before.clone(), list_after.clone()], [list_after, list_before]] {
@@ -190,8 +190,8 @@ fn list_with_a_foreign_signature_applies_to_no_ca() {
     let (foreign, own) = (impostor.list(&[8]), ca.list(&[7]));
     let only_foreign = trust(&[&ca], std::slice::from_ref(&foreign)).unwrap();
     assert_eq!(verified(&only_foreign, &[ca.certificate(8)]), Err(CertificateError::UnknownRevocationStatus));
-    let said = problems(&only_foreign, IN_2030);
-    assert!(said.iter().any(|problem| problem.contains("none of the client CAs of this name signed it")), "{said:?}");
+    let found = problems(&only_foreign, IN_2030);
+    assert!(found.iter().any(|problem| problem.contains("no client CA with this name signed it")), "{found:?}");
     for lists in [[foreign.clone(), own.clone()], [own, foreign]] {
         let trust = trust(&[&ca], &lists).unwrap();
         assert_eq!(verified(&trust, &[ca.certificate(8)]), Ok(()));
@@ -222,7 +222,7 @@ fn each_part_of_a_divided_list_applies_to_its_certificates() {
         (of(9, "http://ca/1"), Ok(())),
         (of(9, "http://ca/2"), Ok(())),
         (of(9, "http://ca/3"), Err(CertificateError::UnknownRevocationStatus)),
-        // It may be in a part that isn't here.
+        // It may be in a part that is missing.
         (ca.certificate(9), Err(CertificateError::UnknownRevocationStatus)),
         (ca.certificate(8), Err(CertificateError::Revoked)),
     ] {
@@ -255,8 +255,8 @@ fn list_from_the_future_revokes_but_does_not_cover_certificates() {
     let unknown = Err(CertificateError::UnknownRevocationStatus);
     assert_eq!(verified_at(&trust, &[ca.certificate(8)], before(301)), unknown);
     assert_eq!(verified_at(&trust, &[ca.certificate(7)], before(301)), Err(CertificateError::Revoked));
-    let said = problems(&trust, before(301));
-    assert!(said.iter().any(|problem| problem.contains("it is from the future")), "{said:?}");
+    let found = problems(&trust, before(301));
+    assert!(found.iter().any(|problem| problem.contains("it is from the future")), "{found:?}");
 }
 
 #[test]
@@ -312,16 +312,16 @@ fn key_that_signs_a_list_needs_crl_sign() {
     let list = list_params(&[7]).signed_by(&Issuer::new(signing, key)).unwrap().pem().unwrap();
     let trust = trust(&[&ca], &[list]).unwrap();
     assert_eq!(verified(&trust, &[ca.certificate(8)]), Err(CertificateError::UnknownRevocationStatus));
-    let said = problems(&trust, IN_2030);
-    assert!(said.iter().any(|problem| problem.contains("lacks cRLSign")), "{said:?}");
+    let found = problems(&trust, IN_2030);
+    assert!(found.iter().any(|problem| problem.contains("lacks cRLSign")), "{found:?}");
 }
 
 #[test]
 fn ca_without_a_list_is_named_and_its_clients_are_refused() {
     let (listed, unlisted) = (Ca::new("listed"), Ca::new("unlisted"));
     let both = trust(&[&listed, &unlisted], &[listed.list(&[7])]).unwrap();
-    let said = problems(&both, IN_2030);
-    assert!(said.len() == 1 && said[0].contains("CN=unlisted"), "{said:?}");
+    let found = problems(&both, IN_2030);
+    assert!(found.len() == 1 && found[0].contains("CN=unlisted"), "{found:?}");
     assert_eq!(verified(&both, &[unlisted.certificate(8)]), Err(CertificateError::UnknownRevocationStatus));
 
     let without_lists = trust(&[&listed, &unlisted], &[]).unwrap();
@@ -334,8 +334,8 @@ fn a_late_list_is_named_and_still_used() {
     let ca = Ca::new("one");
     let trust = trust(&[&ca], &[ca.list(&[7])]).unwrap();
     assert_eq!(problems(&trust, IN_2030), [""; 0]);
-    let said = problems(&trust, IN_2033);
-    assert!(said.len() == 1 && said[0].starts_with("list 1 of ") && said[0].contains("past its time"), "{said:?}");
+    let found = problems(&trust, IN_2033);
+    assert!(found.len() == 1 && found[0].starts_with("list 1 of ") && found[0].contains("it has expired"), "{found:?}");
     assert_eq!(verified_at(&trust, &[ca.certificate(7)], IN_2033), Err(CertificateError::Revoked));
     assert_eq!(verified_at(&trust, &[ca.certificate(8)], IN_2033), Ok(()));
 }
@@ -349,7 +349,7 @@ fn a_broken_list_is_refused() {
 }
 
 #[test]
-fn a_certificate_of_a_namesake_of_a_client_ca_is_of_an_unknown_ca() {
+fn certificate_of_a_ca_with_the_name_of_a_client_ca_is_refused() {
     let (ca, namesake) = (Ca::new("one"), Ca::new("one"));
     let trust = trust(&[&ca], &[]).unwrap();
     assert_eq!(verified(&trust, &[namesake.certificate(1)]), Err(CertificateError::UnknownIssuer));
@@ -367,9 +367,9 @@ fn expired_client_ca_is_not_trusted() {
     let expired = verified_at(&trust, &[ca.certificate(1)], after).unwrap_err();
     assert!(matches!(expired, CertificateError::ExpiredContext { .. }), "{expired:?}");
     assert!(problems(&trust, last)[0].contains("expires on 2030-01-01, in 0 days"), "{:?}", problems(&trust, last));
-    let said = trust.shortcomings(after);
-    assert!(said[0].is_error && said[0].problem.contains("expired on 2030-01-01"), "{said:?}");
-    // Another certificate of the same CA and key that is in its time.
+    let found = trust.shortcomings(after);
+    assert!(found[0].is_error && found[0].problem.contains("expired on 2030-01-01"), "{found:?}");
+    // Another certificate of the same CA and key that is valid now.
     let renewed = Ca::with_key(ca_params("one"), KeyPair::from_pem(&ca.issuer.key().serialize_pem()).unwrap());
     for cas in [[&ca, &renewed], [&renewed, &ca]] {
         assert_eq!(verified_at(&self::trust(&cas, &[]).unwrap(), &[ca.certificate(1)], after), Ok(()));
@@ -460,7 +460,7 @@ fn spiffe_id_is_accepted_only_from_cas_of_its_trust_domain() {
         assert_eq!(trust.verify_name(&chain, identity, IN_2030).is_ok(), is_believed, "{identity}");
     }
 
-    // Every list counts for the CAs of trust domains too, in any order.
+    // Every list also applies to the CAs of trust domains, in any order.
     let crl = folder.path().join("crl.pem");
     let names = names_ca.list(&[]);
     for lists in [[domain_ca.list(&[]), domain_ca.list(&[7])], [domain_ca.list(&[7]), domain_ca.list(&[])]] {
@@ -472,7 +472,7 @@ fn spiffe_id_is_accepted_only_from_cas_of_its_trust_domain() {
     }
 }
 
-/// A server certificate in a folder of its own, and its settings.
+/// A server certificate in a new folder, and its settings.
 fn server(name: &str, change: impl FnOnce(&mut CertificateParams)) -> (TempDir, Tls) {
     let (folder, mut tls) = settings();
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -502,19 +502,19 @@ fn an_unusable_server_certificate_does_not_replace_a_good_one() {
             |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
             "lacks serverAuth",
         ),
-        ("sealward.example", |params| params.subject_alt_names.clear(), "no alternative names"),
+        ("sealward.example", |params| params.subject_alt_names.clear(), "no subject alternative names"),
         (
             "sealward.example",
             |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
             "the certificate of a CA",
         ),
-        ("other.example", |_| {}, "it is for other.example, and none of these names"),
+        ("other.example", |_| {}, "it is for other.example, and has no name of the current certificate"),
     ];
     for (name, change, words) in cases {
         let (_folder, tls) = server(name, change);
         let error = replace(&tls).unwrap_err().to_string();
         assert!(error.contains(words) && error.contains("server.pem"), "{error}");
-        // A start takes it, and says so.
+        // A start uses it, and reports the problem.
         let at_start = ServerCertificate::load(&tls).unwrap();
         assert_eq!(at_start.shortcomings(IN_2030).is_empty(), name == "other.example");
     }

@@ -1,5 +1,5 @@
-//! Whose client certificates are trusted: CAs, the names they speak for, and what they revoked. Nothing here knows sockets, or when files
-//! are read.
+//! The trust in client certificates: the CAs, the names that they may issue for, and their revocation lists. Nothing here knows sockets, or
+//! when files are read.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
     client_ca::ClientCa,
     client_verifier::ClientVerifier,
     error::TlsError,
-    revocation::{ListFacts, RevocationLists, Standing},
+    revocation::{ListFacts, ListSigner, RevocationLists},
     shortcoming::Shortcoming,
 };
 use crate::{
@@ -21,28 +21,28 @@ use crate::{
     files::pem::{self, PemError},
 };
 
-/// Sessions that can be resumed. Each costs about 4 KB. A client whose session is gone makes a full handshake.
+/// The maximum number of sessions that can be resumed. Each uses about 4 KB. A client without a session performs a full handshake.
 const SESSIONS_MAX: usize = 256;
 
-/// Whose client certificates are believed, and the sessions that were begun with such certificates.
+/// The trust in client certificates, and the sessions that began with such certificates.
 pub(crate) struct Trust {
     files: TrustFiles,
-    /// All CAs: for handshakes, which don't know yet whom a certificate names.
+    /// All CAs, for handshakes, in which the identity isn't known yet.
     verifier: Arc<ClientVerifier>,
-    /// By the names that each CA speaks for; none where there are no trust domains.
-    narrower: Option<Narrower>,
+    /// The CAs by the names that they may issue for; `None` without trust domains.
+    by_name: Option<TrustByName>,
     sessions: Arc<dyn StoresServerSessions>,
 }
 
-/// Who speaks for which names.
-struct Narrower {
-    /// SPIFFE ids, by their trust domain.
+/// The CAs for each kind of name.
+struct TrustByName {
+    /// For SPIFFE ids, by trust domain.
     trust_domains: BTreeMap<String, ClientVerifier>,
-    /// All other names.
+    /// For all other names.
     others: ClientVerifier,
 }
 
-/// What the files contain.
+/// The content of the files.
 #[derive(PartialEq)]
 struct TrustFiles {
     client_cas: Vec<CertificateDer<'static>>,
@@ -50,7 +50,7 @@ struct TrustFiles {
     revocation_lists: Vec<CertificateRevocationListDer<'static>>,
 }
 
-/// Of the same CAs and lists.
+/// Compares the CAs and lists.
 impl PartialEq for Trust {
     fn eq(&self, other: &Self) -> bool {
         self.files == other.files
@@ -69,9 +69,8 @@ impl std::fmt::Debug for Trust {
 impl Trust {
     /// Reads the files of `tls.client_ca`, `tls.client_crl` and `[[trust_domains]]`.
     ///
-    /// With lists, every CA that issued a certificate of a client's chain needs one: a certificate is refused if no list can tell whether
-    /// it was revoked. A list past its time continues to be used, since what it names stays revoked and a late list must not keep
-    /// everybody out; [`Trust::shortcomings`] reports it.
+    /// With lists, every CA in a client's certificate path needs one: a certificate is refused if no list covers it. An expired list is
+    /// still used: its certificates stay revoked, and a late list must not block all clients. [`Trust::shortcomings`] reports it.
     ///
     /// # Errors
     /// [`TlsError`]
@@ -79,7 +78,7 @@ impl Trust {
         Self::new(TrustFiles::read(tls)?)
     }
 
-    /// As [`load`](Self::load), but returns what there is if the files contain the same.
+    /// Like [`load`](Self::load), but returns `before` if the files are unchanged.
     ///
     /// # Errors
     /// [`TlsError`]
@@ -111,16 +110,16 @@ impl Trust {
             all.extend_from_slice(&cas);
             trust_domains.insert(name.clone(), ClientVerifier::new(cas, &lists));
         }
-        let narrower = if trust_domains.is_empty() {
+        let by_name = if trust_domains.is_empty() {
             None
         } else {
-            Some(Narrower { trust_domains, others: ClientVerifier::new(others, &lists) })
+            Some(TrustByName { trust_domains, others: ClientVerifier::new(others, &lists) })
         };
         let verifier = Arc::new(ClientVerifier::new(all, &lists));
-        Ok(Self { verifier, narrower, files, sessions: ServerSessionMemoryCache::new(SESSIONS_MAX) })
+        Ok(Self { verifier, by_name, files, sessions: ServerSessionMemoryCache::new(SESSIONS_MAX) })
     }
 
-    /// What client certificates are verified by in handshakes.
+    /// The verifier of client certificates in handshakes.
     pub(super) fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
         Arc::clone(&self.verifier) as Arc<dyn ClientCertVerifier>
     }
@@ -129,11 +128,11 @@ impl Trust {
         Arc::clone(&self.sessions)
     }
 
-    /// Whether a handshake at this time would accept this chain: the client's certificate, then those between it and its CA; and whether
-    /// that CA speaks for the name in it.
+    /// Verifies a chain as a handshake would at this time: the client's certificate, followed by the intermediate ones. Also checks whether
+    /// its CA may issue for this identity.
     ///
     /// # Errors
-    /// Why it wouldn't.
+    /// The reason for a refusal.
     pub(crate) fn verify(
         &self,
         chain: &[CertificateDer<'_>],
@@ -142,31 +141,31 @@ impl Trust {
     ) -> Result<(), rustls::Error> {
         let (certificate, intermediates) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
         let now = UnixTime::since_unix_epoch(Duration::from_micros(now.unix_micros().max(0).unsigned_abs()));
-        let nobody = || rustls::Error::General("the trust domain isn't known".to_owned());
-        let verifier = match (&self.narrower, identity) {
+        let unknown_domain = || rustls::Error::General("unknown trust domain".to_owned());
+        let verifier = match (&self.by_name, identity) {
             (None, _) => &*self.verifier,
-            (Some(narrower), Identity::Spiffe(id)) => {
-                narrower.trust_domains.get(id.trust_domain()).ok_or_else(nobody)?
+            (Some(by_name), Identity::Spiffe(id)) => {
+                by_name.trust_domains.get(id.trust_domain()).ok_or_else(unknown_domain)?
             }
-            (Some(narrower), Identity::Dns(_) | Identity::CommonName(_) | Identity::Jwt { .. }) => &narrower.others,
+            (Some(by_name), Identity::Dns(_) | Identity::CommonName(_) | Identity::Jwt { .. }) => &by_name.others,
         };
         verifier.verify_client_cert(certificate, intermediates, now).map(|_| ())
     }
 
-    /// As [`verify`](Self::verify), right after the handshake: only what that didn't look at.
+    /// Like [`verify`](Self::verify), directly after a handshake: checks only what the handshake didn't check.
     ///
     /// # Errors
-    /// Why the CA doesn't speak for the name.
+    /// The CA may not issue for this identity.
     pub(crate) fn verify_name(
         &self,
         chain: &[CertificateDer<'_>],
         identity: &Identity,
         now: Timestamp,
     ) -> Result<(), rustls::Error> {
-        if self.narrower.is_some() { self.verify(chain, identity, now) } else { Ok(()) }
+        if self.by_name.is_some() { self.verify(chain, identity, now) } else { Ok(()) }
     }
 
-    /// The client CAs, those of trust domains included.
+    /// The client CAs, including those of trust domains.
     pub(crate) fn client_cas(&self) -> impl Iterator<Item = &ClientCa> {
         self.verifier.cas.iter()
     }
@@ -176,7 +175,7 @@ impl Trust {
         self.verifier.lists.facts()
     }
 
-    /// What is wrong with the CAs and lists at this time.
+    /// The problems of the CAs and lists at this time.
     pub(crate) fn shortcomings(&self, now: Timestamp) -> Vec<Shortcoming> {
         let cas = &self.verifier.cas;
         let of_cas = cas.iter().filter_map(|ca| ca.shortcoming(now));
@@ -186,41 +185,41 @@ impl Trust {
             .map(|ca| Shortcoming {
                 setting: CLIENT_CRL.to_owned(),
                 problem: format!(
-                    "no list of the client CA {} can be used: every client with its certificates is refused",
+                    "the client CA {} has no usable revocation list: every client with its certificates is refused",
                     ca.subject
                 ),
                 remedy: "add the CA's list, or remove the CA",
                 is_error: false,
             });
         let issuers: Vec<_> = cas.iter().map(ClientCa::list_issuer).collect();
-        let lists = self.verifier.lists.standings(&issuers);
-        let of_lists = lists.filter_map(|(list, standing)| shortcoming_of_list(list, standing, now));
+        let lists = self.verifier.lists.signers(&issuers);
+        let of_lists = lists.filter_map(|(list, signer)| shortcoming_of_list(list, signer, now));
         of_cas.chain(unlisted).chain(of_lists).collect()
     }
 }
 
 const CLIENT_CRL: &str = "tls.client_crl";
 
-fn shortcoming_of_list(list: &ListFacts, standing: Standing, now: Timestamp) -> Option<Shortcoming> {
+fn shortcoming_of_list(list: &ListFacts, signer: ListSigner, now: Timestamp) -> Option<Shortcoming> {
     let shown = list.to_string();
-    let (problem, remedy) = match standing {
-        Standing::ForeignSignature => (
-            format!("{shown}: none of the client CAs of this name signed it, so it counts for none of them"),
+    let (problem, remedy) = match signer {
+        ListSigner::OtherKey => (
+            format!("{shown}: no client CA with this name signed it, so it is ignored"),
             "replace it with the list of the client CA, or add the CA that signed it",
         ),
-        Standing::KeyUsage => (
-            format!("{shown}: the key usage of its CA lacks cRLSign, so it doesn't count"),
-            "have the CA's certificate issued with cRLSign",
+        ListSigner::WithoutCrlSign => (
+            format!("{shown}: its CA may not sign lists, because its key usage lacks cRLSign, so it is ignored"),
+            "renew the CA's certificate with cRLSign",
         ),
-        Standing::OfClientCa | Standing::OfAnother if list.is_from_the_future(now) => (
-            format!("{shown}: it is from the future, so it revokes certificates and vouches for none"),
-            "set this machine's clock, or use the list before it until then",
+        ListSigner::ClientCa | ListSigner::OtherCa if list.is_from_the_future(now) => (
+            format!("{shown}: it is from the future, so it revokes certificates, but covers none"),
+            "set this machine's clock, or use the previous list until then",
         ),
-        Standing::OfClientCa | Standing::OfAnother if list.is_late(now) => (
-            format!("{shown}: it is past its time, so certificates revoked since are unknown"),
-            "replace it with the CA's latest",
+        ListSigner::ClientCa | ListSigner::OtherCa if list.is_late(now) => (
+            format!("{shown}: it has expired, so certificates revoked since then are unknown"),
+            "replace it with the CA's latest list",
         ),
-        Standing::OfClientCa | Standing::OfAnother => return None,
+        ListSigner::ClientCa | ListSigner::OtherCa => return None,
     };
     Some(Shortcoming { setting: CLIENT_CRL.to_owned(), problem, remedy, is_error: false })
 }

@@ -1,4 +1,4 @@
-//! When certificates and lists are valid: days as people read them, and seconds as X.509 has them.
+//! Validity of certificates and lists: dates for people, and seconds as in X.509.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use rustls::pki_types::UnixTime;
 use sealward_core::id::Timestamp;
 use x509_parser::time::ASN1Time;
 
-/// A certificate that ends sooner is worth a warning.
+/// A certificate that expires sooner causes a warning.
 pub(crate) const SOON_DAYS: i64 = 30;
 
 pub(super) const DAY_SECONDS: i64 = 86_400;
