@@ -9,7 +9,12 @@ mod declared_methods;
 pub mod options;
 
 /// The package `sealward.v1`: the platform, which is served with any schema.
-#[allow(missing_docs, clippy::disallowed_methods, reason = "generated; the comments of the contract document it")]
+#[allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    clippy::doc_overindented_list_items,
+    reason = "generated; the comments of the contract document it"
+)]
 pub mod v1 {
     tonic::include_proto!("sealward.v1");
     include!(concat!(env!("OUT_DIR"), "/sealward.v1.debug.rs"));
@@ -18,7 +23,12 @@ pub mod v1 {
 /// The mail application.
 pub mod mail {
     /// The package [`MAIL_PACKAGE`](super::MAIL_PACKAGE): mailboxes and related entities.
-    #[allow(missing_docs, clippy::disallowed_methods, reason = "generated; the comments of the contract document it")]
+    #[allow(
+        missing_docs,
+        clippy::disallowed_methods,
+        clippy::doc_overindented_list_items,
+        reason = "generated; the comments of the contract document it"
+    )]
     pub mod v1 {
         tonic::include_proto!("sealward.mail.v1");
         include!(concat!(env!("OUT_DIR"), "/sealward.mail.v1.debug.rs"));
@@ -28,7 +38,11 @@ pub mod mail {
 /// The package [`SCHEMA_PACKAGE`].
 pub mod schema {
     /// The messages of the options that turn messages of the contract into entities.
-    #[allow(missing_docs, reason = "generated; the comments of the contract document it")]
+    #[allow(
+        missing_docs,
+        clippy::doc_overindented_list_items,
+        reason = "generated; the comments of the contract document it"
+    )]
     pub mod v1 {
         tonic::include_proto!("sealward.schema.v1");
     }

@@ -15,9 +15,7 @@ pub(crate) mod testing;
 
 use std::{collections::HashSet, sync::Arc};
 
-pub use entity::{
-    Attribute, Choice, Entity, Kind, OnDelete, StateAndStatus, TextForm, display_name,
-};
+pub use entity::{Attribute, Choice, Entity, Kind, OnDelete, StateAndStatus, TextForm, display_name};
 pub use value::Value;
 
 use crate::{

@@ -16,15 +16,12 @@ use crate::{
         context::{CellContext, HEADER_BYTES},
         format::is_newer,
         padding::{self, padding, unpadded_length},
-        primitive::{Aead, NONCE_BYTES, Sealed, TAG_BYTES},
+        primitive::{Aead, NONCE_BYTES, Sealed},
         secret::{DataKey, Plaintext},
     },
     id::KeyVersion,
     random::{self, Random},
 };
-
-/// The difference in bytes between a cell and its padded value: header, nonce and tag.
-pub(crate) const OVERHEAD_BYTES: usize = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
 
 /// The first byte of every cell that this version writes and opens.
 pub(crate) const FORMAT: u8 = 0x01;
@@ -49,12 +46,6 @@ pub fn version_of(cell: &[u8]) -> Result<KeyVersion, CellFormatError> {
     parse_header(cell).map(|(version, _)| version)
 }
 
-/// Returns the length in bytes of the cell of a value with this length. It is the same for all lengths in a range of 32
-/// bytes.
-pub(crate) const fn sealed_length_bytes(plaintext_bytes: usize) -> usize {
-    OVERHEAD_BYTES + (plaintext_bytes / padding::BLOCK_BYTES + 1) * padding::BLOCK_BYTES
-}
-
 /// A data key, prepared to seal and open the cells of its version. Wiped on drop.
 ///
 /// A value may have any length within GCM's limit of 64 GiB. In practice, the schema and the size of a message limit
@@ -66,17 +57,17 @@ pub(crate) struct CellKey {
 
 impl CellKey {
     /// Prepares the data key of this version.
-    pub fn new(version: KeyVersion, data_key: &DataKey) -> Self {
+    pub(crate) fn new(version: KeyVersion, data_key: &DataKey) -> Self {
         Self { version, aead: Aead::new(data_key.expose()) }
     }
 
     /// Returns the version of this data key.
-    pub fn version(&self) -> KeyVersion {
+    pub(crate) fn version(&self) -> KeyVersion {
         self.version
     }
 
     /// Seals a value for its place with a new random nonce.
-    pub fn seal(&self, context: &CellContext<'_>, plaintext: &Plaintext, random: &dyn Random) -> Vec<u8> {
+    pub(crate) fn seal(&self, context: &CellContext<'_>, plaintext: &Plaintext, random: &dyn Random) -> Vec<u8> {
         self.seal_with_nonce(context, plaintext, &random::bytes(random))
     }
 
@@ -85,7 +76,7 @@ impl CellKey {
     /// # Errors
     /// [`CellError::UnknownKeyVersion`] if the cell names another version than this key's. [`CellError::DoesNotVerify`]
     /// if the cell was modified, belongs to another place or was sealed with another key.
-    pub fn open(&self, context: &CellContext<'_>, cell: &Cell<'_>) -> Result<Plaintext, CellError> {
+    pub(crate) fn open(&self, context: &CellContext<'_>, cell: &Cell<'_>) -> Result<Plaintext, CellError> {
         if cell.version != self.version {
             return Err(CellError::UnknownKeyVersion(cell.version));
         }
@@ -196,10 +187,15 @@ mod tests {
 
     use super::*;
     use crate::{
-        crypto::testing::unhex,
+        crypto::{primitive::TAG_BYTES, testing::unhex},
         id::{OrganizationId, RecordId},
         random::testing::SeededRandom,
     };
+
+    /// The length of the cell of a value with this length. It is the same for all lengths in a range of 32 bytes.
+    const fn sealed_length_bytes(plaintext_bytes: usize) -> usize {
+        HEADER_BYTES + NONCE_BYTES + TAG_BYTES + (plaintext_bytes / padding::BLOCK_BYTES + 1) * padding::BLOCK_BYTES
+    }
 
     const CONTEXT: CellContext<'static> = CellContext {
         organization: OrganizationId::from_bytes([0xA1; 16]),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::{
     crypto::{
-        kek::Fingerprint,
         ring::{KeyRing, stored::StoredRing},
         root_key::RootKeyId,
     },
@@ -87,16 +86,5 @@ impl Keys {
         };
         let set = stored.and_then(|stored| Some((stored.version()?, stored.key_change_time)));
         Some(KeyFacts { is_active, set })
-    }
-}
-
-/// Returns the fingerprint of the required key, if it is known.
-#[must_use]
-pub(crate) fn wanted_fingerprint(keys: &Keys) -> Option<Fingerprint> {
-    match keys {
-        Keys::Active(ring) => Some(ring.fingerprint()),
-        Keys::Inactive(stored) => Some(stored.fingerprint()),
-        Keys::Inaccessible(_, stored) => stored.as_ref().map(|stored| stored.fingerprint()),
-        Keys::Damaged => None,
     }
 }

@@ -58,9 +58,8 @@ fn require_rows<R: TableRow>(rows: &[Row]) -> Vec<Step> {
     if rows.is_empty() {
         return vec![R::forbid(Condition::EVERYTHING)];
     }
-    let equal = |(name, datum): (_, &Datum)| match datum {
-        Datum::Null => Condition::IsNull(name),
-        value => Condition::equal(name, value.clone()),
+    let equal = |(name, datum): (_, &Datum)| {
+        if *datum == Datum::Null { Condition::IsNull(name) } else { Condition::equal(name, datum.clone()) }
     };
     let is_there = |row: &Row| Condition::All(R::names().into_iter().zip(row).map(equal).collect());
     rows.iter().map(|row| R::require(is_there(row))).collect()

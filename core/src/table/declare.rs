@@ -275,10 +275,8 @@ impl<R: TableRow, T: ColumnValue> TableColumn<R, T> {
     /// Returns the condition that the column has this value, which may be null.
     #[must_use]
     pub fn is(&self, value: T) -> Condition {
-        match value.into_datum() {
-            Datum::Null => Condition::IsNull(self.name()),
-            value => Condition::equal(self.name, value),
-        }
+        let datum = value.into_datum();
+        if datum == Datum::Null { Condition::IsNull(self.name()) } else { Condition::equal(self.name, datum) }
     }
 
     /// Returns the condition that compares the column with this value, which must not be null.
