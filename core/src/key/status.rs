@@ -167,7 +167,7 @@ fn key_status(deployment: &Deployment, stored: &StoredRing) -> Option<KeyStatus>
 /// Returns the time when a change of a key is due, from the time when it was set and its version.
 #[must_use]
 pub fn change_due_time(deployment: &Deployment, key_version: KeyVersion, change_time: Timestamp) -> Timestamp {
-    // The service generated the first key, and nobody has a copy of it yet: its change is due immediately.
+    // The service generated the first key, so there is no copy of it yet: its change is due immediately.
     let days = if key_version == KeyVersion::FIRST { 0 } else { deployment.key_limits.change_due_days };
     let due_us = i64::from(days).saturating_mul(86_400_000_000);
     Timestamp::from_unix_micros(change_time.unix_micros().saturating_add(due_us))

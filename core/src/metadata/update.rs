@@ -284,8 +284,8 @@ mod tests {
     }
 
     fn refused(name: &str, customization: &Customization) -> Vec<String> {
-        let told = update_of(name, customization).expect_err(name);
-        told.into_iter().map(|(field, reason)| format!("{field} {reason}")).collect()
+        let violations = update_of(name, customization).expect_err(name);
+        violations.into_iter().map(|(field, reason)| format!("{field} {reason}")).collect()
     }
 
     #[test]
@@ -309,7 +309,7 @@ mod tests {
             audited: Some(Some(true)),
             indexed: Some(Some(true)),
         };
-        let told = refused("is_secret_set", &customization);
+        let violations = refused("is_secret_set", &customization);
         let wanted = [
             "display_name REQUIRED",
             "max_length HAS_NO_LENGTH",
@@ -317,7 +317,7 @@ mod tests {
             "audited NOT_AUDITABLE",
             "indexed NOT_INDEXABLE",
         ];
-        assert_eq!(told, wanted.map(|problem| format!("attribute_metadata.{problem}")));
+        assert_eq!(violations, wanted.map(|problem| format!("attribute_metadata.{problem}")));
     }
 
     #[test]
