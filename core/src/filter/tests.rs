@@ -3,7 +3,10 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{Bounds, COMPARISONS_MAX, DEPTH_MAX, Field, Filter, FilterError, FilterProblem, LENGTH_MAX};
+use super::{
+    Bounds, COMPARISONS_MAX, Field, Filter, FilterError, FilterProblem,
+    parser::{DEPTH_MAX, LENGTH_MAX},
+};
 use crate::{
     id::{RecordId, Timestamp},
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Value, value::datum_of},
