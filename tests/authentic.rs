@@ -131,7 +131,7 @@ async fn row_with_an_invalid_name_leaves_the_others_served() {
     let server = Server::start_in(two.folder, |_| {}).await;
     assert_eq!(reveal(&server.client(Person::Connector), &two.default).await.unwrap().as_deref(), Some("default's"));
     health_becomes(&server, ServingStatus::NotServing).await;
-    server.stop().await;
+    let _folder = server.stop().await;
     assert!(two.contoso_database.exists());
 }
 

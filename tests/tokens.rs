@@ -109,7 +109,7 @@ async fn certificate_and_token_that_disagree_are_refused() {
         bearer(&server, &of_writer),
     ] {
         let text = unauthenticated(may_read(&client).await);
-        assert!(text.contains("don't belong together"), "{text}");
+        assert!(text.contains("does not match the client certificate"), "{text}");
     }
 }
 
