@@ -198,7 +198,8 @@ impl Copies<'_> {
     async fn listed(&self) -> Result<Vec<Row>, BackupError> {
         let Listing { organizations: mut listed, misnamed } =
             row::read_all(&*self.view(CONFIGURATION)?).await.map_err(|error| copy_error(CONFIGURATION, error))?;
-        if let Some(Misnamed { name, .. }) = misnamed.into_iter().next() {
+        // A row that isn't ready has no data to copy.
+        if let Some(Misnamed { name, .. }) = misnamed.into_iter().find(|row| row.is_ready) {
             return Err(BackupError::InvalidName { name });
         }
         listed.sort_by(|one, other| one.row.name.cmp(&other.row.name));

@@ -109,8 +109,12 @@ async fn present(organization: &Organization, writer: Uuid, last: Option<&Rememb
         Err(RingUnread::Newer { .. }) => last.map_or(0, |last| last.seen.key_version),
         Err(RingUnread::Damaged(_)) => 0,
     };
-    let head = record::head(store, writer).await?.and_then(Result::ok);
-    let (audit_sequence, audit_hash) = head.map(|(sequence, hash)| (sequence, hash.to_vec())).unwrap_or_default();
+    let (audit_sequence, audit_hash) = match record::head(store, writer).await? {
+        Some(Ok((sequence, hash))) => (sequence, hash.to_vec()),
+        // A malformed head doesn't shorten the trail: the last known head stays, and every later check compares with it.
+        Some(Err(_)) => last.map(|last| (last.seen.audit_sequence, last.seen.audit_hash.clone())).unwrap_or_default(),
+        None => (0, Vec::new()),
+    };
     Ok(Seen { key_version: version, audit_sequence, audit_hash })
 }
 
