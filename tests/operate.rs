@@ -161,7 +161,7 @@ async fn a_server_is_prepared_checked_and_served() {
     prepared.put_certificates(&prepared.folder().join("tls"));
     let (code, report) = checked(&mut program(), &prepared.config());
     assert_eq!(code, 0, "{report:#}");
-    assert_found(&findings(&report), &[("warning", "bindings", "no identity is system-administrator")]);
+    assert_found(&findings(&report), &[("warning", "bindings", "no binding has the role system-administrator")]);
     replace(&prepared.config(), "# [[bindings]]\n# identity", "[[bindings]]\nidentity");
     replace(&prepared.config(), "# role = ", "role = ");
     replace(&prepared.config(), "# organizations = [", "organizations = [");
@@ -252,7 +252,7 @@ fn all_faults_before_a_first_start_are_reported_together() {
             ("error", "tls.key", "does not belong to the first certificate"),
             ("error", "tls.client_ca", "can't be a client CA: it isn't a CA"),
             ("error", "root_key.sources[0]", "mode 0640"),
-            ("error", "data_dir", "open to other users (mode 0750)"),
+            ("error", "data_dir", "accessible to other users (mode 0750)"),
         ],
     );
     assert_eq!((&report["errors"], &report["warnings"]), (&Value::from(9), &Value::from(0)));
@@ -333,7 +333,10 @@ async fn unwritable_audit_copy_is_reported() {
     set_mode(&folder.path().join("log/audit.jsonl"), 0o644);
     let (code, report) = checked(&mut program(), &config);
     assert_eq!(code, 0, "{report:#}");
-    assert_found(&findings(&report), &[in_data_folder, ("warning", "audit.file", "open to other users (mode 0644)")]);
+    assert_found(
+        &findings(&report),
+        &[in_data_folder, ("warning", "audit.file", "accessible to other users (mode 0644)")],
+    );
 }
 
 /// The folder of a stopped server with three organizations besides the first.
@@ -389,7 +392,7 @@ async fn all_faults_of_databases_are_reported_together() {
         ("warning", "organizations/default", "data encryption is inactive: the key with the fingerprint"),
         ("error", "organizations/contoso", "is missing"),
         ("error", "organizations/fabrikam", "its key ring is missing or damaged"),
-        ("warning", "organizations/fabrikam", "is open to other users (mode 0644)"),
+        ("warning", "organizations/fabrikam", "is accessible to other users (mode 0644)"),
         ("error", "organizations/northwind", "Mailbox"),
         ("error", "data_dir", "0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506.db"),
     ];

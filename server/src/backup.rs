@@ -96,7 +96,7 @@ pub enum BackupError {
     },
     /// An organization is listed with a name that isn't one.
     #[error(
-        "configuration.db lists an organization with an invalid name, {name:?}: `sealward-server check-config` has more"
+        "configuration.db lists an organization with an invalid name, {name:?}: run `sealward-server check-config` for details"
     )]
     InvalidName {
         /// The name in its row.

@@ -86,7 +86,7 @@ fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
     if are_valid && !config.bindings.iter().any(|binding| binding.role == Role::SystemAdministrator.into()) {
         report.warning(
             "bindings",
-            "no identity is system-administrator: no caller can create organizations or restore a key",
+            "no binding has the role system-administrator: check that an administrator can create organizations and restore keys",
             "bind an administrator's identity to system-administrator, with organizations = [\"*\"]",
         );
     }

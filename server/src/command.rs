@@ -36,7 +36,7 @@ use self::{
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  sealward-server dev                                     run a server for trials
+  sealward-server dev                                     run a development server
   sealward-server init /etc/sealward --admin cn:ada       prepare a production server
   sealward-server check-config --config /etc/sealward/sealward.toml
   sealward-server serve --config /etc/sealward/sealward.toml
@@ -60,7 +60,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a server for trials, without any preparation.
+    /// Run a development server, without any preparation.
     Dev(DevArguments),
     /// Create a configuration, a root key and a data folder for a production server.
     Init(InitArguments),

@@ -19,8 +19,8 @@ impl fmt::Display for OrderFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             OrderFault::InvalidTerm => "must be a field name, optionally followed by `asc` or `desc`",
-            OrderFault::Bytes => "contains bytes and can't be ordered by",
-            OrderFault::Derived => "is derived from an encrypted attribute and can't be ordered by",
+            OrderFault::Bytes => "is of type bytes and can't be used for ordering",
+            OrderFault::Derived => "is derived from an encrypted attribute and can't be used for ordering",
             OrderFault::Repeated => "is listed more than once",
         })
     }

@@ -80,19 +80,19 @@ pub enum OpenOrganizationError {
     Commit(#[from] CommitError),
     /// The row wasn't written by this deployment.
     #[error(
-        "its row in configuration.db isn't authentic: it was changed, or written by a version without MACs. Restore a backup of configuration.db; or move it away, start, and restore each key by its text"
+        "its row in configuration.db isn't authentic: it was changed, or written by a version without MACs; restore configuration.db from a backup, or move it away, start, and restore each key by its text"
     )]
     NotAuthentic,
     /// The name in the row isn't a valid name of an organization, so the row wasn't written by this deployment.
     #[error(
-        "its row in configuration.db isn't authentic: its name, {name:?}, isn't the name of an organization. Restore a backup of configuration.db"
+        "its row in configuration.db isn't authentic: its name, {name:?}, isn't the name of an organization; restore configuration.db from a backup"
     )]
     InvalidName {
         /// The name in the row.
         name: String,
     },
     /// The name in the database differs from the name in the row.
-    #[error("its database belongs to organizations/{name}: put each database under the name and id that it contains")]
+    #[error("its database belongs to organizations/{name}: rename each database to the UUID that it contains")]
     OtherName {
         /// The name in the database.
         name: OrganizationName,
@@ -105,7 +105,7 @@ pub enum OpenOrganizationError {
     NameTaken,
     /// The configuration database contains keys of a database, but no row of it.
     #[error(
-        "configuration.db has keys of the database found there, but doesn't list it: its row was removed. Restore a backup of configuration.db"
+        "configuration.db has keys of the database found there, but doesn't list it: its row was removed; restore configuration.db from a backup"
     )]
     RowRemoved,
     /// A database found in the folder belongs to an organization that was deleted in this deployment.

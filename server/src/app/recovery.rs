@@ -72,12 +72,12 @@ fn log_resealed(resealed: Resealed) {
         Ok(0) => {}
         Ok(root_keys) => tracing::info!(
             root_keys,
-            "former root keys unused: after 24 hours no idempotency key needs them, remove them from root_key.sources"
+            "former root keys unused: remove them from root_key.sources after 24 hours, when no idempotency key needs them"
         ),
         Err(error) => {
             tracing::warn!(
                 error = error_chain::text(&error),
-                "former root keys still needed: keep them until the next start"
+                "former root keys not retired: keep them until the next start"
             )
         }
     }

@@ -164,13 +164,13 @@ async fn close_databases(deployment: &Deployment, databases: &dyn OnDemand, audi
         };
         if let Err(error) = closed.await {
             let (organization, error) = (organization.name.as_str(), error_chain::text(&error));
-            tracing::warn!(organization, error, "database not checkpointed at shutdown; the next start does it");
+            tracing::warn!(organization, error, "database not checkpointed at shutdown; the next start checkpoints it");
         }
     }
     if let Err(error) = deployment.ports.configuration.scrub().await {
         tracing::warn!(
             error = error_chain::text(&error),
-            "configuration database not checkpointed at shutdown; the next start does it"
+            "configuration database not checkpointed at shutdown; the next start checkpoints it"
         );
     }
 }

@@ -172,7 +172,7 @@ impl CopyHandle {
         let path = config.data_dir.join(checkpoint::NAME);
         let Checkpoint { mark, places } = Checkpoint::read(&path, writer).unwrap_or_else(|error| {
             let file = path.display();
-            tracing::error!(%file, %error, "audit copy position unknown: records that aren't in the file are copied again");
+            tracing::error!(%file, %error, "audit copy position unknown; records missing from the target are copied, some perhaps twice");
             Checkpoint::default()
         });
         shared.ledger().remember(places);

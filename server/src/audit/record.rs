@@ -77,7 +77,7 @@ pub(crate) fn lines(owner: &TrailOwner, records: Vec<AuditRecord>) -> Vec<u8> {
     let mut lines = Vec::new();
     for record in records {
         let encoded = message(owner, record, None).encode_to_vec();
-        let message = DynamicMessage::decode(KIND.clone(), encoded.as_slice()).expect("it was encoded a line above");
+        let message = DynamicMessage::decode(KIND.clone(), encoded.as_slice()).expect("the message was just encoded");
         let mut json = serde_json::Serializer::new(&mut lines);
         message.serialize_with_options(&mut json, &options).expect("every message has a JSON form");
         lines.push(b'\n');
@@ -105,8 +105,9 @@ pub(crate) fn place_in(line: &[u8]) -> Option<(Option<OrganizationId>, Uuid, Tra
 }
 
 static KIND: LazyLock<MessageDescriptor> = LazyLock::new(|| {
-    let pool = DescriptorPool::decode(sealward::PLATFORM_DESCRIPTOR_SET).expect("the build made it");
-    pool.get_message_by_name("sealward.v1.AuditRecord").expect("it is of the contract")
+    let pool =
+        DescriptorPool::decode(sealward::PLATFORM_DESCRIPTOR_SET).expect("the build generates a valid descriptor set");
+    pool.get_message_by_name("sealward.v1.AuditRecord").expect("AuditRecord is in the contract")
 });
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ use crate::{config::Config, error_chain, ports::clock::SystemClock, schema};
 
 const DATA_DIR: &str = "data_dir";
 const ROOT_KEY_SOURCES: &str = "root_key.sources";
-const FROM_BACKUP: &str = "restore it from a backup";
+const FROM_BACKUP: &str = "restore the database from a backup";
 
 /// Checks everything below the data folder. `root_key` is `None` if a root key can't be used.
 pub(super) async fn check(config: &Config, root_key: Option<&dyn RootKey>, report: &mut Report) {
@@ -171,7 +171,7 @@ impl DatabaseCheck<'_> {
                 report.error(
                     ROOT_KEY_SOURCES,
                     "configuration.db was sealed under a root key that is not among these sources",
-                    "add that root key; if it is lost, remove configuration.db and restore each key from its text",
+                    "add that root key; if it is lost, stop the server, move configuration.db away, start it, and restore each key: sealward key restore",
                 );
             }
         }

@@ -78,7 +78,7 @@ fn folder(path: &Path, found: &Metadata, report: &mut Report) {
         return report.error("data_dir", format!("{shown} is not a folder"), "use another folder, or remove the file");
     }
     if found.mode() & 0o077 != 0 {
-        let problem = format!("{shown} is open to other users (mode {:04o})", found.mode() & 0o7777);
+        let problem = format!("{shown} is accessible to other users (mode {:04o})", found.mode() & 0o7777);
         report.error("data_dir", problem, format!("chmod 700 {shown}"));
     }
     let us = geteuid().as_raw();
@@ -118,7 +118,7 @@ pub(super) fn audit_copy(path: &Path, on_failure: OnFailure, report: &mut Report
         Ok(found) if found.is_dir() => Some((format!("{shown} is a folder"), "use the path of a file".to_owned())),
         Ok(found) => {
             if found.is_file() && found.mode() & 0o077 != 0 {
-                let problem = format!("{shown} is open to other users (mode {:04o})", found.mode() & 0o7777);
+                let problem = format!("{shown} is accessible to other users (mode {:04o})", found.mode() & 0o7777);
                 report.warning(AUDIT_FILE, problem, format!("chmod 600 {shown}"));
             }
             let problem = format!("user {us} can't read and write {shown}");
@@ -159,7 +159,7 @@ pub(super) fn database(subject: &str, path: &Path, report: &mut Report) {
     let Ok(found) = fs::metadata(path) else { return };
     let shown = path.display();
     if found.mode() & 0o077 != 0 {
-        let problem = format!("{shown} is open to other users (mode {:04o})", found.mode() & 0o7777);
+        let problem = format!("{shown} is accessible to other users (mode {:04o})", found.mode() & 0o7777);
         report.warning(subject, problem, format!("chmod 600 {shown}"));
     }
     let owner = path.parent().and_then(|folder| fs::metadata(folder).ok()).map(|folder| folder.uid());

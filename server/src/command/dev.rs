@@ -1,4 +1,4 @@
-//! `dev`: runs a server for trials, and prints commands to try it.
+//! `dev`: runs a development server, and prints commands to try it.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

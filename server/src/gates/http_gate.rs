@@ -196,7 +196,7 @@ impl HttpRefusal {
         match self {
             Self::Method => "use POST for calls\n",
             Self::ContentType => "use the content type application/grpc for calls\n",
-            Self::Origin => "pages of this origin may not call: add it to the server's setting listen.origins\n",
+            Self::Origin => "web pages of this origin aren't allowed: add the origin to listen.origins\n",
         }
     }
 

@@ -92,7 +92,7 @@ pub(super) fn organization_mismatch() -> StatusBuilder {
     StatusBuilder::new(
         Code::FailedPrecondition,
         ErrorReason::OrganizationMismatch,
-        "the organization isn't served: its entry and its database don't match; the server's log has the cause",
+        "the organization isn't served, because its row in configuration.db or its database was changed or exchanged: find the cause in the server's log",
     )
 }
 

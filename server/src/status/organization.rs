@@ -41,7 +41,7 @@ fn organization_not_served(organization: &OrganizationName, why: NotServed) -> S
         NotServed::NewerVersion => StatusBuilder::new(
             Code::Unavailable,
             ErrorReason::WrittenByNewerVersion,
-            "the organization's database was written by a newer version of the server, or with another schema: run that version, or that schema",
+            "the organization's database was written by a newer version of the server, or with another schema: run the server with that version and schema",
         )
         .with("what", "database"),
     };

@@ -73,7 +73,7 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
         RecordError::EtagMismatch => StatusBuilder::new(
             Code::Aborted,
             ErrorReason::EtagMismatch,
-            "the etag is stale, the record has changed: read it again",
+            "the record was changed after this etag was read: read the record again",
         )
         .with("organization", organization)
         .with("entity", entity)
@@ -110,7 +110,7 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
         RecordError::ComparisonQuota { limit, retry_after_seconds } => StatusBuilder::new(
             Code::ResourceExhausted,
             ErrorReason::ComparisonQuota,
-            format!("the attribute was compared {limit} times within 15 minutes, the limit: try again in {retry_after_seconds} seconds"),
+            format!("the attribute was compared {limit} times within 15 minutes, the maximum: try again in {retry_after_seconds} seconds"),
         )
         .with("organization", organization)
         .bound(COMPARISONS)

@@ -256,17 +256,17 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
             ErrorReason::RateLimited,
             bound,
             limit,
-            format!("more than {limit} calls within {interval_seconds} seconds, the limit {bound}: slow down, and try again later"),
+            format!("more than {limit} calls within {interval_seconds} seconds, the maximum ({bound}): slow down, and try again later"),
         )
         .with("interval_seconds", interval_seconds)
         .retry_after(retry_after),
         Refusal::ConnectionLimit(limit_reached) => {
             let (limit, message) = match limit_reached {
                 LimitReached::Identity { limit } => {
-                    (limit, format!("this identity already has {limit} connections, its limit: reuse them, or close some"))
+                    (limit, format!("this identity already has {limit} connections, the maximum: reuse them, or close some"))
                 }
                 LimitReached::Listener { limit } => {
-                    (limit, format!("the server already has {limit} connections, its limit: try again later"))
+                    (limit, format!("the server already has {limit} connections, the maximum: try again later"))
                 }
             };
             exhausted(ErrorReason::ConnectionLimit, limit_reached.bound(), limit, message).retry_after(RETRY_ELSEWHERE)
@@ -275,21 +275,21 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
             ErrorReason::RequestMemoryLimit,
             bound,
             limit,
-            format!("requests already use {limit} bytes of memory, the limit {bound}: send fewer at once, or try again later"),
+            format!("requests already use {limit} bytes of memory, the maximum ({bound}): send fewer at once, or try again later"),
         )
         .retry_after(RETRY_ELSEWHERE),
         Refusal::TooManyInFlight { bound, limit } => exhausted(
             ErrorReason::InFlightLimit,
             bound,
             limit,
-            format!("{limit} calls of this kind are in flight, the limit {bound}: wait until some have ended"),
+            format!("{limit} calls of this kind are in flight, the maximum ({bound}): wait until some have ended"),
         )
         .retry_after(RETRY_IN_FLIGHT),
         Refusal::TooManyIndexSwitches { limit, retry_after } => exhausted(
             ErrorReason::IndexQuota,
             "index_switches_per_hour",
             limit,
-            format!("indexes were changed {limit} times within an hour, the limit; nothing changed: try again later"),
+            format!("indexes were changed {limit} times within an hour, the maximum: try again later"),
         )
         .with("interval_seconds", 3_600)
         .retry_after(retry_after),
@@ -297,12 +297,12 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
             ErrorReason::MetadataTooLarge,
             "header_list_size_max_bytes",
             limit,
-            format!("the call's metadata is larger than {limit} bytes, the limit: send less metadata"),
+            format!("the call's metadata is larger than {limit} bytes, the maximum: send less metadata"),
         ),
         Refusal::MessageTooLarge { bound, limit } => StatusBuilder::new(
             Code::OutOfRange,
             ErrorReason::MessageTooLarge,
-            format!("a message of the request is larger than {limit} bytes, the limit {bound}: send smaller messages"),
+            format!("a message of the request is larger than {limit} bytes, the maximum ({bound}): send smaller messages"),
         )
         .bound(bound)
         .with("limit", limit),

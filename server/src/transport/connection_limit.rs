@@ -317,7 +317,7 @@ impl ConnectionSlot {
             self.slots.shed.count(bound);
         }
         if !was_logged {
-            tracing::warn!(%identity, bound, limit, "connection limit reached: further connections stay unidentified");
+            tracing::warn!(%identity, bound, limit, "connection limit of identity reached: connections with its token count as unidentified");
         }
     }
 

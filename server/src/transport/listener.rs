@@ -58,7 +58,7 @@ pub(crate) struct Listener {
 
 /// A listener can't be bound to its address.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on {address}")]
+#[error("can't listen on {address}: check that the address is local and the port is free")]
 pub struct BindError {
     /// The address as configured.
     pub address: SocketAddr,
@@ -566,7 +566,7 @@ mod tests {
         let taken = Listen { address: fixture.address, plaintext_address: None, metrics_address: None };
         assert_eq!(
             Listener::bind(&taken).await.err().unwrap().to_string(),
-            format!("can't listen on {}", fixture.address)
+            format!("can't listen on {}: check that the address is local and the port is free", fixture.address)
         );
     }
 }

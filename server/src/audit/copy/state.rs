@@ -50,12 +50,12 @@ impl CopyState {
                 OnFailure::Report => tracing::error!(
                     to,
                     error,
-                    "audit copy failed; calls continue, and missing records are copied once it is writable"
+                    "audit copy failed; calls continue, and missing records are copied once the target is writable"
                 ),
                 OnFailure::Refuse => tracing::error!(
                     to,
                     error,
-                    "audit copy failed; calls that must be recorded are refused until it is writable"
+                    "audit copy failed; calls that must be recorded are refused until the target is writable"
                 ),
             }
             *known = Some(failure);

@@ -58,7 +58,7 @@ impl fmt::Display for Fault {
             Fault::Nameless => f.write_str("it has no subject alternative names, which clients require"),
             Fault::Ca => f.write_str("it is the certificate of a CA"),
             Fault::OtherNames { before, now } => {
-                write!(f, "it is for {now}, and has no name of the current certificate: {before}")
+                write!(f, "it is for {now}, but the current certificate is for {before}: no name is in both")
             }
             Fault::Unreadable => f.write_str("it can't be read"),
         }

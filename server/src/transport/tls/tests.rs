@@ -256,7 +256,7 @@ fn list_from_the_future_revokes_but_does_not_cover_certificates() {
     assert_eq!(verified_at(&trust, &[ca.certificate(8)], before(301)), unknown);
     assert_eq!(verified_at(&trust, &[ca.certificate(7)], before(301)), Err(CertificateError::Revoked));
     let found = problems(&trust, before(301));
-    assert!(found.iter().any(|problem| problem.contains("it is from the future")), "{found:?}");
+    assert!(found.iter().any(|problem| problem.contains("it is dated in the future")), "{found:?}");
 }
 
 #[test]
@@ -508,7 +508,7 @@ fn an_unusable_server_certificate_does_not_replace_a_good_one() {
             |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
             "the certificate of a CA",
         ),
-        ("other.example", |_| {}, "it is for other.example, and has no name of the current certificate"),
+        ("other.example", |_| {}, "it is for other.example, but the current certificate is for"),
     ];
     for (name, change, words) in cases {
         let (_folder, tls) = server(name, change);

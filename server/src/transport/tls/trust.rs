@@ -212,7 +212,9 @@ fn shortcoming_of_list(list: &ListFacts, signer: ListSigner, now: Timestamp) -> 
             "renew the CA's certificate with cRLSign",
         ),
         ListSigner::ClientCa | ListSigner::OtherCa if list.is_from_the_future(now) => (
-            format!("{shown}: it is from the future, so it revokes certificates, but covers none"),
+            format!(
+                "{shown}: it is dated in the future: its revocations apply, but it doesn't count as the CA's current list"
+            ),
             "set this machine's clock, or use the previous list until then",
         ),
         ListSigner::ClientCa | ListSigner::OtherCa if list.is_late(now) => (
