@@ -254,7 +254,7 @@ messages go to stderr.
 
 Exit codes:
   0    success
-  1    the call failed, you declined, or the answer can't be written
+  1    the call failed, you declined, or the response can't be written
   2    wrong command line, or wrong settings or files
   130  interrupted with Ctrl-C";
 

@@ -158,7 +158,7 @@ impl ConnectionOptions {
                 return Err(Failure::usage("--dev requires --as: admin, writer, reader, connector or auditor"));
             }
             (None, Some(_)) => {
-                return Err(Failure::usage("--as requires --dev, the directory of `sealward-server dev`"));
+                return Err(Failure::usage("--as requires --dev, the folder of `sealward-server dev`"));
             }
             (None, None) => return Ok(()),
         };

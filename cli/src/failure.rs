@@ -80,9 +80,9 @@ impl Failure {
             Self::Output { error, completed } => {
                 let advice =
                     completed.as_deref().unwrap_or("nothing was changed: redirect stdout and run the command again");
-                stderr::error(&format!("the answer can't be written to stdout: {error}\n  {advice}"));
+                stderr::error(&format!("the response can't be written to stdout: {error}\n  {advice}"));
             }
-            Self::Declined => stderr::error("canceled; nothing was done"),
+            Self::Declined => stderr::error("cancelled; nothing was done"),
             Self::Interrupted => {}
         }
         match self {

@@ -175,7 +175,7 @@ pub(crate) fn with_organization(organization: &str, answer: Value) -> Value {
 pub(crate) fn message<M: Name>(message: &M) -> Value {
     let descriptor = built_in_pool().get_message_by_name(&M::full_name());
     let dynamic = descriptor.map(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()));
-    let dynamic = dynamic.expect("the message is in the contract").expect("the message was encoded a line above");
+    let dynamic = dynamic.expect("the message is in the contract").expect("the message was just encoded");
     json(&dynamic, false)
 }
 

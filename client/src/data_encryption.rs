@@ -75,7 +75,7 @@ impl Client {
         self.set_data_encryption_key(organization, encryption_key, KeyOperation::Change, false).await
     }
 
-    /// Restores the encryption key of an inactive organization. Never retried automatically, because wrong keys count against a limit.
+    /// Restores the encryption key of an inactive organization. Never retried automatically, because attempts count against a limit.
     ///
     /// # Errors
     /// [`Error`], with the reasons of the rpc in the contract.

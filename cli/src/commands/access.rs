@@ -73,21 +73,21 @@ fn explanation(explained: &ExplainAccessResponse, method: &str, organization: &s
     if explained.privileges.is_empty() {
         return format!("{identity} may call {method}: it needs no privilege.");
     }
-    let holds = |binding: &&sealward_client::v1::ExplainedBinding| !binding.privileges.is_empty();
-    if let Some(binding) = explained.bindings.iter().filter(holds).find(|binding| binding.in_scope) {
+    let grants = |binding: &&sealward_client::v1::ExplainedBinding| !binding.privileges.is_empty();
+    if let Some(binding) = explained.bindings.iter().filter(grants).find(|binding| binding.in_scope) {
         return format!(
-            "{identity} may call {method} in {scope}: {} holds {}.",
+            "{identity} may call {method} in {scope}: {} grants {}.",
             binding.role,
             binding.privileges.join(" and ")
         );
     }
     let reason = if explained.bindings.is_empty() {
         "no role is bound to this identity".to_owned()
-    } else if let Some(elsewhere) = explained.bindings.iter().find(holds) {
-        format!("{} holds it only in {}", elsewhere.role, elsewhere.organizations.join(", "))
+    } else if let Some(elsewhere) = explained.bindings.iter().find(grants) {
+        format!("{} grants it only in {}", elsewhere.role, elsewhere.organizations.join(", "))
     } else {
         let roles: Vec<_> = explained.bindings.iter().map(|binding| binding.role.as_str()).collect();
-        format!("no bound role holds it: {}", roles.join(", "))
+        format!("no bound role grants it: {}", roles.join(", "))
     };
     format!("{identity} may not call {method} in {scope}: it needs {needed}, and {reason}.")
 }
@@ -130,17 +130,17 @@ mod tests {
         let explanation = |bindings| explanation(&explained(bindings), "M", "organizations/contoso");
         assert_eq!(
             explanation(vec![binding("record-reader", &["prvReadRecords"], true)]),
-            "cn:ada may call M in organizations/contoso: record-reader holds prvReadRecords."
+            "cn:ada may call M in organizations/contoso: record-reader grants prvReadRecords."
         );
         let refused = "cn:ada may not call M in organizations/contoso: it needs prvReadRecords, and ";
         assert_eq!(explanation(vec![]), format!("{refused}no role is bound to this identity."));
         assert_eq!(
             explanation(vec![binding("auditor", &[], true)]),
-            format!("{refused}no bound role holds it: auditor.")
+            format!("{refused}no bound role grants it: auditor.")
         );
         assert_eq!(
             explanation(vec![binding("auditor", &[], true), binding("record-reader", &["prvReadRecords"], false)]),
-            format!("{refused}record-reader holds it only in contoso.")
+            format!("{refused}record-reader grants it only in contoso.")
         );
     }
 

@@ -54,7 +54,7 @@ Without --file, --stdin or --prompt, the command generates a key and shows it
 once. Store the key in a safe place, apart from the database: a copy of the
 database is useless without the key, and readable with it. With --output-file,
 the generated key is written to the file before the change, and not to stdout.
-If the outcome of the change is unknown, the exit code is 1, and the answer has
+If the outcome of the change is unknown, the exit code is 1, and the response has
 the key and \"outcome\": \"unknown\".
 
 Examples:
@@ -73,7 +73,7 @@ key. A byte order mark and invisible characters are refused.")]
     Change(ChangeArguments),
     /// Restore the key that the data is encrypted with, after a move or a data loss.
     #[command(after_help = "\
-`sealward key status` shows the fingerprint of the required key. Wrong keys
+`sealward key status` shows the fingerprint of the required key. Attempts
 count against a limit. Without --file or --stdin, the command prompts for the
 key.
 
@@ -88,8 +88,8 @@ key. A byte order mark is refused. If the key was set with one, use
     /// List the organization's keys by fingerprint, newest first.
     #[command(after_help = "\
 Use it to find the key that an older copy of the database needs. A key without a
-version isn't in this database: it was set after the copy that is in use now, or
-by a change that failed.
+version isn't in this database: it was set after this copy of the database was
+made, or by a change that failed.
 
 Examples:
   sealward key history
@@ -101,7 +101,7 @@ Examples:
     /// Verify that every stored value can be decrypted.
     #[command(after_help = "\
 This reads a snapshot; writes continue. No value is shown or changed. Exit code
-1 means that a value can't be decrypted, or that the stored cell counts are
+1 means that a value can't be decrypted, or that the census (`cell_counts`) is
 wrong.
 
 Examples:
@@ -184,7 +184,7 @@ pub(super) struct RestoreArguments {
     /// Accept a byte order mark at the start as part of the key.
     #[arg(long)]
     keep_byte_order_mark: bool,
-    /// Validate the key without changing anything; a wrong key still counts against the limit.
+    /// Validate the key without changing anything; every dry run counts as an attempt.
     #[arg(long)]
     check: bool,
     /// Follow the re-encryption that waited for the key until it ends.
@@ -243,7 +243,7 @@ async fn status(connection: &Connection, output: &Output) -> Result<(), Failure>
     if status.rolled_back_time.is_some() {
         stderr::warning(&format!(
             "an older copy of the organization's database was restored; later writes are lost\n\
-             The key is the copy's key; `{}` lists all keys. To clear this warning, change the key.",
+             The organization uses the key of the restored copy; `{}` lists all keys. To clear this warning, change the key.",
             connection.hints().command("key history")
         ));
     }
@@ -312,10 +312,12 @@ async fn verify(connection: &Connection, output: &Output) -> Result<(), Failure>
     }))?;
     match (unreadable_count, miscount_count) {
         (0, 0) => {
-            stderr::notice("All values can be decrypted, and the stored cell counts are correct.");
+            stderr::notice("All values can be decrypted, and the census (`cell_counts`) is correct.");
             Ok(())
         }
-        (0, wrong) => Err(Failure::Failed(format!("all values can be decrypted; wrong stored cell counts: {wrong}"))),
+        (0, wrong) => Err(Failure::Failed(format!(
+            "all values can be decrypted; wrong counts in the census (`cell_counts`): {wrong}"
+        ))),
         (unreadable, _) => Err(Failure::Failed(format!("can't decrypt {unreadable} of {checked} values"))),
     }
 }

@@ -49,11 +49,11 @@ pub(super) struct CompareArguments {
 
 pub(super) const RESOLVE_EXAMPLES: &str = "\
 The audit trail records your identity, the purpose, and the host and port that
-each password is for. The answer has only the directions, incoming and outgoing,
+each password is for. The response has only the directions, incoming and outgoing,
 that the mailbox uses.
 
 Examples:
-  sealward resolve 0865… --purpose 'why it fetches nothing'
+  sealward resolve 0865… --purpose 'diagnose incoming mail'
   sealward resolve organizations/default/mailboxes/0865… --purpose 'incoming mail' --show-passwords --output json";
 
 pub(super) const COMPARE_EXAMPLES: &str = "\

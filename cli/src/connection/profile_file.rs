@@ -57,7 +57,7 @@ impl ProfileFile {
     pub(crate) fn default_path() -> Result<PathBuf, Failure> {
         let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let folder = absolute("XDG_CONFIG_HOME").or_else(|| Some(env::home_dir()?.join(".config")));
-        let folder = folder.ok_or_else(|| Failure::usage("no home directory for the profiles: use --config FILE"))?;
+        let folder = folder.ok_or_else(|| Failure::usage("no home folder for the profiles: use --config FILE"))?;
         Ok(folder.join("sealward").join("config.toml"))
     }
 

@@ -113,13 +113,13 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
             "use an https:// endpoint; treat all data that was sent as disclosed".to_owned()
         }
         ErrorReason::KeyMismatch => {
-            format!("find the key with the fingerprint {}; wrong keys count against a limit", value("wanted_fingerprint"))
+            format!("find the key with the fingerprint {}; attempts count against a limit", value("wanted_fingerprint"))
         }
         ErrorReason::KeyInactive | ErrorReason::DataEncryptionInactive => {
             format!("restore the key with the fingerprint {}: {}", value("wanted_fingerprint"), command("key restore"))
         }
         ErrorReason::KeyAlreadyActive => {
-            format!("the key is already active; to set another key: {}", command("key change"))
+            format!("data encryption is already active; to set another key: {}", command("key change"))
         }
         ErrorReason::KeyValidation => {
             format!("to generate a valid key: {}", command("key change"))

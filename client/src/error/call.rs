@@ -326,9 +326,9 @@ impl fmt::Display for CallError {
         match self.origin {
             Origin::NotConnected => f.write_str("can't connect to the server"),
             Origin::TlsRefused => f.write_str("TLS handshake failed"),
-            Origin::Broken => f.write_str("connection lost before the answer"),
+            Origin::Broken => f.write_str("connection lost before the response"),
             Origin::TimedOut => f.write_str("the call timed out"),
-            Origin::Unreadable => f.write_str("can't decode the answer"),
+            Origin::Unreadable => f.write_str("can't decode the response"),
             Origin::Server => {
                 let what = self.reason_name().unwrap_or_else(|| code_name(self.code));
                 if self.message.is_empty() { f.write_str(what) } else { write!(f, "{what}: {}", self.message) }

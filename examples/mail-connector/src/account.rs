@@ -40,7 +40,7 @@ pub(crate) enum NoAccount {
     Discovery,
     #[error("the profile disables TLS for {host}: to send the password in clear text, use --allow-cleartext")]
     Cleartext { host: String },
-    #[error("the answer is from a newer version of Sealward than this connector supports")]
+    #[error("the response is from a newer version of Sealward than this connector supports")]
     Unknown,
 }
 

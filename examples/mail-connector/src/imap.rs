@@ -75,7 +75,7 @@ pub(crate) enum ImapError {
     Closed,
     #[error("connection lost")]
     Broken(#[from] io::Error),
-    #[error("no answer within the time limit")]
+    #[error("no response within the time limit")]
     TimedOut,
 }
 
