@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use crate::campaign;
 
-pub(crate) const SUMMARY: &str =
-    "kills servers thousands of times at each step of a key change, and checks that no data is lost";
+pub(crate) const SUMMARY: &str = "kills servers thousands of times during key changes, and checks that no data is lost";
 
 const HELP: &str = "Usage: cargo xtask kill [KILLS] [SEED]\n\n\
     Kills servers KILLS times (default 5000) in two concurrent campaigns with the seed SEED (default: the time). Half of the kills are at fail \

@@ -1,4 +1,4 @@
-//! `cargo xtask layers`: the order of the files. No circle of imports, and no public name without a user.
+//! `cargo xtask layers`: the order of the files. No import cycles, and no unused public names.
 //!
 //! This file prints. Its modules don't know files, and what they check is in their documentation.
 
@@ -14,15 +14,15 @@ mod circles;
 mod names;
 mod public;
 
-pub(crate) const SUMMARY: &str = "finds circular imports between files, and public names that no other crate uses";
+pub(crate) const SUMMARY: &str = "finds import cycles between files, and unused public names";
 
 const HELP: &str = "\
 Usage: cargo xtask layers
 
 Reads every crate of the repository, fuzzers included, and fails
-* if files of a crate import each other in a circle. A file imports the file that defines a name: a re-export leads to the definition, so a file
-  that only declares modules and re-exports their names is in no circle. Code under #[cfg(test)] doesn't count. It prints the shortest circle
-  through each file, with the lines that import.
+* if files of a crate are in an import cycle. A file imports the file that defines a name: a re-export leads to the definition, so a file
+  that only declares modules and re-exports their names is in no cycle. Code under #[cfg(test)] doesn't count. It prints the shortest cycle
+  through each file, with its import lines.
 * if a public name of an internal library (core, pem, store, server) is used by no other crate and isn't in xtask/src/layers/public.txt, or is
   in that list without need. A name in the signature of a name in use is in use. The API of the client library is for users and isn't judged.";
 
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
     match problems(&Tools::new()) {
         Ok(problems) if problems.is_empty() => {
-            println!("No circular imports, and no public name without a user.");
+            println!("No import cycles, and no unused public names.");
             ExitCode::SUCCESS
         }
         Ok(problems) => {

@@ -27,18 +27,18 @@ const HELP: &str = "\
 Usage: cargo xtask test
        cargo xtask test FILTER… [OPTIONS OF THE TEST RUNNER]
 
-Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licences, bans,
+Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licenses, bans,
 sources and advisories of dependencies, lints, documentation, all tests, and a minute of each fuzzer. It compiles while it installs tools;
 the output of a check is printed when the check ends. What the checks need beyond Cargo is installed once:
-cargo-deny, buf and grpcurl under target/tools; npm, Go, g++, sqlite3 and Dovecot with apt-get, if they aren't there. Dovecot is not
-started as a service, neither then nor later.
+cargo-deny, buf and grpcurl under target/tools; npm, Go, g++, sqlite3 and Dovecot with apt-get, if they aren't there. Dovecot is never
+started as a service.
 
 With a filter it only runs the tests whose names contain one of the words, and installs nothing:
     cargo xtask test key_change
-    cargo xtask test a_cell_copied_to_another_record_does_not_open --nocapture
+    cargo xtask test a_cell_copied_to_another_place_does_not_open --nocapture
 
-It ends with a table of results and times. `NOT CHECKED` says what could not be checked and why. It counts as a failure, except for the
-advisory database of RustSec, which lies on GitHub and can't always be reached.";
+It ends with a table of results and times. `NOT CHECKED` rows report what wasn't checked, and why. They count as failures, except for the
+advisory database of RustSec, which is on GitHub and can't always be reached.";
 
 /// Runs all checks, or with arguments the tests they select.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
@@ -254,7 +254,7 @@ impl fmt::Display for Report {
             };
             writeln!(formatter, "{}", format!("{word:<12}{name:<16}{:>7.1} s{why}", took.as_secs_f64()).trim_end())?;
         }
-        let verdict = if self.is_good() { "Good" } else { "NOT GOOD" };
+        let verdict = if self.is_good() { "Good" } else { "FAILED" };
         write!(formatter, "{verdict}, in {:.0} s.", self.took.as_secs_f64())
     }
 }

@@ -30,7 +30,7 @@ struct Step {
 
 impl fmt::Display for Circle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "circular imports between {} files:", self.0.len())?;
+        write!(formatter, "import cycle of {} files:", self.0.len())?;
         for step in &self.0 {
             write!(formatter, "\n   {} imports {}", step.from.display(), step.to.display())?;
             for (line, path) in &step.lines {
@@ -240,7 +240,7 @@ mod tests {
         let circles: Vec<String> =
             circles(&Repository::read(&texts).unwrap()).iter().map(ToString::to_string).collect();
         let lines = [
-            "circular imports between 3 files:",
+            "import cycle of 3 files:",
             "   src/a.rs imports src/b.rs",
             "      src/a.rs:2: crate::b::B",
             "   src/b.rs imports src/c.rs",

@@ -2,6 +2,8 @@
 //!
 //! It reads syntax only. Code for tests doesn't count. Nothing here knows files or documents.
 
+use std::collections::BTreeMap;
+
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use syn::{
     Attribute, Expr, ExprLit, Item, Lit, Meta, Pat, Path, Token,
@@ -39,9 +41,32 @@ pub(crate) enum Level {
 /// # Errors
 /// It isn't Rust.
 pub(crate) fn texts(file: &str) -> syn::Result<Vec<(Kind, String)>> {
-    let mut collector = Collector { texts: Vec::new(), kind: Kind::Other, is_command_line: false };
-    collector.visit_file(&syn::parse_file(file)?);
+    let file = syn::parse_file(file)?;
+    let mut constants = Constants::default();
+    constants.visit_file(&file);
+    let mut collector = Collector { texts: Vec::new(), kind: Kind::Other, is_command_line: false, constants };
+    collector.visit_file(&file);
     Ok(collector.texts)
+}
+
+/// The constants of a file whose value is a string literal.
+#[derive(Default)]
+struct Constants(BTreeMap<String, String>);
+
+impl Constants {
+    /// The text that a message shows: the value of a constant, if it is only `{NAME}`.
+    fn resolved(&self, message: String) -> String {
+        let name = message.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        name.and_then(|name| self.0.get(name)).cloned().unwrap_or(message)
+    }
+}
+
+impl<'ast> Visit<'ast> for Constants {
+    fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
+        if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &*item.expr {
+            self.0.insert(item.ident.to_string(), text.value());
+        }
+    }
 }
 
 struct Collector {
@@ -50,6 +75,7 @@ struct Collector {
     kind: Kind,
     /// In a type that derives arguments, so that doc comments are help.
     is_command_line: bool,
+    constants: Constants,
 }
 
 /// What a documented part of the command line is; the attribute `command(subcommand)` means something else on each.
@@ -121,7 +147,7 @@ impl Collector {
             match argument.first().and_then(string) {
                 Some(message) if !has_message => {
                     has_message = true;
-                    self.add(Kind::Log(level), message);
+                    self.add(Kind::Log(level), self.constants.resolved(message));
                 }
                 Some(_) | None => self.scan(argument.iter().cloned().collect()),
             }
@@ -446,6 +472,20 @@ mod tests {
             (Kind::Log(Level::Error), "{event}"),
         ];
         assert_eq!(found(file), expected.map(|(kind, text)| (kind, text.to_owned())));
+    }
+
+    #[test]
+    fn log_message_in_a_constant_is_resolved() {
+        let file = r#"
+            const ANSWERED: &str = "answered";
+            fn f() {
+                const EVENT: &str = "refused";
+                tracing::info!(a, "{EVENT}");
+                tracing::warn!("{ANSWERED}");
+                tracing::warn!("{ELSEWHERE}");
+            }"#;
+        let expected = [(Level::Info, "refused"), (Level::Warn, "answered"), (Level::Warn, "{ELSEWHERE}")];
+        assert_eq!(found(file), expected.map(|(level, text)| (Kind::Log(level), text.to_owned())));
     }
 
     #[test]
