@@ -83,7 +83,7 @@ pub struct Chain {
 pub struct Verified {
     /// The chains, by writer.
     pub chains: Vec<Chain>,
-    /// The first faults, at most [`FINDINGS_MAX`].
+    /// The first faults, at most 100.
     pub findings: Vec<Finding>,
     /// The total number of faults.
     pub faults: u64,

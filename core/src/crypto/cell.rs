@@ -38,7 +38,7 @@ pub(crate) const fn header(version: KeyVersion) -> [u8; HEADER_BYTES] {
     [FORMAT, a, b, c, d]
 }
 
-/// Returns the key version that a stored cell names. The first [`HEADER_BYTES`] of a cell are enough.
+/// Returns the key version that a stored cell names. The first 5 bytes of a cell are enough.
 ///
 /// # Errors
 /// If the bytes don't begin with the header of a cell.

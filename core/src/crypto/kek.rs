@@ -65,7 +65,7 @@ impl KdfParameters {
     /// Checks the bounds.
     ///
     /// # Errors
-    /// If the iterations are outside [`ITERATIONS`].
+    /// If the iterations are fewer than 100,000 or more than 10,000,000.
     pub fn check(&self) -> Result<(), KdfOutOfBounds> {
         if ITERATIONS.contains(&self.iterations) { Ok(()) } else { Err(KdfOutOfBounds { iterations: self.iterations }) }
     }

@@ -45,13 +45,13 @@ pub(crate) fn check_rule(text: &KeyText) -> Result<(), Vec<KeyTextViolation>> {
 /// A violation of the rule for new texts. Contains lengths, never the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyTextViolation {
-    /// Fewer than [`LENGTH_MIN`] characters.
+    /// Fewer than 10 characters.
     #[error("has {given_length} characters: use at least {LENGTH_MIN}")]
     TooShort {
         /// Length in characters (Unicode scalar values).
         given_length: usize,
     },
-    /// More than [`LENGTH_MAX`] characters.
+    /// More than 100 characters.
     #[error("has {given_length} characters: use at most {LENGTH_MAX}")]
     TooLong {
         /// Length in characters (Unicode scalar values).
@@ -175,7 +175,7 @@ pub enum NotRestorable {
     /// The text is empty.
     #[error("must not be empty")]
     Empty,
-    /// More than [`RESTORABLE_BYTES_MAX`] bytes.
+    /// More than `RESTORABLE_BYTES_MAX` bytes.
     #[error("has {given_length_bytes} bytes: use at most {RESTORABLE_BYTES_MAX}")]
     TooLong {
         /// Length in bytes of UTF-8.

@@ -9,7 +9,7 @@
 //! a database copy. The MAC includes the caller and the request id, so that equal passwords in two requests give
 //! different MACs.
 //!
-//! A row is kept for [`REMEMBERED_US`]. Each row needs about 150 bytes and belongs to a committed write. The disk space
+//! A row is kept for 24 hours. Each row needs about 150 bytes and belongs to a committed write. The disk space
 //! is therefore limited by the rate at which authorized callers write records, and becomes free after a day.
 
 use std::borrow::Cow;

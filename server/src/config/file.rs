@@ -140,7 +140,8 @@ section! {
         /// Certificate revocation lists of these CAs and of the CAs below them. If it is set, every CA in a client's certificate path needs a
         /// list here, signed with its key; otherwise the client is refused. A CA may have several lists, in any order: a certificate in one
         /// of them is refused. A list with an issuing distribution point applies to the certificates that name that point. Delta and indirect
-        /// lists are refused. An expired list is still used, and a list from the future is ignored; the log warns of both.
+        /// lists are refused. An expired list is still used. The revocations of a list from the future apply, but it doesn't count as the CA's
+        /// list. The log warns of both.
         client_crl: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""crl.pem""#), AtReload;
 
         /// The oldest version of TLS that the server accepts.

@@ -46,7 +46,7 @@ const WRAP_LABEL: &str = "sealward data key v1";
 /// [`KeyRing::open`]: super::KeyRing::open
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRing {
-    /// [`FORMAT`], or a newer format that this version can't open.
+    /// 1, or a newer format that this version can't open.
     pub format: u8,
     /// The organization that the ring belongs to.
     pub organization: OrganizationId,
