@@ -642,7 +642,7 @@ mod tests {
                 "update-attribute-metadata",
                 "update-attribute_metadata",
                 "sealward.v1.MetadataService.UpdateAttributeMetadata: `audit_actions` or `refused_as`: \
-                 `update-attribute_metadata` isn't an audit action",
+                 unknown audit action `update-attribute_metadata`",
             ),
         ] {
             let error = read_with(text, other).err().expect(words);

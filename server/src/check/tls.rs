@@ -364,7 +364,7 @@ mod tests {
         let mut params = server_params();
         params.subject_alt_names.clear();
         made.write("server.pem", &made.server(params).pem());
-        assert_says(made.finding(), Severity::Error, "no alternative names");
+        assert_says(made.finding(), Severity::Error, "no subject alternative names");
         let mut params = server_params();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         made.write("server.pem", &made.server(params).pem());

@@ -201,7 +201,7 @@ fn violation_that_decides_the_reason_is_always_shown() {
     let details = status.get_error_details();
     assert_eq!(details.error_info().unwrap().reason, "ENCRYPTED_ATTRIBUTE");
     assert_eq!(details.bad_request().unwrap().field_violations[0].reason, "ENCRYPTED");
-    assert!(status.message().starts_with("filter: names `password`"), "{}", status.message());
+    assert!(status.message().starts_with("filter: contains `password`"), "{}", status.message());
 }
 
 #[test]
