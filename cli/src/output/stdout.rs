@@ -44,7 +44,7 @@ pub(crate) fn print_value(value: &[u8]) -> Result<(), Failure> {
     print_bytes(value)
 }
 
-/// Fails if stdout is closed. Called before a secret is fetched: the audit trail would record a disclosure that nobody received.
+/// Fails if stdout is closed. Called before a secret is fetched: otherwise the audit trail records a disclosure that never reached the caller.
 pub(crate) fn check_open() -> Result<(), Failure> {
     if is_closed() {
         return Err(Failure::usage("stdout is closed: redirect it to a file or a pipe. Nothing was done"));
