@@ -142,8 +142,8 @@ fn marker(line: &[u8]) -> Result<Option<Marker<'_>>, LineProblem> {
     if markers > 1 || markers == 1 && !begins { Err(LineProblem::SharedLine) } else { Err(LineProblem::Marker) }
 }
 
-/// Returns whether a line is probably meant as a marker: with too few hyphens, in lower case, or with other dash
-/// characters. Such a line is neither a marker nor explanatory text.
+/// Returns whether a line is probably meant as a marker: with too few hyphens, in lower case, with other dash characters, or without the
+/// space before the label. Such a line is neither a marker nor explanatory text.
 fn resembles_marker(line: &[u8]) -> bool {
     const DASHES: [&[u8]; 4] = [b"-", "\u{2010}".as_bytes(), "\u{2013}".as_bytes(), "\u{2014}".as_bytes()];
     let upper = line.to_ascii_uppercase();
@@ -153,7 +153,8 @@ fn resembles_marker(line: &[u8]) -> bool {
             DASHES.iter().any(|dash| before.ends_with(dash))
         })
     };
-    follows_dash(b"BEGIN ") || follows_dash(b"END ")
+    let has_all_hyphens = |marker: &[u8]| positions(&upper, marker).next().is_some();
+    has_all_hyphens(b"-----BEGIN") || has_all_hyphens(b"-----END") || follows_dash(b"BEGIN ") || follows_dash(b"END ")
 }
 
 fn positions<'a>(text: &'a [u8], part: &'a [u8]) -> impl Iterator<Item = usize> + 'a {

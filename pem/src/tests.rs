@@ -95,6 +95,10 @@ fn line_that_resembles_a_marker_is_a_marker_or_refused() {
         ("-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\t"),
         ("-----BEGIN CERTIFICATE-----", "-----begin certificate-----"),
         ("-----BEGIN CERTIFICATE-----", "----- BEGIN CERTIFICATE -----"),
+        ("-----BEGIN CERTIFICATE-----", "-----BEGINCERTIFICATE-----"),
+        ("-----BEGIN CERTIFICATE-----", "-----BEGIN\tCERTIFICATE-----"),
+        ("-----BEGIN CERTIFICATE-----", "-----BEGIN\u{a0}CERTIFICATE-----"),
+        ("-----BEGIN CERTIFICATE-----", "-----BEGIN"),
         ("-----BEGIN CERTIFICATE-----", "\u{2014}\u{2014}BEGIN CERTIFICATE\u{2014}\u{2014}"),
     ] {
         let changed = text.replacen(from, to, 1);

@@ -14,13 +14,26 @@ const HELP: &str = "\
 Usage: cargo xtask fuzz [--seconds SECONDS] [TARGET…]
 
 Builds the fuzzers in fuzz/targets, and runs each TARGET (default: all) for SECONDS (default 60), two at a time.
+`cargo xtask test` runs a fixed number of inputs from the seeds instead, the same inputs in every run.
 Installs a C++ compiler for libFuzzer with apt-get if needed. Seeds are in fuzz/seeds. Inputs that reach new code are saved in fuzz/corpus for the
 next run. A failing input is written to fuzz/artifacts, and the command fails. To run a target longer, and to reproduce a failure:
     cargo xtask fuzz --seconds 3600 filter
     target/debug/examples/fuzz-filter fuzz/artifacts/filter/crash-…";
 
-/// Default run time of a target.
-pub(crate) const SECONDS: u32 = 60;
+/// How long to run a target.
+#[derive(Clone, Copy)]
+pub(crate) enum Effort {
+    /// Random inputs for this time, from the seeds and the inputs that earlier runs found.
+    Seconds(u32),
+    /// This number of inputs, from the seeds alone. They are the same in every run, so that the result depends only on the code.
+    Inputs(u32),
+}
+
+/// Default of `--seconds`.
+const SECONDS: u32 = 60;
+
+/// The inputs of each target in `cargo xtask test`: 5 to 25 seconds.
+pub(crate) const INPUTS_OF_TEST: Effort = Effort::Inputs(200_000);
 
 /// Concurrent fuzzers. Each uses one core.
 const AT_ONCE: usize = 2;
@@ -38,7 +51,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         [first, ..] if first.starts_with('-') => return usage(),
         targets => (SECONDS, targets),
     };
-    match fuzz(&Tools::new(), seconds, targets) {
+    match fuzz(&Tools::new(), Effort::Seconds(seconds), targets) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -70,8 +83,8 @@ impl std::fmt::Display for FuzzError {
     }
 }
 
-/// Runs the named targets, or all, for `seconds` each.
-pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), FuzzError> {
+/// Runs the named targets, or all, with this effort for each.
+pub(crate) fn fuzz(tools: &Tools, effort: Effort, named: &[String]) -> Result<(), FuzzError> {
     let all = targets(tools)?;
     if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
         return Err(FuzzError::Failed(format!("unknown fuzz target `{unknown}`: use one of {}", all.join(", "))));
@@ -86,7 +99,7 @@ pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), 
     let mut findings = Vec::new();
     for batch in chosen.chunks(AT_ONCE) {
         let outcomes: Vec<_> = thread::scope(|scope| {
-            let running: Vec<_> = batch.iter().map(|target| scope.spawn(|| run_one(tools, seconds, target))).collect();
+            let running: Vec<_> = batch.iter().map(|target| scope.spawn(|| run_one(tools, effort, target))).collect();
             running
                 .into_iter()
                 .map(|one| one.join().unwrap_or_else(|_| Err("the thread panicked".to_owned())))
@@ -94,7 +107,7 @@ pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), 
         });
         for (target, outcome) in batch.iter().zip(outcomes) {
             match outcome {
-                Ok(executed) => println!("   {target:<10} {executed} inputs in {seconds} s"),
+                Ok(executed) => println!("   {target:<10} {executed} inputs"),
                 Err(output) => {
                     println!("{output}\n   {target:<10} FAILED");
                     findings.push(target.as_str());
@@ -109,15 +122,27 @@ pub(crate) fn fuzz(tools: &Tools, seconds: u32, named: &[String]) -> Result<(), 
 }
 
 /// Runs a fuzzer. Returns the number of executed inputs, or the whole output if it failed.
-fn run_one(tools: &Tools, seconds: u32, target: &str) -> Result<String, String> {
-    let [corpus, seeds, artifacts] = ["corpus", "seeds", "artifacts"].map(|kind| format!("fuzz/{kind}/{target}"));
+fn run_one(tools: &Tools, effort: Effort, target: &str) -> Result<String, String> {
+    let [seeds, artifacts] = ["seeds", "artifacts"].map(|kind| format!("fuzz/{kind}/{target}"));
+    let corpus = match effort {
+        Effort::Seconds(_) => format!("fuzz/corpus/{target}"),
+        Effort::Inputs(_) => {
+            let corpus = format!("target/fuzz/{target}");
+            let _absent = fs::remove_dir_all(tools.root().join(&corpus));
+            corpus
+        }
+    };
     for folder in [&corpus, &seeds, &artifacts] {
         fs::create_dir_all(tools.root().join(folder)).map_err(|error| format!("{folder}: {error}"))?;
     }
     let program = tools.root().join(format!("target/debug/examples/fuzz-{target}"));
     let mut run = tools.command(&program.to_string_lossy());
     run.args([&corpus, &seeds]);
-    run.args([format!("-artifact_prefix={artifacts}/"), format!("-max_total_time={seconds}")]);
+    run.arg(format!("-artifact_prefix={artifacts}/"));
+    match effort {
+        Effort::Seconds(seconds) => run.arg(format!("-max_total_time={seconds}")),
+        Effort::Inputs(inputs) => run.args(["-seed=1".to_owned(), format!("-runs={inputs}")]),
+    };
     run.args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=2048", "-use_value_profile=1", "-print_final_stats=1"]);
     let Output { status, stdout, stderr } =
         run.stdin(Stdio::null()).output().map_err(|error| format!("{}: {error}", shown(&run)))?;

@@ -28,7 +28,7 @@ Usage: cargo xtask test
        cargo xtask test FILTER… [OPTIONS OF THE TEST RUNNER]
 
 Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licenses, bans,
-sources and advisories of dependencies, lints, documentation, all tests, and a minute of each fuzzer. It compiles while it installs tools;
+sources and advisories of dependencies, lints, documentation, all tests, and a fixed number of inputs of each fuzzer. It compiles while it installs tools;
 the output of a check is printed when the check ends. What the checks need beyond Cargo is installed once:
 cargo-deny, buf and grpcurl under target/tools; npm, Go, g++, sqlite3 and Dovecot with apt-get, if they aren't there. Dovecot is never
 started as a service.
@@ -161,7 +161,7 @@ fn programs(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
 }
 
 fn fuzzing(tools: &Tools) -> Result<(), Trouble> {
-    fuzz::fuzz(tools, fuzz::SECONDS, &[]).map_err(|error| match error {
+    fuzz::fuzz(tools, fuzz::INPUTS_OF_TEST, &[]).map_err(|error| match error {
         FuzzError::Missing(missing) => missing.into(),
         FuzzError::Failed(why) => Trouble::Failed(why),
     })
