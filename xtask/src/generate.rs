@@ -37,6 +37,7 @@ const DOCUMENTS: &[Document] = &[
         Origin::Program(&["-p", "sealward-server", "--", "reference", "configuration"]),
     ),
     ("docs/reference/permissions.md", Origin::Program(&["-p", "sealward-server", "--", "reference", "permissions"])),
+    ("clients/service_config.json", Origin::Program(&["-p", "sealward-api-reference", "--", "service-config"])),
     (messages::PATH, Origin::Sources),
 ];
 
