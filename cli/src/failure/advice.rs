@@ -35,7 +35,7 @@ fn connection_advice(message: &str) -> &'static str {
 }
 
 /// Matches the messages of rustls, which may change: unknown messages get general advice.
-fn tls_advice(message: &str) -> &'static str {
+pub(crate) fn tls_advice(message: &str) -> &'static str {
     let known: [(&[&str], &str); 9] = [
         (&["unknownissuer"], "the server's certificate isn't issued by the CA in --ca: check --ca and --endpoint"),
         (
