@@ -97,7 +97,7 @@ async fn page_of_another_site_creates_no_organization() {
 #[tokio::test]
 async fn page_of_a_configured_origin_may_call() {
     let console = "https://console.example.org";
-    let server = Server::start_with(|config| config.origins = vec![console.parse().unwrap()]).await;
+    let server = Server::start_with(|config| config.pages.origins = vec![console.parse().unwrap()]).await;
     let mut admin = Http::over_tls(server.folder(), server.address(), Some(Person::Admin)).await;
     let mut sent_by = async |origin: &str| {
         let mut call = call(LIST_MAILBOXES, framed(&list()));
@@ -156,9 +156,9 @@ async fn unusable_headers_get_a_reason() {
     let too_large = (Code::ResourceExhausted, "METADATA_TOO_LARGE".to_owned());
     assert_eq!(refusal(with_header("x-trace", &"x".repeat(17_000))).await, too_large);
 
-    let answer = reader.send(with_header("grpc-encoding", "gzip")).await.unwrap();
+    let answer = reader.send(with_header("grpc-encoding", "br")).await.unwrap();
     assert_eq!(answer.refusal(), (Code::Unimplemented, "COMPRESSION_NOT_SERVED".to_owned()));
-    assert_eq!(answer.headers["grpc-accept-encoding"], "identity");
+    assert_eq!(answer.headers["grpc-accept-encoding"], "gzip");
 
     for (name, value) in [("grpc-timeout", "5S"), ("grpc-encoding", "identity"), ("x-trace", &"x".repeat(8_000))] {
         assert_eq!(reader.send(with_header(name, value)).await.unwrap().trailers["grpc-status"], "0", "{name}");
