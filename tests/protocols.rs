@@ -289,7 +289,7 @@ async fn message_that_is_not_one_of_its_protocol_is_invalid() {
     let answer = post(writer, GET_MAILBOX, &[PROTO], [0xff; 3]).await;
     assert_eq!((answer.status.as_u16(), connect_error(&json_of(&answer))), (400, invalid.clone()));
     let whole = envelope(0, br#"{"organization": "organizations/default"}"#);
-    for broken in [&whole[..3], &whole[..whole.len() - 1], &[&[7], &whole[1..]].concat(), &whole.repeat(2), b""] {
+    for broken in [&whole[..3], &whole[..whole.len() - 1], &[&[7][..], &whole[1..]].concat(), &whole.repeat(2), b""] {
         let (messages, end) = connect_stream(&post(&mut callers.admin, WATCH, &[STREAM_JSON], broken).await);
         assert_eq!((messages.len(), connect_error(&end["error"])), (0, invalid.clone()), "{broken:?}");
     }
@@ -337,11 +337,9 @@ async fn streams_of_requests_work_in_grpc_and_connect() {
     let chunks: Vec<Bytes> = chunks.map(Bytes::from).collect();
     let server = Server::start_with(|_| {}).await;
     let mut other = Http::over_tls(server.folder(), server.address(), Some(Person::Admin)).await;
-    let of_json = |chunk: &Bytes| {
-        let message = json!({ "organizationId": "contoso", "chunk": BASE64.encode(chunk) }).to_string();
-        envelope(0, message.as_bytes())
-    };
-    let body: Vec<u8> = chunks.iter().flat_map(of_json).collect();
+    let first = envelope(0, br#"{"organizationId": "contoso"}"#);
+    let of_json = |chunk: &Bytes| envelope(0, json!({ "chunk": BASE64.encode(chunk) }).to_string().as_bytes());
+    let body: Vec<u8> = std::iter::once(first).chain(chunks.iter().map(of_json)).flatten().collect();
     let (messages, end) = connect_stream(&post(&mut other, IMPORT, &[STREAM_JSON], body).await);
     assert_eq!(end.get("error"), None, "{end}");
     assert_eq!(serde_json::from_slice::<Value>(&messages[0]).unwrap()["name"], "organizations/contoso");
@@ -460,7 +458,7 @@ async fn message_is_bounded_in_each_of_its_forms() {
     let writer = &mut callers.writer;
     let too_large = ("out_of_range".to_owned(), "MESSAGE_TOO_LARGE".to_owned());
     let text = |size: usize| format!(r#"{{"name": "{}"}}"#, "x".repeat(size));
-    let bomb = gzip(text(50_000_000).as_bytes());
+    let bomb = gzip(text(20_000_000).as_bytes());
     assert!(bomb.len() < 262_144);
     for (path, headers, body) in [
         (GET_MAILBOX, &[JSON][..], text(262_144).into_bytes()),
@@ -552,7 +550,7 @@ async fn reveal_is_recorded_and_never_compressed_in_any_protocol() {
     assert_eq!((answer.body[0], outcome.status.code()), (0, Code::Ok));
 
     let mut auditor = callers.person(Person::Auditor).await;
-    let list = json!({ "organization": DEFAULT, "filter": format!("subject = \"{name}\"") }).to_string();
+    let list = json!({ "organization": DEFAULT }).to_string();
     let records = json_of(&post(&mut auditor, LIST_AUDIT, &[JSON], list).await);
     let reveals = records["auditRecords"].as_array().unwrap().iter().filter(|record| record["purpose"] == "a test");
     assert_eq!(reveals.count(), 2, "{records}");
@@ -562,7 +560,7 @@ async fn reveal_is_recorded_and_never_compressed_in_any_protocol() {
 async fn pages_of_listed_origins_may_call_and_read_the_answer() {
     const CONSOLE: &str = "https://console.example.org";
     const OWN: &str = "https://sealward.example.org:7443";
-    let start = async |with_credentials| {
+    let start = async |with_credentials: bool| {
         Server::start_with(move |config| {
             config.pages.origins = vec![CONSOLE.parse().unwrap()];
             config.pages.own_origin = Some(OWN.parse().unwrap());

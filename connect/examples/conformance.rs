@@ -252,8 +252,8 @@ impl Conformance {
             return Status::unimplemented(unsupported.to_string()).into_http();
         }
         let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-        let services = self.contract.0.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-        let Some(found) = services.into_iter().find(|found| found.name() == method) else {
+        let mut services = self.contract.0.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        let Some(found) = services.find(|found| found.name() == method) else {
             return Status::unimplemented("the method doesn't exist").into_http();
         };
         if method == "Unimplemented" {

@@ -185,7 +185,9 @@ mod tests {
     }
 
     fn request(path: &str, connection: Option<Connection>) -> Request<Body> {
-        let request = Request::post(format!("http://localhost{path}")).header("content-type", "application/grpc");
+        let request = Request::post(format!("http://localhost{path}"))
+            .version(http::Version::HTTP_2)
+            .header("content-type", "application/grpc");
         let mut request = request.body(Body::new(Untouchable)).unwrap();
         if let Some(connection) = connection {
             request.extensions_mut().insert(connection);
