@@ -22,7 +22,7 @@ const START: &str = "cargo run --release -p sealward-server -- dev";
 const ADDRESS: &str = "127.0.0.1:7443";
 
 /// JSON fields that differ in each run.
-const VOLATILE: [&str; 2] = ["\"fingerprint\": ", "\"encryption_key\": "];
+const VOLATILE: [&str; 2] = ["\"fingerprint\": ", "\"encryptionKey\": "];
 
 /// A command of the guide, and its output there.
 struct Step {
