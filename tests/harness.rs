@@ -7,6 +7,7 @@ pub(crate) mod inside;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod reverse_proxy;
 pub(crate) mod tokens;
 
 use std::{

@@ -32,6 +32,7 @@ pub(super) struct Parts<'a> {
     pub(super) deployment: &'a Arc<Deployment>,
     pub(super) audit_copy: CopyHandle,
     pub(super) denials: &'a Denials,
+    pub(super) arrival: ArrivalBounds,
     pub(super) health: &'a Health,
     pub(super) observation: &'a Observation,
     pub(super) reloadable: &'a Reloadable,
@@ -50,8 +51,20 @@ pub(super) fn service(
     + use<>,
     StartError,
 > {
-    let Parts { config, served, rpcs, deployment, audit_copy, denials, health, observation, reloadable, drain, shed } =
-        parts;
+    let Parts {
+        config,
+        served,
+        rpcs,
+        deployment,
+        audit_copy,
+        denials,
+        arrival,
+        health,
+        observation,
+        reloadable,
+        drain,
+        shed,
+    } = parts;
     let limits = &config.limits;
     let dispatcher = Arc::new(Dispatcher {
         deployment: Arc::clone(deployment),
@@ -87,7 +100,7 @@ pub(super) fn service(
         issuers: reloadable.issuers.clone(),
         policy: reloadable.policy.clone(),
         denials: denials.clone(),
-        arrival: ArrivalBounds::of(limits, shed),
+        arrival,
     };
     Ok(gates::stack(layers).layer(routes.prepare()))
 }

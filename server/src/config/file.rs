@@ -110,7 +110,8 @@ section! {
         /// The address for calls, with TLS. Port 0 selects a free port, which the server prints.
         address: Text, "IP:port", Default(r#""127.0.0.1:7443""#), AtStart;
 
-        /// A second listener, without TLS, for probes. It serves grpc.health.v1.Health, and refuses all other calls with HTTPS_REQUIRED.
+        /// A second listener, without TLS, for probes. It serves grpc.health.v1.Health, GET /livez and GET /readyz, and refuses all other calls
+        /// with HTTPS_REQUIRED.
         plaintext_address: Text, "IP:port", Optional(r#""127.0.0.1:7080""#), AtStart;
 
         /// The address for metrics, at /metrics, without TLS and without authentication. Metrics contain the names of organizations and

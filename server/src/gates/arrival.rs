@@ -31,10 +31,10 @@ use crate::{
     status::Refusal,
     telemetry::shed::Shed,
     transport::{
+        CallStage,
         budget::{Account, Bound, Bounds, Budget, ConnectionShare, Exhausted, Payer, Purpose, Reservation},
         connection::Connection,
         connection_limit::SlotHandle,
-        http2::CallStage,
     },
 };
 
