@@ -52,6 +52,7 @@ mod repetition;
 mod requests;
 mod root_key;
 mod rules;
+mod scenario;
 mod secret_access;
 mod secret_writes;
 mod secrets;
