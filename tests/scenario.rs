@@ -26,7 +26,7 @@ use crate::harness::{Folder, process::Process};
 use command_line::CommandLine;
 use connect::Connect;
 use expectation::{at, compare};
-use file::{Caller, Expectation, Requests, Scenario, Step};
+use file::{Caller, Expectation, Requests, Scenario, ServerSpec, Step};
 use grpc::Grpc;
 use variables::Variables;
 
@@ -101,12 +101,12 @@ trait Driver {
 /// A step that a driver can't make: file, step, reason.
 type Skipped = (String, String, &'static str);
 
-/// A server for the file, in a folder of its own.
-fn start(scenario: &Scenario) -> (Process, Target) {
+/// A server in a folder of its own.
+fn start(server: ServerSpec) -> (Process, Target) {
     let folder = Folder::new();
     let mut process = Process::start(&folder.path());
-    let mut settings = scenario.server.settings.clone();
-    if scenario.server.plaintext {
+    let mut settings = server.settings;
+    if server.plaintext {
         settings.insert("listen.plaintext_address".to_owned(), Value::from("127.0.0.1:0"));
     }
     if !settings.is_empty() {
@@ -140,7 +140,9 @@ fn configure(file: &Path, settings: &Map<String, Value>) {
 
 /// Runs a file, and returns its steps that the driver can't make.
 async fn run<D: Driver>(scenario: &Scenario, driver: impl Fn(&Target) -> D) -> Vec<Skipped> {
-    let (_process, target) = start(scenario);
+    let server = scenario.server.clone();
+    // Other files have calls open, which blocked threads would delay.
+    let (_process, target) = tokio::task::spawn_blocking(|| start(server)).await.unwrap();
     let mut driver = driver(&target);
     let mut variables = Variables::default();
     let mut skipped = Vec::new();

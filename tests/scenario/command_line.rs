@@ -15,6 +15,7 @@ use crate::cli::{Run, sealward};
 /// The steps that have no command: file, step, reason.
 pub(super) const SKIPPED: &[(&str, &str, &str)] = &[
     ("connection-age.yaml", "the stream ends with its connection", CONTINUES),
+    ("inactive.yaml", "a deletion must be confirmed", CONFIRMED),
     ("key-change-running.yaml", "a second stream of the same identity is refused", KEPT_OPEN),
     ("key-change-running.yaml", "follow the re-encryption", KEPT_OPEN),
     ("limits.yaml", "a second connection of the identity is refused", CONNECTION),
@@ -23,6 +24,7 @@ pub(super) const SKIPPED: &[(&str, &str, &str)] = &[
     ("refusals.yaml", "metadata that is too large", METADATA),
 ];
 
+const CONFIRMED: &str = "the command compares the names before it calls";
 const CONTINUES: &str = "the command continues on a new connection";
 const KEPT_OPEN: &str = "the command ends with the stream";
 const CONNECTION: &str = "each command has one connection";
@@ -139,13 +141,18 @@ impl Driver for CommandLine {
     }
 }
 
-/// The error that a command printed: its reason is the first word after the program's name.
+/// The error that a command printed instead of a response: its reason is the first word after the program's name. A command can also print a
+/// response and fail, such as `compare` for values that differ.
 fn error(run: &Run) -> Option<Value> {
-    let (_, printed) = run.stderr.split_once("sealward: ")?;
-    let (reason, _) = printed.split_once(": ")?;
-    let is_reason = reason.bytes().all(|byte| byte == b'_' || byte.is_ascii_uppercase());
+    if run.code == 0 || !run.stdout.is_empty() {
+        return None;
+    }
+    let printed = run.stderr.split_once("sealward: ").map_or(run.stderr.as_str(), |(_, printed)| printed);
+    let first = printed.split_once(": ").map_or("", |(first, _)| first);
+    let is_reason = first.bytes().all(|byte| byte == b'_' || byte.is_ascii_uppercase());
+    let reason = Some(first).filter(|first| is_reason && !first.is_empty());
     let call_id = printed.lines().find_map(|line| line.trim().strip_prefix("call id: "));
-    (run.code != 0 && is_reason).then(|| json!({ "reason": reason, "request_id": call_id, "text": printed }))
+    Some(json!({ "reason": reason, "request_id": call_id, "text": run.stderr }))
 }
 
 fn text<'a>(request: &'a Value, field: &str) -> &'a str {
@@ -167,6 +174,11 @@ fn command(call: &Call<'_>, files: &Path) -> Result<Command, Declined> {
     let request = messages.first().cloned().unwrap_or_default();
     let service = call.method.parent_service().name().to_owned();
     match service.as_str() {
+        "OrganizationService"
+            if call.method.name() == "DeleteOrganization" && request["name"] != request["confirm_name"] =>
+        {
+            Err(Declined(CONFIRMED))
+        }
         "OrganizationService" => Ok(organization(call.method.name(), messages, files)),
         "DataEncryptionService" => data_encryption(call, &request),
         "AuditService" => Ok(audit(call.method.name(), &request)),
@@ -200,7 +212,9 @@ fn organization(method: &str, messages: &[Value], files: &Path) -> Command {
         "GetOrganization" => Command::of(&["org", "get", text(request, "name")]),
         "ListOrganizations" => page(Command::of(&["org", "list"]), request),
         "DeleteOrganization" => {
-            Command::of(&["org", "delete", text(request, "name"), "--confirm", text(request, "confirm_name")])
+            // The command takes the id.
+            let (_, confirmed) = text(request, "confirm_name").split_once('/').unwrap();
+            Command::of(&["org", "delete", text(request, "name"), "--confirm", confirmed])
         }
         "ExportOrganization" => {
             let file = files.join("exported");

@@ -20,7 +20,7 @@ pub(super) struct Scenario {
 }
 
 /// How the server is started.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServerSpec {
     #[serde(default)]
