@@ -45,6 +45,7 @@ mod organizations;
 mod permission;
 mod platform;
 mod pressure;
+mod protocols;
 mod queries;
 mod recipes;
 mod records;

@@ -71,13 +71,11 @@ fn check_curl(options: &str) {
 }
 
 #[test]
-#[ignore = "the server doesn't serve Connect yet"]
 fn every_recipe_with_curl_prints_what_the_page_shows_over_http_2() {
     check_curl("http2\n");
 }
 
 #[test]
-#[ignore = "the server doesn't serve Connect yet"]
 fn every_recipe_with_curl_prints_what_the_page_shows_over_http_1_1() {
     check_curl("http1.1\n");
 }

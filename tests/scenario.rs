@@ -271,7 +271,6 @@ async fn scenario_passes_through_the_command_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the server doesn't serve Connect yet"]
 async fn scenario_passes_through_connect_with_json() {
     assert_eq!(run_all(Connect::new).await, BTreeSet::new());
 }

@@ -137,13 +137,11 @@ async fn buf_curl_calls_over_grpc() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the server doesn't serve gRPC-Web yet"]
 async fn buf_curl_calls_over_grpc_web() {
     check_buf_curl("grpcweb").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the server doesn't serve Connect yet"]
 async fn buf_curl_calls_over_connect() {
     check_buf_curl("connect").await;
 }

@@ -157,6 +157,7 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::IdentityRequired => "use a valid certificate: --cert and --key, or --dev and --as".to_owned(),
         ErrorReason::MethodUnknown
         | ErrorReason::MessageInvalid
+        | ErrorReason::ProtocolUnsupported
         | ErrorReason::CompressionNotServed
         | ErrorReason::TimeoutInvalid => {
             "compare the versions of this client and the server: sealward version".to_owned()
