@@ -43,10 +43,9 @@ def generate_key() -> Secret:
             return Secret(text)
 
 
-def change_request(organization: str, key: Secret | str) -> v1.SetDataEncryptionKeyRequest:
+def change_request(organization: str, key: Secret) -> v1.SetDataEncryptionKeyRequest:
     """The request for a change."""
-    text = key.expose_text() if isinstance(key, Secret) else key
-    return v1.SetDataEncryptionKeyRequest(organization=organization, encryption_key=text, change_encryption_key=True)
+    return v1.SetDataEncryptionKeyRequest(organization=organization, encryption_key=key.expose_text(), change_encryption_key=True)
 
 
 class Watch:

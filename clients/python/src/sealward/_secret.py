@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 
 class Secret:
@@ -45,3 +45,11 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret can't be pickled: expose it")
+
+
+_T = TypeVar("_T")
+
+
+def hidden(value: _T | str | bytes, plain: type[str] | type[bytes]) -> _T | Secret:
+    """The value, as a Secret if it is of the plain type."""
+    return Secret(value) if isinstance(value, plain) else value  # type: ignore[return-value]

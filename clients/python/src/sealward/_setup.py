@@ -69,7 +69,7 @@ def settings(
     *,
     ca: Pem | None,
     certificate: Pem | None,
-    key: Pem | Secret | None,
+    key: str | os.PathLike[str] | Secret | None,
     token: Any,
     token_file: str | os.PathLike[str] | None,
     server_name: str | None,
@@ -89,7 +89,7 @@ def settings(
     credentials = None if plaintext else _credentials(ca, certificate, key)
     if token_file is not None:
         token = FileToken(token_file)
-    elif isinstance(token, (str, Secret)):
+    elif isinstance(token, Secret):
         token = StaticToken(token)
     return Settings(
         target=target,
@@ -109,6 +109,8 @@ def _options(server_name: str | None, message_size_max: int) -> tuple[tuple[str,
         # A record in DNS can't change the configuration, and no environment variable names a proxy.
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.enable_http_proxy", 0),
+        # Each client has its own connections: without this, clients with equal settings share them.
+        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.max_send_message_length", message_size_max),
         ("grpc.max_receive_message_length", message_size_max),
         ("grpc.min_reconnect_backoff_ms", _CONNECT_TIMEOUT_MS),
@@ -147,7 +149,7 @@ def target_of(endpoint: str, *, plaintext: bool) -> str:
 # TLS.
 
 
-def _credentials(ca: Pem | None, certificate: Pem | None, key: Pem | Secret | None) -> grpc.ChannelCredentials:
+def _credentials(ca: Pem | None, certificate: Pem | None, key: str | os.PathLike[str] | Secret | None) -> grpc.ChannelCredentials:
     roots = system_cas() if ca is None else _read(ca, "CA")
     _check_certificates(roots, "CA" if ca is None else _label(ca, "CA"))
     if (certificate is None) != (key is None):
@@ -158,7 +160,7 @@ def _credentials(ca: Pem | None, certificate: Pem | None, key: Pem | Secret | No
     _check_certificates(chain, _label(certificate, "client certificate"))
     secret = _read_key(key)
     _check_key(secret, "client key" if isinstance(key, Secret) else _label(key, "client key"))
-    if not isinstance(certificate, bytes) and not isinstance(key, (bytes, Secret)):
+    if not isinstance(certificate, bytes) and not isinstance(key, Secret):
         _check_pair(certificate, key)
     return grpc.ssl_channel_credentials(roots, secret.expose_bytes(), chain)
 
@@ -176,11 +178,9 @@ def _read(pem: Pem, what: str) -> bytes:
         raise SetupError(f"can't read the {_label(pem, what)}: {error.strerror}") from None
 
 
-def _read_key(key: Pem | Secret) -> Secret:
+def _read_key(key: str | os.PathLike[str] | Secret) -> Secret:
     if isinstance(key, Secret):
         return key
-    if isinstance(key, bytes):
-        return Secret(key)
     try:
         with open(key, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode

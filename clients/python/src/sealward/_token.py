@@ -25,9 +25,9 @@ class StaticToken:
     #: Whether another call can return another token.
     can_refresh = False
 
-    def __init__(self, token: str | Secret) -> None:
-        self._token = Secret(token) if isinstance(token, str) else token
-        check_token(self._token, "bearer token")
+    def __init__(self, token: Secret) -> None:
+        check_token(token, "bearer token")
+        self._token = token
 
     def __call__(self, force_refresh: bool) -> Secret:
         return self._token
@@ -48,13 +48,6 @@ class FileToken:
             raise SetupError(f"can't read the token file {self._path}: {error.strerror}") from None
         check_token(token, f"token file {self._path}")
         return Secret(token.expose_bytes().decode().strip())
-
-
-def to_secret(token: str | Secret) -> Secret:
-    """The result of a token source."""
-    secret = token if isinstance(token, Secret) else Secret(token)
-    check_token(secret, "bearer token")
-    return secret
 
 
 def check_token(token: Secret, origin: str) -> None:

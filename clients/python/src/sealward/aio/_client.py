@@ -15,7 +15,7 @@ from sealward._client import secrets_of
 from sealward._errors import SealwardError
 from sealward._keys import RESUME_PAUSE, Watch, change_request
 from sealward._retry import RetryPolicy
-from sealward._secret import Secret
+from sealward._secret import Secret, hidden
 from sealward._setup import Pem
 from sealward._token import AsyncTokenSource
 from sealward.aio._connection import Connection, ServerStream
@@ -42,6 +42,8 @@ def connect(
     Raises:
         SetupError: An argument or a file is invalid. Doesn't check whether the server is reachable.
     """
+    # From here on, no frame has the secrets as plain values, which tools for tracebacks would print.
+    token, key = hidden(token, str), hidden(key, bytes)
     return Client(
         Connection(
             _setup.settings(
@@ -100,6 +102,7 @@ class Client(Services):
         Raises:
             SealwardError: With the reasons of SetDataEncryptionKey in the contract.
         """
+        key = hidden(key, str)
         response = await self._connection.unary(_methods.SET_DATA_ENCRYPTION_KEY, change_request(organization, key), timeout, is_idempotent=True)
         return KeyChange(self, organization, response)
 

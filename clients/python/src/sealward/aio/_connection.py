@@ -16,8 +16,9 @@ from google.protobuf.message import Message
 from sealward._call import CLIENT_HEADER, Call, checked_timeout, server_version
 from sealward._errors import error_of, without_frames
 from sealward._method import Method, RequestT, ResponseT
+from sealward._secret import Secret, hidden
 from sealward._setup import Settings
-from sealward._token import authorization, to_secret
+from sealward._token import authorization, check_token
 
 MessageT = TypeVar("MessageT", bound=Message)
 RecordT = TypeVar("RecordT")
@@ -125,7 +126,8 @@ class Connection:
         source = self.settings.token
         if source is None:
             return lambda: (CLIENT_HEADER,)
-        token = to_secret(await _result(source(needs_new_token)))
+        token: Secret = hidden(await _result(source(needs_new_token)), str)
+        check_token(token, "bearer token")
         return lambda: (CLIENT_HEADER, authorization(token))
 
     def _note_version(self, headers: Any) -> None:
