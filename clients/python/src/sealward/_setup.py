@@ -208,7 +208,7 @@ def _stack_level() -> int:
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         frame, level = frame.f_back, level + 1
-    return level - 1
+    return level
 
 
 def _check_certificates(pem: bytes, label: str) -> None:
