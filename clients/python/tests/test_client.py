@@ -88,9 +88,7 @@ def test_pages_are_followed(server: DevServer) -> None:
     with server.connect("writer") as writer:
         for number in range(5):
             writer.mailboxes.create_mailbox(create(display_name=f"{marker} {number}"))
-        request = mail_v1.ListMailboxesRequest(
-            parent=ORGANIZATION, filter=f'display_name = "{marker}*"', order_by="display_name", page_size=2
-        )
+        request = mail_v1.ListMailboxesRequest(parent=ORGANIZATION, filter=f'display_name = "{marker}*"', order_by="display_name", page_size=2)
         names = [mailbox.display_name for mailbox in writer.mailboxes.iterate_mailboxes(request)]
         assert names == [f"{marker} {number}" for number in range(5)]
         assert request.page_token == ""

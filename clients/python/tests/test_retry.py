@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from dev_server import DevServer
-from failing_server import Failure, FailingServer
+from failing_server import FailingServer, Failure
 
 import sealward
 import sealward.aio
@@ -278,9 +278,8 @@ def test_token_source_of_a_stream_is_asked_again_once(server: DevServer) -> None
     async def source(force_refresh: bool) -> sealward.Secret:
         return sealward.Secret(tokens(force_refresh))
 
-    with FailingServer([UNAUTHENTICATED, UNAUTHENTICATED], tls=tls) as failing:
-        with pytest.raises(sealward.SealwardError):
-            asyncio.run(run(failing.endpoint, source))
+    with FailingServer([UNAUTHENTICATED, UNAUTHENTICATED], tls=tls) as failing, pytest.raises(sealward.SealwardError):
+        asyncio.run(run(failing.endpoint, source))
     with FailingServer([UNAUTHENTICATED], tls=tls) as failing:
         assert asyncio.run(run(failing.endpoint, tokens)) == 1
 

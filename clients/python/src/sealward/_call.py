@@ -4,6 +4,7 @@ client and the one for asyncio share it.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import uuid
@@ -101,6 +102,12 @@ def checked_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not timeout > 0:
         raise SetupError(f"invalid timeout {timeout!r}: use a number of seconds above 0")
     return timeout
+
+
+def check_process(process: int) -> None:
+    """Refuses a client in a forked process, in which gRPC's connections and threads don't exist: calls would hang or fail."""
+    if process != os.getpid():
+        raise RuntimeError("this client was created before a fork: create a client in each process")
 
 
 def server_version(metadata: Iterable[tuple[str, str | bytes]] | None) -> str | None:

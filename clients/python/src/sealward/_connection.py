@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -10,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from sealward._call import CLIENT_HEADER, Call, checked_timeout, server_version
+from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, server_version
 from sealward._errors import error_of, without_frames
 from sealward._method import Method, RequestT, ResponseT
 from sealward._secret import Secret, hidden
@@ -32,6 +33,7 @@ class Connection:
         else:
             self.channel = grpc.secure_channel(settings.target, settings.credentials, options=settings.options)
         self._multicallables: dict[str, Any] = {}
+        self._process = os.getpid()
 
     def unary(
         self,
@@ -122,6 +124,7 @@ class Connection:
         self.server_version = server_version(answered.initial_metadata()) or self.server_version
 
     def _multicallable(self, method: Method[RequestT, ResponseT], kind: str) -> Any:
+        check_process(self._process)
         known = self._multicallables.get(method.path)
         if known is None:
             known = getattr(self.channel, kind)(

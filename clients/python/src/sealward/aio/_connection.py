@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
@@ -13,7 +14,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from sealward._call import CLIENT_HEADER, Call, checked_timeout, server_version
+from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, server_version
 from sealward._errors import error_of, without_frames
 from sealward._method import Method, RequestT, ResponseT
 from sealward._secret import Secret, hidden
@@ -35,6 +36,7 @@ class Connection:
         else:
             self.channel = grpc.aio.secure_channel(settings.target, settings.credentials, options=settings.options)
         self._multicallables: dict[str, Any] = {}
+        self._process = os.getpid()
 
     async def unary(
         self,
@@ -134,6 +136,7 @@ class Connection:
         self.server_version = server_version(headers) or self.server_version
 
     def _multicallable(self, method: Method[RequestT, ResponseT], kind: str) -> Any:
+        check_process(self._process)
         known = self._multicallables.get(method.path)
         if known is None:
             known = getattr(self.channel, kind)(
