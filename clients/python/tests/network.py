@@ -11,9 +11,15 @@ import threading
 
 
 class CountingProxy:
-    """Forwards TCP connections to a port, and counts them. A context manager."""
+    """Forwards TCP connections to a port, and counts those that calls use: gRPC also opens connections that it closes after the handshake. A
+    context manager.
+    """
+
+    #: More bytes than a TLS handshake has in one direction.
+    USED_MIN_BYTES = 20_000
 
     def __init__(self, port: int) -> None:
+        #: The number of connections that calls have used.
         self.connections = 0
         self._target = port
         self._ready = threading.Event()
@@ -33,15 +39,16 @@ class CountingProxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._target)
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(self._copy(reader, other_writer), self._copy(other_reader, writer))
+            await asyncio.gather(self._copy(reader, other_writer, is_counted=True), self._copy(other_reader, writer))
 
-    @staticmethod
-    async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_counted: bool = False) -> None:
+        remaining = self.USED_MIN_BYTES
         try:
             while data := await reader.read(65_536):
+                self.connections += is_counted and remaining > 0 >= remaining - len(data)
+                remaining -= len(data)
                 writer.write(data)
                 await writer.drain()
         except ConnectionError:
