@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -34,6 +35,8 @@ class Connection:
             self.channel = grpc.secure_channel(settings.target, settings.credentials, options=settings.options)
         self._multicallables: dict[str, Any] = {}
         self._process = os.getpid()
+        # Also at the end of the interpreter, before its modules end: gRPC 1.66 can hang if a channel with an open stream ends with them.
+        weakref.finalize(self, _close, self.channel, self._process)
 
     def unary(
         self,
@@ -134,6 +137,12 @@ class Connection:
             )
             self._multicallables[method.path] = known
         return known
+
+
+def _close(channel: grpc.Channel, process: int) -> None:
+    """Closes a channel, except in a forked process, which doesn't have gRPC's threads."""
+    if process == os.getpid():
+        channel.close()
 
 
 class ServerStream(Generic[MessageT]):
