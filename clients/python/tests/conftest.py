@@ -40,6 +40,6 @@ def server(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def report() -> list[str]:
     return summary

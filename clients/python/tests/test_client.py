@@ -11,6 +11,7 @@ import grpc
 import pytest
 from dev_server import DevServer
 from google.protobuf import field_mask_pb2
+from network import CountingProxy
 
 import sealward
 import sealward.aio
@@ -197,13 +198,45 @@ def test_certificates_are_verified(server: DevServer) -> None:
     with server.connect("reader", server_name="elsewhere.example.org", retry=never) as client:
         with pytest.raises(sealward.SealwardError) as failed:
             client.access.who_am_i(v1.WhoAmIRequest())
-        assert failed.value.origin in (sealward.Origin.TLS_REFUSED, sealward.Origin.NOT_CONNECTED)
+        assert failed.value.origin is sealward.Origin.TLS_REFUSED
     # The system's CAs don't know the development CA.
     arguments = server.identity("reader") | {"ca": None, "retry": never}
     with sealward.connect(server.endpoint, **arguments) as client:
         with pytest.raises(sealward.SealwardError) as failed:
             client.access.who_am_i(v1.WhoAmIRequest())
         assert failed.value.origin is sealward.Origin.TLS_REFUSED
+
+
+def test_certificate_of_another_ca_is_refused(server: DevServer, program: Any, tmp_path: Any) -> None:
+    with DevServer(program, tmp_path / "dev") as other:
+        foreign = other.identity("reader") | {"ca": server.folder / "tls/ca.pem", "retry": sealward.RetryPolicy.never()}
+    with sealward.connect(server.endpoint, **foreign) as client, pytest.raises(sealward.SealwardError) as failed:
+        client.access.who_am_i(v1.WhoAmIRequest())
+    assert failed.value.code is grpc.StatusCode.UNAVAILABLE
+    # With TLS 1.3, the client has finished its handshake when the server refuses the certificate.
+    assert failed.value.origin is sealward.Origin.TLS_REFUSED
+    assert str(failed.value).startswith("TLS handshake failed")
+
+
+def test_broken_connection_is_reported(program: Any, tmp_path: Any) -> None:
+    # The re-encryption pauses after its first cell, so that a stream is open when its connection breaks.
+    settings = {"limits.reencryption_batch_cells": 1, "limits.reencryption_pause_ms": 60_000}
+    request = v1.WatchReencryptionRequest(organization=ORGANIZATION)
+    with DevServer(program, tmp_path / "dev", settings=settings) as server:
+        with server.connect("admin") as admin:
+            admin.mailboxes.create_mailbox(create(display_name="Sales", password="Sales"))  # noqa: S106
+            admin.change_key(ORGANIZATION, sealward.generate_key())
+        with CountingProxy(server.port) as proxy:
+            broken = server.connect("admin", endpoint=f"https://127.0.0.1:{proxy.port}")
+            stream = broken.data_encryption.watch_reencryption(request)
+            assert next(stream).state == v1.Reencryption.STATE_RUNNING
+        with broken, pytest.raises(sealward.SealwardError) as failed:
+            list(stream)
+        assert failed.value.origin is sealward.Origin.BROKEN
+        assert str(failed.value).startswith("connection lost before the response")
+        # Nothing is left open that the server would wait for.
+        with server.connect("admin") as admin, admin.data_encryption.watch_reencryption(request) as stream:
+            assert next(stream).state == v1.Reencryption.STATE_RUNNING
 
 
 def test_unreachable_server_is_reported(server: DevServer) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_there_are_scenarios() -> None:
 
 @pytest.mark.parametrize("kind", ["blocking", "asyncio"])
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_scenario(path: Path, kind: str, program: Path, tmp_path: Path, report: list[str]) -> None:
+def test_scenario(path: Path, kind: str, program: Path, tmp_path: Path, totals: Counter[str]) -> None:
     scenario = yaml.safe_load(path.read_text(encoding="utf-8"))
     wanted = scenario.get("server", {})
     settings, plaintext = wanted.get("settings"), wanted.get("plaintext", False)
@@ -50,7 +51,17 @@ def test_scenario(path: Path, kind: str, program: Path, tmp_path: Path, report: 
             run = Run(path, driver)
             for step in scenario["steps"]:
                 run.step(step)
-    report.append(f"scenario {path.name} ({kind}): {len(scenario['steps'])} steps ok")
+    totals[f"{kind} files"] += 1
+    totals[f"{kind} steps"] += len(scenario["steps"])
+
+
+@pytest.fixture(scope="module")
+def totals(report: list[str]) -> Iterator[Counter[str]]:
+    """Counts what was run, for the summary. Both clients can run every step."""
+    counted: Counter[str] = Counter()
+    yield counted
+    for kind in ("blocking", "asyncio"):
+        report.append(f"scenario ({kind}): {counted[f'{kind} files']} files, {counted[f'{kind} steps']} steps ok, no step left out")
 
 
 class Run:

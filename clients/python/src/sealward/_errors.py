@@ -253,13 +253,31 @@ def _origin_of(code: grpc.StatusCode, message: str) -> Origin:
     if code is not grpc.StatusCode.UNAVAILABLE:
         return Origin.SERVER
     lower = message.lower()
-    if any(word in lower for word in ("handshake", "ssl_error", "certificate", "peer did not", "hostname verification")):
-        return Origin.TLS_REFUSED
-    not_connected = ("failed to connect", "no connection established", "dns resolution failed", "empty address list")
-    if any(word in lower for word in not_connected):
-        return Origin.NOT_CONNECTED
-    broken = ("socket closed", "goaway", "connection reset", "broken pipe", "transport", "recvmsg", "stream removed")
-    return Origin.BROKEN if any(word in lower for word in broken) else Origin.SERVER
+    for origin, words in _UNAVAILABLE_WORDS:
+        if any(word in lower for word in words):
+            return origin
+    return Origin.SERVER
+
+
+#: What gRPC says when it has no connection or loses it, in lower case. The first that is found counts: a failed handshake is also a failed
+#: connection. A server that refuses the client's certificate does so after the handshake of TLS 1.3: the client then can't decrypt ("tsi_").
+_UNAVAILABLE_WORDS = (
+    (Origin.TLS_REFUSED, ("handshake", "ssl_error", "certificate", "peer did not", "hostname verification", "tsi_")),
+    (
+        Origin.NOT_CONNECTED,
+        (
+            "failed to connect",
+            "no connection established",
+            "connections to all backends failing",
+            "dns resolution failed",
+            "empty address list",
+        ),
+    ),
+    (
+        Origin.BROKEN,
+        ("socket closed", "goaway", "connection reset", "broken pipe", "transport", "recvmsg", "stream removed"),
+    ),
+)
 
 
 _E = TypeVar("_E", bound=BaseException)
