@@ -344,6 +344,9 @@ def failures_of(server: DevServer) -> Iterator[tuple[str, BaseException]]:
         with pytest.raises(sealward.SealwardError) as refused:
             client.change_key("organizations/default", sealward.Secret(canary()))
         yield "key change refused", refused.value
+        with pytest.raises(ValueError, match="isn't valid Unicode") as wrong_text:
+            client.change_key("organizations/default", sealward.Secret(f"{canary()}\ud800"))
+        yield "key in another encoding", wrong_text.value
         with pytest.raises(TypeError) as wrong:
             client.mailboxes.create_mailbox(request.mailbox)  # type: ignore[arg-type]
         yield "wrong type", wrong.value
@@ -372,7 +375,7 @@ def failures_of(server: DevServer) -> Iterator[tuple[str, BaseException]]:
         with pytest.raises(sealward.SealwardError) as late:
             client.mailboxes.create_mailbox(request)
         yield "timeout", late.value
-    for token in (f"Bearer {canary()}", f"{canary()} {canary()}", f"{canary()}\u00e4"):
+    for token in (f"Bearer {canary()}", f"{canary()} {canary()}", f"{canary()}\u00e4", f"{canary()}\ud800"):
         with pytest.raises(sealward.SetupError) as setup:
             server.connect("writer", token=token)
         yield "invalid token", without_callers_locals(setup.value)

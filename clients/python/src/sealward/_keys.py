@@ -45,6 +45,8 @@ def generate_key() -> Secret:
 
 def change_request(organization: str, key: Secret) -> v1.SetDataEncryptionKeyRequest:
     """The request for a change."""
+    # protobuf's error for text that isn't Unicode would contain it.
+    key.expose_bytes()
     return v1.SetDataEncryptionKeyRequest(organization=organization, encryption_key=key.expose_text(), change_encryption_key=True)
 
 

@@ -31,8 +31,13 @@ class Secret:
         raise TypeError("the secret is bytes: use expose_bytes")
 
     def expose_bytes(self) -> bytes:
-        """Returns the value as bytes; a text is UTF-8."""
-        return self._value.encode() if isinstance(self._value, str) else self._value
+        """Returns the value as bytes; a text is UTF-8. Raises ValueError if the text isn't valid Unicode."""
+        if isinstance(self._value, bytes):
+            return self._value
+        # Python's own error has the text in its arguments. Text that isn't Unicode comes from arguments and variables in another encoding.
+        if any("\ud800" <= character <= "\udfff" for character in self._value):
+            raise ValueError("the secret isn't valid Unicode text")
+        return self._value.encode()
 
     def __repr__(self) -> str:
         return "Secret([REDACTED])"

@@ -63,7 +63,10 @@ def authorization(token: Secret) -> tuple[str, str]:
 
 
 def _problem_of(token: Secret) -> str | None:
-    data = token.expose_bytes()
+    try:
+        data = token.expose_bytes()
+    except ValueError:
+        return "isn't valid Unicode: a token has only letters, digits and -._~+/="
     if data.startswith(b"\xef\xbb\xbf"):
         return "begins with a byte order mark: save it as UTF-8 without one"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
