@@ -166,8 +166,16 @@ def printed_error(error: BaseException) -> str:
 def frames_of(tb: TracebackType | None) -> Iterator[dict[str, str]]:
     """The local variables of each frame, as error trackers send them. Those of the test runner aren't a program's."""
     while tb is not None:
-        yield {name: repr(value) for name, value in tb.tb_frame.f_locals.items()}
+        yield {name: representation(value) for name, value in tb.tb_frame.f_locals.items()}
         tb = tb.tb_next
+
+
+def representation(value: Any) -> str:
+    """As an error tracker prints it. An object of gRPC that isn't initialized yet can't be printed."""
+    try:
+        return repr(value)
+    except AttributeError:
+        return type(value).__name__
 
 
 def parts(message: Message) -> Iterator[Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -175,6 +177,18 @@ def test_reads_are_those_of_the_contract() -> None:
             free.add(method.path)
     assert set(READS) <= {method.path for method in _methods.ALL}
     assert free <= set(READS)
+
+
+def test_default_policy_is_that_of_the_service_configuration(root: Path) -> None:
+    (entry,) = json.loads((root / "clients/service_config.json").read_text())["methodConfig"]
+    default = sealward.RetryPolicy()
+    assert entry["retryPolicy"] == {
+        "maxAttempts": default.attempts_max,
+        "initialBackoff": f"{default.pause_first}s",
+        "maxBackoff": f"{default.pause_max:.0f}s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
 
 
 def test_unknown_reason_and_broken_details_are_readable() -> None:

@@ -39,6 +39,12 @@ def test_endpoint_without_scheme_or_host_is_refused(endpoint: str) -> None:
         target_of(endpoint, plaintext=False)
 
 
+def test_password_in_an_endpoint_is_not_printed() -> None:
+    with pytest.raises(sealward.SetupError, match="invalid endpoint") as invalid:
+        target_of("https://user:canary@host", plaintext=False)
+    assert "canary" not in str(invalid.value)
+
+
 def test_plaintext_needs_an_explicit_choice() -> None:
     with pytest.raises(sealward.SetupError, match="has no TLS"):
         sealward.connect("http://127.0.0.1:7080")

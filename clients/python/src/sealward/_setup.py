@@ -127,7 +127,9 @@ def _options(server_name: str | None, message_size_max: int) -> tuple[tuple[str,
 
 def target_of(endpoint: str, *, plaintext: bool) -> str:
     """gRPC's target for an endpoint. Every target has TLS, unless plaintext is enabled."""
-    invalid = SetupError(f"invalid endpoint {endpoint!r}: use a URL such as https://127.0.0.1:7443")
+    # A URL with a password isn't valid, but its error is printed.
+    shown = re.sub(r"//.*@", "//…@", endpoint)
+    invalid = SetupError(f"invalid endpoint {shown!r}: use a URL such as https://127.0.0.1:7443")
     if re.match(r"(dns:|ipv4:|ipv6:)[^\s]", endpoint):
         return endpoint
     try:
