@@ -8,18 +8,22 @@ provide_python() {
     fi
 }
 
-# provide_venv FOLDER PACKAGE…: creates the environment, unless it exists with the same packages and the same Python.
+# provide_venv FOLDER PACKAGE…: creates the environment, unless it exists with the same packages and the same Python. Scripts that run at the same
+# time wait for each other.
 provide_venv() {
     local venv=$1
     shift
     provide_python
     local wanted
     wanted="$(python3 --version) $*"
-    if [[ ! -f $venv/packages || $(<"$venv/packages") != "$wanted" ]]; then
-        rm -rf "$venv"
-        mkdir -p "$(dirname "$venv")"
-        python3 -m venv "$venv"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
-        printf '%s' "$wanted" >"$venv/packages"
-    fi
+    mkdir -p "$(dirname "$venv")"
+    (
+        flock 9
+        if [[ ! -f $venv/packages || $(<"$venv/packages") != "$wanted" ]]; then
+            rm -rf "$venv"
+            python3 -m venv "$venv"
+            "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
+            printf '%s' "$wanted" >"$venv/packages"
+        fi
+    ) 9>"$venv.lock"
 }
