@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,6 +16,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	sealwardmailv1 "github.com/sealward/sealward/clients/go/sealward/mail/v1"
 	sealwardv1 "github.com/sealward/sealward/clients/go/sealward/v1"
@@ -284,6 +287,35 @@ func TestPolicyNamesMethodsOfTheContract(t *testing.T) {
 		if policy.methods[method] != want {
 			t.Errorf("%s: got %v", method, !want)
 		}
+	}
+}
+
+func TestClientHasEveryServiceOfTheContract(t *testing.T) {
+	fields := map[string]bool{}
+	client := reflect.TypeFor[Client]()
+	for i := range client.NumField() {
+		fields[client.Field(i).Type.Name()] = true
+	}
+	listed := map[string]bool{}
+	for _, service := range services() {
+		listed[service.ServiceName] = true
+	}
+	count := 0
+	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		for i := range file.Services().Len() {
+			service := file.Services().Get(i)
+			if !strings.HasPrefix(string(service.FullName()), "sealward.") {
+				continue
+			}
+			count++
+			if !fields[string(service.Name())+"Client"] || !listed[string(service.FullName())] {
+				t.Errorf("there is no client of %s", service.FullName())
+			}
+		}
+		return true
+	})
+	if count < 11 {
+		t.Errorf("only %d services were found", count)
 	}
 }
 
