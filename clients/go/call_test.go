@@ -199,12 +199,12 @@ func TestRetriesAreLimited(t *testing.T) {
 }
 
 func TestDelayOfTheServerIsFollowedWithinTheDeadline(t *testing.T) {
-	client, server := serve(t, []outcome{fail(codes.ResourceExhausted, "RATE_LIMITED", retryAfter(time.Second)), found})
-	ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+	client, server := serve(t, []outcome{fail(codes.ResourceExhausted, "RATE_LIMITED", retryAfter(5*time.Second)), found})
+	ctx, cancel := context.WithTimeout(t.Context(), 4900*time.Millisecond)
 	defer cancel()
 	_, err := client.Mailboxes.GetMailbox(ctx, &sealwardmailv1.GetMailboxRequest{Name: "a"})
 	var failure *Error
-	if !errors.As(err, &failure) || failure.RetryDelay != time.Second || failure.ReasonName != "RATE_LIMITED" || server.calls() != 1 {
+	if !errors.As(err, &failure) || failure.RetryDelay != 5*time.Second || failure.ReasonName != "RATE_LIMITED" || server.calls() != 1 {
 		t.Errorf("got %v after %d calls", err, server.calls())
 	}
 	if ctx.Err() != nil {

@@ -21,37 +21,36 @@ import (
 	sealwardv1 "github.com/sealward/sealward/clients/go/sealward/v1"
 )
 
-// deploymentName is a name with the addresses of two servers.
+// deploymentName is a name with deploymentAddresses.
 const deploymentName = "sealward.test"
 
-// serveDNS answers DNS queries for deploymentName with these IPv4 addresses, and makes the program use it.
-func serveDNS(t *testing.T, addresses ...[4]byte) {
-	t.Helper()
+var deploymentAddresses = [][4]byte{{127, 0, 0, 1}, {127, 0, 0, 2}}
+
+// TestMain makes the program use a DNS server of its own, before a client resolves a name.
+func TestMain(m *testing.M) {
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
-	check(t, err)
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		buffer := make([]byte, 512)
-		for {
-			length, from, err := socket.ReadFrom(buffer)
-			if err != nil {
-				return
-			}
-			if answer, err := answerDNS(buffer[:length], addresses); err == nil {
-				_, _ = socket.WriteTo(answer, from)
-			}
-		}
-	}()
-	original := net.DefaultResolver
+	if err != nil {
+		panic(err)
+	}
+	go serveDNS(socket)
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "udp", socket.LocalAddr().String())
 	}}
-	t.Cleanup(func() {
-		net.DefaultResolver = original
-		_ = socket.Close()
-		<-answered
-	})
+	m.Run()
+}
+
+// serveDNS answers queries until the program ends.
+func serveDNS(socket net.PacketConn) {
+	buffer := make([]byte, 512)
+	for {
+		length, from, err := socket.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		if answer, err := answerDNS(buffer[:length], deploymentAddresses); err == nil {
+			_, _ = socket.WriteTo(answer, from)
+		}
+	}
 }
 
 func answerDNS(query []byte, addresses [][4]byte) ([]byte, error) {
@@ -97,7 +96,6 @@ func TestReadsAreDistributedOverAllServers(t *testing.T) {
 	_, port, _ := strings.Cut(strings.TrimPrefix(one.endpoint, "https://"), ":")
 	other := start(t, second, "127.0.0.2:"+port)
 	defer other.stop(t)
-	serveDNS(t, [4]byte{127, 0, 0, 1}, [4]byte{127, 0, 0, 2})
 
 	client := connectTo(t, "dns:///"+deploymentName+":"+port, first, "reader", sealward.WithServerName("localhost"))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
