@@ -200,7 +200,7 @@ func printingOfAll(out *protogen.GeneratedFile, messages []*protogen.Message) er
 	return nil
 }
 
-// A printing is a method that prints a value.
+// A printing is a method that prints a value, or reads what another one has printed.
 type printing struct {
 	name      string
 	comment   string
@@ -215,6 +215,7 @@ var printings = []printing{
 		return "(state " + out.QualifiedGoIdent(fmtPkg.Ident("State")) + ", verb rune)"
 	}, "state, verb, "},
 	{"MarshalJSON", "returns the message as JSON, without its secrets. Package protojson returns all values.", signature("() ([]byte, error)"), ""},
+	{"UnmarshalJSON", "reads the message from JSON, and refuses JSON with redacted secrets.", signature("(encoded []byte) error"), "encoded, "},
 	{"MarshalText", "returns the message as text, without its secrets.", signature("() ([]byte, error)"), ""},
 	{"LogValue", "returns the message as text for package log/slog, without its secrets.", func(out *protogen.GeneratedFile) string {
 		return "() " + out.QualifiedGoIdent(slog.Ident("Value"))
@@ -269,6 +270,9 @@ func printingOfField(out *protogen.GeneratedFile, field *protogen.Field) {
 		"LogValue":    "return " + out.QualifiedGoIdent(slog.Ident("StringValue")) + "(" + text + ")",
 	}
 	for _, method := range printings {
+		if bodies[method.name] == "" {
+			continue
+		}
 		out.P()
 		out.P("// ", method.name, " ", strings.ReplaceAll(strings.ReplaceAll(method.comment, "the message", "the field"), "its secrets", "its value"))
 		out.P("func (x ", field.GoIdent, ") ", method.name, method.signature(out), " {")

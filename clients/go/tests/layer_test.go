@@ -117,3 +117,12 @@ func TestCallsOverPlaintextAreRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestMethodThatTheServerLacksIsExplained(t *testing.T) {
+	client := newServer(t, map[string]any{"schema.mail": false}).connect(t, "reader")
+	_, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "organizations/default/mailboxes/a"})
+	const want = "sealward: METHOD_UNKNOWN: the server doesn't have this method: it may be older than this client"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+}

@@ -55,6 +55,49 @@ func MarshalJSON(message proto.Message) ([]byte, error) {
 	return protojson.MarshalOptions{UseProtoNames: true, AllowPartial: true}.Marshal(Copy(message))
 }
 
+// UnmarshalJSON reads a message in the JSON mapping of protobuf. It refuses JSON of [MarshalJSON] with a secret: the placeholder must not become
+// the value. Its errors don't contain the JSON, which can have secrets.
+func UnmarshalJSON(encoded []byte, message proto.Message) error {
+	name := message.ProtoReflect().Descriptor().FullName()
+	if err := protojson.Unmarshal(encoded, message); err != nil {
+		if HasSecret(message.ProtoReflect().Descriptor()) {
+			proto.Reset(message)
+			return fmt.Errorf("the JSON isn't a %s: protojson.Unmarshal reports the cause, which can contain secrets", name)
+		}
+		return err
+	}
+	if field := redactedField(message.ProtoReflect()); field != nil {
+		proto.Reset(message)
+		return fmt.Errorf("the field %s of the JSON is redacted: to keep secrets in JSON, use protojson.Marshal", field.FullName())
+	}
+	return nil
+}
+
+// redactedField returns a field whose value is the placeholder, or nil.
+func redactedField(message protoreflect.Message) (redacted protoreflect.FieldDescriptor) {
+	message.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case IsSecret(field):
+			if placeholder := placeholderOf(field); placeholder.IsValid() && value.Equal(placeholder) {
+				redacted = field
+			}
+		case field.IsMap() && field.MapValue().Message() != nil:
+			value.Map().Range(func(_ protoreflect.MapKey, element protoreflect.Value) bool {
+				redacted = redactedField(element.Message())
+				return redacted == nil
+			})
+		case field.IsList() && field.Message() != nil:
+			for i := 0; redacted == nil && i < value.List().Len(); i++ {
+				redacted = redactedField(value.List().Get(i).Message())
+			}
+		case !field.IsMap() && field.Message() != nil:
+			redacted = redactedField(value.Message())
+		}
+		return redacted == nil
+	})
+	return redacted
+}
+
 // LogValue returns the message as text for package log/slog.
 func LogValue(message proto.Message) slog.Value {
 	return slog.StringValue(String(message))

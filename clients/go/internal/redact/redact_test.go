@@ -1,13 +1,16 @@
 package redact_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sealward/sealward/clients/go/internal/redact"
 	sealwardmailv1 "github.com/sealward/sealward/clients/go/sealward/mail/v1"
@@ -66,6 +69,38 @@ func TestContentWithoutADescriptorIsOmitted(t *testing.T) {
 	}
 	if got := redact.String(packed); got != "" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestRedactedJSONIsRefused(t *testing.T) {
+	kept := &sealwardmailv1.Mailbox{DisplayName: proto.String("Sales"), CreateTime: timestamppb.New(time.Unix(1, 0))}
+	for _, message := range []proto.Message{
+		&sealwardmailv1.Mailbox{Password: proto.String("canary")},
+		&sealwardmailv1.ListMailboxesResponse{Mailboxes: []*sealwardmailv1.Mailbox{kept, {Password: proto.String("canary")}}},
+		&sealwardv1.RevealAttributesResponse{Values: map[string]*sealwardv1.SecretValue{
+			"data": {Value: &sealwardv1.SecretValue_Data{Data: []byte("canary")}},
+		}},
+		&sealwardv1.CompareAttributeRequest{Value: &sealwardv1.SecretValue{Value: &sealwardv1.SecretValue_Text{Text: "canary"}}},
+	} {
+		encoded, err := json.Marshal(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoded := message.ProtoReflect().New().Interface()
+		if err := json.Unmarshal(encoded, decoded); err == nil || !strings.Contains(err.Error(), "is redacted") || proto.Size(decoded) != 0 {
+			t.Errorf("%T: got %v, %v", message, decoded, err)
+		}
+	}
+	encoded, err := json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded := &sealwardmailv1.Mailbox{}
+	if err := json.Unmarshal(encoded, decoded); err != nil || !proto.Equal(kept, decoded) {
+		t.Errorf("got %v, %v", decoded, err)
+	}
+	if err := json.Unmarshal([]byte(`{"password": ["canary"]}`), decoded); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("got %v", err)
 	}
 }
 

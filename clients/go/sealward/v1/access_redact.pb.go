@@ -29,6 +29,11 @@ func (x *WhoAmIRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *WhoAmIRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *WhoAmIRequest) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -57,6 +62,11 @@ func (x *WhoAmIResponse) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *WhoAmIResponse) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *WhoAmIResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -89,6 +99,11 @@ func (x *CallerCertificate) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *CallerCertificate) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *CallerCertificate) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -117,6 +132,11 @@ func (x *CallerToken) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *CallerToken) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *CallerToken) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -149,6 +169,11 @@ func (x *HeldRole) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *HeldRole) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *HeldRole) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -177,6 +202,11 @@ func (x *ExplainAccessRequest) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *ExplainAccessRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExplainAccessRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -209,6 +239,11 @@ func (x *ExplainAccessResponse) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExplainAccessResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ExplainAccessResponse) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -237,6 +272,11 @@ func (x *ExplainedBinding) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *ExplainedBinding) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExplainedBinding) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.

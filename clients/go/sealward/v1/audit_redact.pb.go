@@ -29,6 +29,11 @@ func (x *ListAuditRecordsRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ListAuditRecordsRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ListAuditRecordsRequest) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -59,6 +64,11 @@ func (x *ListAuditRecordsResponse) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ListAuditRecordsResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ListAuditRecordsResponse) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -82,6 +92,11 @@ func (x *AuditRecord) GoString() string {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *AuditRecord) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *AuditRecord) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -114,6 +129,11 @@ func (x *AuditSignature) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *AuditSignature) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *AuditSignature) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -142,6 +162,11 @@ func (x *VerifyAuditTrailRequest) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *VerifyAuditTrailRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *VerifyAuditTrailRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -174,6 +199,11 @@ func (x *VerifyAuditTrailResponse) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *VerifyAuditTrailResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *VerifyAuditTrailResponse) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -204,6 +234,11 @@ func (x *AuditChain) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *AuditChain) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *AuditChain) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -232,6 +267,11 @@ func (x *AuditFinding) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *AuditFinding) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *AuditFinding) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.

@@ -29,6 +29,11 @@ func (x *ExportPart) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExportPart) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ExportPart) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -57,6 +62,11 @@ func (x *ExportHeader) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *ExportHeader) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExportHeader) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -89,6 +99,11 @@ func (x *ExportTable) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExportTable) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ExportTable) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -117,6 +132,11 @@ func (x *ExportColumn) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *ExportColumn) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExportColumn) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -149,6 +169,11 @@ func (x *ExportRows) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExportRows) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ExportRows) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -177,6 +202,11 @@ func (x *ExportRow) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *ExportRow) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExportRow) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -209,6 +239,11 @@ func (x *ExportValue) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExportValue) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ExportValue) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -239,6 +274,11 @@ func (x *ExportManifest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExportManifest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ExportManifest) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -267,6 +307,11 @@ func (x *ExportedTable) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *ExportedTable) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ExportedTable) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.

@@ -29,6 +29,11 @@ func (x *ListEntityMetadataRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ListEntityMetadataRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ListEntityMetadataRequest) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -57,6 +62,11 @@ func (x *ListEntityMetadataResponse) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *ListEntityMetadataResponse) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ListEntityMetadataResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -89,6 +99,11 @@ func (x *GetEntityMetadataRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *GetEntityMetadataRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *GetEntityMetadataRequest) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -119,6 +134,11 @@ func (x *EntityMetadata) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *EntityMetadata) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *EntityMetadata) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -142,6 +162,11 @@ func (x *AttributeMetadata) GoString() string {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *AttributeMetadata) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *AttributeMetadata) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -174,6 +199,11 @@ func (x *AttributeMetadata_Choice) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *AttributeMetadata_Choice) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *AttributeMetadata_Choice) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -202,6 +232,11 @@ func (x *UpdateAttributeMetadataRequest) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *UpdateAttributeMetadataRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *UpdateAttributeMetadataRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -234,6 +269,11 @@ func (x *ListAttributeChangesRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ListAttributeChangesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ListAttributeChangesRequest) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -262,6 +302,11 @@ func (x *ListAttributeChangesResponse) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *ListAttributeChangesResponse) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ListAttributeChangesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -294,6 +339,11 @@ func (x *AttributeChange) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *AttributeChange) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *AttributeChange) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -322,6 +372,11 @@ func (x *AttributeValue) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *AttributeValue) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *AttributeValue) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.

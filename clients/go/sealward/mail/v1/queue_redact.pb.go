@@ -29,6 +29,11 @@ func (x *Queue) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *Queue) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *Queue) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -57,6 +62,11 @@ func (x *CreateQueueRequest) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *CreateQueueRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *CreateQueueRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -89,6 +99,11 @@ func (x *GetQueueRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *GetQueueRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *GetQueueRequest) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -117,6 +132,11 @@ func (x *ListQueuesRequest) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *ListQueuesRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ListQueuesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
@@ -149,6 +169,11 @@ func (x *ListQueuesResponse) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ListQueuesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *ListQueuesResponse) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -179,6 +204,11 @@ func (x *UpdateQueueRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
 }
 
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *UpdateQueueRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
 // MarshalText returns the message as text, without its secrets.
 func (x *UpdateQueueRequest) MarshalText() ([]byte, error) {
 	return []byte(redact.String(x)), nil
@@ -207,6 +237,11 @@ func (x *DeleteQueueRequest) Format(state fmt.State, verb rune) {
 // MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
 func (x *DeleteQueueRequest) MarshalJSON() ([]byte, error) {
 	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *DeleteQueueRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
 }
 
 // MarshalText returns the message as text, without its secrets.
