@@ -41,16 +41,6 @@ type Client struct {
 	connection *connection
 }
 
-// Bounds of connections.
-const (
-	// keepaliveInterval is the time without traffic after which a connection with open calls gets an HTTP/2 ping.
-	keepaliveInterval = 60 * second
-	// keepaliveTimeout is the time to wait for the answer to that ping.
-	keepaliveTimeout = 20 * second
-	// connectTimeout is the time for connecting to an address, including the TLS handshake.
-	connectTimeout = 10 * second
-)
-
 // serviceConfig distributes calls over all addresses of the target.
 const serviceConfig = `{"loadBalancingConfig": [{"round_robin": {}}]}`
 

@@ -13,9 +13,6 @@ import (
 // defaultEndpoint is the address of a development server.
 const defaultEndpoint = "https://127.0.0.1:7443"
 
-// endpointMaxBytes is longer than any endpoint.
-const endpointMaxBytes = 1024
-
 // NewClientFromEnvironment creates a client from the environment variables of the command line. An empty variable counts as unset. No other
 // function reads them.
 //

@@ -9,16 +9,6 @@ import (
 	"google.golang.org/grpc"
 )
 
-const second = time.Second
-
-// Bounds of calls.
-const (
-	// DefaultTimeout is the maximum time of a unary call with its retries, if its context has no deadline. It is the server's default.
-	DefaultTimeout = 30 * second
-	// DefaultMaxMessageSize is the maximum size of a sent or received message, in bytes. It is the server's default.
-	DefaultMaxMessageSize = 4 * 1024 * 1024
-)
-
 // Option configures a [Client].
 type Option func(*settings)
 
