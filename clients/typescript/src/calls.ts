@@ -15,9 +15,9 @@ import {
 import { Code, type StreamResponse, type Transport, type UnaryResponse } from "@connectrpc/connect";
 
 import { SERVER_VERSION_LENGTH_MAX, TIMEOUT_MAX_MS } from "./bounds.js";
-import { callError, SealwardError, timedOut } from "./errors.js";
+import { callError, SealwardError, timedOut, unusableValue } from "./errors.js";
 import { changesNothing, pauseMs, type Repeatable, type RetryPolicy } from "./retry.js";
-import { protect } from "./secret.js";
+import { protect, unusableSecret } from "./secret.js";
 import { authorization, type Token } from "./token.js";
 import { VERSION } from "./version.js";
 
@@ -136,6 +136,8 @@ function prepare<I extends DescMessage>(
   fillRequestId: boolean,
 ): { request: MessageShape<I>; repeatable: Repeatable } {
   let request = create(method.input, input);
+  const unusable = unusableSecret(method.input, request);
+  if (unusable !== undefined) throw unusableValue(nameOf(method), unusable);
   const field = method.input.fields.find(isRequestId);
   if (field === undefined) return { request, repeatable: changesNothing(nameOf(method)) ? "read" : "no" };
   const { requestId, validateOnly } = request as unknown as { requestId: string; validateOnly?: boolean };

@@ -137,10 +137,15 @@ export function callError(method: string, error: unknown, signal: AbortSignal | 
   const field = causes(error).find(isFieldError);
   if (field !== undefined) {
     // The error itself can quote the value.
-    const serverMessage = `the value of ${field.field().toString()} is invalid`;
-    return new SealwardError({ method, origin: "request", code: Code.InvalidArgument, serverMessage });
+    return unusableValue(method, field.field());
   }
   return ofConnectError(method, ConnectError.from(error));
+}
+
+/** The error of a request with a value of the wrong type. Doesn't contain the value. */
+export function unusableValue(method: string, field: { toString(): string }): SealwardError {
+  const serverMessage = `the value of ${field.toString()} has the wrong type, or isn't valid text`;
+  return new SealwardError({ method, origin: "request", code: Code.InvalidArgument, serverMessage });
 }
 
 /** The error of a call whose own timeout expired. */
@@ -158,11 +163,9 @@ function ofConnectError(method: string, error: ConnectError): SealwardError {
   switch (origin) {
     case "timed_out":
       return timedOut(method);
-    case "broken": {
-      // A reset that the server chose keeps its code. A lost connection has no code of its own.
-      const code = error.code === Code.Canceled ? Code.Canceled : Code.Unavailable;
-      return new SealwardError({ method, origin, code, cause: error });
-    }
+    case "broken":
+      // Node reports a lost connection with several codes, such as CANCELLED and INTERNAL.
+      return new SealwardError({ method, origin, code: Code.Unavailable, cause: error });
     case "unreadable":
       // The cause can quote the answer.
       return new SealwardError({ method, origin, code: Code.Internal });
@@ -187,6 +190,7 @@ function originOf(error: ConnectError): Origin {
     (cause) => typeof (cause as { code?: unknown }).code === "string" || cause instanceof TypeError,
   );
   if (error.code === Code.DeadlineExceeded && !isAnswer) return "timed_out";
+  if (/readMaxBytes/.test(error.rawMessage)) return "unreadable";
   if (isBroken || /^http\/2 stream closed/.test(error.rawMessage)) return "broken";
   if (/^message size .* is larger than configured writeMaxBytes/.test(error.rawMessage)) return "request";
   if (error.cause !== undefined || /^(protocol error|message size)/.test(error.rawMessage)) return "unreadable";

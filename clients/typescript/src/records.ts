@@ -14,7 +14,7 @@ type ListMethod<Request, Response> = (request: Request, options?: CallOptions) =
 
 /** The records in the response of a list. */
 type RecordOf<Response> = {
-  [Name in keyof Response]: Response[Name] extends (infer Item)[] ? (Item extends Message ? Item : never) : never;
+  [Name in keyof Response]-?: Response[Name] extends (infer Item)[] ? (Item extends Message ? Item : never) : never;
 }[keyof Response];
 
 /**

@@ -14,6 +14,7 @@ import {
   create as createPlain,
   fromBinary as fromBinaryPlain,
   fromJson as fromJsonPlain,
+  ScalarType,
   type BinaryReadOptions,
   type DescField,
   type DescMessage,
@@ -93,6 +94,28 @@ export function fromJson<Desc extends DescMessage>(
 export function protect<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): MessageShape<Desc> {
   protectMessage(schema, message as unknown as Properties);
   return message;
+}
+
+/**
+ * Returns the first secret field of a message with a value that protobuf would silently change: a value of another type, such as a
+ * {@link Secret}, or a text with half of a surrogate pair.
+ */
+export function unusableSecret(schema: DescMessage, message: object): DescField | undefined {
+  const properties = message as Properties;
+  for (const field of schema.fields.filter(isSecret)) {
+    for (const value of values(properties, field)) {
+      const isBytes = field.scalar === ScalarType.BYTES;
+      const isUsable = isBytes ? value instanceof Uint8Array : typeof value === "string" && !/\p{Surrogate}/u.test(value);
+      if (value !== undefined && value !== null && !isUsable) return field;
+    }
+  }
+  for (const { field, type } of plan(schema).fields) {
+    for (const value of values(properties, field)) {
+      const found = isProperties(value) ? unusableSecret(type, value) : undefined;
+      if (found !== undefined) return found;
+    }
+  }
+  return undefined;
 }
 
 /** Whether a field is marked as a secret in the contract. */
