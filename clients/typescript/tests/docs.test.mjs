@@ -1,5 +1,4 @@
-// Runs the code of docs/clients/typescript.md against a development server. Each block runs as a program of its own, except that a block
-// continues the first one if it uses its names.
+// Runs the code of docs/clients/typescript.md against a development server. A block continues the first one, unless it imports `connect`.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -23,10 +22,12 @@ test("the code of the document runs as it is, and prints what the document says"
   symlinkSync(server.dev, join(folder, "sealward-dev"));
   const [start] = blocks;
   assert.equal(start.code.trim().split("\n").length, 10, "the first block has ten lines");
+  const readme = readFileSync(new URL("../node_modules/@sealward/client/README.md", import.meta.url), "utf8");
+  assert.ok(readme.includes(start.code), "the README has the same ten lines");
   let ran = 0;
   for (const { kind, code, output } of blocks) {
     if (kind === "browser") continue;
-    const program = (kind === "continued" ? `${start.code}\n${code}` : code).replaceAll("https://127.0.0.1:7443", server.url);
+    const program = (code.includes("import { connect") ? code : `${start.code}\n${code}`).replaceAll("https://127.0.0.1:7443", server.url);
     writeFileSync(join(folder, "program.mjs"), program);
     const environment = { ...process.env, SEALWARD_DEV: "./sealward-dev", SEALWARD_AS: "writer" };
     const result = spawnSync(process.execPath, ["program.mjs"], { cwd: folder, encoding: "utf8", env: environment, timeout: 60_000 });

@@ -1,7 +1,7 @@
 // Calls of a real server, and of a gRPC server in this process for failures that a healthy server doesn't cause.
 
 import assert from "node:assert/strict";
-import { generateKeyPairSync, randomBytes, randomUUID, sign } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createSecureServer } from "node:http2";
@@ -17,7 +17,7 @@ import { Code, connect, ErrorReason, fromEnvironment, generateKeyText, pages, re
 import { MailboxSchema, MailboxService, UpdateMailboxRequestSchema } from "@sealward/client/mail/v1";
 import { AccessService, Reencryption_State } from "@sealward/client/v1";
 
-import { internal, ORGANIZATION, serverFolder, startServer } from "./support.mjs";
+import { internal, ORGANIZATION, serverFolder, startServer, tokenIssuer } from "./support.mjs";
 
 const { BadRequestSchema, ErrorInfoSchema, RequestInfoSchema, RetryInfoSchema } = await internal("gen/google/rpc/error_details_pb");
 
@@ -172,31 +172,10 @@ test("a server that was restarted is called again", async () => {
 });
 
 test("tokens are asked for again when the server refuses them", async () => {
-  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const issuer = "https://idp.example.org/";
-  const folder = await serverFolder({
-    append: `
-[[token_issuers]]
-issuer = "${issuer}"
-audience = "sealward"
-algorithms = ["ES256"]
-jwks = "jwks.json"
-
-[[bindings]]
-identity = "jwt:${issuer}#ada"
-role = "record-reader"
-organizations = ["*"]
-`,
-  });
-  const jwk = { ...publicKey.export({ format: "jwk" }), kid: "1", alg: "ES256", use: "sig" };
-  writeFileSync(join(folder, "dev", "jwks.json"), JSON.stringify({ keys: [jwk] }), { mode: 0o600 });
+  const { append, identity, token, writeKeys } = tokenIssuer(["record-reader"]);
+  const folder = await serverFolder({ append });
+  writeKeys(folder);
   const withTokens = await startServer({ folder });
-  const token = (lifetime) => {
-    const now = Math.floor(Date.now() / 1000);
-    const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-    const signed = `${part({ alg: "ES256", kid: "1", typ: "JWT" })}.${part({ iss: issuer, sub: "ada", aud: "sealward", iat: now - 3600, exp: now + lifetime })}`;
-    return `${signed}.${sign("sha256", Buffer.from(signed), { key: privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url")}`;
-  };
   const asked = [];
   const client = (source) => connect(withTokens.url, { ca: withTokens.file("ca.pem"), token: source });
 
@@ -204,7 +183,7 @@ organizations = ["*"]
     asked.push(forceRefresh);
     return token(forceRefresh ? 600 : -600);
   };
-  assert.equal((await client(source).access.whoAmI({})).identity, `jwt:${issuer}#ada`);
+  assert.equal((await client(source).access.whoAmI({})).identity, identity);
   assert.deepEqual(asked, [false, true]);
 
   // The same for a stream, whose error arrives in the same way.
@@ -219,13 +198,13 @@ organizations = ["*"]
   const refused = await client(({ forceRefresh }) => (asked.push(forceRefresh), token(-600))).access.whoAmI({}).catch((error) => error);
   assert.deepEqual([refused.code, asked], [Code.Unauthenticated, [false, true]]);
   await assert.rejects(client(token(-600)).access.whoAmI({}), { code: Code.Unauthenticated });
-  assert.equal((await client(token(600)).access.whoAmI({})).identity, `jwt:${issuer}#ada`);
+  assert.equal((await client(token(600)).access.whoAmI({})).identity, identity);
   await assert.rejects(client(() => Promise.reject(new RangeError("no token today"))).access.whoAmI({}), { name: "RangeError" });
 
   const file = join(folder, "token");
   writeFileSync(file, token(600));
   const fromFile = connect(withTokens.url, { ca: withTokens.file("ca.pem"), tokenFile: file });
-  assert.equal((await fromFile.access.whoAmI({})).identity, `jwt:${issuer}#ada`);
+  assert.equal((await fromFile.access.whoAmI({})).identity, identity);
   await withTokens.stop();
 });
 

@@ -1,6 +1,7 @@
 // What the tests share: development servers, clients, and the descriptors of the contract. Not a test.
 
 import { spawn } from "node:child_process";
+import { generateKeyPairSync, sign } from "node:crypto";
 import { once } from "node:events";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -63,6 +64,32 @@ export async function serverFolder({ settings = {}, plaintext = false, append = 
 /** Starts a development server with a folder of its own. */
 export async function startServer(options = {}) {
   return launch(options.folder ?? (await serverFolder(options)), options.listen);
+}
+
+/** An issuer of bearer tokens for one identity with some roles: the settings, the issuer's keys, and tokens. */
+export function tokenIssuer(roles) {
+  const issuer = "https://idp.example.org/";
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const identity = `jwt:${issuer}#ada`;
+  const bindings = roles.map((role) => `\n[[bindings]]\nidentity = "${identity}"\nrole = "${role}"\norganizations = ["*"]\n`);
+  return {
+    identity,
+    append: `\n[[token_issuers]]\nissuer = "${issuer}"\naudience = "sealward"\nalgorithms = ["ES256"]\njwks = "jwks.json"\n${bindings.join("")}`,
+    /** Writes the issuer's keys into a server's folder. */
+    writeKeys(folder) {
+      const key = { ...publicKey.export({ format: "jwk" }), kid: "1", alg: "ES256", use: "sig" };
+      writeFileSync(join(folder, "dev", "jwks.json"), JSON.stringify({ keys: [key] }), { mode: 0o600 });
+    },
+    /** A token that expires after some seconds. */
+    token(lifetime) {
+      const now = Math.floor(Date.now() / 1000);
+      const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+      const claims = { iss: issuer, sub: "ada", aud: "sealward", iat: now - 3600, exp: now + lifetime };
+      const signed = `${part({ alg: "ES256", kid: "1", typ: "JWT" })}.${part(claims)}`;
+      const signature = sign("sha256", Buffer.from(signed), { key: privateKey, dsaEncoding: "ieee-p1363" });
+      return `${signed}.${signature.toString("base64url")}`;
+    },
+  };
 }
 
 async function launch(folder, listen = "127.0.0.1:0") {
