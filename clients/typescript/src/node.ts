@@ -196,11 +196,6 @@ function transportOf(baseUrl: string, sessionManager: Http2SessionManager, optio
 }
 
 async function connectSession(manager: Http2SessionManager, timeoutMs: number): Promise<void> {
-  const before = manager.state();
-  if (before === "open" || before === "idle") {
-    if ((await manager.connect()) !== "error") return;
-    throw manager.error() ?? new Error("the connection was closed");
-  }
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<"timeout">((resolve) => {
     timer = setTimeout(() => resolve("timeout"), timeoutMs);
