@@ -6,38 +6,6 @@ export const SERVICE_CONFIG = {
     {
       "name": [
         {
-          "service": "sealward.mail.v1.EmailServerProfileService",
-          "method": "GetEmailServerProfile"
-        },
-        {
-          "service": "sealward.mail.v1.EmailServerProfileService",
-          "method": "ListEmailServerProfiles"
-        },
-        {
-          "service": "sealward.mail.v1.MailboxService",
-          "method": "GetMailbox"
-        },
-        {
-          "service": "sealward.mail.v1.MailboxService",
-          "method": "ListMailboxes"
-        },
-        {
-          "service": "sealward.mail.v1.QueueService",
-          "method": "GetQueue"
-        },
-        {
-          "service": "sealward.mail.v1.QueueService",
-          "method": "ListQueues"
-        },
-        {
-          "service": "sealward.mail.v1.UserSettingsService",
-          "method": "GetUserSettings"
-        },
-        {
-          "service": "sealward.mail.v1.UserSettingsService",
-          "method": "ListUserSettings"
-        },
-        {
           "service": "sealward.v1.AccessService",
           "method": "WhoAmI"
         },
@@ -88,6 +56,38 @@ export const SERVICE_CONFIG = {
         {
           "service": "sealward.v1.OrganizationService",
           "method": "ListOrganizations"
+        },
+        {
+          "service": "sealward.mail.v1.EmailServerProfileService",
+          "method": "GetEmailServerProfile"
+        },
+        {
+          "service": "sealward.mail.v1.EmailServerProfileService",
+          "method": "ListEmailServerProfiles"
+        },
+        {
+          "service": "sealward.mail.v1.MailboxService",
+          "method": "GetMailbox"
+        },
+        {
+          "service": "sealward.mail.v1.MailboxService",
+          "method": "ListMailboxes"
+        },
+        {
+          "service": "sealward.mail.v1.QueueService",
+          "method": "GetQueue"
+        },
+        {
+          "service": "sealward.mail.v1.QueueService",
+          "method": "ListQueues"
+        },
+        {
+          "service": "sealward.mail.v1.UserSettingsService",
+          "method": "GetUserSettings"
+        },
+        {
+          "service": "sealward.mail.v1.UserSettingsService",
+          "method": "ListUserSettings"
         }
       ],
       "retryPolicy": {
