@@ -1,11 +1,13 @@
 package io.sealward.client;
 
+import com.google.protobuf.MessageLite;
 import io.grpc.CallOptions;
 import io.grpc.ClientCall;
 import io.grpc.Deadline;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
+import io.grpc.Status;
 import java.util.Optional;
 
 /** What all calls of a client share: the channel, the token, the policy of retries and the limits. */
@@ -38,8 +40,26 @@ final class Connection {
 
     /** Creates an attempt of a call. {@code deadline} can be null. */
     <Q, A> ClientCall<Q, A> newCall(MethodDescriptor<Q, A> method, Deadline deadline) {
-        CallOptions options = CallOptions.DEFAULT.withMaxOutboundMessageSize(messageSizeMaxBytes);
-        return channel.newCall(method, deadline == null ? options : options.withDeadline(deadline));
+        return channel.newCall(method, deadline == null ? CallOptions.DEFAULT : CallOptions.DEFAULT.withDeadline(deadline));
+    }
+
+    /**
+     * Refuses a message that is too large. gRPC's own limit throws where nobody catches it, if the connection isn't open yet, and the call
+     * never ends.
+     */
+    void checkSize(Object message) {
+        int size = ((MessageLite) message).getSerializedSize();
+        if (size > messageSizeMaxBytes) {
+            throw SealwardException.ofClient(
+                    Status.Code.RESOURCE_EXHAUSTED,
+                    "the message of " + size + " bytes is larger than the limit of " + messageSizeMaxBytes + " bytes",
+                    null);
+        }
+    }
+
+    /** Connects again at once, instead of after gRPC's own pause. */
+    void reconnect() {
+        channel.resetConnectBackoff();
     }
 
     /** The headers of an attempt. Can ask the token source, and so wait. */

@@ -32,6 +32,7 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
         return new ResponseStream<>(new Opening<A>() {
             @Override
             public ClientCall<?, A> open(ResponseStream<A> stream, boolean refreshToken) {
+                connection.checkSize(request);
                 Metadata headers = connection.headers(refreshToken);
                 ClientCall<Q, A> call = connection.newCall(method, deadline);
                 call.start(stream.new Listener(connection, safety), headers);

@@ -109,13 +109,13 @@ public final class SealwardClient implements AutoCloseable {
      * Changes the encryption key of an organization. The answer is sent as soon as the change is durable; the result reports the progress of
      * the re-encryption that follows. Store the new key in a safe place before the call; {@link KeyText#generate} makes one.
      */
-    public KeyChange changeKey(String organization, String encryptionKey) {
+    public KeyChangeProgress changeKey(String organization, String encryptionKey) {
         SetDataEncryptionKeyResponse response = dataEncryption().setDataEncryptionKey(SetDataEncryptionKeyRequest.newBuilder()
                 .setOrganization(organization)
                 .setEncryptionKey(encryptionKey)
                 .setChangeEncryptionKey(true)
                 .build());
-        return new KeyChange(this, organization, response);
+        return new KeyChangeProgress(this, organization, response);
     }
 
     /** Returns the server's version, as it was in the last answer. Empty before the first answer, and if the server doesn't send it. */

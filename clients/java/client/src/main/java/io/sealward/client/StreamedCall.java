@@ -41,7 +41,9 @@ final class StreamedCall<Q, A> {
         try {
             while (!isSent && call.isReady()) {
                 if (requests.hasNext()) {
-                    call.sendMessage(requests.next());
+                    Q request = requests.next();
+                    connection.checkSize(request);
+                    call.sendMessage(request);
                 } else {
                     isSent = true;
                     call.halfClose();
@@ -49,7 +51,9 @@ final class StreamedCall<Q, A> {
             }
         } catch (RuntimeException error) {
             isSent = true;
-            future.completeExceptionally(SealwardException.ofClient(Status.Code.CANCELLED, "the requests of the stream failed", error));
+            boolean isOwn = error instanceof SealwardException;
+            future.completeExceptionally(
+                    isOwn ? error : SealwardException.ofClient(Status.Code.CANCELLED, "the requests of the stream failed", error));
             call.cancel("the requests of the stream failed", error);
         }
     }

@@ -44,6 +44,7 @@ final class UnaryCall<Q, A> {
         }
         attempts++;
         try {
+            connection.checkSize(request);
             Metadata headers = connection.headers(refreshToken);
             ClientCall<Q, A> call = connection.newCall(method, deadline);
             call.start(new Listener(), headers);
@@ -70,6 +71,7 @@ final class UnaryCall<Q, A> {
             future.completeExceptionally(error);
             return;
         }
+        connection.reconnect();
         Executor later = CompletableFuture.delayedExecutor(pause.get().toNanos(), TimeUnit.NANOSECONDS);
         later.execute(() -> attempt(false));
     }
@@ -89,12 +91,15 @@ final class UnaryCall<Q, A> {
 
         @Override
         public void onClose(Status status, Metadata trailers) {
-            if (!status.isOk()) {
-                end(status, trailers);
-            } else if (answer == null) {
-                end(Status.INTERNAL.withDescription("the response has no message"), trailers);
-            } else {
-                future.complete(answer);
+            try {
+                if (status.isOk() && answer != null) {
+                    future.complete(answer);
+                } else {
+                    end(status.isOk() ? Status.INTERNAL.withDescription("the response has no message") : status, trailers);
+                }
+            } catch (RuntimeException error) {
+                // gRPC would only log it, and the caller would wait for ever.
+                future.completeExceptionally(error);
             }
         }
     }

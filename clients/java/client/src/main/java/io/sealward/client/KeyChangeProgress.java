@@ -17,14 +17,14 @@ import java.util.concurrent.ThreadLocalRandom;
  * <p>Iterating waits for the next message, at least one a second, until the re-encryption has ended. If the connection or the server ends, the
  * iterator opens the stream again, within the limits of the {@link RetryPolicy}.
  */
-public final class KeyChange implements Iterable<Reencryption>, AutoCloseable {
+public final class KeyChangeProgress implements Iterable<Reencryption>, AutoCloseable {
     private final SealwardClient client;
     private final String organization;
     private final SetDataEncryptionKeyResponse response;
     private volatile ResponseStream<Reencryption> stream;
     private volatile boolean isClosed;
 
-    KeyChange(SealwardClient client, String organization, SetDataEncryptionKeyResponse response) {
+    KeyChangeProgress(SealwardClient client, String organization, SetDataEncryptionKeyResponse response) {
         this.client = client;
         this.organization = organization;
         this.response = response;
