@@ -221,7 +221,17 @@ final class JavaClients {
         if (text.contains("{@link")) {
             return text;
         }
-        String escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;").replace("*/", "*&#47;");
-        return escaped.replaceAll("`([^`]*)`", "{@code $1}");
+        StringBuilder out = new StringBuilder();
+        boolean isCode = false;
+        for (String part : text.split("`", -1)) {
+            // Code isn't escaped, and a line that ends inside of it is left as it is.
+            out.append(isCode ? "{@code " + part + "}" : escape(part));
+            isCode = !isCode;
+        }
+        return out.toString();
+    }
+
+    private static String escape(String text) {
+        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;").replace("*/", "*&#47;");
     }
 }

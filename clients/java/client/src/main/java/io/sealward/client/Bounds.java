@@ -9,6 +9,9 @@ final class Bounds {
     /** Maximum time of a unary call with its retries. The server has the same default. */
     static final Duration TIMEOUT_DEFAULT = Duration.ofSeconds(30);
 
+    /** Maximum timeout. A longer one is a mistake in the unit, and a deadline in nanoseconds has an end. */
+    static final Duration TIMEOUT_MAX = Duration.ofHours(24);
+
     /** Maximum size of a sent or received message, in bytes: the server's default. */
     static final int MESSAGE_SIZE_MAX_DEFAULT_BYTES = 4 * 1024 * 1024;
 

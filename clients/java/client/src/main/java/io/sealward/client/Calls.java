@@ -32,8 +32,8 @@ final class Calls {
     }
 
     static Duration checkTimeout(Duration timeout) {
-        if (timeout.isZero() || timeout.isNegative()) {
-            throw new SetupException("the timeout must be longer than 0: " + timeout);
+        if (timeout.isZero() || timeout.isNegative() || timeout.compareTo(Bounds.TIMEOUT_MAX) > 0) {
+            throw new SetupException("the timeout must be longer than 0, and at most 24 hours: " + timeout);
         }
         return timeout;
     }

@@ -100,7 +100,8 @@ public final class SealwardClientBuilder {
         return this;
     }
 
-    /** Sets the maximum time of a unary call with its retries, which is also the deadline that the server gets. Default: 30 s. */
+    /** Sets the maximum time of a unary call with its retries, which is also the deadline that the server gets. At most 24 h.
+     * Default: 30 s. */
     public SealwardClientBuilder timeout(Duration maximum) {
         timeout = Calls.checkTimeout(maximum);
         return this;

@@ -6,6 +6,7 @@ import io.sealward.mail.v1.CreateMailboxRequest;
 import io.sealward.mail.v1.GetMailboxRequest;
 import io.sealward.mail.v1.Mailbox;
 import io.sealward.mail.v1.UpdateMailboxRequest;
+import io.sealward.v1.Reencryption;
 import io.sealward.v1.RevealAttributesRequest;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -121,6 +122,33 @@ class LoadBalancingTest {
             threads.shutdown();
             System.out.println("maximum age: " + calls + " calls over " + forwarder.accepted() + " connections, " + failures.size() + " failed");
             assertEquals(List.of(), failures);
+        }
+    }
+
+    @Test
+    void progress_of_a_key_change_is_followed_over_connections_that_end() throws Exception {
+        Map<String, String> settings = Map.of(
+                "limits.connection_age_max_seconds", "1",
+                "limits.connection_grace_seconds", "1",
+                "limits.reencryption_batch_cells", "1",
+                "limits.reencryption_pause_ms", "1000");
+        try (DevServer server = DevServer.start(settings, "");
+                SealwardClient writer = server.connect("writer");
+                Forwarder forwarder = new Forwarder("127.0.0.1", 0, server.port(), 0);
+                SealwardClient admin = server.identify(SealwardClient.builder("https://127.0.0.1:" + forwarder.port()), "admin").connect()) {
+            for (int mailbox = 0; mailbox < 5; mailbox++) {
+                writer.mailboxes()
+                        .createMailbox(CreateMailboxRequest.newBuilder()
+                                .setParent("organizations/default")
+                                .setMailbox(Mailbox.newBuilder().setDisplayName("Sales").setPassword("hunter2"))
+                                .build());
+            }
+            try (KeyChangeProgress change = admin.changeKey("organizations/default", KeyText.generate())) {
+                Reencryption last = change.await();
+                assertEquals(Reencryption.State.STATE_DONE, last.getState());
+                assertEquals(5, last.getCellsDone());
+            }
+            assertEquals(true, forwarder.accepted() > 1, "connections: " + forwarder.accepted());
         }
     }
 }

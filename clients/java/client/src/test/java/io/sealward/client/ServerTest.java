@@ -279,6 +279,40 @@ class ServerTest {
     }
 
     @Test
+    void environment_names_a_development_server() {
+        Map<String, String> variables = Map.of("SEALWARD_DEV", server.data().toString(), "SEALWARD_AS", "reader");
+        try (SealwardClient client = new Environment(variables::get).builder().connect()) {
+            assertEquals("cn:reader", client.access().whoAmI(WhoAmIRequest.getDefaultInstance()).getIdentity());
+        }
+    }
+
+    @Test
+    void identity_with_an_rsa_key_is_accepted(@TempDir Path folder) throws Exception {
+        Files.writeString(folder.resolve("extensions"), "extendedKeyUsage = clientAuth\n");
+        openssl(folder, "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=reader", "-keyout", "key", "-out", "request");
+        openssl(
+                folder, "x509", "-req", "-in", "request", "-CA", server.tls("ca.pem").toString(), "-CAkey", server.tls("ca.key").toString(),
+                "-set_serial", "7", "-days", "1", "-extfile", "extensions", "-out", "certificate");
+        try (SealwardClient client = SealwardClient.builder(server.endpoint())
+                .caPem(Files.readAllBytes(server.tls("ca.pem")))
+                .identityPem(Files.readAllBytes(folder.resolve("certificate")), Files.readAllBytes(folder.resolve("key")))
+                .connect()) {
+            assertEquals("cn:reader", client.access().whoAmI(WhoAmIRequest.getDefaultInstance()).getIdentity());
+        }
+    }
+
+    private static void openssl(Path folder, String... arguments) throws Exception {
+        List<String> command = new ArrayList<>(List.of("openssl"));
+        command.addAll(List.of(arguments));
+        Process process = new ProcessBuilder(command)
+                .directory(folder.toFile())
+                .redirectErrorStream(true)
+                .redirectOutput(ProcessBuilder.Redirect.appendTo(folder.resolve("log").toFile()))
+                .start();
+        assertEquals(0, process.waitFor(), () -> command.toString());
+    }
+
+    @Test
     void key_file_that_others_can_read_is_reported_once(@TempDir Path folder) throws Exception {
         Path key = Files.copy(server.tls("writer.key"), folder.resolve("writer.key"));
         List<String> warnings = new ArrayList<>();

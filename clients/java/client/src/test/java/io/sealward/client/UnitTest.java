@@ -57,6 +57,18 @@ class UnitTest {
     }
 
     @Test
+    void timeout_and_limits_outside_of_their_range_are_refused() {
+        SealwardClientBuilder builder = SealwardClient.builder("https://a").timeout(Duration.ofHours(24)).timeout(Duration.ofNanos(1)).messageSizeMax(1);
+        for (Duration timeout : List.of(Duration.ZERO, Duration.ofNanos(-1), Duration.ofHours(24).plusNanos(1))) {
+            assertThrows(SetupException.class, () -> builder.timeout(timeout));
+        }
+        assertThrows(SetupException.class, () -> builder.messageSizeMax(0));
+        RetryPolicy.defaults().withAttemptsMax(10).withAttemptsMax(1);
+        assertThrows(SetupException.class, () -> RetryPolicy.defaults().withAttemptsMax(0));
+        assertThrows(SetupException.class, () -> RetryPolicy.defaults().withAttemptsMax(11));
+    }
+
+    @Test
     void unusable_pem_is_named_with_what_to_do() throws Exception {
         Path file = folder.resolve("key.pem");
         assertSetup("can't read the CA file " + file, SealwardClient.builder("https://a").caFile(file));
