@@ -22,6 +22,7 @@ mod cli_input;
 mod crash;
 mod demo;
 mod denials;
+mod doctor;
 mod documents;
 mod due;
 mod ending;
