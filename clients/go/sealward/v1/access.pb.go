@@ -67,7 +67,9 @@ type WhoAmIResponse struct {
 	// there is none.
 	Token *CallerToken `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
 	// The roles that are bound to the identity, in the order of the configuration. Empty: there are none.
-	Roles         []*HeldRole `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
+	Roles []*HeldRole `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
+	// The server's clock at the time of the call, to compare it with the caller's.
+	ServerTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -122,6 +124,13 @@ func (x *WhoAmIResponse) GetToken() *CallerToken {
 func (x *WhoAmIResponse) GetRoles() []*HeldRole {
 	if x != nil {
 		return x.Roles
+	}
+	return nil
+}
+
+func (x *WhoAmIResponse) GetServerTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ServerTime
 	}
 	return nil
 }
@@ -504,12 +513,14 @@ var File_sealward_v1_access_proto protoreflect.FileDescriptor
 const file_sealward_v1_access_proto_rawDesc = "" +
 	"\n" +
 	"\x18sealward/v1/access.proto\x12\vsealward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"\x0f\n" +
-	"\rWhoAmIRequest\"\xcb\x01\n" +
+	"\rWhoAmIRequest\"\x88\x02\n" +
 	"\x0eWhoAmIResponse\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12@\n" +
 	"\vcertificate\x18\x02 \x01(\v2\x1e.sealward.v1.CallerCertificateR\vcertificate\x12.\n" +
 	"\x05token\x18\x03 \x01(\v2\x18.sealward.v1.CallerTokenR\x05token\x12+\n" +
-	"\x05roles\x18\x04 \x03(\v2\x15.sealward.v1.HeldRoleR\x05roles\"h\n" +
+	"\x05roles\x18\x04 \x03(\v2\x15.sealward.v1.HeldRoleR\x05roles\x12;\n" +
+	"\vserver_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"serverTime\"h\n" +
 	"\x11CallerCertificate\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12;\n" +
 	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -546,8 +557,8 @@ const file_sealward_v1_access_proto_rawDesc = "" +
 	"\rAccessService\x12L\n" +
 	"\x06WhoAmI\x12\x1a.sealward.v1.WhoAmIRequest\x1a\x1b.sealward.v1.WhoAmIResponse\"\tڡ%\x02\x10\x01\x90\x02\x01\x12p\n" +
 	"\rExplainAccess\x12!.sealward.v1.ExplainAccessRequest\x1a\".sealward.v1.ExplainAccessResponse\"\x18ڡ%\x11\n" +
-	"\rprvReadAccess\x18\x01\x90\x02\x01B\x80\x01\n" +
-	"\vsealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
+	"\rprvReadAccess\x18\x01\x90\x02\x01B\x83\x01\n" +
+	"\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
 
 var (
 	file_sealward_v1_access_proto_rawDescOnce sync.Once
@@ -577,18 +588,19 @@ var file_sealward_v1_access_proto_depIdxs = []int32{
 	2, // 0: sealward.v1.WhoAmIResponse.certificate:type_name -> sealward.v1.CallerCertificate
 	3, // 1: sealward.v1.WhoAmIResponse.token:type_name -> sealward.v1.CallerToken
 	4, // 2: sealward.v1.WhoAmIResponse.roles:type_name -> sealward.v1.HeldRole
-	8, // 3: sealward.v1.CallerCertificate.expire_time:type_name -> google.protobuf.Timestamp
-	8, // 4: sealward.v1.CallerToken.expire_time:type_name -> google.protobuf.Timestamp
-	7, // 5: sealward.v1.ExplainAccessResponse.bindings:type_name -> sealward.v1.ExplainedBinding
-	0, // 6: sealward.v1.AccessService.WhoAmI:input_type -> sealward.v1.WhoAmIRequest
-	5, // 7: sealward.v1.AccessService.ExplainAccess:input_type -> sealward.v1.ExplainAccessRequest
-	1, // 8: sealward.v1.AccessService.WhoAmI:output_type -> sealward.v1.WhoAmIResponse
-	6, // 9: sealward.v1.AccessService.ExplainAccess:output_type -> sealward.v1.ExplainAccessResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	8, // 3: sealward.v1.WhoAmIResponse.server_time:type_name -> google.protobuf.Timestamp
+	8, // 4: sealward.v1.CallerCertificate.expire_time:type_name -> google.protobuf.Timestamp
+	8, // 5: sealward.v1.CallerToken.expire_time:type_name -> google.protobuf.Timestamp
+	7, // 6: sealward.v1.ExplainAccessResponse.bindings:type_name -> sealward.v1.ExplainedBinding
+	0, // 7: sealward.v1.AccessService.WhoAmI:input_type -> sealward.v1.WhoAmIRequest
+	5, // 8: sealward.v1.AccessService.ExplainAccess:input_type -> sealward.v1.ExplainAccessRequest
+	1, // 9: sealward.v1.AccessService.WhoAmI:output_type -> sealward.v1.WhoAmIResponse
+	6, // 10: sealward.v1.AccessService.ExplainAccess:output_type -> sealward.v1.ExplainAccessResponse
+	9, // [9:11] is the sub-list for method output_type
+	7, // [7:9] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_sealward_v1_access_proto_init() }

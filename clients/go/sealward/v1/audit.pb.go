@@ -866,8 +866,8 @@ const file_sealward_v1_audit_proto_rawDesc = "" +
 	"\x10ListAuditRecords\x12$.sealward.v1.ListAuditRecordsRequest\x1a%.sealward.v1.ListAuditRecordsResponse\",ڡ%%\n" +
 	"\x11prvReadAuditTrail*\x10read-audit-trail\x90\x02\x01\x12\x8f\x01\n" +
 	"\x10VerifyAuditTrail\x12$.sealward.v1.VerifyAuditTrailRequest\x1a%.sealward.v1.VerifyAuditTrailResponse\".ڡ%'\n" +
-	"\x11prvReadAuditTrail\"\x12verify-audit-trail\x90\x02\x02B\x80\x01\n" +
-	"\vsealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
+	"\x11prvReadAuditTrail\"\x12verify-audit-trail\x90\x02\x02B\x83\x01\n" +
+	"\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
 
 var (
 	file_sealward_v1_audit_proto_rawDescOnce sync.Once

@@ -1600,8 +1600,8 @@ const file_sealward_v1_data_encryption_proto_rawDesc = "" +
 	"\x0eListKeyChanges\x12\".sealward.v1.ListKeyChangesRequest\x1a#.sealward.v1.ListKeyChangesResponse\"\x1fڡ%\x18\n" +
 	"\x16prvReadEncryptionState\x90\x02\x01\x12\xa5\x01\n" +
 	"\x14AbandonEncryptedData\x12(.sealward.v1.AbandonEncryptedDataRequest\x1a).sealward.v1.AbandonEncryptedDataResponse\"8ڡ%1\n" +
-	"\x17prvAbandonEncryptedData\"\x16abandon-encrypted-data\x90\x02\x00B\x80\x01\n" +
-	"\vsealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
+	"\x17prvAbandonEncryptedData\"\x16abandon-encrypted-data\x90\x02\x00B\x83\x01\n" +
+	"\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
 
 var (
 	file_sealward_v1_data_encryption_proto_rawDescOnce sync.Once

@@ -232,11 +232,18 @@ const (
 	// last message. Nothing was changed. Send faster, or send less. Any method can return this.
 	// Metadata: bound, limit_ms.
 	ErrorReason_ERROR_REASON_MESSAGE_TOO_SLOW ErrorReason = 41
-	// UNIMPLEMENTED, with the header `grpc-accept-encoding: identity`. The messages of the call are compressed, and the server doesn't
-	// support compression. Nothing was changed. Send the messages without compression. Any method can return this.
+	// UNIMPLEMENTED. The protocol of the call can't carry it: a stream of requests over gRPC-Web, a bidirectional stream or gRPC over
+	// HTTP/1.1, or a content type of Connect that is for methods with a stream on a method without one, or the reverse. Nothing was changed.
+	// Use the protocol that the message names. `problem` is client-streaming, bidirectional-over-http1, grpc-over-http1,
+	// unary-content-type, streaming-content-type or connect-version. Any method can return this.
+	// Metadata: problem.
+	ErrorReason_ERROR_REASON_PROTOCOL_UNSUPPORTED ErrorReason = 42
+	// UNIMPLEMENTED, with the header `grpc-accept-encoding: gzip`, or the header of the same meaning in Connect. The messages of the call are
+	// compressed with a coding other than gzip, or a message is marked as compressed and the call declares no coding. Nothing was changed.
+	// Compress the messages with gzip, or send them without compression. Any method can return this.
 	ErrorReason_ERROR_REASON_COMPRESSION_NOT_SERVED ErrorReason = 43
-	// INVALID_ARGUMENT. The header `grpc-timeout` can't be parsed, or is present twice. Nothing was changed. Send it once: 1 to 8 digits and
-	// one of the units H, M, S, m, u, n. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
+	// INVALID_ARGUMENT. The header `grpc-timeout`, or `connect-timeout-ms` in Connect, can't be parsed, or is present twice. Nothing was
+	// changed. Send it once: 1 to 8 digits and one of the units H, M, S, m, u, n, or in Connect 1 to 10 digits. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
 	ErrorReason_ERROR_REASON_TIMEOUT_INVALID ErrorReason = 44
 	// RESOURCE_EXHAUSTED. The metadata of the call is larger than the deployment accepts. Nothing was changed. Send less metadata. `limit` is
 	// in bytes, as HTTP/2 counts: names, values, and 32 for each pair. From twice the limit, HTTP/2 itself responds with the HTTP status 431
@@ -340,6 +347,7 @@ var (
 		39: "ERROR_REASON_CONNECTION_LIMIT",
 		40: "ERROR_REASON_REQUEST_MEMORY_LIMIT",
 		41: "ERROR_REASON_MESSAGE_TOO_SLOW",
+		42: "ERROR_REASON_PROTOCOL_UNSUPPORTED",
 		43: "ERROR_REASON_COMPRESSION_NOT_SERVED",
 		44: "ERROR_REASON_TIMEOUT_INVALID",
 		45: "ERROR_REASON_METADATA_TOO_LARGE",
@@ -395,6 +403,7 @@ var (
 		"ERROR_REASON_CONNECTION_LIMIT":         39,
 		"ERROR_REASON_REQUEST_MEMORY_LIMIT":     40,
 		"ERROR_REASON_MESSAGE_TOO_SLOW":         41,
+		"ERROR_REASON_PROTOCOL_UNSUPPORTED":     42,
 		"ERROR_REASON_COMPRESSION_NOT_SERVED":   43,
 		"ERROR_REASON_TIMEOUT_INVALID":          44,
 		"ERROR_REASON_METADATA_TOO_LARGE":       45,
@@ -443,7 +452,7 @@ var File_sealward_v1_errors_proto protoreflect.FileDescriptor
 
 const file_sealward_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x18sealward/v1/errors.proto\x12\vsealward.v1*\xcb\x0e\n" +
+	"\x18sealward/v1/errors.proto\x12\vsealward.v1*\xf2\x0e\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bERROR_REASON_HTTPS_REQUIRED\x10\x01\x12\x1d\n" +
@@ -484,7 +493,8 @@ const file_sealward_v1_errors_proto_rawDesc = "" +
 	"\x19ERROR_REASON_RATE_LIMITED\x10#\x12!\n" +
 	"\x1dERROR_REASON_CONNECTION_LIMIT\x10'\x12%\n" +
 	"!ERROR_REASON_REQUEST_MEMORY_LIMIT\x10(\x12!\n" +
-	"\x1dERROR_REASON_MESSAGE_TOO_SLOW\x10)\x12'\n" +
+	"\x1dERROR_REASON_MESSAGE_TOO_SLOW\x10)\x12%\n" +
+	"!ERROR_REASON_PROTOCOL_UNSUPPORTED\x10*\x12'\n" +
 	"#ERROR_REASON_COMPRESSION_NOT_SERVED\x10+\x12 \n" +
 	"\x1cERROR_REASON_TIMEOUT_INVALID\x10,\x12#\n" +
 	"\x1fERROR_REASON_METADATA_TOO_LARGE\x10-\x12'\n" +
@@ -498,8 +508,8 @@ const file_sealward_v1_errors_proto_rawDesc = "" +
 	"\x1eERROR_REASON_CONNECTION_ENDING\x109\x12\x1f\n" +
 	"\x1bERROR_REASON_TRANSFER_LIMIT\x10:\x12\x1c\n" +
 	"\x18ERROR_REASON_INDEX_QUOTA\x10;\x12#\n" +
-	"\x1fERROR_REASON_CLOCK_OUT_OF_RANGE\x10<B\x80\x01\n" +
-	"\vsealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
+	"\x1fERROR_REASON_CLOCK_OUT_OF_RANGE\x10<B\x83\x01\n" +
+	"\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
 
 var (
 	file_sealward_v1_errors_proto_rawDescOnce sync.Once

@@ -799,8 +799,8 @@ const file_sealward_v1_export_proto_rawDesc = "" +
 	"\x06tables\x18\x02 \x03(\v2\x1a.sealward.v1.ExportedTableR\x06tables\"7\n" +
 	"\rExportedTable\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04rows\x18\x02 \x01(\x03R\x04rowsB\x80\x01\n" +
-	"\vsealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
+	"\x04rows\x18\x02 \x01(\x03R\x04rowsB\x83\x01\n" +
+	"\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
 
 var (
 	file_sealward_v1_export_proto_rawDescOnce sync.Once

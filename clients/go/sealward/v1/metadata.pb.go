@@ -1407,8 +1407,8 @@ const file_sealward_v1_metadata_proto_rawDesc = "" +
 	"\x17UpdateAttributeMetadata\x12+.sealward.v1.UpdateAttributeMetadataRequest\x1a\x1e.sealward.v1.AttributeMetadata\":ڡ%3\n" +
 	"\x16prvCustomizeAttributes\"\x19update-attribute-metadata\x90\x02\x00\x12\x8f\x01\n" +
 	"\x14ListAttributeChanges\x12(.sealward.v1.ListAttributeChangesRequest\x1a).sealward.v1.ListAttributeChangesResponse\"\"ڡ%\x1b\n" +
-	"\x19prvReadRecordAuditHistory\x90\x02\x01B\x80\x01\n" +
-	"\vsealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
+	"\x19prvReadRecordAuditHistory\x90\x02\x01B\x83\x01\n" +
+	"\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
 
 var (
 	file_sealward_v1_metadata_proto_rawDescOnce sync.Once

@@ -524,8 +524,8 @@ const file_sealward_v1_organization_proto_rawDesc = "" +
 	"\x12ImportOrganization\x12&.sealward.v1.ImportOrganizationRequest\x1a\x19.sealward.v1.Organization\"6ڡ%/\n" +
 	"\x16prvCreateOrganizations\x18\x01\"\x13import-organization\x90\x02\x00(\x01\x12\x8c\x01\n" +
 	"\x12DeleteOrganization\x12&.sealward.v1.DeleteOrganizationRequest\x1a\x16.google.protobuf.Empty\"6ڡ%/\n" +
-	"\x16prvDeleteOrganizations\x18\x01\"\x13delete-organization\x90\x02\x00B\x80\x01\n" +
-	"\vsealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
+	"\x16prvDeleteOrganizations\x18\x01\"\x13delete-organization\x90\x02\x00B\x83\x01\n" +
+	"\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
 
 var (
 	file_sealward_v1_organization_proto_rawDescOnce sync.Once

@@ -352,8 +352,8 @@ const file_sealward_v1_secret_access_proto_rawDesc = "" +
 	"\x10RevealAttributes\x12$.sealward.v1.RevealAttributesRequest\x1a%.sealward.v1.RevealAttributesResponse\"/ڡ%(\n" +
 	"\x13prvRevealAttributes\"\x11reveal-attributes\x90\x02\x00\x12\x91\x01\n" +
 	"\x10CompareAttribute\x12$.sealward.v1.CompareAttributeRequest\x1a%.sealward.v1.CompareAttributeResponse\"0ڡ%)\n" +
-	"\x14prvCompareAttributes\"\x11compare-attribute\x90\x02\x00B\x80\x01\n" +
-	"\vsealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
+	"\x14prvCompareAttributes\"\x11compare-attribute\x90\x02\x00B\x83\x01\n" +
+	"\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
 
 var (
 	file_sealward_v1_secret_access_proto_rawDescOnce sync.Once

@@ -1430,8 +1430,8 @@ const file_sealward_mail_v1_email_server_profile_proto_rawDesc = "" +
 	"\x18UpdateEmailServerProfile\x121.sealward.mail.v1.UpdateEmailServerProfileRequest\x1a$.sealward.mail.v1.EmailServerProfile\"\x1dڡ%\x16\n" +
 	"\x14prvWriteDestinations\x90\x02\x00\x12\x84\x01\n" +
 	"\x18DeleteEmailServerProfile\x121.sealward.mail.v1.DeleteEmailServerProfileRequest\x1a\x16.google.protobuf.Empty\"\x1dڡ%\x16\n" +
-	"\x14prvWriteDestinations\x90\x02\x00\x1a'ʡ%#sealward.mail.v1.EmailServerProfileB\x9f\x01\n" +
-	"\x10sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
+	"\x14prvWriteDestinations\x90\x02\x00\x1a'ʡ%#sealward.mail.v1.EmailServerProfileB\xa2\x01\n" +
+	"\x13io.sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
 
 var (
 	file_sealward_mail_v1_email_server_profile_proto_rawDescOnce sync.Once

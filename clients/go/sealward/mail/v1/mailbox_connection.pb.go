@@ -467,8 +467,8 @@ const file_sealward_mail_v1_mailbox_connection_proto_rawDesc = "" +
 	"\x1dERROR_REASON_PROFILE_INACTIVE\x10\x032\xd8\x01\n" +
 	"\x18MailboxConnectionService\x12\xbb\x01\n" +
 	"\x18ResolveMailboxConnection\x121.sealward.mail.v1.ResolveMailboxConnectionRequest\x1a2.sealward.mail.v1.ResolveMailboxConnectionResponse\"8ڡ%1\n" +
-	"\x13prvRevealAttributes\"\x1aresolve-mailbox-connection\x90\x02\x00B\x9f\x01\n" +
-	"\x10sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
+	"\x13prvRevealAttributes\"\x1aresolve-mailbox-connection\x90\x02\x00B\xa2\x01\n" +
+	"\x13io.sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
 
 var (
 	file_sealward_mail_v1_mailbox_connection_proto_rawDescOnce sync.Once

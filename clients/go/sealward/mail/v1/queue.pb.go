@@ -1265,8 +1265,8 @@ const file_sealward_mail_v1_queue_proto_rawDesc = "" +
 	"\vUpdateQueue\x12$.sealward.mail.v1.UpdateQueueRequest\x1a\x17.sealward.mail.v1.Queue\"\x18ڡ%\x11\n" +
 	"\x0fprvWriteRecords\x90\x02\x00\x12e\n" +
 	"\vDeleteQueue\x12$.sealward.mail.v1.DeleteQueueRequest\x1a\x16.google.protobuf.Empty\"\x18ڡ%\x11\n" +
-	"\x0fprvWriteRecords\x90\x02\x00\x1a\x1aʡ%\x16sealward.mail.v1.QueueB\x9f\x01\n" +
-	"\x10sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
+	"\x0fprvWriteRecords\x90\x02\x00\x1a\x1aʡ%\x16sealward.mail.v1.QueueB\xa2\x01\n" +
+	"\x13io.sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
 
 var (
 	file_sealward_mail_v1_queue_proto_rawDescOnce sync.Once

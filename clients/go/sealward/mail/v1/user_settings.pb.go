@@ -1158,8 +1158,8 @@ const file_sealward_mail_v1_user_settings_proto_rawDesc = "" +
 	"\x12UpdateUserSettings\x12+.sealward.mail.v1.UpdateUserSettingsRequest\x1a\x1e.sealward.mail.v1.UserSettings\"\x18ڡ%\x11\n" +
 	"\x0fprvWriteRecords\x90\x02\x00\x12s\n" +
 	"\x12DeleteUserSettings\x12+.sealward.mail.v1.DeleteUserSettingsRequest\x1a\x16.google.protobuf.Empty\"\x18ڡ%\x11\n" +
-	"\x0fprvWriteRecords\x90\x02\x00\x1a!ʡ%\x1dsealward.mail.v1.UserSettingsB\x9f\x01\n" +
-	"\x10sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
+	"\x0fprvWriteRecords\x90\x02\x00\x1a!ʡ%\x1dsealward.mail.v1.UserSettingsB\xa2\x01\n" +
+	"\x13io.sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
 
 var (
 	file_sealward_mail_v1_user_settings_proto_rawDescOnce sync.Once

@@ -951,8 +951,8 @@ const file_sealward_schema_v1_annotations_proto_rawDesc = "" +
 	"\x06option\x12!.google.protobuf.EnumValueOptions\x18\x98\xd4\x04 \x01(\x05R\x06option:9\n" +
 	"\x05state\x12!.google.protobuf.EnumValueOptions\x18\x9a\xd4\x04 \x01(\tR\x05state:H\n" +
 	"\x0eentity_service\x12\x1f.google.protobuf.ServiceOptions\x18\x99\xd4\x04 \x01(\tR\rentityService:T\n" +
-	"\x06method\x12\x1e.google.protobuf.MethodOptions\x18\x9b\xd4\x04 \x01(\v2\x1a.sealward.schema.v1.MethodR\x06methodB\xab\x01\n" +
-	"\x12sealward.schema.v1P\x01ZKgithub.com/sealward/sealward/clients/go/sealward/schema/v1;sealwardschemav1\xa2\x02\x04SLWS\xaa\x02\x12Sealward.Schema.V1\xca\x02\x12Sealward\\Schema\\V1\xea\x02\x14Sealward::Schema::V1b\x06proto3"
+	"\x06method\x12\x1e.google.protobuf.MethodOptions\x18\x9b\xd4\x04 \x01(\v2\x1a.sealward.schema.v1.MethodR\x06methodB\xae\x01\n" +
+	"\x15io.sealward.schema.v1P\x01ZKgithub.com/sealward/sealward/clients/go/sealward/schema/v1;sealwardschemav1\xa2\x02\x04SLWS\xaa\x02\x12Sealward.Schema.V1\xca\x02\x12Sealward\\Schema\\V1\xea\x02\x14Sealward::Schema::V1b\x06proto3"
 
 var (
 	file_sealward_schema_v1_annotations_proto_rawDescOnce sync.Once
