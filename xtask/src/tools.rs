@@ -336,7 +336,7 @@ const BUF_VERSION: &str = "1.75.0";
 const CARGO_DENY_VERSION: &str = "0.20.2";
 const GRPCURL_VERSION: &str = "1.9.4";
 /// The oldest Go that builds the tools and the Go client, and the version to install otherwise.
-const GO_MINIMUM: (u32, u32) = (1, 25);
+const GO_MINIMUM: (u32, u32) = (1, 26);
 const GO_VERSION: &str = "1.26.6";
 /// The oldest Node.js that the TypeScript client supports, and the version to install otherwise.
 const NODE_MINIMUM: (u32, u32) = (20, 0);
