@@ -25,7 +25,7 @@ use std::{
 };
 
 use http::{
-    HeaderName, HeaderValue, Request, Response,
+    HeaderMap, HeaderName, HeaderValue, Request, Response,
     header::{CONNECTION, EXPECT, TE, TRANSFER_ENCODING},
 };
 use hyper::{
@@ -169,6 +169,7 @@ impl Http1 {
                 reason = has_to_close.as_mut(), if !is_closing => {
                     tracing::debug!(%peer, reason, "connection closes after its call");
                     is_closing = true;
+                    exchange.close_after_answer();
                     Pin::new(&mut connection).graceful_shutdown();
                 }
                 reason = has_to_end.as_mut(), if is_closing => break Served::Forced(reason),
@@ -229,10 +230,12 @@ where
     let open: OpenCall = calls.open();
     let (sender, mut returned) = oneshot::channel();
     let mut request = request.map(|body| Body::new(RequestBody::new(body, sender)));
+    if facts.limit_reached.is_some() || asks_to_close(request.headers()) {
+        exchange.close_after_answer();
+    }
     for name in OF_THE_CONNECTION {
         request.headers_mut().remove(name);
     }
-    let is_refused = facts.limit_reached.is_some();
     let extensions = request.extensions_mut();
     extensions.insert(facts);
     extensions.insert(open.stage());
@@ -245,7 +248,7 @@ where
     exchange.begin_answer(account, head.extensions.get::<EndsAt>().map(|ends_at| ends_at.0));
     let rest = returned.try_recv();
     let is_longer = |rest: &Incoming| rest.size_hint().upper().is_none_or(|left| left > unread.max_bytes());
-    if rest.as_ref().is_ok_and(is_longer) || is_refused || exchange.is_early() {
+    if rest.as_ref().is_ok_and(is_longer) || exchange.is_closing() {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     // Beside the answer: a client may send all of its request before it reads.
@@ -256,6 +259,12 @@ where
         Err(TryRecvError::Closed) => {}
     }
     Ok(Response::from_parts(head, AnswerBody::new(body, Arc::new(open), exchange)))
+}
+
+/// Whether the client closes the connection after this request.
+fn asks_to_close(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case("close"))
 }
 
 /// Closes a connection so that the client receives the last answer, which may still have to be sent. If it were closed with unread bytes, the
