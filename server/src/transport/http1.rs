@@ -18,7 +18,6 @@ mod tests;
 
 use std::{
     convert::Infallible,
-    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
@@ -153,9 +152,7 @@ impl Http1 {
         let filter = Filter::new(self.head_max_bytes);
         let head_time_max = self.limits.handshake_timeout();
         let checked = Checked::new(stream, filter, Arc::clone(&exchange), head_time_max, self.stall.clone());
-        // In a box, because the protocol moves it.
-        let service = Box::new(service);
-        let answer = service_fn(move |request| boxed(answer(S::clone(&service), request, shared.clone())));
+        let answer = service_fn(move |request| answer(service.clone(), request, shared.clone()));
         let mut connection = self.protocol.serve_connection(TokioIo::new(checked), answer);
 
         let mut has_to_close = pin!(self.reason_to_close(&facts, &slot, &calls, &exchange));
@@ -163,7 +160,8 @@ impl Http1 {
         let mut is_closing = false;
         let served = loop {
             tokio::select! {
-                ended = poll_fn(|context| connection.poll_without_shutdown(context)) => break Served::Ended(ended),
+                // With the end of the sending side, so that everything is sent before.
+                ended = Pin::new(&mut connection) => break Served::Ended(ended),
                 () = exchange.refused() => break Served::Refused,
                 () = slot.closing() => break Served::Forced("closed to admit another connection"),
                 reason = has_to_close.as_mut(), if !is_closing => {
@@ -213,12 +211,6 @@ impl Http1 {
     fn idle_max(&self) -> Duration {
         self.limits.keepalive_interval() + self.limits.keepalive_timeout()
     }
-}
-
-type Answering = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, Infallible>> + Send>>;
-
-fn boxed(answering: impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static) -> Answering {
-    Box::pin(answering)
 }
 
 /// Answers one call.
@@ -274,7 +266,8 @@ async fn close(mut stream: ConnectionStream, last_answer: Option<Fault>) {
         if let Some(fault) = last_answer {
             stream.write_all(&fault.last_answer()).await?;
         }
-        stream.shutdown().await?;
+        // The protocol may have done it.
+        let _done = stream.shutdown().await;
         tokio::io::copy(&mut stream.take(LINGER_BYTES_MAX), &mut tokio::io::sink()).await
     };
     let _closes_in_any_case = timeout(REFUSED_LINGER, closing).await;
