@@ -8,8 +8,9 @@ mod files;
 mod report;
 mod tls;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
+use http::Uri;
 use sealward_core::{
     crypto::root_key::{RootKey, RootKeySet},
     policy::Role,
@@ -20,10 +21,15 @@ use self::files::is_set;
 pub use self::report::{Fact, Finding, OrganizationFacts, Report, Severity};
 use crate::{
     config::{AuditCopy, Config, ConfigError, CopyTo, Faults, RootKeySource, TokenKeys},
+    drain::Drain,
     error_chain,
-    identity::token,
+    identity::{
+        jwks::{Cas, Fetched, Fetching},
+        token,
+    },
     ports::clock::SystemClock,
     root_key,
+    telemetry::shed::Shed,
     transport::file_descriptors,
 };
 
@@ -42,7 +48,8 @@ pub async fn check(path: &Path) -> Report {
     bindings(&config, &faults, &mut report);
     descriptors(&config, &mut report);
     tls::check(&config.tls, SystemClock.now(), &mut report);
-    token_issuers(&config, &mut report);
+    clock(&mut report);
+    token_issuers(&config, &mut report).await;
     if let Some(AuditCopy { to: CopyTo::File(path), on_failure }) = &config.audit
         && is_set(path)
     {
@@ -106,8 +113,19 @@ fn descriptors(config: &Config, report: &mut Report) {
     }
 }
 
-/// Checks keys in files. Only a running server checks whether a web address answers.
-fn token_issuers(config: &Config, report: &mut Report) {
+/// A server with an implausible clock refuses every call.
+fn clock(report: &mut Report) {
+    let now = SystemClock.now();
+    if !now.is_plausible_now() {
+        let problem = format!("this machine's time is {now}: the server refuses every call (CLOCK_OUT_OF_RANGE)");
+        report.error("clock", problem, "correct the clock, for example with chrony");
+    } else {
+        report.fact("clock", format!("this machine's time is {now}"));
+    }
+}
+
+/// Checks the keys of each issuer: in its file, or at its URL.
+async fn token_issuers(config: &Config, report: &mut Report) {
     for issuer in &config.token_issuers {
         match &issuer.keys {
             TokenKeys::File(path) if is_set(path) => match token::read_keys(&issuer.issuer, path) {
@@ -135,8 +153,36 @@ fn token_issuers(config: &Config, report: &mut Report) {
                     );
                 }
             },
-            TokenKeys::File(_) | TokenKeys::Url { .. } => {}
+            TokenKeys::Url { url, ca } => keys_at(url, ca.as_deref(), &issuer.issuer, config, report).await,
+            TokenKeys::File(_) => {}
         }
+    }
+}
+
+/// Fetches the keys at a URL once.
+async fn keys_at(url: &Uri, ca: Option<&Path>, issuer: &str, config: &Config, report: &mut Report) {
+    const SETTING: &str = "token_issuers";
+    let fetching =
+        Fetching::new(&config.limits, &config.data_dir, Arc::new(SystemClock), Shed::default(), Drain::new());
+    let fetched = match Cas::read(ca).and_then(|cas| Fetched::new(url, cas, fetching)) {
+        Ok(fetched) => fetched,
+        Err(error) => {
+            let problem = format!("the keys of {issuer} can't be fetched: {}", error_chain::text(&*error));
+            return report.error(SETTING, problem, "fix jwks_ca, or the proxy in the environment");
+        }
+    };
+    match fetched.try_once().await {
+        Ok(0) => report.warning(
+            SETTING,
+            format!("{url} has no key that can verify tokens: every token of {issuer} is refused"),
+            "check the issuer's key set",
+        ),
+        Ok(count) => report.fact(SETTING, format!("{url} has {count} keys of {issuer}")),
+        Err(error) => report.warning(
+            SETTING,
+            format!("{url} can't be reached from this machine: {error}"),
+            "check jwks_url, jwks_ca, the network and the proxy: without keys, every token of this issuer is refused",
+        ),
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod attack;
 mod bench;
 mod campaign;
+mod clients;
 mod fuzz;
 mod generate;
 mod kill;

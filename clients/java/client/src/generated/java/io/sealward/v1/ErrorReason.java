@@ -457,8 +457,21 @@ public enum ErrorReason
   ERROR_REASON_MESSAGE_TOO_SLOW(41),
   /**
    * <pre>
-   * UNIMPLEMENTED, with the header `grpc-accept-encoding: identity`. The messages of the call are compressed, and the server doesn't
-   * support compression. Nothing was changed. Send the messages without compression. Any method can return this.
+   * UNIMPLEMENTED. The protocol of the call can't carry it: a stream of requests over gRPC-Web, a bidirectional stream or gRPC over
+   * HTTP/1.1, or a content type of Connect that is for methods with a stream on a method without one, or the reverse. Nothing was changed.
+   * Use the protocol that the message names. `problem` is client-streaming, bidirectional-over-http1, grpc-over-http1,
+   * unary-content-type, streaming-content-type or connect-version. Any method can return this.
+   * Metadata: problem.
+   * </pre>
+   *
+   * <code>ERROR_REASON_PROTOCOL_UNSUPPORTED = 42;</code>
+   */
+  ERROR_REASON_PROTOCOL_UNSUPPORTED(42),
+  /**
+   * <pre>
+   * UNIMPLEMENTED, with the header `grpc-accept-encoding: gzip`, or the header of the same meaning in Connect. The messages of the call are
+   * compressed with a coding other than gzip, or a message is marked as compressed and the call declares no coding. Nothing was changed.
+   * Compress the messages with gzip, or send them without compression. Any method can return this.
    * </pre>
    *
    * <code>ERROR_REASON_COMPRESSION_NOT_SERVED = 43;</code>
@@ -466,8 +479,8 @@ public enum ErrorReason
   ERROR_REASON_COMPRESSION_NOT_SERVED(43),
   /**
    * <pre>
-   * INVALID_ARGUMENT. The header `grpc-timeout` can't be parsed, or is present twice. Nothing was changed. Send it once: 1 to 8 digits and
-   * one of the units H, M, S, m, u, n. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
+   * INVALID_ARGUMENT. The header `grpc-timeout`, or `connect-timeout-ms` in Connect, can't be parsed, or is present twice. Nothing was
+   * changed. Send it once: 1 to 8 digits and one of the units H, M, S, m, u, n, or in Connect 1 to 10 digits. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
    * </pre>
    *
    * <code>ERROR_REASON_TIMEOUT_INVALID = 44;</code>
@@ -1036,8 +1049,21 @@ public enum ErrorReason
   public static final int ERROR_REASON_MESSAGE_TOO_SLOW_VALUE = 41;
   /**
    * <pre>
-   * UNIMPLEMENTED, with the header `grpc-accept-encoding: identity`. The messages of the call are compressed, and the server doesn't
-   * support compression. Nothing was changed. Send the messages without compression. Any method can return this.
+   * UNIMPLEMENTED. The protocol of the call can't carry it: a stream of requests over gRPC-Web, a bidirectional stream or gRPC over
+   * HTTP/1.1, or a content type of Connect that is for methods with a stream on a method without one, or the reverse. Nothing was changed.
+   * Use the protocol that the message names. `problem` is client-streaming, bidirectional-over-http1, grpc-over-http1,
+   * unary-content-type, streaming-content-type or connect-version. Any method can return this.
+   * Metadata: problem.
+   * </pre>
+   *
+   * <code>ERROR_REASON_PROTOCOL_UNSUPPORTED = 42;</code>
+   */
+  public static final int ERROR_REASON_PROTOCOL_UNSUPPORTED_VALUE = 42;
+  /**
+   * <pre>
+   * UNIMPLEMENTED, with the header `grpc-accept-encoding: gzip`, or the header of the same meaning in Connect. The messages of the call are
+   * compressed with a coding other than gzip, or a message is marked as compressed and the call declares no coding. Nothing was changed.
+   * Compress the messages with gzip, or send them without compression. Any method can return this.
    * </pre>
    *
    * <code>ERROR_REASON_COMPRESSION_NOT_SERVED = 43;</code>
@@ -1045,8 +1071,8 @@ public enum ErrorReason
   public static final int ERROR_REASON_COMPRESSION_NOT_SERVED_VALUE = 43;
   /**
    * <pre>
-   * INVALID_ARGUMENT. The header `grpc-timeout` can't be parsed, or is present twice. Nothing was changed. Send it once: 1 to 8 digits and
-   * one of the units H, M, S, m, u, n. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
+   * INVALID_ARGUMENT. The header `grpc-timeout`, or `connect-timeout-ms` in Connect, can't be parsed, or is present twice. Nothing was
+   * changed. Send it once: 1 to 8 digits and one of the units H, M, S, m, u, n, or in Connect 1 to 10 digits. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
    * </pre>
    *
    * <code>ERROR_REASON_TIMEOUT_INVALID = 44;</code>
@@ -1247,6 +1273,7 @@ public enum ErrorReason
       case 39: return ERROR_REASON_CONNECTION_LIMIT;
       case 40: return ERROR_REASON_REQUEST_MEMORY_LIMIT;
       case 41: return ERROR_REASON_MESSAGE_TOO_SLOW;
+      case 42: return ERROR_REASON_PROTOCOL_UNSUPPORTED;
       case 43: return ERROR_REASON_COMPRESSION_NOT_SERVED;
       case 44: return ERROR_REASON_TIMEOUT_INVALID;
       case 45: return ERROR_REASON_METADATA_TOO_LARGE;

@@ -236,6 +236,44 @@ private static final long serialVersionUID = 0L;
     return roles_.get(index);
   }
 
+  public static final int SERVER_TIME_FIELD_NUMBER = 5;
+  private com.google.protobuf.Timestamp serverTime_;
+  /**
+   * <pre>
+   * The server's clock at the time of the call, to compare it with the caller's.
+   * </pre>
+   *
+   * <code>.google.protobuf.Timestamp server_time = 5;</code>
+   * @return Whether the serverTime field is set.
+   */
+  @java.lang.Override
+  public boolean hasServerTime() {
+    return ((bitField0_ & 0x00000004) != 0);
+  }
+  /**
+   * <pre>
+   * The server's clock at the time of the call, to compare it with the caller's.
+   * </pre>
+   *
+   * <code>.google.protobuf.Timestamp server_time = 5;</code>
+   * @return The serverTime.
+   */
+  @java.lang.Override
+  public com.google.protobuf.Timestamp getServerTime() {
+    return serverTime_ == null ? com.google.protobuf.Timestamp.getDefaultInstance() : serverTime_;
+  }
+  /**
+   * <pre>
+   * The server's clock at the time of the call, to compare it with the caller's.
+   * </pre>
+   *
+   * <code>.google.protobuf.Timestamp server_time = 5;</code>
+   */
+  @java.lang.Override
+  public com.google.protobuf.TimestampOrBuilder getServerTimeOrBuilder() {
+    return serverTime_ == null ? com.google.protobuf.Timestamp.getDefaultInstance() : serverTime_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -262,6 +300,9 @@ private static final long serialVersionUID = 0L;
     for (int i = 0; i < roles_.size(); i++) {
       output.writeMessage(4, roles_.get(i));
     }
+    if (((bitField0_ & 0x00000004) != 0)) {
+      output.writeMessage(5, getServerTime());
+    }
     getUnknownFields().writeTo(output);
   }
 
@@ -285,6 +326,10 @@ private static final long serialVersionUID = 0L;
     for (int i = 0; i < roles_.size(); i++) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(4, roles_.get(i));
+    }
+    if (((bitField0_ & 0x00000004) != 0)) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeMessageSize(5, getServerTime());
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -315,6 +360,11 @@ private static final long serialVersionUID = 0L;
     }
     if (!getRolesList()
         .equals(other.getRolesList())) return false;
+    if (hasServerTime() != other.hasServerTime()) return false;
+    if (hasServerTime()) {
+      if (!getServerTime()
+          .equals(other.getServerTime())) return false;
+    }
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -339,6 +389,10 @@ private static final long serialVersionUID = 0L;
     if (getRolesCount() > 0) {
       hash = (37 * hash) + ROLES_FIELD_NUMBER;
       hash = (53 * hash) + getRolesList().hashCode();
+    }
+    if (hasServerTime()) {
+      hash = (37 * hash) + SERVER_TIME_FIELD_NUMBER;
+      hash = (53 * hash) + getServerTime().hashCode();
     }
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
@@ -477,6 +531,7 @@ private static final long serialVersionUID = 0L;
         getCertificateFieldBuilder();
         getTokenFieldBuilder();
         getRolesFieldBuilder();
+        getServerTimeFieldBuilder();
       }
     }
     @java.lang.Override
@@ -501,6 +556,11 @@ private static final long serialVersionUID = 0L;
         rolesBuilder_.clear();
       }
       bitField0_ = (bitField0_ & ~0x00000008);
+      serverTime_ = null;
+      if (serverTimeBuilder_ != null) {
+        serverTimeBuilder_.dispose();
+        serverTimeBuilder_ = null;
+      }
       return this;
     }
 
@@ -563,6 +623,12 @@ private static final long serialVersionUID = 0L;
             : tokenBuilder_.build();
         to_bitField0_ |= 0x00000002;
       }
+      if (((from_bitField0_ & 0x00000010) != 0)) {
+        result.serverTime_ = serverTimeBuilder_ == null
+            ? serverTime_
+            : serverTimeBuilder_.build();
+        to_bitField0_ |= 0x00000004;
+      }
       result.bitField0_ |= to_bitField0_;
     }
 
@@ -614,6 +680,9 @@ private static final long serialVersionUID = 0L;
             rolesBuilder_.addAllMessages(other.roles_);
           }
         }
+      }
+      if (other.hasServerTime()) {
+        mergeServerTime(other.getServerTime());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -673,6 +742,13 @@ private static final long serialVersionUID = 0L;
               }
               break;
             } // case 34
+            case 42: {
+              input.readMessage(
+                  getServerTimeFieldBuilder().getBuilder(),
+                  extensionRegistry);
+              bitField0_ |= 0x00000010;
+              break;
+            } // case 42
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1415,6 +1491,163 @@ private static final long serialVersionUID = 0L;
         roles_ = null;
       }
       return rolesBuilder_;
+    }
+
+    private com.google.protobuf.Timestamp serverTime_;
+    private com.google.protobuf.SingleFieldBuilder<
+        com.google.protobuf.Timestamp, com.google.protobuf.Timestamp.Builder, com.google.protobuf.TimestampOrBuilder> serverTimeBuilder_;
+    /**
+     * <pre>
+     * The server's clock at the time of the call, to compare it with the caller's.
+     * </pre>
+     *
+     * <code>.google.protobuf.Timestamp server_time = 5;</code>
+     * @return Whether the serverTime field is set.
+     */
+    public boolean hasServerTime() {
+      return ((bitField0_ & 0x00000010) != 0);
+    }
+    /**
+     * <pre>
+     * The server's clock at the time of the call, to compare it with the caller's.
+     * </pre>
+     *
+     * <code>.google.protobuf.Timestamp server_time = 5;</code>
+     * @return The serverTime.
+     */
+    public com.google.protobuf.Timestamp getServerTime() {
+      if (serverTimeBuilder_ == null) {
+        return serverTime_ == null ? com.google.protobuf.Timestamp.getDefaultInstance() : serverTime_;
+      } else {
+        return serverTimeBuilder_.getMessage();
+      }
+    }
+    /**
+     * <pre>
+     * The server's clock at the time of the call, to compare it with the caller's.
+     * </pre>
+     *
+     * <code>.google.protobuf.Timestamp server_time = 5;</code>
+     */
+    public Builder setServerTime(com.google.protobuf.Timestamp value) {
+      if (serverTimeBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        serverTime_ = value;
+      } else {
+        serverTimeBuilder_.setMessage(value);
+      }
+      bitField0_ |= 0x00000010;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The server's clock at the time of the call, to compare it with the caller's.
+     * </pre>
+     *
+     * <code>.google.protobuf.Timestamp server_time = 5;</code>
+     */
+    public Builder setServerTime(
+        com.google.protobuf.Timestamp.Builder builderForValue) {
+      if (serverTimeBuilder_ == null) {
+        serverTime_ = builderForValue.build();
+      } else {
+        serverTimeBuilder_.setMessage(builderForValue.build());
+      }
+      bitField0_ |= 0x00000010;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The server's clock at the time of the call, to compare it with the caller's.
+     * </pre>
+     *
+     * <code>.google.protobuf.Timestamp server_time = 5;</code>
+     */
+    public Builder mergeServerTime(com.google.protobuf.Timestamp value) {
+      if (serverTimeBuilder_ == null) {
+        if (((bitField0_ & 0x00000010) != 0) &&
+          serverTime_ != null &&
+          serverTime_ != com.google.protobuf.Timestamp.getDefaultInstance()) {
+          getServerTimeBuilder().mergeFrom(value);
+        } else {
+          serverTime_ = value;
+        }
+      } else {
+        serverTimeBuilder_.mergeFrom(value);
+      }
+      if (serverTime_ != null) {
+        bitField0_ |= 0x00000010;
+        onChanged();
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * The server's clock at the time of the call, to compare it with the caller's.
+     * </pre>
+     *
+     * <code>.google.protobuf.Timestamp server_time = 5;</code>
+     */
+    public Builder clearServerTime() {
+      bitField0_ = (bitField0_ & ~0x00000010);
+      serverTime_ = null;
+      if (serverTimeBuilder_ != null) {
+        serverTimeBuilder_.dispose();
+        serverTimeBuilder_ = null;
+      }
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The server's clock at the time of the call, to compare it with the caller's.
+     * </pre>
+     *
+     * <code>.google.protobuf.Timestamp server_time = 5;</code>
+     */
+    public com.google.protobuf.Timestamp.Builder getServerTimeBuilder() {
+      bitField0_ |= 0x00000010;
+      onChanged();
+      return getServerTimeFieldBuilder().getBuilder();
+    }
+    /**
+     * <pre>
+     * The server's clock at the time of the call, to compare it with the caller's.
+     * </pre>
+     *
+     * <code>.google.protobuf.Timestamp server_time = 5;</code>
+     */
+    public com.google.protobuf.TimestampOrBuilder getServerTimeOrBuilder() {
+      if (serverTimeBuilder_ != null) {
+        return serverTimeBuilder_.getMessageOrBuilder();
+      } else {
+        return serverTime_ == null ?
+            com.google.protobuf.Timestamp.getDefaultInstance() : serverTime_;
+      }
+    }
+    /**
+     * <pre>
+     * The server's clock at the time of the call, to compare it with the caller's.
+     * </pre>
+     *
+     * <code>.google.protobuf.Timestamp server_time = 5;</code>
+     */
+    private com.google.protobuf.SingleFieldBuilder<
+        com.google.protobuf.Timestamp, com.google.protobuf.Timestamp.Builder, com.google.protobuf.TimestampOrBuilder> 
+        getServerTimeFieldBuilder() {
+      if (serverTimeBuilder_ == null) {
+        serverTimeBuilder_ = new com.google.protobuf.SingleFieldBuilder<
+            com.google.protobuf.Timestamp, com.google.protobuf.Timestamp.Builder, com.google.protobuf.TimestampOrBuilder>(
+                getServerTime(),
+                getParentForChildren(),
+                isClean());
+        serverTime_ = null;
+      }
+      return serverTimeBuilder_;
     }
 
     /** Returns the fields as text, without the values of secrets. {@code toString} returns none of them either. */

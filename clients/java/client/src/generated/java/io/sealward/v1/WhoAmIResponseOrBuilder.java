@@ -129,4 +129,31 @@ public interface WhoAmIResponseOrBuilder extends
    */
   io.sealward.v1.HeldRoleOrBuilder getRolesOrBuilder(
       int index);
+
+  /**
+   * <pre>
+   * The server's clock at the time of the call, to compare it with the caller's.
+   * </pre>
+   *
+   * <code>.google.protobuf.Timestamp server_time = 5;</code>
+   * @return Whether the serverTime field is set.
+   */
+  boolean hasServerTime();
+  /**
+   * <pre>
+   * The server's clock at the time of the call, to compare it with the caller's.
+   * </pre>
+   *
+   * <code>.google.protobuf.Timestamp server_time = 5;</code>
+   * @return The serverTime.
+   */
+  com.google.protobuf.Timestamp getServerTime();
+  /**
+   * <pre>
+   * The server's clock at the time of the call, to compare it with the caller's.
+   * </pre>
+   *
+   * <code>.google.protobuf.Timestamp server_time = 5;</code>
+   */
+  com.google.protobuf.TimestampOrBuilder getServerTimeOrBuilder();
 }

@@ -1,0 +1,118 @@
+"""A call with its attempts, as decisions: what is sent, until when, and what follows a failure. Knows no connection, so that the blocking
+client and the one for asyncio share it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import uuid
+from collections.abc import Iterable
+from typing import Generic
+
+import grpc
+
+from sealward import _version
+from sealward._errors import SealwardError, SetupError
+from sealward._method import Method, RequestT, ResponseT
+from sealward._retry import RetryPolicy, may_have_taken_effect
+
+#: What this client is, in each call. The server decides nothing by it.
+CLIENT_HEADER = ("sealward-client", f"python/{_version.VERSION}")
+
+#: The header with the server's version.
+_SERVER_KEY = "sealward-server"
+_SERVER_VERSION = re.compile(r"[0-9A-Za-z.+-]{1,64}\Z")
+
+
+class Call(Generic[RequestT, ResponseT]):
+    """The state of a unary call."""
+
+    def __init__(
+        self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        *,
+        policy: RetryPolicy,
+        deadline: float,
+        can_refresh_token: bool,
+        is_idempotent: bool = False,
+    ) -> None:
+        if not isinstance(request, method.request):
+            raise TypeError(f"the request is a {type(request).__name__}, not a {method.request.__name__}")
+        #: The request to send, with an idempotency key if it can have one.
+        self.request = with_request_id(method, request)
+        #: When the call ends, on the monotonic clock.
+        self.deadline = deadline
+        #: Whether the next attempt needs a new token, because the server refused the last one.
+        self.needs_new_token = False
+        self._policy = policy
+        self._is_read = method.is_read
+        self._is_idempotent = is_idempotent or bool(getattr(self.request, "request_id", ""))
+        self._can_refresh_token = can_refresh_token
+        self._attempts = 1
+        self._is_in_doubt = False
+
+    def remaining(self, now: float) -> float:
+        """The time limit of the next attempt, in seconds."""
+        return max(self.deadline - now, 0.001)
+
+    def failed(self, error: SealwardError, now: float) -> float | None:
+        """The pause before the next attempt, in seconds. None if the call has failed."""
+        if error.code is grpc.StatusCode.UNAUTHENTICATED and self._can_refresh_token and not self.needs_new_token:
+            # The server refuses such a call before it does anything.
+            self.needs_new_token = True
+            return 0.0
+        pause = self._policy.pause(
+            self._attempts,
+            error,
+            is_read=self._is_read,
+            is_idempotent=self._is_idempotent,
+            jitter=random.random(),  # noqa: S311 (spreads retries; not a secret)
+        )
+        if pause is None or now + pause >= self.deadline:
+            return None
+        self._is_in_doubt = self.is_in_doubt or (not self._is_read and may_have_taken_effect(error))
+        self._attempts += 1
+        return pause
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether an earlier attempt may have taken effect."""
+        return self._is_in_doubt
+
+
+def with_request_id(method: Method[RequestT, ResponseT], request: RequestT) -> RequestT:
+    """A copy of the request that the caller can't change during the call, with a new idempotency key if it can have one and has none."""
+    sent = type(request)()
+    sent.CopyFrom(request)
+    if method.has_request_id and not getattr(sent, "request_id") and not getattr(sent, "validate_only", False):
+        setattr(sent, "request_id", new_request_id())
+    return sent
+
+
+def new_request_id() -> str:
+    """Generates an idempotency key for the field `request_id`. If you store it before the call, you can repeat the call after a crash."""
+    return str(uuid.uuid4())
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """A time limit of the caller, in seconds."""
+    if timeout is not None and not timeout > 0:
+        raise SetupError(f"invalid timeout {timeout!r}: use a number of seconds above 0")
+    return timeout
+
+
+def check_process(process: int) -> None:
+    """Refuses a client in a forked process, in which gRPC's connections and threads don't exist: calls would hang or fail."""
+    if process != os.getpid():
+        raise RuntimeError("this client was created before a fork: create a client in each process")
+
+
+def server_version(metadata: Iterable[tuple[str, str | bytes]] | None) -> str | None:
+    """The server's version in the headers of an answer. It is text from outside, so anything but a version is ignored."""
+    for key, value in metadata or ():
+        if key == _SERVER_KEY and isinstance(value, str) and _SERVER_VERSION.match(value):
+            return value
+    return None

@@ -1,0 +1,213 @@
+"""Calls over a connection: deadline, retries, tokens and errors, the same for every method."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, server_version
+from sealward._errors import error_of, without_frames
+from sealward._method import Method, RequestT, ResponseT
+from sealward._secret import Secret, hidden
+from sealward._setup import Settings
+from sealward._token import authorization, check_token
+
+MessageT = TypeVar("MessageT", bound=Message)
+RecordT = TypeVar("RecordT")
+
+
+class Connection:
+    """The connections to a server. Safe for use by several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.server_version: str | None = None
+        if settings.credentials is None:
+            self.channel = grpc.insecure_channel(settings.target, options=settings.options)
+        else:
+            self.channel = grpc.secure_channel(settings.target, settings.credentials, options=settings.options)
+        self._multicallables: dict[str, Any] = {}
+        self._process = os.getpid()
+        # Also at the end of the interpreter, before its modules end: gRPC 1.66 can hang if a channel with an open stream ends with them.
+        weakref.finalize(self, _close, self.channel, self._process)
+
+    def unary(
+        self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        timeout: float | None,
+        *,
+        is_idempotent: bool = False,
+    ) -> ResponseT:
+        """Makes a call, with retries by the policy."""
+        settings = self.settings
+        call = Call(
+            method,
+            request,
+            policy=settings.retry,
+            deadline=time.monotonic() + (checked_timeout(timeout) or settings.timeout),
+            can_refresh_token=self._can_refresh_token,
+            is_idempotent=is_idempotent,
+        )
+        invoke = self._multicallable(method, "unary_unary")
+        while True:
+            metadata = self._metadata(call.needs_new_token)
+            try:
+                response, answered = invoke.with_call(call.request, timeout=call.remaining(time.monotonic()), metadata=metadata())
+            except grpc.RpcError as error:
+                failure = error_of(error, is_in_doubt=call.is_in_doubt)
+            except BaseException as error:
+                raise without_frames(error)
+            else:
+                self._note_version(answered)
+                result: ResponseT = response
+                return result
+            pause = call.failed(failure, time.monotonic())
+            if pause is None:
+                raise failure
+            time.sleep(pause)
+
+    def server_stream(self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float | None) -> ServerStream[ResponseT]:
+        """Opens a server stream."""
+        invoke = self._multicallable(method, "unary_stream")
+        limit = checked_timeout(timeout)
+        sent = type(request)()
+        sent.CopyFrom(request)
+
+        def open_call(needs_new_token: bool) -> Any:
+            metadata = self._metadata(needs_new_token)
+            try:
+                return invoke(sent, timeout=limit, metadata=metadata())
+            except BaseException as error:
+                raise without_frames(error)
+
+        return ServerStream(open_call, self._note_version, can_refresh_token=self._can_refresh_token)
+
+    def client_stream(self, method: Method[RequestT, ResponseT], requests: Iterable[RequestT], timeout: float | None) -> ResponseT:
+        """Sends a client stream and waits for the answer."""
+        invoke = self._multicallable(method, "stream_unary")
+        metadata = self._metadata(False)
+        try:
+            response, answered = invoke.with_call(iter(requests), timeout=checked_timeout(timeout), metadata=metadata())
+        except grpc.RpcError as error:
+            failure = error_of(error)
+        except BaseException as error:
+            raise without_frames(error)
+        else:
+            self._note_version(answered)
+            result: ResponseT = response
+            return result
+        raise failure
+
+    def close(self) -> None:
+        """Ends all calls and closes the connections."""
+        self.channel.close()
+
+    @property
+    def _can_refresh_token(self) -> bool:
+        return self.settings.token is not None and getattr(self.settings.token, "can_refresh", True)
+
+    def _metadata(self, needs_new_token: bool) -> Callable[[], tuple[tuple[str, str], ...]]:
+        """The headers of a call. They are a function until gRPC needs them, because tools that print local variables would show the token."""
+        source = self.settings.token
+        if source is None:
+            return lambda: (CLIENT_HEADER,)
+        token: Secret = hidden(source(needs_new_token), str)
+        check_token(token, "bearer token")
+        return lambda: (CLIENT_HEADER, authorization(token))
+
+    def _note_version(self, answered: Any) -> None:
+        self.server_version = server_version(answered.initial_metadata()) or self.server_version
+
+    def _multicallable(self, method: Method[RequestT, ResponseT], kind: str) -> Any:
+        check_process(self._process)
+        known = self._multicallables.get(method.path)
+        if known is None:
+            known = getattr(self.channel, kind)(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+            self._multicallables[method.path] = known
+        return known
+
+
+def _close(channel: grpc.Channel, process: int) -> None:
+    """Closes a channel, except in a forked process, which doesn't have gRPC's threads."""
+    if process == os.getpid():
+        channel.close()
+
+
+class ServerStream(Generic[MessageT]):
+    """The messages of a server-streaming call, in order. Raises `SealwardError` if the call fails, the connection breaks or the server shuts
+    down. Not repeated.
+
+    An iterator and a context manager: leaving the context, or `cancel`, ends the call.
+    """
+
+    def __init__(self, open_call: Callable[[bool], Any], note_version: Callable[[Any], None], *, can_refresh_token: bool) -> None:
+        self._open = open_call
+        self._note_version = note_version
+        self._can_refresh_token = can_refresh_token
+        self._call = open_call(False)
+
+    def __iter__(self) -> ServerStream[MessageT]:
+        return self
+
+    def __next__(self) -> MessageT:
+        while True:
+            try:
+                message: MessageT = next(self._call)
+            except StopIteration:
+                raise StopIteration from None
+            except grpc.RpcError as error:
+                failure = error_of(error)
+            except BaseException as error:
+                raise without_frames(error)
+            else:
+                if self._can_refresh_token:
+                    self._can_refresh_token = False
+                self._note_version(self._call)
+                return message
+            if failure.code is not grpc.StatusCode.UNAUTHENTICATED or not self._can_refresh_token:
+                raise failure
+            # Before the first message only: the server refuses such a call before it does anything.
+            self._can_refresh_token = False
+            self._call = self._open(True)
+
+    def cancel(self) -> None:
+        """Ends the call."""
+        self._call.cancel()
+
+    def __enter__(self) -> ServerStream[MessageT]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.cancel()
+
+
+def iterate_pages(
+    fetch: Callable[..., ResponseT],
+    request: RequestT,
+    records: Callable[[ResponseT], Iterable[RecordT]],
+    timeout: float | None,
+) -> Iterator[RecordT]:
+    """Iterates over the records of all pages. The pages aren't a snapshot: a record that is created, changed or deleted between two calls may
+    be missing. An unchanged record appears exactly once.
+    """
+    next_request = type(request)()
+    next_request.CopyFrom(request)
+    while True:
+        page = fetch(next_request, timeout=timeout)
+        yield from records(page)
+        token = getattr(page, "next_page_token")
+        if not token:
+            return
+        setattr(next_request, "page_token", token)

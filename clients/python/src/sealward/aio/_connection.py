@@ -1,0 +1,235 @@
+"""Calls over a connection, for asyncio: deadline, retries, tokens and errors, the same for every method."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, server_version
+from sealward._errors import error_of, without_frames
+from sealward._method import Method, RequestT, ResponseT
+from sealward._secret import Secret, hidden
+from sealward._setup import Settings
+from sealward._token import authorization, check_token
+
+MessageT = TypeVar("MessageT", bound=Message)
+RecordT = TypeVar("RecordT")
+
+
+class Connection:
+    """The connections to a server. For use in the event loop in which it was created."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.server_version: str | None = None
+        if settings.credentials is None:
+            self.channel = grpc.aio.insecure_channel(settings.target, options=settings.options)
+        else:
+            self.channel = grpc.aio.secure_channel(settings.target, settings.credentials, options=settings.options)
+        self._multicallables: dict[str, Any] = {}
+        self._process = os.getpid()
+
+    async def unary(
+        self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        timeout: float | None,
+        *,
+        is_idempotent: bool = False,
+    ) -> ResponseT:
+        """Makes a call, with retries by the policy."""
+        settings = self.settings
+        call = Call(
+            method,
+            request,
+            policy=settings.retry,
+            deadline=time.monotonic() + (checked_timeout(timeout) or settings.timeout),
+            can_refresh_token=self._can_refresh_token,
+            is_idempotent=is_idempotent,
+        )
+        invoke = self._multicallable(method, "unary_unary")
+        while True:
+            metadata = await self._metadata(call.needs_new_token)
+            try:
+                answered = invoke(call.request, timeout=call.remaining(time.monotonic()), metadata=metadata())
+                response = await answered
+                headers = await answered.initial_metadata()
+            except grpc.RpcError as error:
+                failure = error_of(error, is_in_doubt=call.is_in_doubt)
+            except BaseException as error:
+                raise without_frames(error)
+            else:
+                self._note_version(headers)
+                result: ResponseT = response
+                return result
+            pause = call.failed(failure, time.monotonic())
+            if pause is None:
+                raise failure
+            await asyncio.sleep(pause)
+
+    def server_stream(self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float | None) -> ServerStream[ResponseT]:
+        """Opens a server stream. The call begins with the first message that is asked for."""
+        invoke = self._multicallable(method, "unary_stream")
+        limit = checked_timeout(timeout)
+        sent = type(request)()
+        sent.CopyFrom(request)
+
+        async def open_call(needs_new_token: bool) -> Any:
+            metadata = await self._metadata(needs_new_token)
+            try:
+                return invoke(sent, timeout=limit, metadata=metadata())
+            except BaseException as error:
+                raise without_frames(error)
+
+        return ServerStream(open_call, self._note_version, can_refresh_token=self._can_refresh_token)
+
+    async def client_stream(
+        self,
+        method: Method[RequestT, ResponseT],
+        requests: AsyncIterable[RequestT] | Iterable[RequestT],
+        timeout: float | None,
+    ) -> ResponseT:
+        """Sends a client stream and waits for the answer."""
+        invoke = self._multicallable(method, "stream_unary")
+        metadata = await self._metadata(False)
+        try:
+            answered = invoke(requests, timeout=checked_timeout(timeout), metadata=metadata())
+            response = await answered
+            headers = await answered.initial_metadata()
+        except grpc.RpcError as error:
+            failure = error_of(error)
+        except BaseException as error:
+            raise without_frames(error)
+        else:
+            self._note_version(headers)
+            result: ResponseT = response
+            return result
+        raise failure
+
+    async def close(self) -> None:
+        """Ends all calls and closes the connections."""
+        await self.channel.close()
+
+    @property
+    def _can_refresh_token(self) -> bool:
+        return self.settings.token is not None and getattr(self.settings.token, "can_refresh", True)
+
+    async def _metadata(self, needs_new_token: bool) -> Callable[[], tuple[tuple[str, str], ...]]:
+        """The headers of a call. They are a function until gRPC needs them, because tools that print local variables would show the token."""
+        source = self.settings.token
+        if source is None:
+            return lambda: (CLIENT_HEADER,)
+        token: Secret = hidden(await _result(source(needs_new_token)), str)
+        check_token(token, "bearer token")
+        return lambda: (CLIENT_HEADER, authorization(token))
+
+    def _note_version(self, headers: Any) -> None:
+        self.server_version = server_version(headers) or self.server_version
+
+    def _multicallable(self, method: Method[RequestT, ResponseT], kind: str) -> Any:
+        check_process(self._process)
+        known = self._multicallables.get(method.path)
+        if known is None:
+            known = getattr(self.channel, kind)(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+            self._multicallables[method.path] = known
+        return known
+
+
+class ServerStream(Generic[MessageT]):
+    """The messages of a server-streaming call, in order. Raises `SealwardError` if the call fails, the connection breaks or the server shuts
+    down. Not repeated.
+
+    An asynchronous iterator and context manager: leaving the context, or `cancel`, ends the call.
+    """
+
+    def __init__(
+        self,
+        open_call: Callable[[bool], Awaitable[Any]],
+        note_version: Callable[[Any], None],
+        *,
+        can_refresh_token: bool,
+    ) -> None:
+        self._open = open_call
+        self._note_version = note_version
+        self._can_refresh_token = can_refresh_token
+        self._call: Any = None
+        self._is_cancelled = False
+
+    def __aiter__(self) -> ServerStream[MessageT]:
+        return self
+
+    async def __anext__(self) -> MessageT:
+        if self._is_cancelled:
+            raise StopAsyncIteration
+        if self._call is None:
+            self._call = await self._open(False)
+        while True:
+            try:
+                message = await self._call.read()
+                headers = await self._call.initial_metadata()
+            except grpc.RpcError as error:
+                failure = error_of(error)
+            except BaseException as error:
+                raise without_frames(error)
+            else:
+                self._note_version(headers)
+                self._can_refresh_token = False
+                if message is grpc.aio.EOF:
+                    raise StopAsyncIteration
+                received: MessageT = message
+                return received
+            if failure.code is not grpc.StatusCode.UNAUTHENTICATED or not self._can_refresh_token:
+                raise failure
+            # Before the first message only: the server refuses such a call before it does anything.
+            self._can_refresh_token = False
+            self._call = await self._open(True)
+
+    def cancel(self) -> None:
+        """Ends the call."""
+        self._is_cancelled = True
+        if self._call is not None:
+            self._call.cancel()
+
+    async def __aenter__(self) -> ServerStream[MessageT]:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.cancel()
+
+
+async def iterate_pages(
+    fetch: Callable[..., Awaitable[ResponseT]],
+    request: RequestT,
+    records: Callable[[ResponseT], Iterable[RecordT]],
+    timeout: float | None,
+) -> AsyncIterator[RecordT]:
+    """Iterates over the records of all pages. The pages aren't a snapshot: a record that is created, changed or deleted between two calls may
+    be missing. An unchanged record appears exactly once.
+    """
+    next_request = type(request)()
+    next_request.CopyFrom(request)
+    while True:
+        page = await fetch(next_request, timeout=timeout)
+        for record in records(page):
+            yield record
+        token = getattr(page, "next_page_token")
+        if not token:
+            return
+        setattr(next_request, "page_token", token)
+
+
+async def _result(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value

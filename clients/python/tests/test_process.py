@@ -1,0 +1,86 @@
+"""The end of the interpreter, and forks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from dev_server import DevServer
+
+#: The start of each program: functions that create a client.
+START = """
+    import asyncio, multiprocessing, os, sys
+    import sealward, sealward.aio
+    from sealward import v1
+    folder, endpoint = sys.argv[1:]
+    arguments = {"ca": f"{folder}/tls/ca.pem", "certificate": f"{folder}/tls/admin.pem", "key": f"{folder}/tls/admin.key"}
+    def connect(module=sealward):
+        return module.connect(endpoint, **arguments)
+    def who_am_i():
+        return connect().access.who_am_i(v1.WhoAmIRequest()).identity
+"""
+
+PROGRAMS = {
+    "ends_with_an_open_client_and_stream": """
+        client = connect()
+        stream = client.data_encryption.watch_reencryption(v1.WatchReencryptionRequest(organization="organizations/default"))
+        print(next(stream).state >= 0)
+        stream = client.data_encryption.verify_cells(v1.VerifyCellsRequest(organization="organizations/default"))
+        print(client.access.who_am_i(v1.WhoAmIRequest()).identity)
+    """,
+    "ends_with_an_open_client_of_asyncio": """
+        async def main():
+            client = connect(sealward.aio)
+            stream = client.data_encryption.verify_cells(v1.VerifyCellsRequest(organization="organizations/default"))
+            async for message in stream:
+                break
+            print((await client.access.who_am_i(v1.WhoAmIRequest())).identity)
+        asyncio.run(main())
+    """,
+    "a_fork_before_the_first_client_is_supported": """
+        process = os.fork()
+        print(who_am_i(), flush=True)
+        if process == 0:
+            os._exit(0)
+        assert os.waitpid(process, 0)[1] == 0
+    """,
+    "a_client_of_the_parent_is_refused_in_a_forked_process": """
+        client = connect()
+        process = os.fork()
+        if process == 0:
+            try:
+                client.access.who_am_i(v1.WhoAmIRequest())
+            except RuntimeError as error:
+                os._exit(0 if "before a fork" in str(error) else 1)
+            os._exit(2)
+        assert os.waitpid(process, 0)[1] == 0
+        print(client.access.who_am_i(v1.WhoAmIRequest()).identity)
+    """,
+    "a_spawned_process_has_its_own_client": """
+        if __name__ == "__main__":
+            print(who_am_i(), flush=True)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                print(pool.apply(who_am_i))
+    """,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_process(name: str, server: DevServer, tmp_path: object) -> None:
+    path = f"{tmp_path}/program.py"
+    with open(path, "w") as file:
+        file.write(textwrap.dedent(START) + textwrap.dedent(PROGRAMS[name]))
+    ran = subprocess.run(  # noqa: S603
+        [sys.executable, "-W", "error", path, server.folder, server.endpoint],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "cn:admin" in ran.stdout
+    # gRPC may warn about the fork itself.
+    assert "Traceback" not in ran.stderr
+    assert "Error" not in ran.stderr
