@@ -74,8 +74,7 @@ final class JavaClients {
         out.append("    static final List<MethodDescriptor<?, ?>> METHODS = List.of(").append(all).append(");\n\n");
         out.append("    private final Calls calls;\n\n");
         out.append("    ").append(name).append("(Calls calls) {\n        this.calls = calls;\n    }\n\n");
-        out.append("    /** Returns a client of the same service whose calls end after {@code timeout}; see\n");
-        out.append("     * {@link SealwardClient#withTimeout}. */\n");
+        out.append("    /** Returns a client of the same service with another timeout; see {@link SealwardClient#withTimeout}. */\n");
         out.append("    public ").append(name).append(" withTimeout(Duration timeout) {\n");
         out.append("        return new ").append(name).append("(calls.withTimeout(timeout));\n    }\n");
         for (int position = 0; position < service.getMethodCount(); position++) {

@@ -44,8 +44,7 @@ public final class AccessClient {
         this.calls = calls;
     }
 
-    /** Returns a client of the same service whose calls end after {@code timeout}; see
-     * {@link SealwardClient#withTimeout}. */
+    /** Returns a client of the same service with another timeout; see {@link SealwardClient#withTimeout}. */
     public AccessClient withTimeout(Duration timeout) {
         return new AccessClient(calls.withTimeout(timeout));
     }

@@ -49,8 +49,7 @@ public final class AuditClient {
         this.calls = calls;
     }
 
-    /** Returns a client of the same service whose calls end after {@code timeout}; see
-     * {@link SealwardClient#withTimeout}. */
+    /** Returns a client of the same service with another timeout; see {@link SealwardClient#withTimeout}. */
     public AuditClient withTimeout(Duration timeout) {
         return new AuditClient(calls.withTimeout(timeout));
     }

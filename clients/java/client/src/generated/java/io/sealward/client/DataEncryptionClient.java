@@ -92,8 +92,7 @@ public final class DataEncryptionClient {
         this.calls = calls;
     }
 
-    /** Returns a client of the same service whose calls end after {@code timeout}; see
-     * {@link SealwardClient#withTimeout}. */
+    /** Returns a client of the same service with another timeout; see {@link SealwardClient#withTimeout}. */
     public DataEncryptionClient withTimeout(Duration timeout) {
         return new DataEncryptionClient(calls.withTimeout(timeout));
     }

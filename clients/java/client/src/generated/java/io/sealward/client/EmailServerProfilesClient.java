@@ -66,8 +66,7 @@ public final class EmailServerProfilesClient {
         this.calls = calls;
     }
 
-    /** Returns a client of the same service whose calls end after {@code timeout}; see
-     * {@link SealwardClient#withTimeout}. */
+    /** Returns a client of the same service with another timeout; see {@link SealwardClient#withTimeout}. */
     public EmailServerProfilesClient withTimeout(Duration timeout) {
         return new EmailServerProfilesClient(calls.withTimeout(timeout));
     }

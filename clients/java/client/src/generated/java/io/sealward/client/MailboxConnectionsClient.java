@@ -37,8 +37,7 @@ public final class MailboxConnectionsClient {
         this.calls = calls;
     }
 
-    /** Returns a client of the same service whose calls end after {@code timeout}; see
-     * {@link SealwardClient#withTimeout}. */
+    /** Returns a client of the same service with another timeout; see {@link SealwardClient#withTimeout}. */
     public MailboxConnectionsClient withTimeout(Duration timeout) {
         return new MailboxConnectionsClient(calls.withTimeout(timeout));
     }

@@ -69,8 +69,7 @@ public final class MetadataClient {
         this.calls = calls;
     }
 
-    /** Returns a client of the same service whose calls end after {@code timeout}; see
-     * {@link SealwardClient#withTimeout}. */
+    /** Returns a client of the same service with another timeout; see {@link SealwardClient#withTimeout}. */
     public MetadataClient withTimeout(Duration timeout) {
         return new MetadataClient(calls.withTimeout(timeout));
     }

@@ -72,8 +72,7 @@ public final class OrganizationsClient {
         this.calls = calls;
     }
 
-    /** Returns a client of the same service whose calls end after {@code timeout}; see
-     * {@link SealwardClient#withTimeout}. */
+    /** Returns a client of the same service with another timeout; see {@link SealwardClient#withTimeout}. */
     public OrganizationsClient withTimeout(Duration timeout) {
         return new OrganizationsClient(calls.withTimeout(timeout));
     }

@@ -45,8 +45,7 @@ public final class SecretAccessClient {
         this.calls = calls;
     }
 
-    /** Returns a client of the same service whose calls end after {@code timeout}; see
-     * {@link SealwardClient#withTimeout}. */
+    /** Returns a client of the same service with another timeout; see {@link SealwardClient#withTimeout}. */
     public SecretAccessClient withTimeout(Duration timeout) {
         return new SecretAccessClient(calls.withTimeout(timeout));
     }

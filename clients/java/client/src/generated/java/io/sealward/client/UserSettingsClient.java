@@ -66,8 +66,7 @@ public final class UserSettingsClient {
         this.calls = calls;
     }
 
-    /** Returns a client of the same service whose calls end after {@code timeout}; see
-     * {@link SealwardClient#withTimeout}. */
+    /** Returns a client of the same service with another timeout; see {@link SealwardClient#withTimeout}. */
     public UserSettingsClient withTimeout(Duration timeout) {
         return new UserSettingsClient(calls.withTimeout(timeout));
     }

@@ -133,7 +133,8 @@ public final class SealwardClientBuilder {
         ManagedChannelBuilder<?> channel = Grpc.newChannelBuilder(target, credentials())
                 // With several addresses, calls are spread over all of them.
                 .defaultLoadBalancingPolicy("round_robin")
-                // Settings come from this builder only, never from the DNS.
+                // Settings come from this builder only, never from the DNS. So gRPC has no policy to retry calls by; it still repeats
+                // a call that never reached a server, which is always safe.
                 .disableServiceConfigLookUp()
                 .maxInboundMessageSize(messageSizeMaxBytes)
                 .keepAliveTime(Bounds.KEEPALIVE_INTERVAL.toSeconds(), TimeUnit.SECONDS)

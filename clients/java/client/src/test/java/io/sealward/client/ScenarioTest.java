@@ -113,7 +113,7 @@ class ScenarioTest {
     private static final class Run implements AutoCloseable {
         private final DevServer server;
         private final Map<String, SealwardClient> clients = new HashMap<>();
-        private final List<AutoCloseable> open = new ArrayList<>();
+        private final List<Runnable> open = new ArrayList<>();
         private final Map<String, Object> variables = new HashMap<>();
         private final List<String> secrets = new ArrayList<>();
 
@@ -122,10 +122,8 @@ class ScenarioTest {
         }
 
         @Override
-        public void close() throws Exception {
-            for (AutoCloseable closeable : open) {
-                closeable.close();
-            }
+        public void close() {
+            open.forEach(Runnable::run);
             server.close();
         }
 
@@ -163,7 +161,7 @@ class ScenarioTest {
                 return;
             }
             ResponseStream<?> stream = (ResponseStream<?>) answer;
-            open.add(stream);
+            open.add(stream::close);
             outcome.isStream = true;
             Iterator<?> messages = stream.iterator();
             boolean isKeptOpen = Boolean.TRUE.equals(step.get("keep_open"));
@@ -205,7 +203,7 @@ class ScenarioTest {
                 default:
                     client = server.connect(role);
             }
-            open.add(client);
+            open.add(client::close);
             return client;
         }
 

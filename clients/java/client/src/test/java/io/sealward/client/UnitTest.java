@@ -256,6 +256,15 @@ class UnitTest {
     }
 
     @Test
+    void runtimes_are_those_of_this_run() {
+        String grpc = MethodDescriptor.class.getProtectionDomain().getCodeSource().getLocation().toString();
+        String protobuf = Any.class.getProtectionDomain().getCodeSource().getLocation().toString();
+        assertTrue(grpc.endsWith("/grpc-api-" + System.getProperty("sealward.grpc") + ".jar"), grpc);
+        assertTrue(protobuf.endsWith("/protobuf-java-" + System.getProperty("sealward.protobuf") + ".jar"), protobuf);
+        System.out.println("runtimes: Java " + Runtime.version() + ", " + grpc.replaceAll(".*/", "") + ", " + protobuf.replaceAll(".*/", ""));
+    }
+
+    @Test
     void version_is_that_of_the_project_files() throws IOException {
         for (String file : List.of("pom.xml", "bom/pom.xml", "client/pom.xml")) {
             String text = Files.readString(DevServer.root().resolve("clients/java").resolve(file));
