@@ -6,6 +6,7 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     reason = "a test program: it makes the statuses that the runner asks for, and stops at the first surprise"
 )]
 

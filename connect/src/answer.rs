@@ -167,11 +167,9 @@ impl Unary {
                 None => message,
             },
             Err(status) => {
-                head.status = match status.code() {
-                    // As a server without the path would answer.
-                    Code::Unimplemented if !form.is_known => StatusCode::NOT_FOUND,
-                    code => http_status(code),
-                };
+                // A server without the path answers 404.
+                let is_unknown = status.code() == Code::Unimplemented && !form.is_known;
+                head.status = if is_unknown { StatusCode::NOT_FOUND } else { http_status(status.code()) };
                 debug_assert_ne!(head.status, StatusCode::OK);
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 error_body(&status, &form.methods).to_string().into()
