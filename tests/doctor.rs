@@ -81,7 +81,8 @@ async fn each_problem_is_found_with_its_remedy() {
     failed(&[&reader[..], &swapped].concat(), "client certificate", "late.key", "PEM");
     failed(&[&reader[..4], &["--as", "nobody"]].concat(), "client certificate", "nobody.pem", "--cert");
 
-    let nobody = [&reader[..2], &["--ca", folder.join("tls/ca.pem").to_str().unwrap()]].concat();
+    let ca = folder.join("tls/ca.pem");
+    let nobody = [&reader[..2], &["--ca", ca.to_str().unwrap()]].concat();
     failed(&nobody, "identity", "", "--cert");
     assert_eq!(with_status(&sealward(&[&nobody[..], &["doctor"]].concat(), ""), "warning"), ["client certificate"]);
 }

@@ -492,7 +492,7 @@ async fn answers_are_compressed_unless_they_can_contain_a_secret() {
     let mut callers = Callers::start().await;
     let client = callers.server.client(Person::Writer);
     for _ in 0..30 {
-        client.create_mailbox(DEFAULT, mailbox("tr0ub4dor&3")).await.unwrap();
+        client.mailboxes().create(DEFAULT, mailbox("tr0ub4dor&3"), None).await.unwrap();
     }
     let mut auditor = callers.person(Person::Auditor).await;
     let list = json!({ "organization": DEFAULT }).to_string();
@@ -534,7 +534,7 @@ async fn reveal_is_recorded_and_never_compressed_in_any_protocol() {
     let callers = Callers::start().await;
     let password = "tr0ub4dor&3 ".repeat(200);
     let client = callers.server.client(Person::Writer);
-    let name = client.create_mailbox(DEFAULT, mailbox(&password)).await.unwrap().name;
+    let name = client.mailboxes().create(DEFAULT, mailbox(&password), None).await.unwrap().name;
     let mut connector = callers.person(Person::Connector).await;
     let reveal = json!({ "name": name, "attributes": ["password"], "purpose": "a test" }).to_string();
     let answer = post(&mut connector, REVEAL, &[JSON, ("accept-encoding", "gzip")], reveal).await;

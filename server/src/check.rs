@@ -8,7 +8,11 @@ mod files;
 mod report;
 mod tls;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::Uri;
 use sealward_core::{
@@ -29,6 +33,7 @@ use crate::{
     },
     ports::clock::SystemClock,
     root_key,
+    schema::timestamp_to_proto,
     telemetry::shed::Shed,
     transport::file_descriptors,
 };
@@ -48,7 +53,7 @@ pub async fn check(path: &Path) -> Report {
     bindings(&config, &faults, &mut report);
     descriptors(&config, &mut report);
     tls::check(&config.tls, SystemClock.now(), &mut report);
-    clock(&mut report);
+    clock(&config, &mut report);
     token_issuers(&config, &mut report).await;
     if let Some(AuditCopy { to: CopyTo::File(path), on_failure }) = &config.audit
         && is_set(path)
@@ -113,15 +118,36 @@ fn descriptors(config: &Config, report: &mut Report) {
     }
 }
 
-/// A server with an implausible clock refuses every call.
-fn clock(report: &mut Report) {
+/// A clock that is behind the last write to the data folder by more than this causes a warning.
+const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(60);
+
+/// Checks that the clock is plausible, and not behind the data.
+fn clock(config: &Config, report: &mut Report) {
+    const SUBJECT: &str = "clock";
+    const REMEDY: &str = "correct the clock, for example with chrony";
     let now = SystemClock.now();
+    let shown = timestamp_to_proto(now.writable());
     if !now.is_plausible_now() {
-        let problem = format!("this machine's time is {now}: the server refuses every call (CLOCK_OUT_OF_RANGE)");
-        report.error("clock", problem, "correct the clock, for example with chrony");
-    } else {
-        report.fact("clock", format!("this machine's time is {now}"));
+        let problem = format!("this machine's time is {shown}: the server refuses every call (CLOCK_OUT_OF_RANGE)");
+        return report.error(SUBJECT, problem, REMEDY);
     }
+    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(now.unix_micros().unsigned_abs());
+    let behind = last_write(&config.data_dir).and_then(|written| written.duration_since(time).ok());
+    match behind {
+        Some(behind) if behind > CLOCK_BEHIND_MAX => {
+            let seconds = behind.as_secs();
+            let problem =
+                format!("this machine's time is {shown}, {seconds} s before the last write to the data folder");
+            report.warning(SUBJECT, problem, REMEDY);
+        }
+        Some(_) | None => report.fact(SUBJECT, format!("this machine's time is {shown}")),
+    }
+}
+
+/// The time of the last write to a file of the folder.
+fn last_write(folder: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok()).max()
 }
 
 /// Checks the keys of each issuer: in its file, or at its URL.
