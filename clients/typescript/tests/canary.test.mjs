@@ -33,7 +33,7 @@ const FORMS = [
 ];
 const found = (text) => FORMS.find((form) => text.replace(/\s+/g, " ").includes(form));
 
-const json = (value) => JSON.stringify(value, (_, item) => (typeof item === "bigint" ? String(item) : item));
+const json = (value) => String(JSON.stringify(value, (_, item) => (typeof item === "bigint" ? String(item) : item)));
 const all = { depth: Infinity, maxArrayLength: Infinity, maxStringLength: Infinity, breakLength: Infinity };
 
 async function logged(log) {
