@@ -264,7 +264,7 @@ async fn errors_are_typed_in_every_protocol() {
     assert_eq!((messages.len(), connect_error(&end["error"])), (0, privilege));
     let answer = post(writer, "/sealward.v1.Nothing/Nothing", &[JSON], "{}").await;
     let unknown = ("unimplemented".to_owned(), "METHOD_UNKNOWN".to_owned());
-    assert_eq!((answer.status.as_u16(), connect_error(&json_of(&answer))), (501, unknown));
+    assert_eq!((answer.status.as_u16(), connect_error(&json_of(&answer))), (404, unknown));
     let mut unidentified = Http::over_tls(callers.server.folder(), callers.server.address(), None).await;
     let answer = post(&mut unidentified, GET_MAILBOX, &[JSON], "{}").await;
     let no_identity = ("unauthenticated".to_owned(), "IDENTITY_REQUIRED".to_owned());

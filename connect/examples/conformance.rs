@@ -6,6 +6,7 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     reason = "a test program: it makes the statuses that the runner asks for, and stops at the first surprise"
 )]
 
@@ -34,7 +35,7 @@ use prost_types::Any;
 use sealward_connect::{FramingLayer, Methods, Protocol, Unsupported};
 use tokio::{
     net::TcpListener,
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{Instant, timeout, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -73,11 +74,21 @@ async fn main() {
         async move {
             match refused(&request) {
                 Some(status) => {
+                    discard(&mut request.into_body()).await;
                     let mut response = Response::new(Body::empty());
                     *response.status_mut() = status;
                     Ok(response)
                 }
-                None => calls.oneshot(request.map(|inner| Body::new(Ending { inner, ended: false }))).await,
+                None => {
+                    let (sender, mut returned) = oneshot::channel();
+                    let ending = |inner| Body::new(Ending { inner: Some(inner), returned: Some(sender), ended: false });
+                    let response = calls.oneshot(request.map(ending)).await;
+                    // A client that is still sending would otherwise see a reset.
+                    if let Ok(mut rest) = returned.try_recv() {
+                        discard(&mut rest).await;
+                    }
+                    response
+                }
             }
         }
     });
@@ -115,10 +126,19 @@ fn write_response(response: &DynamicMessage) {
     stdout.flush().unwrap();
 }
 
-/// The body of a request, which says that it has ended. hyper doesn't, for chunked ones.
+/// The body of a request, which says that it has ended: hyper doesn't, for chunked ones. It returns the rest if it is dropped before.
 struct Ending {
-    inner: Incoming,
+    inner: Option<Incoming>,
+    returned: Option<oneshot::Sender<Incoming>>,
     ended: bool,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let (false, Some(inner), Some(returned)) = (self.ended, self.inner.take(), self.returned.take()) {
+            let _kept_or_not = returned.send(inner);
+        }
+    }
 }
 
 impl http_body::Body for Ending {
@@ -126,13 +146,14 @@ impl http_body::Body for Ending {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(inner).poll_frame(context));
         self.ended = frame.is_none();
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || self.inner.is_end_stream()
+        self.ended || self.inner.as_ref().is_none_or(Incoming::is_end_stream)
     }
 }
 
@@ -170,7 +191,12 @@ struct Messages {
 impl Messages {
     async fn next(&mut self) -> Result<Option<DynamicMessage>, Status> {
         loop {
-            if let [_, a, b, c, d, rest @ ..] = &*self.arrived {
+            if let [flags, a, b, c, d, rest @ ..] = &*self.arrived {
+                match flags {
+                    0 => {}
+                    1 => return Err(Status::unimplemented("the message is compressed without a declared coding")),
+                    _ => return Err(Status::invalid_argument("the message has invalid flags")),
+                }
                 let length = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap();
                 if length > self.message_size_max {
                     return Err(Status::resource_exhausted("the message is too large"));
@@ -250,6 +276,11 @@ impl Conformance {
     async fn serve(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
         if let Some(unsupported) = request.extensions().get::<Unsupported>() {
             return Status::unimplemented(unsupported.to_string()).into_http();
+        }
+        if request.headers().get("grpc-encoding").is_some_and(|coding| coding != "identity") {
+            let mut status = Status::unimplemented("the coding isn't served");
+            status.metadata_mut().insert("grpc-accept-encoding", "gzip".parse().unwrap());
+            return status.into_http();
         }
         let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
         let mut services = self.contract.0.services().flat_map(|service| service.methods().collect::<Vec<_>>());
@@ -486,6 +517,22 @@ fn unpacked(any: &DynamicMessage) -> Any {
 fn packed(message: &DynamicMessage) -> Any {
     let type_url = format!("type.googleapis.com/{}", message.descriptor().full_name());
     Any { type_url, value: message.encode_to_vec() }
+}
+
+/// The maximum size of a refused request that is still read, in bytes.
+const DISCARD_BYTES_MAX: usize = 1024 * 1024;
+
+/// The maximum time for which a refused request is still read.
+const DISCARD_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// Reads the rest of a refused request.
+async fn discard(body: &mut Incoming) {
+    let mut left = DISCARD_BYTES_MAX;
+    let deadline = Instant::now() + DISCARD_TIME_MAX;
+    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+        left = rest;
+    }
 }
 
 /// A timeout of gRPC.

@@ -41,6 +41,8 @@ const TRAILER_PREFIX: &str = "trailer-";
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
     pub(crate) protocol: Protocol,
+    /// Whether the method exists.
+    pub(crate) is_known: bool,
     /// The type of the messages, if they are sent as JSON.
     pub(crate) json: Option<MessageDescriptor>,
     /// Whether messages are compressed: the caller accepts it, and they contain no secret.
@@ -165,7 +167,9 @@ impl Unary {
                 None => message,
             },
             Err(status) => {
-                head.status = http_status(status.code());
+                // A server without the path answers 404.
+                let is_unknown = status.code() == Code::Unimplemented && !form.is_known;
+                head.status = if is_unknown { StatusCode::NOT_FOUND } else { http_status(status.code()) };
                 debug_assert_ne!(head.status, StatusCode::OK);
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 error_body(&status, &form.methods).to_string().into()

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tonic::Status;
 use zeroize::Zeroizing;
 
-use crate::request::RequestError;
+use crate::request_error::RequestError;
 
 /// Decides whether a request may use this memory: the bytes of its message, and all its bytes.
 type Check = Box<dyn Fn(usize, usize) -> Result<(), Status> + Send + Sync>;

@@ -4,7 +4,7 @@ use bytes::{Buf as _, Bytes};
 
 use crate::{
     buffer::{Buffer, Room},
-    request::RequestError,
+    request_error::RequestError,
 };
 
 /// The number of bytes before each message.
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn length_is_judged_before_the_message_arrives() {
-        let room = Room::new(3, crate::BufferBound::default());
+        let room = Room::new(3, crate::buffer::BufferBound::default());
         let mut claim = Bytes::from_static(&[0, 0, 0, 0, 4]);
         let mut envelopes = Envelopes::default();
         assert_eq!(envelopes.next(&mut claim, &room).unwrap(), Some(Event::Begun));

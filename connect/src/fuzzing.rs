@@ -11,8 +11,8 @@ use http_body::{Body as _, Frame};
 use tonic::{Status, body::Body};
 
 use crate::{
-    BufferBound, Methods,
-    buffer::Room,
+    buffer::{BufferBound, Room},
+    methods::Methods,
     request::{Form, body},
 };
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     buffer::{Buffer, Room},
-    request::RequestError,
+    request_error::RequestError,
 };
 
 /// The name of the coding.
@@ -54,7 +54,7 @@ pub(crate) fn compress(message: &[u8]) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::BufferBound;
+    use crate::buffer::BufferBound;
 
     fn room(bytes: usize) -> Room {
         Room::new(bytes, BufferBound::default())

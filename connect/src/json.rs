@@ -50,8 +50,8 @@ pub const DECODE_MEMORY_FACTOR: usize = 16;
 /// The memory that [`encode`] allocates, including its result, is at most this multiple of the length of the wire bytes and of the JSON
 /// together, and 64 KiB for the descriptors of the messages.
 ///
-/// 24; not configurable. The worst messages are maps with a million empty entries, which are compared.
-pub const ENCODE_MEMORY_FACTOR: usize = 24;
+/// 32; not configurable. The worst messages are maps with a million empty entries, which are sorted.
+pub const ENCODE_MEMORY_FACTOR: usize = 32;
 
 /// Converts the JSON text of a message to its wire bytes.
 ///

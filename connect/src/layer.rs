@@ -94,6 +94,7 @@ impl FramingLayer {
         };
         let answer = answer::Form {
             protocol,
+            is_known: method.is_some(),
             json: method.filter(|_| protocol.is_json()).map(|method| method.output.clone()),
             is_gzip: is_gzip_accepted && method.is_some_and(|method| method.may_be_compressed),
             methods: Arc::clone(&self.methods),

@@ -9,7 +9,7 @@
 //! | [`layer`](FramingLayer) | detects the protocol of a request, and changes both framings |
 //! | `protocol`, `headers` | protocols by content type; headers of each protocol |
 //! | `methods` | methods by path: their messages, and which of their answers may be compressed |
-//! | `request`, `answer` | the bodies |
+//! | `request`, `request_error`, `answer` | the bodies, and what can be wrong with a request |
 //! | `error` | errors of Connect: JSON, HTTP status |
 //! | `envelope`, `gzip`, `text`, `buffer` | messages within a body, compression, base64, memory that is wiped |
 //! | [`json`] | the JSON mapping of protobuf |
@@ -28,6 +28,7 @@ mod layer;
 mod methods;
 mod protocol;
 mod request;
+mod request_error;
 mod text;
 
 pub use self::{
@@ -35,5 +36,5 @@ pub use self::{
     layer::{Framing, FramingLayer},
     methods::{Methods, MethodsError},
     protocol::{Codec, Protocol, Unsupported},
-    request::RequestError,
+    request_error::RequestError,
 };

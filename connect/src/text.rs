@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use data_encoding::{BASE64, BASE64_NOPAD};
 
-use crate::{buffer::Buffer, request::RequestError};
+use crate::{buffer::Buffer, request_error::RequestError};
 
 /// The characters that encode up to three bytes.
 const QUANTUM: usize = 4;

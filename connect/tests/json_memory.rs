@@ -1,4 +1,5 @@
 //! The memory of the JSON mapping stays within its declared factors. One test, because it measures the memory of the whole process.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 

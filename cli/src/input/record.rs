@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use prost_reflect::{DynamicMessage, Kind, Value};
 use sealward_client::{AttributeType, EntityType, ExposeSecret as _};
 use sealward_connect::json::{self, JsonProblem};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::{
     failure::Failure,

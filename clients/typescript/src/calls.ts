@@ -187,8 +187,8 @@ async function* messages<O extends DescMessage>(
     isEnded = true;
     throw callError(name, error, signal);
   } finally {
-    // The program stopped reading.
-    if (!isEnded) await iterator.return?.();
+    // The program stopped reading. The end of the call doesn't concern it any more.
+    if (!isEnded) Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
 }
 
@@ -198,7 +198,6 @@ async function collect<T>(input: AsyncIterable<T>): Promise<T[]> {
   return items;
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await
 async function* iterate<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }

@@ -1,6 +1,7 @@
 /** The client: one typed client for each service of the contract, over one transport. */
 
-import { createClient, type CallOptions, type Client, type Transport } from "@connectrpc/connect";
+import type { DescService } from "@bufbuild/protobuf";
+import type { CallOptions, Client, Transport } from "@connectrpc/connect";
 
 import { TIMEOUT_DEFAULT_MS } from "./bounds.js";
 import { callTransport } from "./calls.js";
@@ -18,6 +19,7 @@ import { OrganizationService } from "./gen/sealward/v1/organization_pb.js";
 import { SecretAccessService } from "./gen/sealward/v1/secret_access_pb.js";
 import { changeKey, watchReencryption, type ChangedKey, type KeyChange } from "./key-change.js";
 import { RETRY_POLICY, type RetryPolicy } from "./retry.js";
+import { serviceClient } from "./service-client.js";
 import type { Token } from "./token.js";
 
 /** The options of clients in Node and in browsers. */
@@ -57,16 +59,15 @@ export class SealwardClient {
   readonly userSettings: Client<typeof UserSettingsService>;
   /** The connections of mailboxes, for mail connectors. */
   readonly mailboxConnections: Client<typeof MailboxConnectionService>;
-  /** The transport of all calls, for clients of other services: `createClient(MyService, client.transport)`. */
-  readonly transport: Transport;
 
+  readonly #transport: Transport;
   readonly #close: () => void;
   #serverVersion: string | undefined;
 
   /** Creates a client. Programs use `connect`. `attempts` makes single attempts of calls. */
   constructor(attempts: Transport, options: CommonOptions, close: () => void) {
     this.#close = close;
-    this.transport = callTransport(attempts, {
+    this.#transport = callTransport(attempts, {
       timeoutMs: positive("timeoutMs", options.timeoutMs ?? TIMEOUT_DEFAULT_MS),
       retry: { ...RETRY_POLICY, ...(options.retry === false ? { maxAttempts: 1 } : options.retry) },
       token: options.token,
@@ -74,22 +75,27 @@ export class SealwardClient {
         this.#serverVersion = version;
       },
     });
-    this.organizations = createClient(OrganizationService, this.transport);
-    this.dataEncryption = createClient(DataEncryptionService, this.transport);
-    this.secretAccess = createClient(SecretAccessService, this.transport);
-    this.audit = createClient(AuditService, this.transport);
-    this.metadata = createClient(MetadataService, this.transport);
-    this.access = createClient(AccessService, this.transport);
-    this.mailboxes = createClient(MailboxService, this.transport);
-    this.emailServerProfiles = createClient(EmailServerProfileService, this.transport);
-    this.queues = createClient(QueueService, this.transport);
-    this.userSettings = createClient(UserSettingsService, this.transport);
-    this.mailboxConnections = createClient(MailboxConnectionService, this.transport);
+    this.organizations = serviceClient(OrganizationService, this.#transport);
+    this.dataEncryption = serviceClient(DataEncryptionService, this.#transport);
+    this.secretAccess = serviceClient(SecretAccessService, this.#transport);
+    this.audit = serviceClient(AuditService, this.#transport);
+    this.metadata = serviceClient(MetadataService, this.#transport);
+    this.access = serviceClient(AccessService, this.#transport);
+    this.mailboxes = serviceClient(MailboxService, this.#transport);
+    this.emailServerProfiles = serviceClient(EmailServerProfileService, this.#transport);
+    this.queues = serviceClient(QueueService, this.#transport);
+    this.userSettings = serviceClient(UserSettingsService, this.#transport);
+    this.mailboxConnections = serviceClient(MailboxConnectionService, this.#transport);
   }
 
   /** The version of the server that answered last. Undefined before the first answer, and if the server doesn't report one. */
   get serverVersion(): string | undefined {
     return this.#serverVersion;
+  }
+
+  /** Returns a client of another service of the server, such as that of a custom schema. */
+  service<Service extends DescService>(service: Service): Client<Service> {
+    return serviceClient(service, this.#transport);
   }
 
   /** Changes the key of an organization. Iterate over the result to follow the re-encryption to its end. */

@@ -102,14 +102,15 @@ export function protect<Desc extends DescMessage>(schema: Desc, message: Message
  */
 export function unusableSecret(schema: DescMessage, message: object): DescField | undefined {
   const properties = message as Properties;
-  for (const field of schema.fields.filter(isSecret)) {
+  const { marked, fields } = plan(schema);
+  for (const field of marked) {
     for (const value of values(properties, field)) {
       const isBytes = field.scalar === ScalarType.BYTES;
       const isUsable = isBytes ? value instanceof Uint8Array : typeof value === "string" && !/\p{Surrogate}/u.test(value);
       if (value !== undefined && value !== null && !isUsable) return field;
     }
   }
-  for (const { field, type } of plan(schema).fields) {
+  for (const { field, type } of fields) {
     for (const value of values(properties, field)) {
       const found = isProperties(value) ? unusableSecret(type, value) : undefined;
       if (found !== undefined) return found;
@@ -183,7 +184,9 @@ function isProperties(value: unknown): value is Properties {
 
 /** What to protect in messages of one type. */
 interface Plan {
-  /** The properties of secret fields. */
+  /** The secret fields. */
+  readonly marked: readonly DescField[];
+  /** The properties of secret fields outside of oneofs. */
   readonly secrets: readonly string[];
   /** The properties of oneofs with a secret field. */
   readonly oneofs: readonly string[];
@@ -197,9 +200,10 @@ const plans = new WeakMap<DescMessage, Plan>();
 function plan(schema: DescMessage): Plan {
   let made = plans.get(schema);
   if (made === undefined) {
-    const secrets = schema.fields.filter(isSecret);
+    const marked = schema.fields.filter(isSecret);
     made = {
-      secrets: secrets.filter((field) => !field.oneof).map((field) => field.localName),
+      marked,
+      secrets: marked.filter((field) => !field.oneof).map((field) => field.localName),
       oneofs: schema.oneofs.filter((oneof) => oneof.fields.some(isSecret)).map((oneof) => oneof.localName),
       fields: schema.fields.flatMap((field) => {
         const type = field.message;

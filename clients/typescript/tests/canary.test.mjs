@@ -263,7 +263,7 @@ test("what a real server returns, clients, and errors don't print", async () => 
   // Clients that hold a token and a key.
   const privateKey = readFileSync(server.file("writer.key"), "utf8").split("\n")[1];
   const client = connect(server.url, { ...server.as("writer"), token: new Secret(CANARY.replace(/-/g, ".")) });
-  for (const value of [client, writer, client.transport, client.mailboxes]) print(value);
+  for (const value of [client, writer, client.service, client.mailboxes]) print(value);
   for (const text of outputs) {
     assert.equal(found(text), undefined, text);
     assert.ok(!text.includes(CANARY.replace(/-/g, ".")), "a token was printed");

@@ -7,7 +7,6 @@ import { join } from "node:path";
 import test from "node:test";
 
 import { fromJson, toJson } from "@bufbuild/protobuf";
-import { createClient } from "@connectrpc/connect";
 import { parse } from "yaml";
 
 import { connect, SealwardError } from "@sealward/client";
@@ -125,7 +124,7 @@ class Run {
     const [typeName, methodName] = step.call.split("/");
     const service = SERVICES.find((one) => one.typeName === typeName) ?? assert.fail(`${typeName} isn't a service`);
     const method = service.methods.find(({ name }) => name === methodName) ?? assert.fail(`${methodName} isn't a method`);
-    const call = createClient(service, this.#client(step).transport)[method.localName];
+    const call = this.#client(step).service(service)[method.localName];
     const message = (json) => fromJson(method.input, json ?? {});
     const json = (answer) => toJson(method.output, answer, { useProtoFieldName: true });
     const options = { headers: this.#resolve(step.metadata ?? {}) };

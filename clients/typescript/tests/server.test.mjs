@@ -9,7 +9,7 @@ import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { inspect } from "node:util";
 
-import { createClient, ConnectError } from "@connectrpc/connect";
+import { ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { create } from "@bufbuild/protobuf";
 
@@ -113,6 +113,31 @@ test("a watched re-encryption goes on over connections that end", async () => {
   assert.equal(last.cellsDone, 3n);
   assert.ok(messages > 3);
   await aging.stop();
+});
+
+test("a stream that a program stops reading ends at the server too", async () => {
+  const limited = await startServer({
+    settings: { "limits.streams_per_identity_max": 1, "limits.reencryption_batch_cells": 1, "limits.reencryption_pause_ms": 60_000 },
+  });
+  const client = limited.client("writer");
+  for (const displayName of ["one", "other"]) {
+    await client.mailboxes.createMailbox({ parent: ORGANIZATION, mailbox: { displayName, password: "a password" } });
+  }
+  const admin = limited.client("admin");
+  const watch = async () => {
+    for await (const { state } of admin.watchReencryption(ORGANIZATION)) return state;
+    return undefined;
+  };
+  for await (const { state } of await admin.changeKey({ organization: ORGANIZATION, encryptionKey: generateKeyText() })) {
+    assert.equal(state, Reencryption_State.RUNNING);
+    break;
+  }
+  // The server hears of it a moment later. A stream that stays open would never let another one begin.
+  let outcome;
+  do outcome = await watch().catch((error) => error.reasonName);
+  while (outcome === "IN_FLIGHT_LIMIT");
+  assert.equal(outcome, Reencryption_State.RUNNING);
+  await limited.stop({ signal: "SIGKILL" });
 });
 
 test("streams go both ways: an export is imported", async () => {
@@ -307,8 +332,8 @@ test("errors of other servers stay readable", async (context) => {
   }
   const unsupported = await call(status(Code.Unimplemented, "PROTOCOL_UNSUPPORTED"));
   assert.equal(unsupported.message, "PROTOCOL_UNSUPPORTED: words");
-  // Another service over the same transport has the same errors.
-  const other = await createClient(AccessService, client.transport).whoAmI({}).catch((error) => error);
+  // So do those of another service.
+  const other = await client.service(AccessService).whoAmI({}).catch((error) => error);
   assert.ok(other instanceof SealwardError && other.code === Code.Unimplemented);
   client.close();
 });

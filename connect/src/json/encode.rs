@@ -4,7 +4,6 @@
 //! is sorted by number; the values are then written in that order, from the wire to the text. There is no tree between, and no copy.
 
 use std::{
-    cmp::Ordering,
     collections::{BTreeMap, HashMap},
     ops::Range,
     rc::Rc,
@@ -207,10 +206,16 @@ impl<'a> Encoder<'a> {
         if field.descriptor.is_group() {
             return Err(JsonProblem::Unsupported.into());
         }
-        if field.descriptor.is_map() {
+        let (is_map, is_list) = (field.descriptor.is_map(), field.descriptor.is_list());
+        if found.is_empty() && (is_map || is_list) {
+            // No further level, so that what was read at the bound can be written.
+            self.printer.display(if is_map { "{}" } else { "[]" });
+            return Ok(());
+        }
+        if is_map {
             return self.map(field, found);
         }
-        if field.descriptor.is_list() {
+        if is_list {
             return self.list(field, found);
         }
         self.single(&field.kind, found)
@@ -269,11 +274,12 @@ impl<'a> Encoder<'a> {
             let place = self.at(*field, DELIMITED)?.delimited()?;
             entries.push((self.map_key(&key_field.kind, place.clone())?, place));
         }
-        entries.sort_by(|(first, _), (second, _)| first.cmp(second));
+        // In place; of equal keys, the last one on the wire comes last.
+        entries.sort_unstable_by_key(|(key, place)| (*key, place.start));
         self.printer.open(b'{')?;
         let mut entries = entries.into_iter().peekable();
         while let Some((key, place)) = entries.next() {
-            if entries.peek().is_some_and(|(next, _)| next.cmp(&key) == Ordering::Equal) {
+            if entries.peek().is_some_and(|(next, _)| *next == key) {
                 continue;
             }
             match key {

@@ -2,7 +2,7 @@
 
 use super::error::JsonProblem;
 
-/// Calls `write` with the parts of each path in lower_snake_case. `next` is called before each path, with its length in bytes.
+/// Calls `path` with each path of the mask, in lowerCamelCase.
 pub(super) fn paths(text: &str, mut path: impl FnMut(&str)) -> Result<(), JsonProblem> {
     if text.is_empty() {
         return Ok(());

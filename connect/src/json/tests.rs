@@ -1,6 +1,6 @@
 //! The mapping against prost-reflect's own, on random messages and on a table of edge cases; hostile texts; secrets in errors.
 
-use std::path::Path;
+use std::{path::Path, sync::LazyLock};
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -16,15 +16,20 @@ mod hostile;
 mod random;
 
 fn contract() -> DescriptorPool {
-    DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).unwrap()
+    static CONTRACT: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(sealward::FILE_DESCRIPTOR_SET).unwrap());
+    CONTRACT.clone()
 }
 
 /// The descriptor of a message with every kind of field.
 fn kinds() -> MessageDescriptor {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let mut compiler = protox::Compiler::new([folder]).unwrap();
-    compiler.include_imports(true).open_file("kinds.proto").unwrap();
-    compiler.descriptor_pool().get_message_by_name("sealward.test.v1.Kinds").unwrap()
+    static KINDS: LazyLock<MessageDescriptor> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        let mut compiler = protox::Compiler::new([folder]).unwrap();
+        compiler.include_imports(true).open_file("kinds.proto").unwrap();
+        compiler.descriptor_pool().get_message_by_name("sealward.test.v1.Kinds").unwrap()
+    });
+    KINDS.clone()
 }
 
 fn decoded(descriptor: &MessageDescriptor, json: &str) -> Result<DynamicMessage, JsonError> {

@@ -72,7 +72,11 @@ fn has_timestamp_shape(text: &[u8]) -> bool {
         }
         _ => rest,
     };
-    has_shape(date_time, TIMESTAMP_SHAPE) && (rest == b"Z" || has_shape(rest, b"+00:00") || has_shape(rest, b"-00:00"))
+    // The parser would read the second 60 as 59.
+    let is_leap_second = date_time.ends_with(b"60");
+    has_shape(date_time, TIMESTAMP_SHAPE)
+        && !is_leap_second
+        && (rest == b"Z" || has_shape(rest, b"+00:00") || has_shape(rest, b"-00:00"))
 }
 
 /// Returns whether the text is the shape, with any digit for a 0.

@@ -18,14 +18,13 @@ mod tests;
 
 use std::{
     convert::Infallible,
-    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
 
 use http::{
-    HeaderName, HeaderValue, Request, Response,
+    HeaderMap, HeaderName, HeaderValue, Request, Response,
     header::{CONNECTION, EXPECT, TE, TRANSFER_ENCODING},
 };
 use hyper::{
@@ -153,9 +152,7 @@ impl Http1 {
         let filter = Filter::new(self.head_max_bytes);
         let head_time_max = self.limits.handshake_timeout();
         let checked = Checked::new(stream, filter, Arc::clone(&exchange), head_time_max, self.stall.clone());
-        // In a box, because the protocol moves it.
-        let service = Box::new(service);
-        let answer = service_fn(move |request| boxed(answer(S::clone(&service), request, shared.clone())));
+        let answer = service_fn(move |request| answer(service.clone(), request, shared.clone()));
         let mut connection = self.protocol.serve_connection(TokioIo::new(checked), answer);
 
         let mut has_to_close = pin!(self.reason_to_close(&facts, &slot, &calls, &exchange));
@@ -163,12 +160,14 @@ impl Http1 {
         let mut is_closing = false;
         let served = loop {
             tokio::select! {
-                ended = poll_fn(|context| connection.poll_without_shutdown(context)) => break Served::Ended(ended),
+                // With the end of the sending side, so that everything is sent before.
+                ended = Pin::new(&mut connection) => break Served::Ended(ended),
                 () = exchange.refused() => break Served::Refused,
                 () = slot.closing() => break Served::Forced("closed to admit another connection"),
                 reason = has_to_close.as_mut(), if !is_closing => {
                     tracing::debug!(%peer, reason, "connection closes after its call");
                     is_closing = true;
+                    exchange.close_after_answer();
                     Pin::new(&mut connection).graceful_shutdown();
                 }
                 reason = has_to_end.as_mut(), if is_closing => break Served::Forced(reason),
@@ -214,12 +213,6 @@ impl Http1 {
     }
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, Infallible>> + Send>>;
-
-fn boxed(answering: impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static) -> Answering {
-    Box::pin(answering)
-}
-
 /// Answers one call.
 async fn answer<S>(service: S, request: Request<Incoming>, shared: Shared) -> Result<Response<AnswerBody>, Infallible>
 where
@@ -229,10 +222,12 @@ where
     let open: OpenCall = calls.open();
     let (sender, mut returned) = oneshot::channel();
     let mut request = request.map(|body| Body::new(RequestBody::new(body, sender)));
+    if facts.limit_reached.is_some() || asks_to_close(request.headers()) {
+        exchange.close_after_answer();
+    }
     for name in OF_THE_CONNECTION {
         request.headers_mut().remove(name);
     }
-    let is_refused = facts.limit_reached.is_some();
     let extensions = request.extensions_mut();
     extensions.insert(facts);
     extensions.insert(open.stage());
@@ -245,7 +240,7 @@ where
     exchange.begin_answer(account, head.extensions.get::<EndsAt>().map(|ends_at| ends_at.0));
     let rest = returned.try_recv();
     let is_longer = |rest: &Incoming| rest.size_hint().upper().is_none_or(|left| left > unread.max_bytes());
-    if rest.as_ref().is_ok_and(is_longer) || is_refused || exchange.is_early() {
+    if rest.as_ref().is_ok_and(is_longer) || exchange.is_closing() {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     // Beside the answer: a client may send all of its request before it reads.
@@ -258,6 +253,12 @@ where
     Ok(Response::from_parts(head, AnswerBody::new(body, Arc::new(open), exchange)))
 }
 
+/// Whether the client closes the connection after this request.
+fn asks_to_close(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case("close"))
+}
+
 /// Closes a connection so that the client receives the last answer, which may still have to be sent. If it were closed with unread bytes, the
 /// system would reset it, and the reset could discard the answer.
 async fn close(mut stream: ConnectionStream, last_answer: Option<Fault>) {
@@ -265,7 +266,8 @@ async fn close(mut stream: ConnectionStream, last_answer: Option<Fault>) {
         if let Some(fault) = last_answer {
             stream.write_all(&fault.last_answer()).await?;
         }
-        stream.shutdown().await?;
+        // The protocol may have done it.
+        let _done = stream.shutdown().await;
         tokio::io::copy(&mut stream.take(LINGER_BYTES_MAX), &mut tokio::io::sink()).await
     };
     let _closes_in_any_case = timeout(REFUSED_LINGER, closing).await;

@@ -7,18 +7,14 @@ fn problem(json: &str) -> JsonProblem {
 #[test]
 fn nesting_ends_at_its_bound_in_both_directions() {
     let too_deep = JsonProblem::TooDeep { limit: 64 };
-    for (open, close) in [(r#"{"child":"#, "}"), (r#"{"value":"#, "}")] {
-        let nested = |levels: usize| format!("{}{{}}{}", open.repeat(levels - 1), close.repeat(levels - 1));
-        if open.contains("child") {
-            let message = decoded(&kinds(), &nested(DEPTH_MAX)).unwrap();
-            assert!(encoded(&message, EncodeOptions::default()).is_ok());
-            assert_eq!(problem(&nested(DEPTH_MAX + 1)), too_deep);
-        }
+    let children = |levels: usize| format!("{}{{}}{}", r#"{"child":"#.repeat(levels - 1), "}".repeat(levels - 1));
+    let lists = |levels: usize| format!(r#"{{"value":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
+    for (deepest, deeper) in [(children(DEPTH_MAX), children(DEPTH_MAX + 1)), (lists(DEPTH_MAX), lists(DEPTH_MAX + 1))]
+    {
+        let wire = decode(&kinds(), deepest.as_bytes()).unwrap();
+        assert!(encode(&kinds(), &wire).is_ok());
+        assert_eq!(problem(&deeper), too_deep);
     }
-    let list = |levels: usize| format!(r#"{{"value":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
-    let message = decoded(&kinds(), &list(DEPTH_MAX)).unwrap();
-    assert!(encoded(&message, EncodeOptions::default()).is_ok());
-    assert_eq!(problem(&list(DEPTH_MAX + 1)), too_deep);
     // The end of the text isn't read.
     assert_eq!(problem(&format!(r#"{{"value":{}"#, "[".repeat(1_000_000))), too_deep);
     assert_eq!(problem(&format!(r#"{{"struct":{}"#, r#"{"a":"#.repeat(1_000_000))), too_deep);

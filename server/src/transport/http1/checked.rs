@@ -93,6 +93,10 @@ impl Checked {
             self.refuse(fault);
             return false;
         }
+        // The answer to a request can't have been sent before its last byte arrived, unless it was an early one.
+        if self.filter.has_ended() && !self.input.is_empty() && !self.exchange.is_sent() {
+            self.exchange.mark_early();
+        }
         true
     }
 

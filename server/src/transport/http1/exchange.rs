@@ -41,6 +41,8 @@ pub(super) struct Exchange {
     refused: Notify,
     is_early: AtomicBool,
     early: Notify,
+    /// Whether the connection closes after the current call.
+    is_closing: AtomicBool,
     waiting: Mutex<Waiting>,
     queued_bytes: Arc<AtomicU64>,
 }
@@ -110,6 +112,16 @@ impl Exchange {
     /// Resolves when bytes arrived too early.
     pub(super) async fn early(&self) {
         self.early.notified().await;
+    }
+
+    /// Makes the next answer say that the connection closes.
+    pub(super) fn close_after_answer(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the connection closes after the current call.
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::SeqCst) || self.is_early()
     }
 
     /// Begins the answer.

@@ -40,7 +40,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server that reads the body of `/read` and returns it, answers `/held` when a permit is available, `/large` with 8 MiB, and other paths
+/// A server that reads the body of `/read` and returns it, answers `/held` when a permit is available, `/large` with 32 MiB, and other paths
 /// at once without reading.
 struct Fixture {
     deployment: TestDeployment,
@@ -55,7 +55,7 @@ struct Fixture {
     serving: JoinHandle<()>,
 }
 
-const LARGE_BYTES: usize = 8 << 20;
+const LARGE_BYTES: usize = 32 << 20;
 
 struct Ended(Arc<Semaphore>);
 
@@ -309,7 +309,7 @@ async fn early_answer_is_followed_by_the_end_of_the_connection_if_the_rest_is_la
 
 #[tokio::test]
 async fn unread_answer_ends_the_connection() {
-    let fixture = Fixture::start(Limits { answer_stall_max_ms: 100, ..Limits::default() }).await;
+    let fixture = Fixture::start(Limits { answer_stall_max_ms: 1_000, ..Limits::default() }).await;
     let mut client = fixture.connect().await;
     client.send(empty("/large")).await;
     while fixture.shed.refused_by("answer_stall_max_ms") == 0 {
@@ -323,7 +323,7 @@ async fn unread_answer_ends_the_connection() {
 
 #[tokio::test]
 async fn slow_head_is_refused() {
-    let fixture = Fixture::start(Limits { handshake_timeout_ms: 200, ..Limits::default() }).await;
+    let fixture = Fixture::start(Limits { handshake_timeout_ms: 1_000, ..Limits::default() }).await;
     for begin in [&empty("/")[..30], "POST / HTTP/1.1\r\nHost: localhost\r\n"] {
         let mut client = fixture.connect().await;
         assert_eq!(client.call(empty("/")).await, 200);
