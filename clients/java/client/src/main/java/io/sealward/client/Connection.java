@@ -72,10 +72,11 @@ final class Connection {
         return headers;
     }
 
-    /** Remembers the server's version from the headers of an answer. */
+    /** Remembers the server's version from the headers of an answer, which an answer without a message has in its trailers. */
     void readHeaders(Metadata headers) {
         String version = headers.get(SERVER);
         boolean isUsable = version != null
+                && !version.isEmpty()
                 && version.length() <= Bounds.SERVER_VERSION_LENGTH_MAX
                 && version.chars().allMatch(character -> character > ' ' && character < 127);
         if (isUsable) {

@@ -143,6 +143,7 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
 
         @Override
         public void onClose(Status status, Metadata trailers) {
+            connection.readHeaders(trailers);
             events.add(new Event<>(null, status.isOk() ? null : Failures.of(status, trailers, safety, false)));
         }
     }

@@ -79,6 +79,7 @@ final class StreamedCall<Q, A> {
         @Override
         public void onClose(Status status, Metadata trailers) {
             isSent = true;
+            connection.readHeaders(trailers);
             if (status.isOk() && answer != null) {
                 future.complete(answer);
                 return;

@@ -91,6 +91,7 @@ final class UnaryCall<Q, A> {
 
         @Override
         public void onClose(Status status, Metadata trailers) {
+            connection.readHeaders(trailers);
             try {
                 if (status.isOk() && answer != null) {
                     future.complete(answer);

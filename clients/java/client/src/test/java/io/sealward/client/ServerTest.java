@@ -87,6 +87,21 @@ class ServerTest {
     }
 
     @Test
+    void version_of_the_server_is_read_from_answers_and_errors() {
+        for (boolean isError : List.of(false, true)) {
+            try (SealwardClient client = server.connect("reader")) {
+                assertTrue(client.serverVersion().isEmpty());
+                if (isError) {
+                    assertThrows(SealwardException.class, () -> client.mailboxes().createMailbox(mailbox("Refused")));
+                } else {
+                    client.access().whoAmI(WhoAmIRequest.getDefaultInstance());
+                }
+                assertTrue(client.serverVersion().orElseThrow().matches("[0-9]+[.][0-9]+[.][0-9]+.*"));
+            }
+        }
+    }
+
+    @Test
     void future_has_the_answer_or_the_typed_error() {
         CompletableFuture<Mailbox> stored = writer.mailboxes().createMailboxAsync(mailbox("Async"));
         assertEquals("Async", stored.join().getDisplayName());

@@ -256,6 +256,19 @@ class UnitTest {
     }
 
     @Test
+    void client_sends_its_version_and_reads_a_well_formed_one() {
+        Connection connection = new Connection(null, null, RetryPolicy.never(), 1);
+        Metadata.Key<String> client = Metadata.Key.of("sealward-client", Metadata.ASCII_STRING_MARSHALLER);
+        assertEquals("java/" + Version.VERSION, connection.headers(false).get(client));
+        for (String version : List.of("1.2.3", "", "1 2", "x".repeat(65))) {
+            Metadata headers = new Metadata();
+            headers.put(Metadata.Key.of("sealward-server", Metadata.ASCII_STRING_MARSHALLER), version);
+            connection.readHeaders(headers);
+            assertEquals(Optional.of("1.2.3"), connection.serverVersion(), version);
+        }
+    }
+
+    @Test
     void runtimes_are_those_of_this_run() {
         String grpc = MethodDescriptor.class.getProtectionDomain().getCodeSource().getLocation().toString();
         String protobuf = Any.class.getProtectionDomain().getCodeSource().getLocation().toString();
