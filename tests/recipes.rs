@@ -76,7 +76,6 @@ fn every_recipe_with_curl_prints_what_the_page_shows_over_http_2() {
 }
 
 #[test]
-#[ignore = "the TLS port doesn't serve HTTP/1.1 yet"]
 fn every_recipe_with_curl_prints_what_the_page_shows_over_http_1_1() {
     check_curl("http1.1\n");
 }

@@ -105,13 +105,15 @@ async fn ghz_calls_with_the_descriptors() {
     assert_eq!(report["statusCodeDistribution"], serde_json::json!({ "OK": 100 }), "{report}");
 }
 
-/// Checks a protocol of `buf curl`: an answer, a stream and an error with its details, with reflection over gRPC and with the descriptors.
+/// Checks a protocol of `buf curl`: an answer, a stream and an error with its details, with server reflection and with the descriptors.
 async fn check_buf_curl(protocol: &str) {
     let server = Server::start().await;
     let folder = TempDir::new().unwrap();
     let file = descriptors(folder.path());
     let organization = r#"{"organization": "organizations/default"}"#;
-    for schema in [None, Some(file.as_path())] {
+    // Reflection is a bidirectional stream, which gRPC-Web can't carry.
+    let schemas = if protocol == "grpcweb" { vec![Some(file.as_path())] } else { vec![None, Some(file.as_path())] };
+    for schema in schemas {
         let call = |person, method, request| buf_curl(&server, person, protocol, schema, method, request);
         let answer = call(Person::Reader, "sealward.v1.AccessService/WhoAmI", "{}").json();
         assert_eq!(answer["identity"], "cn:reader");

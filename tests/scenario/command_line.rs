@@ -122,7 +122,7 @@ impl Driver for CommandLine {
         let printed = if run.stdout.is_empty() { json!({}) } else { serde_json::from_str(&run.stdout).unwrap() };
         let response = match command.written {
             Some(file) => json!({ "chunk": BASE64.encode(&fs::read(file).unwrap()) }),
-            None => (command.response)(printed),
+            None => (command.response)(in_names_of_the_contract(printed)),
         };
         Ok(Outcome { messages: vec![response], error: None, unknown: command.unknown })
     }
@@ -395,6 +395,18 @@ fn snake_case(mask: &str) -> String {
         snake.push(character.to_ascii_lowercase());
         snake
     })
+}
+
+/// The JSON with the field names of the contract. The command line prints them in lower camel case.
+fn in_names_of_the_contract(printed: Value) -> Value {
+    match printed {
+        Value::Object(fields) => {
+            let renamed = fields.into_iter().map(|(name, value)| (snake_case(&name), in_names_of_the_contract(value)));
+            Value::Object(renamed.collect())
+        }
+        Value::Array(values) => values.into_iter().map(in_names_of_the_contract).collect(),
+        other => other,
+    }
 }
 
 /// `reveal` prints the values by attribute.
