@@ -131,6 +131,9 @@ mod tests {
     /// The Go module of the generated packages. It must be decided before clients are published, here and in every file.
     const GO_MODULE: &str = "github.com/sealward/sealward/clients/go";
 
+    /// The prefix of each package in Java, where the name of a package begins with a reversed domain.
+    const JAVA_PREFIX: &str = "io";
+
     /// The prefix of each package in Objective-C, which has no packages.
     const OBJC_PREFIXES: [(&str, &str); 3] =
         [(PLATFORM_PACKAGE, "SLW"), (MAIL_PACKAGE, "SLWM"), (SCHEMA_PACKAGE, "SLWS")];
@@ -147,7 +150,7 @@ mod tests {
                 ("csharp_namespace", Value::String(upper.join("."))),
                 ("go_package", Value::String(format!("{GO_MODULE}/{};{}", words.join("/"), words.concat()))),
                 ("java_multiple_files", Value::Bool(true)),
-                ("java_package", Value::String(package.to_owned())),
+                ("java_package", Value::String(format!("{JAVA_PREFIX}.{package}"))),
                 ("objc_class_prefix", Value::String(objc_prefix.to_owned())),
                 ("php_namespace", Value::String(upper.join("\\"))),
                 ("ruby_package", Value::String(upper.join("::"))),

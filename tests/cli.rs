@@ -118,7 +118,7 @@ async fn a_mailbox_is_created_shown_changed_revealed_and_deleted() {
     let created = terminal
         .run_with(Person::Writer, "mailbox create --set display_name=Sales --secret password=-", "hunter2\n")
         .json();
-    assert_eq!((&created["password"], &created["is_password_set"]), (&Value::Null, &json!(true)));
+    assert_eq!((&created["password"], &created["isPasswordSet"]), (&Value::Null, &json!(true)));
     let name = created["name"].as_str().unwrap();
     let id = name.rsplit('/').next().unwrap();
     assert_eq!(terminal.run(Person::Reader, &format!("mailbox get {id}")).json(), created);
@@ -139,13 +139,13 @@ async fn a_mailbox_is_created_shown_changed_revealed_and_deleted() {
     let read = terminal.run(Person::Writer, &format!("mailbox get {id}")).stdout;
     let edited = read.replace("\"Sales\"", "\"Support\"");
     let sent_back = terminal.run_with(Person::Writer, &format!("mailbox update {id} --json -"), &edited).json();
-    assert_eq!((&sent_back["display_name"], &sent_back["is_password_set"]), (&json!("Support"), &json!(true)));
+    assert_eq!((&sent_back["displayName"], &sent_back["isPasswordSet"]), (&json!("Support"), &json!(true)));
     let stale = terminal.run_with(Person::Writer, &format!("mailbox update {id} --json -"), &edited);
     assert!(stale.failure(1).contains("ETAG_MISMATCH"), "{stale:?}");
 
     let cleared = terminal.run(Person::Writer, &format!("mailbox update {id} --clear password")).json();
-    assert_eq!((&cleared["password"], &cleared["is_password_set"]), (&Value::Null, &json!(false)));
-    assert_eq!(cleared["display_name"], "Support");
+    assert_eq!((&cleared["password"], &cleared["isPasswordSet"]), (&Value::Null, &json!(false)));
+    assert_eq!(cleared["displayName"], "Support");
     assert_eq!(terminal.run(Person::Connector, &reveal).json(), json!({ "password": null }));
     let nothing = terminal.run(Person::Connector, &format!("{reveal} --raw"));
     assert!(nothing.failure(1).contains("null"), "{nothing:?}");
@@ -201,21 +201,21 @@ async fn key_is_shown_changed_watched_and_restored() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let first = terminal.run(Person::Admin, "key status").json();
-    assert_eq!((&first["is_active"], &first["key_version"]), (&json!(true), &json!(1)));
+    assert_eq!((&first["isActive"], &first["keyVersion"]), (&json!(true), &json!(1)));
     let shown = terminal.run(Person::Admin, "key show").json();
     assert_eq!(shown["fingerprint"], first["fingerprint"]);
     let raw = terminal.run(Person::Admin, "key show --raw");
-    assert_eq!((raw.code, json!(raw.stdout)), (0, shown["encryption_key"].clone()));
+    assert_eq!((raw.code, json!(raw.stdout)), (0, shown["encryptionKey"].clone()));
 
     let checked = terminal.run_with(Person::Admin, "key change --stdin --check", "a new key, number 1");
-    assert_eq!(checked.json()["key_version"], json!(1));
+    assert_eq!(checked.json()["keyVersion"], json!(1));
     let changed = terminal.run_with(Person::Admin, "key change --stdin", "a new key, number 1\n");
     let set = changed.json();
-    assert_eq!((&set["key_version"], &set["encryption_key"]), (&json!(2), &Value::Null));
+    assert_eq!((&set["keyVersion"], &set["encryptionKey"]), (&json!(2), &Value::Null));
     assert!(!changed.stderr.contains("a new key"), "{changed:?}");
     let watched = terminal.run(Person::Admin, "key watch").json();
-    assert_eq!((&watched["state"], &watched["key_version"]), (&json!("STATE_DONE"), &json!(2)));
-    assert_eq!(terminal.run(Person::Admin, "key show").json()["encryption_key"], "a new key, number 1");
+    assert_eq!((&watched["state"], &watched["keyVersion"]), (&json!("STATE_DONE"), &json!(2)));
+    assert_eq!(terminal.run(Person::Admin, "key show").json()["encryptionKey"], "a new key, number 1");
 
     // A generated key is shown once; it is the key after the change.
     let generated = terminal.run(Person::Admin, "key change --wait");
@@ -223,7 +223,7 @@ async fn key_is_shown_changed_watched_and_restored() {
     let mut documents = serde_json::Deserializer::from_str(&generated.stdout).into_iter::<Value>();
     let (set, watched) = (documents.next().unwrap().unwrap(), documents.next().unwrap().unwrap());
     assert_eq!(watched["state"], "STATE_DONE");
-    assert_eq!(terminal.run(Person::Admin, "key show").json()["encryption_key"], set["encryption_key"]);
+    assert_eq!(terminal.run(Person::Admin, "key show").json()["encryptionKey"], set["encryptionKey"]);
 
     let short = terminal.run_with(Person::Admin, "key change --stdin", "short");
     let said = short.failure(1);
@@ -240,7 +240,7 @@ async fn key_is_shown_changed_watched_and_restored() {
     let server = server.restart(lose, |_| {}).await;
     let terminal = Terminal::at(&server);
     let inactive = terminal.run(Person::Admin, "key status");
-    assert_eq!(inactive.json()["is_active"], json!(false));
+    assert_eq!(inactive.json()["isActive"], json!(false));
     let wanted = set["fingerprint"].as_str().unwrap();
     assert!(inactive.stderr.contains(wanted) && inactive.stderr.contains("sealward key restore"), "{inactive:?}");
     let refused = terminal.run(Person::Admin, "key show");
@@ -248,10 +248,10 @@ async fn key_is_shown_changed_watched_and_restored() {
     let wrong = terminal.run_with(Person::Admin, "key restore --stdin", "a new key, number 1");
     assert!(wrong.failure(1).contains("KEY_MISMATCH"), "{wrong:?}");
     let file = server.folder().path().join("kept.key");
-    std::fs::write(&file, set["encryption_key"].as_str().unwrap()).unwrap();
+    std::fs::write(&file, set["encryptionKey"].as_str().unwrap()).unwrap();
     let restored = terminal.run(Person::Admin, &format!("key restore --file {}", file.display())).json();
     assert_eq!(restored["fingerprint"], set["fingerprint"]);
-    assert_eq!(terminal.run(Person::Admin, "key status").json()["is_active"], json!(true));
+    assert_eq!(terminal.run(Person::Admin, "key status").json()["isActive"], json!(true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -327,9 +327,9 @@ async fn several_records_are_printed_in_every_format() {
     assert_eq!(listed.stdout.lines().collect::<Vec<_>>(), sorted);
     let limited = terminal.run(Person::Reader, "mailbox list --limit 2 --page-size 1").json();
     assert_eq!(limited["mailboxes"].as_array().unwrap().len(), 2);
-    let token = limited["next_page_token"].as_str().unwrap();
+    let token = limited["nextPageToken"].as_str().unwrap();
     let rest = terminal.run(Person::Reader, &format!("mailbox list --page-token {token}")).json();
-    assert_eq!((rest["mailboxes"].as_array().unwrap().len(), &rest["next_page_token"]), (1, &Value::Null));
+    assert_eq!((rest["mailboxes"].as_array().unwrap().len(), &rest["nextPageToken"]), (1, &Value::Null));
 
     let table =
         terminal.run(Person::Reader, "mailbox list --all --output table --fields display_name,password,username");
@@ -352,10 +352,10 @@ async fn several_records_are_printed_in_every_format() {
         "--fields",
         "id,display_name,password",
     ]);
-    let expected = |index: usize, display_name: &str| json!({ "name": names[index], "display_name": display_name, "password": null, "is_password_set": true });
+    let expected = |index: usize, display_name: &str| json!({ "name": names[index], "displayName": display_name, "password": null, "isPasswordSet": true });
     assert_eq!(picked, json!({ "mailboxes": [expected(1, "Support"), expected(0, "Sales")] }));
     let counted = with_words(&["--total", "--page-size", "1", "--limit", "2", "--fields", "etag"]);
-    assert_eq!((&counted["total_size"], counted["mailboxes"].as_array().unwrap().len()), (&json!("3"), 2));
+    assert_eq!((&counted["totalSize"], counted["mailboxes"].as_array().unwrap().len()), (&json!("3"), 2));
     let refused = terminal.run_words(Person::Reader, &["mailbox", "list", "--filter", "password = \"hunter2\""], "");
     assert!(refused.failure(1).contains("ENCRYPTED_ATTRIBUTE") && !refused.stderr.contains("hunter2"), "{refused:?}");
     let cut = terminal.run(Person::Reader, "mailbox list --output table --page-size 1");
@@ -388,7 +388,7 @@ async fn options_override_profiles() {
 
     let listed = run("profile list").json();
     let names: Vec<_> = listed["profiles"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
-    assert_eq!((names, &listed["default_profile"]), (vec![json!("admin"), json!("reader")], &json!("reader")));
+    assert_eq!((names, &listed["defaultProfile"]), (vec![json!("admin"), json!("reader")], &json!("reader")));
     let shown = run("profile show admin").json();
     assert_eq!((&shown["organization"], &shown["endpoint"]), (&json!("contoso"), &json!(endpoint)));
     assert!(shown["key"].as_str().unwrap().ends_with("tls/admin.key"));
@@ -527,7 +527,7 @@ async fn attributes_are_described_and_customized_and_changes_listed() {
     let server = Server::start().await;
     let terminal = Terminal::at(&server);
     let listed = terminal.run(Person::Reader, "metadata list --all").json();
-    assert_eq!(listed["entity_metadata"].as_array().unwrap().len(), 4);
+    assert_eq!(listed["entityMetadata"].as_array().unwrap().len(), 4);
     let names = terminal.run(Person::Reader, "metadata list --output name").stdout;
     assert!(names.lines().any(|name| name == "organizations/default/entityMetadata/Mailbox"), "{names}");
 
@@ -535,14 +535,14 @@ async fn attributes_are_described_and_customized_and_changes_listed() {
     let checked = terminal.run(Person::Admin, &format!("{set} --check"));
     assert!(checked.stderr.contains("Nothing was changed"), "{checked:?}");
     let chosen = terminal.run(Person::Admin, set).json();
-    assert_eq!((&chosen["audited"], &chosen["max_length"]), (&json!(true), &json!(30)));
+    assert_eq!((&chosen["audited"], &chosen["maxLength"]), (&json!(true), &json!(30)));
     let created = terminal
         .run(Person::Writer, "mailbox create --set display_name=Sales --set email_address=a@example.org")
         .json();
     let name = created["name"].as_str().unwrap();
     let changes = terminal.run(Person::Admin, &format!("metadata changes {name}")).json();
-    let [change] = &changes["attribute_changes"].as_array().unwrap()[..] else { panic!("{changes}") };
-    assert_eq!((&change["identity"], &change["new_value"]), (&json!("cn:writer"), &json!({ "text": "a@example.org" })));
+    let [change] = &changes["attributeChanges"].as_array().unwrap()[..] else { panic!("{changes}") };
+    assert_eq!((&change["identity"], &change["newValue"]), (&json!("cn:writer"), &json!({ "text": "a@example.org" })));
     let table = terminal.run(Person::Admin, "metadata changes Mailbox.email_address --output table").stdout;
     assert!(table.contains("create") && table.contains("a@example.org"), "{table}");
     let shown = terminal.run(Person::Reader, "metadata show Mailbox --output table").stdout;
@@ -554,7 +554,7 @@ async fn attributes_are_described_and_customized_and_changes_listed() {
     let nothing = terminal.run(Person::Admin, "metadata set Mailbox.email_address");
     assert!(nothing.failure(2).contains("nothing to change"), "{nothing:?}");
     let reset = terminal.run(Person::Admin, "metadata set Mailbox.email_address --reset max-length,audited").json();
-    assert_eq!((&reset["audited"], &reset["max_length"]), (&json!(false), &json!(100)));
+    assert_eq!((&reset["audited"], &reset["maxLength"]), (&json!(false), &json!(100)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -576,12 +576,12 @@ async fn a_mailbox_is_resolved_and_a_value_compared() {
 
     let resolve = format!("resolve {id} --purpose why");
     let mut incoming = json!({
-        "protocol": "IMAP", "server": "imap.example.org", "port": 993, "use_tls": true, "username": "sales",
-        "credentials": "OF_MAILBOX", "is_password_set": true,
+        "protocol": "IMAP", "server": "imap.example.org", "port": 993, "useTls": true, "username": "sales",
+        "credentials": "OF_MAILBOX", "isPasswordSet": true,
     });
     assert_eq!(terminal.run(Person::Connector, &resolve).json(), json!({ "incoming": incoming }));
     let shown = terminal.run(Person::Connector, &format!("{resolve} --show-passwords")).json();
-    incoming.as_object_mut().unwrap().remove("is_password_set");
+    incoming.as_object_mut().unwrap().remove("isPasswordSet");
     incoming["password"] = json!("hunter2");
     assert_eq!(shown, json!({ "incoming": incoming }));
     let refused = terminal.run(Person::Reader, &resolve);

@@ -141,7 +141,7 @@ async fn key_that_was_set_but_not_written_can_be_read_again() {
     assert_eq!(key_version(&server).await, 3);
     let file = server.folder().path().join("got.key");
     let shown = terminal.run(Person::Admin, &format!("key show --output-file {}", file.display())).json();
-    assert_eq!((&shown["organization"], shown.get("encryption_key")), (&json!(DEFAULT), None));
+    assert_eq!((&shown["organization"], shown.get("encryptionKey")), (&json!(DEFAULT), None));
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("{}\n", key_text(&server).await));
 }
 
@@ -154,7 +154,7 @@ async fn key_file_is_written_before_the_change_and_removed_if_it_fails() {
 
     let changed = terminal.run(Person::Writer, &change).json();
     assert_eq!(changed["organization"], DEFAULT);
-    assert_eq!((&changed["output_file"], changed.get("encryption_key")), (&json!(file), None));
+    assert_eq!((&changed["outputFile"], changed.get("encryptionKey")), (&json!(file), None));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("{}\n", key_text(&server).await));
     crate::harness::settled(&server.client(Person::Admin)).await;
@@ -233,7 +233,7 @@ async fn change_with_unknown_outcome_is_reported_once_and_delivers_the_key() {
     assert_eq!(shown.code, 1, "{shown:?}");
     let answer: Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!((&answer["organization"], &answer["outcome"]), (&json!(DEFAULT), &json!("unknown")));
-    assert_eq!(answer["encryption_key"].as_str().unwrap().len(), 41);
+    assert_eq!(answer["encryptionKey"].as_str().unwrap().len(), 41);
     assert!(shown.stderr.contains("outcome unknown: the call may have taken effect"), "{shown:?}");
     for contradiction in ["nothing changed", "nothing was changed", "Nothing was changed"] {
         assert!(!shown.stderr.contains(contradiction), "{shown:?}");

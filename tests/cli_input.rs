@@ -48,7 +48,7 @@ async fn empty_secret_or_byte_order_mark_is_refused() {
         }
     }
     let status = terminal.run(Person::Admin, "key status").json();
-    assert_eq!(status["key_version"], 1);
+    assert_eq!(status["keyVersion"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +103,7 @@ async fn answers_and_hints_about_a_key_name_the_organization() {
     let server = server.restart(lose_configuration, |_| {}).await;
     let terminal = Terminal::at(&server);
     let status = terminal.run(Person::Admin, "key status -o contoso");
-    assert_eq!(status.json()["is_active"], false);
+    assert_eq!(status.json()["isActive"], false);
     assert!(status.stderr.contains("sealward key restore -o contoso"), "{status:?}");
     // A change would be refused.
     assert!(!status.stderr.contains("key change"), "{status:?}");

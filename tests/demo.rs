@@ -30,10 +30,10 @@ async fn the_demo_fills_an_organization_with_records_that_are_linked_and_sealed(
     let made = demo(&server, Person::Writer, &["--records", "80", "--seed", "5"]);
     let expected = json!({
         "organization": DEFAULT,
-        "email_server_profiles": 4,
+        "emailServerProfiles": 4,
         "mailboxes": 38,
         "queues": 8,
-        "user_settings": 30,
+        "userSettings": 30,
         "existing": 0,
     });
     assert_eq!(counts(&made), expected);

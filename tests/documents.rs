@@ -129,9 +129,20 @@ fn sources(folder: &Path, extension: &str, all: &mut String) {
 fn every_test_named_in_the_documents_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = String::new();
-    for folder in
-        ["src", "core", "pem", "store", "server/src", "client/src", "cli/src", "tests", "tools", "xtask", "examples"]
-    {
+    for folder in [
+        "src",
+        "connect/src",
+        "core",
+        "pem",
+        "store",
+        "server/src",
+        "client/src",
+        "cli/src",
+        "tests",
+        "tools",
+        "xtask",
+        "examples",
+    ] {
         sources(&root.join(folder), "rs", &mut all);
     }
     let mut named = 0;

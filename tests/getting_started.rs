@@ -1,10 +1,13 @@
 //! Every command in the README and the guide for newcomers prints the output that they show.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::harness::process::{Process, binary, grpcurl, tools};
+use crate::harness::{
+    pages::{ADDRESS, Block, blocks, check_blocks, is_shown, shell},
+    process::Process,
+};
 
 const README: &str = include_str!("../README.md");
 const GUIDE: &str = include_str!("../docs/getting-started.md");
@@ -17,12 +20,6 @@ const BUILD: &str = "cargo build --release -p sealward-cli\n";
 
 /// The command of the first terminal in README and guide.
 const START: &str = "cargo run --release -p sealward-server -- dev";
-
-/// The address of the guide's server.
-const ADDRESS: &str = "127.0.0.1:7443";
-
-/// JSON fields that differ in each run.
-const VOLATILE: [&str; 2] = ["\"fingerprint\": ", "\"encryption_key\": "];
 
 /// A command of the guide, and its output there.
 struct Step {
@@ -59,65 +56,6 @@ fn is_open(command: &str) -> bool {
     command.ends_with('\\') || in_quotes || in_loop
 }
 
-/// Whether a printed line matches the guide, in which `…` matches any text.
-fn is_line(printed: &str, shown: &str) -> bool {
-    if let Some(name) = VOLATILE.into_iter().find(|name| shown.trim_start().starts_with(name)) {
-        return printed.trim_start().starts_with(name);
-    }
-    let mut parts = shown.split('…');
-    let Some(mut rest) = printed.strip_prefix(parts.next().unwrap()) else { return false };
-    for part in parts {
-        let Some(at) = rest.rfind(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.is_empty() || shown.ends_with('…')
-}
-
-/// Whether the output matches the guide, in which a line `…` matches any lines.
-fn is_shown(printed: &[&str], shown: &[&str]) -> bool {
-    match (printed, shown) {
-        (_, [first, rest @ ..]) if first.trim() == "…" => {
-            (0..=printed.len()).any(|skipped| is_shown(&printed[skipped..], rest))
-        }
-        ([line, printed @ ..], [first, shown @ ..]) => is_line(line, first) && is_shown(printed, shown),
-        ([], []) => true,
-        (_, _) => false,
-    }
-}
-
-/// Commands of the README that are pasted together, and their output there.
-struct Block {
-    commands: String,
-    shown: Vec<&'static str>,
-}
-
-/// The blocks under the README's heading [`USE`]: commands in `sh`, what they print in `text`.
-fn blocks() -> Vec<Block> {
-    let section = README.split("\n## ").find(|section| section.starts_with(USE)).unwrap();
-    let mut blocks: Vec<Block> = Vec::new();
-    for fenced in section.split("\n```").skip(1).step_by(2) {
-        match fenced.split_once('\n').unwrap() {
-            ("sh", commands) => blocks.push(Block { commands: commands.to_owned(), shown: Vec::new() }),
-            ("text", shown) => blocks.last_mut().unwrap().shown.extend(shown.lines()),
-            (language, _) => panic!("a block of {language}"),
-        }
-    }
-    blocks
-}
-
-/// A shell in this folder with the programs on its PATH. Its errors are in its output.
-fn shell(script: &str, folder: &Path) -> Command {
-    let mut path = vec![binary("sealward").parent().unwrap().to_owned(), tools()];
-    path.extend(grpcurl().parent().map(Path::to_owned));
-    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
-    let mut shell = Command::new("bash");
-    shell
-        .args(["-c", &format!("exec 2>&1\n{script}")])
-        .env("PATH", std::env::join_paths(&path).unwrap())
-        .current_dir(folder);
-    shell
-}
-
 fn run(command: &str, folder: &Path, server: &Process) -> String {
     let output = shell(&command.replace(ADDRESS, &server.address), folder)
         .env("SEALWARD_DEV", "./sealward-dev")
@@ -130,28 +68,17 @@ fn run(command: &str, folder: &Path, server: &Process) -> String {
 
 #[test]
 fn every_command_of_the_readme_prints_what_the_readme_shows() {
-    const END_OF_BLOCK: &str = "=== end of block ===\n";
     let folder = TempDir::new().unwrap();
-    let _server = Process::start(&folder.path().join("sealward-dev"));
-    let blocks = blocks();
+    let server = Process::start(&folder.path().join("sealward-dev"));
+    let section = README.split("\n## ").find(|section| section.starts_with(USE)).unwrap();
+    let mut blocks = blocks(section);
     let commands: String = blocks.iter().map(|block| block.commands.as_str()).collect();
     assert!(README.contains(START) && commands.contains(BUILD) && GUIDE.contains(BUILD), "the commands have changed");
     assert!(blocks.iter().filter(|block| !block.shown.is_empty()).count() >= 4, "the README has become short");
-
-    // One shell for all blocks, because later ones use variables of earlier ones.
-    let ended = blocks.iter().map(|Block { commands, .. }| format!("{commands}\nprintf '{END_OF_BLOCK}'\n"));
-    let script: String = ended.collect();
-    let output = shell(&script.replace(BUILD, ""), folder.path()).output().unwrap();
-    let output = String::from_utf8(output.stdout).unwrap();
-    let printed: Vec<&str> = output.split_terminator(END_OF_BLOCK).collect();
-    assert_eq!(printed.len(), blocks.len(), "{output}");
-    for (Block { commands, shown }, printed) in blocks.iter().zip(printed) {
-        assert!(
-            is_shown(&printed.lines().collect::<Vec<_>>(), shown),
-            "{commands}\nprints\n{printed}\nthe README shows\n{}",
-            shown.join("\n")
-        );
+    for Block { commands, .. } in &mut blocks {
+        *commands = commands.replace(BUILD, "");
     }
+    check_blocks(&blocks, folder.path(), &server, &[]);
 }
 
 #[test]

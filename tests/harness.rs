@@ -4,9 +4,11 @@ pub(crate) mod dovecot;
 pub(crate) mod http;
 pub(crate) mod http2;
 pub(crate) mod inside;
+pub(crate) mod pages;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod reverse_proxy;
 pub(crate) mod tokens;
 
 use std::{

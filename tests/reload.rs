@@ -79,6 +79,11 @@ impl Ca {
     }
 }
 
+/// The certificate of another CA, in PEM.
+pub(crate) fn another_ca() -> String {
+    Ca::new("another").pem
+}
+
 fn named(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, common_name);

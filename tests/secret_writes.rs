@@ -178,7 +178,7 @@ async fn automatically_cleared_passwords_are_reported_and_recorded() {
         "{stderr}"
     );
     let shown: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!(shown["cleared_attributes"], serde_json::json!(["outgoing_password"]));
+    assert_eq!(shown["clearedAttributes"], serde_json::json!(["outgoing_password"]));
 
     let trail = Inside::organization(&server.stop().await).trail();
     let name = stored.name.as_str();

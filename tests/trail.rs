@@ -178,11 +178,11 @@ async fn an_exported_trail_is_verified_without_a_server() {
     let head = {
         let told: serde_json::Value = serde_json::from_slice(&whole.stdout).unwrap();
         let chain = &told["chains"][0];
-        let hash = data_encoding::BASE64.decode(chain["last_hash"].as_str().unwrap().as_bytes()).unwrap();
+        let hash = data_encoding::BASE64.decode(chain["lastHash"].as_str().unwrap().as_bytes()).unwrap();
         format!(
             "{}:{}:{}",
             chain["writer"].as_str().unwrap(),
-            chain["last_sequence"].as_str().unwrap(),
+            chain["lastSequence"].as_str().unwrap(),
             HEXLOWER.encode(&hash)
         )
     };

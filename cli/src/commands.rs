@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod demo;
+mod doctor;
 mod entity;
 mod key;
 mod man;
@@ -76,6 +77,9 @@ enum OtherCommand {
     /// Show your identity as the server sees it, and your roles and privileges.
     #[command(after_help = whoami::EXAMPLES)]
     Whoami,
+    /// Check certificate, address, TLS, identity, clock, versions and permissions.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor,
     /// Explain access decisions.
     #[command(subcommand, arg_required_else_help = true)]
     Access(AccessCommand),
@@ -160,6 +164,10 @@ async fn execute_other(
         OtherCommand::Whoami => {
             let (connection, output) = connection(matches, hints)?;
             whoami::run(&connection, &output).await
+        }
+        OtherCommand::Doctor => {
+            let (connection, output) = connection(matches, hints)?;
+            doctor::run(&connection, &output).await
         }
         OtherCommand::Access(command) => {
             let (connection, output) = connection(matches, hints)?;
@@ -301,8 +309,8 @@ mod tests {
         let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
         assert_eq!(names[..5], ["email-server-profile", "mailbox", "queue", "user-settings", "reveal"]);
         assert_eq!(
-            names[5..14],
-            ["resolve", "compare", "key", "org", "whoami", "access", "audit", "metadata", "profile"]
+            names[5..15],
+            ["resolve", "compare", "key", "org", "whoami", "doctor", "access", "audit", "metadata", "profile"]
         );
         for name in ["mailbox", "user-settings"] {
             let names: Vec<&str> =

@@ -102,6 +102,39 @@ pub(crate) struct ConnectionOptions {
 }
 
 impl ConnectionOptions {
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The file with the server's CA certificates.
+    pub(crate) fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
+    /// The file with the client certificate.
+    pub(crate) fn cert(&self) -> Option<&Path> {
+        self.cert.as_deref()
+    }
+
+    /// The file with the private key.
+    pub(crate) fn key(&self) -> Option<&Path> {
+        self.key.as_deref()
+    }
+
+    /// The file with the bearer token.
+    pub(crate) fn token_file(&self) -> Option<&Path> {
+        self.token_file.as_deref()
+    }
+
+    /// The expected name in the server's certificate, if it isn't the endpoint's host.
+    pub(crate) fn domain_name(&self) -> Option<&str> {
+        self.domain_name.as_deref()
+    }
+
+    pub(crate) fn is_plaintext(&self) -> bool {
+        self.plaintext
+    }
+
     /// Reads the profiles. The file need not exist.
     pub(crate) fn profile_file(&self) -> Result<ProfileFile, Failure> {
         ProfileFile::read(self.config.clone().map_or_else(ProfileFile::default_path, Ok)?)
@@ -287,6 +320,11 @@ impl Connection {
             ));
         }
         Ok(Self { options, hints })
+    }
+
+    /// The resolved options.
+    pub(crate) fn options(&self) -> &ConnectionOptions {
+        &self.options
     }
 
     /// Suggestions for the next command.

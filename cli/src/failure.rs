@@ -7,6 +7,7 @@ use std::{error::Error as _, io, process::ExitCode};
 use sealward_client::{Action, CallError, Error, ErrorReason, FieldViolation};
 
 use crate::{connection::hints::Hints, output::stderr};
+pub(crate) use advice::tls_advice;
 use advice::{call_advice, setup_advice};
 
 /// Why a run failed.
@@ -67,14 +68,24 @@ impl Failure {
         if matches!(&self, Self::Call(error) if error.reason() == reason) { self.with_advice(advice) } else { self }
     }
 
+    /// The message of a failed connection or call, with the advice on further lines; empty for other failures.
+    pub(crate) fn text(&self, hints: &Hints) -> String {
+        match self {
+            Self::Connecting { endpoint, error } => describe(error, Some(endpoint), None, hints),
+            Self::Call(error) => describe(error, None, None, hints),
+            Self::Advised { error, advice } => describe(error, None, Some(advice), hints),
+            Self::Usage(text) | Self::Failed(text) => text.clone(),
+            Self::CommandLine(_) | Self::Output { .. } | Self::Declined | Self::Interrupted => String::new(),
+        }
+    }
+
     /// Prints the failure to stderr, and returns the exit code.
     pub(crate) fn report(&self, hints: &Hints) -> ExitCode {
         match self {
             Self::CommandLine(error) => return report_command_line(error),
-            Self::Usage(text) | Self::Failed(text) => stderr::error(text),
-            Self::Connecting { endpoint, error } => stderr::error(&describe(error, Some(endpoint), None, hints)),
-            Self::Call(error) => stderr::error(&describe(error, None, None, hints)),
-            Self::Advised { error, advice } => stderr::error(&describe(error, None, Some(advice), hints)),
+            Self::Usage(_) | Self::Failed(_) | Self::Connecting { .. } | Self::Call(_) | Self::Advised { .. } => {
+                stderr::error(&self.text(hints));
+            }
             // The reader exited, as `head` does. The exit code reports the incomplete output.
             Self::Output { error, completed: None } if error.kind() == io::ErrorKind::BrokenPipe => {}
             Self::Output { error, completed } => {
@@ -127,6 +138,11 @@ impl From<clap::Error> for Failure {
 /// Whether an earlier attempt of the call may have taken effect, although the last attempt changed nothing.
 fn is_in_doubt(error: &CallError) -> bool {
     error.action() == Action::CheckOutcome && error.is_in_doubt()
+}
+
+/// The message of a failed call, with the advice on further lines.
+pub(crate) fn explain(error: &Error, hints: &Hints) -> String {
+    describe(error, None, None, hints)
 }
 
 /// The message: what happened, the violations, the advice and the call's id, each on its own line.

@@ -1,7 +1,7 @@
 //! Output of answers: tables for people, JSON for programs, names for scripts. Messages for the user go to [`stderr`].
 //!
-//! JSON is the proto3 mapping with the contract's field names. Encrypted attributes of records are present and null; other attributes without
-//! a value are omitted, as in proto3.
+//! JSON is that of the server's Connect answers, indented: fields have their JSON names, fields without presence are present, and encrypted
+//! attributes without a value are null. Tables are made from the same JSON with the contract's field names.
 
 pub(crate) mod color;
 pub(crate) mod escape;
@@ -19,14 +19,16 @@ use std::{
 
 use crate::{failure::Failure, naming::short_enum_name};
 use clap::{Args, ValueEnum};
-use prost::Name;
-use prost_reflect::{DynamicMessage, Kind, SerializeOptions};
+use prost::{Message as _, Name};
+use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
 use sealward_client::{EntityType, built_in_pool};
-use serde::{Deserialize, Serialize};
+use sealward_connect::json::{self, EncodeOptions, FieldNames};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use stderr::notice;
 use stdout::{print_json, print_lines};
 use terminal_size::{Width, terminal_size_of};
+use zeroize::Zeroizing;
 
 /// The output option of every command.
 #[derive(Args)]
@@ -43,7 +45,7 @@ pub(crate) struct OutputOptions {
 pub(crate) enum Format {
     /// Readable table, or list of attributes.
     Table,
-    /// JSON with the field names of the contract.
+    /// JSON as the server's Connect answers, with names in lowerCamelCase.
     Json,
     /// One record name per line; answers without records are JSON.
     Name,
@@ -100,7 +102,7 @@ impl Output {
     pub(crate) fn answer(&self, answer: &Value) -> Result<(), Failure> {
         match self.format {
             Format::Table => print_lines(&table::fields(&table::flat(answer), self.width)),
-            Format::Json | Format::Name => print_json(answer),
+            Format::Json | Format::Name => print_json(&JsonNames(answer)),
         }
     }
 
@@ -155,7 +157,7 @@ impl Output {
             Format::Name => records.iter().try_for_each(|record| print_lines(&escape::line(text_of(record, "name")))),
             Format::Json => {
                 let records = (collection.to_owned(), Value::Array(records));
-                print_json(&Value::Object(iter::once(records).chain(extra_fields).collect()))
+                print_json(&JsonNames(&Value::Object(iter::once(records).chain(extra_fields).collect())))
             }
         }
     }
@@ -171,34 +173,24 @@ pub(crate) fn with_organization(organization: &str, answer: Value) -> Value {
     Value::Object(fields)
 }
 
-/// A generated message as JSON, with false and zero fields.
+/// A generated message as JSON, with the contract's field names.
 pub(crate) fn message<M: Name>(message: &M) -> Value {
     let descriptor = built_in_pool().get_message_by_name(&M::full_name());
-    let dynamic = descriptor.map(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()));
-    let dynamic = dynamic.expect("the message is in the contract").expect("the message was just encoded");
-    json(&dynamic, false)
+    json(&descriptor.expect("the message is in the contract"), message.encode_to_vec())
 }
 
-/// A record of any entity as JSON, with null for each encrypted attribute.
+/// A record of any entity as JSON, with null for each encrypted attribute, and with the contract's field names.
 pub(crate) fn record(entity: &EntityType, record: &DynamicMessage) -> Value {
-    let mut present = match json(record, true) {
-        Value::Object(fields) => fields,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
-    };
-    let fields = entity.message.fields().filter_map(|field| {
-        let name = field.name().to_owned();
-        let is_encrypted = entity.attribute(&name).is_some_and(|attribute| attribute.options.encrypted);
-        present.remove(&name).or(is_encrypted.then_some(Value::Null)).map(|value| (name, value))
-    });
-    Value::Object(fields.collect())
+    json(&entity.message, record.encode_to_vec())
 }
 
-/// A record that was requested with the [`read_mask`] of these fields: without other encrypted attributes. Empty `fields` means all.
+/// A record that was requested with the [`read_mask`] of these fields: without other fields that are empty or encrypted. Empty `fields` means
+/// all.
 pub(crate) fn record_with(entity: &EntityType, record: &DynamicMessage, fields: &[&str]) -> Value {
     let mut shown = crate::output::record(entity, record);
     if let (false, Some(values)) = (fields.is_empty(), shown.as_object_mut()) {
         let is_encrypted = |name: &str| entity.attribute(name).is_some_and(|attribute| attribute.options.encrypted);
-        values.retain(|name, _| fields.contains(&name.as_str()) || !is_encrypted(name));
+        values.retain(|name, value| fields.contains(&name.as_str()) || !(is_encrypted(name) || is_empty(value)));
     }
     shown
 }
@@ -253,8 +245,9 @@ fn fields(entity: &EntityType, record: &Value) -> Vec<(String, String)> {
     let Value::Object(values) = record else { return Vec::new() };
     let reports_set =
         |name: &str| entity.attribute(name).is_some_and(|attribute| !attribute.options.reports_set.is_empty());
-    let names = values.keys().filter(|name| !reports_set(name));
-    names.map(|name| (name.clone(), display_text(entity, record, name))).collect()
+    let is_shown = |name: &str, value| !reports_set(name) && (entity.attribute(name).is_some() || !is_empty(value));
+    let shown = values.iter().filter(|(name, value)| is_shown(name, value));
+    shown.map(|(name, _)| (name.clone(), display_text(entity, record, name))).collect()
 }
 
 /// A value as readable text; for an encrypted attribute, whether it is set.
@@ -283,9 +276,41 @@ fn text_of<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn json(message: &DynamicMessage, skip_default_fields: bool) -> Value {
-    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(skip_default_fields);
-    message.serialize_with_options(serde_json::value::Serializer, &options).expect("every message has a JSON form")
+/// Whether the value is an empty text or list: the value of a field that has no presence.
+fn is_empty(value: &Value) -> bool {
+    value.as_str().is_some_and(str::is_empty) || value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn json(descriptor: &MessageDescriptor, wire: Vec<u8>) -> Value {
+    let options = EncodeOptions { names: FieldNames::Proto, ..EncodeOptions::default() };
+    let text = json::encode_with(descriptor, &Zeroizing::new(wire), options).expect("every answer has a JSON form");
+    serde_json::from_slice(&text).expect("the mapping writes JSON")
+}
+
+/// JSON whose names are those of the contract, serialized with their JSON names.
+struct JsonNames<'a>(&'a Value);
+
+impl Serialize for JsonNames<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(fields) => {
+                serializer.collect_map(fields.iter().map(|(name, value)| (json_name(name), JsonNames(value))))
+            }
+            Value::Array(values) => serializer.collect_seq(values.iter().map(JsonNames)),
+            value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value.serialize(serializer),
+        }
+    }
+}
+
+/// A name of the contract in lowerCamelCase, by protobuf's rule.
+fn json_name(name: &str) -> String {
+    let mut camel_case = String::with_capacity(name.len());
+    for (index, word) in name.split('_').enumerate() {
+        let (first, rest) = word.split_at_checked(1.min(word.len())).filter(|_| index > 0).unwrap_or(("", word));
+        camel_case.push_str(&first.to_ascii_uppercase());
+        camel_case.push_str(rest);
+    }
+    camel_case
 }
 
 const ID: &str = "id";
@@ -296,7 +321,6 @@ const PLAIN_COLUMNS: usize = 3;
 
 #[cfg(test)]
 mod tests {
-    use prost::Message as _;
     use sealward_client::{mail_v1, v1};
 
     use super::*;
@@ -311,11 +335,26 @@ mod tests {
             is_password_set: Some(true),
             ..Default::default()
         };
-        let dynamic = DynamicMessage::decode(mailbox.message.clone(), typed.encode_to_vec().as_slice()).unwrap();
+        let wire = typed.encode_to_vec();
+        let dynamic = DynamicMessage::decode(mailbox.message.clone(), wire.as_slice()).unwrap();
+        let shown = record_with(mailbox, &dynamic, &["display_name", "password"]);
         assert_eq!(
-            record(mailbox, &dynamic).to_string(),
+            shown.to_string(),
             r#"{"name":"organizations/o/mailboxes/1","display_name":"Sales","password":null,"is_password_set":true}"#
         );
+        // All fields: the JSON of Connect.
+        let shown = serde_json::to_string(&JsonNames(&record(mailbox, &dynamic))).unwrap();
+        assert_eq!(shown.as_bytes(), json::encode(&mailbox.message, &wire).unwrap().as_slice());
+        let table: Vec<_> = fields(mailbox, &record(mailbox, &dynamic)).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(table, ["name", "display_name", "password"]);
+    }
+
+    #[test]
+    fn names_in_json_are_those_of_the_descriptors() {
+        let pool = built_in_pool();
+        for field in pool.all_messages().flat_map(|message| message.fields().collect::<Vec<_>>()) {
+            assert_eq!(json_name(field.name()), field.json_name(), "{}", field.full_name());
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,7 +16,7 @@ use tokio_stream::Stream;
 use tonic::{
     Request, Streaming,
     client::Grpc,
-    metadata::{Ascii, MetadataValue},
+    metadata::{Ascii, MetadataMap, MetadataValue},
     transport::Channel,
 };
 
@@ -40,6 +40,8 @@ pub struct Client {
     message_size_max_bytes: usize,
     /// Whether the server has answered a call.
     has_answer: Arc<AtomicBool>,
+    /// The version in the server's last answer.
+    server_version: Arc<Mutex<Option<Arc<str>>>>,
 }
 
 impl Client {
@@ -55,6 +57,13 @@ impl Client {
         self.channel.clone()
     }
 
+    /// Returns the version that the server reported in its last answer. `None`: no call was answered, or the server doesn't report it. The text
+    /// comes from the server, and has at most 64 characters, which are printable ASCII.
+    #[must_use]
+    pub fn server_version(&self) -> Option<String> {
+        self.server_version.lock().unwrap_or_else(PoisonError::into_inner).as_deref().map(str::to_owned)
+    }
+
     pub(crate) fn new(
         channel: Channel,
         bearer: Option<Bearer>,
@@ -62,8 +71,15 @@ impl Client {
         retry: RetryPolicy,
         message_size_max_bytes: usize,
     ) -> Self {
-        let has_answer = Arc::default();
-        Self { channel, bearer: bearer.map(Arc::new), timeout, retry, message_size_max_bytes, has_answer }
+        Self {
+            channel,
+            bearer: bearer.map(Arc::new),
+            timeout,
+            retry,
+            message_size_max_bytes,
+            has_answer: Arc::default(),
+            server_version: Arc::default(),
+        }
     }
 
     /// Resolves the options of a write.
@@ -96,7 +112,7 @@ impl Client {
     /// Opens a server stream. The timeout applies only to the opening.
     pub(crate) async fn server_stream(&self, method: &Method, request: Encoded) -> Result<Streaming<Answer>, Error> {
         let mut request = Request::new(request);
-        authorize(&mut request, self.authorization()?.as_ref());
+        identify(&mut request, self.authorization()?.as_ref());
         let open = async {
             let mut grpc = self.grpc();
             grpc.ready().await.map_err(|error| CallError::not_connected(method.retry_safety, error))?;
@@ -114,12 +130,20 @@ impl Client {
         requests: impl Stream<Item = Encoded> + Send + 'static,
     ) -> Result<Answer, Error> {
         let mut requests = Request::new(requests);
-        authorize(&mut requests, self.authorization()?.as_ref());
+        identify(&mut requests, self.authorization()?.as_ref());
         let mut grpc = self.grpc();
         grpc.ready().await.map_err(|error| CallError::not_connected(method.retry_safety, error))?;
         let answered = grpc.client_streaming(requests, path(method), BytesCodec).await;
         let answered = answered.map_err(|status| CallError::from_status(method, status));
         Ok(self.record_answer(answered)?.into_inner())
+    }
+
+    fn record_version(&self, metadata: &MetadataMap) {
+        let Some(version) = metadata.get(SERVER_VERSION).and_then(|version| version.to_str().ok()) else { return };
+        let mut known = self.server_version.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_deref() != Some(version) && version.len() <= VERSION_MAX_LENGTH {
+            *known = Some(version.into());
+        }
     }
 
     /// Records that the server answered. Marks a failure if the server had answered before.
@@ -140,11 +164,15 @@ impl Client {
             let mut grpc = self.grpc();
             grpc.ready().await.map_err(|error| CallError::not_connected(method.retry_safety, error))?;
             let mut request = Request::new(request);
-            authorize(&mut request, authorization);
+            identify(&mut request, authorization);
             if let Some(deadline) = deadline {
                 request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             }
             let answered = grpc.unary(request, path(method), BytesCodec).await;
+            match &answered {
+                Ok(answer) => self.record_version(answer.metadata()),
+                Err(status) => self.record_version(status.metadata()),
+            }
             answered.map_err(|status| CallError::from_status(method, status))
         };
         Ok(within(deadline, method, call).await?.into_inner())
@@ -192,11 +220,22 @@ async fn within<T>(
     }
 }
 
-fn authorize<T>(request: &mut Request<T>, authorization: Option<&MetadataValue<Ascii>>) {
+/// Adds the metadata of every call: the version of this client, and the bearer token if there is one.
+fn identify<T>(request: &mut Request<T>, authorization: Option<&MetadataValue<Ascii>>) {
+    request.metadata_mut().insert(CLIENT_VERSION, MetadataValue::from_static(OWN_VERSION));
     if let Some(authorization) = authorization {
         request.metadata_mut().insert("authorization", authorization.clone());
     }
 }
+
+/// The metadata with the language and version of a client. The server logs it, and decides nothing by it.
+const CLIENT_VERSION: &str = "sealward-client";
+const OWN_VERSION: &str = concat!("rust/", env!("CARGO_PKG_VERSION"));
+
+/// The metadata with the version of the server.
+const SERVER_VERSION: &str = "sealward-server";
+/// Longer than any version; a longer text isn't a version.
+const VERSION_MAX_LENGTH: usize = 64;
 
 fn path(method: &Method) -> PathAndQuery {
     PathAndQuery::try_from(method.path.as_ref()).expect("identifiers of a descriptor are a valid path")

@@ -32,6 +32,7 @@ use crate::{
     background::{idle, reopen},
     config::{Config, limits::Limits},
     drain::Drain,
+    gates::arrival::ArrivalBounds,
     identity::{
         jwks::Fetching,
         token::{Bounds, Issuers},
@@ -41,7 +42,11 @@ use crate::{
     rpc::{Health, permission::rpc_table},
     schema,
     telemetry::shed::Shed,
-    transport::{file_descriptors, http2::Http2},
+    transport::{
+        file_descriptors,
+        probe::Readiness,
+        serving::{Serving, Shared},
+    },
     version::VERSION,
 };
 
@@ -79,15 +84,18 @@ impl App {
         let recovered = recover(&config, &deployment, stores.deployment_id, &audit_copy, &drain).await?;
 
         // The organizations are open: background tasks can start, and health is correct before the first health check.
-        let observers = (&drain, &shed);
-        let observation = observe(&deployment, sockets.metrics, &audit_copy, &reloadable, &config.limits, observers);
+        let readiness = Readiness::default();
+        let metrics = sockets.metrics.map(|metrics| (metrics, readiness.clone()));
+        let observation = observe(&deployment, metrics, &audit_copy, &reloadable, &config.limits, (&drain, &shed));
         maintain_databases(&deployment, &stores.databases, &audit_copy, &config.limits, &drain);
         let rpcs = Arc::new(rpc_table(&served));
-        let health = Health::new(&rpcs, drain.clone());
+        let health = Health::new(&rpcs, readiness.clone(), drain.clone());
         watch_health(&health, &deployment, recovered.not_opened, &config.limits, &drain).await;
         let denials = Denials::start(Arc::clone(&deployment), &config.limits, shed.clone(), &drain);
 
         // Calls can be served from here on.
+        let arrival = ArrivalBounds::of(&config.limits, &shed);
+        let requests = Arc::clone(&arrival.requests);
         let service = service(Parts {
             config: &config,
             served: &served,
@@ -95,6 +103,7 @@ impl App {
             deployment: &deployment,
             audit_copy,
             denials: &denials,
+            arrival,
             health: &health,
             observation: &observation,
             reloadable: &reloadable,
@@ -104,8 +113,9 @@ impl App {
         let Observation { samples, handshakes, .. } = observation;
         let connections = sockets.listener.accept(reloadable.tls_context.clone(), handshakes, &config.limits, &shed);
         let random = Arc::new(SystemRandom);
-        let http2 = Http2::new(&config.limits, reloadable.tls_context, random, drain.clone(), shed.clone());
-        let serving = tokio::spawn(http2.serve(connections, service));
+        let shared = Shared { requests, readiness, shed: shed.clone() };
+        let serving = Serving::new(&config.limits, reloadable.tls_context, random, drain.clone(), shared);
+        let serving = tokio::spawn(serving.serve(connections, service));
         // Last, so that no reload happens during the start.
         let read = Read { certificate: credentials.certificate, trust: credentials.trust, issuers };
         let reloader = Reloader::start(&config, read, senders, (token_bounds, fetching), clock);

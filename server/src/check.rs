@@ -8,8 +8,13 @@ mod files;
 mod report;
 mod tls;
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use http::Uri;
 use sealward_core::{
     crypto::root_key::{RootKey, RootKeySet},
     policy::Role,
@@ -20,10 +25,16 @@ use self::files::is_set;
 pub use self::report::{Fact, Finding, OrganizationFacts, Report, Severity};
 use crate::{
     config::{AuditCopy, Config, ConfigError, CopyTo, Faults, RootKeySource, TokenKeys},
+    drain::Drain,
     error_chain,
-    identity::token,
+    identity::{
+        jwks::{Cas, Fetched, Fetching},
+        token,
+    },
     ports::clock::SystemClock,
     root_key,
+    schema::timestamp_to_proto,
+    telemetry::shed::Shed,
     transport::file_descriptors,
 };
 
@@ -42,7 +53,8 @@ pub async fn check(path: &Path) -> Report {
     bindings(&config, &faults, &mut report);
     descriptors(&config, &mut report);
     tls::check(&config.tls, SystemClock.now(), &mut report);
-    token_issuers(&config, &mut report);
+    clock(&config, &mut report);
+    token_issuers(&config, &mut report).await;
     if let Some(AuditCopy { to: CopyTo::File(path), on_failure }) = &config.audit
         && is_set(path)
     {
@@ -106,8 +118,40 @@ fn descriptors(config: &Config, report: &mut Report) {
     }
 }
 
-/// Checks keys in files. Only a running server checks whether a web address answers.
-fn token_issuers(config: &Config, report: &mut Report) {
+/// A clock that is behind the last write to the data folder by more than this causes a warning.
+const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(60);
+
+/// Checks that the clock is plausible, and not behind the data.
+fn clock(config: &Config, report: &mut Report) {
+    const SUBJECT: &str = "clock";
+    const REMEDY: &str = "correct the clock, for example with chrony";
+    let now = SystemClock.now();
+    let shown = timestamp_to_proto(now.writable());
+    if !now.is_plausible_now() {
+        let problem = format!("this machine's time is {shown}: the server refuses every call (CLOCK_OUT_OF_RANGE)");
+        return report.error(SUBJECT, problem, REMEDY);
+    }
+    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(now.unix_micros().unsigned_abs());
+    let behind = last_write(&config.data_dir).and_then(|written| written.duration_since(time).ok());
+    match behind {
+        Some(behind) if behind > CLOCK_BEHIND_MAX => {
+            let seconds = behind.as_secs();
+            let problem =
+                format!("this machine's time is {shown}, {seconds} s before the last write to the data folder");
+            report.warning(SUBJECT, problem, REMEDY);
+        }
+        Some(_) | None => report.fact(SUBJECT, format!("this machine's time is {shown}")),
+    }
+}
+
+/// The time of the last write to a file of the folder.
+fn last_write(folder: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok()).max()
+}
+
+/// Checks the keys of each issuer: in its file, or at its URL.
+async fn token_issuers(config: &Config, report: &mut Report) {
     for issuer in &config.token_issuers {
         match &issuer.keys {
             TokenKeys::File(path) if is_set(path) => match token::read_keys(&issuer.issuer, path) {
@@ -135,8 +179,36 @@ fn token_issuers(config: &Config, report: &mut Report) {
                     );
                 }
             },
-            TokenKeys::File(_) | TokenKeys::Url { .. } => {}
+            TokenKeys::Url { url, ca } => keys_at(url, ca.as_deref(), &issuer.issuer, config, report).await,
+            TokenKeys::File(_) => {}
         }
+    }
+}
+
+/// Fetches the keys at a URL once.
+async fn keys_at(url: &Uri, ca: Option<&Path>, issuer: &str, config: &Config, report: &mut Report) {
+    const SETTING: &str = "token_issuers";
+    let fetching =
+        Fetching::new(&config.limits, &config.data_dir, Arc::new(SystemClock), Shed::default(), Drain::new());
+    let fetched = match Cas::read(ca).and_then(|cas| Fetched::new(url, cas, fetching)) {
+        Ok(fetched) => fetched,
+        Err(error) => {
+            let problem = format!("the keys of {issuer} can't be fetched: {}", error_chain::text(&*error));
+            return report.error(SETTING, problem, "fix jwks_ca, or the proxy in the environment");
+        }
+    };
+    match fetched.try_once().await {
+        Ok(0) => report.warning(
+            SETTING,
+            format!("{url} has no key that can verify tokens: every token of {issuer} is refused"),
+            "check the issuer's key set",
+        ),
+        Ok(count) => report.fact(SETTING, format!("{url} has {count} keys of {issuer}")),
+        Err(error) => report.warning(
+            SETTING,
+            format!("{url} can't be reached from this machine: {error}"),
+            "check jwks_url, jwks_ca, the network and the proxy: without keys, every token of this issuer is refused",
+        ),
     }
 }
 

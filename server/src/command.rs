@@ -5,6 +5,7 @@
 
 mod backup;
 mod check_config;
+mod descriptors;
 mod dev;
 mod failure;
 mod foreground;
@@ -23,8 +24,8 @@ use sealward_server::version;
 use tokio::runtime::Runtime;
 
 use self::{
-    backup::BackupArguments, check_config::CheckConfigArguments, dev::DevArguments, failure::Failure,
-    init::InitArguments, reference::Reference, serve::ServeArguments,
+    backup::BackupArguments, check_config::CheckConfigArguments, descriptors::DescriptorsArguments, dev::DevArguments,
+    failure::Failure, init::InitArguments, reference::Reference, serve::ServeArguments,
 };
 
 /// Store records whose sensitive fields are encrypted one by one.
@@ -41,6 +42,7 @@ Examples:
   sealward-server check-config --config /etc/sealward/sealward.toml
   sealward-server serve --config /etc/sealward/sealward.toml
   sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
+  sealward-server descriptors --output sealward.protoset
 
 Results go to stdout, the log and errors to stderr.
 Exit codes: 0 success, 1 failure, 2 invalid command line."
@@ -70,6 +72,8 @@ enum Command {
     Serve(ServeArguments),
     /// Back up the databases of a running or stopped server.
     Backup(BackupArguments),
+    /// Print the descriptors of the contract, for tools that can't use server reflection.
+    Descriptors(DescriptorsArguments),
     /// Print documentation that is generated from the code.
     #[command(subcommand, hide = true)]
     Reference(Reference),
@@ -91,6 +95,7 @@ pub(crate) fn run() -> ExitCode {
                 Command::CheckConfig(arguments) => return check_config::run(arguments).await,
                 Command::Serve(arguments) => serve::run(&arguments).await?,
                 Command::Backup(arguments) => backup::run(arguments).await?,
+                Command::Descriptors(arguments) => descriptors::run(arguments)?,
                 Command::Reference(which) => reference::run(&which)?,
             }
             Ok(ExitCode::SUCCESS)

@@ -12,7 +12,7 @@ use crate::{
     identity::{jwks::KeySet, token::Issuers},
     rpc::{codec, export_format::Reader, name},
     schema::{self, ServedSchema},
-    transport::tls::revocation::RevocationLists,
+    transport::{tls::revocation::RevocationLists, unchanged_by_splitting},
 };
 
 /// The default maximum of paths in a mask.
@@ -50,6 +50,11 @@ pub fn frames(takes_stream: bool, pieces: &[&[u8]]) {
         pieces.iter().try_for_each(|piece| frames.take(piece)).and_then(|()| frames.end())
     };
     assert_eq!(outcome(pieces), outcome(&[&pieces.concat()]));
+}
+
+/// Reads requests of HTTP/1.1 in pieces. What passes, and the fault, must not depend on the sizes of the pieces.
+pub fn http1(pieces: &[&[u8]]) {
+    unchanged_by_splitting(pieces);
 }
 
 /// Reads the file of an exported organization in pieces.

@@ -15,11 +15,13 @@ pub(crate) mod permission;
 mod probe;
 mod tls_required;
 pub(crate) mod trace;
+mod version_header;
 
 use std::{convert::Infallible, sync::Arc};
 
 use crate::{audit::denials::Denials, identity::token::Issuers, transport::tls::TlsContext};
 use http::{Request, Response};
+use sealward_connect::FramingLayer;
 use sealward_core::{policy::Policy, port::Clock};
 use tokio::sync::watch;
 use tonic::{body::Body, service::Routes};
@@ -33,7 +35,7 @@ use self::{
     gate::GateLayer,
     http_gate::HttpGateLayer,
     identity::IdentityRequired,
-    message::{Uncompressed, WholeMessagesLayer},
+    message::{ServedFraming, WholeMessagesLayer},
     metadata::MetadataGate,
     permission::{PermissionRequired, RpcTable},
     tls_required::TlsRequired,
@@ -45,6 +47,8 @@ use self::{
 pub(crate) struct Layers {
     /// Distinguishes calls from other requests.
     pub(crate) http_gate: HttpGateLayer,
+    /// Changes the framing of other protocols to that of gRPC, and back.
+    pub(crate) framing: FramingLayer,
     /// Assigns call ids, and logs calls.
     pub(crate) trace: TraceLayer,
     /// Limits metadata.
@@ -77,11 +81,25 @@ pub(crate) fn stack(
                  + Send
                  + 'static,
 > + Clone {
-    let Layers { http_gate, trace, metadata, clock, deadlines, rpcs, tls_context, issuers, policy, denials, arrival } =
-        layers;
+    let Layers {
+        http_gate,
+        framing,
+        trace,
+        metadata,
+        clock,
+        deadlines,
+        rpcs,
+        tls_context,
+        issuers,
+        policy,
+        denials,
+        arrival,
+    } = layers;
     ServiceBuilder::new()
         // Outermost: a request that isn't a call goes no further, and its answer is plain HTTP.
         .layer(http_gate)
+        // Around everything that makes an error or counts bytes: the layers below know only gRPC, so that they are the same for all protocols.
+        .layer(framing)
         // Around everything else, so that every call has an id and a log line with the code that the caller received.
         .layer(trace)
         // Around everything that can fail, so that every error has a reason and the call id, including errors of the layers below and of
@@ -100,7 +118,7 @@ pub(crate) fn stack(
         // A caller that may not call the rpc in any organization can't send a message.
         .layer(GateLayer(PermissionRequired::new(Arc::clone(&rpcs), policy, denials)))
         // Before a message is read.
-        .layer(GateLayer(Uncompressed))
+        .layer(GateLayer(ServedFraming))
         // Before messages are counted, so that an invalid frame goes no further.
         .layer(WholeMessagesLayer(Arc::clone(&rpcs)))
         // Innermost: admits the message, and charges the caller, which is identified by now.
@@ -125,9 +143,11 @@ mod tests {
     use tonic_types::StatusExt;
     use tower::ServiceExt;
 
+    use sealward_connect::Methods;
+
     use super::{gate::Gate, permission::Rpc, trace::CallId, *};
     use crate::{
-        config::limits::Limits,
+        config::{Pages, limits::Limits},
         identity::ClientCertificate,
         ports::{clock::SystemClock, random::SystemRandom},
         status::Refusal,
@@ -165,7 +185,9 @@ mod tests {
     }
 
     fn request(path: &str, connection: Option<Connection>) -> Request<Body> {
-        let request = Request::post(format!("http://localhost{path}")).header("content-type", "application/grpc");
+        let request = Request::post(format!("http://localhost{path}"))
+            .version(http::Version::HTTP_2)
+            .header("content-type", "application/grpc");
         let mut request = request.body(Body::new(Untouchable)).unwrap();
         if let Some(connection) = connection {
             request.extensions_mut().insert(connection);
@@ -218,7 +240,11 @@ mod tests {
             (FORGOTTEN.to_owned(), Rpc::new(&[], false)),
         ]);
         let layers = Layers {
-            http_gate: HttpGateLayer::new(Vec::new(), samples()),
+            http_gate: HttpGateLayer::new(Pages::default(), samples()),
+            framing: FramingLayer::new(
+                Arc::new(Methods::new([sealward::FILE_DESCRIPTOR_SET]).unwrap()),
+                4 * 1024 * 1024,
+            ),
             trace: trace(),
             metadata: MetadataGate::new(16_384, Shed::default()),
             clock: Arc::new(SystemClock),
@@ -282,11 +308,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn compressed_call_is_unimplemented_and_lists_served_encodings() {
+    async fn call_with_another_compression_is_unimplemented_and_lists_served_encodings() {
         let mut request = request(GET, over_tls(Some(("reader", NEVER))));
-        request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
+        request.headers_mut().insert("grpc-encoding", "br".parse().unwrap());
         let answer = call(request).await;
-        assert_eq!(answer.headers()["grpc-accept-encoding"], "identity");
+        assert_eq!(answer.headers()["grpc-accept-encoding"], "gzip");
         let status = Status::from_header_map(answer.headers()).unwrap();
         assert_eq!(status.code(), Code::Unimplemented);
         assert_eq!(status.get_details_error_info().unwrap().reason, "COMPRESSION_NOT_SERVED");

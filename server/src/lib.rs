@@ -10,6 +10,7 @@ pub mod backup;
 mod bounds;
 pub mod check;
 pub mod config;
+pub mod descriptors;
 pub mod development;
 pub mod drain;
 mod error_chain;

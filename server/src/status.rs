@@ -31,7 +31,7 @@ pub(crate) use self::{
         COMPARISONS, encrypted_attribute, listing, metadata_not_found, page_token_invalid, record, update_metadata,
     },
     refusal::{
-        BrokenMessage, MetadataTooLarge, PrivilegeRefusal, Refusal, TransferLimit, broken_message,
+        BrokenMessage, MetadataTooLarge, PrivilegeRefusal, Refusal, TransferLimit, broken_message, broken_request,
         refused_by_application,
     },
     violation::{bound_of_violation, invalid},

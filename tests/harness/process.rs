@@ -155,8 +155,13 @@ pub(crate) fn tools() -> PathBuf {
 
 /// grpcurl, from the PATH or the folder of `cargo xtask test`.
 pub(crate) fn grpcurl() -> PathBuf {
+    tool("grpcurl")
+}
+
+/// A tool, from the PATH or the folder of `cargo xtask test`.
+pub(crate) fn tool(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([tools()]);
-    let found = folders.map(|folder| folder.join("grpcurl")).find(|file| file.is_file());
-    found.expect("grpcurl is missing: run the tests with `cargo xtask test`, which installs it")
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{name} is missing: run the tests with `cargo xtask test`, which installs it"))
 }

@@ -4,11 +4,12 @@ use prost::bytes::{Buf, BufMut};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use sealward_client::Client;
 use tonic::{
-    Request, Status,
+    Request, Status, Streaming,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::tokio_stream::{self, Stream},
-    metadata::MetadataValue,
+    metadata::{AsciiMetadataKey, MetadataValue},
+    transport::Channel,
 };
 
 /// Every rpc of the contract.
@@ -48,14 +49,24 @@ async fn exchange(
     headers: &[(&'static str, &str)],
     messages: impl Stream<Item = Vec<u8>> + Send + 'static,
 ) -> Result<Option<Vec<u8>>, Status> {
-    let mut grpc = Grpc::new(client.channel());
+    open(client.channel(), path, headers, messages).await?.message().await
+}
+
+/// The messages of the answer to a call with these headers and messages.
+pub(crate) async fn open(
+    channel: Channel,
+    path: &str,
+    headers: &[(&str, &str)],
+    messages: impl Stream<Item = Vec<u8>> + Send + 'static,
+) -> Result<Streaming<Vec<u8>>, Status> {
+    let mut grpc = Grpc::new(channel);
     grpc.ready().await.unwrap();
     let mut request = Request::new(messages);
     for (name, value) in headers {
-        request.metadata_mut().insert(*name, MetadataValue::try_from(*value).unwrap());
+        let name = AsciiMetadataKey::from_bytes(name.as_bytes()).unwrap();
+        request.metadata_mut().insert(name, MetadataValue::try_from(*value).unwrap());
     }
-    let answer = grpc.streaming(request, path.parse().unwrap(), Bytes).await?;
-    answer.into_inner().message().await
+    Ok(grpc.streaming(request, path.parse().unwrap(), Bytes).await?.into_inner())
 }
 
 #[derive(Clone, Copy)]

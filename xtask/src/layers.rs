@@ -27,7 +27,7 @@ Reads every crate of the repository, fuzzers included, and fails
   in that list without need. A name in the signature of a name in use is in use. The API of the client library is for users and isn't judged.";
 
 /// The libraries whose only users are in this repository.
-const INTERNAL: [&str; 4] = ["sealward_core", "sealward_pem", "sealward_store", "sealward_server"];
+const INTERNAL: [&str; 5] = ["sealward_connect", "sealward_core", "sealward_pem", "sealward_store", "sealward_server"];
 
 /// The unused public names that stay, with reasons.
 const LIST: &str = include_str!("layers/public.txt");

@@ -17,11 +17,12 @@ mod text;
 pub(crate) const PATH: &str = "docs/reference/messages.md";
 
 /// The crates whose messages are listed, with their sources.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("server", &["server/src"]),
     ("core", &["core/src"]),
     ("store", &["store/src"]),
     ("pem", &["pem/src"]),
+    ("connect", &["connect/src"]),
     ("client", &["client/src"]),
     ("cli", &["cli/src"]),
     ("examples", &["examples"]),

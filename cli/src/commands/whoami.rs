@@ -74,6 +74,7 @@ mod tests {
             certificate: Some(CallerCertificate { sha256: "00ff".to_owned(), expire_time: None }),
             token: None,
             roles: vec![HeldRole { role: "auditor".to_owned(), ..HeldRole::default() }],
+            server_time: None,
         };
         let shown = without_roles(&output::message(&answer));
         assert_eq!((&shown["identity"], &shown["certificate"]["sha256"]), (&"cn:ada".into(), &"00ff".into()));

@@ -35,7 +35,7 @@ fn connection_advice(message: &str) -> &'static str {
 }
 
 /// Matches the messages of rustls, which may change: unknown messages get general advice.
-fn tls_advice(message: &str) -> &'static str {
+pub(crate) fn tls_advice(message: &str) -> &'static str {
     let known: [(&[&str], &str); 9] = [
         (&["unknownissuer"], "the server's certificate isn't issued by the CA in --ca: check --ca and --endpoint"),
         (
@@ -157,6 +157,7 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::IdentityRequired => "use a valid certificate: --cert and --key, or --dev and --as".to_owned(),
         ErrorReason::MethodUnknown
         | ErrorReason::MessageInvalid
+        | ErrorReason::ProtocolUnsupported
         | ErrorReason::CompressionNotServed
         | ErrorReason::TimeoutInvalid => {
             "compare the versions of this client and the server: sealward version".to_owned()

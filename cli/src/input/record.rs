@@ -1,13 +1,15 @@
 //! A record from the command line: `--json`, `--set`, `--secret` and `--clear`.
 //!
-//! No error contains a value of an encrypted attribute. A null in JSON is the same as a missing attribute, as in proto3: a record can be
-//! read, edited and sent back without clearing the encrypted attributes, which are null in the answer.
+//! JSON is read by the mapping that the server uses for Connect. No error contains a value of an encrypted attribute. A null in JSON is the
+//! same as a missing attribute: a record can be read, edited and sent back without clearing the encrypted attributes, which are null in the
+//! answer.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
 use prost_reflect::{DynamicMessage, Kind, Value};
 use sealward_client::{AttributeType, EntityType, ExposeSecret as _};
-use serde_json::{Map, Value as Json};
+use sealward_connect::json::{self, JsonProblem};
+use serde_json::Value as Json;
 
 use crate::{
     failure::Failure,
@@ -61,15 +63,18 @@ impl RecordArguments<'_> {
         let sources = self.secret.iter().map(|option| secret_source(entity, option)).collect::<Result<Vec<_>, _>>()?;
         let cleared = self.clear.iter().map(|name| attribute(entity, name)).collect::<Result<Vec<_>, _>>()?;
 
-        let mut document = match self.json {
-            Some(source) => Document::read(entity, operation, source, secrets)?,
-            None => Document::default(),
+        let mut record = match self.json {
+            Some(source) => read_json(entity, operation, source, secrets)?,
+            None => Record::new(DynamicMessage::new(entity.message.clone())),
         };
-        let mut mask: BTreeSet<String> = document.attributes.keys().cloned().collect();
-        mask.extend(document.encrypted.iter().map(|(attribute, _)| attribute.name().to_owned()));
-        for (attribute, value) in set {
+        let Record { message, mask, .. } = &mut record;
+        let assigned = set.iter().map(|(attribute, value)| (attribute.name().to_owned(), value.clone())).collect();
+        let mut assigned = from_json(entity, Json::Object(assigned).to_string().as_bytes())?;
+        for (attribute, _) in set {
             mask.insert(attribute.name().to_owned());
-            document.attributes.insert(attribute.name().to_owned(), value);
+            if let Some(value) = assigned.take_field(&attribute.field) {
+                message.set_field(&attribute.field, value);
+            }
         }
         mask.extend(sources.iter().map(|(attribute, _)| attribute.name().to_owned()));
         for attribute in cleared {
@@ -78,105 +83,69 @@ impl RecordArguments<'_> {
                 return Err(Failure::usage(format!("{name} can't be both set and cleared")));
             }
         }
-
-        let mut message = from_json(entity, document.attributes)
-            .map_err(|error| Failure::usage(format!("invalid {}: {error}", entity.message.name())))?;
-        for (attribute, value) in document.encrypted {
-            message.set_field(&attribute.field, value);
-        }
         for (attribute, source) in sources {
             message.set_field(&attribute.field, secret_value(attribute, &source, secrets)?);
         }
-        Ok(Record { message, mask, name: document.name, etag: document.etag, skipped: document.skipped })
+        Ok(record)
     }
 }
 
-/// A JSON document, with its encrypted attributes apart from the others.
-#[derive(Default)]
-struct Document<'a> {
-    attributes: Map<String, Json>,
-    encrypted: Vec<(&'a AttributeType, Value)>,
-    name: Option<String>,
-    etag: Option<String>,
-    skipped: Vec<String>,
+impl Record {
+    fn new(message: DynamicMessage) -> Self {
+        Record { message, mask: BTreeSet::new(), name: None, etag: None, skipped: Vec::new() }
+    }
 }
 
-impl<'a> Document<'a> {
-    fn read(
-        entity: &'a EntityType,
-        operation: Operation,
-        source: &str,
-        secrets: &mut dyn SecretReader,
-    ) -> Result<Self, Failure> {
-        let text = match source {
-            "-" => secrets.read_document("JSON")?,
-            file => read_file("JSON", &PathBuf::from(file))?,
-        };
-        if byte_order_mark(&text).is_some() {
-            return Err(Failure::usage("the JSON begins with a byte order mark: save it as UTF-8 without one"));
+/// Reads a JSON document. The fields that a caller can't write are ignored, so that a record can be read and sent back.
+fn read_json(
+    entity: &EntityType,
+    operation: Operation,
+    source: &str,
+    secrets: &mut dyn SecretReader,
+) -> Result<Record, Failure> {
+    let text = match source {
+        "-" => secrets.read_document("JSON")?,
+        file => read_file("JSON", &PathBuf::from(file))?,
+    };
+    if byte_order_mark(&text).is_some() {
+        return Err(Failure::usage("the JSON begins with a byte order mark: save it as UTF-8 without one"));
+    }
+    let mut record = Record::new(from_json(entity, &text)?);
+    for field in entity.message.fields() {
+        if !record.message.has_field(&field) {
+            continue;
         }
-        // serde_json reports line and column, never the content.
-        let parsed: Json =
-            serde_json::from_slice(&text).map_err(|error| Failure::usage(format!("invalid JSON: {error}")))?;
-        let Json::Object(fields) = parsed else {
-            return Err(Failure::usage("the JSON must be an object: {\"attribute\": value, …}"));
-        };
-        Self::from_fields(entity, operation, fields)
-    }
-
-    fn from_fields(entity: &'a EntityType, operation: Operation, fields: Map<String, Json>) -> Result<Self, Failure> {
-        let mut document = Self::default();
-        for (key, value) in fields {
-            let Some(attribute) = entity.attribute(&key) else {
-                document.take_standard_field(entity, &key, value)?;
-                continue;
-            };
-            let options = &attribute.options;
-            let name = attribute.name().to_owned();
-            if value.is_null() || options.output_only || !options.reports_set.is_empty() {
-                continue;
+        let name = field.name().to_owned();
+        let Some(attribute) = entity.attribute(&name) else {
+            let text = record.message.take_field(&field).and_then(|value| value.as_str().map(str::to_owned));
+            match &*name {
+                "name" => record.name = text,
+                "etag" => record.etag = text,
+                _ => {}
             }
-            if operation == Operation::Update && (options.immutable || options.not_valid_for_update) {
-                document.skipped.push(name);
-            } else if options.encrypted {
-                document.encrypted.push((attribute, encrypted_from_json(entity, attribute, value)?));
-            } else {
-                document.attributes.insert(name, value);
-            }
+            continue;
+        };
+        let options = &attribute.options;
+        if options.output_only || !options.reports_set.is_empty() {
+            record.message.clear_field(&field);
+        } else if operation == Operation::Update && (options.immutable || options.not_valid_for_update) {
+            record.message.clear_field(&field);
+            record.skipped.push(name);
+        } else {
+            record.mask.insert(name);
         }
-        Ok(document)
     }
-
-    fn take_standard_field(&mut self, entity: &EntityType, key: &str, value: Json) -> Result<(), Failure> {
-        let text = value.as_str().map(str::to_owned);
-        match key {
-            "name" => self.name = text,
-            "etag" => self.etag = text,
-            // Set by the server; ignored, so that a record can be read and sent back.
-            "create_time" | "createTime" | "update_time" | "updateTime" | "created_by" | "createdBy"
-            | "modified_by" | "modifiedBy" | "cleared_attributes" | "clearedAttributes" => {}
-            _ => return Err(no_attribute(entity, key)),
-        }
-        Ok(())
-    }
+    Ok(record)
 }
 
-fn from_json(entity: &EntityType, fields: Map<String, Json>) -> Result<DynamicMessage, serde_json::Error> {
-    DynamicMessage::deserialize(entity.message.clone(), Json::Object(fields))
-}
-
-/// Converts the value of an encrypted attribute on its own, so that no error shows it.
-fn encrypted_from_json(entity: &EntityType, attribute: &AttributeType, value: Json) -> Result<Value, Failure> {
-    let name = attribute.name();
-    let is_text = attribute.field.kind() == Kind::String;
-    let expected = if is_text { "a string" } else { "a string in base64" };
-    let invalid = || Failure::usage(format!("{name} must be {expected}"));
-    let Json::String(text) = value else { return Err(invalid()) };
-    if is_text {
-        return Ok(Value::String(text));
-    }
-    let field = Map::from_iter([(name.to_owned(), Json::String(text))]);
-    from_json(entity, field).ok().and_then(|mut message| message.take_field(&attribute.field)).ok_or_else(invalid)
+/// Converts a JSON document. No error contains a value.
+fn from_json(entity: &EntityType, document: &[u8]) -> Result<DynamicMessage, Failure> {
+    let wire = json::decode(&entity.message, document).map_err(|error| match &error.problem {
+        JsonProblem::UnknownField { name, .. } if error.path.is_empty() => no_attribute(entity, name),
+        _ => Failure::usage(format!("invalid {}: {error}", entity.message.name())),
+    })?;
+    let message = DynamicMessage::decode(entity.message.clone(), wire.as_slice());
+    Ok(message.expect("the mapping writes a message of the descriptor"))
 }
 
 /// Parses `--set attribute=value`. Errors contain the value only if the attribute isn't encrypted.

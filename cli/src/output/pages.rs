@@ -14,7 +14,7 @@ pub(crate) struct PageOptions {
     /// Number of items per page [default: the server's].
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     page_size: i32,
-    /// Token of the page: next_page_token of the previous page.
+    /// Token of the page: nextPageToken of the previous page.
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true, conflicts_with = "all")]
     page_token: String,
     /// Fetch all pages.

@@ -2,13 +2,13 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use serde_json::Value;
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::{failure::Failure, output::escape};
 
 /// Prints a value as JSON.
-pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     // Wiped, because a value may be an encryption key.
     let mut text =
         Zeroizing::new(serde_json::to_string_pretty(value).map_err(|error| Failure::output(io::Error::from(error)))?);

@@ -178,6 +178,7 @@ impl CallError {
             | Reason::ListTimeLimit
             | Reason::MessageInvalid
             | Reason::MessageTooLarge
+            | Reason::ProtocolUnsupported
             | Reason::CompressionNotServed
             | Reason::TimeoutInvalid
             | Reason::MetadataTooLarge => Action::FixCall,

@@ -57,6 +57,9 @@ pub enum StartError {
     /// A listener can't be bound to its address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The methods of the contract can't be read for the protocols other than gRPC.
+    #[error("the methods of the contract can't be read")]
+    Methods(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Server reflection can't serve the contract.
     #[error("the contract can't be reflected")]
     Reflection(#[source] Box<dyn std::error::Error + Send + Sync>),

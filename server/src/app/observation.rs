@@ -17,7 +17,10 @@ use crate::{
         samples::Samples,
         shed::Shed,
     },
-    transport::handshake::{self, Handshakes},
+    transport::{
+        handshake::{self, Handshakes},
+        probe::Readiness,
+    },
 };
 
 /// The observers of calls and handshakes.
@@ -33,7 +36,7 @@ pub(super) struct Observation {
 /// Starts the reports in the log, and serves metrics.
 pub(super) fn observe(
     deployment: &Arc<Deployment>,
-    metrics: Option<Metrics>,
+    metrics: Option<(Metrics, Readiness)>,
     audit_copy: &CopyHandle,
     reloadable: &Reloadable,
     limits: &Limits,
@@ -45,11 +48,11 @@ pub(super) fn observe(
     let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
     let refused_handshakes = handshake::Refused::default();
     let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
-    if let Some(metrics) = metrics {
+    if let Some((metrics, readiness)) = metrics {
         let trust = CurrentTrust { tls_context: reloadable.tls_context.clone(), issuers: reloadable.issuers.clone() };
         let counted = Counted { shed: shed.clone(), refused_handshakes };
         let scraped = (Arc::clone(deployment), audit_copy.clone(), counted, trust);
-        drain.tasks().spawn(metrics.serve(scraped, *limits, drain.clone()));
+        drain.tasks().spawn(metrics.serve(scraped, readiness, *limits, drain.clone()));
     }
     Observation { samples, trace, handshakes }
 }

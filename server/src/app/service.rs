@@ -3,6 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use http::{Request, Response};
+use sealward_connect::{FramingLayer, Methods};
 use sealward_core::deployment::Deployment;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -31,6 +32,7 @@ pub(super) struct Parts<'a> {
     pub(super) deployment: &'a Arc<Deployment>,
     pub(super) audit_copy: CopyHandle,
     pub(super) denials: &'a Denials,
+    pub(super) arrival: ArrivalBounds,
     pub(super) health: &'a Health,
     pub(super) observation: &'a Observation,
     pub(super) reloadable: &'a Reloadable,
@@ -49,8 +51,20 @@ pub(super) fn service(
     + use<>,
     StartError,
 > {
-    let Parts { config, served, rpcs, deployment, audit_copy, denials, health, observation, reloadable, drain, shed } =
-        parts;
+    let Parts {
+        config,
+        served,
+        rpcs,
+        deployment,
+        audit_copy,
+        denials,
+        arrival,
+        health,
+        observation,
+        reloadable,
+        drain,
+        shed,
+    } = parts;
     let limits = &config.limits;
     let dispatcher = Arc::new(Dispatcher {
         deployment: Arc::clone(deployment),
@@ -64,8 +78,19 @@ pub(super) fn service(
     });
     let routes = rpc::routes(dispatcher, served, Arc::clone(&rpcs), health.clone())
         .map_err(|error| StartError::Reflection(Box::new(error)))?;
+    let methods = Methods::new([
+        &*served.descriptors,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ])
+    .map_err(|error| StartError::Methods(Box::new(error)))?;
     let layers = Layers {
-        http_gate: HttpGateLayer::new(config.origins.clone(), observation.samples.clone()),
+        http_gate: HttpGateLayer::new(config.pages.clone(), observation.samples.clone()),
+        framing: FramingLayer::new(
+            Arc::new(methods),
+            usize::try_from(limits.message_size_max_bytes).unwrap_or(usize::MAX),
+        ),
         trace: observation.trace.clone(),
         metadata: MetadataGate::new(limits.header_list_size_max_bytes, shed.clone()),
         clock: Arc::new(SystemClock),
@@ -75,7 +100,7 @@ pub(super) fn service(
         issuers: reloadable.issuers.clone(),
         policy: reloadable.policy.clone(),
         denials: denials.clone(),
-        arrival: ArrivalBounds::of(limits, shed),
+        arrival,
     };
     Ok(gates::stack(layers).layer(routes.prepare()))
 }

@@ -25,8 +25,8 @@ use super::{
         TlsSection, TokenIssuerSection, TrustDomainSection,
     },
     model::{
-        AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Listen, Log, LogFormat, OnFailure, RootKeySource, Schema, Source,
-        Tls, TlsVersion, TokenIssuer, TokenKeys,
+        AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Listen, Log, LogFormat, OnFailure, Pages, RootKeySource, Schema,
+        Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
     },
     origin::{NotAnOrigin, Origin},
 };
@@ -66,12 +66,12 @@ pub(super) fn check(
 ) -> (Config, Faults) {
     let mut check = Check { folder, credentials, faults };
     let data_dir = check.path("data_dir", file.data_dir);
-    let (listen, origins) = check.listen(file.listen);
+    let (listen, pages) = check.listen(file.listen);
     let config = Config {
         source,
         data_dir,
         listen,
-        origins,
+        pages,
         tls: check.tls(file.tls, file.trust_domains),
         root_key_sources: check.root_key_sources(file.root_key.sources),
         schema: Schema { mail: file.schema.mail.unwrap_or(true) },
@@ -92,7 +92,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn listen(&mut self, section: ListenSection) -> (Listen, Vec<Origin>) {
+    fn listen(&mut self, section: ListenSection) -> (Listen, Pages) {
         let address = section.address.and_then(|text| self.address("listen.address", &text)).unwrap_or(DEFAULT_ADDRESS);
         let plaintext_address =
             section.plaintext_address.and_then(|text| self.address("listen.plaintext_address", &text));
@@ -111,20 +111,22 @@ impl Check<'_> {
             let problem = format!("{address} is also listen.plaintext_address: use another port");
             self.faults.add("listen.metrics_address", problem);
         }
-        let origins = self.origins(&section.origins);
-        (Listen { address, plaintext_address, metrics_address }, origins)
+        let pages = Pages {
+            origins: self.origins(&section.origins),
+            own_origin: section.own_origin.and_then(|text| self.origin("listen.own_origin", &text)),
+            with_credentials: section.origins_with_credentials.unwrap_or(false),
+        };
+        (Listen { address, plaintext_address, metrics_address }, pages)
     }
 
     fn origins(&mut self, texts: &[String]) -> Vec<Origin> {
-        let parsed = texts.iter().enumerate().filter_map(|(index, text)| match text.parse() {
-            Ok(origin) => Some(origin),
-            Err(error) => {
-                let error: NotAnOrigin = error;
-                self.faults.add(format!("listen.origins[{index}]"), error.to_string());
-                None
-            }
-        });
-        parsed.collect()
+        let numbered = texts.iter().enumerate();
+        numbered.filter_map(|(index, text)| self.origin(&format!("listen.origins[{index}]"), text)).collect()
+    }
+
+    fn origin(&mut self, setting: &str, text: &str) -> Option<Origin> {
+        let parsed: Result<Origin, NotAnOrigin> = text.parse();
+        parsed.map_err(|error| self.faults.add(setting.to_owned(), error.to_string())).ok()
     }
 
     fn address(&mut self, setting: &str, text: &str) -> Option<SocketAddr> {

@@ -110,16 +110,25 @@ section! {
         /// The address for calls, with TLS. Port 0 selects a free port, which the server prints.
         address: Text, "IP:port", Default(r#""127.0.0.1:7443""#), AtStart;
 
-        /// A second listener, without TLS, for probes. It serves grpc.health.v1.Health, and refuses all other calls with HTTPS_REQUIRED.
+        /// A second listener, without TLS, for probes. It serves grpc.health.v1.Health, GET /livez and GET /readyz, and refuses all other calls
+        /// with HTTPS_REQUIRED.
         plaintext_address: Text, "IP:port", Optional(r#""127.0.0.1:7080""#), AtStart;
 
         /// The address for metrics, at /metrics, without TLS and without authentication. Metrics contain the names of organizations and
         /// when their keys are due: restrict access to your scraper.
         metrics_address: Text, "IP:port", Optional(r#""127.0.0.1:7081""#), AtStart;
 
-        /// The origins of web pages that may call, as browsers send them. List the server's own origin too if it serves pages. Requests
-        /// from pages of other origins are refused. Programs other than browsers send no origin and need no entry.
+        /// The origins of web pages that may call, as browsers send them, each with scheme, host and port. Browsers on these pages may read
+        /// the answers (CORS). Requests from pages of other origins are refused. Programs other than browsers send no origin and need no
+        /// entry.
         origins: Texts, "origins: https://HOST or https://HOST:PORT", Optional(r#"["https://console.example.org"]"#), AtStart;
+
+        /// The server's own origin, as browsers send it, if pages are served from there. The server never takes it from a request: in DNS
+        /// rebinding, the attacker chooses the header Host.
+        own_origin: Text, "https://HOST or https://HOST:PORT", Optional(r#""https://sealward.example.org:7443""#), AtStart;
+
+        /// Whether browsers on pages of `origins` may send the user's client certificate and cookies along with a call.
+        origins_with_credentials: Boolean, "true or false", Default("false"), AtStart;
     }
 }
 

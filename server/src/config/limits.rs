@@ -153,7 +153,8 @@ limits! {
     /// Maximum open connections to the listener for metrics. Above the limit, a new connection closes the oldest. A scraper needs one.
     metrics_connections_max: 16 within 1 to 1_000, "connections";
 
-    /// Maximum time from a connection's first packet to its first HTTP/2 frame, TLS included.
+    /// Maximum time from a connection's first packet to its first HTTP/2 frame, TLS included. In HTTP/1.1, also the maximum time for the
+    /// headers of each request.
     /// A slow link needs a second. A connection that takes more than ten seconds only occupies a connection slot.
     handshake_timeout_ms: 10_000 within 100 to 60_000, "milliseconds";
 
@@ -164,7 +165,7 @@ limits! {
     header_list_size_max_bytes: 16_384 within 4_096 to 262_144, "bytes";
 
     /// The age at which a connection accepts no more calls and closes, so that clients reconnect through the load balancer and present their
-    /// certificates again. Each connection closes up to 10 % earlier, so that clients don't all reconnect at once.
+    /// certificates again. In HTTP/1.1, the next answer has `connection: close`. Each connection closes up to 10 % earlier, so that clients don't all reconnect at once.
     connection_age_max_seconds: 3_600 within 1 to 86_400, "seconds";
 
     /// Maximum time that unary calls continue on a connection that accepts no more calls; then they are cancelled.
@@ -172,7 +173,8 @@ limits! {
     /// transfer_time_max_seconds. A watch ends with CONNECTION_ENDING: call it again.
     connection_grace_seconds: 300 within 1 to 86_400, "seconds";
 
-    /// The idle time after which a connection gets an HTTP/2 PING.
+    /// The idle time after which a connection gets an HTTP/2 PING. A connection of HTTP/1.1 closes when it has been without a call for this time
+    /// and keepalive_timeout_seconds.
     keepalive_interval_seconds: 60 within 1 to 3_600, "seconds";
 
     /// Maximum time for the answer to that PING; then the connection is closed.
@@ -194,9 +196,14 @@ limits! {
     /// Waiting answers are held in memory.
     answer_stall_max_ms: 20_000 within 100 to 600_000, "milliseconds";
 
-    /// Maximum data that the server still reads from a request that it refused because of its headers. Without this, proxies and clients can
-    /// lose the answer. The default is the amount that a client sends before it receives anything.
+    /// Maximum data that the server still reads and drops from a request that it answered early, for example because of its headers. Without
+    /// this, proxies and clients can lose the answer. It counts in requests_max_bytes; if that is short, less is read. The default is the
+    /// amount that a client sends before it receives anything.
     refused_request_read_max_bytes: 65_536 within 0 to 1_048_576, "bytes";
+
+    /// Maximum time for which the server still reads such a request. Then the call's stream is reset, or the connection closes in HTTP/1.1.
+    /// The default is more than a round trip within a continent: a client that has the answer stops sending.
+    refused_request_read_time_max_ms: 100 within 0 to 10_000, "milliseconds";
 
     /// Maximum time that a stopping server waits for running calls and key work. Interrupted key work continues at the next start.
     /// Orchestrators kill the process after 30 seconds by default.
@@ -452,6 +459,12 @@ impl Limits {
     #[must_use]
     pub fn answer_stall_max(&self) -> Duration {
         Duration::from_millis(self.answer_stall_max_ms.into())
+    }
+
+    /// See [`Limits::refused_request_read_time_max_ms`].
+    #[must_use]
+    pub fn refused_request_read_time_max(&self) -> Duration {
+        Duration::from_millis(self.refused_request_read_time_max_ms.into())
     }
 
     /// See [`Limits::drain_timeout_seconds`].

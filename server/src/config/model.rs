@@ -28,8 +28,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the server listens.
     pub listen: Listen,
-    /// The origins of web pages that may call; empty by default.
-    pub origins: Vec<Origin>,
+    /// The web pages that may call; none by default.
+    pub pages: Pages,
     /// TLS, and the CAs whose client certificates are accepted.
     pub tls: Tls,
     /// `[[root_key.sources]]`: the sources of the root keys; at least one, without duplicates. The first is the current root key, the
@@ -58,7 +58,9 @@ impl Config {
             ("listen.address", self.listen.address != other.listen.address),
             ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
             ("listen.metrics_address", self.listen.metrics_address != other.listen.metrics_address),
-            ("listen.origins", self.origins != other.origins),
+            ("listen.origins", self.pages.origins != other.pages.origins),
+            ("listen.own_origin", self.pages.own_origin != other.pages.own_origin),
+            ("listen.origins_with_credentials", self.pages.with_credentials != other.pages.with_credentials),
             ("root_key.sources", self.root_key_sources != other.root_key_sources),
             ("schema.mail", self.schema.mail != other.schema.mail),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
@@ -111,6 +113,17 @@ pub struct Listen {
     pub plaintext_address: Option<SocketAddr>,
     /// The listener for metrics, without TLS; none by default.
     pub metrics_address: Option<SocketAddr>,
+}
+
+/// The web pages that may call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pages {
+    /// The origins of other sites; empty by default.
+    pub origins: Vec<Origin>,
+    /// The server's own origin; none by default.
+    pub own_origin: Option<Origin>,
+    /// Whether browsers may send the user's client certificate and cookies from `origins`.
+    pub with_credentials: bool,
 }
 
 /// `[tls]`: PEM files.

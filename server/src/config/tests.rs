@@ -216,6 +216,7 @@ fn all_faults_of_a_configuration_are_reported_together() {
         address = "localhost"
         plaintext_address = "127.0.0.1"
         origins = ["https://console.example.org/"]
+        own_origin = "null"
         [tls]
         key = "server.key"
         client_ca = ""
@@ -250,6 +251,7 @@ fn all_faults_of_a_configuration_are_reported_together() {
             "listen.address",
             "listen.plaintext_address",
             "listen.origins[0]",
+            "listen.own_origin",
             "tls.certificate",
             "tls.client_ca",
             "tls.minimum_version",
@@ -305,7 +307,8 @@ fn settings_applied_at_start_and_at_reload_are_distinguished() {
         plaintext_address: Some(DEFAULT_ADDRESS),
         metrics_address: Some(([127, 0, 0, 1], 2).into()),
     };
-    after.origins = vec!["https://console.example.org".parse().unwrap()];
+    let origin: Origin = "https://console.example.org".parse().unwrap();
+    after.pages = Pages { origins: vec![origin.clone()], own_origin: Some(origin), with_credentials: true };
     after.root_key_sources = vec![RootKeySource::MountedSecret("root.key".into())];
     after.schema = Schema { mail: false };
     after.log.format = LogFormat::Json;

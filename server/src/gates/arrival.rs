@@ -16,6 +16,7 @@ use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use sealward_connect::BufferBound;
 use sealward_core::{
     identity::Caller,
     policy::{Policy, Privilege},
@@ -30,10 +31,10 @@ use crate::{
     status::Refusal,
     telemetry::shed::Shed,
     transport::{
+        CallStage,
         budget::{Account, Bound, Bounds, Budget, ConnectionShare, Exhausted, Payer, Purpose, Reservation},
         connection::Connection,
         connection_limit::SlotHandle,
-        http2::CallStage,
     },
 };
 
@@ -169,14 +170,22 @@ where
         let charge = Charge { call_bytes, reservation: Arc::new(Mutex::new(reservation)) };
         let is_probe = takes_small_messages(path);
         let takes_stream = rpcs.get(path).is_some_and(|rpc| rpc.takes_stream);
+        let size_max = if is_probe { bounds.probe_message_size_max_bytes } else { bounds.message_size_max_bytes };
+        let size_limit = if is_probe { "probe_message_size_max_bytes" } else { "message_size_max_bytes" };
+        if let Some(bound) = request.extensions().get::<BufferBound>() {
+            let (charge, shed) = (charge.clone(), bounds.shed.clone());
+            bound.set(move |message, all| {
+                charge.buffer(message, all, (size_limit, size_max), &shed).map_err(Status::from)
+            });
+        }
         let stage = request.extensions().get::<CallStage>().filter(|_| !is_probe).cloned();
         let request = request.map(|inner| {
             Body::new(ArrivingBody {
                 inner: Some(inner),
                 charge: charge.clone(),
                 frames: Frames::default(),
-                size_max: if is_probe { bounds.probe_message_size_max_bytes } else { bounds.message_size_max_bytes },
-                size_limit: if is_probe { "probe_message_size_max_bytes" } else { "message_size_max_bytes" },
+                size_max,
+                size_limit,
                 time_max: bounds.message_time_max,
                 // The first message is expected at once.
                 deadline: Instant::now().checked_add(bounds.message_time_max),
@@ -216,6 +225,21 @@ impl Charge {
     fn message(&self, bytes: u32) -> Result<(), Exhausted> {
         let mut reservation = self.reservation.lock().unwrap_or_else(PoisonError::into_inner);
         reservation.resize(self.call_bytes.saturating_add(bytes.into()))
+    }
+
+    /// Charges the memory of a message that is collected before its length in gRPC is known.
+    fn buffer(
+        &self,
+        message: usize,
+        all: usize,
+        (bound, limit): (&'static str, u32),
+        shed: &Shed,
+    ) -> Result<(), Refusal> {
+        if message > usize::try_from(limit).unwrap_or(usize::MAX) {
+            shed.count(bound);
+            return Err(Refusal::MessageTooLarge { bound, limit });
+        }
+        Ok(self.message(u32::try_from(all).unwrap_or(u32::MAX))?)
     }
 
     /// Releases the charge of the message.

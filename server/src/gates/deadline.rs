@@ -20,7 +20,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::permission::RpcTable;
-use crate::{status::Refusal, transport::http2::EndsAt};
+use crate::{status::Refusal, transport::EndsAt};
 
 pub(super) const GRPC_TIMEOUT: &str = "grpc-timeout";
 

@@ -1,4 +1,5 @@
-//! Checks the framing of a call's request: complete, uncompressed messages, and exactly one if the rpc takes one.
+//! Checks the framing of a call's request: complete, uncompressed messages, and exactly one if the rpc takes one. Before this layer, the
+//! framing of other protocols was changed to that of gRPC, and gzip was decompressed.
 //!
 //! tonic reads only what it needs, and reports broken requests as a failure of the server. This layer checks the frames as they pass, so
 //! that a broken request is an error of the caller, and an interrupted request isn't an error. It doesn't check the content of messages.
@@ -12,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, Request, Response, request::Parts};
 use http_body::{Frame, SizeHint};
+use sealward_connect::{RequestError, Unsupported};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
@@ -23,12 +25,15 @@ const HEADER_LENGTH: usize = 5;
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// Refuses compressed messages: the size of a compressed message discloses information about secrets next to chosen text.
+/// Refuses what the framing can't carry: streams of another protocol, and messages that are compressed with another coding than gzip.
 #[derive(Clone, Copy)]
-pub(crate) struct Uncompressed;
+pub(crate) struct ServedFraming;
 
-impl Gate for Uncompressed {
+impl Gate for ServedFraming {
     fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
+        if let Some(unsupported) = head.extensions.get::<Unsupported>() {
+            return Err(Refusal::ProtocolUnsupported(*unsupported));
+        }
         let is_identity = |value: &http::HeaderValue| value == "identity";
         if head.headers.get_all(GRPC_ENCODING).iter().all(is_identity) {
             Ok(())
@@ -101,6 +106,7 @@ impl http_body::Body for Watched {
             },
             // In HTTP/2, a body ends with a flag. A body that ends without it was reset by the client.
             None if self.inner.is_end_stream() => self.frames.end().map_err(status::broken_message),
+            Some(Err(status)) if let Some(error) = RequestError::of(status) => Err(status::broken_request(error)),
             None | Some(Err(_)) => {
                 self.facts.request_cut();
                 Err(Refusal::Cancelled.into())
@@ -281,10 +287,11 @@ mod tests {
 
     #[test]
     fn only_the_identity_encoding_is_admitted() {
+        // gzip was decompressed before.
         let admitted = |encodings: &[&str]| {
             let request =
                 encodings.iter().fold(Request::builder(), |request, value| request.header(GRPC_ENCODING, *value));
-            Uncompressed.admit(&mut request.body(()).unwrap().into_parts().0)
+            ServedFraming.admit(&mut request.body(()).unwrap().into_parts().0)
         };
         assert_eq!(admitted(&[]), Ok(()));
         assert_eq!(admitted(&["identity"]), Ok(()));

@@ -1,7 +1,7 @@
 //! Assigns an id and a span to every call, and logs one line with the code and the reason that the caller received.
 //!
-//! The line has rpc, peer, identity, organization, code, reason and duration. It never has the value of a header, and nothing of a message
-//! except the name of an existing organization. The cause of an error is logged too, from the status's source; the caller gets only the
+//! The line has rpc, peer, protocol, client, identity, organization, code, reason and duration. It never has the value of a header except
+//! the version of the client, if that is well formed, and nothing of a message except the name of an existing organization. The cause of an error is logged too, from the status's source; the caller gets only the
 //! call id. A call is logged at `info`, a failure of the server at `warn`, and a health check at `debug`. Refused calls, and failed calls
 //! of callers without an identity, are sampled, because their callers control their number.
 //!
@@ -25,6 +25,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sealward::v1::ErrorReason;
+use sealward_connect::Protocol;
 use sealward_core::{
     identity::Identity,
     port::Clock,
@@ -36,7 +37,7 @@ use tonic_types::StatusExt;
 use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
 
-use super::probe::is_health;
+use super::{probe::is_health, version_header::client_version};
 use crate::{
     error_chain,
     status::reason_name,
@@ -160,6 +161,8 @@ where
             call_id = call_id.as_str(),
             rpc = logged_path(path),
             peer = peer.map(tracing::field::display),
+            protocol = request.extensions().get::<Protocol>().map_or(Protocol::Grpc.name(), |protocol| protocol.name()),
+            client = client_version(request.headers()),
             identity = Empty,
             organization = Empty,
         );

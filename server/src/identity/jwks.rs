@@ -375,6 +375,18 @@ impl Fetched {
         }
     }
 
+    /// Fetches the keys once, without using or saving them. Returns the number of keys that can verify tokens.
+    ///
+    /// # Errors
+    /// Why there is no valid key set.
+    pub(crate) async fn try_once(&self) -> Result<usize, String> {
+        match timeout(FETCH_TIMEOUT, self.get()).await {
+            Ok(Ok(set)) => Ok(set.len()),
+            Ok(Err(error)) => Err(error_chain::text(&*error)),
+            Err(_) => Err(format!("no response within {} seconds", FETCH_TIMEOUT.as_secs())),
+        }
+    }
+
     fn held(&self) -> Held {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -11,14 +11,15 @@ use sealward::v1::{
 use sealward_core::{
     identity::Identity,
     policy::{Privilege, ReadAccess, Scope},
+    port::Clock as _,
     violation::{Problem, Violation},
 };
 use tonic::{Request, Response, Status};
 
 use super::{dispatcher::Dispatcher, name};
 use crate::{
-    config::lower_case_dns, gates::permission::RpcTable, identity::token::Proven, schema::timestamp_to_proto, status,
-    transport::connection::Connection,
+    config::lower_case_dns, gates::permission::RpcTable, identity::token::Proven, ports::clock::SystemClock,
+    schema::timestamp_to_proto, status, transport::connection::Connection,
 };
 
 pub(crate) struct Access {
@@ -47,6 +48,7 @@ impl AccessService for Access {
             certificate: certificate(extensions),
             token: token(extensions),
             roles: roles.collect(),
+            server_time: Some(timestamp_to_proto(SystemClock.now())),
         }))
     }
 

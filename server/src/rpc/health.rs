@@ -17,7 +17,7 @@ use tonic_health::{
     server::{HealthReporter, HealthService},
 };
 
-use crate::{drain::Drain, gates::permission::RpcTable};
+use crate::{drain::Drain, gates::permission::RpcTable, transport::probe::Readiness};
 
 /// The interval between checks.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -31,15 +31,17 @@ pub(crate) struct Health {
     reporter: HealthReporter,
     service: HealthServer<HealthService>,
     services: Arc<BTreeSet<String>>,
+    /// The same, for probes that don't speak gRPC.
+    readiness: Readiness,
     drain: Drain,
 }
 
 impl Health {
     /// The health of the services with these rpcs: NOT_SERVING until the first check, and once a shutdown is announced.
-    pub(crate) fn new(rpcs: &RpcTable, drain: Drain) -> Self {
+    pub(crate) fn new(rpcs: &RpcTable, readiness: Readiness, drain: Drain) -> Self {
         let reporter = HealthReporter::new();
         let service = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
-        Health { reporter, service, services: Arc::new(services(rpcs)), drain }
+        Health { reporter, service, services: Arc::new(services(rpcs)), readiness, drain }
     }
 
     pub(crate) fn service(self) -> HealthServer<HealthService> {
@@ -48,6 +50,7 @@ impl Health {
 
     /// Sets the status of every service.
     pub(crate) async fn set(&self, status: ServingStatus) {
+        self.readiness.set(status == ServingStatus::Serving);
         for service in &*self.services {
             self.reporter.set_service_status(service, status).await;
         }

@@ -1,26 +1,33 @@
-//! Server reflection, v1 and v1alpha: the served contract, the health service, and the types of error details, so that tools can show them.
+//! Server reflection, v1 and v1alpha: the descriptors of everything that is served, and of the types of error details, so that tools can show
+//! them.
 
+use prost::DecodeError;
 use tonic::service::RoutesBuilder;
+
+use crate::descriptors;
 
 /// Why the contract can't be reflected.
 #[derive(Debug, thiserror::Error)]
-#[error("the descriptor set can't be reflected")]
-pub(crate) struct ReflectionError(#[from] tonic_reflection::server::Error);
+pub(crate) enum ReflectionError {
+    /// The contract isn't a descriptor set.
+    #[error("the descriptor set can't be read")]
+    Unreadable(#[from] DecodeError),
+    /// The descriptors can't be served.
+    #[error("the descriptor set can't be reflected")]
+    Refused(#[from] tonic_reflection::server::Error),
+}
 
 /// Adds both versions of the service, with these descriptors and this maximum size of messages.
-pub(super) fn add(
-    routes: &mut RoutesBuilder,
-    descriptors: &[u8],
-    message_size_max: usize,
-) -> Result<(), ReflectionError> {
-    let sets = || {
+pub(super) fn add(routes: &mut RoutesBuilder, contract: &[u8], message_size_max: usize) -> Result<(), ReflectionError> {
+    let all = descriptors::complete(contract)?;
+    let set = || {
         tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(descriptors)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(&all)
+            // It is in the set, for both versions.
+            .include_reflection_service(false)
     };
     routes
-        .add_service(sets().build_v1()?.max_decoding_message_size(message_size_max))
-        .add_service(sets().build_v1alpha()?.max_decoding_message_size(message_size_max));
+        .add_service(set().build_v1()?.max_decoding_message_size(message_size_max))
+        .add_service(set().build_v1alpha()?.max_decoding_message_size(message_size_max));
     Ok(())
 }

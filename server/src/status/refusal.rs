@@ -3,6 +3,7 @@
 use std::{fmt::Display, time::Duration};
 
 use sealward::v1::ErrorReason;
+use sealward_connect::{RequestError, Unsupported};
 use sealward_core::{identity::Identity, name::OrganizationName, policy::Privilege};
 use tonic::{Code, Status};
 
@@ -148,7 +149,9 @@ pub(crate) enum Refusal {
     MetadataTooLarge(MetadataTooLarge),
     /// The call's timeout can't be parsed.
     TimeoutInvalid,
-    /// The call's messages are compressed.
+    /// The protocol can't carry the call.
+    ProtocolUnsupported(Unsupported),
+    /// The call's messages are compressed with a coding that isn't served.
     CompressionNotServed,
     /// The caller cancelled the call, or its connection failed, before its messages arrived.
     Cancelled,
@@ -333,8 +336,12 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
         Refusal::TimeoutInvalid => StatusBuilder::new(
             Code::InvalidArgument,
             ErrorReason::TimeoutInvalid,
-            "grpc-timeout is malformed: send it once, as 1 to 8 digits and one of the units H, M, S, m, u, n",
+            "the timeout is malformed: send grpc-timeout once, as 1 to 8 digits and one of the units H, M, S, m, u, n, or connect-timeout-ms once, as 1 to 10 digits",
         ),
+        Refusal::ProtocolUnsupported(problem) => {
+            StatusBuilder::new(Code::Unimplemented, ErrorReason::ProtocolUnsupported, problem.to_string())
+                .with("problem", problem.name())
+        }
         Refusal::CompressionNotServed => compression_not_served(),
         Refusal::Cancelled => StatusBuilder::new(Code::Cancelled, ErrorReason::Cancelled, "the call was cancelled"),
         Refusal::DeadlineExceeded => StatusBuilder::new(
@@ -392,14 +399,14 @@ fn privilege_missing(PrivilegeRefusal { identity, privilege, place }: PrivilegeR
     }
 }
 
-/// Compressed messages aren't accepted. The status lists the accepted encodings, as gRPC defines.
+/// Only gzip is accepted. The status lists the accepted encodings, as gRPC defines.
 fn compression_not_served() -> StatusBuilder {
     StatusBuilder::new(
         Code::Unimplemented,
         ErrorReason::CompressionNotServed,
-        "compressed messages aren't accepted: send them without compression",
+        "this compression isn't accepted: declare gzip, or send messages without compression",
     )
-    .header("grpc-accept-encoding", "identity")
+    .header("grpc-accept-encoding", "gzip")
 }
 
 /// The request violates gRPC's framing.
@@ -412,6 +419,24 @@ pub(crate) fn broken_message(broken: BrokenMessage) -> Status {
         BrokenMessage::Flag => "a message of the request has an invalid compression flag: send 0",
     };
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, words).build()
+}
+
+/// The body of a request violates the framing of its protocol.
+pub(crate) fn broken_request(error: &RequestError) -> Status {
+    let invalid = |words: String| StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, words).build();
+    match error {
+        RequestError::Refused(status) => (**status).clone(),
+        RequestError::TooLarge { limit } => {
+            let limit = u32::try_from(*limit).unwrap_or(u32::MAX);
+            Refusal::MessageTooLarge { bound: "message_size_max_bytes", limit }.into()
+        }
+        RequestError::Compressed => broken_message(BrokenMessage::Compressed),
+        RequestError::Flags => broken_message(BrokenMessage::Flag),
+        RequestError::CutOff => broken_message(BrokenMessage::CutOff),
+        RequestError::Gzip => invalid("a message of the request isn't valid gzip".to_owned()),
+        RequestError::Base64 => invalid("the request isn't valid base64".to_owned()),
+        RequestError::Json(error) => invalid(format!("the request isn't the JSON of its message: {error}")),
+    }
 }
 
 /// An application refuses a call in this organization, with its own reason.

@@ -1,4 +1,4 @@
-//! Metrics for scrapers of `listen.metrics_address`, in OpenMetrics or in the older text format of Prometheus.
+//! Metrics for scrapers of `listen.metrics_address`, in OpenMetrics or in the older text format of Prometheus. Probes are answered there too.
 //!
 //! Each scrape computes them from memory, without opening a database. They contain names of organizations, but nothing secret.
 
@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     http::{
-        HeaderMap, Request, StatusCode,
+        HeaderMap, Method, Request, StatusCode, Uri,
         header::{CONTENT_TYPE, VARY},
     },
     response::{IntoResponse, Response},
@@ -45,6 +45,7 @@ use crate::{
         connection_limit::{Bounds, ConnectionSlots},
         handshake,
         listener::{BindError, accept, bind},
+        probe::Readiness,
         tls::TlsContext,
     },
 };
@@ -89,6 +90,7 @@ impl Metrics {
     pub(crate) async fn serve(
         self,
         (deployment, audit_copy, counted, trust): (Arc<Deployment>, CopyHandle, Counted, CurrentTrust),
+        readiness: Readiness,
         limits: Limits,
         drain: Drain,
     ) {
@@ -101,7 +103,11 @@ impl Metrics {
             };
             async move { answer }
         };
-        let routes = Router::new().route("/metrics", get(scrape));
+        let probe = move |method: Method, uri: Uri| {
+            let answer = readiness.answer(&method, uri.path());
+            async move { answer.ok_or(StatusCode::NOT_FOUND) }
+        };
+        let routes = Router::new().route("/metrics", get(scrape)).fallback(probe);
         let accepting = accept(
             self.listener,
             || drain.has_begun(),

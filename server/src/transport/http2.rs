@@ -1,11 +1,9 @@
-//! HTTP/2 on each connection: its limits, and the end of a connection.
+//! HTTP/2 on a connection: its limits, and the end of a connection.
 //!
-//! A connection has to close at its maximum age, when the client CAs or revocation lists have changed, when it exceeds a connection limit,
-//! and when the server stops. It gets a GOAWAY, finishes its calls, and is closed by force after a grace period. Clients reconnect without
+//! A connection that has to close gets a GOAWAY, finishes its calls, and is closed by force after a grace period. Clients reconnect without
 //! an error. [`call`] has the protocol of a call, and the service its meaning.
 
 mod call;
-mod calls;
 
 use std::{
     convert::Infallible,
@@ -21,28 +19,20 @@ use h2::{
     server::{Builder, SendResponse},
 };
 use http::{Request, Response};
-use sealward_core::random::{self, Random};
-use tokio::{
-    sync::{mpsc, watch},
-    time::{interval, timeout},
-};
-use tokio_util::task::TaskTracker;
+use tokio::time::{interval, timeout};
 use tonic::body::Body;
 use tower::Service;
 
-use self::{call::CallBounds, calls::Calls};
-pub(crate) use self::{call::EndsAt, calls::CallStage};
+use self::call::CallBounds;
 use crate::{
     config::limits::Limits,
-    drain::Drain,
     gates::metadata::SIZE_LEEWAY,
-    telemetry::shed::Shed,
     transport::{
         budget::ConnectionShare,
-        connection::Connection,
-        connection_limit::ConnectionSlot,
+        calls::Calls,
+        closing::Closing,
+        discard::Discard,
         listener::{Activity, ConnectionStream},
-        tls::TlsContext,
     },
 };
 
@@ -52,35 +42,20 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// The time in which frames of a reset stream may still arrive. Later frames are errors of the connection.
 const RESET_STREAM_TIME: Duration = Duration::from_secs(5);
 
-/// The time without working calls after which a stopping server closes a connection.
-const IDLE_AT_STOP: Duration = Duration::from_secs(1);
-
-/// The maximum time for sending the last answers of streams after the grace period.
-const LAST_ANSWERS_MAX: Duration = Duration::from_secs(30);
-
-/// The time that a refused connection stays open after the refusal.
-const REFUSED_LINGER: Duration = Duration::from_millis(500);
-
-/// Serves connections.
+/// Serves connections of HTTP/2.
 #[derive(Clone)]
-pub(crate) struct Http2 {
+pub(super) struct Http2 {
     protocol: Builder,
     limits: Limits,
-    tls_context: watch::Receiver<Arc<TlsContext>>,
-    random: Arc<dyn Random>,
+    closing: Closing,
     calls: CallBounds,
-    drain: Drain,
+    discard: Discard,
 }
 
 impl Http2 {
-    /// Uses the limits of the configuration. `tls_context` has the current trust. `random` spreads the ends of connections.
-    pub(crate) fn new(
-        limits: &Limits,
-        tls_context: watch::Receiver<Arc<TlsContext>>,
-        random: Arc<dyn Random>,
-        drain: Drain,
-        shed: Shed,
-    ) -> Self {
+    /// Uses the limits of the configuration.
+    pub(super) fn new(closing: Closing, discard: Discard) -> Self {
+        let limits = closing.limits;
         let streams_max = limits.concurrent_streams_max;
         let mut protocol = Builder::new();
         protocol
@@ -95,37 +70,17 @@ impl Http2 {
             .initial_window_size(limits.connection_window_max_bytes / 2)
             .max_send_buffer_size(SEND_BUFFER_BYTES);
         let calls = CallBounds {
-            discard_max_bytes: usize::try_from(limits.refused_request_read_max_bytes).unwrap_or(usize::MAX),
             stall_max: limits.answer_stall_max(),
-            drain: drain.clone(),
-            shed,
+            drain: closing.drain.clone(),
+            shed: closing.shed.clone(),
         };
-        Self { protocol, limits: *limits, tls_context, random, calls, drain }
+        Self { protocol, limits, closing, calls, discard }
     }
 
-    /// Serves all connections until the server stops and the last connection has ended. Each request has its [`Connection`] in its
-    /// extensions.
-    pub(crate) async fn serve<S>(self, mut connections: mpsc::Receiver<ConnectionStream>, service: S)
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
-    {
-        let tasks = TaskTracker::new();
-        let mut begun = pin!(self.drain.begun());
-        loop {
-            let stream = tokio::select! {
-                () = &mut begun => break,
-                stream = connections.recv() => stream,
-            };
-            let Some(stream) = stream else { break };
-            tasks.spawn(self.clone().serve_one(stream, service.clone()));
-        }
-        // Closes the sockets, so that new clients don't wait.
-        drop(connections);
-        tasks.close();
-        tasks.wait().await;
-    }
-
-    async fn serve_one<S>(self, stream: ConnectionStream, service: S)
+    /// Serves a connection until it has ended. Each request has its [`Connection`] in its extensions.
+    ///
+    /// [`Connection`]: crate::transport::connection::Connection
+    pub(super) async fn serve<S>(self, stream: ConnectionStream, service: S)
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
     {
@@ -135,16 +90,17 @@ impl Http2 {
         let mut served = {
             let (facts, calls, bounds) = (facts.clone(), Arc::clone(&calls), self.calls.clone());
             let (share, slot_handle) = (ConnectionShare::default(), slot.handle());
+            let unread = self.discard.of(&facts, share.clone());
             move |mut request: Request<RecvStream>, respond: SendResponse<Bytes>| {
                 let open = calls.open();
                 request.extensions_mut().insert(facts.clone());
                 request.extensions_mut().insert(open.stage());
                 request.extensions_mut().insert(share.clone());
                 request.extensions_mut().insert(slot_handle.clone());
-                let (service, bounds) = (service.clone(), bounds.clone());
+                let (service, bounds, unread) = (service.clone(), bounds.clone(), unread.clone());
                 // In a separate task, so that no call waits for another call's handler.
                 tokio::spawn(async move {
-                    call::serve(service, request, respond, bounds).await;
+                    call::serve(service, request, respond, bounds, unread).await;
                     drop(open);
                 });
             }
@@ -153,7 +109,7 @@ impl Http2 {
         let begun = tokio::select! {
             begun = self.protocol.handshake::<_, Bytes>(stream) => begun,
             () = slot.closing() => return tracing::debug!(%peer, "silent connection closed to admit another one"),
-            () = self.drain.begun() => return tracing::debug!(%peer, "silent connection closed at shutdown"),
+            () = self.closing.drain.begun() => return tracing::debug!(%peer, "silent connection closed at shutdown"),
         };
         let mut connection = match begun {
             Ok(connection) => connection,
@@ -173,7 +129,7 @@ impl Http2 {
         let end = tokio::select! {
             ended = accept(&mut connection, &mut served) => Served::Ended(ended),
             reason = &mut cut => Served::Forced(reason),
-            reason = self.reason_to_close(&facts, &slot, &calls) => Served::AskedToClose(reason),
+            reason = self.closing.reason_to_close(&facts, &slot, &calls) => Served::AskedToClose(reason),
         };
         let end = match end {
             Served::AskedToClose(reason) => {
@@ -182,7 +138,7 @@ impl Http2 {
                 tokio::select! {
                     ended = accept(&mut connection, &mut served) => Served::Ended(ended),
                     reason = &mut cut => Served::Forced(reason),
-                    reason = self.reason_to_force(&facts, &slot, &calls) => Served::Forced(reason),
+                    reason = self.closing.reason_to_force(&facts, &slot, &calls) => Served::Forced(reason),
                 }
             }
             end @ (Served::Ended(_) | Served::Forced(_)) => end,
@@ -193,102 +149,6 @@ impl Http2 {
                 tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection failed");
             }
             Served::Forced(reason) => tracing::debug!(%peer, reason, "connection closed by force"),
-        }
-    }
-
-    /// Resolves with the reason when this connection has to close.
-    async fn reason_to_close(&self, connection: &Connection, slot: &ConnectionSlot, calls: &Calls) -> &'static str {
-        if connection.limit_reached.is_some() {
-            // The answer to its first call has the reason. A connection without a call has the time of a handshake.
-            tokio::select! {
-                _in_time = timeout(self.limits.handshake_timeout(), calls.any()) => {}
-                () = self.drain.begun() => {}
-            }
-            return "over the connection limit";
-        }
-        let earlier = async {
-            tokio::select! {
-                () = self.drain.begun() => "the server stops",
-                () = self.trust_changed(connection) => "client CAs or revocation lists changed",
-                () = self.is_idle_and_unidentified(slot, calls) => "unidentified and without calls",
-            }
-        };
-        let age_max = shortened(self.limits.connection_age_max(), &*self.random);
-        timeout(age_max, earlier).await.unwrap_or("maximum age reached")
-    }
-
-    /// Resolves with the reason when a connection that was asked to close has to be closed by force.
-    async fn reason_to_force(&self, connection: &Connection, slot: &ConnectionSlot, calls: &Calls) -> &'static str {
-        let is_refused = connection.limit_reached.is_some();
-        // A client that ignores a GOAWAY would otherwise stay for the whole grace period.
-        let idle = if is_refused {
-            REFUSED_LINGER
-        } else if slot.is_unidentified() {
-            IDLE_AT_STOP
-        } else {
-            self.limits.keepalive_timeout()
-        };
-        let stopping = async {
-            self.drain.begun().await;
-            calls.none_working_for(IDLE_AT_STOP).await;
-        };
-        let earlier = async {
-            tokio::select! {
-                () = calls.none_open_for(idle) => "no calls, but not closed by the client",
-                () = stopping => "the server stops, and no call is working",
-            }
-        };
-        let grace = if is_refused { IDLE_AT_STOP } else { self.limits.connection_grace() };
-        match timeout(grace, earlier).await {
-            Ok(reason) => reason,
-            Err(_) => self.wait_for_streams(connection, calls).await,
-        }
-    }
-
-    /// Waits for the streams of a connection after its grace period. Streams with their own time limit may finish, unless the server's
-    /// trust changes; the others end immediately. No stream takes longer than the maximum time of a transfer, so a caller can't keep the
-    /// connection with new streams.
-    async fn wait_for_streams(&self, connection: &Connection, calls: &Calls) -> &'static str {
-        let ending = &connection.ending;
-        if ending.has_streams() {
-            ending.begin();
-            let ended = async {
-                tokio::select! {
-                    () = ending.streams_ended() => {}
-                    () = self.trust_changed(connection) => ending.cut(),
-                }
-            };
-            if timeout(self.limits.transfer_time_max(), ended).await.is_err() {
-                self.calls.shed.count("transfer_time_max_seconds");
-                ending.cut();
-            }
-            // Their final status is still to be sent.
-            let _sent = timeout(LAST_ANSWERS_MAX, calls.none_open_for(Duration::ZERO)).await;
-        }
-        "calls took longer than the grace period"
-    }
-
-    /// Resolves when the connection is unidentified and has been without a call for the maximum idle time.
-    async fn is_idle_and_unidentified(&self, slot: &ConnectionSlot, calls: &Calls) {
-        calls.none_open_for(self.limits.connection_unidentified_idle_max()).await;
-        if !slot.is_unidentified() {
-            pending::<()>().await;
-        }
-        self.calls.shed.count("connection_unidentified_idle_max_seconds");
-    }
-
-    /// Resolves when the server's trust has changed since the handshake.
-    async fn trust_changed(&self, connection: &Connection) {
-        let changed = match &connection.tls {
-            Some(tls) => {
-                let mut tls_context = self.tls_context.clone();
-                let other = |tls_context: &Arc<TlsContext>| !Arc::ptr_eq(&tls_context.trust, &tls.trust);
-                tls_context.wait_for(other).await.is_ok()
-            }
-            None => false,
-        };
-        if !changed {
-            pending::<()>().await;
         }
     }
 
@@ -337,12 +197,6 @@ async fn accept(
     Ok(())
 }
 
-/// A random duration between 90 % of the duration and all of it.
-fn shortened(duration: Duration, random: &dyn Random) -> Duration {
-    let part = f64::from(u16::from_le_bytes(random::bytes(random))) / f64::from(u16::MAX);
-    duration - duration.mul_f64(part / 10.0)
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -357,18 +211,27 @@ mod tests {
         client::conn::http2::{self as client, SendRequest},
     };
     use hyper_util::rt::{TokioExecutor, TokioIo};
-    use tokio::{net::TcpStream, sync::Semaphore, task::JoinHandle};
+    use tokio::{
+        net::TcpStream,
+        sync::{Semaphore, watch},
+        task::JoinHandle,
+    };
     use tokio_rustls::client::TlsStream;
     use tower::service_fn;
 
     use super::*;
     use crate::{
         development::Person,
-        ports::random::SystemRandom,
+        drain::Drain,
+        telemetry::shed::Shed,
         transport::{
+            CallStage,
+            connection::Connection,
             connection_ending::ConnectionEnding,
             handshake::Handshakes,
+            serving::Serving,
             test_deployment::{TestDeployment, connect},
+            tls::TlsContext,
         },
     };
 
@@ -443,8 +306,8 @@ mod tests {
             });
             let connections = listener.accept(current.clone(), Handshakes::for_tests(), &limits, &Shed::default());
             let shed = Shed::default();
-            let http2 = Http2::new(&limits, current, Arc::new(SystemRandom), drain.clone(), shed.clone());
-            let serving = tokio::spawn(http2.serve(connections, service));
+            let serving = Serving::for_tests(&limits, current, &drain, &shed);
+            let serving = tokio::spawn(serving.serve(connections, service));
             Self { deployment, address, tls_context, drain, begun, permits, freed, shed, serving }
         }
 
@@ -653,7 +516,12 @@ mod tests {
 
     #[tokio::test]
     async fn body_of_a_refused_request_is_read_up_to_the_limit() {
-        let fixture = Fixture::start(Limits { refused_request_read_max_bytes: 1_000, ..Limits::default() }).await;
+        let fixture = Fixture::start(Limits {
+            refused_request_read_max_bytes: 1_000,
+            refused_request_read_time_max_ms: 10_000,
+            ..Limits::default()
+        })
+        .await;
         let mut requests = fixture.frames(65_535).await;
         for (size, is_reset) in [(1_000, false), (1_001, true)] {
             let (answer, mut stream) = requests.send_request(request("/"), false).unwrap();
@@ -693,18 +561,5 @@ mod tests {
         let mut identified = fixture.connect_as(Some(Person::Reader)).await;
         fixture.connect().await.ended().await;
         assert_eq!(identified.call("/").await.unwrap().status(), 200);
-    }
-
-    #[test]
-    fn simultaneous_connections_end_spread_over_a_tenth_of_their_age() {
-        struct All(u8);
-        impl Random for All {
-            fn fill(&self, bytes: &mut [u8]) {
-                bytes.fill(self.0);
-            }
-        }
-        let age = Duration::from_secs(100);
-        assert_eq!(shortened(age, &All(0)), age);
-        assert_eq!(shortened(age, &All(255)), Duration::from_secs(90));
     }
 }

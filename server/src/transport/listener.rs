@@ -4,7 +4,7 @@
 //! here decides about permissions.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use rustls::pki_types::CertificateDer;
 use sealward_core::port::Clock as _;
 use tokio::{
@@ -36,7 +37,7 @@ use crate::{
         connection_ending::ConnectionEnding,
         connection_limit::{Bounds, ConnectionSlot, ConnectionSlots},
         handshake::Handshakes,
-        tls::{TlsContext, Trust},
+        tls::{ALPN_HTTP_2, TlsContext, Trust},
     },
 };
 
@@ -46,8 +47,8 @@ const FINISHED_MAX: usize = 64;
 /// The pause of accepting when the system is out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The first bytes of HTTP/2 (RFC 9113, section 3.4): `PRI * HTTP/2.0`, and so on.
-const PREFACE_LENGTH: usize = 24;
+/// The first bytes of HTTP/2 (RFC 9113, section 3.4). No request of HTTP/1.1 is shorter.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bound sockets that don't accept yet.
 pub(crate) struct Listener {
@@ -241,6 +242,15 @@ impl Transport {
         }
     }
 
+    /// The protocol that was agreed on in the handshake.
+    fn protocol(&self) -> Option<Protocol> {
+        let Transport::Tls(stream, _) = self else { return None };
+        match stream.get_ref().1.alpn_protocol()? {
+            ALPN_HTTP_2 => Some(Protocol::Http2),
+            _ => Some(Protocol::Http1),
+        }
+    }
+
     fn io(&mut self) -> Pin<&mut dyn Io> {
         match self {
             Transport::Tls(stream, _) => Pin::new(stream),
@@ -288,13 +298,24 @@ impl Activity {
 pub(crate) struct ConnectionStream {
     transport: Transport,
     connection: Connection,
+    /// The first bytes, if they were read to find the protocol.
+    begin: BytesMut,
     preface: Preface,
     activity: Activity,
     stall: Stall,
     slot: Arc<ConnectionSlot>,
 }
 
-/// The bytes of the HTTP/2 preface that are missing, and their deadline. Nothing else limits that time.
+/// The protocol of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// The first bytes that are missing, as many as in the HTTP/2 preface, and their deadline. Nothing else limits that time.
 struct Preface {
     missing: usize,
     deadline: Pin<Box<Sleep>>,
@@ -335,9 +356,9 @@ impl ConnectionStream {
         stall_max: Duration,
         slot: Arc<ConnectionSlot>,
     ) -> Self {
-        let preface = Preface { missing: PREFACE_LENGTH, deadline: Box::pin(tokio::time::sleep_until(deadline)) };
+        let preface = Preface { missing: PREFACE.len(), deadline: Box::pin(tokio::time::sleep_until(deadline)) };
         let stall = Stall { max: stall_max, deadline: None };
-        Self { transport, connection, preface, activity: Activity::default(), stall, slot }
+        Self { transport, connection, begin: BytesMut::new(), preface, activity: Activity::default(), stall, slot }
     }
 
     /// Its slot, which it keeps until it is dropped.
@@ -348,6 +369,47 @@ impl ConnectionStream {
     /// Whether data arrives from the peer.
     pub(crate) fn activity(&self) -> Activity {
         self.activity.clone()
+    }
+
+    /// Its protocol: the one agreed on in the handshake, otherwise HTTP/2 if it begins with its preface.
+    ///
+    /// # Errors
+    /// The connection failed, or the first bytes took too long.
+    pub(crate) async fn protocol(&mut self) -> io::Result<Protocol> {
+        if let Some(protocol) = self.transport.protocol() {
+            return Ok(protocol);
+        }
+        while self.begin.len() < PREFACE.len() {
+            if !PREFACE.starts_with(&self.begin) {
+                return Ok(Protocol::Http1);
+            }
+            let mut bytes = [0; PREFACE.len()];
+            let missing = PREFACE.len() - self.begin.len();
+            let mut read = ReadBuf::new(bytes.get_mut(..missing).unwrap_or_default());
+            poll_fn(|context| self.poll_read_transport(context, &mut read)).await?;
+            if read.filled().is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.begin.extend_from_slice(read.filled());
+        }
+        Ok(if *self.begin == *PREFACE { Protocol::Http2 } else { Protocol::Http1 })
+    }
+
+    /// Reads from the transport. Only the first bytes have a deadline.
+    fn poll_read_transport(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = self.transport.io().poll_read(context, buffer);
+        let count = buffer.filled().len().saturating_sub(before);
+        if count > 0 {
+            self.activity.0.store(true, Ordering::Relaxed);
+        }
+        if self.preface.missing > 0 {
+            self.preface.missing = self.preface.missing.saturating_sub(count);
+            if read.is_pending() && self.preface.deadline.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        read
     }
 
     /// Its facts.
@@ -362,19 +424,13 @@ impl AsyncRead for ConnectionStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = self.transport.io().poll_read(context, buffer);
-        let count = buffer.filled().len().saturating_sub(before);
-        if count > 0 {
-            self.activity.0.store(true, Ordering::Relaxed);
+        if self.begin.is_empty() {
+            return self.poll_read_transport(context, buffer);
         }
-        if self.preface.missing > 0 {
-            self.preface.missing = self.preface.missing.saturating_sub(count);
-            if read.is_pending() && self.preface.deadline.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-        }
-        read
+        let count = self.begin.len().min(buffer.remaining());
+        let begin = self.begin.split_to(count);
+        buffer.put_slice(&begin);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -416,7 +472,7 @@ mod tests {
     use std::pin::pin;
 
     use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, version::TLS12};
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_rustls::client;
 
     use super::*;
@@ -525,9 +581,9 @@ mod tests {
     #[tokio::test]
     async fn other_protocols_and_older_versions_are_refused_in_the_handshake() {
         let (fixture, _connections) = listen(Limits::default()).await;
-        let mut http_1 = fixture.client(None);
-        http_1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let refused = fixture.connect(http_1).await.unwrap_err().to_string();
+        let mut http_3 = fixture.client(None);
+        http_3.alpn_protocols = vec![b"h3".to_vec()];
+        let refused = fixture.connect(http_3).await.unwrap_err().to_string();
         assert!(refused.contains("NoApplicationProtocol"), "{refused}");
 
         let tls_1_2 = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -537,6 +593,31 @@ mod tests {
             .with_no_client_auth();
         let refused = fixture.connect(tls_1_2).await.unwrap_err().to_string();
         assert!(refused.contains("ProtocolVersion"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn protocol_is_the_one_of_the_handshake_or_of_the_first_bytes() {
+        let (fixture, mut connections) = listen(Limits::default()).await;
+        const CASES: [(&[&[u8]], &[u8], Protocol); 6] = [
+            (&[b"h2"], b"", Protocol::Http2),
+            (&[b"http/1.1"], b"", Protocol::Http1),
+            (&[b"http/1.1", b"h2"], b"", Protocol::Http2),
+            (&[], PREFACE, Protocol::Http2),
+            (&[], b"GET / HTTP/1.1\r\n", Protocol::Http1),
+            (&[], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", Protocol::Http1),
+        ];
+        for (alpn, begin, protocol) in CASES {
+            let mut client = fixture.client(None);
+            client.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+            let mut sent = fixture.connect(client).await.unwrap();
+            sent.write_all(begin).await.unwrap();
+            let mut stream = connections.recv().await.unwrap();
+            assert_eq!(stream.protocol().await.unwrap(), protocol, "{begin:?}");
+            // All bytes are still there.
+            let mut read = vec![0; begin.len()];
+            stream.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, begin);
+        }
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ mod trust;
 mod validity;
 
 pub(crate) use self::{
-    context::TlsContext,
+    context::{ALPN_HTTP_2, TlsContext},
     error::TlsError,
     recording_verifier::with_refused_subject,
     server_certificate::{ServerCertificate, faults, names},

@@ -1,11 +1,17 @@
 //! Answers HTTP without TLS on the TLS port with HTTPS_REQUIRED, and closes the connection.
 //!
-//! A call over HTTP/2 gets the same answer as on the listener without TLS. HTTP/1.x gets a plain 400. The server reads only as much as the
-//! answer needs, and answers few such connections at a time.
+//! A call over HTTP/2 gets the same answer as on the listener without TLS. A call of Connect over HTTP/1.1 gets an error of Connect, any other
+//! request of HTTP/1.x a plain 400. The server reads only as much as the answer needs, and answers few such connections at a time.
 
-use std::{convert::Infallible, io::Cursor, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    io::{self, Cursor},
+    net::SocketAddr,
+    time::Duration,
+};
 
-use http::Request;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Collected};
 use hyper::{body::Incoming, server::conn::http2::Builder};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -18,13 +24,18 @@ use tokio::{
     time::timeout,
 };
 use tonic::{Status, body::Body};
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
 use super::graceful_close::close_gracefully;
 use crate::{
     gates::{complete::CompleteLayer, trace::TraceLayer},
     status::Refusal,
-    transport::{connection::Connection, connection_ending::ConnectionEnding},
+    transport::{
+        connection::Connection,
+        connection_ending::ConnectionEnding,
+        http1::filter::call_head,
+        without_tls::{self, Form},
+    },
 };
 
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4).
@@ -36,16 +47,11 @@ const AT_ONCE_MAX: usize = 16;
 /// The maximum time for one of them.
 const TIME_MAX: Duration = Duration::from_secs(2);
 
+/// The part of it in which a request of HTTP/1.x can show that it is a call.
+const HEAD_TIME_MAX: Duration = Duration::from_millis(500);
+
 /// The maximum size of the headers of such a call.
 const HEADER_LIST_SIZE_MAX_BYTES: u32 = 16_384;
-
-/// The answer to HTTP/1.x.
-const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-    content-type: text/plain; charset=utf-8\r\n\
-    content-length: 52\r\n\
-    connection: close\r\n\
-    \r\n\
-    HTTPS_REQUIRED: this port speaks TLS: use https://.\n";
 
 /// Answers connections without TLS.
 pub(super) struct WrongPort {
@@ -65,26 +71,63 @@ impl WrongPort {
     pub(super) async fn answer(&self, mut stream: TcpStream, peer: SocketAddr) {
         let Ok(_permit) = self.permits.try_acquire() else { return };
         let answered = timeout(TIME_MAX, async {
-            if is_http2(&mut stream).await? {
+            let begin = read_begin(&mut stream).await?;
+            if begin == PREFACE {
                 self.answer_call(&mut stream, peer).await;
             } else {
-                stream.write_all(BAD_REQUEST).await?;
+                self.answer_http_1(&mut stream, peer, begin).await?;
             }
-            std::io::Result::Ok(())
+            io::Result::Ok(())
         });
         if let Ok(Ok(())) = answered.await {
             close_gracefully(stream).await;
         }
     }
 
-    /// Answers the first call.
+    /// The service that refuses every call.
+    fn refusals(
+        &self,
+    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+    + use<> {
+        let refuse = |_: Request<Body>| async { Ok::<_, Infallible>(Status::from(Refusal::HttpsRequired).into_http()) };
+        ServiceBuilder::new().layer(self.trace.clone()).layer(CompleteLayer).service(service_fn(refuse))
+    }
+
+    /// Answers the first request of HTTP/1.x, of which these bytes have been read. Only a valid head can be a call.
+    async fn answer_http_1(&self, stream: &mut TcpStream, peer: SocketAddr, mut begin: Vec<u8>) -> io::Result<()> {
+        let head_max = usize::try_from(HEADER_LIST_SIZE_MAX_BYTES).unwrap_or(usize::MAX);
+        let reading = async {
+            loop {
+                if let Some(head) = call_head(&begin, head_max) {
+                    return io::Result::Ok(head);
+                }
+                if stream.read_buf(&mut begin).await? == 0 {
+                    return Ok(None);
+                }
+            }
+        };
+        let head = timeout(HEAD_TIME_MAX, reading).await.unwrap_or(Ok(None))?;
+        let called = head.and_then(|head| Some((Form::of(&head.headers)?, head)));
+        let answer = match called {
+            Some((form, mut head)) => {
+                head.extensions.insert(connection_of(peer));
+                let Ok(answer) = self.refusals().oneshot(without_tls::as_grpc(&head)).await;
+                Status::from_header_map(answer.headers()).map_or_else(without_tls::plain, |status| form.answer(&status))
+            }
+            None => without_tls::plain(),
+        };
+        stream.write_all(&last_bytes(answer).await).await
+    }
+
+    /// Answers the first call of HTTP/2.
     async fn answer_call(&self, stream: &mut TcpStream, peer: SocketAddr) {
         let called = std::sync::Arc::new(Notify::new());
         let calls = std::sync::Arc::clone(&called);
-        let connection = Connection { peer, tls: None, limit_reached: None, ending: ConnectionEnding::default() };
-        let refuse = |_: Request<Body>| async { Ok::<_, Infallible>(Status::from(Refusal::HttpsRequired).into_http()) };
-        let service = ServiceBuilder::new().layer(self.trace.clone()).layer(CompleteLayer).service(service_fn(refuse));
-        let service = service.map_request(move |request: Request<Incoming>| {
+        let connection = connection_of(peer);
+        let service = self.refusals().map_request(move |request: Request<Incoming>| {
             calls.notify_one();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(connection.clone());
@@ -104,26 +147,45 @@ impl WrongPort {
     }
 }
 
-/// Whether the connection begins with the preface of HTTP/2. Reads at most the preface.
-async fn is_http2(stream: &mut TcpStream) -> std::io::Result<bool> {
+fn connection_of(peer: SocketAddr) -> Connection {
+    Connection { peer, tls: None, limit_reached: None, ending: ConnectionEnding::default() }
+}
+
+/// Reads the first bytes, until they are the preface of HTTP/2 or differ from it.
+async fn read_begin(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut begin = Vec::with_capacity(PREFACE.len());
     while begin.len() < PREFACE.len() && PREFACE.starts_with(&begin) {
         let missing = PREFACE.len() - begin.len();
         let read = stream.take(missing.try_into().unwrap_or(u64::MAX)).read_buf(&mut begin).await?;
         if read == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(begin == PREFACE)
+    Ok(begin)
+}
+
+/// The bytes of an answer after which the connection closes.
+async fn last_bytes(answer: Response<Body>) -> Vec<u8> {
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    let mut bytes =
+        format!("HTTP/1.1 {} {}\r\n", head.status.as_u16(), head.status.canonical_reason().unwrap_or_default())
+            .into_bytes();
+    for (name, value) in &head.headers {
+        bytes.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()).as_bytes());
+    bytes.extend_from_slice(&body);
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn answer_to_http_1_has_the_length_that_it_names() {
-        let text = std::str::from_utf8(BAD_REQUEST).unwrap();
+    #[tokio::test]
+    async fn answer_to_http_1_has_the_length_that_it_names() {
+        let text = String::from_utf8(last_bytes(without_tls::plain()).await).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("\r\ncontent-length: {}\r\n", body.len())), "{} bytes", body.len());
         assert!(body.starts_with("HTTPS_REQUIRED"));

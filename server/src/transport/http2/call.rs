@@ -2,8 +2,7 @@
 //!
 //! In HTTP/2, the client decides how fast it reads an answer. So only as much of an answer is passed to the protocol as the client's window
 //! allows, waiting answers are counted, and the stream is reset after the deadline of the call or when the client reads nothing for too
-//! long. A request that was refused because of its headers is still read, within limits: a reset instead would make proxies and clients
-//! lose the answer, and many of them would close the connection.
+//! long. The rest of a request that was answered early is read and dropped before the stream is.
 
 use std::{
     convert::Infallible,
@@ -28,18 +27,15 @@ use tower::{Service, ServiceExt as _};
 use crate::{
     drain::Drain,
     telemetry::shed::Shed,
-    transport::budget::{Account, Reservation},
+    transport::{
+        budget::{Account, Reservation},
+        calls::EndsAt,
+        discard::Unread,
+    },
 };
-
-/// The end of a call, even if its answer wasn't read by then. It is in the response's extensions.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EndsAt(pub(crate) Instant);
 
 /// The maximum part of the connection's window that an answer claims at a time, so that no stream blocks the others.
 const CLAIM_BYTES: usize = 32 * 1024;
-
-/// The maximum time for which a refused request is still read. It was sent along with the headers, or is on its way.
-const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The maximum time that an answer waits for its caller when the server stops.
 const LAST_STALL_MAX: Duration = Duration::from_secs(2);
@@ -47,8 +43,6 @@ const LAST_STALL_MAX: Duration = Duration::from_secs(2);
 /// The bounds of each call.
 #[derive(Clone, Debug)]
 pub(crate) struct CallBounds {
-    /// The maximum number of bytes of a refused request that are still read.
-    pub(crate) discard_max_bytes: usize,
     /// The maximum time that an answer waits for a caller that reads nothing of it.
     pub(crate) stall_max: Duration,
     /// When it drains, answers wait for a shorter time.
@@ -63,6 +57,7 @@ pub(super) async fn serve<S>(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     bounds: CallBounds,
+    unread: Unread,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -87,20 +82,8 @@ pub(super) async fn serve<S>(
             return;
         }
     }
-    if let Ok(rest) = returned.await {
-        let _time_passed_or_not = timeout(DISCARD_TIME_MAX, discard_rest(rest, bounds.discard_max_bytes)).await;
-    }
-}
-
-async fn discard_rest(mut stream: RecvStream, max_bytes: usize) {
-    let mut left = max_bytes;
-    while let Some(Ok(data)) = stream.data().await {
-        let Some(rest) = left.checked_sub(data.len()) else { return };
-        left = rest;
-        if stream.flow_control().release_capacity(data.len()).is_err() {
-            return;
-        }
-    }
+    // The answer has ended. The stream is reset only after this, with NO_ERROR, if the request hasn't ended by then.
+    unread.drop_returned(returned).await;
 }
 
 /// An answer on its way.

@@ -26,6 +26,12 @@ pub(crate) struct TlsContext {
     pub(crate) certificate: ServerCertificate,
 }
 
+/// HTTP/2 in the negotiation of TLS (RFC 9113, section 3.2). It is preferred.
+pub(crate) const ALPN_HTTP_2: &[u8] = b"h2";
+
+/// HTTP/1.1 in the negotiation of TLS.
+const ALPN_HTTP_1: &[u8] = b"http/1.1";
+
 impl TlsContext {
     /// Reads the files, and creates the same context as a start.
     ///
@@ -50,8 +56,8 @@ impl TlsContext {
             .map_err(TlsError::Versions)?
             .with_client_cert_verifier(Arc::new(RecordingVerifier(trust.verifier())))
             .with_cert_resolver(Arc::new(resolver));
-        // gRPC is HTTP/2; a client that offers only something else is refused in the handshake.
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        // A client that offers only something else is refused in the handshake.
+        config.alpn_protocols = vec![ALPN_HTTP_2.to_vec(), ALPN_HTTP_1.to_vec()];
         // No 0-RTT: its data can be replayed.
         config.max_early_data_size = 0;
         config.session_storage = trust.sessions();

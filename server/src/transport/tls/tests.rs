@@ -138,9 +138,9 @@ const IN_2030: Timestamp = Timestamp::from_unix_micros(1_900_000_000 * SECOND);
 const IN_2033: Timestamp = Timestamp::from_unix_micros(2_000_000_000 * SECOND);
 
 #[test]
-fn h2_is_the_only_protocol_and_early_data_is_off() {
+fn http_2_is_preferred_to_http_1_and_early_data_is_off() {
     let tls_context = TestDeployment::new().tls_context();
-    assert_eq!(tls_context.server_config.alpn_protocols, [b"h2"]);
+    assert_eq!(tls_context.server_config.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
     assert_eq!(tls_context.server_config.max_early_data_size, 0);
 }
 

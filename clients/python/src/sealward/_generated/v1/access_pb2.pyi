@@ -35,6 +35,7 @@ class WhoAmIResponse(google.protobuf.message.Message):
     CERTIFICATE_FIELD_NUMBER: builtins.int
     TOKEN_FIELD_NUMBER: builtins.int
     ROLES_FIELD_NUMBER: builtins.int
+    SERVER_TIME_FIELD_NUMBER: builtins.int
     identity: builtins.str
     """The identity, as in bindings: `cn:ada`, `dns:mail.example.org`, `spiffe:example.org/mail`, `jwt:https://idp.example.org/#ada`."""
     @property
@@ -51,6 +52,10 @@ class WhoAmIResponse(google.protobuf.message.Message):
     def roles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___HeldRole]:
         """The roles that are bound to the identity, in the order of the configuration. Empty: there are none."""
 
+    @property
+    def server_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """The server's clock at the time of the call, to compare it with the caller's."""
+
     def __init__(
         self,
         *,
@@ -58,9 +63,10 @@ class WhoAmIResponse(google.protobuf.message.Message):
         certificate: global___CallerCertificate | None = ...,
         token: global___CallerToken | None = ...,
         roles: collections.abc.Iterable[global___HeldRole] | None = ...,
+        server_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["certificate", b"certificate", "token", b"token"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["certificate", b"certificate", "identity", b"identity", "roles", b"roles", "token", b"token"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["certificate", b"certificate", "server_time", b"server_time", "token", b"token"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["certificate", b"certificate", "identity", b"identity", "roles", b"roles", "server_time", b"server_time", "token", b"token"]) -> None: ...
 
 global___WhoAmIResponse = WhoAmIResponse
 

@@ -242,13 +242,21 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     last message. Nothing was changed. Send faster, or send less. Any method can return this.
     Metadata: bound, limit_ms.
     """
+    ERROR_REASON_PROTOCOL_UNSUPPORTED: _ErrorReason.ValueType  # 42
+    """UNIMPLEMENTED. The protocol of the call can't carry it: a stream of requests over gRPC-Web, a bidirectional stream or gRPC over
+    HTTP/1.1, or a content type of Connect that is for methods with a stream on a method without one, or the reverse. Nothing was changed.
+    Use the protocol that the message names. `problem` is client-streaming, bidirectional-over-http1, grpc-over-http1,
+    unary-content-type, streaming-content-type or connect-version. Any method can return this.
+    Metadata: problem.
+    """
     ERROR_REASON_COMPRESSION_NOT_SERVED: _ErrorReason.ValueType  # 43
-    """UNIMPLEMENTED, with the header `grpc-accept-encoding: identity`. The messages of the call are compressed, and the server doesn't
-    support compression. Nothing was changed. Send the messages without compression. Any method can return this.
+    """UNIMPLEMENTED, with the header `grpc-accept-encoding: gzip`, or the header of the same meaning in Connect. The messages of the call are
+    compressed with a coding other than gzip, or a message is marked as compressed and the call declares no coding. Nothing was changed.
+    Compress the messages with gzip, or send them without compression. Any method can return this.
     """
     ERROR_REASON_TIMEOUT_INVALID: _ErrorReason.ValueType  # 44
-    """INVALID_ARGUMENT. The header `grpc-timeout` can't be parsed, or is present twice. Nothing was changed. Send it once: 1 to 8 digits and
-    one of the units H, M, S, m, u, n. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
+    """INVALID_ARGUMENT. The header `grpc-timeout`, or `connect-timeout-ms` in Connect, can't be parsed, or is present twice. Nothing was
+    changed. Send it once: 1 to 8 digits and one of the units H, M, S, m, u, n, or in Connect 1 to 10 digits. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
     """
     ERROR_REASON_METADATA_TOO_LARGE: _ErrorReason.ValueType  # 45
     """RESOURCE_EXHAUSTED. The metadata of the call is larger than the deployment accepts. Nothing was changed. Send less metadata. `limit` is
@@ -567,13 +575,21 @@ ERROR_REASON_MESSAGE_TOO_SLOW: ErrorReason.ValueType  # 41
 last message. Nothing was changed. Send faster, or send less. Any method can return this.
 Metadata: bound, limit_ms.
 """
+ERROR_REASON_PROTOCOL_UNSUPPORTED: ErrorReason.ValueType  # 42
+"""UNIMPLEMENTED. The protocol of the call can't carry it: a stream of requests over gRPC-Web, a bidirectional stream or gRPC over
+HTTP/1.1, or a content type of Connect that is for methods with a stream on a method without one, or the reverse. Nothing was changed.
+Use the protocol that the message names. `problem` is client-streaming, bidirectional-over-http1, grpc-over-http1,
+unary-content-type, streaming-content-type or connect-version. Any method can return this.
+Metadata: problem.
+"""
 ERROR_REASON_COMPRESSION_NOT_SERVED: ErrorReason.ValueType  # 43
-"""UNIMPLEMENTED, with the header `grpc-accept-encoding: identity`. The messages of the call are compressed, and the server doesn't
-support compression. Nothing was changed. Send the messages without compression. Any method can return this.
+"""UNIMPLEMENTED, with the header `grpc-accept-encoding: gzip`, or the header of the same meaning in Connect. The messages of the call are
+compressed with a coding other than gzip, or a message is marked as compressed and the call declares no coding. Nothing was changed.
+Compress the messages with gzip, or send them without compression. Any method can return this.
 """
 ERROR_REASON_TIMEOUT_INVALID: ErrorReason.ValueType  # 44
-"""INVALID_ARGUMENT. The header `grpc-timeout` can't be parsed, or is present twice. Nothing was changed. Send it once: 1 to 8 digits and
-one of the units H, M, S, m, u, n. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
+"""INVALID_ARGUMENT. The header `grpc-timeout`, or `connect-timeout-ms` in Connect, can't be parsed, or is present twice. Nothing was
+changed. Send it once: 1 to 8 digits and one of the units H, M, S, m, u, n, or in Connect 1 to 10 digits. A time of 0 has already passed, and is DEADLINE_EXCEEDED instead. Any method can return this.
 """
 ERROR_REASON_METADATA_TOO_LARGE: ErrorReason.ValueType  # 45
 """RESOURCE_EXHAUSTED. The metadata of the call is larger than the deployment accepts. Nothing was changed. Send less metadata. `limit` is

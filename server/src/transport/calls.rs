@@ -12,7 +12,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+/// The end of a call, even if its answer wasn't read by then. It is in the response's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndsAt(pub(crate) Instant);
 
 /// The calls of a connection.
 #[derive(Debug, Default)]

@@ -1,0 +1,28 @@
+package sealward
+
+import "time"
+
+// Bounds of calls and connections. Those of retries are in service_config.json, which is derived from the contract.
+const (
+	// DefaultTimeout is the maximum time of a unary call with its retries, if its context has no deadline. It is the server's default, ten
+	// times the duration of the slowest unary call. [WithTimeout] changes it to any positive time; the server shortens it to its own maximum.
+	DefaultTimeout = 30 * time.Second
+
+	// DefaultMaxMessageSize is the maximum size of a sent or received message, in bytes. It is the server's default. [WithMaxMessageSize]
+	// changes it to any positive number.
+	DefaultMaxMessageSize = 4 * 1024 * 1024
+
+	// keepaliveInterval is the time without traffic after which a connection with open calls gets an HTTP/2 ping. It detects dead connections
+	// of idle streams before the timeouts of most networks, and is the server's own interval.
+	keepaliveInterval = 60 * time.Second
+
+	// keepaliveTimeout is the time to wait for the answer to that ping. It allows for the retransmissions of a slow network.
+	keepaliveTimeout = 20 * time.Second
+
+	// connectTimeout is the time for connecting to an address, including the TLS handshake. It is less than DefaultTimeout, so that a call
+	// can still try another address.
+	connectTimeout = 10 * time.Second
+
+	// endpointMaxBytes is the maximum size of the file `endpoint` of a development server. It is longer than any endpoint.
+	endpointMaxBytes = 1024
+)

@@ -1,0 +1,503 @@
+package sealward
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	sealwardmailv1 "github.com/sealward/sealward/clients/go/sealward/mail/v1"
+	sealwardv1 "github.com/sealward/sealward/clients/go/sealward/v1"
+)
+
+// These tests need failures that the real server only has when its disk or network fails. They run against a gRPC server whose answers are
+// listed. Package tests runs the client against the real server.
+
+// testCertificates are a CA, and a certificate for server and client.
+type testCertificates struct {
+	ca, certificate, key []byte
+}
+
+type testFiles struct{ ca, certificate, key string }
+
+func newTestCertificates(t *testing.T) testCertificates {
+	t.Helper()
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test CA"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	check(t, err)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "test"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
+	check(t, err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	check(t, err)
+	return testCertificates{
+		ca:          pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}),
+		certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+	}
+}
+
+func (c testCertificates) write(t *testing.T, folder string) testFiles {
+	t.Helper()
+	files := testFiles{filepath.Join(folder, "ca.pem"), filepath.Join(folder, "test.pem"), filepath.Join(folder, "test.key")}
+	for path, content := range map[string][]byte{files.ca: c.ca, files.certificate: c.certificate, files.key: c.key} {
+		check(t, os.WriteFile(path, content, 0o600))
+	}
+	return files
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An outcome is an answer, or the error of a call.
+type outcome struct {
+	answer proto.Message
+	err    error
+}
+
+// A listed server answers calls in the order of a list, and records them.
+type listed struct {
+	mutex    sync.Mutex
+	outcomes []outcome
+	metadata []metadata.MD
+	requests []*emptypb.Empty
+	deadline []bool
+}
+
+func (l *listed) handle(_ any, stream grpc.ServerStream) error {
+	request := &emptypb.Empty{}
+	if err := stream.RecvMsg(request); err != nil {
+		return err
+	}
+	received, _ := metadata.FromIncomingContext(stream.Context())
+	_, hasDeadline := stream.Context().Deadline()
+	l.mutex.Lock()
+	l.metadata, l.requests, l.deadline = append(l.metadata, received), append(l.requests, request), append(l.deadline, hasDeadline)
+	if len(l.outcomes) == 0 {
+		l.mutex.Unlock()
+		return status.Error(codes.Internal, "the list of outcomes is used up")
+	}
+	next := l.outcomes[0]
+	l.outcomes = l.outcomes[1:]
+	l.mutex.Unlock()
+	if next.answer != nil {
+		if err := stream.SendMsg(next.answer); err != nil {
+			return err
+		}
+	}
+	return next.err
+}
+
+func (l *listed) calls() int {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return len(l.requests)
+}
+
+// serve starts a server with these outcomes, and a client of it.
+func serve(t *testing.T, outcomes []outcome, options ...Option) (*Client, *listed) {
+	t.Helper()
+	certificates := newTestCertificates(t)
+	pair, err := tls.X509KeyPair(certificates.certificate, certificates.key)
+	check(t, err)
+	list := &listed{outcomes: outcomes}
+	server := grpc.NewServer(grpc.Creds(credentials.NewServerTLSFromCert(&pair)), grpc.UnknownServiceHandler(list.handle))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	client, err := NewClient("https://"+listener.Addr().String(), append([]Option{WithCA(certificates.ca)}, options...)...)
+	check(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	return client, list
+}
+
+func fail(code codes.Code, reason string, details ...protoadapt.MessageV1) outcome {
+	state := status.New(code, "words")
+	all := append([]protoadapt.MessageV1{}, details...)
+	if reason != "" {
+		all = append(all, &errdetails.ErrorInfo{Reason: reason, Domain: "sealward"})
+	}
+	withDetails, err := state.WithDetails(all...)
+	if err != nil {
+		panic(err)
+	}
+	return outcome{err: withDetails.Err()}
+}
+
+func retryAfter(delay time.Duration) *errdetails.RetryInfo {
+	return &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)}
+}
+
+var found = outcome{answer: &sealwardmailv1.Mailbox{Name: "found"}}
+
+func TestReadIsRetriedUntilItSucceeds(t *testing.T) {
+	client, server := serve(t, []outcome{fail(codes.Unavailable, "STORE_UNAVAILABLE"), fail(codes.Unavailable, ""), found})
+	got, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
+	check(t, err)
+	if got.GetName() != "found" || server.calls() != 3 {
+		t.Errorf("got %v after %d calls", got, server.calls())
+	}
+	for _, received := range server.metadata {
+		if got := received.Get("sealward-client"); !slices.Equal(got, []string{"go/" + Version}) {
+			t.Errorf("sealward-client: %v", got)
+		}
+	}
+	if slices.Contains(server.deadline, false) {
+		t.Error("a call has no deadline")
+	}
+}
+
+func TestRetriesAreLimited(t *testing.T) {
+	outcomes := []outcome{fail(codes.Unavailable, ""), fail(codes.Unavailable, ""), fail(codes.Unavailable, ""), fail(codes.Unavailable, ""), found}
+	for attempts, options := range map[int][]Option{4: nil, 1: {WithoutRetries()}} {
+		client, server := serve(t, outcomes, options...)
+		_, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
+		if status.Code(err) != codes.Unavailable || server.calls() != attempts {
+			t.Errorf("got %v after %d calls, want %d", err, server.calls(), attempts)
+		}
+	}
+}
+
+func TestDelayOfTheServerIsFollowedWithinTheDeadline(t *testing.T) {
+	client, server := serve(t, []outcome{fail(codes.ResourceExhausted, "RATE_LIMITED", retryAfter(5*time.Second)), found})
+	ctx, cancel := context.WithTimeout(t.Context(), 4900*time.Millisecond)
+	defer cancel()
+	_, err := client.Mailboxes.GetMailbox(ctx, &sealwardmailv1.GetMailboxRequest{Name: "a"})
+	var failure *Error
+	if !errors.As(err, &failure) || failure.RetryDelay != 5*time.Second || failure.ReasonName != "RATE_LIMITED" || server.calls() != 1 {
+		t.Errorf("got %v after %d calls", err, server.calls())
+	}
+	if ctx.Err() != nil {
+		t.Error("the call waited for a deadline that it can't meet")
+	}
+}
+
+func TestWriteIsRetriedOnlyWithTheSameRequestID(t *testing.T) {
+	create := &sealwardmailv1.CreateMailboxRequest{Parent: "organizations/a"}
+	client, server := serve(t, []outcome{fail(codes.Unavailable, "OUTCOME_UNKNOWN"), fail(codes.Unavailable, "STORE_UNAVAILABLE"), fail(codes.Aborted, "ETAG_MISMATCH")})
+	_, err := client.Mailboxes.CreateMailbox(t.Context(), create)
+	var failure *Error
+	if !errors.As(err, &failure) || failure.ReasonName != "ETAG_MISMATCH" || !failure.InDoubt || server.calls() != 3 {
+		t.Fatalf("got %v after %d calls", err, server.calls())
+	}
+	ids := map[string]bool{}
+	for _, request := range server.requests {
+		decoded := &sealwardmailv1.CreateMailboxRequest{}
+		check(t, proto.Unmarshal(request.ProtoReflect().GetUnknown(), decoded))
+		ids[decoded.GetRequestId()] = true
+	}
+	if len(ids) != 1 || ids[""] || create.GetRequestId() != "" {
+		t.Errorf("got ids %v", ids)
+	}
+
+	client, server = serve(t, []outcome{fail(codes.Unavailable, ""), found})
+	_, err = client.SecretAccess.RevealAttributes(t.Context(), &sealwardv1.RevealAttributesRequest{Name: "a"})
+	if status.Code(err) != codes.Unavailable || server.calls() != 1 {
+		t.Errorf("a reveal: got %v after %d calls", err, server.calls())
+	}
+}
+
+func TestErrorHasAllDetails(t *testing.T) {
+	answered := fail(codes.InvalidArgument, "",
+		&errdetails.ErrorInfo{Reason: "KEY_VALIDATION", Domain: "sealward", Metadata: map[string]string{"given_length": "3"}},
+		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+			{Field: "encryption_key", Description: "too short", Reason: "TOO_SHORT"}, {Field: "encryption_key", Description: "needs a numeral"},
+		}},
+		retryAfter(7*time.Second), &errdetails.RequestInfo{RequestId: "call-1"})
+	client, _ := serve(t, []outcome{answered})
+	_, err := client.DataEncryption.SetDataEncryptionKey(t.Context(), &sealwardv1.SetDataEncryptionKeyRequest{})
+	var failure *Error
+	if !errors.As(err, &failure) {
+		t.Fatalf("got %v", err)
+	}
+	violations := []FieldViolation{{"encryption_key", "too short", "TOO_SHORT"}, {"encryption_key", "needs a numeral", ""}}
+	if failure.Code != codes.InvalidArgument || failure.Reason != sealwardv1.ErrorReason_ERROR_REASON_KEY_VALIDATION ||
+		failure.Metadata["given_length"] != "3" || !slices.Equal(failure.FieldViolations, violations) || failure.RetryDelay != 7*time.Second ||
+		failure.CallID != "call-1" || failure.Origin != OriginServer || failure.Method != "/sealward.v1.DataEncryptionService/SetDataEncryptionKey" {
+		t.Errorf("got %#v with %+v", failure, *failure)
+	}
+	if err.Error() != "sealward: KEY_VALIDATION: words" || status.Convert(err).Message() != "words" || errors.Unwrap(failure) != nil {
+		t.Errorf("got %q", err)
+	}
+}
+
+func TestUnknownReasonIsReadableByName(t *testing.T) {
+	foreign := fail(codes.FailedPrecondition, "", &errdetails.ErrorInfo{Reason: "KEY_MISMATCH", Domain: "example.com"})
+	mail := fail(codes.FailedPrecondition, "", &errdetails.ErrorInfo{Reason: "MAILBOX_INACTIVE", Domain: "sealward.mail"})
+	for _, test := range []struct {
+		outcome outcome
+		text    string
+		reason  sealwardv1.ErrorReason
+		mail    sealwardmailv1.ErrorReason
+	}{
+		{fail(codes.FailedPrecondition, "OF_A_NEWER_SERVER"), "sealward: OF_A_NEWER_SERVER: words", 0, 0},
+		{foreign, "sealward: FAILED_PRECONDITION: words", 0, 0},
+		{mail, "sealward: MAILBOX_INACTIVE: words", 0, sealwardmailv1.ErrorReason_ERROR_REASON_MAILBOX_INACTIVE},
+		{fail(codes.Unimplemented, ""), "sealward: UNIMPLEMENTED: " + olderServer, 0, 0},
+		{fail(codes.Unimplemented, "METHOD_UNKNOWN"), "sealward: METHOD_UNKNOWN: " + olderServer, sealwardv1.ErrorReason_ERROR_REASON_METHOD_UNKNOWN, 0},
+		{fail(codes.Unimplemented, "PROTOCOL_UNSUPPORTED"), "sealward: PROTOCOL_UNSUPPORTED: words", sealwardv1.ErrorReason(sealwardv1.ErrorReason_value["ERROR_REASON_PROTOCOL_UNSUPPORTED"]), 0},
+	} {
+		client, _ := serve(t, []outcome{test.outcome})
+		_, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
+		var failure *Error
+		if !errors.As(err, &failure) || failure.Error() != test.text || failure.Reason != test.reason || failure.MailReason != test.mail {
+			t.Errorf("got %v, want %s", err, test.text)
+		}
+	}
+}
+
+func TestEveryReasonIsDecoded(t *testing.T) {
+	for name, number := range sealwardv1.ErrorReason_value {
+		if number == 0 {
+			continue
+		}
+		failure := newError(t.Context(), "", fail(codes.Unknown, reasonName(name)).err, true)
+		if failure.Reason != sealwardv1.ErrorReason(number) || failure.ReasonName != reasonName(name) {
+			t.Errorf("%s: got %v", name, failure.Reason)
+		}
+	}
+}
+
+func TestFailuresOfThisSideAreDistinguished(t *testing.T) {
+	get := func(ctx context.Context, client *Client) *Error {
+		_, err := client.Mailboxes.GetMailbox(ctx, &sealwardmailv1.GetMailboxRequest{Name: "a"})
+		var failure *Error
+		if !errors.As(err, &failure) {
+			t.Fatalf("got %v", err)
+		}
+		return failure
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	closed := listener.Addr().String()
+	check(t, listener.Close())
+	certificates := newTestCertificates(t)
+	nobody, err := NewClient("https://"+closed, WithCA(certificates.ca), WithoutRetries())
+	check(t, err)
+	defer func() { _ = nobody.Close() }()
+	if failure := get(t.Context(), nobody); failure.Origin != OriginNotConnected || failure.Code != codes.Unavailable {
+		t.Errorf("got %v, %v", failure.Origin, failure)
+	}
+
+	server, list := serve(t, nil)
+	untrusting, err := NewClient(strings.Replace(server.connection.channel.Target(), "dns:///", "https://", 1), WithCA(certificates.ca))
+	check(t, err)
+	defer func() { _ = untrusting.Close() }()
+	if failure := get(t.Context(), untrusting); failure.Origin != OriginTLSRefused || list.calls() != 0 {
+		t.Errorf("got %v, %v", failure.Origin, failure)
+	}
+
+	expired, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	failure := get(expired, server)
+	if failure.Origin != OriginTimedOut || failure.ReasonName != "DEADLINE_EXCEEDED" || !errors.Is(failure, context.DeadlineExceeded) {
+		t.Errorf("got %v, %v", failure.Origin, failure)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if failure := get(canceled, server); failure.Origin != OriginCanceled || !errors.Is(failure, context.Canceled) {
+		t.Errorf("got %v, %v", failure.Origin, failure)
+	}
+
+	small, list := serve(t, nil, WithMaxMessageSize(10))
+	_, err = small.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "longer than ten bytes"})
+	if !errors.As(err, &failure) || failure.Origin != OriginClient || list.calls() != 0 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTokenSourceIsAskedAgainOnce(t *testing.T) {
+	type asked struct{ tokens []bool }
+	source := func(asked *asked) TokenSource {
+		return TokenFunc(func(_ context.Context, refresh bool) (string, error) {
+			asked.tokens = append(asked.tokens, refresh)
+			if refresh {
+				return "new", nil
+			}
+			return "old", nil
+		})
+	}
+	refused := fail(codes.Unauthenticated, "IDENTITY_REQUIRED")
+	get := func(client *Client) error {
+		_, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
+		return err
+	}
+	var first asked
+	client, server := serve(t, []outcome{refused, found}, WithTokenSource(source(&first)))
+	check(t, get(client))
+	var sent []string
+	for _, received := range server.metadata {
+		sent = append(sent, received.Get("authorization")...)
+	}
+	if !slices.Equal(first.tokens, []bool{false, true}) || !slices.Equal(sent, []string{"Bearer old", "Bearer new"}) {
+		t.Errorf("asked %v, sent %v", first.tokens, sent)
+	}
+
+	var second asked
+	client, server = serve(t, []outcome{refused, refused, found}, WithTokenSource(source(&second)))
+	if err := get(client); status.Code(err) != codes.Unauthenticated || server.calls() != 2 {
+		t.Errorf("got %v after %d calls", err, server.calls())
+	}
+
+	client, server = serve(t, []outcome{refused, found}, WithToken("fixed"))
+	if err := get(client); status.Code(err) != codes.Unauthenticated || server.calls() != 1 {
+		t.Errorf("a fixed token: got %v after %d calls", err, server.calls())
+	}
+
+	none := TokenFunc(func(context.Context, bool) (string, error) { return "", errNoToken })
+	client, server = serve(t, nil, WithTokenSource(none))
+	if err := get(client); !errors.Is(err, errNoToken) || server.calls() != 0 {
+		t.Errorf("without a token: got %v after %d calls", err, server.calls())
+	}
+	broken := TokenFunc(func(context.Context, bool) (string, error) { return "canary canary", nil })
+	client, _ = serve(t, nil, WithTokenSource(broken))
+	if err := get(client); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("an invalid token: got %v", err)
+	}
+}
+
+func TestTokenFileIsReadForEachAttempt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	check(t, os.WriteFile(path, []byte("first\n"), 0o600))
+	client, server := serve(t, []outcome{found, found}, WithTokenFile(path))
+	for _, token := range []string{"second", "third"} {
+		_, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
+		check(t, err)
+		check(t, os.WriteFile(path, []byte(token), 0o600))
+	}
+	if first, second := server.metadata[0].Get("authorization")[0], server.metadata[1].Get("authorization")[0]; first != "Bearer first" || second != "Bearer second" {
+		t.Errorf("sent %q, %q", first, second)
+	}
+	check(t, os.Remove(path))
+	_, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPagesFollowTheTokens(t *testing.T) {
+	page := func(next string, names ...string) outcome {
+		answer := &sealwardmailv1.ListMailboxesResponse{NextPageToken: next}
+		for _, name := range names {
+			answer.Mailboxes = append(answer.Mailboxes, &sealwardmailv1.Mailbox{Name: name})
+		}
+		return outcome{answer: answer}
+	}
+	list := func(outcomes ...outcome) (names []string, err error) {
+		client, _ := serve(t, outcomes)
+		request := &sealwardmailv1.ListMailboxesRequest{Parent: "organizations/a", Filter: "a = 1"}
+		for mailbox, failure := range List(t.Context(), client.Mailboxes.ListMailboxes, request, (*sealwardmailv1.ListMailboxesResponse).GetMailboxes) {
+			if failure != nil {
+				return names, failure
+			}
+			names = append(names, mailbox.GetName())
+		}
+		if request.GetPageToken() != "" {
+			t.Error("the caller's request was changed")
+		}
+		return names, nil
+	}
+	names, err := list(page("2", "a", "b"), page("3"), page("", "c"))
+	if err != nil || !slices.Equal(names, []string{"a", "b", "c"}) {
+		t.Errorf("got %v, %v", names, err)
+	}
+	names, err = list(page("2", "a"), fail(codes.InvalidArgument, "PAGE_TOKEN_INVALID"))
+	if status.Code(err) != codes.InvalidArgument || !slices.Equal(names, []string{"a"}) {
+		t.Errorf("got %v, %v", names, err)
+	}
+	if _, err = list(page("2", "a"), page("2", "a"), page("", "b")); err == nil || !strings.Contains(err.Error(), "same page token") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWatchOpensTheStreamAgain(t *testing.T) {
+	progress := func(state sealwardv1.Reencryption_State, err error) outcome {
+		return outcome{answer: &sealwardv1.Reencryption{State: state}, err: err}
+	}
+	ending := fail(codes.Unavailable, "CONNECTION_ENDING")
+	client, server := serve(t, []outcome{
+		progress(sealwardv1.Reencryption_STATE_RUNNING, ending.err), ending, progress(sealwardv1.Reencryption_STATE_RUNNING, status.Error(codes.Canceled, "")),
+		progress(sealwardv1.Reencryption_STATE_DONE, nil),
+	})
+	var states []sealwardv1.Reencryption_State
+	for progress, err := range client.WatchReencryption(t.Context(), "organizations/a") {
+		check(t, err)
+		states = append(states, progress.GetState())
+	}
+	want := []sealwardv1.Reencryption_State{
+		sealwardv1.Reencryption_STATE_RUNNING, sealwardv1.Reencryption_STATE_RUNNING, sealwardv1.Reencryption_STATE_DONE,
+	}
+	if !slices.Equal(states, want) || server.calls() != 4 || slices.Contains(server.deadline, true) {
+		t.Errorf("got %v after %d calls", states, server.calls())
+	}
+
+	client, server = serve(t, []outcome{ending, ending, ending, ending, progress(sealwardv1.Reencryption_STATE_DONE, nil)})
+	failures := 0
+	for _, err := range client.WatchReencryption(t.Context(), "organizations/a") {
+		if status.Code(err) != codes.Unavailable {
+			t.Errorf("got %v", err)
+		}
+		failures++
+	}
+	if failures != 1 || server.calls() != 4 {
+		t.Errorf("%d failures after %d calls", failures, server.calls())
+	}
+}
+
+func TestWatchAsksForAnotherToken(t *testing.T) {
+	source := TokenFunc(func(_ context.Context, refresh bool) (string, error) {
+		if refresh {
+			return "new", nil
+		}
+		return "old", nil
+	})
+	client, server := serve(t, []outcome{
+		fail(codes.Unauthenticated, "IDENTITY_REQUIRED"), {answer: &sealwardv1.Reencryption{State: sealwardv1.Reencryption_STATE_DONE}},
+	}, WithTokenSource(source))
+	for _, err := range client.WatchReencryption(t.Context(), "organizations/a") {
+		check(t, err)
+	}
+	if got := server.metadata[1].Get("authorization"); !slices.Equal(got, []string{"Bearer new"}) {
+		t.Errorf("sent %v", got)
+	}
+}

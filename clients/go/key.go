@@ -1,0 +1,141 @@
+package sealward
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"iter"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+
+	sealwardv1 "github.com/sealward/sealward/clients/go/sealward/v1"
+)
+
+// ChangeKey sets a new encryption key of an organization, and returns the answer and the progress of the re-encryption. The change is durable
+// when ChangeKey returns; the iteration only watches it, see [Client.WatchReencryption].
+//
+//	answer, progress, err := client.ChangeKey(ctx, "organizations/default", key)
+//	if err != nil {
+//		return err
+//	}
+//	fmt.Println("store the key with its fingerprint", answer.GetFingerprint())
+//	for state, err := range progress {
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Println(state.GetCellsDone(), "of", state.GetCellsTotal())
+//	}
+func (c *Client) ChangeKey(
+	ctx context.Context, organization, encryptionKey string,
+) (*sealwardv1.SetDataEncryptionKeyResponse, iter.Seq2[*sealwardv1.Reencryption, error], error) {
+	answer, err := c.DataEncryption.SetDataEncryptionKey(ctx, &sealwardv1.SetDataEncryptionKeyRequest{
+		Organization: organization, EncryptionKey: encryptionKey, ChangeEncryptionKey: true,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return answer, c.WatchReencryption(ctx, organization), nil
+}
+
+// RestoreKey restores the encryption key of an inactive organization. It is never retried, because attempts count against a limit. A
+// re-encryption that waited for the key continues: see [Client.WatchReencryption].
+func (c *Client) RestoreKey(ctx context.Context, organization, encryptionKey string) (*sealwardv1.SetDataEncryptionKeyResponse, error) {
+	return c.DataEncryption.SetDataEncryptionKey(ctx, &sealwardv1.SetDataEncryptionKeyRequest{
+		Organization: organization, EncryptionKey: encryptionKey,
+	})
+}
+
+// WatchReencryption iterates over the progress of a re-encryption, with at least one message per second, until it ends. If it waits for its key,
+// the iteration ends after one message. If the connection breaks or reaches its maximum age, the stream is opened again. The iteration ends after
+// an error; the re-encryption continues.
+func (c *Client) WatchReencryption(ctx context.Context, organization string) iter.Seq2[*sealwardv1.Reencryption, error] {
+	return func(yield func(*sealwardv1.Reencryption, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		failures := 0
+		isRefreshed := false
+		for {
+			isLast, err := c.watchOnce(ctx, organization, func(progress *sealwardv1.Reencryption) bool {
+				failures, isRefreshed = 0, false
+				return yield(progress, nil)
+			})
+			if isLast {
+				return
+			}
+			failures++
+			isRefresh := !isRefreshed && c.connection.isTokenRefused.Load()
+			if !isRefresh && (failures >= c.connection.attemptsMax || !isInterruption(ctx, err)) {
+				yield(nil, err)
+				return
+			}
+			isRefreshed = isRefreshed || isRefresh
+			if sleep(ctx, policy.backoff(failures, jitter())) != nil {
+				yield(nil, err)
+				return
+			}
+		}
+	}
+}
+
+// watchOnce reads one stream. It returns whether the iteration has ended, or why the stream has.
+func (c *Client) watchOnce(ctx context.Context, organization string, yield func(*sealwardv1.Reencryption) bool) (bool, error) {
+	stream, err := c.DataEncryption.WatchReencryption(ctx, &sealwardv1.WatchReencryptionRequest{Organization: organization})
+	if err != nil {
+		return false, err
+	}
+	for {
+		progress, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if !yield(progress) {
+			return true, nil
+		}
+	}
+}
+
+// isInterruption reports whether a stream ended for a reason that has nothing to do with the re-encryption.
+func isInterruption(ctx context.Context, err error) bool {
+	var failure *Error
+	if ctx.Err() != nil || !errors.As(err, &failure) || failure.Origin == OriginTLSRefused {
+		return false
+	}
+	// The server resets the stream of a caller that doesn't read. The caller gets CANCELLED without a reason.
+	return failure.Code == codes.Unavailable || failure.Code == codes.Canceled && failure.ReasonName == ""
+}
+
+// The form of generated keys: seven groups of five characters of Crockford's Base32, which has no I, L, O and U.
+const (
+	keyGroups          = 7
+	keyGroupCharacters = 5
+	keyAlphabet        = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+)
+
+// GenerateKey generates an encryption key with 175 random bits, such as 8FQ2M-…. It is a secret.
+func GenerateKey() string {
+	for {
+		var drawn [keyGroups * keyGroupCharacters]byte
+		// crypto/rand never fails: it ends the program if the system has no random numbers.
+		_, _ = rand.Read(drawn[:])
+		if text := keyText(drawn[:]); strings.ContainsAny(text, keyAlphabet[:10]) && strings.ContainsAny(text, keyAlphabet[10:]) {
+			return text
+		}
+	}
+}
+
+// keyText returns the key of random bytes. 256 is a multiple of 32, so every character is equally likely.
+func keyText(drawn []byte) string {
+	var text strings.Builder
+	for position, value := range drawn {
+		if position > 0 && position%keyGroupCharacters == 0 {
+			text.WriteByte('-')
+		}
+		text.WriteByte(keyAlphabet[int(value)%len(keyAlphabet)])
+	}
+	return text.String()
+}

@@ -1,0 +1,160 @@
+package io.sealward.client;
+
+import io.grpc.ClientCall;
+import io.grpc.Deadline;
+import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
+import io.grpc.Status;
+import java.util.Iterator;
+import java.util.NoSuchElementException;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+
+/**
+ * The messages of a server stream, in order. Waiting for a message can throw a {@link SealwardException}. A stream has no timeout, unless its
+ * client was made by {@code withTimeout}. Close it to end the call.
+ *
+ * @param <A> the messages
+ */
+public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
+    private final Opening<A> opening;
+    private final BlockingQueue<Event<A>> events = new LinkedBlockingQueue<>();
+    private final MessageIterator iterator = new MessageIterator();
+    private ClientCall<?, A> call;
+
+    private ResponseStream(Opening<A> opening) {
+        this.opening = opening;
+        this.call = opening.open(this, false);
+    }
+
+    static <Q, A> ResponseStream<A> open(
+            Connection connection, MethodDescriptor<Q, A> method, Q request, RetryPolicy.Safety safety, Deadline deadline) {
+        return new ResponseStream<>(new Opening<A>() {
+            @Override
+            public ClientCall<?, A> open(ResponseStream<A> stream, boolean refreshToken) {
+                connection.checkSize(request);
+                Metadata headers = connection.headers(refreshToken);
+                ClientCall<Q, A> call = connection.newCall(method, deadline);
+                call.start(stream.new Listener(connection, safety), headers);
+                call.request(1);
+                call.sendMessage(request);
+                call.halfClose();
+                return call;
+            }
+
+            @Override
+            public boolean canRefreshToken() {
+                return connection.canRefreshToken();
+            }
+        });
+    }
+
+    /** Returns the iterator over the messages. A stream has only one, and each message is returned once. */
+    @Override
+    public Iterator<A> iterator() {
+        return iterator;
+    }
+
+    /** Ends the call. Messages that weren't read are discarded. */
+    @Override
+    public void close() {
+        call.cancel(CallFuture.CANCELLED, null);
+    }
+
+    /** Opens the call, again with another token if the server refuses the first one. */
+    private interface Opening<A> {
+        ClientCall<?, A> open(ResponseStream<A> stream, boolean refreshToken);
+
+        boolean canRefreshToken();
+    }
+
+    private final class MessageIterator implements Iterator<A> {
+        private A next;
+        private boolean isAtStart = true;
+        private boolean isTokenRefreshed;
+        private Event<A> end;
+
+        @Override
+        public boolean hasNext() {
+            while (next == null && end == null) {
+                Event<A> event = take();
+                if (event.message != null) {
+                    next = event.message;
+                    isAtStart = false;
+                    call.request(1);
+                } else if (needsRefresh(event.error)) {
+                    isTokenRefreshed = true;
+                    call = opening.open(ResponseStream.this, true);
+                } else {
+                    end = event;
+                }
+            }
+            if (next == null && end.error != null) {
+                end.error.fillInStackTrace();
+                throw end.error;
+            }
+            return next != null;
+        }
+
+        @Override
+        public A next() {
+            if (!hasNext()) {
+                throw new NoSuchElementException();
+            }
+            A message = next;
+            next = null;
+            return message;
+        }
+
+        private boolean needsRefresh(SealwardException error) {
+            boolean isRefused = error != null && error.code() == Status.Code.UNAUTHENTICATED;
+            return isRefused && isAtStart && !isTokenRefreshed && opening.canRefreshToken();
+        }
+
+        private Event<A> take() {
+            try {
+                return events.take();
+            } catch (InterruptedException error) {
+                close();
+                Thread.currentThread().interrupt();
+                throw SealwardException.ofClient(Status.Code.CANCELLED, "interrupted while waiting for the response", error);
+            }
+        }
+    }
+
+    private final class Listener extends ClientCall.Listener<A> {
+        private final Connection connection;
+        private final RetryPolicy.Safety safety;
+
+        Listener(Connection connection, RetryPolicy.Safety safety) {
+            this.connection = connection;
+            this.safety = safety;
+        }
+
+        @Override
+        public void onHeaders(Metadata headers) {
+            connection.readHeaders(headers);
+        }
+
+        @Override
+        public void onMessage(A message) {
+            events.add(new Event<>(message, null));
+        }
+
+        @Override
+        public void onClose(Status status, Metadata trailers) {
+            events.add(new Event<>(null, status.isOk() ? null : Failures.of(status, trailers, safety, false)));
+        }
+    }
+
+    /** A message, or the end of the stream with its error, if it has one. The call asks for one message at a time, so few are waiting. */
+    private static final class Event<A> {
+        private final A message;
+        private final SealwardException error;
+
+        Event(A message, SealwardException error) {
+            this.message = message;
+            this.error = error;
+        }
+    }
+}

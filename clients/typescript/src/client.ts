@@ -1,0 +1,121 @@
+/** The client: one typed client for each service of the contract, over one transport. */
+
+import type { DescService } from "@bufbuild/protobuf";
+import type { CallOptions, Client, Transport } from "@connectrpc/connect";
+
+import { TIMEOUT_DEFAULT_MS } from "./bounds.js";
+import { callTransport } from "./calls.js";
+import { SetupError } from "./errors.js";
+import { EmailServerProfileService } from "./gen/sealward/mail/v1/email_server_profile_pb.js";
+import { MailboxConnectionService } from "./gen/sealward/mail/v1/mailbox_connection_pb.js";
+import { MailboxService } from "./gen/sealward/mail/v1/mailbox_pb.js";
+import { QueueService } from "./gen/sealward/mail/v1/queue_pb.js";
+import { UserSettingsService } from "./gen/sealward/mail/v1/user_settings_pb.js";
+import { AccessService } from "./gen/sealward/v1/access_pb.js";
+import { AuditService } from "./gen/sealward/v1/audit_pb.js";
+import { DataEncryptionService, type Reencryption } from "./gen/sealward/v1/data_encryption_pb.js";
+import { MetadataService } from "./gen/sealward/v1/metadata_pb.js";
+import { OrganizationService } from "./gen/sealward/v1/organization_pb.js";
+import { SecretAccessService } from "./gen/sealward/v1/secret_access_pb.js";
+import { changeKey, watchReencryption, type ChangedKey, type KeyChange } from "./key-change.js";
+import { RETRY_POLICY, type RetryPolicy } from "./retry.js";
+import { serviceClient } from "./service-client.js";
+import type { Token } from "./token.js";
+
+/** The options of clients in Node and in browsers. */
+export interface CommonOptions {
+  /** A bearer token (JWT), or a function that returns one. Sent with each call. Refused over plaintext. Default: no token. */
+  readonly token?: Token | undefined;
+  /**
+   * The maximum time of a unary call with its retries, in milliseconds, also sent to the server as the deadline. A call can have its own:
+   * `{ timeoutMs }`. Streams have no timeout, unless a call sets one. Default: 30000.
+   */
+  readonly timeoutMs?: number | undefined;
+  /** Changes of the retry policy, or false for no retries. Without retries, no idempotency keys are generated. Default: that of the server's contract. */
+  readonly retry?: Partial<RetryPolicy> | false | undefined;
+}
+
+/** A client of a server. The methods of its services take and return the messages of the contract. */
+export class SealwardClient {
+  /** Organizations: create, get, list, delete, export and import. */
+  readonly organizations: Client<typeof OrganizationService>;
+  /** The encryption keys of organizations. See also {@link SealwardClient.changeKey}. */
+  readonly dataEncryption: Client<typeof DataEncryptionService>;
+  /** Reveals and compares encrypted attributes. */
+  readonly secretAccess: Client<typeof SecretAccessService>;
+  /** The audit trail. */
+  readonly audit: Client<typeof AuditService>;
+  /** Entities and their attributes. */
+  readonly metadata: Client<typeof MetadataService>;
+  /** The permissions of identities. */
+  readonly access: Client<typeof AccessService>;
+  /** Mailboxes. */
+  readonly mailboxes: Client<typeof MailboxService>;
+  /** E-mail server profiles. */
+  readonly emailServerProfiles: Client<typeof EmailServerProfileService>;
+  /** Queues. */
+  readonly queues: Client<typeof QueueService>;
+  /** User settings. */
+  readonly userSettings: Client<typeof UserSettingsService>;
+  /** The connections of mailboxes, for mail connectors. */
+  readonly mailboxConnections: Client<typeof MailboxConnectionService>;
+
+  readonly #transport: Transport;
+  readonly #close: () => void;
+  #serverVersion: string | undefined;
+
+  /** Creates a client. Programs use `connect`. `attempts` makes single attempts of calls. */
+  constructor(attempts: Transport, options: CommonOptions, close: () => void) {
+    this.#close = close;
+    this.#transport = callTransport(attempts, {
+      timeoutMs: positive("timeoutMs", options.timeoutMs ?? TIMEOUT_DEFAULT_MS),
+      retry: { ...RETRY_POLICY, ...(options.retry === false ? { maxAttempts: 1 } : options.retry) },
+      token: options.token,
+      onServerVersion: (version) => {
+        this.#serverVersion = version;
+      },
+    });
+    this.organizations = serviceClient(OrganizationService, this.#transport);
+    this.dataEncryption = serviceClient(DataEncryptionService, this.#transport);
+    this.secretAccess = serviceClient(SecretAccessService, this.#transport);
+    this.audit = serviceClient(AuditService, this.#transport);
+    this.metadata = serviceClient(MetadataService, this.#transport);
+    this.access = serviceClient(AccessService, this.#transport);
+    this.mailboxes = serviceClient(MailboxService, this.#transport);
+    this.emailServerProfiles = serviceClient(EmailServerProfileService, this.#transport);
+    this.queues = serviceClient(QueueService, this.#transport);
+    this.userSettings = serviceClient(UserSettingsService, this.#transport);
+    this.mailboxConnections = serviceClient(MailboxConnectionService, this.#transport);
+  }
+
+  /** The version of the server that answered last. Undefined before the first answer, and if the server doesn't report one. */
+  get serverVersion(): string | undefined {
+    return this.#serverVersion;
+  }
+
+  /** Returns a client of another service of the server, such as that of a custom schema. */
+  service<Service extends DescService>(service: Service): Client<Service> {
+    return serviceClient(service, this.#transport);
+  }
+
+  /** Changes the key of an organization. Iterate over the result to follow the re-encryption to its end. */
+  changeKey(change: KeyChange, options?: CallOptions): Promise<ChangedKey> {
+    return changeKey(this.dataEncryption, change, options);
+  }
+
+  /** Follows the re-encryption of an organization, such as `organizations/contoso`, to its end. */
+  watchReencryption(organization: string, options?: CallOptions): AsyncGenerator<Reencryption, void, undefined> {
+    return watchReencryption(this.dataEncryption, organization, options);
+  }
+
+  /** Closes all connections. Running calls fail. Connections without calls don't keep a program running. */
+  close(): void {
+    this.#close();
+  }
+}
+
+/** Validates an option that is a number of at least 1. */
+export function positive(name: string, value: number): number {
+  if (!(value >= 1)) throw new SetupError(`${name} is ${value}: use a number of at least 1`);
+  return value;
+}

@@ -1,0 +1,223 @@
+/** Clients for Node: TLS with client certificates, gRPC by default, and load balancing. */
+
+import { lookup as lookupName, type LookupAddress } from "node:dns";
+import { isIP } from "node:net";
+import { createSecureContext, type SecureContextOptions } from "node:tls";
+
+import type { Transport } from "@connectrpc/connect";
+import {
+  compressionGzip,
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+  Http2SessionManager,
+} from "@connectrpc/connect-node";
+
+import { Balancer, type Addresses, type Endpoint } from "./balancer.js";
+import {
+  CONNECT_TIMEOUT_DEFAULT_MS,
+  KEEPALIVE_INTERVAL_MS,
+  KEEPALIVE_TIMEOUT_MS,
+  MESSAGE_SIZE_MAX_DEFAULT_BYTES,
+} from "./bounds.js";
+import { positive, SealwardClient, type CommonOptions } from "./client.js";
+import { SetupError } from "./errors.js";
+import { readCertificates, readKey, readText, type Pem } from "./pem.js";
+
+/** A client certificate and its private key. */
+export interface Identity {
+  /** The certificate, with intermediate certificates. */
+  readonly certificate: Pem;
+  /** The private key, unencrypted. A file that other users can read causes a warning. */
+  readonly key: Pem;
+}
+
+/** The options of a client in Node. */
+export interface NodeOptions extends CommonOptions {
+  /** The CA certificates that verify the server: the system's CAs aren't used then. Default: the CAs of Node. */
+  readonly ca?: Pem | undefined;
+  /** The client certificate and its key. Default: none. */
+  readonly identity?: Identity | undefined;
+  /** The file of a bearer token, instead of `token`. The file is read for each call, so that the token can be replaced. */
+  readonly tokenFile?: string | undefined;
+  /** The expected name in the server's certificate. Default: the host of the target. */
+  readonly serverName?: string | undefined;
+  /** The protocol. `connect` and `grpc-web` are for tests, and for proxies that don't forward gRPC. Default: `grpc`. */
+  readonly protocol?: "grpc" | "grpc-web" | "connect" | undefined;
+  /** The maximum size of a sent or received message, in bytes. Default: 4 MiB. */
+  readonly messageSizeMaxBytes?: number | undefined;
+  /** The maximum time to connect, TLS handshake included, in milliseconds. Default: 10000. */
+  readonly connectTimeoutMs?: number | undefined;
+  /**
+   * Connects without TLS, to a target `http://…`. For tests and diagnostics: the server answers data calls with HTTPS_REQUIRED, and the
+   * network can read everything that is sent.
+   */
+  readonly plaintext?: boolean | undefined;
+  /** Resolves the host of a target `dns:///host:port` to IP addresses. Default: the system's resolver. */
+  readonly resolve?: ((host: string) => Promise<readonly string[]>) | undefined;
+}
+
+/**
+ * Returns a client. It connects with its first call, and again if a connection breaks.
+ *
+ * @param target - `https://host:port`; or `dns:///host:port`, or several URLs, for round robin over all addresses.
+ * @throws {@link SetupError} if an option is invalid or a file can't be read. Doesn't check whether the server can be reached.
+ */
+export function connect(target: string | readonly string[], options: NodeOptions = {}): SealwardClient {
+  const token = tokenOf(options);
+  const urls = typeof target === "string" ? [target] : target;
+  if (urls.length === 0) throw new SetupError("there is no target: use https://host:port");
+  const plaintext = options.plaintext === true;
+  if (plaintext && token !== undefined) throw new SetupError("a bearer token isn't sent over plaintext: remove one of the two options");
+  const tls = plaintext ? {} : tlsOptions(options);
+
+  const open = (url: string, address?: string): Endpoint => openEndpoint(url, address, tls, options);
+  const balancer = new Balancer(
+    typeof target === "string" && target.startsWith("dns:")
+      ? dnsAddresses(target, plaintext, options, open)
+      : listAddresses(urls.map((url) => validUrl(url, plaintext)), open),
+  );
+  return new SealwardClient(balancer, { ...options, token }, () => balancer.close());
+}
+
+function tokenOf({ token, tokenFile }: NodeOptions): CommonOptions["token"] {
+  if (tokenFile === undefined) return token;
+  if (token !== undefined) throw new SetupError("token and tokenFile are both set: remove one of the two options");
+  return () => readText("token file", tokenFile);
+}
+
+/** The addresses of a list of URLs. */
+function listAddresses(urls: readonly string[], open: (url: string) => Endpoint): Addresses {
+  return { resolve: () => Promise.resolve(urls), open };
+}
+
+/** The addresses of a DNS name. Calls and certificates keep the name. */
+function dnsAddresses(
+  target: string,
+  plaintext: boolean,
+  options: NodeOptions,
+  open: (url: string, address: string) => Endpoint,
+): Addresses {
+  const name = /^dns:(?:\/\/\/)?([^/]+)$/.exec(target)?.[1];
+  if (name === undefined) throw new SetupError(`can't use the target ${target}: use dns:///host:port`);
+  const url = validUrl(`${plaintext ? "http" : "https"}://${name}`, plaintext);
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, "");
+  const resolve = options.resolve ?? resolveBySystem;
+  return { resolve: () => resolve(host), open: (address) => open(url, address) };
+}
+
+function resolveBySystem(host: string): Promise<readonly string[]> {
+  return new Promise((done, fail) => {
+    lookupName(host, { all: true }, (error, addresses) => {
+      if (error) fail(error);
+      else done(addresses.map(({ address }) => address));
+    });
+  });
+}
+
+function validUrl(text: string, plaintext: boolean): string {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new SetupError(`can't use the target ${text}: use https://host:port`);
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw new SetupError("the target has a user or a password: use identity or token");
+  }
+  if (url.protocol === "http:" && !plaintext) {
+    throw new SetupError(`the target ${text} isn't https: use https, or set the option plaintext for diagnostics`);
+  }
+  if (url.protocol === "https:" && plaintext) {
+    throw new SetupError(`the target ${text} is https: remove the option plaintext`);
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:") {
+    throw new SetupError(`can't use the target ${text}: use https://host:port`);
+  }
+  return url.origin;
+}
+
+/** Certificates are always verified: no option turns that off. */
+function tlsOptions(options: NodeOptions): SecureContextOptions & { servername?: string } {
+  const { ca, identity, serverName } = options;
+  const tls: SecureContextOptions & { servername?: string } = { minVersion: "TLSv1.2" };
+  if (ca !== undefined) tls.ca = readCertificates("CA", ca);
+  if (identity !== undefined) {
+    tls.cert = readCertificates("client certificate", identity.certificate);
+    tls.key = readKey("client key", identity.key);
+    try {
+      createSecureContext(tls);
+    } catch (cause) {
+      throw new SetupError("can't use the client certificate with the client key", { cause });
+    }
+  }
+  if (serverName !== undefined) tls.servername = serverName;
+  return tls;
+}
+
+/** Opens a URL, at one IP address of its host if it is given. */
+function openEndpoint(
+  url: string,
+  address: string | undefined,
+  tls: SecureContextOptions & { servername?: string },
+  options: NodeOptions,
+): Endpoint {
+  // `rejectUnauthorized` is set because NODE_TLS_REJECT_UNAUTHORIZED would turn the default off.
+  const session = { ...tls, rejectUnauthorized: true, ...(address === undefined ? {} : { lookup: lookupOf(address) }) };
+  const ping = { pingIntervalMs: KEEPALIVE_INTERVAL_MS, pingTimeoutMs: KEEPALIVE_TIMEOUT_MS };
+  const sessionManager = new Http2SessionManager(url, ping, session);
+  const connectTimeoutMs = positive("connectTimeoutMs", options.connectTimeoutMs ?? CONNECT_TIMEOUT_DEFAULT_MS);
+  return {
+    transport: transportOf(url, sessionManager, options),
+    connect: () => connectSession(sessionManager, connectTimeoutMs),
+    close: () => sessionManager.abort(),
+  };
+}
+
+function transportOf(baseUrl: string, sessionManager: Http2SessionManager, options: NodeOptions): Transport {
+  const maxBytes = positive("messageSizeMaxBytes", options.messageSizeMaxBytes ?? MESSAGE_SIZE_MAX_DEFAULT_BYTES);
+  const common = {
+    baseUrl,
+    sessionManager,
+    readMaxBytes: maxBytes,
+    writeMaxBytes: maxBytes,
+    // Requests are never compressed: they can contain secrets.
+    acceptCompression: [compressionGzip],
+    useBinaryFormat: true,
+  };
+  switch (options.protocol ?? "grpc") {
+    case "grpc":
+      return createGrpcTransport(common);
+    case "grpc-web":
+      return createGrpcWebTransport({ ...common, httpVersion: "2" });
+    case "connect":
+      return createConnectTransport({ ...common, httpVersion: "2" });
+  }
+}
+
+async function connectSession(manager: Http2SessionManager, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<"timeout">((resolve) => {
+    timer = setTimeout(() => resolve("timeout"), timeoutMs);
+  });
+  const result = await Promise.race([manager.connect(), timeout]).finally(() => clearTimeout(timer));
+  if (result === "timeout") {
+    const error = new Error(`no connection within ${timeoutMs} ms`);
+    manager.abort(error);
+    throw error;
+  }
+  if (result === "error") throw manager.error() ?? new Error("the connection was closed");
+}
+
+/** A `lookup` for Node's sockets that returns one address. */
+function lookupOf(address: string) {
+  const family = isIP(address);
+  return (
+    _host: string,
+    options: { all?: boolean | undefined },
+    done: (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void,
+  ): void => {
+    if (options.all === true) done(null, [{ address, family }]);
+    else done(null, address, family);
+  };
+}

@@ -1,0 +1,39 @@
+/** Bearer tokens, which authenticate calls with or without a client certificate. */
+
+import { SetupError } from "./errors.js";
+import { Secret } from "./secret.js";
+
+/**
+ * Returns a bearer token. It is called for each attempt of each call, so it should keep its token until the token expires. With
+ * `forceRefresh`, the server has refused the last token: return another one.
+ */
+export type TokenSource = (request: { readonly forceRefresh: boolean }) => string | Secret | Promise<string | Secret>;
+
+/** A bearer token (JWT), or its source. */
+export type Token = string | Secret | TokenSource;
+
+/** The value of the header `authorization`. */
+export async function authorization(token: Token, forceRefresh: boolean): Promise<string> {
+  const given = typeof token === "function" ? await token({ forceRefresh }) : token;
+  return `Bearer ${parseToken(given instanceof Secret ? given.expose() : given)}`;
+}
+
+/** Validates a token. The errors are more specific than the server's, which only reports an invalid token, and don't contain the token. */
+export function parseToken(text: string): string {
+  const token = text.trim();
+  const problem = problemOf(token);
+  if (problem !== undefined) throw new SetupError(`the bearer token ${problem}`);
+  return token;
+}
+
+function problemOf(token: string): string | undefined {
+  if (token === "") return "is empty";
+  if (/^bearer\s/i.test(token)) return 'begins with "Bearer ": use only the token';
+  if (token.startsWith("{")) return "is JSON: use only the token, such as the value of access_token";
+  if (/\s/.test(token)) return "has more than one word: use only the token";
+  // The characters of RFC 6750, section 2.1.
+  if (!/^[A-Za-z0-9\-._~+/=]+$/.test(token)) {
+    return "has an invalid character: a token has only letters, digits and -._~+/=";
+  }
+  return undefined;
+}

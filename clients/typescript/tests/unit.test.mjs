@@ -1,0 +1,205 @@
+// Decisions of the layer, without a server.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test, { after } from "node:test";
+
+import { Code, connect, ErrorReason, fromEnvironment, generateKeyText, RETRY_POLICY, SealwardError, SetupError, VERSION } from "@sealward/client";
+
+import { internal, SERVICES } from "./support.mjs";
+
+const { pauseMs, changesNothing } = await internal("retry");
+const { parseToken } = await internal("token");
+const { Balancer } = await internal("balancer");
+const { SERVICE_CONFIG } = await internal("gen/service_config");
+
+const folder = mkdtempSync(join(tmpdir(), "sealward-typescript-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const path = (name) => join(folder, name);
+const CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
+
+const error = (code, reasonName = "", retryDelayMs = undefined, origin = "server", cause = undefined) =>
+  new SealwardError({ method: "x", origin, code, reason: ErrorReason[reasonName] ?? 0, reasonName, retryDelayMs, cause });
+const pause = (failure, repeatable, attempts = 1, jitter = 1) => pauseMs(RETRY_POLICY, attempts, failure, repeatable, jitter);
+
+test("the version is that of the package", () => {
+  const manifest = JSON.parse(readFileSync(new URL("../node_modules/@sealward/client/package.json", import.meta.url)));
+  assert.equal(VERSION, manifest.version);
+});
+
+test("the service config names the methods without side effects, by their options", () => {
+  const idempotent = (method) => [1, 2].includes(method.idempotency);
+  const expected = SERVICES.flatMap(({ typeName, methods }) =>
+    methods.filter((method) => method.methodKind === "unary" && idempotent(method)).map(({ name }) => `${typeName}/${name}`),
+  );
+  const named = SERVICE_CONFIG.methodConfig.flatMap(({ name }) => name.map(({ service, method }) => `${service}/${method}`));
+  for (const method of expected) assert.ok(named.includes(method), `${method} isn't in the service config`);
+  assert.ok(!changesNothing("sealward.v1.SecretAccessService/RevealAttributes"));
+  assert.deepEqual(RETRY_POLICY, { maxAttempts: 4, initialBackoffMs: 100, maxBackoffMs: 5000, backoffMultiplier: 2 });
+});
+
+test("reads are repeated after transient failures only", () => {
+  for (const reason of ["STORE_UNAVAILABLE", "AUDIT_UNAVAILABLE", "SHUTTING_DOWN", ""]) {
+    assert.equal(pause(error(Code.Unavailable, reason), "read"), 100, reason);
+    assert.equal(pause(error(Code.Unavailable, reason), "request_id"), 100, reason);
+    assert.equal(pause(error(Code.Unavailable, reason), "no"), undefined, reason);
+  }
+  for (const [code, reason] of [
+    [Code.Unavailable, "OUTCOME_UNKNOWN"],
+    [Code.NotFound, "NOT_FOUND"],
+    [Code.DeadlineExceeded, "DEADLINE_EXCEEDED"],
+    [Code.Internal, "INTERNAL"],
+    [Code.Aborted, "SET_KEY_ALREADY_RUNNING"],
+    [Code.ResourceExhausted, "RATE_LIMITED"],
+  ]) {
+    assert.equal(pause(error(code, reason), "read"), undefined, reason);
+  }
+  assert.equal(pause(error(Code.Unavailable, "OUTCOME_UNKNOWN"), "request_id"), 100);
+  assert.equal(pause(error(Code.Aborted, "SET_KEY_ALREADY_RUNNING", 10), "request_id"), undefined);
+  assert.equal(pause(error(Code.Unavailable, "", undefined, "tls_refused"), "read"), undefined);
+});
+
+test("a stream that the server refused wasn't processed, so that every call is repeated", () => {
+  const refused = error(Code.Unavailable, "", undefined, "broken", new Error("closed with NGHTTP2_REFUSED_STREAM"));
+  assert.equal(pause(refused, "no"), 100);
+  assert.equal(pause(error(Code.Unavailable, "", undefined, "broken", new Error("ECONNRESET")), "no"), undefined);
+});
+
+test("a requested delay is followed up to the maximum pause", () => {
+  assert.equal(pause(error(Code.ResourceExhausted, "RATE_LIMITED", 5000), "read"), 5000);
+  assert.equal(pause(error(Code.ResourceExhausted, "RATE_LIMITED", 5001), "read"), undefined);
+  assert.equal(pause(error(Code.Unavailable, "SHUTTING_DOWN", 3000), "read"), 3000);
+});
+
+test("pauses double up to the maximum, and attempts are limited", () => {
+  const policy = { ...RETRY_POLICY, maxAttempts: 100 };
+  const failure = error(Code.Unavailable);
+  assert.deepEqual([1, 2, 3, 6, 7, 99].map((attempts) => pauseMs(policy, attempts, failure, "read", 1)), [100, 200, 400, 3200, 5000, 5000]);
+  assert.equal(pauseMs(policy, 1, failure, "read", 0), 50);
+  assert.equal(pause(failure, "read", 4), undefined);
+});
+
+test("plaintext needs an explicit choice", () => {
+  const setup = (target, options) => () => connect(target, options);
+  assert.throws(setup("http://127.0.0.1:7080"), /isn't https: use https, or set the option plaintext/);
+  assert.doesNotThrow(setup("http://127.0.0.1:7080", { plaintext: true }));
+  assert.throws(setup("https://127.0.0.1:7443", { plaintext: true }), /is https: remove the option plaintext/);
+  assert.throws(setup("http://127.0.0.1:7080", { plaintext: true, token: "canary" }), /isn't sent over plaintext/);
+  assert.throws(setup(["https://127.0.0.1:7443", "http://127.0.0.1:7443"]), /isn't https/);
+});
+
+test("an unusable target is refused", () => {
+  for (const target of ["", "127.0.0.1:7443", "localhost", "ftp://127.0.0.1", "https://", "dns:", "dns:///a/b", []]) {
+    assert.throws(() => connect(target), SetupError, String(target));
+  }
+  for (const target of ["dns:///localhost:7443", "dns:localhost:7443", "https://[::1]:7443"]) {
+    assert.doesNotThrow(() => connect(target), target);
+  }
+  assert.throws(() => connect("https://user:canary@127.0.0.1"), (failure) => !failure.message.includes("canary"));
+});
+
+test("unusable PEM is refused, and its content isn't in the error", () => {
+  assert.throws(() => connect("https://a", { ca: "/nowhere/ca.pem" }), /^SetupError: can't read the CA \/nowhere\/ca\.pem$/);
+  assert.throws(() => connect("https://a", { ca: new Uint8Array() }), /can't use the CA: it has no certificate in PEM/);
+  assert.throws(() => connect("https://a", { ca: CERTIFICATE }), /its first certificate is malformed/);
+  writeFileSync(path("ca.pem"), "canary");
+  assert.throws(() => connect("https://a", { ca: path("ca.pem") }), /ca\.pem: it has no certificate/);
+});
+
+test("fault of a token is named without the token", () => {
+  assert.equal(parseToken(" a.b-c_d~e+f/g=\r\n"), "a.b-c_d~e+f/g=");
+  for (const [token, problem] of [
+    ["", "is empty"],
+    [" \n", "is empty"],
+    ["Bearer canary", 'begins with "Bearer "'],
+    ["bearer canary", 'begins with "Bearer "'],
+    ['{"access_token": "canary"}', "is JSON"],
+    ["canary canary", "more than one word"],
+    ["canäry", "invalid character"],
+    ["can\u001bary", "invalid character"],
+  ]) {
+    assert.throws(() => parseToken(token), (failure) => failure.message.includes(problem) && !/can.?ry/.test(failure.message), token);
+  }
+});
+
+test("a key file that others can read gives one warning", () => {
+  const run = (mode) => {
+    const key = path(`key-${mode.toString(8)}`);
+    writeFileSync(key, "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n");
+    chmodSync(key, mode);
+    const code = `
+      const { readKey } = await import(${JSON.stringify(new URL("../node_modules/@sealward/client/dist/esm/pem.js", import.meta.url).href)});
+      process.on("warning", (warning) => console.log(warning.name, warning.code, warning.message));
+      for (let time = 0; time < 2; time++) readKey("client key", ${JSON.stringify(key)});`;
+    return execFileSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  };
+  assert.equal(run(0o600), "");
+  assert.equal(run(0o640), `SealwardWarning SEALWARD_KEY_READABLE the private key ${path("key-640")} can be read by other users: run \`chmod 600\` on it\n`);
+});
+
+test("the environment is read only on request", () => {
+  const { target, options } = fromEnvironment({ SEALWARD_DEV: "/dev-folder", SEALWARD_AS: "writer", SEALWARD_CA: "" });
+  assert.equal(target, "https://127.0.0.1:7443");
+  assert.deepEqual(options, {
+    ca: "/dev-folder/tls/ca.pem",
+    identity: { certificate: "/dev-folder/tls/writer.pem", key: "/dev-folder/tls/writer.key" },
+    token: undefined,
+  });
+  const other = fromEnvironment({ SEALWARD_ENDPOINT: "https://a:1", SEALWARD_CERT: "c", SEALWARD_KEY: "k" });
+  assert.deepEqual([other.target, other.options.identity], ["https://a:1", { certificate: "c", key: "k" }]);
+  assert.throws(() => fromEnvironment({ SEALWARD_CERT: "c" }), /set both SEALWARD_CERT and SEALWARD_KEY/);
+});
+
+test("generated keys follow the rule and differ", () => {
+  const keys = Array.from({ length: 100 }, () => generateKeyText().expose());
+  for (const key of keys) assert.match(key, /^([0-9A-HJKMNP-TV-Z]{5}-){6}[0-9A-HJKMNP-TV-Z]{5}$/);
+  assert.equal(new Set(keys).size, 100);
+});
+
+test("calls go round the addresses, and pass over those that can't be connected to", async () => {
+  let now = 0;
+  const down = new Set();
+  const called = [];
+  let addresses = ["a", "b", "c"];
+  const balancer = new Balancer(
+    {
+      resolve: async () => addresses,
+      open: (address) => ({
+        transport: { unary: async () => void called.push(address) },
+        connect: async () => {
+          if (down.has(address)) throw new Error("refused");
+        },
+        close: () => undefined,
+      }),
+    },
+    () => now,
+  );
+  const call = async (times) => {
+    called.length = 0;
+    for (let time = 0; time < times; time++) await balancer.unary({}, undefined, 1000, undefined, {});
+    return called.join("");
+  };
+  assert.equal(await call(6), "abcabc");
+  down.add("b");
+  assert.equal(await call(6), "acacac");
+  // The pause of b ends, it fails again, and pauses for longer.
+  now += 1_001;
+  assert.equal(await call(3), "aca");
+  down.clear();
+  now += 1_001;
+  assert.ok(!(await call(4)).includes("b"));
+  now += 1_000;
+  assert.ok((await call(3)).includes("b"));
+  for (const address of addresses) down.add(address);
+  await assert.rejects(call(1), { name: "ConnectFailure" });
+  down.clear();
+  // After a failure of all addresses, a call doesn't wait for the end of a pause.
+  assert.equal((await call(1)).length, 1);
+  addresses = ["d"];
+  now += 30_000;
+  await call(1);
+  assert.equal(await call(2), "dd");
+});
