@@ -39,6 +39,15 @@ PROGRAMS = {
             print((await client.access.who_am_i(v1.WhoAmIRequest())).identity)
         asyncio.run(main())
     """,
+    "ends_with_an_open_client_of_asyncio_in_a_variable": """
+        async def main():
+            global client, stream
+            client = connect(sealward.aio)
+            stream = client.data_encryption.verify_cells(v1.VerifyCellsRequest(organization="organizations/default"))
+            print(await anext(stream) is not None)
+            print((await client.access.who_am_i(v1.WhoAmIRequest())).identity)
+        asyncio.run(main())
+    """,
     "a_fork_before_the_first_client_is_supported": """
         process = os.fork()
         print(who_am_i(), flush=True)
@@ -76,7 +85,7 @@ def test_process(name: str, server: DevServer, tmp_path: object) -> None:
         [sys.executable, "-W", "error", path, server.folder, server.endpoint],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=20,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr

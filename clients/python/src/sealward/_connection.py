@@ -35,8 +35,9 @@ class Connection:
             self.channel = grpc.secure_channel(settings.target, settings.credentials, options=settings.options)
         self._multicallables: dict[str, Any] = {}
         self._process = os.getpid()
-        # Also at the end of the interpreter, before its modules end: gRPC 1.66 can hang if a channel with an open stream ends with them.
-        weakref.finalize(self, _close, self.channel, self._process)
+        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Called once: by `close`, when nothing refers to the connection, or at the end of the interpreter.
+        self._close = weakref.finalize(self, _close, self.channel, self._streams, self._process)
 
     def unary(
         self,
@@ -84,9 +85,11 @@ class Connection:
         def open_call(needs_new_token: bool) -> Any:
             metadata = self._metadata(needs_new_token)
             try:
-                return invoke(sent, timeout=limit, metadata=metadata())
+                call = invoke(sent, timeout=limit, metadata=metadata())
             except BaseException as error:
                 raise without_frames(error)
+            self._streams.add(call)
+            return call
 
         return ServerStream(open_call, self._note_version, can_refresh_token=self._can_refresh_token)
 
@@ -108,7 +111,7 @@ class Connection:
 
     def close(self) -> None:
         """Ends all calls and closes the connections."""
-        self.channel.close()
+        self._close()
 
     @property
     def _can_refresh_token(self) -> bool:
@@ -139,10 +142,32 @@ class Connection:
         return known
 
 
-def _close(channel: grpc.Channel, process: int) -> None:
-    """Closes a channel, except in a forked process, which doesn't have gRPC's threads."""
-    if process == os.getpid():
-        channel.close()
+def _close(channel: grpc.Channel, streams: weakref.WeakSet[Any], process: int) -> None:
+    """Ends the streams of a channel and closes it, except in a forked process, which doesn't have gRPC's threads.
+
+    The interpreter stops gRPC's thread wherever it is when the program ends. If the thread then holds the lock of a call, the program hangs when it
+    deletes this call. So the thread must be done with each call first.
+    """
+    if process != os.getpid():
+        return
+    for call in list(streams):
+        call.cancel()
+        _wait_for_last_event(call)
+    channel.close()
+
+
+def _wait_for_last_event(call: Any) -> None:
+    """Waits until gRPC's thread is done with a cancelled call. gRPC has no public way to do this: the callbacks of a call run after its status,
+    which isn't always the last event.
+    """
+    state: Any = getattr(call, "_state", None)
+    if hasattr(state, "condition") and hasattr(state, "due"):
+        with state.condition:
+            state.condition.wait_for(lambda: not state.due, _END_MAX_SECONDS)
+
+
+#: Maximum time until gRPC has ended a cancelled stream, which takes no answer of the server. A bound, for a call from gRPC's own thread.
+_END_MAX_SECONDS = 5.0
 
 
 class ServerStream(Generic[MessageT]):

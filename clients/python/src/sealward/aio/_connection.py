@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import gc
 import inspect
 import os
 import time
+import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -37,6 +40,8 @@ class Connection:
             self.channel = grpc.aio.secure_channel(settings.target, settings.credentials, options=settings.options)
         self._multicallables: dict[str, Any] = {}
         self._process = os.getpid()
+        self._streams: weakref.WeakSet[ServerStream[Any]] = weakref.WeakSet()
+        _open.add(self)
 
     async def unary(
         self,
@@ -90,7 +95,9 @@ class Connection:
             except BaseException as error:
                 raise without_frames(error)
 
-        return ServerStream(open_call, self._note_version, can_refresh_token=self._can_refresh_token)
+        stream = ServerStream[ResponseT](open_call, self._note_version, can_refresh_token=self._can_refresh_token)
+        self._streams.add(stream)
+        return stream
 
     async def client_stream(
         self,
@@ -119,6 +126,15 @@ class Connection:
         """Ends all calls and closes the connections."""
         await self.channel.close()
 
+    def release(self) -> None:
+        """Releases what gRPC has for this connection, at the end of the interpreter."""
+        if self._process != os.getpid():
+            return
+        for stream in list(self._streams):
+            stream.release()
+        self._multicallables.clear()
+        del self.channel
+
     @property
     def _can_refresh_token(self) -> bool:
         return self.settings.token is not None and getattr(self.settings.token, "can_refresh", True)
@@ -146,6 +162,25 @@ class Connection:
             )
             self._multicallables[method.path] = known
         return known
+
+
+#: The connections that exist.
+_open: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _release_all() -> None:
+    """Releases all connections at the end of the interpreter. When gRPC's last object for asyncio is deleted, gRPC waits for its thread, and with
+    gRPC 1.66 for ever if the interpreter has already stopped the thread.
+    """
+    connections = list(_open)
+    for connection in connections:
+        connection.release()
+    if connections:
+        # Also what only a cycle refers to, such as the frame of a coroutine.
+        gc.collect()
+
+
+atexit.register(_release_all)
 
 
 class ServerStream(Generic[MessageT]):
@@ -202,6 +237,12 @@ class ServerStream(Generic[MessageT]):
         self._is_cancelled = True
         if self._call is not None:
             self._call.cancel()
+
+    def release(self) -> None:
+        """Releases gRPC's call, at the end of the interpreter."""
+        self._is_cancelled = True
+        self._call = None
+        del self._open
 
     async def __aenter__(self) -> ServerStream[MessageT]:
         return self
