@@ -168,7 +168,7 @@ async fn every_entity_has_its_commands() {
     for (entity, collection, given, secret) in [
         (
             "email-server-profile",
-            "email_server_profiles",
+            "emailServerProfiles",
             "--set display_name=x --set server_type=other",
             "incoming_password",
         ),
@@ -176,7 +176,7 @@ async fn every_entity_has_its_commands() {
         ("queue", "queues", "--set display_name=x", "email_password"),
         (
             "user-settings",
-            "user_settings",
+            "userSettings",
             "--set business_unit_id=0191E2A4-5B6C-7D8E-9FA0-B1C2D3E4F506 --set time_zone_code=110 --set locale_id=1031 --set ui_language_id=1031 \
              --set help_language_id=1031",
             "email_password",
@@ -184,16 +184,24 @@ async fn every_entity_has_its_commands() {
     ] {
         let create = format!("{entity} create --id {id} {given} --secret {secret}=-");
         let created = terminal.run_with(Person::Writer, &create, "hunter2").json();
-        assert_eq!((&created[secret], &created[format!("is_{secret}_set")]), (&Value::Null, &json!(true)));
+        let (field, is_set) = (camel_case(secret), camel_case(&format!("is_{secret}_set")));
+        assert_eq!((&created[field], &created[&is_set]), (&Value::Null, &json!(true)));
         assert_eq!(terminal.run(Person::Reader, &format!("{entity} get {id}")).json(), created);
         let listed = terminal.run(Person::Reader, &format!("{entity} list --all --page-size 1")).json();
         assert_eq!(listed, json!({ collection: [created] }));
         let reveal = format!("{entity} reveal {id} --attribute {secret} --purpose x");
         assert_eq!(terminal.run(Person::Connector, &reveal).json(), json!({ secret: "hunter2" }));
         let cleared = terminal.run(Person::Writer, &format!("{entity} update {id} --clear {secret}")).json();
-        assert_eq!(cleared[format!("is_{secret}_set")], json!(false));
+        assert_eq!(cleared[is_set], json!(false));
         assert_eq!(terminal.run(Person::Writer, &format!("{entity} delete {id} --yes")).code, 0);
     }
+}
+
+/// The JSON name of a field.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,9 +130,9 @@ impl Http1 {
     }
 }
 
-/// A call with these headers and this body. The body is framed as in gRPC, whose errors are in the headers of the answer.
+/// A call of gRPC-Web with these headers and this body. An error without an answer is in the headers.
 fn call(path: &str, rest: &str) -> String {
-    format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/grpc\r\n{rest}")
+    format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/grpc-web+proto\r\n{rest}")
 }
 
 /// A call with an empty message.

@@ -79,7 +79,7 @@ fn creation(name: &str) -> Vec<u8> {
 /// The head of a request of HTTP/1.1 without the headers about the body, and the rest.
 fn request(target: &str, rest: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/grpc\r\nTE: trailers\r\n{rest}\r\n"
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/grpc-web+proto\r\nTE: trailers\r\n{rest}\r\n"
     );
     [head.as_bytes(), body].concat()
 }

@@ -21,6 +21,7 @@ type Task = (&'static str, &'static str, fn(&[String]) -> ExitCode);
 
 const TASKS: &[Task] = &[
     ("test", test::SUMMARY, test::run),
+    ("tools", test::TOOLS_SUMMARY, test::install_tools),
     ("layers", layers::SUMMARY, layers::run),
     ("generate", generate::SUMMARY, generate::run),
     ("bench", bench::SUMMARY, bench::run),

@@ -69,6 +69,23 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+pub(crate) const TOOLS_SUMMARY: &str = "installs what the tests need beyond Cargo";
+
+/// Installs the tools of the tests, for runs of `cargo test` without this program.
+pub(crate) fn install_tools(arguments: &[String]) -> ExitCode {
+    if !arguments.is_empty() {
+        println!("Usage: cargo xtask tools\n\nInstalls what the tests need beyond Cargo, as `cargo xtask test` does.");
+        let is_help = arguments.iter().all(|argument| matches!(argument.as_str(), "-h" | "--help"));
+        return if is_help { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let tools = Tools::new();
+    let buf = run_alone("buf", || Ok(tools.buf(&mut Output::Terminal)?));
+    let others = run_alone("tools of tests", || tools_of_tests(&tools, &mut Output::Terminal));
+    let report = Report { took: buf.took + others.took, lines: vec![buf, others] };
+    println!("\n{report}");
+    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn everything(tools: &Tools) -> Report {
     let start = Instant::now();
     let mut lines = thread::scope(|scope| {

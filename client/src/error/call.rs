@@ -355,13 +355,18 @@ fn origin_of(status: &Status) -> Origin {
     let Some(source) = status.source() else { return Origin::Server };
     if is_tls_refusal(source) {
         Origin::TlsRefused
-    } else if chain(source).any(|error| error.is::<ConnectError>()) {
+    } else if chain(source).any(|error| error.is::<ConnectError>() || is_unsent(error)) {
         Origin::NotConnected
     } else if chain(source).any(|error| error.is::<TimeoutExpired>()) {
         Origin::TimedOut
     } else {
         Origin::Broken
     }
+}
+
+/// The connection closed while the call waited for its turn, for example at its maximum age. Nothing of the call was sent.
+fn is_unsent(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
 }
 
 /// rustls reports refusals of both sides as an I/O error of this kind.

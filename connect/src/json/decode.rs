@@ -19,6 +19,9 @@ use super::{
     well_known::{ANY_DEPTH_MAX, NULL_VALUE, TYPE, VALUE, WellKnown, has_null, message_name, real_oneof},
 };
 
+/// The number of the field `value` of `google.protobuf.Any`.
+const ANY_VALUE: u32 = 2;
+
 /// Converts JSON text to wire bytes.
 pub(super) fn decode(descriptor: &MessageDescriptor, json: &[u8]) -> Result<Zeroizing<Vec<u8>>, JsonError> {
     let measured: Measure = pass(descriptor, json, Measure::default())?;
@@ -320,15 +323,14 @@ impl<'a, S: Sink> Decoder<'a, S> {
         self.any_depth += 1;
         self.sink.tag(1, DELIMITED);
         Scalar::Text(type_url).write(&mut self.sink);
-        self.sink.tag(2, DELIMITED);
-        let open = self.sink.open();
+        let open = self.sink.open_field(ANY_VALUE);
         self.tokens.open_object()?;
         if WellKnown::of(&message).is_some() {
             self.any_value(&message)?;
         } else {
             self.fields(&message, Some(TYPE))?;
         }
-        self.sink.close(open);
+        self.sink.close_field(open);
         self.any_depth -= 1;
         Ok(())
     }

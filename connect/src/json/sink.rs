@@ -38,6 +38,12 @@ pub(super) trait Sink {
 
     /// Ends the value.
     fn close(&mut self, open: Self::Open);
+
+    /// Begins a field without presence, which isn't written if its value is empty. Its number is below 16, so that its tag is one byte.
+    fn open_field(&mut self, field: u32) -> Self::Open;
+
+    /// Ends the field.
+    fn close_field(&mut self, open: Self::Open);
 }
 
 /// The wire type of integers, enums and Booleans.
@@ -96,6 +102,19 @@ impl Sink for Measure {
         }
         self.varint(u64::try_from(length).unwrap_or(u64::MAX));
     }
+
+    fn open_field(&mut self, field: u32) -> Self::Open {
+        self.tag(field, DELIMITED);
+        self.open()
+    }
+
+    fn close_field(&mut self, (index, before): Self::Open) {
+        if self.length > before {
+            self.close((index, before));
+        } else {
+            self.length -= 1;
+        }
+    }
 }
 
 /// The second pass: writes bytes.
@@ -129,4 +148,15 @@ impl Sink for Write {
     }
 
     fn close(&mut self, (): Self::Open) {}
+
+    fn open_field(&mut self, field: u32) -> Self::Open {
+        if self.lengths.as_slice().first().is_some_and(|length| *length > 0) {
+            self.tag(field, DELIMITED);
+            self.open();
+        } else {
+            self.lengths.next();
+        }
+    }
+
+    fn close_field(&mut self, (): Self::Open) {}
 }

@@ -162,8 +162,9 @@ fn check_here(message: &DynamicMessage) {
     for layout in [Layout::Compact, Layout::Indented] {
         for names in [FieldNames::Json, FieldNames::Proto] {
             let json = encoded(message, EncodeOptions { layout, names }).unwrap();
-            assert_eq!(normal(&reference(&descriptor, &json).unwrap()), *message, "{json}");
-            assert_eq!(decoded(&descriptor, &json).unwrap(), *message, "{json}");
+            // Not `assert_eq!`: the `Debug` of a message prints its descriptor, which can contain itself.
+            assert!(normal(&reference(&descriptor, &json).unwrap()) == *message, "the reference reads {json}");
+            assert!(decoded(&descriptor, &json).unwrap() == *message, "decoded from {json}");
         }
     }
     for flags in 0..8 {
@@ -172,7 +173,7 @@ fn check_here(message: &DynamicMessage) {
             .skip_default_fields(flags & 2 != 0)
             .stringify_64_bit_integers(flags & 4 != 0);
         let json = reference_json(message, &options);
-        assert_eq!(decoded(&descriptor, &json).unwrap(), *message, "{json}");
+        assert!(decoded(&descriptor, &json).unwrap() == *message, "decoded from {json}");
     }
 }
 
