@@ -32,7 +32,7 @@ pub(crate) struct Http1 {
     received: Vec<u8>,
 }
 
-/// An answer with a length.
+/// An answer with a length, or in chunks.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub status: u16,
@@ -107,12 +107,39 @@ impl Http1 {
             .collect();
         let status = head[0].split(' ').nth(1).unwrap().parse().unwrap();
         let mut answer = Answer { status, head, body: String::new() };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let body = if answer.header("transfer-encoding") == Some("chunked") {
+            self.chunks().await
+        } else {
+            let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+            self.take(length).await
+        };
+        answer.body = String::from_utf8_lossy(&body).into_owned();
+        Some(answer)
+    }
+
+    /// The content of a body in chunks.
+    async fn chunks(&mut self) -> Vec<u8> {
+        let mut content = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            while !line.ends_with(b"\r\n") {
+                line.extend(self.take(1).await);
+            }
+            let length = usize::from_str_radix(str::from_utf8(&line).unwrap().trim_end(), 16).unwrap();
+            content.extend(self.take(length).await);
+            assert_eq!(self.take(2).await, b"\r\n");
+            if length == 0 {
+                return content;
+            }
+        }
+    }
+
+    /// The next bytes of an answer.
+    async fn take(&mut self, length: usize) -> Vec<u8> {
         while self.received.len() < length {
             assert!(self.receive().await, "the answer is cut");
         }
-        answer.body = String::from_utf8_lossy(&self.received.drain(..length).collect::<Vec<_>>()).into_owned();
-        Some(answer)
+        self.received.drain(..length).collect()
     }
 
     async fn receive(&mut self) -> bool {

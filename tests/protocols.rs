@@ -164,7 +164,7 @@ fn connect_stream(answer: &Answer) -> (Vec<Vec<u8>>, Value) {
 #[track_caller]
 fn assert_headers(answer: &Answer) {
     assert_eq!(answer.headers["sealward-server"], env!("CARGO_PKG_VERSION"));
-    if !answer.headers.get("content-type").is_some_and(|content_type| content_type == "application/grpc") {
+    if answer.headers.get("content-type").is_none_or(|content_type| content_type != "application/grpc") {
         assert_eq!(answer.headers["cache-control"], "no-store", "{answer:?}");
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
         assert_eq!(answer.headers["vary"], "origin");

@@ -33,8 +33,8 @@ fn check(sections: &[&'static str], variables: &[(&str, &str)]) {
 
 /// The rpcs without a recipe: one names the address, then the method as in `recipe`.
 fn without_recipe(page: &'static str, recipe: impl Fn(&str) -> String) -> Vec<String> {
-    let commands: String = blocks(page).into_iter().map(|block| block.commands).collect();
-    let words: Vec<&str> = commands.split_whitespace().collect();
+    let blocks = blocks(page);
+    let words: Vec<&str> = blocks.iter().flat_map(|block| block.commands.split_whitespace()).collect();
     let has_recipe = |method: &String| words.contains(&recipe(method).as_str());
     let methods: Vec<String> =
         raw::rpcs().iter().map(|rpc| raw::path(rpc).trim_start_matches('/').to_owned()).collect();

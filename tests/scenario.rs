@@ -2,6 +2,7 @@
 
 mod command_line;
 mod connect;
+mod driver;
 mod expectation;
 mod file;
 mod grpc;
@@ -17,86 +18,20 @@ use std::{
 };
 
 use data_encoding::BASE64;
-use prost_reflect::MethodDescriptor;
-use sealward_server::development::Person;
 use serde_json::{Map, Value};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::harness::{Folder, process::Process};
 use command_line::CommandLine;
 use connect::Connect;
-use expectation::{at, compare};
-use file::{Caller, Expectation, Requests, Scenario, ServerSpec, Step};
+use driver::{Call, Declined, Driver, Outcome, Sent, Target};
+use expectation::{ANY, at, compare};
+use file::{Expectation, Requests, Scenario, ServerSpec, Step};
 use grpc::Grpc;
 use variables::Variables;
 
-/// Matches any value in an expectation.
-const ANY: &str = "$any";
-
 /// How long a step may take: far longer than any does.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The server of a file.
-#[derive(Clone)]
-struct Target {
-    folder: Arc<Folder>,
-    address: String,
-    plaintext_address: Option<String>,
-}
-
-impl Target {
-    /// The certificate of a caller; `None` without one.
-    fn person(&self, caller: Caller) -> Option<Person> {
-        match caller {
-            Caller::Admin => Some(Person::Admin),
-            Caller::Writer => Some(Person::Writer),
-            Caller::Reader => Some(Person::Reader),
-            Caller::Connector => Some(Person::Connector),
-            Caller::Auditor => Some(Person::Auditor),
-            Caller::Nobody | Caller::Plaintext => None,
-        }
-    }
-}
-
-/// A call of a step, with its variables replaced.
-struct Call<'a> {
-    step: &'a Step,
-    method: MethodDescriptor,
-    sent: Sent,
-    metadata: BTreeMap<String, String>,
-}
-
-/// The request of a call.
-enum Sent {
-    /// JSON messages: one, or those of a client stream.
-    Messages(Vec<Value>),
-    /// Bytes that needn't be a message.
-    Raw(Vec<u8>),
-}
-
-/// What a call returned.
-#[derive(Debug, Default)]
-struct Outcome {
-    messages: Vec<Value>,
-    error: Option<Value>,
-    /// Fields of an answer that the driver can't know.
-    unknown: &'static [&'static str],
-}
-
-/// Why a driver can't make a call.
-#[derive(Debug)]
-struct Declined(&'static str);
-
-/// A way to call the server.
-trait Driver {
-    /// Makes a call.
-    fn call(&mut self, call: &Call<'_>) -> impl Future<Output = Result<Outcome, Declined>> + Send;
-
-    /// Compares an error with the expected one.
-    fn compare_error(&self, expected: &Value, actual: &Value) -> Result<(), String> {
-        compare(expected, actual, "error")
-    }
-}
 
 /// A step that a driver can't make: file, step, reason.
 type Skipped = (String, String, &'static str);

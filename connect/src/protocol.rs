@@ -48,7 +48,7 @@ impl Protocol {
         let mut parts = content_type.split(';');
         let media_type = parts.next().unwrap_or_default().trim_end_matches([' ', '\t']);
         let (_, protocol) = CONTENT_TYPES.into_iter().find(|(served, _)| media_type.eq_ignore_ascii_case(served))?;
-        if protocol.is_json() && parts.any(|parameter| is_other_charset(parameter)) {
+        if protocol.is_json() && parts.any(is_other_charset) {
             return None;
         }
         Some(protocol)

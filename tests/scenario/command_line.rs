@@ -9,7 +9,11 @@ use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::{Call, Declined, Driver, Outcome, Sent, Target, expectation::compare, file::Caller};
+use super::{
+    driver::{Call, Declined, Driver, Outcome, Sent, Target},
+    expectation::compare,
+    file::Caller,
+};
 use crate::cli::{Run, sealward};
 
 /// The steps that have no command: file, step, reason.

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::{
-    Call, Declined, Driver, Outcome, Sent, Target,
+    driver::{Call, Declined, Driver, Outcome, Sent, Target},
     file::{Caller, Connection},
     messages,
 };

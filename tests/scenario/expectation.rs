@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::ANY;
+/// Matches any value in an expectation.
+pub(super) const ANY: &str = "$any";
 
 /// Compares a value with the expected one.
 ///

@@ -11,7 +11,7 @@ use tonic::{
 };
 
 use super::{
-    Call, Declined, Driver, Outcome, Sent, Target,
+    driver::{Call, Declined, Driver, Outcome, Sent, Target},
     file::{Caller, Connection},
     messages,
 };

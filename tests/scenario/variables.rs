@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::ANY;
+use super::expectation::ANY;
 
 /// The variables of one run of a file.
 #[derive(Default)]
@@ -79,6 +79,7 @@ impl Variables {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "each run of a scenario has other secrets")]
 fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).unwrap();

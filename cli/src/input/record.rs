@@ -140,9 +140,13 @@ fn read_json(
 
 /// Converts a JSON document. No error contains a value.
 fn from_json(entity: &EntityType, document: &[u8]) -> Result<DynamicMessage, Failure> {
-    let wire = json::decode(&entity.message, document).map_err(|error| match &error.problem {
-        JsonProblem::UnknownField { name, .. } if error.path.is_empty() => no_attribute(entity, name),
-        _ => Failure::usage(format!("invalid {}: {error}", entity.message.name())),
+    let wire = json::decode(&entity.message, document).map_err(|error| {
+        if let JsonProblem::UnknownField { name, .. } = &error.problem
+            && error.path.is_empty()
+        {
+            return no_attribute(entity, name);
+        }
+        Failure::usage(format!("invalid {}: {error}", entity.message.name()))
     })?;
     let message = DynamicMessage::decode(entity.message.clone(), wire.as_slice());
     Ok(message.expect("the mapping writes a message of the descriptor"))

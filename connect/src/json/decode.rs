@@ -145,14 +145,13 @@ impl<'a, S: Sink> Decoder<'a, S> {
         if field.is_list() {
             return self.list(field);
         }
-        match field.kind() {
-            Kind::Message(message) => self.message_field(field, &message),
-            kind => {
-                let scalar = self.scalar(&kind)?;
-                self.field_value(field, &scalar);
-                Ok(())
-            }
+        let kind = field.kind();
+        if let Kind::Message(message) = &kind {
+            return self.message_field(field, message);
         }
+        let scalar = self.scalar(&kind)?;
+        self.field_value(field, &scalar);
+        Ok(())
     }
 
     fn list(&mut self, field: &FieldDescriptor) -> Result<(), JsonError> {

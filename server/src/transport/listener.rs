@@ -598,7 +598,9 @@ mod tests {
     #[tokio::test]
     async fn protocol_is_the_one_of_the_handshake_or_of_the_first_bytes() {
         let (fixture, mut connections) = listen(Limits::default()).await;
-        const CASES: [(&[&[u8]], &[u8], Protocol); 6] = [
+        /// The offered protocols, the first bytes, and the protocol to serve.
+        type Case = (&'static [&'static [u8]], &'static [u8], Protocol);
+        const CASES: [Case; 6] = [
             (&[b"h2"], b"", Protocol::Http2),
             (&[b"http/1.1"], b"", Protocol::Http1),
             (&[b"http/1.1", b"h2"], b"", Protocol::Http2),

@@ -109,7 +109,13 @@ fn value(field: &FieldDescriptor, choices: &mut Choices<'_>, depth: u8) -> Value
                 Value::U32(key) => MapKey::U32(key),
                 Value::U64(key) => MapKey::U64(key),
                 Value::String(key) => MapKey::String(key),
-                other => panic!("{other:?}"),
+                other @ (Value::F32(_)
+                | Value::F64(_)
+                | Value::Bytes(_)
+                | Value::EnumNumber(_)
+                | Value::Message(_)
+                | Value::List(_)
+                | Value::Map(_)) => panic!("{other:?}"),
             };
             (key, single(&value, choices, depth))
         });
