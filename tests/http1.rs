@@ -257,6 +257,25 @@ async fn requests_one_behind_the_other_are_not_served() {
 }
 
 #[tokio::test]
+async fn early_answer_to_a_client_that_waits_for_continue_closes_the_connection() {
+    let server = Server::start_with(|config| config.limits.refused_request_read_time_max_ms = 10_000).await;
+    let mut connection = connect(&server, None).await;
+    connection.send(call(GET_MAILBOX, "Expect: 100-continue\r\nContent-Length: 60\r\n\r\n")).await;
+    let answer = connection.answer().await.unwrap();
+    assert_eq!((answer.reason(), answer.closes()), ("IDENTITY_REQUIRED".to_owned(), true));
+    // A proxy that doesn't send the body now sends the next request.
+    connection.send(complete(HEALTH)).await;
+    connection.is_closed().await;
+
+    // The body of a call that is served is asked for.
+    let mut connection = connect(&server, None).await;
+    connection.send(call(HEALTH, "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")).await;
+    assert_eq!(connection.answer().await.unwrap().status, 100);
+    let answer = connection.call([0_u8; 5]).await;
+    assert_eq!((answer.status, answer.closes()), (200, false));
+}
+
+#[tokio::test]
 async fn error_of_a_caller_that_sends_its_message_late_arrives() {
     let server = Server::start_with(|config| config.limits.refused_request_read_time_max_ms = 10_000).await;
     for length in [5, 50_000, 5_000_000] {

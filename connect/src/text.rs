@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use data_encoding::{BASE64, BASE64_NOPAD};
+use zeroize::Zeroizing;
 
 use crate::{buffer::Buffer, request_error::RequestError};
 
@@ -63,7 +64,7 @@ fn decode_quanta(mut quanta: &[u8], decoded: &mut Buffer) -> Result<(), RequestE
 
 /// Encodes bytes as one part.
 pub(crate) fn encode(bytes: &[u8]) -> Bytes {
-    BASE64.encode(bytes).into()
+    Bytes::from_owner(Zeroizing::new(BASE64.encode(bytes).into_bytes()))
 }
 
 /// Encodes the value of an error's detail, without padding.

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use pin_project_lite::pin_project;
 use tonic::{Status, body::Body};
 use tower::Service;
@@ -42,7 +42,9 @@ impl<S> Front<S> {
         if request.version() != Version::HTTP_11
             && let Err(fault) = request_rules::check(request)
         {
-            return Some(fault.answer());
+            let answer = fault.answer();
+            // The answer to HEAD has no content (RFC 9110, section 9.3.2).
+            return Some(if request.method() == Method::HEAD { answer.map(|_| Body::empty()) } else { answer });
         }
         let is_over_tls = request.extensions().get::<Connection>().is_some_and(|connection| connection.tls.is_some());
         if is_over_tls { None } else { self.readiness.answer(request.method(), request.uri().path()) }

@@ -220,6 +220,7 @@ where
     if facts.limit_reached.is_some() || asks_to_close(request.headers()) {
         exchange.close_after_answer();
     }
+    let waits_for_continue = request.headers().contains_key(EXPECT);
     for name in OF_THE_CONNECTION {
         request.headers_mut().remove(name);
     }
@@ -234,12 +235,19 @@ where
     let account = head.extensions.get::<Account>().cloned();
     exchange.begin_answer(account, head.extensions.get::<EndsAt>().map(|ends_at| ends_at.0));
     let rest = returned.try_recv();
+    // Nobody knows whether a client that waits for 100 (Continue) still sends the body after another answer, so the next bytes can't be read
+    // (RFC 9110, section 10.1.1).
+    let is_body_uncertain = waits_for_continue && !matches!(rest, Err(TryRecvError::Closed));
+    if is_body_uncertain {
+        exchange.close_after_answer();
+    }
     let is_longer = |rest: &Incoming| rest.size_hint().upper().is_none_or(|left| left > unread.max_bytes());
     if rest.as_ref().is_ok_and(is_longer) || exchange.is_closing() {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     // Beside the answer: a client may send all of its request before it reads.
     match rest {
+        Ok(rest) if is_body_uncertain => drop(rest),
         Ok(rest) => drop(tokio::spawn(async move { unread.drop_rest(rest).await })),
         Err(TryRecvError::Empty) => drop(tokio::spawn(async move { unread.drop_returned(returned).await })),
         // All of it was read.

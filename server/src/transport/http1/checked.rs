@@ -14,6 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::timeout,
 };
+use zeroize::Zeroizing;
 
 use super::{
     exchange::{Exchange, StallBounds},
@@ -151,8 +152,8 @@ impl AsyncRead for Checked {
             if !this.output.is_empty() || (this.filter.has_ended() && !this.input.is_empty()) {
                 continue;
             }
-            let mut bytes = [0; READ_BYTES];
-            let mut received = ReadBuf::new(&mut bytes);
+            let mut bytes = Zeroizing::new([0; READ_BYTES]);
+            let mut received = ReadBuf::new(&mut *bytes);
             match Pin::new(&mut this.stream).poll_read(context, &mut received) {
                 Poll::Ready(Ok(())) if received.filled().is_empty() => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => this.input.extend_from_slice(received.filled()),

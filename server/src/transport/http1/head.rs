@@ -1,7 +1,7 @@
 //! The head of a request: the request line and the headers. The check is stricter than the parser of the protocol, so that both read every
 //! accepted head in one way only.
 
-use http::{HeaderName, Request};
+use http::{HeaderName, Request, uri::PathAndQuery};
 
 use crate::transport::request_rules::{Fault, check_name, check_path, is_host};
 
@@ -109,7 +109,9 @@ fn request_line(line: &[u8]) -> Result<(Target<'_>, usize), Fault> {
     };
     let (path_only, query) = path.split_once('?').unwrap_or((path, ""));
     check_path(path_only)?;
-    if !query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+    // hyper would refuse it without closing the connection in an orderly way.
+    let is_read_by_hyper = path.parse::<PathAndQuery>().is_ok();
+    if !is_read_by_hyper || !query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(Fault::Target);
     }
     let pseudo = [(":method", method), (":scheme", "https"), (":path", path)];
