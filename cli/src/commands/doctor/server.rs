@@ -42,7 +42,7 @@ fn unanswered(text: &str, report: &mut Report) {
     let (finding, remedy) = text.split_once('\n').unwrap_or((text, ""));
     report.failed(IDENTITY, finding, remedy.split_whitespace().collect::<Vec<_>>().join(" "));
     for check in [CLOCK, VERSIONS, PERMISSIONS, KEY] {
-        report.not_checked(check, "the server refused the call");
+        report.not_checked(check, "the first call failed");
     }
 }
 
