@@ -64,7 +64,7 @@ func WithCA(pem []byte) Option {
 }
 
 // WithIdentityFiles sets the client certificate, with intermediate certificates, and its private key, from PEM files. The files are read again
-// for each connection, so that the certificate can be renewed. If group or others can read the key's file, a warning is logged once.
+// for each connection, so that the certificate can be renewed. If group or others can access the key's file, a warning is logged once.
 func WithIdentityFiles(certificate, key string) Option {
 	return func(s *settings) {
 		s.certificate, s.key = pemFile("client certificate file", certificate), pemFile("client key file", key)
