@@ -450,6 +450,27 @@ func TestPagesFollowTheTokens(t *testing.T) {
 	}
 }
 
+func TestPauseThatTheContextEndsReturnsItsError(t *testing.T) {
+	client, server := serve(t, []outcome{fail(codes.Unavailable, "OUTCOME_UNKNOWN", retryAfter(5*time.Second)), found})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	atPause := grpc.OnFinish(func(error) { cancel() })
+	_, err := client.Mailboxes.CreateMailbox(ctx, &sealwardmailv1.CreateMailboxRequest{Parent: "organizations/a"}, atPause)
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Origin != OriginCanceled || !errors.Is(err, context.Canceled) || !failure.InDoubt || server.calls() != 1 {
+		t.Errorf("got %v after %d calls", err, server.calls())
+	}
+}
+
+func TestDeadlineThatTheServerReportsIsTheContexts(t *testing.T) {
+	client, _ := serve(t, []outcome{fail(codes.DeadlineExceeded, "DEADLINE_EXCEEDED")})
+	_, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Origin != OriginServer || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWatchOpensTheStreamAgain(t *testing.T) {
 	progress := func(state sealwardv1.Reencryption_State, err error) outcome {
 		return outcome{answer: &sealwardv1.Reencryption{State: state}, err: err}

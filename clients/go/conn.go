@@ -58,7 +58,9 @@ func (c *connection) Invoke(ctx context.Context, method string, request, answer 
 			return failure
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return failure
+			ended := contextError(ctx, method)
+			ended.InDoubt = inDoubt
+			return ended
 		}
 	}
 }

@@ -153,8 +153,12 @@ func (e *Error) isMethodMissing() bool {
 		(e.ReasonName == "" || e.Reason == sealwardv1.ErrorReason_ERROR_REASON_METHOD_UNKNOWN)
 }
 
-// Unwrap returns the cause on this side, such as [context.DeadlineExceeded]. Nil for an answer of the server.
+// Unwrap returns the cause on this side, such as [context.Canceled]. For an answer of the server, it returns [context.DeadlineExceeded] if the
+// server reports that the deadline passed, and nil otherwise.
 func (e *Error) Unwrap() error {
+	if e.cause == nil && e.Code == codes.DeadlineExceeded {
+		return context.DeadlineExceeded
+	}
 	return e.cause
 }
 
@@ -209,6 +213,11 @@ func newError(ctx context.Context, method string, err error, isAnswered bool) *E
 	case OriginServer, OriginNotConnected, OriginTLSRefused, OriginBroken, OriginClient:
 	}
 	return failure
+}
+
+// contextError is the failure of a call whose context ended between two attempts.
+func contextError(ctx context.Context, method string) *Error {
+	return newError(ctx, method, status.FromContextError(ctx.Err()).Err(), false)
 }
 
 // clientError is a failure before the call is sent.
