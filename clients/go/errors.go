@@ -75,7 +75,8 @@ const (
 	OriginTimedOut
 	// OriginCanceled means that the context was canceled.
 	OriginCanceled
-	// OriginClient means that this side failed: there is no token, or a message is too large or can't be encoded or decoded.
+	// OriginClient means that this side failed: there is no token, the client is closed, or a message is too large or can't be encoded or
+	// decoded.
 	OriginClient
 )
 
@@ -235,6 +236,9 @@ func originOf(ctx context.Context, state *status.Status) Origin {
 	case codes.Canceled:
 		if ctx.Err() != nil {
 			return OriginCanceled
+		}
+		if strings.Contains(state.Message(), "the client connection is closing") {
+			return OriginClient
 		}
 		// The server reset the stream, for example because the caller didn't read.
 		return OriginServer

@@ -95,7 +95,8 @@ func WithTokenFile(path string) Option {
 }
 
 // WithTokenSource sets the source of bearer tokens. It is asked for each attempt of a call. If the server answers UNAUTHENTICATED, it is asked
-// once for a new token, and the call is repeated.
+// once for a new token, and the call is repeated. This includes streams of answers before their first message. A call with a stream of requests,
+// such as ImportOrganization, isn't repeated.
 func WithTokenSource(source TokenSource) Option {
 	return func(s *settings) { s.tokens, s.canRefresh = source, true }
 }
