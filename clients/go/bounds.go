@@ -23,6 +23,17 @@ const (
 	// can still try another address.
 	connectTimeout = 10 * time.Second
 
+	// watchPause is the pause before a stream about a re-encryption is opened again: a restart of the server takes seconds.
+	watchPause = time.Second
+
+	// watchFailuresMax is the maximum number of consecutive failures of that stream before the iteration ends. With watchPause, it allows for
+	// about a minute without a server.
+	watchFailuresMax = 60
+
+	// watchFailuresMaxAtFirst is the maximum number of failures before the first message, if nothing shows that the server can be reached. A
+	// wrong address is then reported within seconds.
+	watchFailuresMaxAtFirst = 5
+
 	// endpointMaxBytes is the maximum size of the file `endpoint` of a development server. It is longer than any endpoint.
 	endpointMaxBytes = 1024
 )

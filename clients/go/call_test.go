@@ -10,6 +10,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
+	"iter"
 	"math/big"
 	"net"
 	"os"
@@ -92,6 +94,8 @@ func check(t *testing.T, err error) {
 type outcome struct {
 	answer proto.Message
 	err    error
+	// isOpen is whether the call stays open after the answer until the caller leaves.
+	isOpen bool
 }
 
 // A listed server answers calls in the order of a list, and records them.
@@ -101,6 +105,8 @@ type listed struct {
 	metadata []metadata.MD
 	requests []*emptypb.Empty
 	deadline []bool
+	// stop closes the connections.
+	stop func()
 }
 
 func (l *listed) handle(_ any, stream grpc.ServerStream) error {
@@ -124,6 +130,10 @@ func (l *listed) handle(_ any, stream grpc.ServerStream) error {
 			return err
 		}
 	}
+	if next.isOpen {
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	}
 	return next.err
 }
 
@@ -144,6 +154,7 @@ func serve(t *testing.T, outcomes []outcome, options ...Option) (*Client, *liste
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	go func() { _ = server.Serve(listener) }()
+	list.stop = server.Stop
 	t.Cleanup(server.Stop)
 	client, err := NewClient("https://"+listener.Addr().String(), append([]Option{WithCA(certificates.ca)}, options...)...)
 	check(t, err)
@@ -450,37 +461,254 @@ func TestPagesFollowTheTokens(t *testing.T) {
 	}
 }
 
-func TestWatchOpensTheStreamAgain(t *testing.T) {
-	progress := func(state sealwardv1.Reencryption_State, err error) outcome {
-		return outcome{answer: &sealwardv1.Reencryption{State: state}, err: err}
+func TestPauseThatTheContextEndsReturnsItsError(t *testing.T) {
+	client, server := serve(t, []outcome{fail(codes.Unavailable, "OUTCOME_UNKNOWN", retryAfter(5*time.Second)), found})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	atPause := grpc.OnFinish(func(error) { cancel() })
+	_, err := client.Mailboxes.CreateMailbox(ctx, &sealwardmailv1.CreateMailboxRequest{Parent: "organizations/a"}, atPause)
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Origin != OriginCanceled || !errors.Is(err, context.Canceled) || !failure.InDoubt || server.calls() != 1 {
+		t.Errorf("got %v after %d calls", err, server.calls())
 	}
-	ending := fail(codes.Unavailable, "CONNECTION_ENDING")
-	client, server := serve(t, []outcome{
-		progress(sealwardv1.Reencryption_STATE_RUNNING, ending.err), ending, progress(sealwardv1.Reencryption_STATE_RUNNING, status.Error(codes.Canceled, "")),
-		progress(sealwardv1.Reencryption_STATE_DONE, nil),
+}
+
+func TestDeadlineThatTheServerReportsIsTheContexts(t *testing.T) {
+	client, _ := serve(t, []outcome{fail(codes.DeadlineExceeded, "DEADLINE_EXCEEDED")})
+	_, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Origin != OriginServer || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// verify opens a stream, and returns the number of its messages and its error.
+func verify(ctx context.Context, client *Client, atMessage func()) (messages int, err error) {
+	stream, err := client.DataEncryption.VerifyCells(ctx, &sealwardv1.VerifyCellsRequest{Organization: "organizations/a"})
+	if err != nil {
+		return 0, err
+	}
+	for {
+		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
+			return messages, nil
+		} else if err != nil {
+			return messages, err
+		}
+		messages++
+		atMessage()
+	}
+}
+
+var cells = outcome{answer: &sealwardv1.VerifyCellsResponse{}}
+
+func TestFailureOfAStreamAfterAMessageHasItsOrigin(t *testing.T) {
+	open := outcome{answer: cells.answer, isOpen: true}
+	client, server := serve(t, []outcome{open, open, {answer: cells.answer, err: fail(codes.Unavailable, "STORE_UNAVAILABLE").err}, open})
+	expect := func(name string, messages int, err error, origin Origin, cause error) {
+		t.Helper()
+		var failure *Error
+		if messages != 1 || !errors.As(err, &failure) || failure.Origin != origin || cause != nil && !errors.Is(err, cause) {
+			t.Errorf("%s: got %v after %d messages", name, err, messages)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	messages, err := verify(ctx, client, cancel)
+	expect("canceled", messages, err, OriginCanceled, context.Canceled)
+
+	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	messages, err = verify(ctx, client, func() { <-ctx.Done() })
+	expect("timed out", messages, err, OriginTimedOut, context.DeadlineExceeded)
+
+	messages, err = verify(t.Context(), client, func() {})
+	expect("answered", messages, err, OriginServer, nil)
+
+	messages, err = verify(t.Context(), client, server.stop)
+	expect("lost", messages, err, OriginBroken, nil)
+}
+
+func TestStreamThatTheServerResetsIsNotCanceledByTheCaller(t *testing.T) {
+	certificates := newTestCertificates(t)
+	pair, err := tls.X509KeyPair(certificates.certificate, certificates.key)
+	check(t, err)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}})
+	check(t, err)
+	defer func() { _ = listener.Close() }()
+	go resetStreams(listener)
+	client, err := NewClient("https://"+listener.Addr().String(), WithCA(certificates.ca))
+	check(t, err)
+	defer func() { _ = client.Close() }()
+	_, err = verify(t.Context(), client, func() {})
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Code != codes.Canceled || failure.Origin != OriginServer || errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// resetStreams is an HTTP/2 server (RFC 9113) that resets each stream with CANCEL. gRPC's server always sends trailers.
+func resetStreams(listener net.Listener) {
+	const typeHeaders, typeReset, typeSettings, flagAck, cancel = 1, 3, 4, 1, 8
+	connection, err := listener.Accept()
+	if err != nil {
+		return
+	}
+	defer func() { _ = connection.Close() }()
+	preface := make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+	if _, err := io.ReadFull(connection, preface); err != nil {
+		return
+	}
+	_, _ = connection.Write([]byte{0, 0, 0, typeSettings, 0, 0, 0, 0, 0})
+	for header := make([]byte, 9); ; {
+		if _, err := io.ReadFull(connection, header); err != nil {
+			return
+		}
+		length := int64(header[0])<<16 | int64(header[1])<<8 | int64(header[2])
+		if _, err := io.CopyN(io.Discard, connection, length); err != nil {
+			return
+		}
+		switch {
+		case header[3] == typeSettings && header[4]&flagAck == 0:
+			_, _ = connection.Write([]byte{0, 0, 0, typeSettings, flagAck, 0, 0, 0, 0})
+		case header[3] == typeHeaders:
+			_, _ = connection.Write(append([]byte{0, 0, 4, typeReset, 0}, header[5], header[6], header[7], header[8], 0, 0, 0, cancel))
+		}
+	}
+}
+
+func TestStreamIsOpenedAgainOnceIfItsTokenIsRefused(t *testing.T) {
+	var asked []bool
+	source := TokenFunc(func(_ context.Context, refresh bool) (string, error) {
+		asked = append(asked, refresh)
+		if refresh {
+			return "new", nil
+		}
+		return "old", nil
 	})
-	var states []sealwardv1.Reencryption_State
-	for progress, err := range client.WatchReencryption(t.Context(), "organizations/a") {
-		check(t, err)
-		states = append(states, progress.GetState())
-	}
-	want := []sealwardv1.Reencryption_State{
-		sealwardv1.Reencryption_STATE_RUNNING, sealwardv1.Reencryption_STATE_RUNNING, sealwardv1.Reencryption_STATE_DONE,
-	}
-	if !slices.Equal(states, want) || server.calls() != 4 || slices.Contains(server.deadline, true) {
-		t.Errorf("got %v after %d calls", states, server.calls())
+	refused := fail(codes.Unauthenticated, "IDENTITY_REQUIRED")
+	client, server := serve(t, []outcome{refused, cells}, WithTokenSource(source))
+	messages, err := verify(t.Context(), client, func() {})
+	check(t, err)
+	if messages != 1 || !slices.Equal(asked, []bool{false, true}) || !proto.Equal(server.requests[0], server.requests[1]) ||
+		len(server.requests[0].ProtoReflect().GetUnknown()) == 0 || !slices.Equal(server.metadata[1].Get("authorization"), []string{"Bearer new"}) {
+		t.Errorf("asked %v, received %v", asked, server.metadata)
 	}
 
-	client, server = serve(t, []outcome{ending, ending, ending, ending, progress(sealwardv1.Reencryption_STATE_DONE, nil)})
-	failures := 0
-	for _, err := range client.WatchReencryption(t.Context(), "organizations/a") {
-		if status.Code(err) != codes.Unavailable {
-			t.Errorf("got %v", err)
+	for name, test := range map[string]struct {
+		outcomes        []outcome
+		messages, calls int
+	}{
+		"refused twice":           {[]outcome{refused, refused, cells}, 0, 2},
+		"refused after a message": {[]outcome{{answer: cells.answer, err: refused.err}, found}, 1, 1},
+	} {
+		client, server := serve(t, test.outcomes, WithTokenSource(source))
+		messages, err := verify(t.Context(), client, func() {})
+		if status.Code(err) != codes.Unauthenticated || messages != test.messages || server.calls() != test.calls {
+			t.Errorf("%s: got %v after %d messages and %d calls", name, err, messages, server.calls())
 		}
-		failures++
 	}
-	if failures != 1 || server.calls() != 4 {
-		t.Errorf("%d failures after %d calls", failures, server.calls())
+
+	asked = nil
+	client, server = serve(t, []outcome{refused, found}, WithTokenSource(source))
+	sent, err := client.Organizations.ImportOrganization(t.Context())
+	check(t, err)
+	if err := sent.Send(&sealwardv1.ImportOrganizationRequest{}); err != nil && !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+	if _, err := sent.CloseAndRecv(); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("got %v", err)
+	}
+	// The next call is another one: its token wasn't refused.
+	_, err = client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
+	check(t, err)
+	if !slices.Equal(asked, []bool{false, false}) || server.calls() != 2 {
+		t.Errorf("asked %v in %d calls", asked, server.calls())
+	}
+}
+
+func progress(state sealwardv1.Reencryption_State, err error) outcome {
+	return outcome{answer: &sealwardv1.Reencryption{State: state}, err: err}
+}
+
+// watch follows a re-encryption without pauses.
+func watch(t *testing.T, client *Client, progress iter.Seq2[*sealwardv1.Reencryption, error]) (states []sealwardv1.Reencryption_State, err error) {
+	t.Helper()
+	if client.connection.watchPause != time.Second {
+		t.Errorf("the pause is %v", client.connection.watchPause)
+	}
+	client.connection.watchPause = 0
+	for progress, failure := range progress {
+		if err != nil {
+			t.Error("the iteration continues after an error")
+		}
+		if err = failure; err == nil {
+			states = append(states, progress.GetState())
+		}
+	}
+	return states, err
+}
+
+func TestWatchOpensTheStreamAgain(t *testing.T) {
+	const running, done = sealwardv1.Reencryption_STATE_RUNNING, sealwardv1.Reencryption_STATE_DONE
+	ending := fail(codes.Unavailable, "CONNECTION_ENDING")
+	many := func(count int, before ...outcome) []outcome {
+		return append(append(before, slices.Repeat([]outcome{ending}, count)...), progress(done, nil))
+	}
+	for name, test := range map[string]struct {
+		outcomes []outcome
+		code     codes.Code
+		states   []sealwardv1.Reencryption_State
+		calls    int
+	}{
+		"interrupted": {
+			[]outcome{progress(running, ending.err), ending, progress(running, status.Error(codes.Canceled, "")), progress(done, nil)},
+			codes.OK, []sealwardv1.Reencryption_State{running, running, done}, 4,
+		},
+		"at most 5 failures at first": {many(5), codes.OK, []sealwardv1.Reencryption_State{done}, 6},
+		"6 failures at first":         {many(6), codes.Unavailable, nil, 6},
+		"at most 60 failures":         {many(59, progress(running, ending.err)), codes.OK, []sealwardv1.Reencryption_State{running, done}, 61},
+		"61 failures":                 {many(60, progress(running, ending.err)), codes.Unavailable, []sealwardv1.Reencryption_State{running}, 61},
+		"denied":                      {[]outcome{fail(codes.PermissionDenied, "ACCESS_DENIED")}, codes.PermissionDenied, nil, 1},
+	} {
+		// The number of openings isn't one of retries.
+		client, server := serve(t, test.outcomes, WithoutRetries())
+		states, err := watch(t, client, client.WatchReencryption(t.Context(), "organizations/a"))
+		if status.Code(err) != test.code || !slices.Equal(states, test.states) || server.calls() != test.calls || slices.Contains(server.deadline, true) {
+			t.Errorf("%s: got %v and %v after %d calls", name, states, err, server.calls())
+		}
+	}
+
+	client, server := serve(t, append([]outcome{{answer: &sealwardv1.SetDataEncryptionKeyResponse{}}}, many(60)...))
+	_, changed, err := client.ChangeKey(t.Context(), "organizations/a", GenerateKey())
+	check(t, err)
+	if states, err := watch(t, client, changed); err != nil || len(states) != 1 || server.calls() != 62 {
+		t.Errorf("got %v and %v after %d calls", states, err, server.calls())
+	}
+}
+
+func TestWatchEndsWithItsContextOrClient(t *testing.T) {
+	client, server := serve(t, []outcome{progress(sealwardv1.Reencryption_STATE_RUNNING, fail(codes.Unavailable, "CONNECTION_ENDING").err)})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var failures []error
+	for _, err := range client.WatchReencryption(ctx, "organizations/a") {
+		cancel()
+		if err != nil {
+			failures = append(failures, err)
+		}
+	}
+	if len(failures) != 1 || !errors.Is(failures[0], context.Canceled) || server.calls() != 1 {
+		t.Errorf("got %v after %d calls", failures, server.calls())
+	}
+
+	check(t, client.Close())
+	failures = nil
+	for _, err := range client.WatchReencryption(t.Context(), "organizations/a") {
+		failures = append(failures, err)
+	}
+	var failure *Error
+	if len(failures) != 1 || !errors.As(failures[0], &failure) || failure.Origin != OriginClient {
+		t.Errorf("got %v of a closed client", failures)
 	}
 }
 
@@ -491,13 +719,21 @@ func TestWatchAsksForAnotherToken(t *testing.T) {
 		}
 		return "old", nil
 	})
-	client, server := serve(t, []outcome{
-		fail(codes.Unauthenticated, "IDENTITY_REQUIRED"), {answer: &sealwardv1.Reencryption{State: sealwardv1.Reencryption_STATE_DONE}},
-	}, WithTokenSource(source))
-	for _, err := range client.WatchReencryption(t.Context(), "organizations/a") {
-		check(t, err)
+	refused := fail(codes.Unauthenticated, "IDENTITY_REQUIRED")
+	const running, done = sealwardv1.Reencryption_STATE_RUNNING, sealwardv1.Reencryption_STATE_DONE
+	client, server := serve(t, []outcome{refused, progress(running, refused.err), refused, progress(done, nil)}, WithTokenSource(source))
+	states, err := watch(t, client, client.WatchReencryption(t.Context(), "organizations/a"))
+	check(t, err)
+	var sent []string
+	for _, received := range server.metadata {
+		sent = append(sent, received.Get("authorization")...)
 	}
-	if got := server.metadata[1].Get("authorization"); !slices.Equal(got, []string{"Bearer new"}) {
-		t.Errorf("sent %v", got)
+	if !slices.Equal(states, []sealwardv1.Reencryption_State{running, done}) || !slices.Equal(sent, []string{"Bearer old", "Bearer new", "Bearer old", "Bearer new"}) {
+		t.Errorf("got %v, sent %v", states, sent)
+	}
+
+	client, server = serve(t, []outcome{refused, refused, progress(done, nil)}, WithTokenSource(source))
+	if states, err = watch(t, client, client.WatchReencryption(t.Context(), "organizations/a")); status.Code(err) != codes.Unauthenticated || server.calls() != 2 {
+		t.Errorf("got %v and %v after %d calls", states, err, server.calls())
 	}
 }

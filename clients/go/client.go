@@ -98,6 +98,7 @@ func NewClient(target string, options ...Option) (*Client, error) {
 		tokens:      settings.tokens,
 		canRefresh:  settings.canRefresh,
 		isPlaintext: settings.isPlaintext,
+		watchPause:  watchPause,
 	}
 	return &Client{
 		Organizations:       sealwardv1.NewOrganizationServiceClient(connection),

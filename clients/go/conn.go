@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 )
 
 // connection makes the calls of all services: deadline, credentials, retries and errors, the same for every method.
@@ -21,8 +22,8 @@ type connection struct {
 	// canRefresh is whether the source can return another token.
 	canRefresh  bool
 	isPlaintext bool
-	// isTokenRefused is whether the server refused the token of a stream, which isn't repeated.
-	isTokenRefused atomic.Bool
+	// watchPause is the pause before a stream about a re-encryption is opened again.
+	watchPause time.Duration
 }
 
 var _ grpc.ClientConnInterface = (*connection)(nil)
@@ -37,8 +38,7 @@ func (c *connection) Invoke(ctx context.Context, method string, request, answer 
 	request, hasRequestID := withRequestID(request)
 	options = withoutCompression(method, options)
 	isRead := policy.methods[method]
-	isRefreshed, inDoubt := false, false
-	refresh := c.isTokenRefused.Swap(false)
+	isRefreshed, refresh, inDoubt := false, false, false
 	for attempts := 1; ; attempts++ {
 		failure := c.attempt(ctx, method, request, answer, refresh, options)
 		refresh = false
@@ -47,7 +47,7 @@ func (c *connection) Invoke(ctx context.Context, method string, request, answer 
 		}
 		failure.InDoubt = inDoubt
 		inDoubt = inDoubt || !isRead && mayHaveTakenEffect(failure)
-		if failure.Code == codes.Unauthenticated && failure.Origin == OriginServer && c.canRefresh && !isRefreshed {
+		if c.isTokenRefused(failure) && !isRefreshed {
 			isRefreshed, refresh = true, true
 			attempts--
 			continue
@@ -58,7 +58,9 @@ func (c *connection) Invoke(ctx context.Context, method string, request, answer 
 			return failure
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return failure
+			ended := contextError(ctx, method)
+			ended.InDoubt = inDoubt
+			return ended
 		}
 	}
 }
@@ -74,17 +76,25 @@ func (c *connection) attempt(ctx context.Context, method string, request, answer
 	return newError(ctx, method, err, len(header)+len(trailer) > 0)
 }
 
-// NewStream opens a stream. It has no deadline except that of its context, and isn't retried.
+// NewStream opens a stream. It has no deadline except that of its context, and isn't retried. If the server refuses the token of a call with one
+// request, the stream is opened again with another token.
 func (c *connection) NewStream(ctx context.Context, description *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
-	options, failure := c.authorize(ctx, method, c.isTokenRefused.Swap(false), withoutCompression(method, options))
+	open := func(refresh bool) (grpc.ClientStream, *Error) {
+		options, failure := c.authorize(ctx, method, refresh, withoutCompression(method, options))
+		if failure != nil {
+			return nil, failure
+		}
+		opened, err := c.channel.NewStream(identified(ctx), description, method, options...)
+		return opened, newError(ctx, method, err, false)
+	}
+	opened, failure := open(false)
 	if failure != nil {
 		return nil, failure
 	}
-	opened, err := c.channel.NewStream(identified(ctx), description, method, options...)
-	if err != nil {
-		return nil, c.streamError(newError(ctx, method, err, false))
+	if description.ClientStreams || !c.canRefresh {
+		open = nil
 	}
-	return &stream{ClientStream: opened, connection: c, method: method}, nil
+	return &stream{current: opened, caller: ctx, connection: c, method: method, reopen: open}, nil
 }
 
 // authorize adds the token to the options of an attempt.
@@ -104,12 +114,9 @@ func (c *connection) authorize(ctx context.Context, method string, refresh bool,
 	return append(options, grpc.PerRPCCredentials(callToken{newSecret(token)})), nil
 }
 
-// streamError remembers that the server refused the token, so that the next call asks for another one.
-func (c *connection) streamError(failure *Error) *Error {
-	if failure.Code == codes.Unauthenticated && failure.Origin == OriginServer && c.canRefresh {
-		c.isTokenRefused.Store(true)
-	}
-	return failure
+// isTokenRefused reports whether the server refused a token, and the source may have another one.
+func (c *connection) isTokenRefused(failure *Error) bool {
+	return failure.Code == codes.Unauthenticated && failure.Origin == OriginServer && c.canRefresh
 }
 
 // identified adds the language and version of this client.
@@ -119,39 +126,111 @@ func identified(ctx context.Context) context.Context {
 
 // A stream returns the errors of this package.
 type stream struct {
-	grpc.ClientStream
+	// caller is the context of the caller. gRPC cancels the context of its stream when the stream ends, for whatever reason.
+	caller     context.Context
 	connection *connection
 	method     string
-	isAnswered bool
+
+	mutex   sync.Mutex
+	current grpc.ClientStream
+	// reopen opens the stream again with another token. Nil if that isn't possible: after the first message, after the first repetition, or if
+	// there can be several requests.
+	reopen   func(refresh bool) (grpc.ClientStream, *Error)
+	request  any
+	isClosed bool
+}
+
+func (s *stream) stream() grpc.ClientStream {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.current
 }
 
 func (s *stream) RecvMsg(message any) error {
-	err := s.ClientStream.RecvMsg(message)
-	if err == nil {
-		s.isAnswered = true
+	err := s.convert(s.stream().RecvMsg(message))
+	if reopened, failure := s.reopened(err); failure != nil {
+		return failure
+	} else if reopened != nil {
+		return s.convert(reopened.RecvMsg(message))
 	}
-	return s.convert(err)
+	return err
+}
+
+// reopened returns the stream that replaces one whose token was refused before its first message. Nil if the stream isn't replaced.
+func (s *stream) reopened(err error) (grpc.ClientStream, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	reopen := s.reopen
+	s.reopen = nil
+	var failure *Error
+	if reopen == nil || !errors.As(err, &failure) || !s.connection.isTokenRefused(failure) {
+		s.request = nil
+		return nil, nil
+	}
+	opened, failure := reopen(true)
+	if failure != nil {
+		return nil, failure
+	}
+	s.current = opened
+	if s.request != nil {
+		if err := opened.SendMsg(s.request); err != nil {
+			return nil, newError(s.caller, s.method, err, false)
+		}
+		s.request = nil
+	}
+	if s.isClosed {
+		if err := opened.CloseSend(); err != nil {
+			return nil, newError(s.caller, s.method, err, false)
+		}
+	}
+	return opened, nil
 }
 
 func (s *stream) SendMsg(message any) error {
-	return s.convert(s.ClientStream.SendMsg(message))
+	s.mutex.Lock()
+	if s.reopen != nil {
+		s.request = copied(message)
+	}
+	current := s.current
+	s.mutex.Unlock()
+	return s.convert(current.SendMsg(message))
+}
+
+// copied returns a copy of a message, which its owner can change after it was sent.
+func copied(message any) any {
+	if message, isMessage := message.(proto.Message); isMessage {
+		return proto.Clone(message)
+	}
+	return message
 }
 
 func (s *stream) CloseSend() error {
-	return s.convert(s.ClientStream.CloseSend())
+	s.mutex.Lock()
+	s.isClosed = true
+	current := s.current
+	s.mutex.Unlock()
+	return s.convert(current.CloseSend())
 }
 
 func (s *stream) Header() (metadata.MD, error) {
-	header, err := s.ClientStream.Header()
+	header, err := s.stream().Header()
 	return header, s.convert(err)
+}
+
+func (s *stream) Trailer() metadata.MD {
+	return s.stream().Trailer()
+}
+
+func (s *stream) Context() context.Context {
+	return s.stream().Context()
 }
 
 func (s *stream) convert(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	isAnswered := s.isAnswered || len(s.Trailer()) > 0
-	return s.connection.streamError(newError(s.Context(), s.method, err, isAnswered))
+	// The server ends each stream with trailers. A message proves only that it began to answer.
+	return newError(s.caller, s.method, err, len(s.Trailer()) > 0)
 }
 
 func sleep(ctx context.Context, pause time.Duration) error {

@@ -75,7 +75,8 @@ const (
 	OriginTimedOut
 	// OriginCanceled means that the context was canceled.
 	OriginCanceled
-	// OriginClient means that this side failed: there is no token, or a message is too large or can't be encoded or decoded.
+	// OriginClient means that this side failed: there is no token, the client is closed, or a message is too large or can't be encoded or
+	// decoded.
 	OriginClient
 )
 
@@ -153,8 +154,12 @@ func (e *Error) isMethodMissing() bool {
 		(e.ReasonName == "" || e.Reason == sealwardv1.ErrorReason_ERROR_REASON_METHOD_UNKNOWN)
 }
 
-// Unwrap returns the cause on this side, such as [context.DeadlineExceeded]. Nil for an answer of the server.
+// Unwrap returns the cause on this side, such as [context.Canceled]. For an answer of the server, it returns [context.DeadlineExceeded] if the
+// server reports that the deadline passed, and nil otherwise.
 func (e *Error) Unwrap() error {
+	if e.cause == nil && e.Code == codes.DeadlineExceeded {
+		return context.DeadlineExceeded
+	}
 	return e.cause
 }
 
@@ -211,6 +216,11 @@ func newError(ctx context.Context, method string, err error, isAnswered bool) *E
 	return failure
 }
 
+// contextError is the failure of a call whose context ended between two attempts.
+func contextError(ctx context.Context, method string) *Error {
+	return newError(ctx, method, status.FromContextError(ctx.Err()).Err(), false)
+}
+
 // clientError is a failure before the call is sent.
 func clientError(method string, code codes.Code, message string, cause error) *Error {
 	return &Error{
@@ -226,6 +236,9 @@ func originOf(ctx context.Context, state *status.Status) Origin {
 	case codes.Canceled:
 		if ctx.Err() != nil {
 			return OriginCanceled
+		}
+		if strings.Contains(state.Message(), "the client connection is closing") {
+			return OriginClient
 		}
 		// The server reset the stream, for example because the caller didn't read.
 		return OriginServer

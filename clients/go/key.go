@@ -36,7 +36,8 @@ func (c *Client) ChangeKey(
 	if err != nil {
 		return nil, nil, err
 	}
-	return answer, c.WatchReencryption(ctx, organization), nil
+	// The server has just answered.
+	return answer, c.watch(ctx, organization, watchFailuresMax), nil
 }
 
 // RestoreKey restores the encryption key of an inactive organization. It is never retried, because attempts count against a limit. A
@@ -48,31 +49,35 @@ func (c *Client) RestoreKey(ctx context.Context, organization, encryptionKey str
 }
 
 // WatchReencryption iterates over the progress of a re-encryption, with at least one message per second, until it ends. If it waits for its key,
-// the iteration ends after one message. If the connection breaks or reaches its maximum age, the stream is opened again. The iteration ends after
-// an error; the re-encryption continues.
+// the iteration ends after one message. If the connection breaks or reaches its maximum age, the stream is opened again, also with
+// [WithoutRetries]: once per second, at most 60 times without a message, and at most 5 times before the first one. The iteration ends after an
+// error; the re-encryption continues.
 func (c *Client) WatchReencryption(ctx context.Context, organization string) iter.Seq2[*sealwardv1.Reencryption, error] {
+	return c.watch(ctx, organization, watchFailuresMaxAtFirst)
+}
+
+// watch is WatchReencryption with the maximum number of failures before the first message.
+func (c *Client) watch(ctx context.Context, organization string, failuresMax int) iter.Seq2[*sealwardv1.Reencryption, error] {
 	return func(yield func(*sealwardv1.Reencryption, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		failures := 0
-		isRefreshed := false
+		failures, failuresMax := 0, failuresMax
 		for {
+			hasMessage := false
 			isLast, err := c.watchOnce(ctx, organization, func(progress *sealwardv1.Reencryption) bool {
-				failures, isRefreshed = 0, false
+				hasMessage, failures, failuresMax = true, 0, watchFailuresMax
 				return yield(progress, nil)
 			})
 			if isLast {
 				return
 			}
 			failures++
-			isRefresh := !isRefreshed && c.connection.isTokenRefused.Load()
-			if !isRefresh && (failures >= c.connection.attemptsMax || !isInterruption(ctx, err)) {
+			if failures > failuresMax || !c.isInterruption(err, hasMessage) {
 				yield(nil, err)
 				return
 			}
-			isRefreshed = isRefreshed || isRefresh
-			if sleep(ctx, policy.backoff(failures, jitter())) != nil {
-				yield(nil, err)
+			if sleep(ctx, c.connection.watchPause) != nil {
+				yield(nil, contextError(ctx, sealwardv1.DataEncryptionService_WatchReencryption_FullMethodName))
 				return
 			}
 		}
@@ -99,11 +104,19 @@ func (c *Client) watchOnce(ctx context.Context, organization string, yield func(
 	}
 }
 
-// isInterruption reports whether a stream ended for a reason that has nothing to do with the re-encryption.
-func isInterruption(ctx context.Context, err error) bool {
+// isInterruption reports whether a stream ended for a reason that has nothing to do with the re-encryption. The token of a stream that had
+// messages may have expired: the next stream asks for another one if the server refuses it again.
+func (c *Client) isInterruption(err error, hasMessage bool) bool {
 	var failure *Error
-	if ctx.Err() != nil || !errors.As(err, &failure) || failure.Origin == OriginTLSRefused {
+	if !errors.As(err, &failure) {
 		return false
+	}
+	switch failure.Origin {
+	case OriginTLSRefused, OriginClient:
+		return false
+	}
+	if hasMessage && c.connection.isTokenRefused(failure) {
+		return true
 	}
 	// The server resets the stream of a caller that doesn't read. The caller gets CANCELLED without a reason.
 	return failure.Code == codes.Unavailable || failure.Code == codes.Canceled && failure.ReasonName == ""

@@ -64,7 +64,7 @@ func WithCA(pem []byte) Option {
 }
 
 // WithIdentityFiles sets the client certificate, with intermediate certificates, and its private key, from PEM files. The files are read again
-// for each connection, so that the certificate can be renewed. If group or others can read the key's file, a warning is logged once.
+// for each connection, so that the certificate can be renewed. If group or others can access the key's file, a warning is logged once.
 func WithIdentityFiles(certificate, key string) Option {
 	return func(s *settings) {
 		s.certificate, s.key = pemFile("client certificate file", certificate), pemFile("client key file", key)
@@ -95,7 +95,8 @@ func WithTokenFile(path string) Option {
 }
 
 // WithTokenSource sets the source of bearer tokens. It is asked for each attempt of a call. If the server answers UNAUTHENTICATED, it is asked
-// once for a new token, and the call is repeated.
+// once for a new token, and the call is repeated. This includes streams of answers before their first message. A call with a stream of requests,
+// such as ImportOrganization, isn't repeated.
 func WithTokenSource(source TokenSource) Option {
 	return func(s *settings) { s.tokens, s.canRefresh = source, true }
 }

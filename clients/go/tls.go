@@ -32,8 +32,16 @@ func pemText(label string, text []byte) *pemSource {
 	return &pemSource{label: label, text: newSecret(string(text))}
 }
 
+// pemBegin begins each section of PEM.
+const pemBegin = "-----BEGIN"
+
+// isPathText reports whether the path is PEM. It is then a private key that no error may contain.
+func (p *pemSource) isPathText() bool {
+	return strings.Contains(p.path, pemBegin)
+}
+
 func (p *pemSource) name() string {
-	if p.path == "" {
+	if p.path == "" || p.isPathText() {
 		return p.label
 	}
 	return p.label + " " + p.path
@@ -42,6 +50,9 @@ func (p *pemSource) name() string {
 func (p *pemSource) read() ([]byte, error) {
 	if p.path == "" {
 		return []byte(p.text.expose()), nil
+	}
+	if p.isPathText() {
+		return nil, fmt.Errorf("sealward: the path of the %s is PEM: use the path of a file, or pass the PEM to WithCA or WithIdentity", p.label)
 	}
 	text, err := os.ReadFile(p.path)
 	if err != nil {
@@ -84,7 +95,7 @@ func (p *pemSource) certificates() ([]*x509.Certificate, error) {
 	if len(certificates) == 0 {
 		return nil, fmt.Errorf("sealward: can't use the %s: it has no certificate in PEM", p.name())
 	}
-	if strings.Contains(string(text), "-----BEGIN") {
+	if strings.Contains(string(text), pemBegin) {
 		return nil, fmt.Errorf("sealward: can't use the %s: the section after certificate %d isn't valid PEM", p.name(), len(certificates))
 	}
 	return certificates, nil
@@ -110,7 +121,7 @@ func (s *settings) transportCredentials() (credentials.TransportCredentials, err
 		if _, err := readIdentity(s.certificate, s.key); err != nil {
 			return nil, err
 		}
-		warnOfReadableKey(s.key.path, s.logger)
+		warnOfAccessibleKey(s.key.path, s.logger)
 		certificate, key := s.certificate, s.key
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return readIdentity(certificate, key)
@@ -141,18 +152,18 @@ func readIdentity(certificate, key *pemSource) (*tls.Certificate, error) {
 // warnedKeys are the key files that a warning was logged for.
 var warnedKeys sync.Map
 
-// othersMayRead are the permissions of group and others to read a file.
-const othersMayRead = 0o044
+// othersMayAccess are the permissions of group and others: to read the key, to replace it, and to execute its file.
+const othersMayAccess = 0o077
 
-func warnOfReadableKey(path string, logger *slog.Logger) {
+func warnOfAccessibleKey(path string, logger *slog.Logger) {
 	if path == "" || runtime.GOOS == "windows" {
 		return
 	}
 	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm()&othersMayRead == 0 {
+	if err != nil || info.Mode().Perm()&othersMayAccess == 0 {
 		return
 	}
 	if _, isWarned := warnedKeys.LoadOrStore(path, true); !isWarned {
-		logger.Warn("other users can read the client key: run chmod 600", "path", path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+		logger.Warn("other users can access the client key: run chmod 600", "path", path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 	}
 }

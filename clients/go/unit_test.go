@@ -120,7 +120,7 @@ func TestUnusablePEMIsRefusedWithTheFile(t *testing.T) {
 	}
 }
 
-func TestKeyFileReadableByOthersGivesAWarningOnce(t *testing.T) {
+func TestKeyFileAccessibleByOthersGivesAWarningOnce(t *testing.T) {
 	files := newTestCertificates(t).write(t, t.TempDir())
 	var log bytes.Buffer
 	connect := func() {
@@ -135,14 +135,29 @@ func TestKeyFileReadableByOthersGivesAWarningOnce(t *testing.T) {
 	if log.Len() != 0 {
 		t.Fatalf("warning for a private key file: %s", log.String())
 	}
-	for _, mode := range []os.FileMode{0o640, 0o604} {
+	for _, mode := range []os.FileMode{0o620, 0o640, 0o604} {
 		if err := os.Chmod(files.key, mode); err != nil {
 			t.Fatal(err)
 		}
 		connect()
 	}
-	if strings.Count(log.String(), "other users can read the client key") != 1 || !strings.Contains(log.String(), "mode=0640") {
+	if strings.Count(log.String(), "other users can access the client key") != 1 || !strings.Contains(log.String(), "mode=0620") {
 		t.Fatalf("got %q", log.String())
+	}
+}
+
+func TestPEMInsteadOfAPathIsRefusedWithoutPrintingIt(t *testing.T) {
+	certificates := newTestCertificates(t)
+	files := certificates.write(t, t.TempDir())
+	for want, option := range map[string]Option{
+		"the path of the CA file is PEM":                 WithCAFile(string(certificates.ca)),
+		"the path of the client certificate file is PEM": WithIdentityFiles(string(certificates.certificate), files.key),
+		"the path of the client key file is PEM":         WithIdentityFiles(files.certificate, string(certificates.key)),
+	} {
+		_, err := NewClient("https://127.0.0.1:7443", option)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), pemBegin) {
+			t.Errorf("got %d characters, want %q", len(fmt.Sprint(err)), want)
+		}
 	}
 }
 
