@@ -36,7 +36,8 @@ public final class SealwardClient implements AutoCloseable {
 
     /**
      * Configures a client by the environment variables of the command line: SEALWARD_ENDPOINT, SEALWARD_CA, SEALWARD_CERT, SEALWARD_KEY,
-     * SEALWARD_TOKEN_FILE, SEALWARD_DEV and SEALWARD_AS. Nothing else in this library reads the environment.
+     * SEALWARD_TOKEN_FILE, SEALWARD_DEV and SEALWARD_AS. The certificates of SEALWARD_DEV take precedence over those of SEALWARD_CA,
+     * SEALWARD_CERT and SEALWARD_KEY. Nothing else in this library reads the environment.
      */
     public static SealwardClientBuilder fromEnvironment() {
         return new Environment(System::getenv).builder();

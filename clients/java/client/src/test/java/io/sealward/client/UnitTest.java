@@ -25,6 +25,7 @@ import java.security.KeyPairGenerator;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -57,6 +58,16 @@ class UnitTest {
     }
 
     @Test
+    @Test
+    void password_in_an_endpoint_is_not_printed() {
+        for (String endpoint : List.of(
+                "https://user:can@ary@a", "https://user:canary//@a", "user:canary@a", "user:can//ary@a", "https://user:can\nary@a", "dns:///user:canary@a:1")) {
+            SetupException error = assertThrows(SetupException.class, () -> SealwardClient.builder(endpoint).connect());
+            assertTrue(error.getMessage().contains("…@a") && !error.getMessage().contains("can"), error.getMessage());
+        }
+        assertSetup("invalid endpoint \"https://…@a\": use a URL", SealwardClient.builder("https://user:canary@a"));
+    }
+
     void timeout_and_limits_outside_of_their_range_are_refused() {
         SealwardClientBuilder builder = SealwardClient.builder("https://a").timeout(Duration.ofHours(24)).timeout(Duration.ofNanos(1)).messageSizeMax(1);
         for (Duration timeout : List.of(Duration.ZERO, Duration.ofNanos(-1), Duration.ofHours(24).plusNanos(1))) {
@@ -113,6 +124,16 @@ class UnitTest {
     }
 
     @Test
+    @Test
+    void fixed_token_is_validated_before_a_connection_is_attempted() {
+        for (String token : Arrays.asList("Bearer canary", "", null)) {
+            SetupException error = assertThrows(SetupException.class, () -> SealwardClient.builder("https://a").bearerToken(token).connect());
+            assertTrue(error.getMessage().startsWith("the bearer token ") && !error.getMessage().contains("canary"), error.getMessage());
+        }
+        SealwardClient.builder("https://a").bearerToken("canary").connect().close();
+        SealwardClient.builder("https://a").bearerTokenFile(folder.resolve("missing")).connect().close();
+    }
+
     void token_file_is_read_for_each_attempt() throws IOException {
         Path file = folder.resolve("token");
         Bearer bearer = Bearer.ofFile(file);
@@ -139,6 +160,23 @@ class UnitTest {
     }
 
     @Test
+    @Test
+    void development_folder_takes_precedence_over_the_variables_of_files() throws IOException {
+        Files.createDirectory(folder.resolve("tls"));
+        Map<String, String> variables = new HashMap<>(Map.of("SEALWARD_CA", "ca", "SEALWARD_CERT", "certificate", "SEALWARD_KEY", "key"));
+        SetupException file = assertThrows(SetupException.class, () -> new Environment(variables::get).builder().connect());
+        assertEquals("can't read the CA file ca", file.getMessage());
+        variables.putAll(Map.of("SEALWARD_DEV", folder.toString(), "SEALWARD_AS", "writer"));
+        SetupException ca = assertThrows(SetupException.class, () -> new Environment(variables::get).builder().connect());
+        assertEquals("can't read the CA file " + folder.resolve("tls/ca.pem"), ca.getMessage());
+        variables.remove("SEALWARD_KEY");
+        new Environment(variables::get).builder();
+        for (String alone : List.of("SEALWARD_DEV", "SEALWARD_AS")) {
+            SetupException pair = assertThrows(SetupException.class, () -> new Environment(Map.of(alone, folder.toString())::get).builder());
+            assertEquals("SEALWARD_DEV and SEALWARD_AS require each other: set both or none", pair.getMessage());
+        }
+    }
+
     void all_error_details_of_a_server_are_decoded() {
         SealwardException error = failure(
                 Status.Code.INVALID_ARGUMENT,
