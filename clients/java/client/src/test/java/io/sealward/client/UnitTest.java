@@ -18,14 +18,15 @@ import io.grpc.protobuf.StatusProto;
 import io.sealward.client.RetryPolicy.Safety;
 import io.sealward.v1.ErrorReason;
 import java.io.IOException;
+import java.net.NoRouteToHostException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyPairGenerator;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Base64;
 import java.util.Arrays;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -58,7 +59,6 @@ class UnitTest {
     }
 
     @Test
-    @Test
     void password_in_an_endpoint_is_not_printed() {
         for (String endpoint : List.of(
                 "https://user:can@ary@a", "https://user:canary//@a", "user:canary@a", "user:can//ary@a", "https://user:can\nary@a", "dns:///user:canary@a:1")) {
@@ -68,6 +68,7 @@ class UnitTest {
         assertSetup("invalid endpoint \"https://…@a\": use a URL", SealwardClient.builder("https://user:canary@a"));
     }
 
+    @Test
     void timeout_and_limits_outside_of_their_range_are_refused() {
         SealwardClientBuilder builder = SealwardClient.builder("https://a").timeout(Duration.ofHours(24)).timeout(Duration.ofNanos(1)).messageSizeMax(1);
         for (Duration timeout : List.of(Duration.ZERO, Duration.ofNanos(-1), Duration.ofHours(24).plusNanos(1))) {
@@ -124,7 +125,6 @@ class UnitTest {
     }
 
     @Test
-    @Test
     void fixed_token_is_validated_before_a_connection_is_attempted() {
         for (String token : Arrays.asList("Bearer canary", "", null)) {
             SetupException error = assertThrows(SetupException.class, () -> SealwardClient.builder("https://a").bearerToken(token).connect());
@@ -134,6 +134,7 @@ class UnitTest {
         SealwardClient.builder("https://a").bearerTokenFile(folder.resolve("missing")).connect().close();
     }
 
+    @Test
     void token_file_is_read_for_each_attempt() throws IOException {
         Path file = folder.resolve("token");
         Bearer bearer = Bearer.ofFile(file);
@@ -160,7 +161,6 @@ class UnitTest {
     }
 
     @Test
-    @Test
     void development_folder_takes_precedence_over_the_variables_of_files() throws IOException {
         Files.createDirectory(folder.resolve("tls"));
         Map<String, String> variables = new HashMap<>(Map.of("SEALWARD_CA", "ca", "SEALWARD_CERT", "certificate", "SEALWARD_KEY", "key"));
@@ -177,6 +177,7 @@ class UnitTest {
         }
     }
 
+    @Test
     void all_error_details_of_a_server_are_decoded() {
         SealwardException error = failure(
                 Status.Code.INVALID_ARGUMENT,
@@ -206,6 +207,33 @@ class UnitTest {
         assertEquals(io.sealward.mail.v1.ErrorReason.ERROR_REASON_MAILBOX_INACTIVE, mail.mailReason());
         SealwardException other = failure(Status.Code.ABORTED, Safety.UNSAFE, info("KEY_MISMATCH", "proxy.example.org"));
         assertEquals(Optional.empty(), other.reasonName());
+    }
+
+    @Test
+    void failure_without_details_has_the_origin_of_its_cause() {
+        Status reset = Status.CANCELLED.withDescription("HTTP/2 error code: CANCEL\nReceived Rst Stream");
+        assertFailure(Origin.SERVER, true, reset);
+        assertFailure(Origin.CLIENT, false, Status.CANCELLED.withDescription(CallFuture.CANCELLED));
+        assertFailure(Origin.CLIENT, false, Status.CANCELLED.withDescription("io.grpc.Context was cancelled without error"));
+        Status calm = Status.RESOURCE_EXHAUSTED.withDescription("HTTP/2 error code: ENHANCE_YOUR_CALM (Bandwidth exhausted)\nReceived Rst Stream");
+        assertFailure(Origin.BROKEN, true, calm);
+        assertFailure(Origin.UNREADABLE, true, Status.RESOURCE_EXHAUSTED.withDescription("gRPC message exceeds maximum size 4194304: 5000000"));
+        assertFailure(Origin.NOT_CONNECTED, false, Status.UNAVAILABLE.withCause(new NoRouteToHostException("no route")));
+        assertFailure(Origin.BROKEN, true, Status.UNAVAILABLE);
+        // The client was closed while the call was running.
+        assertFailure(Origin.CLIENT, true, Status.UNAVAILABLE.withDescription("Channel shutdown invoked"));
+        assertFailure(Origin.CLIENT, true, Status.UNAVAILABLE.withDescription("Channel shutdownNow invoked"));
+        Metadata trailers = new Metadata();
+        trailers.put(Metadata.Key.of("content-type", Metadata.ASCII_STRING_MARSHALLER), "application/grpc");
+        Status ofProxy = Status.UNAVAILABLE.withDescription("Channel shutdown invoked");
+        assertEquals(Origin.SERVER, Failures.of(ofProxy, trailers, Safety.UNSAFE, false).origin());
+    }
+
+    private static void assertFailure(Origin origin, boolean mayHaveTakenEffect, Status status) {
+        SealwardException error = Failures.of(status, new Metadata(), Safety.UNSAFE, false);
+        assertEquals(origin, error.origin(), status.toString());
+        assertEquals(mayHaveTakenEffect, error.mayHaveTakenEffect(), status.toString());
+        assertFalse(Failures.of(status, new Metadata(), Safety.READ_ONLY, false).mayHaveTakenEffect());
     }
 
     @Test
