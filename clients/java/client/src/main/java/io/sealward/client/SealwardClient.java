@@ -129,7 +129,7 @@ public final class SealwardClient implements AutoCloseable {
         return connection.channel();
     }
 
-    /** Closes the connection. Waits up to 5 s for running calls, and then cancels them. A later call fails. */
+    /** Closes the connection. Waits up to 5 s for running calls, and then cancels them. A later call fails with {@link Origin#CLIENT}. */
     @Override
     public void close() {
         ManagedChannel channel = connection.channel().shutdown();
