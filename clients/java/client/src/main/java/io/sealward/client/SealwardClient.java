@@ -116,7 +116,7 @@ public final class SealwardClient implements AutoCloseable {
                 .setEncryptionKey(encryptionKey)
                 .setChangeEncryptionKey(true)
                 .build());
-        return new KeyChangeProgress(this, organization, response);
+        return new KeyChangeProgress(this, organization, response, Bounds.WATCH_PAUSE);
     }
 
     /** Returns the server's version, as it was in the last answer. Empty before the first answer, and if the server doesn't send it. */
@@ -143,7 +143,7 @@ public final class SealwardClient implements AutoCloseable {
         }
     }
 
-    RetryPolicy retryPolicy() {
-        return connection.retry();
+    Connection connection() {
+        return connection;
     }
 }

@@ -77,6 +77,72 @@ class InterruptionTest {
     }
 
     @Test
+    void key_change_is_followed_over_a_restart_and_a_reset_whatever_the_retry_policy() {
+        try (ScriptedServer server = ScriptedServer.of(DataEncryptionClient.METHODS)) {
+            CountingChannel channel = server.channel();
+            try (SealwardClient client = server.connect(channel, null, RetryPolicy.never())) {
+                fail(server, Bounds.WATCH_FAILURES_MAX_AT_FIRST);
+                server.then(Status.UNAVAILABLE, RUNNING);
+                fail(server, Bounds.WATCH_FAILURES_MAX - 1);
+                server.then(Status.CANCELLED.withDescription("a reset"), RUNNING).then(Status.OK, DONE);
+                List<Reencryption> progress = new ArrayList<>();
+                follow(client).forEach(progress::add);
+                assertEquals(List.of(RUNNING, RUNNING, DONE), progress);
+                assertTrue(channel.resets() >= Bounds.WATCH_FAILURES_MAX, "resets: " + channel.resets());
+            }
+        }
+    }
+
+    @Test
+    void key_change_is_not_followed_without_end() {
+        try (ScriptedServer server = ScriptedServer.of(DataEncryptionClient.METHODS);
+                SealwardClient client = server.connect(null, RetryPolicy.defaults())) {
+            fail(server, Bounds.WATCH_FAILURES_MAX_AT_FIRST + 1);
+            assertThrows(SealwardException.class, () -> follow(client).await());
+            assertEquals(0, server.remaining());
+            server.then(Status.UNAVAILABLE, RUNNING);
+            fail(server, Bounds.WATCH_FAILURES_MAX);
+            assertThrows(SealwardException.class, () -> follow(client).await());
+            assertEquals(0, server.remaining());
+            server.then(Status.PERMISSION_DENIED);
+            SealwardException refused = assertThrows(SealwardException.class, () -> follow(client).await());
+            assertEquals(Status.Code.PERMISSION_DENIED, refused.code());
+        }
+    }
+
+    private static void fail(ScriptedServer server, int times) {
+        for (int number = 0; number < times; number++) {
+            server.then(Status.UNAVAILABLE);
+        }
+    }
+
+    private static KeyChangeProgress follow(SealwardClient client) {
+        return new KeyChangeProgress(client, "organizations/a", SetDataEncryptionKeyResponse.getDefaultInstance(), Duration.ofMillis(1));
+    }
+
+    @Test
+    void key_change_that_is_closed_while_its_stream_is_opened_again_ends() {
+        AtomicReference<KeyChangeProgress> progress = new AtomicReference<>();
+        AtomicInteger openings = new AtomicInteger();
+        TokenSource closing = refresh -> {
+            if (openings.incrementAndGet() == 2) {
+                progress.get().close();
+            }
+            return "token";
+        };
+        try (ScriptedServer server = ScriptedServer.of(DataEncryptionClient.METHODS);
+                SealwardClient client = server.connect(closing, RetryPolicy.defaults())) {
+            server.then(Status.UNAVAILABLE, RUNNING).then(null).then(null);
+            progress.set(follow(client));
+            Iterator<Reencryption> messages = progress.get().iterator();
+            assertEquals(RUNNING, messages.next());
+            SealwardException error = assertThrows(SealwardException.class, messages::hasNext);
+            assertEquals(Origin.CLIENT, error.origin());
+            assertEquals(2, openings.get());
+        }
+    }
+
+    @Test
     void stream_that_is_closed_while_it_is_opened_again_ends() {
         AtomicReference<ResponseStream<Reencryption>> stream = new AtomicReference<>();
         TokenSource closing = refresh -> {
@@ -171,6 +237,21 @@ class InterruptionTest {
                     () -> client.mailboxes().createMailbox(io.sealward.mail.v1.CreateMailboxRequest.getDefaultInstance()));
             assertEquals("the token source failed", error.getMessage());
             assertTrue(error.mayHaveTakenEffect());
+        }
+    }
+
+    @Test
+    void context_that_is_cancelled_is_not_an_answer_of_the_server() {
+        try (ScriptedServer server = ScriptedServer.of(DataEncryptionClient.METHODS);
+                SealwardClient client = server.connect(null, RetryPolicy.defaults());
+                Context.CancellableContext context = Context.current().withCancellation()) {
+            server.then(null, RUNNING);
+            context.run(() -> {
+                Iterator<Reencryption> messages = follow(client).iterator();
+                assertEquals(RUNNING, messages.next());
+                context.cancel(null);
+                assertEquals(Origin.CLIENT, assertThrows(SealwardException.class, messages::hasNext).origin());
+            });
         }
     }
 
