@@ -26,6 +26,18 @@ final class Bearer {
         return new Bearer("bearer token", refresh -> token, false);
     }
 
+    /** Validates a fixed token. A file and a source are asked for each attempt only: their token may come later. */
+    void check() {
+        if (canRefresh) {
+            return;
+        }
+        try {
+            authorize(new Metadata(), false);
+        } catch (SealwardException error) {
+            throw new SetupException(error.getMessage());
+        }
+    }
+
     /** The file is read for each attempt, so that the token can be replaced before it expires. */
     static Bearer ofFile(Path file) {
         return new Bearer("token file " + file, refresh -> decode(Files.readAllBytes(file)), true);

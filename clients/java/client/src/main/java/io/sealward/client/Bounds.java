@@ -21,6 +21,24 @@ final class Bounds {
     /** Maximum time for the answer to a ping. */
     static final Duration KEEPALIVE_TIMEOUT = Duration.ofSeconds(20);
 
+    /**
+     * Minimum interval between the connection attempts that failed calls cause, unless they are repeated. gRPC's own pauses grow to 2 minutes: too
+     * long after a restart of the server. A program that calls in a loop connects no more often than this.
+     */
+    static final Duration RECONNECT_INTERVAL = Duration.ofSeconds(5);
+
+    /** The pause before the stream of a key change is opened again. The server sends a message a second at most. */
+    static final Duration WATCH_PAUSE = Duration.ofSeconds(1);
+
+    /** Maximum pause, if the server requests a longer one. */
+    static final Duration WATCH_PAUSE_MAX = Duration.ofSeconds(5);
+
+    /** Maximum number of consecutive failures of that stream: a restart of the server takes seconds. */
+    static final int WATCH_FAILURES_MAX = 60;
+
+    /** The same before its first message: the server may be unreachable for another reason than a restart. */
+    static final int WATCH_FAILURES_MAX_AT_FIRST = 5;
+
     /** Maximum time that {@link SealwardClient#close} waits for running calls. After that, it cancels them. */
     static final Duration CLOSE_TIMEOUT = Duration.ofSeconds(5);
 

@@ -9,6 +9,7 @@ import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicLong;
 
 /** What all calls of a client share: the channel, the token, the policy of retries and the limits. */
 final class Connection {
@@ -16,6 +17,7 @@ final class Connection {
     private final Bearer bearer;
     private final RetryPolicy retry;
     private final int messageSizeMaxBytes;
+    private final AtomicLong reconnectedNanos = new AtomicLong(System.nanoTime() - Bounds.RECONNECT_INTERVAL.toNanos());
     private volatile String serverVersion;
 
     Connection(ManagedChannel channel, Bearer bearer, RetryPolicy retry, int messageSizeMaxBytes) {
@@ -38,8 +40,11 @@ final class Connection {
         return bearer != null && bearer.canRefresh();
     }
 
-    /** Creates an attempt of a call. {@code deadline} can be null. */
+    /** Creates an attempt of a call. {@code deadline} can be null. A closed client sends nothing. */
     <Q, A> ClientCall<Q, A> newCall(MethodDescriptor<Q, A> method, Deadline deadline) {
+        if (channel.isShutdown()) {
+            throw SealwardException.ofClient(Status.Code.UNAVAILABLE, Failures.CLOSED, null);
+        }
         return channel.newCall(method, deadline == null ? CallOptions.DEFAULT : CallOptions.DEFAULT.withDeadline(deadline));
     }
 
@@ -60,6 +65,18 @@ final class Connection {
     /** Connects again at once, instead of after gRPC's own pause. */
     void reconnect() {
         channel.resetConnectBackoff();
+    }
+
+    /** Does the same for the next call, after a failure that ends its call. */
+    void reconnectAfter(SealwardException error) {
+        if (error.code() != Status.Code.UNAVAILABLE) {
+            return;
+        }
+        long now = System.nanoTime();
+        long last = reconnectedNanos.get();
+        if (now - last >= Bounds.RECONNECT_INTERVAL.toNanos() && reconnectedNanos.compareAndSet(last, now)) {
+            reconnect();
+        }
     }
 
     /** The headers of an attempt. Can ask the token source, and so wait. */

@@ -25,20 +25,25 @@ final class Environment {
         }
         SealwardClientBuilder builder = new SealwardClientBuilder(
                 variable("SEALWARD_ENDPOINT").or(() -> dev.flatMap(Environment::endpoint)).orElse(ENDPOINT_DEFAULT));
+        // As in the command line, a development folder takes precedence over the variables of single files.
         Optional<Path> tls = dev.map(folder -> folder.resolve("tls"));
-        variable("SEALWARD_CA").map(Path::of).or(() -> tls.map(folder -> folder.resolve("ca.pem"))).ifPresent(builder::caFile);
-        Optional<Path> certificate = variable("SEALWARD_CERT").map(Path::of).or(() -> tls.map(folder -> folder.resolve(role.get() + ".pem")));
-        Optional<Path> key = variable("SEALWARD_KEY").map(Path::of).or(() -> tls.map(folder -> folder.resolve(role.get() + ".key")));
+        tls.map(folder -> folder.resolve("ca.pem")).or(() -> file("SEALWARD_CA")).ifPresent(builder::caFile);
+        Optional<Path> certificate = tls.map(folder -> folder.resolve(role.get() + ".pem")).or(() -> file("SEALWARD_CERT"));
+        Optional<Path> key = tls.map(folder -> folder.resolve(role.get() + ".key")).or(() -> file("SEALWARD_KEY"));
         if (certificate.isPresent() != key.isPresent()) {
             throw new SetupException("SEALWARD_CERT and SEALWARD_KEY require each other: set both or none");
         }
         certificate.ifPresent(file -> builder.identityFiles(file, key.get()));
-        variable("SEALWARD_TOKEN_FILE").map(Path::of).ifPresent(builder::bearerTokenFile);
+        file("SEALWARD_TOKEN_FILE").ifPresent(builder::bearerTokenFile);
         return builder;
     }
 
     private Optional<String> variable(String name) {
         return Optional.ofNullable(variables.apply(name)).filter(value -> !value.isEmpty());
+    }
+
+    private Optional<Path> file(String name) {
+        return variable(name).map(Path::of);
     }
 
     /** The address of a development server, which it writes to its folder. */

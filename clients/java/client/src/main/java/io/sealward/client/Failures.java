@@ -5,7 +5,9 @@ import io.grpc.Metadata;
 import io.grpc.Status;
 import io.sealward.v1.ErrorReason;
 import java.net.ConnectException;
+import java.net.NoRouteToHostException;
 import java.net.UnknownHostException;
+import java.util.Set;
 import javax.net.ssl.SSLException;
 
 /** Failed attempts of calls, as exceptions. */
@@ -17,12 +19,12 @@ final class Failures {
         ErrorDetails decoded = ErrorDetails.of(status, trailers);
         Origin origin = origin(status, trailers, decoded != null);
         ErrorDetails details = decoded != null ? decoded : origin == Origin.TIMED_OUT ? ErrorDetails.timedOut() : ErrorDetails.NONE;
-        boolean isInDoubt = safety != RetryPolicy.Safety.READ_ONLY && (wasInDoubt || mayHaveTakenEffect(origin, details));
-        String message = status.getDescription() == null ? "" : status.getDescription();
+        boolean isInDoubt = safety != RetryPolicy.Safety.READ_ONLY && (wasInDoubt || mayHaveTakenEffect(origin, status, trailers, details));
+        String message = isClosed(status, trailers) ? CLOSED : description(status);
         return new SealwardException(origin, status.getCode(), message, details, isInDoubt, status.asRuntimeException(trailers));
     }
 
-    private static boolean mayHaveTakenEffect(Origin origin, ErrorDetails details) {
+    private static boolean mayHaveTakenEffect(Origin origin, Status status, Metadata trailers, ErrorDetails details) {
         switch (origin) {
             case BROKEN:
             case TIMED_OUT:
@@ -31,8 +33,11 @@ final class Failures {
             case SERVER:
                 return details.reason == ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN
                         || details.reason == ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
-                        || details.reason == ErrorReason.ERROR_REASON_CANCELLED;
+                        || details.reason == ErrorReason.ERROR_REASON_CANCELLED
+                        || status.getCode() == Status.Code.CANCELLED && details.reasonName == null;
             case CLIENT:
+                // The call may have been running when the client was closed.
+                return isClosed(status, trailers);
             case NOT_CONNECTED:
             case TLS_REFUSED:
             default:
@@ -45,6 +50,9 @@ final class Failures {
         if (hasDetails) {
             return Origin.SERVER;
         }
+        if (isClosed(status, trailers)) {
+            return Origin.CLIENT;
+        }
         Throwable cause = status.getCause();
         if (has(cause, InvalidProtocolBufferException.class)) {
             return Origin.UNREADABLE;
@@ -53,20 +61,42 @@ final class Failures {
             case DEADLINE_EXCEEDED:
                 return Origin.TIMED_OUT;
             case CANCELLED:
-                return Origin.CLIENT;
+                // Otherwise the server reset the stream, for example because the caller reads too slowly.
+                return isCancelledHere(status) ? Origin.CLIENT : Origin.SERVER;
             case RESOURCE_EXHAUSTED:
-                return isFromServer(trailers) ? Origin.SERVER : Origin.UNREADABLE;
+                if (isFromServer(trailers)) {
+                    return Origin.SERVER;
+                }
+                // Otherwise the server or a proxy ended the stream or the connection with ENHANCE_YOUR_CALM.
+                return description(status).contains(TOO_LARGE) ? Origin.UNREADABLE : Origin.BROKEN;
             case UNAVAILABLE:
                 if (has(cause, SSLException.class)) {
                     return Origin.TLS_REFUSED;
                 }
-                if (has(cause, ConnectException.class) || has(cause, UnknownHostException.class)) {
+                if (has(cause, ConnectException.class)
+                        || has(cause, NoRouteToHostException.class)
+                        || has(cause, UnknownHostException.class)) {
                     return Origin.NOT_CONNECTED;
                 }
                 return isFromServer(trailers) ? Origin.SERVER : Origin.BROKEN;
             default:
                 return Origin.SERVER;
         }
+    }
+
+    /** Whether the client was closed before the call, or during it. */
+    private static boolean isClosed(Status status, Metadata trailers) {
+        return status.getCode() == Status.Code.UNAVAILABLE && !isFromServer(trailers) && CHANNEL_CLOSED.contains(description(status));
+    }
+
+    /** Whether this program cancelled the call: by its future or stream, or by a context of gRPC. */
+    private static boolean isCancelledHere(Status status) {
+        String text = description(status);
+        return text.equals(CallFuture.CANCELLED) || CONTEXT_CANCELLED.stream().anyMatch(text::startsWith);
+    }
+
+    private static String description(Status status) {
+        return status.getDescription() == null ? "" : status.getDescription();
     }
 
     private static boolean isFromServer(Metadata trailers) {
@@ -81,4 +111,12 @@ final class Failures {
         }
         return false;
     }
+
+    /** The text of a call of a closed client. */
+    static final String CLOSED = "the client is closed";
+
+    // gRPC has only texts for these.
+    private static final Set<String> CHANNEL_CLOSED = Set.of("Channel shutdown invoked", "Channel shutdownNow invoked");
+    private static final Set<String> CONTEXT_CANCELLED = Set.of("io.grpc.Context was cancelled", "Context cancelled");
+    private static final String TOO_LARGE = "exceeds maximum size";
 }

@@ -7,27 +7,30 @@ import io.sealward.v1.WatchReencryptionRequest;
 import java.time.Duration;
 import java.util.Iterator;
 import java.util.NoSuchElementException;
-import java.util.Optional;
-import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 
 /**
  * A change of an organization's encryption key, with the progress of its re-encryption. The server continues the re-encryption if nobody
  * watches it.
  *
  * <p>Iterating waits for the next message, at least one a second, until the re-encryption has ended. If the connection or the server ends, the
- * iterator opens the stream again, within the limits of the {@link RetryPolicy}.
+ * iterator opens the stream again after a second: for a minute, or for five seconds before the first message. The {@link RetryPolicy} doesn't
+ * apply.
  */
 public final class KeyChangeProgress implements Iterable<Reencryption>, AutoCloseable {
     private final SealwardClient client;
     private final String organization;
     private final SetDataEncryptionKeyResponse response;
+    private final Duration pause;
+    private final CountDownLatch closed = new CountDownLatch(1);
     private volatile ResponseStream<Reencryption> stream;
-    private volatile boolean isClosed;
 
-    KeyChangeProgress(SealwardClient client, String organization, SetDataEncryptionKeyResponse response) {
+    KeyChangeProgress(SealwardClient client, String organization, SetDataEncryptionKeyResponse response, Duration pause) {
         this.client = client;
         this.organization = organization;
         this.response = response;
+        this.pause = pause;
     }
 
     /** Returns the public id of the new key. Store it with the text. */
@@ -58,15 +61,34 @@ public final class KeyChangeProgress implements Iterable<Reencryption>, AutoClos
     /** Stops watching. The re-encryption continues. */
     @Override
     public void close() {
-        isClosed = true;
+        closed.countDown();
         ResponseStream<Reencryption> current = stream;
         if (current != null) {
             current.close();
         }
     }
 
+    private boolean isClosed() {
+        return closed.getCount() == 0;
+    }
+
+    /** Whether a stream ended for a reason that has nothing to do with the re-encryption. */
+    private static boolean isInterruption(SealwardException error) {
+        switch (error.origin()) {
+            case TLS_REFUSED:
+            case CLIENT:
+                return false;
+            default:
+                // A server that can't write to a slow reader resets the stream, without a reason.
+                boolean isReset = error.code() == Status.Code.CANCELLED && error.reasonName().isEmpty();
+                boolean isDelayed = error.code() == Status.Code.RESOURCE_EXHAUSTED && error.retryDelay().isPresent();
+                return isReset || isDelayed || error.code() == Status.Code.UNAVAILABLE;
+        }
+    }
+
     private final class ProgressIterator implements Iterator<Reencryption> {
         private Iterator<Reencryption> messages;
+        private boolean hasMessage;
         private int failures;
 
         @Override
@@ -74,11 +96,10 @@ public final class KeyChangeProgress implements Iterable<Reencryption>, AutoClos
             while (true) {
                 try {
                     if (messages == null) {
-                        stream = client.dataEncryption().watchReencryption(
-                                WatchReencryptionRequest.newBuilder().setOrganization(organization).build());
-                        messages = stream.iterator();
+                        messages = open();
                     }
                     boolean hasNext = messages.hasNext();
+                    hasMessage = hasMessage || hasNext;
                     failures = 0;
                     return hasNext;
                 } catch (SealwardException error) {
@@ -97,19 +118,33 @@ public final class KeyChangeProgress implements Iterable<Reencryption>, AutoClos
             return messages.next();
         }
 
+        private Iterator<Reencryption> open() {
+            ResponseStream<Reencryption> opened = client.dataEncryption().watchReencryption(
+                    WatchReencryptionRequest.newBuilder().setOrganization(organization).build());
+            stream = opened;
+            // Another thread may have closed the progress meanwhile, and so have closed the stream before.
+            if (isClosed()) {
+                opened.close();
+            }
+            return opened.iterator();
+        }
+
+        private Duration pauseAfter(SealwardException error) {
+            Duration requested = error.retryDelay().orElse(Duration.ZERO);
+            Duration limited = requested.compareTo(Bounds.WATCH_PAUSE_MAX) > 0 ? Bounds.WATCH_PAUSE_MAX : requested;
+            return limited.compareTo(pause) > 0 ? limited : pause;
+        }
+
         private void pauseOrThrow(SealwardException error) {
-            // A server that can't write to a slow reader resets the stream, without a reason.
-            boolean isReset = error.code() == Status.Code.CANCELLED && error.origin() == Origin.SERVER;
-            SealwardException cause = isReset
-                    ? new SealwardException(Origin.BROKEN, Status.Code.UNAVAILABLE, error.serverMessage(), ErrorDetails.NONE, false, error)
-                    : error;
-            Optional<Duration> pause = client.retryPolicy()
-                    .pause(failures, cause, RetryPolicy.Safety.READ_ONLY, ThreadLocalRandom.current().nextDouble());
-            if (isClosed || pause.isEmpty()) {
+            int failuresMax = hasMessage ? Bounds.WATCH_FAILURES_MAX : Bounds.WATCH_FAILURES_MAX_AT_FIRST;
+            if (isClosed() || failures > failuresMax || !isInterruption(error)) {
                 throw error;
             }
+            client.connection().reconnect();
             try {
-                Thread.sleep(pause.get().toMillis());
+                if (closed.await(pauseAfter(error).toNanos(), TimeUnit.NANOSECONDS)) {
+                    throw error;
+                }
             } catch (InterruptedException interruption) {
                 Thread.currentThread().interrupt();
                 throw error;

@@ -20,7 +20,8 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
     private final Opening<A> opening;
     private final BlockingQueue<Event<A>> events = new LinkedBlockingQueue<>();
     private final MessageIterator iterator = new MessageIterator();
-    private ClientCall<?, A> call;
+    private volatile ClientCall<?, A> call;
+    private volatile boolean isClosed;
 
     private ResponseStream(Opening<A> opening) {
         this.opening = opening;
@@ -58,6 +59,7 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
     /** Ends the call. Messages that weren't read are discarded. */
     @Override
     public void close() {
+        isClosed = true;
         call.cancel(CallFuture.CANCELLED, null);
     }
 
@@ -84,7 +86,7 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
                     call.request(1);
                 } else if (needsRefresh(event.error)) {
                     isTokenRefreshed = true;
-                    call = opening.open(ResponseStream.this, true);
+                    reopen();
                 } else {
                     end = event;
                 }
@@ -106,9 +108,23 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
             return message;
         }
 
+        private void reopen() {
+            try {
+                call = opening.open(ResponseStream.this, true);
+            } catch (SealwardException error) {
+                end = new Event<>(null, error);
+            } catch (Throwable error) {
+                end = new Event<>(null, failed(error));
+            }
+            // Another thread may have closed the stream meanwhile, and so have cancelled the call before.
+            if (isClosed) {
+                call.cancel(CallFuture.CANCELLED, null);
+            }
+        }
+
         private boolean needsRefresh(SealwardException error) {
             boolean isRefused = error != null && error.code() == Status.Code.UNAUTHENTICATED;
-            return isRefused && isAtStart && !isTokenRefreshed && opening.canRefreshToken();
+            return isRefused && isAtStart && !isTokenRefreshed && !isClosed && opening.canRefreshToken();
         }
 
         private Event<A> take() {
@@ -120,6 +136,10 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
                 throw SealwardException.ofClient(Status.Code.CANCELLED, "interrupted while waiting for the response", error);
             }
         }
+    }
+
+    private static SealwardException failed(Throwable error) {
+        return SealwardException.ofClient(Status.Code.INTERNAL, "the call failed in the client", error);
     }
 
     private final class Listener extends ClientCall.Listener<A> {
@@ -143,8 +163,18 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
 
         @Override
         public void onClose(Status status, Metadata trailers) {
-            connection.readHeaders(trailers);
-            events.add(new Event<>(null, status.isOk() ? null : Failures.of(status, trailers, safety, false)));
+            SealwardException error;
+            try {
+                connection.readHeaders(trailers);
+                error = status.isOk() ? null : Failures.of(status, trailers, safety, false);
+                if (error != null) {
+                    connection.reconnectAfter(error);
+                }
+            } catch (Throwable failure) {
+                // gRPC would only log it, and the caller would wait for ever.
+                error = failed(failure);
+            }
+            events.add(new Event<>(null, error));
         }
     }
 

@@ -43,11 +43,6 @@ public final class RetryPolicy {
         return new RetryPolicy(attempts, pauseFirst, pauseMax, multiplier);
     }
 
-    /** Whether the policy allows retries. */
-    boolean allowsRetries() {
-        return attemptsMax > 1;
-    }
-
     /**
      * Returns the pause before the next attempt of a call, after {@code attempts} attempts with {@code error} as the last failure. Empty if the
      * call isn't retried. {@code jitter} is between 0 and 1.

@@ -36,7 +36,8 @@ public final class SealwardClient implements AutoCloseable {
 
     /**
      * Configures a client by the environment variables of the command line: SEALWARD_ENDPOINT, SEALWARD_CA, SEALWARD_CERT, SEALWARD_KEY,
-     * SEALWARD_TOKEN_FILE, SEALWARD_DEV and SEALWARD_AS. Nothing else in this library reads the environment.
+     * SEALWARD_TOKEN_FILE, SEALWARD_DEV and SEALWARD_AS. The certificates of SEALWARD_DEV take precedence over those of SEALWARD_CA,
+     * SEALWARD_CERT and SEALWARD_KEY. Nothing else in this library reads the environment.
      */
     public static SealwardClientBuilder fromEnvironment() {
         return new Environment(System::getenv).builder();
@@ -115,7 +116,7 @@ public final class SealwardClient implements AutoCloseable {
                 .setEncryptionKey(encryptionKey)
                 .setChangeEncryptionKey(true)
                 .build());
-        return new KeyChangeProgress(this, organization, response);
+        return new KeyChangeProgress(this, organization, response, Bounds.WATCH_PAUSE);
     }
 
     /** Returns the server's version, as it was in the last answer. Empty before the first answer, and if the server doesn't send it. */
@@ -128,7 +129,7 @@ public final class SealwardClient implements AutoCloseable {
         return connection.channel();
     }
 
-    /** Closes the connection. Waits up to 5 s for running calls, and then cancels them. A later call fails. */
+    /** Closes the connection. Waits up to 5 s for running calls, and then cancels them. A later call fails with {@link Origin#CLIENT}. */
     @Override
     public void close() {
         ManagedChannel channel = connection.channel().shutdown();
@@ -142,7 +143,7 @@ public final class SealwardClient implements AutoCloseable {
         }
     }
 
-    RetryPolicy retryPolicy() {
-        return connection.retry();
+    Connection connection() {
+        return connection;
     }
 }

@@ -67,7 +67,7 @@ public final class SealwardClientBuilder {
         return this;
     }
 
-    /** Sets a bearer token (JWT) that is sent with each call, with or without a client certificate. Requires TLS. */
+    /** Sets a bearer token (JWT) that is sent with each call, with or without a client certificate. Requires TLS. {@link #connect} validates it. */
     public SealwardClientBuilder bearerToken(String token) {
         bearer = Bearer.ofToken(token);
         return this;
@@ -130,12 +130,17 @@ public final class SealwardClientBuilder {
     public SealwardClient connect() {
         Redaction.verify();
         String target = target();
+        if (bearer != null) {
+            bearer.check();
+        }
         ManagedChannelBuilder<?> channel = Grpc.newChannelBuilder(target, credentials())
                 // With several addresses, calls are spread over all of them.
                 .defaultLoadBalancingPolicy("round_robin")
                 // Settings come from this builder only, never from the DNS. So gRPC has no policy to retry calls by; it still repeats
                 // a call that never reached a server, which is always safe.
                 .disableServiceConfigLookUp()
+                // Nor does a proxy come from system properties or the environment.
+                .proxyDetector(address -> null)
                 .maxInboundMessageSize(messageSizeMaxBytes)
                 .keepAliveTime(Bounds.KEEPALIVE_INTERVAL.toSeconds(), TimeUnit.SECONDS)
                 .keepAliveTimeout(Bounds.KEEPALIVE_TIMEOUT.toSeconds(), TimeUnit.SECONDS)
@@ -166,6 +171,9 @@ public final class SealwardClientBuilder {
                 checkScheme(scheme.equals("https"));
                 return "dns:///" + uri.getHost() + (uri.getPort() < 0 ? "" : ":" + uri.getPort());
             case "dns":
+                if (endpoint.contains("@")) {
+                    throw invalidEndpoint();
+                }
                 if (isPlaintext && bearer != null) {
                     throw new SetupException(TOKEN_OVER_PLAINTEXT);
                 }
@@ -188,7 +196,9 @@ public final class SealwardClientBuilder {
     }
 
     private SetupException invalidEndpoint() {
-        return new SetupException("invalid endpoint \"" + endpoint + "\": use a URL such as https://127.0.0.1:7443, or dns:///HOST:PORT");
+        // A URL with a password isn't valid, but its error is printed.
+        String shown = endpoint.replaceFirst("(?s)^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", "$1…@");
+        return new SetupException("invalid endpoint \"" + shown + "\": use a URL such as https://127.0.0.1:7443, or dns:///HOST:PORT");
     }
 
     private ChannelCredentials credentials() {

@@ -32,6 +32,11 @@ public final class SealwardException extends RuntimeException {
         return new SealwardException(Origin.CLIENT, code, text, ErrorDetails.NONE, false, cause);
     }
 
+    /** The same failure of a call with an earlier attempt that may have taken effect. */
+    SealwardException inDoubt() {
+        return new SealwardException(origin, code, serverMessage, details(), true, this);
+    }
+
     /** Returns the gRPC code. */
     public Status.Code code() {
         return code;

@@ -30,7 +30,7 @@ final class StreamedCall<Q, A> {
             call.start(new Listener(), headers);
             future.current(call);
             call.request(2);
-        } catch (RuntimeException error) {
+        } catch (Throwable error) {
             future.completeExceptionally(error);
         }
         return future;
@@ -49,7 +49,7 @@ final class StreamedCall<Q, A> {
                     call.halfClose();
                 }
             }
-        } catch (RuntimeException error) {
+        } catch (Throwable error) {
             isSent = true;
             boolean isOwn = error instanceof SealwardException;
             future.completeExceptionally(
@@ -79,13 +79,20 @@ final class StreamedCall<Q, A> {
         @Override
         public void onClose(Status status, Metadata trailers) {
             isSent = true;
-            connection.readHeaders(trailers);
-            if (status.isOk() && answer != null) {
-                future.complete(answer);
-                return;
+            try {
+                connection.readHeaders(trailers);
+                if (status.isOk() && answer != null) {
+                    future.complete(answer);
+                    return;
+                }
+                Status failed = status.isOk() ? Status.INTERNAL.withDescription("the response has no message") : status;
+                SealwardException error = Failures.of(failed, trailers, RetryPolicy.Safety.UNSAFE, false);
+                connection.reconnectAfter(error);
+                future.completeExceptionally(error);
+            } catch (Throwable error) {
+                // gRPC would only log it, and the caller would wait for ever.
+                future.completeExceptionally(error);
             }
-            Status failed = status.isOk() ? Status.INTERNAL.withDescription("the response has no message") : status;
-            future.completeExceptionally(Failures.of(failed, trailers, RetryPolicy.Safety.UNSAFE, false));
         }
     }
 }

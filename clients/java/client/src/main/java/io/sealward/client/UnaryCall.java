@@ -52,8 +52,9 @@ final class UnaryCall<Q, A> {
             call.request(2);
             call.sendMessage(request);
             call.halfClose();
-        } catch (RuntimeException error) {
-            future.completeExceptionally(error);
+        } catch (Throwable error) {
+            // Only the first attempt is in the caller's thread: elsewhere nothing would report an error, and the caller would wait for ever.
+            future.completeExceptionally(isInDoubt && error instanceof SealwardException ? ((SealwardException) error).inDoubt() : error);
         }
     }
 
@@ -68,6 +69,7 @@ final class UnaryCall<Q, A> {
         }
         Optional<Duration> pause = connection.retry().pause(attempts, error, safety, ThreadLocalRandom.current().nextDouble());
         if (pause.isEmpty() || pause.get().toNanos() >= deadline.timeRemaining(TimeUnit.NANOSECONDS)) {
+            connection.reconnectAfter(error);
             future.completeExceptionally(error);
             return;
         }
@@ -91,14 +93,14 @@ final class UnaryCall<Q, A> {
 
         @Override
         public void onClose(Status status, Metadata trailers) {
-            connection.readHeaders(trailers);
             try {
+                connection.readHeaders(trailers);
                 if (status.isOk() && answer != null) {
                     future.complete(answer);
                 } else {
                     end(status.isOk() ? Status.INTERNAL.withDescription("the response has no message") : status, trailers);
                 }
-            } catch (RuntimeException error) {
+            } catch (Throwable error) {
                 // gRPC would only log it, and the caller would wait for ever.
                 future.completeExceptionally(error);
             }

@@ -18,12 +18,14 @@ import io.grpc.protobuf.StatusProto;
 import io.sealward.client.RetryPolicy.Safety;
 import io.sealward.v1.ErrorReason;
 import java.io.IOException;
+import java.net.NoRouteToHostException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyPairGenerator;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -54,6 +56,16 @@ class UnitTest {
         for (String endpoint : List.of("", "127.0.0.1:7443", "localhost", "ftp://127.0.0.1", "https://", "https://a/b", "https://a?b", "https://b@a")) {
             assertSetup("use a URL such as", SealwardClient.builder(endpoint));
         }
+    }
+
+    @Test
+    void password_in_an_endpoint_is_not_printed() {
+        for (String endpoint : List.of(
+                "https://user:can@ary@a", "https://user:canary//@a", "user:canary@a", "user:can//ary@a", "https://user:can\nary@a", "dns:///user:canary@a:1")) {
+            SetupException error = assertThrows(SetupException.class, () -> SealwardClient.builder(endpoint).connect());
+            assertTrue(error.getMessage().contains("…@a") && !error.getMessage().contains("can"), error.getMessage());
+        }
+        assertSetup("invalid endpoint \"https://…@a\": use a URL", SealwardClient.builder("https://user:canary@a"));
     }
 
     @Test
@@ -113,6 +125,16 @@ class UnitTest {
     }
 
     @Test
+    void fixed_token_is_validated_before_a_connection_is_attempted() {
+        for (String token : Arrays.asList("Bearer canary", "", null)) {
+            SetupException error = assertThrows(SetupException.class, () -> SealwardClient.builder("https://a").bearerToken(token).connect());
+            assertTrue(error.getMessage().startsWith("the bearer token ") && !error.getMessage().contains("canary"), error.getMessage());
+        }
+        SealwardClient.builder("https://a").bearerToken("canary").connect().close();
+        SealwardClient.builder("https://a").bearerTokenFile(folder.resolve("missing")).connect().close();
+    }
+
+    @Test
     void token_file_is_read_for_each_attempt() throws IOException {
         Path file = folder.resolve("token");
         Bearer bearer = Bearer.ofFile(file);
@@ -136,6 +158,23 @@ class UnitTest {
         assertThrows(SetupException.class, () -> new Environment(Map.of("SEALWARD_AS", "writer")::get).builder());
         assertThrows(SetupException.class, () -> new Environment(Map.of("SEALWARD_CERT", "a.pem")::get).builder());
         new Environment(name -> null).builder().connect().close();
+    }
+
+    @Test
+    void development_folder_takes_precedence_over_the_variables_of_files() throws IOException {
+        Files.createDirectory(folder.resolve("tls"));
+        Map<String, String> variables = new HashMap<>(Map.of("SEALWARD_CA", "ca", "SEALWARD_CERT", "certificate", "SEALWARD_KEY", "key"));
+        SetupException file = assertThrows(SetupException.class, () -> new Environment(variables::get).builder().connect());
+        assertEquals("can't read the CA file ca", file.getMessage());
+        variables.putAll(Map.of("SEALWARD_DEV", folder.toString(), "SEALWARD_AS", "writer"));
+        SetupException ca = assertThrows(SetupException.class, () -> new Environment(variables::get).builder().connect());
+        assertEquals("can't read the CA file " + folder.resolve("tls/ca.pem"), ca.getMessage());
+        variables.remove("SEALWARD_KEY");
+        new Environment(variables::get).builder();
+        for (String alone : List.of("SEALWARD_DEV", "SEALWARD_AS")) {
+            SetupException pair = assertThrows(SetupException.class, () -> new Environment(Map.of(alone, folder.toString())::get).builder());
+            assertEquals("SEALWARD_DEV and SEALWARD_AS require each other: set both or none", pair.getMessage());
+        }
     }
 
     @Test
@@ -168,6 +207,33 @@ class UnitTest {
         assertEquals(io.sealward.mail.v1.ErrorReason.ERROR_REASON_MAILBOX_INACTIVE, mail.mailReason());
         SealwardException other = failure(Status.Code.ABORTED, Safety.UNSAFE, info("KEY_MISMATCH", "proxy.example.org"));
         assertEquals(Optional.empty(), other.reasonName());
+    }
+
+    @Test
+    void failure_without_details_has_the_origin_of_its_cause() {
+        Status reset = Status.CANCELLED.withDescription("HTTP/2 error code: CANCEL\nReceived Rst Stream");
+        assertFailure(Origin.SERVER, true, reset);
+        assertFailure(Origin.CLIENT, false, Status.CANCELLED.withDescription(CallFuture.CANCELLED));
+        assertFailure(Origin.CLIENT, false, Status.CANCELLED.withDescription("io.grpc.Context was cancelled without error"));
+        Status calm = Status.RESOURCE_EXHAUSTED.withDescription("HTTP/2 error code: ENHANCE_YOUR_CALM (Bandwidth exhausted)\nReceived Rst Stream");
+        assertFailure(Origin.BROKEN, true, calm);
+        assertFailure(Origin.UNREADABLE, true, Status.RESOURCE_EXHAUSTED.withDescription("gRPC message exceeds maximum size 4194304: 5000000"));
+        assertFailure(Origin.NOT_CONNECTED, false, Status.UNAVAILABLE.withCause(new NoRouteToHostException("no route")));
+        assertFailure(Origin.BROKEN, true, Status.UNAVAILABLE);
+        // The client was closed while the call was running.
+        assertFailure(Origin.CLIENT, true, Status.UNAVAILABLE.withDescription("Channel shutdown invoked"));
+        assertFailure(Origin.CLIENT, true, Status.UNAVAILABLE.withDescription("Channel shutdownNow invoked"));
+        Metadata trailers = new Metadata();
+        trailers.put(Metadata.Key.of("content-type", Metadata.ASCII_STRING_MARSHALLER), "application/grpc");
+        Status ofProxy = Status.UNAVAILABLE.withDescription("Channel shutdown invoked");
+        assertEquals(Origin.SERVER, Failures.of(ofProxy, trailers, Safety.UNSAFE, false).origin());
+    }
+
+    private static void assertFailure(Origin origin, boolean mayHaveTakenEffect, Status status) {
+        SealwardException error = Failures.of(status, new Metadata(), Safety.UNSAFE, false);
+        assertEquals(origin, error.origin(), status.toString());
+        assertEquals(mayHaveTakenEffect, error.mayHaveTakenEffect(), status.toString());
+        assertFalse(Failures.of(status, new Metadata(), Safety.READ_ONLY, false).mayHaveTakenEffect());
     }
 
     @Test
