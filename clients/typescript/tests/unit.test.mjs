@@ -151,6 +151,13 @@ test("the environment is read only on request", () => {
   const other = fromEnvironment({ SEALWARD_ENDPOINT: "https://a:1", SEALWARD_CERT: "c", SEALWARD_KEY: "k" });
   assert.deepEqual([other.target, other.options.identity], ["https://a:1", { certificate: "c", key: "k" }]);
   assert.throws(() => fromEnvironment({ SEALWARD_CERT: "c" }), /set both SEALWARD_CERT and SEALWARD_KEY/);
+  // The files of a development server take precedence, as in the command line.
+  const both = fromEnvironment({ SEALWARD_DEV: "/d", SEALWARD_AS: "reader", SEALWARD_CA: "a", SEALWARD_CERT: "c", SEALWARD_KEY: "k" });
+  assert.deepEqual([both.options.ca, both.options.identity], ["/d/tls/ca.pem", { certificate: "/d/tls/reader.pem", key: "/d/tls/reader.key" }]);
+  for (const half of [{ SEALWARD_DEV: "/d" }, { SEALWARD_AS: "reader" }, { SEALWARD_DEV: "/d", SEALWARD_AS: "" }]) {
+    const all = { SEALWARD_CA: "a", SEALWARD_CERT: "c", SEALWARD_KEY: "k", ...half };
+    for (const variables of [half, all]) assert.throws(() => fromEnvironment(variables), /^SetupError: set both SEALWARD_DEV and SEALWARD_AS/);
+  }
 });
 
 test("generated keys follow the rule and differ", () => {
