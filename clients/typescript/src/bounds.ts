@@ -14,6 +14,9 @@ export const CONNECT_TIMEOUT_DEFAULT_MS = 10_000;
 /** The maximum size of a sent or received message, in bytes: 4 MiB. 1 or more. It is the server's default. Option `messageSizeMaxBytes`. */
 export const MESSAGE_SIZE_MAX_DEFAULT_BYTES = 4 * 1024 * 1024;
 
+/** The maximum of that option, in bytes: 4 GiB. It is Connect's. Fixed. */
+export const MESSAGE_SIZE_LIMIT_BYTES = 4_294_967_295;
+
 /** The interval of HTTP/2 pings while calls are open, in milliseconds. It detects dead connections of idle streams. Fixed. */
 export const KEEPALIVE_INTERVAL_MS = 60_000;
 

@@ -20,7 +20,7 @@ import { SecretAccessService } from "./gen/sealward/v1/secret_access_pb.js";
 import { changeKey, watchReencryption, type ChangedKey, type KeyChange } from "./key-change.js";
 import { RETRY_POLICY, type RetryPolicy } from "./retry.js";
 import { serviceClient } from "./service-client.js";
-import type { Token } from "./token.js";
+import { checkToken, type Token } from "./token.js";
 
 /** The options of clients in Node and in browsers. */
 export interface CommonOptions {
@@ -67,6 +67,7 @@ export class SealwardClient {
   /** Creates a client. Programs use `connect`. `attempts` makes single attempts of calls. */
   constructor(attempts: Transport, options: CommonOptions, close: () => void) {
     this.#close = close;
+    checkToken(options.token);
     this.#transport = callTransport(attempts, {
       timeoutMs: positive("timeoutMs", options.timeoutMs ?? TIMEOUT_DEFAULT_MS),
       retry: { ...RETRY_POLICY, ...(options.retry === false ? { maxAttempts: 1 } : options.retry) },
@@ -114,8 +115,14 @@ export class SealwardClient {
   }
 }
 
-/** Validates an option that is a number of at least 1. */
-export function positive(name: string, value: number): number {
+/** Validates an option that is a number of at least 1, and at most `max`. */
+export function positive(name: string, value: number, max = Number.POSITIVE_INFINITY): number {
   if (!(value >= 1)) throw new SetupError(`${name} is ${value}: use a number of at least 1`);
+  if (value > max) throw new SetupError(`${name} is ${value}: use at most ${max}`);
   return value;
+}
+
+/** A target for a message, without what is in front of an `@`: a user and a password. */
+export function shownTarget(target: string): string {
+  return target.replace(/^([a-z][a-z\d+.-]*:\/\/)?[^]*@/i, "$1...@");
 }

@@ -18,6 +18,11 @@ export async function authorization(token: Token, forceRefresh: boolean): Promis
   return `Bearer ${parseToken(given instanceof Secret ? given.expose() : given)}`;
 }
 
+/** Validates a fixed token. */
+export function checkToken(token: Token | undefined): void {
+  if (token !== undefined && typeof token !== "function") parseToken(token instanceof Secret ? token.expose() : token);
+}
+
 /** Validates a token. The errors are more specific than the server's, which only reports an invalid token, and don't contain the token. */
 export function parseToken(text: string): string {
   const token = text.trim();

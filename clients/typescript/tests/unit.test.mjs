@@ -7,7 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after } from "node:test";
 
-import { Code, connect, ErrorReason, fromEnvironment, generateKeyText, RETRY_POLICY, SealwardError, SetupError, VERSION } from "@sealward/client";
+import { ConnectError } from "@connectrpc/connect";
+
+import { Code, connect, ErrorReason, fromEnvironment, generateKeyText, RETRY_POLICY, SealwardError, Secret, SetupError, VERSION } from "@sealward/client";
+import { AccessService, DataEncryptionService } from "@sealward/client/v1";
+import { connect as connectWeb } from "@sealward/client/web";
 
 import { internal, SERVICES } from "./support.mjs";
 
@@ -98,7 +102,36 @@ test("an unusable target is refused", () => {
   for (const target of ["dns:///localhost:7443", "dns:localhost:7443", "https://[::1]:7443"]) {
     assert.doesNotThrow(() => connect(target), target);
   }
-  assert.throws(() => connect("https://user:canary@127.0.0.1"), (failure) => !failure.message.includes("canary"));
+});
+
+test("a password in a target isn't in the error", () => {
+  for (const rest of ["127.0.0.1", "127.0.0.1:99999", "[::1", "a b", "@/127.0.0.1:99999"]) {
+    const targets = [`https://user:canary@${rest}`, `http://user:canary@${rest}`, `dns:///user:canary@${rest}`, `dns://user:canary@${rest}/x`, `user:canary@${rest}`, `ftp://user:canary@${rest}`];
+    for (const target of targets) {
+      const isMasked = (failure) => failure instanceof SetupError && !failure.message.includes("canary");
+      assert.throws(() => connect(target), isMasked, target);
+      if (!target.startsWith("https:") || !URL.canParse(target)) assert.throws(() => connectWeb(target), isMasked, target);
+    }
+  }
+  assert.throws(() => connect("https://user:canary@a:99999"), /^SetupError: can't use the target https:\/\/\.\.\.@a:99999: use https:\/\/host:port$/);
+});
+
+test("options are validated when the client is created", () => {
+  const setup = (options) => () => connect("https://a", options);
+  for (const value of [0, -1, Number.NaN]) {
+    for (const name of ["messageSizeMaxBytes", "connectTimeoutMs", "timeoutMs"]) {
+      assert.throws(setup({ [name]: value }), new RegExp(`^SetupError: ${name} is ${value}: use a number of at least 1$`));
+    }
+  }
+  assert.doesNotThrow(setup({ messageSizeMaxBytes: 2 ** 32 - 1, connectTimeoutMs: Infinity, timeoutMs: Infinity }));
+  assert.throws(setup({ messageSizeMaxBytes: 2 ** 32 }), /^SetupError: messageSizeMaxBytes is 4294967296: use at most 4294967295$/);
+  for (const connectTo of [connect, connectWeb]) {
+    for (const token of ["", "Bearer canary", new Secret("canary canary")]) {
+      const isNamed = (failure) => failure instanceof SetupError && /^the bearer token /.test(failure.message) && !failure.message.includes("canary");
+      assert.throws(() => connectTo("https://a", { token }), isNamed);
+    }
+    assert.doesNotThrow(() => connectTo("https://a", { token: new Secret("a.b.c") }));
+  }
 });
 
 test("unusable PEM is refused, and its content isn't in the error", () => {
