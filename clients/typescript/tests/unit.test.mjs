@@ -243,3 +243,97 @@ test("calls go round the addresses, and pass over those that can't be connected 
   await call(1);
   assert.equal(await call(2), "dd");
 });
+
+/** A balancer over addresses that the test changes. `log` has what happens to them. */
+function balanced({ connect = async () => undefined } = {}) {
+  const state = { now: 0, addresses: ["a"], log: [], streams: [] };
+  const open = (address) => ({
+    transport: {
+      unary: async (_method, _signal, timeoutMs) => void state.log.push(`unary ${address} ${timeoutMs}`),
+      stream: async (_method, _signal, timeoutMs) => {
+        state.log.push(`stream ${address} ${timeoutMs}`);
+        return { message: (async function* () { yield* [1, 2]; })() };
+      },
+    },
+    connect: () => connect(address, state),
+    close: () => void state.log.push(`close ${address}`),
+  });
+  const balancer = new Balancer({ resolve: async () => state.addresses, open }, () => state.now);
+  return Object.assign(state, {
+    balancer,
+    unary: (timeoutMs = 1000, signal = undefined) => balancer.unary({}, signal, timeoutMs, undefined, {}),
+    stream: (timeoutMs = 0, signal = undefined) => balancer.stream({}, signal, timeoutMs, undefined, []),
+    /** Resolves the addresses again, which the next call begins. `log` then has what was closed. */
+    async resolveAgain(addresses) {
+      state.log.length = 0;
+      state.addresses = addresses;
+      state.now += 30_000;
+      await state.unary();
+      await new Promise(setImmediate);
+      state.log = state.log.filter((line) => line.startsWith("close"));
+    },
+  });
+}
+
+test("the connection of an address that left the name closes when it has no calls", async () => {
+  const test = balanced();
+  await test.unary();
+  // Without calls, at once.
+  await test.resolveAgain(["b"]);
+  assert.deepEqual(test.log, ["close a"]);
+
+  // With a stream, after its end.
+  const read = (await test.stream()).message;
+  await read.next();
+  await test.resolveAgain(["c"]);
+  assert.deepEqual(test.log, []);
+  await read.next();
+  assert.deepEqual(test.log, []);
+  await read.next();
+  assert.deepEqual(test.log, ["close b"]);
+
+  // With a stream that its reader leaves. An address that came back in the meantime stays.
+  const [left, kept] = [(await test.stream()).message, (await test.stream()).message];
+  for (const stream of [left, kept]) await stream.next();
+  await test.resolveAgain(["d"]);
+  await left.return();
+  assert.deepEqual(test.log, []);
+  await test.resolveAgain(["c"]);
+  await kept.return();
+  await test.unary();
+  assert.deepEqual(test.log, ["close d", "unary c 1000"]);
+});
+
+test("a closed client closes all connections, and opens no other one", async () => {
+  const test = balanced();
+  const read = (await test.stream()).message;
+  await read.next();
+  await test.resolveAgain(["b"]);
+  test.balancer.close();
+  assert.deepEqual(test.log.sort(), ["close a", "close b"]);
+  for (const call of [test.unary, test.stream]) await assert.rejects(call(), { code: Code.Canceled });
+  assert.ok(!test.log.some((line) => line.startsWith("unary")));
+
+  // Closed while a call connects: the connection is closed, and the call isn't sent.
+  const connecting = balanced({ connect: async (_address, { balancer }) => balancer.close() });
+  await assert.rejects(connecting.unary(), { code: Code.Canceled });
+  assert.deepEqual(connecting.log, ["close a", "close a"]);
+});
+
+test("a call whose time is up when it is connected isn't sent", async () => {
+  const slow = (duration) => balanced({ connect: async (_address, state) => void (state.now += duration) });
+  for (const duration of [1000, 1001]) {
+    const test = slow(duration);
+    for (const call of [test.unary, test.stream]) await assert.rejects(call(1000), { code: Code.DeadlineExceeded });
+    assert.deepEqual(test.log, []);
+  }
+  const inTime = slow(999.5);
+  await inTime.unary(1000);
+  await inTime.stream(1000);
+  await inTime.stream(0);
+  assert.deepEqual(inTime.log, ["unary a 1", "stream a 1", "stream a 0"]);
+  const controller = new AbortController();
+  const canceled = balanced({ connect: async () => controller.abort() });
+  await assert.rejects(canceled.unary(1000, controller.signal), { code: Code.Canceled });
+  assert.deepEqual(canceled.log, []);
+});
