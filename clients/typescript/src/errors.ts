@@ -153,12 +153,24 @@ export function timedOut(method: string): SealwardError {
   return new SealwardError({ method, origin: "timed_out", code: Code.DeadlineExceeded, ...TIMED_OUT });
 }
 
+/**
+ * Whether the server reset the call because too many responses wait for their callers. Node's message has `NGHTTP2_`, that of Connect
+ * doesn't. A connection that ends with the same code is a lost one.
+ */
+function isOverloadedStream(error: ConnectError): boolean {
+  return causes(error).some(({ message }) => /stream closed with error code (NGHTTP2_)?ENHANCE_YOUR_CALM/i.test(message));
+}
+
 /** Whether the server refused the call's HTTP/2 stream, which means that it didn't process the call. */
 export function isRefusedStream(error: SealwardError): boolean {
   return error.origin === "broken" && causes(error).some((cause) => cause.message.includes("REFUSED_STREAM"));
 }
 
 function ofConnectError(method: string, error: ConnectError): SealwardError {
+  if (isOverloadedStream(error)) {
+    const serverMessage = "the server reset the call: too many responses wait for their callers";
+    return new SealwardError({ method, origin: "server", code: Code.ResourceExhausted, serverMessage, cause: error });
+  }
   const origin = originOf(error);
   switch (origin) {
     case "timed_out":

@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createSecureServer } from "node:http2";
+import { constants, createSecureServer } from "node:http2";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
+import { createServer as createTlsServer } from "node:tls";
 import { inspect } from "node:util";
 
 import { ConnectError } from "@connectrpc/connect";
@@ -350,4 +351,75 @@ test("an answer that isn't a message is unreadable", async (context) => {
   const failure = await client.access.whoAmI({}).catch((error) => error);
   assert.deepEqual([failure.code, failure.origin], [Code.Internal, "unreadable"], inspect(failure));
   client.close();
+});
+
+/** Begins to answer each call, and resets its stream, as the server does it. Node's server would end the stream first. */
+async function resettingServer(context, errorCode) {
+  const frame = (type, flags, id, payload = Buffer.alloc(0)) => {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.length, 0, 3);
+    head[3] = type;
+    head[4] = flags;
+    head.writeUInt32BE(id, 5);
+    return Buffer.concat([head, payload]);
+  };
+  const [DATA, HEADERS, RST_STREAM, SETTINGS] = [0, 1, 3, 4];
+  const [ACK, END_HEADERS] = [1, 4];
+  const contentType = "application/grpc+proto";
+  // `:status: 200`, and `content-type` by its index in the table of HPACK.
+  const headers = Buffer.concat([Buffer.from([0x88, 0x0f, 0x10, contentType.length]), Buffer.from(contentType)]);
+  const part = Buffer.from([0, 0, 0, 0, 100, 1, 2, 3]);
+  const code = Buffer.alloc(4);
+  code.writeUInt32BE(errorCode);
+  const state = { calls: 0, answers: false, sockets: new Set() };
+
+  const tls = { cert: readFileSync(server.file("server.pem")), key: readFileSync(server.file("server.key")), ALPNProtocols: ["h2"] };
+  const listener = createTlsServer(tls, (socket) => {
+    state.sockets.add(socket);
+    socket.on("error", () => undefined);
+    socket.write(frame(SETTINGS, 0, 0));
+    let received = Buffer.alloc(0);
+    let preface = 24;
+    socket.on("data", (chunk) => {
+      received = Buffer.concat([received, chunk]);
+      if (received.length < preface) return;
+      received = received.subarray(preface);
+      preface = 0;
+      while (received.length >= 9 && received.length >= 9 + received.readUIntBE(0, 3)) {
+        const [type, flags, id] = [received[3], received[4], received.readUInt32BE(5)];
+        received = received.subarray(9 + received.readUIntBE(0, 3));
+        if (type === SETTINGS && !(flags & ACK)) socket.write(frame(SETTINGS, ACK, 0));
+        if (type !== HEADERS) continue;
+        state.calls += 1;
+        const answer = state.answers ? [frame(HEADERS, END_HEADERS, id, headers), frame(DATA, 0, id, part)] : [];
+        socket.write(Buffer.concat([...answer, frame(RST_STREAM, 0, id, code)]));
+      }
+    });
+  });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  context.after(() => {
+    for (const socket of state.sockets) socket.destroy();
+    listener.close();
+  });
+  return Object.assign(state, { url: `https://127.0.0.1:${listener.address().port}` });
+}
+
+test("a call that the server resets because of its load isn't repeated", async (context) => {
+  const overloaded = await resettingServer(context, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  const client = connect(overloaded.url, server.as("writer"));
+  context.after(() => client.close());
+  const get = () => client.mailboxes.getMailbox({ name: "x" });
+  const createOne = () => client.mailboxes.createMailbox({ parent: ORGANIZATION });
+  const watch = async () => {
+    for await (const _ of client.dataEncryption.watchReencryption({ organization: ORGANIZATION }));
+  };
+  for (overloaded.answers of [false, true]) {
+    for (const call of [get, createOne, watch]) {
+      overloaded.calls = 0;
+      const failure = await call().catch((error) => error);
+      assert.deepEqual([failure.code, failure.origin, overloaded.calls], [Code.ResourceExhausted, "server", 1], inspect(failure));
+      assert.match(failure.message, /^RESOURCE_EXHAUSTED: the server reset the call/);
+    }
+  }
 });
