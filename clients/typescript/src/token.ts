@@ -5,7 +5,7 @@ import { Secret } from "./secret.js";
 
 /**
  * Returns a bearer token. It is called for each attempt of each call, so it should keep its token until the token expires. With
- * `forceRefresh`, the server has refused the last token: return another one.
+ * `forceRefresh`, the server has refused the last token: return another one. If it throws, the call fails with the origin `no_token`.
  */
 export type TokenSource = (request: { readonly forceRefresh: boolean }) => string | Secret | Promise<string | Secret>;
 

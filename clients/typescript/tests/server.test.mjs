@@ -166,6 +166,16 @@ test("a deadline is kept, and a program can cancel", async () => {
   assert.deepEqual([canceled.code, canceled.origin], [Code.Canceled, "canceled"]);
 });
 
+test("a timeout can be longer than the longest timer", async () => {
+  for (const timeoutMs of [100_000_000, 2_147_483_547, Infinity]) {
+    assert.equal((await writer.access.whoAmI({}, { timeoutMs })).identity, "cn:writer");
+    const client = server.client("admin", { timeoutMs, connectTimeoutMs: timeoutMs });
+    assert.equal((await client.access.whoAmI({})).identity, "cn:admin");
+    for await (const { state } of client.watchReencryption(ORGANIZATION, { timeoutMs })) assert.notEqual(state, undefined);
+    client.close();
+  }
+});
+
 test("certificates are verified, also if the environment says otherwise", async () => {
   const origin = (client) => client.access.whoAmI({}).then(() => "answered", (error) => error.origin);
   assert.equal(await origin(server.client("writer")), "answered");
@@ -225,7 +235,9 @@ test("tokens are asked for again when the server refuses them", async () => {
   assert.deepEqual([refused.code, asked], [Code.Unauthenticated, [false, true]]);
   await assert.rejects(client(token(-600)).access.whoAmI({}), { code: Code.Unauthenticated });
   assert.equal((await client(token(600)).access.whoAmI({})).identity, identity);
-  await assert.rejects(client(() => Promise.reject(new RangeError("no token today"))).access.whoAmI({}), { name: "RangeError" });
+  const none = await client(() => Promise.reject(new RangeError("no token today"))).access.whoAmI({}).catch((error) => error);
+  assert.ok(none instanceof SealwardError && none.cause instanceof RangeError);
+  assert.equal(none.origin, "no_token");
 
   const file = join(folder, "token");
   writeFileSync(file, token(600));
@@ -248,7 +260,7 @@ async function grpcServer(context, service, implementation) {
     for (const session of sessions) session.destroy();
     grpc.close();
   });
-  return { client: (options) => connect(`https://127.0.0.1:${grpc.address().port}`, { ...server.as("writer"), ...options }) };
+  return { sessions, client: (options) => connect(`https://127.0.0.1:${grpc.address().port}`, { ...server.as("writer"), ...options }) };
 }
 
 const status = (code, reason, { delay, domain = "sealward" } = {}) =>
@@ -303,7 +315,7 @@ test("calls are repeated with the same idempotency key, and only those that may 
   assert.deepEqual(await outcome(hurried, unavailable, 9), ["STORE_UNAVAILABLE", 1]);
   const never = grpc.client({ retry: false });
   assert.deepEqual(await outcome(() => never.mailboxes.createMailbox({}), unavailable, 1), ["STORE_UNAVAILABLE", 1]);
-  assert.equal(seen[0][0], "");
+  assert.match(seen[0][0], /^[0-9a-f]{8}-[0-9a-f]{4}-4/);
   client.close();
   never.close();
 });
@@ -351,6 +363,31 @@ test("an answer that isn't a message is unreadable", async (context) => {
   const failure = await client.access.whoAmI({}).catch((error) => error);
   assert.deepEqual([failure.code, failure.origin], [Code.Internal, "unreadable"], inspect(failure));
   client.close();
+});
+
+test("a closed client ends its calls as canceled, and doesn't connect again", async (context) => {
+  let arrived;
+  const grpc = await grpcServer(context, AccessService, {
+    whoAmI: () => {
+      arrived();
+      return new Promise(() => {});
+    },
+  });
+  const client = grpc.client();
+  const call = () => client.access.whoAmI({}).catch((error) => error);
+  const isRunning = new Promise((resolve) => (arrived = resolve));
+  const running = call();
+  await isRunning;
+  client.close();
+  for (const failure of [await running, await call(), await call()]) {
+    assert.deepEqual([failure.code, failure.origin], [Code.Canceled, "canceled"], inspect(failure));
+  }
+  assert.equal(grpc.sessions.size, 1);
+  // A client that was never used.
+  const unused = grpc.client();
+  unused.close();
+  await assert.rejects(unused.access.whoAmI({}), { origin: "canceled" });
+  assert.equal(grpc.sessions.size, 1);
 });
 
 /** Begins to answer each call, and resets its stream, as the server does it. Node's server would end the stream first. */

@@ -18,6 +18,10 @@ import { internal, SERVICES } from "./support.mjs";
 const { pauseMs, changesNothing } = await internal("retry");
 const { parseToken } = await internal("token");
 const { Balancer } = await internal("balancer");
+const { callTransport } = await internal("calls");
+const { Closing } = await internal("closing");
+const { watchReencryption } = await internal("key-change");
+const { TIMEOUT_MAX_MS } = await internal("bounds");
 const { SERVICE_CONFIG } = await internal("gen/service_config");
 
 const folder = mkdtempSync(join(tmpdir(), "sealward-typescript-"));
@@ -336,4 +340,127 @@ test("a call whose time is up when it is connected isn't sent", async () => {
   const canceled = balanced({ connect: async () => controller.abort() });
   await assert.rejects(canceled.unary(1000, controller.signal), { code: Code.Canceled });
   assert.deepEqual(canceled.log, []);
+});
+
+/** Lets the clock go on by some milliseconds. */
+function spend(durationMs) {
+  for (const end = performance.now() + durationMs; performance.now() < end; );
+}
+
+/** Calls through a transport whose attempts are those of the test. */
+function calls(attempts, { token, timeoutMs = 30_000, closing = new Closing() } = {}) {
+  return callTransport(attempts, { timeoutMs, retry: RETRY_POLICY, token, closing, onServerVersion: () => undefined });
+}
+
+test("long timeouts are shortened, and don't end a call at once", async () => {
+  const sent = [];
+  const attempts = {
+    unary: async (_method, _signal, timeoutMs) => {
+      sent.push(timeoutMs);
+      // Later than a timer of 1 ms, which is what Node makes of a time that is too long.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return { header: new Headers(), message: {} };
+    },
+    stream: async (_method, _signal, timeoutMs) => {
+      sent.push(timeoutMs);
+      return { method: DataEncryptionService.method.watchReencryption, header: new Headers(), message: (async function* () {})() };
+    },
+  };
+  for (const timeoutMs of [99_999_999, 100_000_000, 2_147_483_547, 2_147_483_648, Infinity]) {
+    await calls(attempts).unary(AccessService.method.whoAmI, undefined, timeoutMs, undefined, {});
+    await calls(attempts, { timeoutMs }).unary(AccessService.method.whoAmI, undefined, undefined, undefined, {});
+    await calls(attempts).stream(DataEncryptionService.method.watchReencryption, undefined, timeoutMs, undefined, (async function* () {})());
+  }
+  assert.equal(TIMEOUT_MAX_MS, 99_999_999);
+  for (const timeoutMs of sent) assert.ok(timeoutMs > TIMEOUT_MAX_MS - 10_000 && timeoutMs <= TIMEOUT_MAX_MS, String(timeoutMs));
+  assert.equal(sent.length, 15);
+});
+
+test("a stream's timeout includes its token, and a refreshed one", async () => {
+  const sent = [];
+  const attempts = {
+    stream: async (_method, _signal, timeoutMs) => {
+      sent.push(timeoutMs);
+      throw new ConnectError("refused", Code.Unauthenticated);
+    },
+  };
+  const stream = (token, timeoutMs, signal) =>
+    calls(attempts, { token }).stream(DataEncryptionService.method.watchReencryption, signal, timeoutMs, undefined, (async function* () {})());
+  const slow = () => {
+    spend(10);
+    return "a.b.c";
+  };
+  await assert.rejects(stream(slow, 1000), { code: Code.Unauthenticated, origin: "server" });
+  assert.ok(sent.length === 2 && sent[0] <= 990 && sent[1] <= sent[0] - 10, String(sent));
+  sent.length = 0;
+  await assert.rejects(stream(slow), { code: Code.Unauthenticated });
+  assert.deepEqual(sent, [0, 0]);
+
+  // A token source that hangs.
+  const hangs = () => new Promise(() => {});
+  sent.length = 0;
+  await assert.rejects(stream(hangs, 20), { code: Code.DeadlineExceeded, origin: "timed_out" });
+  const controller = new AbortController();
+  const canceled = assert.rejects(stream(hangs, undefined, controller.signal), { code: Code.Canceled, origin: "canceled" });
+  controller.abort();
+  await canceled;
+  assert.deepEqual(sent, []);
+});
+
+test("the timeout of a watched re-encryption includes all openings", async () => {
+  const sent = [];
+  const client = {
+    async *watchReencryption(_request, options) {
+      sent.push(options?.timeoutMs);
+      if (sent.length === 3) return;
+      yield {};
+      spend(10);
+      throw error(Code.Unavailable);
+    },
+  };
+  const watch = async (options) => {
+    sent.length = 0;
+    for await (const _ of watchReencryption(client, "organizations/a", options));
+  };
+  await watch({ timeoutMs: 10_000 });
+  assert.ok(sent[0] <= 10_000 && sent[1] <= sent[0] - 10 && sent[2] <= sent[1] - 10, String(sent));
+  await watch();
+  assert.deepEqual(sent, [undefined, undefined, undefined]);
+  // Without time for the pause, the last error is thrown.
+  await assert.rejects(watch({ timeoutMs: 30 }), { code: Code.Unavailable });
+  assert.equal(sent.length, 1);
+});
+
+test("a failed token source is the failure of the call", async () => {
+  let asked = 0;
+  const outcome = (source) => {
+    asked = 0;
+    const token = (request) => {
+      asked += 1;
+      return source(request);
+    };
+    return calls({}, { token }).unary(AccessService.method.whoAmI, undefined, undefined, undefined, {}).catch((error) => error);
+  };
+  const cause = new RangeError("no token today");
+  for (const source of [() => Promise.reject(cause), () => { throw cause; }]) {
+    const failure = await outcome(source);
+    assert.ok(failure instanceof SealwardError);
+    assert.deepEqual([failure.code, failure.origin, failure.message, failure.cause], [Code.Unauthenticated, "no_token", "the token source failed", cause]);
+    assert.equal(asked, 1);
+  }
+  const invalid = await outcome(() => "Bearer canary");
+  assert.deepEqual([invalid.origin, invalid.message], ["no_token", 'no token: the bearer token begins with "Bearer ": use only the token']);
+});
+
+test("the end of a client ends its calls", async () => {
+  const closing = new Closing();
+  const hangs = { unary: () => new Promise(() => {}), stream: () => new Promise(() => {}) };
+  const transport = calls(hangs, { closing });
+  const call = () => transport.unary(AccessService.method.whoAmI, undefined, undefined, undefined, {});
+  const watch = () => transport.stream(DataEncryptionService.method.watchReencryption, undefined, undefined, undefined, (async function* () {})());
+  const canceled = { code: Code.Canceled, origin: "canceled" };
+  const running = [call, watch].map((make) => assert.rejects(make(), canceled));
+  closing.close();
+  await Promise.all(running);
+  for (const make of [call, watch]) await assert.rejects(make(), canceled);
 });
