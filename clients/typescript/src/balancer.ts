@@ -7,7 +7,7 @@
  */
 
 import type { DescMessage, DescMethodStreaming, DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
-import type { ContextValues, StreamResponse, Transport, UnaryResponse } from "@connectrpc/connect";
+import { Code, ConnectError, type ContextValues, type StreamResponse, type Transport, type UnaryResponse } from "@connectrpc/connect";
 
 import { ADDRESS_PAUSE_FIRST_MS, ADDRESS_PAUSE_MAX_MS, ADDRESSES_AGE_MAX_MS, ADDRESSES_MAX } from "./bounds.js";
 import { ConnectFailure } from "./errors.js";
@@ -34,10 +34,13 @@ export class Balancer implements Transport {
   readonly #addresses: Addresses;
   readonly #now: () => number;
   #states = new Map<string, State>();
+  /** Addresses that are no longer in use, as long as they have calls. */
+  readonly #leaving = new Map<string, State>();
   #order: State[] = [];
   #next = 0;
   #resolvedAt = Number.NEGATIVE_INFINITY;
   #resolving: Promise<void> | undefined;
+  #isClosed = false;
 
   /** Creates a balancer. `now` is a clock in milliseconds. */
   constructor(addresses: Addresses, now: () => number = () => performance.now()) {
@@ -55,9 +58,13 @@ export class Balancer implements Transport {
     contextValues?: ContextValues,
   ): Promise<UnaryResponse<I, O>> {
     const started = this.#now();
-    const { transport } = await this.#connected();
-    const remaining = timeoutMs === undefined ? undefined : Math.max(1, timeoutMs - (this.#now() - started));
-    return transport.unary(method, signal, remaining && Math.ceil(remaining), header, input, contextValues);
+    const state = await this.#connected();
+    try {
+      const remaining = this.#remainingMs(signal, timeoutMs, started);
+      return await state.endpoint.transport.unary(method, signal, remaining, header, input, contextValues);
+    } finally {
+      this.#ended(state);
+    }
   }
 
   /** Makes a streaming attempt. The whole stream stays at one address. */
@@ -69,33 +76,70 @@ export class Balancer implements Transport {
     input: AsyncIterable<MessageInitShape<I>>,
     contextValues?: ContextValues,
   ): Promise<StreamResponse<I, O>> {
-    const { transport } = await this.#connected();
-    return transport.stream(method, signal, timeoutMs, header, input, contextValues);
+    const started = this.#now();
+    const state = await this.#connected();
+    try {
+      const remaining = this.#remainingMs(signal, timeoutMs, started);
+      const response = await state.endpoint.transport.stream(method, signal, remaining, header, input, contextValues);
+      return { ...response, message: untilEnd(response.message, () => this.#ended(state)) };
+    } catch (error) {
+      this.#ended(state);
+      throw error;
+    }
   }
 
-  /** Closes all connections. */
+  /** Closes all connections. Later calls fail. */
   close(): void {
-    for (const { endpoint } of this.#states.values()) endpoint.close();
+    this.#isClosed = true;
+    for (const { endpoint } of [...this.#states.values(), ...this.#leaving.values()]) endpoint.close();
   }
 
-  /** Returns the next address with a connection. */
-  async #connected(): Promise<Endpoint> {
+  /** The rest of a call's timeout after connecting, in whole milliseconds. A call whose time is up isn't sent. */
+  #remainingMs(signal: AbortSignal | undefined, timeoutMs: number | undefined, started: number): number | undefined {
+    if (signal?.aborted) throw new ConnectError("canceled while connecting", Code.Canceled);
+    // 0 is "no timeout" to Connect's transports.
+    if (timeoutMs === undefined || timeoutMs <= 0) return timeoutMs;
+    const remaining = timeoutMs - (this.#now() - started);
+    if (remaining <= 0) throw new ConnectError("timed out while connecting", Code.DeadlineExceeded);
+    return Math.ceil(remaining);
+  }
+
+  /** Returns the next address with a connection, and counts a call there. */
+  async #connected(): Promise<State> {
+    this.#checkOpen();
     await this.#refresh();
     const tried = new Set<State>();
     for (;;) {
+      this.#checkOpen();
       const state = this.#pick(tried);
       if (state === undefined) throw new ConnectFailure(new Error("the name has no addresses"));
+      state.calls += 1;
       try {
         await state.endpoint.connect();
+        this.#checkOpen();
         state.pauseMs = 0;
-        return state.endpoint;
+        return state;
       } catch (error) {
+        this.#ended(state);
+        this.#checkOpen();
         tried.add(state);
         state.pauseMs = Math.min(Math.max(ADDRESS_PAUSE_FIRST_MS, state.pauseMs * 2), ADDRESS_PAUSE_MAX_MS);
         state.pausedUntil = this.#now() + state.pauseMs;
         if (this.#order.every((other) => tried.has(other))) throw new ConnectFailure(error);
       }
     }
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new ConnectError("the client is closed", Code.Canceled);
+  }
+
+  /** Ends a call at an address. The connection of an address that is no longer in use closes with its last call. */
+  #ended(state: State): void {
+    state.calls -= 1;
+    const isLast = state.calls === 0 && this.#leaving.get(state.address) === state;
+    if (isLast) this.#leaving.delete(state.address);
+    if (isLast || this.#isClosed) state.endpoint.close();
   }
 
   /** Picks the next address that isn't paused, or if all are, the one whose pause ends first. */
@@ -131,18 +175,36 @@ export class Balancer implements Transport {
     }
     const states = new Map<string, State>();
     for (const address of found.slice(0, ADDRESSES_MAX)) {
-      const known = this.#states.get(address);
-      states.set(address, known ?? { endpoint: this.#addresses.open(address), pauseMs: 0, pausedUntil: 0 });
+      const known = this.#states.get(address) ?? this.#leaving.get(address);
+      states.set(address, known ?? { address, endpoint: this.#addresses.open(address), calls: 0, pauseMs: 0, pausedUntil: 0 });
+      this.#leaving.delete(address);
     }
-    // Calls at addresses that are no longer in use run to their end. Their connections then close when they are idle.
+    // Calls at addresses that are no longer in use run to their end.
+    for (const state of this.#states.values()) {
+      if (states.has(state.address)) continue;
+      if (state.calls > 0) this.#leaving.set(state.address, state);
+      else state.endpoint.close();
+    }
     this.#states = states;
     this.#order = [...states.values()];
     this.#resolvedAt = this.#now();
   }
 }
 
+/** Calls `onEnd` when the messages have ended, or when their reader stops. */
+async function* untilEnd<T>(messages: AsyncIterable<T>, onEnd: () => void): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } finally {
+    onEnd();
+  }
+}
+
 interface State {
+  readonly address: string;
   readonly endpoint: Endpoint;
+  /** The number of running calls, from the attempt to connect to the end of the response. */
+  calls: number;
   /** The current pause after failed connections; 0 if the last one succeeded. */
   pauseMs: number;
   pausedUntil: number;

@@ -5,14 +5,20 @@
 /** The maximum time of a unary call with its retries, in milliseconds. 1 or more. It is the server's default. Option `timeoutMs`. */
 export const TIMEOUT_DEFAULT_MS = 30_000;
 
-/** The longest time that a JavaScript timer can wait, in milliseconds: 24 days. Longer timeouts are shortened to it. */
-export const TIMEOUT_MAX_MS = 2_147_483_647;
+/**
+ * The longest timeout, in milliseconds: 27 hours. It is the longest that Connect can send in gRPC's header, which has at most 8 digits, and
+ * JavaScript's timers can wait for it. Longer timeouts are shortened to it. Fixed.
+ */
+export const TIMEOUT_MAX_MS = 99_999_999;
 
 /** The maximum time to connect, TLS handshake included, in milliseconds. 1 or more. A handshake takes less than a second. Option `connectTimeoutMs`. */
 export const CONNECT_TIMEOUT_DEFAULT_MS = 10_000;
 
 /** The maximum size of a sent or received message, in bytes: 4 MiB. 1 or more. It is the server's default. Option `messageSizeMaxBytes`. */
 export const MESSAGE_SIZE_MAX_DEFAULT_BYTES = 4 * 1024 * 1024;
+
+/** The maximum of that option, in bytes: 4 GiB. It is Connect's. Fixed. */
+export const MESSAGE_SIZE_LIMIT_BYTES = 4_294_967_295;
 
 /** The interval of HTTP/2 pings while calls are open, in milliseconds. It detects dead connections of idle streams. Fixed. */
 export const KEEPALIVE_INTERVAL_MS = 60_000;

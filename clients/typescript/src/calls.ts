@@ -12,10 +12,11 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { Code, type StreamResponse, type Transport, type UnaryResponse } from "@connectrpc/connect";
+import { Code, type StreamResponse, type Transport } from "@connectrpc/connect";
 
 import { SERVER_VERSION_LENGTH_MAX, TIMEOUT_MAX_MS } from "./bounds.js";
-import { callError, SealwardError, timedOut, unusableValue } from "./errors.js";
+import type { Closing } from "./closing.js";
+import { callError, canceled, SealwardError, timedOut, TokenFailure, unusableValue } from "./errors.js";
 import { changesNothing, pauseMs, type Repeatable, type RetryPolicy } from "./retry.js";
 import { protect, unusableSecret } from "./secret.js";
 import { authorization, type Token } from "./token.js";
@@ -26,6 +27,7 @@ export interface CallSettings {
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
   readonly token: Token | undefined;
+  readonly closing: Closing;
   /** Is called with the version of each server that answers. */
   readonly onServerVersion: (version: string) => void;
 }
@@ -39,7 +41,7 @@ export function callTransport(attempts: Transport, settings: CallSettings): Tran
     try {
       made.set("authorization", await authorization(settings.token, forceRefresh));
     } catch (cause) {
-      throw new TokenFailure("no token", { cause });
+      throw new TokenFailure(cause);
     }
     return made;
   };
@@ -48,60 +50,49 @@ export function callTransport(attempts: Transport, settings: CallSettings): Tran
   return {
     async unary(method, signal, timeoutMs, header, input, contextValues) {
       const name = nameOf(method);
-      const deadline = new Deadline(timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : settings.timeoutMs);
-      const { request, repeatable } = prepare(method, input, settings.retry.maxAttempts > 1);
+      const limits = new Limits(name, timeoutOf(timeoutMs) ?? settings.timeoutMs, signal, settings.closing);
+      const { request, repeatable } = prepare(method, input);
       let mayRefresh = isRefreshable;
       let forceRefresh = false;
-      for (let attempts = 1; ; attempts++) {
+      for (let count = 1; ; count++) {
         try {
-          const sent = await deadline.within(name, signal, headers(header, forceRefresh));
-          const response = await attempt(sent);
+          const sent = await limits.within(() => headers(header, forceRefresh));
+          const response = await limits.within(() => attempts.unary(method, signal, limits.attemptMs(), sent, request, contextValues));
           noteServer(response.header, settings);
           protect(method.output, response.message);
           return response;
         } catch (caught) {
-          const error = failure(name, caught, signal);
-          if (error.code === Code.Unauthenticated && mayRefresh) {
+          const error = callError(name, caught, limits.isCanceled);
+          if (mayRefresh && isTokenRefused(error)) {
             mayRefresh = false;
             forceRefresh = true;
-            attempts -= 1;
+            count -= 1;
             continue;
           }
           forceRefresh = false;
-          const pause = pauseMs(settings.retry, attempts, error, repeatable, Math.random());
-          if (pause === undefined || pause >= deadline.remainingMs()) throw error;
-          await sleep(name, pause, signal);
+          const pause = pauseMs(settings.retry, count, error, repeatable, Math.random());
+          if (pause === undefined || pause >= limits.remainingMs()) throw error;
+          await limits.sleep(pause);
         }
-      }
-
-      function attempt(sent: Headers): Promise<UnaryResponse<typeof method.input, typeof method.output>> {
-        const remaining = deadline.remainingMs();
-        if (remaining <= 0) throw timedOut(name);
-        return deadline.within(
-          name,
-          signal,
-          attempts.unary(method, signal, Math.ceil(remaining), sent, request, contextValues),
-        );
       }
     },
 
     async stream(method, signal, timeoutMs, header, input, contextValues) {
       const name = nameOf(method);
-      const timeout = timeoutMs !== undefined && timeoutMs > 0 ? Math.min(timeoutMs, TIMEOUT_MAX_MS) : undefined;
+      const limits = new Limits(name, timeoutOf(timeoutMs), signal, settings.closing);
       // Only the single request of a server stream can be sent again.
       const single = method.methodKind === "server_streaming" ? await collect(input) : undefined;
       let mayRefresh = isRefreshable && single !== undefined;
       for (let forceRefresh = false; ; forceRefresh = true) {
         try {
           const requests = single === undefined ? input : iterate(single);
-          const sent = await headers(header, forceRefresh);
-          // 0 is "no timeout" to Connect's transports.
-          const response = await attempts.stream(method, signal, timeout ?? 0, sent, requests, contextValues);
+          const sent = await limits.within(() => headers(header, forceRefresh));
+          const response = await limits.within(() => attempts.stream(method, signal, limits.attemptMs(), sent, requests, contextValues));
           noteServer(response.header, settings);
-          return await opened(name, response, signal, single !== undefined);
+          return await opened(name, response, limits, single !== undefined);
         } catch (caught) {
-          const error = failure(name, caught, signal);
-          if (error.code !== Code.Unauthenticated || !mayRefresh) throw error;
+          const error = callError(name, caught, limits.isCanceled);
+          if (!mayRefresh || !isTokenRefused(error)) throw error;
           mayRefresh = false;
         }
       }
@@ -120,20 +111,20 @@ function nameOf(method: DescMethodUnary | DescMethodStreaming): string {
   return `${method.parent.typeName}/${method.name}`;
 }
 
-/** Converts the error of an attempt. The error of a token source is thrown as it is: it is the program's own. */
-function failure(method: string, error: unknown, signal: AbortSignal | undefined): SealwardError {
-  if (error instanceof TokenFailure) throw error.cause;
-  return callError(method, error, signal);
+/** The timeout of a call's own options. Undefined if they have none. */
+function timeoutOf(timeoutMs: number | undefined): number | undefined {
+  return timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined;
 }
 
-/** Carries the error of a token source. */
-class TokenFailure extends Error {}
+/** Whether the server refused the token. Without a token from its source, the source isn't asked again. */
+function isTokenRefused(error: SealwardError): boolean {
+  return error.code === Code.Unauthenticated && error.origin !== "no_token";
+}
 
 /** Creates the request of a call, with an idempotency key if it has a field for it that is empty. The program's own message isn't changed. */
 function prepare<I extends DescMessage>(
   method: DescMethodUnary<I>,
   input: MessageInitShape<I>,
-  fillRequestId: boolean,
 ): { request: MessageShape<I>; repeatable: Repeatable } {
   let request = create(method.input, input);
   const unusable = unusableSecret(method.input, request);
@@ -141,7 +132,7 @@ function prepare<I extends DescMessage>(
   const field = method.input.fields.find(isRequestId);
   if (field === undefined) return { request, repeatable: changesNothing(nameOf(method)) ? "read" : "no" };
   const { requestId, validateOnly } = request as unknown as { requestId: string; validateOnly?: boolean };
-  if (requestId === "" && fillRequestId && validateOnly !== true) {
+  if (requestId === "" && validateOnly !== true) {
     if ((request as unknown) === input) request = copy(request);
     (request as unknown as { requestId: string }).requestId = crypto.randomUUID();
     return { request, repeatable: "request_id" };
@@ -162,12 +153,12 @@ function copy<T extends object>(message: T): T {
 async function opened<I extends DescMessage, O extends DescMessage>(
   name: string,
   response: StreamResponse<I, O>,
-  signal: AbortSignal | undefined,
+  limits: Limits,
   waitForFirst: boolean,
 ): Promise<StreamResponse<I, O>> {
   const iterator = response.message[Symbol.asyncIterator]();
   const first = waitForFirst ? await iterator.next() : undefined;
-  return { ...response, message: messages(name, response.method.output, iterator, first, signal) };
+  return { ...response, message: messages(name, response.method.output, iterator, first, limits) };
 }
 
 async function* messages<O extends DescMessage>(
@@ -175,7 +166,7 @@ async function* messages<O extends DescMessage>(
   output: O,
   iterator: AsyncIterator<MessageShape<O>>,
   first: IteratorResult<MessageShape<O>> | undefined,
-  signal: AbortSignal | undefined,
+  limits: Limits,
 ): AsyncGenerator<MessageShape<O>> {
   let isEnded = false;
   try {
@@ -185,7 +176,7 @@ async function* messages<O extends DescMessage>(
     isEnded = true;
   } catch (error) {
     isEnded = true;
-    throw callError(name, error, signal);
+    throw callError(name, error, limits.isCanceled);
   } finally {
     // The program stopped reading. The end of the call doesn't concern it any more.
     if (!isEnded) Promise.resolve(iterator.return?.()).catch(() => undefined);
@@ -209,64 +200,81 @@ function noteServer(header: Headers, settings: CallSettings): void {
   }
 }
 
-/** The end of a call's time. */
-class Deadline {
+/** What ends a call early: its timeout, which includes all of its attempts, the program's signal, and the end of the client. */
+class Limits {
+  readonly #method: string;
   readonly #end: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #closing: Closing;
 
-  constructor(timeoutMs: number) {
-    this.#end = performance.now() + Math.min(timeoutMs, TIMEOUT_MAX_MS);
+  /** Begins the time of a call. Without `timeoutMs`, the time has no end. */
+  constructor(method: string, timeoutMs: number | undefined, signal: AbortSignal | undefined, closing: Closing) {
+    this.#method = method;
+    this.#end = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + Math.min(timeoutMs, TIMEOUT_MAX_MS);
+    this.#signal = signal;
+    this.#closing = closing;
+  }
+
+  /** Whether the program has canceled the call or closed the client. */
+  get isCanceled(): boolean {
+    return this.#signal?.aborted === true || this.#closing.isClosed;
   }
 
   remainingMs(): number {
     return this.#end - performance.now();
   }
 
-  /** Waits for `work`, up to the deadline. Work that ignores the deadline, such as a token source, is abandoned. */
-  async within<T>(method: string, signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
-    return bounded(work, this.remainingMs() + GRACE_MS, signal, () => timedOut(method), () => canceled(method));
+  /** The timeout of an attempt that begins now, in whole milliseconds. 0 is "no timeout", as in Connect's transports. */
+  attemptMs(): number {
+    const remaining = this.remainingMs();
+    if (remaining <= 0) throw timedOut(this.#method);
+    // The difference of two times can be a fraction too long.
+    return remaining === Number.POSITIVE_INFINITY ? 0 : Math.min(Math.ceil(remaining), TIMEOUT_MAX_MS);
+  }
+
+  /** Does `work`, up to the end of the call. Work that ignores the end, such as a token source, is abandoned. */
+  async within<T>(work: () => Promise<T>): Promise<T> {
+    if (this.isCanceled) throw canceled(this.#method);
+    return this.#bounded(work(), this.remainingMs() + GRACE_MS, (_, fail) => fail(timedOut(this.#method)));
+  }
+
+  /** Waits, unless the program cancels the call. */
+  async sleep(pauseMs: number): Promise<void> {
+    if (this.isCanceled) throw canceled(this.#method);
+    await this.#bounded(new Promise<void>(() => {}), pauseMs, (done) => done());
+  }
+
+  /** Waits for `work`, up to a time. */
+  async #bounded<T>(
+    work: Promise<T>,
+    timeMs: number,
+    onTime: (resolve: (result: T) => void, reject: (error: SealwardError) => void) => void,
+  ): Promise<T> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let release = (): void => undefined;
+    // A failure after the end of the wait has no reader.
+    work.catch(() => undefined);
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        // A longer time would make the timer fire at once.
+        if (timeMs !== Number.POSITIVE_INFINITY) {
+          timer = setTimeout(() => onTime(resolve, reject), Math.min(Math.max(0, timeMs), TIMEOUT_MAX_MS));
+        }
+        const cancel = (): void => reject(canceled(this.#method));
+        const unlisten = this.#closing.onClose(cancel);
+        this.#signal?.addEventListener("abort", cancel, { once: true });
+        release = () => {
+          unlisten();
+          this.#signal?.removeEventListener("abort", cancel);
+        };
+        work.then(resolve, reject);
+      });
+    } finally {
+      clearTimeout(timer);
+      release();
+    }
   }
 }
 
 /** Time for an attempt to report its own timeout, in milliseconds. */
 const GRACE_MS = 100;
-
-async function sleep(method: string, pauseMs: number, signal: AbortSignal | undefined): Promise<void> {
-  await bounded(new Promise<void>(() => {}), pauseMs, signal, () => undefined, () => canceled(method));
-}
-
-function canceled(method: string): SealwardError {
-  return new SealwardError({ method, origin: "canceled", code: Code.Canceled });
-}
-
-/** Waits for `work`, up to a time or until the signal is aborted. */
-async function bounded<T>(
-  work: Promise<T>,
-  timeMs: number,
-  signal: AbortSignal | undefined,
-  onTime: () => Error | undefined,
-  onAbort: () => Error,
-): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let abort: (() => void) | undefined;
-  // A failure after the end of the wait has no reader.
-  work.catch(() => undefined);
-  try {
-    return await new Promise<T>((resolve, reject) => {
-      timer = setTimeout(
-        () => {
-          const error = onTime();
-          if (error === undefined) resolve(undefined as T);
-          else reject(error);
-        },
-        Math.max(0, timeMs),
-      );
-      abort = () => reject(onAbort());
-      if (signal?.aborted) abort();
-      signal?.addEventListener("abort", abort, { once: true });
-      work.then(resolve, reject);
-    });
-  } finally {
-    clearTimeout(timer);
-    if (abort) signal?.removeEventListener("abort", abort);
-  }
-}

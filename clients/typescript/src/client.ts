@@ -5,6 +5,7 @@ import type { CallOptions, Client, Transport } from "@connectrpc/connect";
 
 import { TIMEOUT_DEFAULT_MS } from "./bounds.js";
 import { callTransport } from "./calls.js";
+import { Closing } from "./closing.js";
 import { SetupError } from "./errors.js";
 import { EmailServerProfileService } from "./gen/sealward/mail/v1/email_server_profile_pb.js";
 import { MailboxConnectionService } from "./gen/sealward/mail/v1/mailbox_connection_pb.js";
@@ -20,7 +21,7 @@ import { SecretAccessService } from "./gen/sealward/v1/secret_access_pb.js";
 import { changeKey, watchReencryption, type ChangedKey, type KeyChange } from "./key-change.js";
 import { RETRY_POLICY, type RetryPolicy } from "./retry.js";
 import { serviceClient } from "./service-client.js";
-import type { Token } from "./token.js";
+import { checkToken, type Token } from "./token.js";
 
 /** The options of clients in Node and in browsers. */
 export interface CommonOptions {
@@ -28,10 +29,10 @@ export interface CommonOptions {
   readonly token?: Token | undefined;
   /**
    * The maximum time of a unary call with its retries, in milliseconds, also sent to the server as the deadline. A call can have its own:
-   * `{ timeoutMs }`. Streams have no timeout, unless a call sets one. Default: 30000.
+   * `{ timeoutMs }`. Streams have no timeout, unless a call sets one. Longer timeouts than 27 hours are shortened. Default: 30000.
    */
   readonly timeoutMs?: number | undefined;
-  /** Changes of the retry policy, or false for no retries. Without retries, no idempotency keys are generated. Default: that of the server's contract. */
+  /** Changes of the retry policy, or false for no retries. Default: that of the server's contract. */
   readonly retry?: Partial<RetryPolicy> | false | undefined;
 }
 
@@ -61,16 +62,19 @@ export class SealwardClient {
   readonly mailboxConnections: Client<typeof MailboxConnectionService>;
 
   readonly #transport: Transport;
+  readonly #closing = new Closing();
   readonly #close: () => void;
   #serverVersion: string | undefined;
 
   /** Creates a client. Programs use `connect`. `attempts` makes single attempts of calls. */
   constructor(attempts: Transport, options: CommonOptions, close: () => void) {
     this.#close = close;
+    checkToken(options.token);
     this.#transport = callTransport(attempts, {
       timeoutMs: positive("timeoutMs", options.timeoutMs ?? TIMEOUT_DEFAULT_MS),
       retry: { ...RETRY_POLICY, ...(options.retry === false ? { maxAttempts: 1 } : options.retry) },
       token: options.token,
+      closing: this.#closing,
       onServerVersion: (version) => {
         this.#serverVersion = version;
       },
@@ -103,19 +107,31 @@ export class SealwardClient {
     return changeKey(this.dataEncryption, change, options);
   }
 
-  /** Follows the re-encryption of an organization, such as `organizations/contoso`, to its end. */
+  /**
+   * Follows the re-encryption of an organization, such as `organizations/contoso`, to its end. A timeout includes all openings of the
+   * stream.
+   */
   watchReencryption(organization: string, options?: CallOptions): AsyncGenerator<Reencryption, void, undefined> {
     return watchReencryption(this.dataEncryption, organization, options);
   }
 
-  /** Closes all connections. Running calls fail. Connections without calls don't keep a program running. */
+  /**
+   * Closes the client and its connections. Running and later calls fail as canceled. Connections without calls don't keep a program running.
+   */
   close(): void {
+    this.#closing.close();
     this.#close();
   }
 }
 
-/** Validates an option that is a number of at least 1. */
-export function positive(name: string, value: number): number {
+/** Validates an option that is a number of at least 1, and at most `max`. */
+export function positive(name: string, value: number, max = Number.POSITIVE_INFINITY): number {
   if (!(value >= 1)) throw new SetupError(`${name} is ${value}: use a number of at least 1`);
+  if (value > max) throw new SetupError(`${name} is ${value}: use at most ${max}`);
   return value;
+}
+
+/** A target for a message, without what is in front of an `@`: a user and a password. */
+export function shownTarget(target: string): string {
+  return target.replace(/^([a-z][a-z\d+.-]*:\/\/)?[^]*@/i, "$1...@");
 }

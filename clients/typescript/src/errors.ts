@@ -33,8 +33,10 @@ export type Origin =
   | "broken"
   /** The timeout expired. */
   | "timed_out"
-  /** The program cancelled the call. */
+  /** The program cancelled the call, or closed the client. */
   | "canceled"
+  /** The token source failed, or returned an invalid token. The call wasn't sent. */
+  | "no_token"
   /** The request can't be sent: a field has a value of the wrong type, for example, or the message is too large. */
   | "request"
   /** The answer can't be decoded as a message of the contract. */
@@ -121,15 +123,29 @@ export class ConnectFailure extends Error {
   }
 }
 
+/** A failed token source, before anything was sent. */
+export class TokenFailure extends Error {
+  /** Wraps the error of the token source. */
+  constructor(cause: unknown) {
+    super("no token", { cause });
+    this.name = "TokenFailure";
+  }
+}
+
 /** Returns the name of a gRPC code, such as `FAILED_PRECONDITION`. */
 export function codeName(code: Code): string {
   return CODE_NAMES[code];
 }
 
-/** Converts the error of an attempt. `signal` is the program's own signal. */
-export function callError(method: string, error: unknown, signal: AbortSignal | undefined): SealwardError {
+/** Converts the error of an attempt. `isCanceled`: the program has canceled the call or closed the client. */
+export function callError(method: string, error: unknown, isCanceled: boolean): SealwardError {
   if (error instanceof SealwardError) return error;
-  if (signal?.aborted) return new SealwardError({ method, origin: "canceled", code: Code.Canceled });
+  if (isCanceled) return canceled(method);
+  if (error instanceof TokenFailure) {
+    const { cause } = error;
+    const serverMessage = cause instanceof SetupError ? cause.message : "";
+    return new SealwardError({ method, origin: "no_token", code: Code.Unauthenticated, serverMessage, cause });
+  }
   if (error instanceof ConnectFailure) {
     const origin = causes(error).some(isTlsRefusal) ? "tls_refused" : "not_connected";
     return new SealwardError({ method, origin, code: Code.Unavailable, cause: error.cause });
@@ -148,9 +164,22 @@ export function unusableValue(method: string, field: { toString(): string }): Se
   return new SealwardError({ method, origin: "request", code: Code.InvalidArgument, serverMessage });
 }
 
+/** The error of a call that the program canceled, or whose client it closed. */
+export function canceled(method: string): SealwardError {
+  return new SealwardError({ method, origin: "canceled", code: Code.Canceled });
+}
+
 /** The error of a call whose own timeout expired. */
 export function timedOut(method: string): SealwardError {
   return new SealwardError({ method, origin: "timed_out", code: Code.DeadlineExceeded, ...TIMED_OUT });
+}
+
+/**
+ * Whether the server reset the call because too many responses wait for their callers. Node's message has `NGHTTP2_`, that of Connect
+ * doesn't. A connection that ends with the same code is a lost one.
+ */
+function isOverloadedStream(error: ConnectError): boolean {
+  return causes(error).some(({ message }) => /stream closed with error code (NGHTTP2_)?ENHANCE_YOUR_CALM/i.test(message));
 }
 
 /** Whether the server refused the call's HTTP/2 stream, which means that it didn't process the call. */
@@ -159,6 +188,10 @@ export function isRefusedStream(error: SealwardError): boolean {
 }
 
 function ofConnectError(method: string, error: ConnectError): SealwardError {
+  if (isOverloadedStream(error)) {
+    const serverMessage = "the server reset the call: too many responses wait for their callers";
+    return new SealwardError({ method, origin: "server", code: Code.ResourceExhausted, serverMessage, cause: error });
+  }
   const origin = originOf(error);
   switch (origin) {
     case "timed_out":
@@ -234,6 +267,8 @@ function display(fields: SealwardErrorFields): string {
       return "the call timed out";
     case "canceled":
       return "the call was canceled";
+    case "no_token":
+      return serverMessage === "" ? "the token source failed" : `no token: ${serverMessage}`;
     case "request":
       return serverMessage === "" ? "can't send the request" : `can't send the request: ${serverMessage}`;
     case "unreadable":

@@ -4,7 +4,7 @@ import type { CallOptions, Client } from "@connectrpc/connect";
 import { Code } from "@connectrpc/connect";
 
 import { WATCH_OPENINGS_MAX } from "./bounds.js";
-import { SealwardError } from "./errors.js";
+import { SealwardError, timedOut } from "./errors.js";
 import type { DataEncryptionService, Reencryption } from "./gen/sealward/v1/data_encryption_pb.js";
 import { pauseMs, RETRY_POLICY } from "./retry.js";
 import type { Secret } from "./secret.js";
@@ -50,16 +50,21 @@ export async function changeKey(
 
 /**
  * Follows the re-encryption of an organization to its end. The stream is opened again after UNAVAILABLE, for example if the connection
- * reaches its maximum age or the server restarts.
+ * reaches its maximum age or the server restarts. A timeout includes all openings.
  */
 export async function* watchReencryption(
   client: Client<typeof DataEncryptionService>,
   organization: string,
   options?: CallOptions,
 ): AsyncGenerator<Reencryption, void, undefined> {
+  const { timeoutMs } = options ?? {};
+  const end = timeoutMs !== undefined && timeoutMs > 0 ? performance.now() + timeoutMs : Number.POSITIVE_INFINITY;
   for (let openings = 1; ; openings++) {
+    const remaining = end - performance.now();
+    if (remaining <= 0) throw timedOut(METHOD);
+    const limited = remaining === Number.POSITIVE_INFINITY ? options : { ...options, timeoutMs: remaining };
     try {
-      for await (const progress of client.watchReencryption({ organization }, options)) {
+      for await (const progress of client.watchReencryption({ organization }, limited)) {
         openings = 0;
         yield progress;
       }
@@ -70,7 +75,7 @@ export async function* watchReencryption(
       const attempts = Math.max(openings, 1);
       const policy = { ...RETRY_POLICY, maxAttempts: WATCH_OPENINGS_MAX };
       const pause = pauseMs(policy, attempts, error, "read", Math.random());
-      if (pause === undefined) throw error;
+      if (pause === undefined || pause >= end - performance.now()) throw error;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(done, pause);
         options?.signal?.addEventListener("abort", done, { once: true });
@@ -83,3 +88,5 @@ export async function* watchReencryption(
     }
   }
 }
+
+const METHOD = "sealward.v1.DataEncryptionService/WatchReencryption";

@@ -18,9 +18,11 @@ import {
   CONNECT_TIMEOUT_DEFAULT_MS,
   KEEPALIVE_INTERVAL_MS,
   KEEPALIVE_TIMEOUT_MS,
+  MESSAGE_SIZE_LIMIT_BYTES,
   MESSAGE_SIZE_MAX_DEFAULT_BYTES,
+  TIMEOUT_MAX_MS,
 } from "./bounds.js";
-import { positive, SealwardClient, type CommonOptions } from "./client.js";
+import { positive, SealwardClient, shownTarget, type CommonOptions } from "./client.js";
 import { SetupError } from "./errors.js";
 import { readCertificates, readKey, readText, type Pem } from "./pem.js";
 
@@ -44,7 +46,7 @@ export interface NodeOptions extends CommonOptions {
   readonly serverName?: string | undefined;
   /** The protocol. `connect` and `grpc-web` are for tests, and for proxies that don't forward gRPC. Default: `grpc`. */
   readonly protocol?: "grpc" | "grpc-web" | "connect" | undefined;
-  /** The maximum size of a sent or received message, in bytes. Default: 4 MiB. */
+  /** The maximum size of a sent or received message, in bytes. At most 4 GiB. Default: 4 MiB. */
   readonly messageSizeMaxBytes?: number | undefined;
   /** The maximum time to connect, TLS handshake included, in milliseconds. Default: 10000. */
   readonly connectTimeoutMs?: number | undefined;
@@ -69,9 +71,18 @@ export function connect(target: string | readonly string[], options: NodeOptions
   if (urls.length === 0) throw new SetupError("there is no target: use https://host:port");
   const plaintext = options.plaintext === true;
   if (plaintext && token !== undefined) throw new SetupError("a bearer token isn't sent over plaintext: remove one of the two options");
-  const tls = plaintext ? {} : tlsOptions(options);
+  const connection: ConnectionOptions = {
+    tls: plaintext ? {} : tlsOptions(options),
+    protocol: options.protocol ?? "grpc",
+    messageSizeMaxBytes: positive(
+      "messageSizeMaxBytes",
+      options.messageSizeMaxBytes ?? MESSAGE_SIZE_MAX_DEFAULT_BYTES,
+      MESSAGE_SIZE_LIMIT_BYTES,
+    ),
+    connectTimeoutMs: Math.min(positive("connectTimeoutMs", options.connectTimeoutMs ?? CONNECT_TIMEOUT_DEFAULT_MS), TIMEOUT_MAX_MS),
+  };
 
-  const open = (url: string, address?: string): Endpoint => openEndpoint(url, address, tls, options);
+  const open = (url: string, address?: string): Endpoint => openEndpoint(url, address, connection);
   const balancer = new Balancer(
     typeof target === "string" && target.startsWith("dns:")
       ? dnsAddresses(target, plaintext, options, open)
@@ -99,7 +110,7 @@ function dnsAddresses(
   open: (url: string, address: string) => Endpoint,
 ): Addresses {
   const name = /^dns:(?:\/\/\/)?([^/]+)$/.exec(target)?.[1];
-  if (name === undefined) throw new SetupError(`can't use the target ${target}: use dns:///host:port`);
+  if (name === undefined) throw new SetupError(`can't use the target ${shownTarget(target)}: use dns:///host:port`);
   const url = validUrl(`${plaintext ? "http" : "https"}://${name}`, plaintext);
   const host = new URL(url).hostname.replace(/^\[|\]$/g, "");
   const resolve = options.resolve ?? resolveBySystem;
@@ -116,23 +127,24 @@ function resolveBySystem(host: string): Promise<readonly string[]> {
 }
 
 function validUrl(text: string, plaintext: boolean): string {
+  const shown = shownTarget(text);
   let url: URL;
   try {
     url = new URL(text);
   } catch {
-    throw new SetupError(`can't use the target ${text}: use https://host:port`);
+    throw new SetupError(`can't use the target ${shown}: use https://host:port`);
   }
   if (url.username !== "" || url.password !== "") {
     throw new SetupError("the target has a user or a password: use identity or token");
   }
   if (url.protocol === "http:" && !plaintext) {
-    throw new SetupError(`the target ${text} isn't https: use https, or set the option plaintext for diagnostics`);
+    throw new SetupError(`the target ${shown} isn't https: use https, or set the option plaintext for diagnostics`);
   }
   if (url.protocol === "https:" && plaintext) {
-    throw new SetupError(`the target ${text} is https: remove the option plaintext`);
+    throw new SetupError(`the target ${shown} is https: remove the option plaintext`);
   }
   if (url.protocol !== "https:" && url.protocol !== "http:") {
-    throw new SetupError(`can't use the target ${text}: use https://host:port`);
+    throw new SetupError(`can't use the target ${shown}: use https://host:port`);
   }
   return url.origin;
 }
@@ -155,37 +167,38 @@ function tlsOptions(options: NodeOptions): SecureContextOptions & { servername?:
   return tls;
 }
 
+/** The validated options of connections. */
+interface ConnectionOptions {
+  readonly tls: SecureContextOptions & { servername?: string };
+  readonly protocol: NonNullable<NodeOptions["protocol"]>;
+  readonly messageSizeMaxBytes: number;
+  readonly connectTimeoutMs: number;
+}
+
 /** Opens a URL, at one IP address of its host if it is given. */
-function openEndpoint(
-  url: string,
-  address: string | undefined,
-  tls: SecureContextOptions & { servername?: string },
-  options: NodeOptions,
-): Endpoint {
+function openEndpoint(url: string, address: string | undefined, options: ConnectionOptions): Endpoint {
   // `rejectUnauthorized` is set because NODE_TLS_REJECT_UNAUTHORIZED would turn the default off.
-  const session = { ...tls, rejectUnauthorized: true, ...(address === undefined ? {} : { lookup: lookupOf(address) }) };
+  const session = { ...options.tls, rejectUnauthorized: true, ...(address === undefined ? {} : { lookup: lookupOf(address) }) };
   const ping = { pingIntervalMs: KEEPALIVE_INTERVAL_MS, pingTimeoutMs: KEEPALIVE_TIMEOUT_MS };
   const sessionManager = new Http2SessionManager(url, ping, session);
-  const connectTimeoutMs = positive("connectTimeoutMs", options.connectTimeoutMs ?? CONNECT_TIMEOUT_DEFAULT_MS);
   return {
     transport: transportOf(url, sessionManager, options),
-    connect: () => connectSession(sessionManager, connectTimeoutMs),
+    connect: () => connectSession(sessionManager, options.connectTimeoutMs),
     close: () => sessionManager.abort(),
   };
 }
 
-function transportOf(baseUrl: string, sessionManager: Http2SessionManager, options: NodeOptions): Transport {
-  const maxBytes = positive("messageSizeMaxBytes", options.messageSizeMaxBytes ?? MESSAGE_SIZE_MAX_DEFAULT_BYTES);
+function transportOf(baseUrl: string, sessionManager: Http2SessionManager, options: ConnectionOptions): Transport {
   const common = {
     baseUrl,
     sessionManager,
-    readMaxBytes: maxBytes,
-    writeMaxBytes: maxBytes,
+    readMaxBytes: options.messageSizeMaxBytes,
+    writeMaxBytes: options.messageSizeMaxBytes,
     // Requests are never compressed: they can contain secrets.
     acceptCompression: [compressionGzip],
     useBinaryFormat: true,
   };
-  switch (options.protocol ?? "grpc") {
+  switch (options.protocol) {
     case "grpc":
       return createGrpcTransport(common);
     case "grpc-web":

@@ -5,7 +5,7 @@ import { Secret } from "./secret.js";
 
 /**
  * Returns a bearer token. It is called for each attempt of each call, so it should keep its token until the token expires. With
- * `forceRefresh`, the server has refused the last token: return another one.
+ * `forceRefresh`, the server has refused the last token: return another one. If it throws, the call fails with the origin `no_token`.
  */
 export type TokenSource = (request: { readonly forceRefresh: boolean }) => string | Secret | Promise<string | Secret>;
 
@@ -16,6 +16,11 @@ export type Token = string | Secret | TokenSource;
 export async function authorization(token: Token, forceRefresh: boolean): Promise<string> {
   const given = typeof token === "function" ? await token({ forceRefresh }) : token;
   return `Bearer ${parseToken(given instanceof Secret ? given.expose() : given)}`;
+}
+
+/** Validates a fixed token. */
+export function checkToken(token: Token | undefined): void {
+  if (token !== undefined && typeof token !== "function") parseToken(token instanceof Secret ? token.expose() : token);
 }
 
 /** Validates a token. The errors are more specific than the server's, which only reports an invalid token, and don't contain the token. */

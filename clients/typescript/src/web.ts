@@ -3,7 +3,7 @@
 import { Code, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 
-import { SealwardClient, type CommonOptions } from "./client.js";
+import { SealwardClient, shownTarget, type CommonOptions } from "./client.js";
 import { SealwardError, SetupError } from "./errors.js";
 
 export * from "./common.js";
@@ -30,9 +30,9 @@ export function connect(target: string, options: WebOptions = {}): SealwardClien
   try {
     url = new URL(target);
   } catch {
-    throw new SetupError(`can't use the target ${target}: use https://host:port`);
+    throw new SetupError(`can't use the target ${shownTarget(target)}: use https://host:port`);
   }
-  if (url.protocol !== "https:") throw new SetupError(`the target ${target} isn't https`);
+  if (url.protocol !== "https:") throw new SetupError(`the target ${shownTarget(target)} isn't https`);
 
   const credentials = options.credentials ?? "same-origin";
   const controller = new AbortController();

@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createSecureServer } from "node:http2";
+import { constants, createSecureServer } from "node:http2";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
+import { createServer as createTlsServer } from "node:tls";
 import { inspect } from "node:util";
 
 import { ConnectError } from "@connectrpc/connect";
@@ -165,6 +166,16 @@ test("a deadline is kept, and a program can cancel", async () => {
   assert.deepEqual([canceled.code, canceled.origin], [Code.Canceled, "canceled"]);
 });
 
+test("a timeout can be longer than the longest timer", async () => {
+  for (const timeoutMs of [100_000_000, 2_147_483_547, Infinity]) {
+    assert.equal((await writer.access.whoAmI({}, { timeoutMs })).identity, "cn:writer");
+    const client = server.client("admin", { timeoutMs, connectTimeoutMs: timeoutMs });
+    assert.equal((await client.access.whoAmI({})).identity, "cn:admin");
+    for await (const { state } of client.watchReencryption(ORGANIZATION, { timeoutMs })) assert.notEqual(state, undefined);
+    client.close();
+  }
+});
+
 test("certificates are verified, also if the environment says otherwise", async () => {
   const origin = (client) => client.access.whoAmI({}).then(() => "answered", (error) => error.origin);
   assert.equal(await origin(server.client("writer")), "answered");
@@ -224,7 +235,9 @@ test("tokens are asked for again when the server refuses them", async () => {
   assert.deepEqual([refused.code, asked], [Code.Unauthenticated, [false, true]]);
   await assert.rejects(client(token(-600)).access.whoAmI({}), { code: Code.Unauthenticated });
   assert.equal((await client(token(600)).access.whoAmI({})).identity, identity);
-  await assert.rejects(client(() => Promise.reject(new RangeError("no token today"))).access.whoAmI({}), { name: "RangeError" });
+  const none = await client(() => Promise.reject(new RangeError("no token today"))).access.whoAmI({}).catch((error) => error);
+  assert.ok(none instanceof SealwardError && none.cause instanceof RangeError);
+  assert.equal(none.origin, "no_token");
 
   const file = join(folder, "token");
   writeFileSync(file, token(600));
@@ -247,7 +260,7 @@ async function grpcServer(context, service, implementation) {
     for (const session of sessions) session.destroy();
     grpc.close();
   });
-  return { client: (options) => connect(`https://127.0.0.1:${grpc.address().port}`, { ...server.as("writer"), ...options }) };
+  return { sessions, client: (options) => connect(`https://127.0.0.1:${grpc.address().port}`, { ...server.as("writer"), ...options }) };
 }
 
 const status = (code, reason, { delay, domain = "sealward" } = {}) =>
@@ -302,7 +315,7 @@ test("calls are repeated with the same idempotency key, and only those that may 
   assert.deepEqual(await outcome(hurried, unavailable, 9), ["STORE_UNAVAILABLE", 1]);
   const never = grpc.client({ retry: false });
   assert.deepEqual(await outcome(() => never.mailboxes.createMailbox({}), unavailable, 1), ["STORE_UNAVAILABLE", 1]);
-  assert.equal(seen[0][0], "");
+  assert.match(seen[0][0], /^[0-9a-f]{8}-[0-9a-f]{4}-4/);
   client.close();
   never.close();
 });
@@ -350,4 +363,100 @@ test("an answer that isn't a message is unreadable", async (context) => {
   const failure = await client.access.whoAmI({}).catch((error) => error);
   assert.deepEqual([failure.code, failure.origin], [Code.Internal, "unreadable"], inspect(failure));
   client.close();
+});
+
+test("a closed client ends its calls as canceled, and doesn't connect again", async (context) => {
+  let arrived;
+  const grpc = await grpcServer(context, AccessService, {
+    whoAmI: () => {
+      arrived();
+      return new Promise(() => {});
+    },
+  });
+  const client = grpc.client();
+  const call = () => client.access.whoAmI({}).catch((error) => error);
+  const isRunning = new Promise((resolve) => (arrived = resolve));
+  const running = call();
+  await isRunning;
+  client.close();
+  for (const failure of [await running, await call(), await call()]) {
+    assert.deepEqual([failure.code, failure.origin], [Code.Canceled, "canceled"], inspect(failure));
+  }
+  assert.equal(grpc.sessions.size, 1);
+  // A client that was never used.
+  const unused = grpc.client();
+  unused.close();
+  await assert.rejects(unused.access.whoAmI({}), { origin: "canceled" });
+  assert.equal(grpc.sessions.size, 1);
+});
+
+/** Begins to answer each call, and resets its stream, as the server does it. Node's server would end the stream first. */
+async function resettingServer(context, errorCode) {
+  const frame = (type, flags, id, payload = Buffer.alloc(0)) => {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.length, 0, 3);
+    head[3] = type;
+    head[4] = flags;
+    head.writeUInt32BE(id, 5);
+    return Buffer.concat([head, payload]);
+  };
+  const [DATA, HEADERS, RST_STREAM, SETTINGS] = [0, 1, 3, 4];
+  const [ACK, END_HEADERS] = [1, 4];
+  const contentType = "application/grpc+proto";
+  // `:status: 200`, and `content-type` by its index in the table of HPACK.
+  const headers = Buffer.concat([Buffer.from([0x88, 0x0f, 0x10, contentType.length]), Buffer.from(contentType)]);
+  const part = Buffer.from([0, 0, 0, 0, 100, 1, 2, 3]);
+  const code = Buffer.alloc(4);
+  code.writeUInt32BE(errorCode);
+  const state = { calls: 0, answers: false, sockets: new Set() };
+
+  const tls = { cert: readFileSync(server.file("server.pem")), key: readFileSync(server.file("server.key")), ALPNProtocols: ["h2"] };
+  const listener = createTlsServer(tls, (socket) => {
+    state.sockets.add(socket);
+    socket.on("error", () => undefined);
+    socket.write(frame(SETTINGS, 0, 0));
+    let received = Buffer.alloc(0);
+    let preface = 24;
+    socket.on("data", (chunk) => {
+      received = Buffer.concat([received, chunk]);
+      if (received.length < preface) return;
+      received = received.subarray(preface);
+      preface = 0;
+      while (received.length >= 9 && received.length >= 9 + received.readUIntBE(0, 3)) {
+        const [type, flags, id] = [received[3], received[4], received.readUInt32BE(5)];
+        received = received.subarray(9 + received.readUIntBE(0, 3));
+        if (type === SETTINGS && !(flags & ACK)) socket.write(frame(SETTINGS, ACK, 0));
+        if (type !== HEADERS) continue;
+        state.calls += 1;
+        const answer = state.answers ? [frame(HEADERS, END_HEADERS, id, headers), frame(DATA, 0, id, part)] : [];
+        socket.write(Buffer.concat([...answer, frame(RST_STREAM, 0, id, code)]));
+      }
+    });
+  });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  context.after(() => {
+    for (const socket of state.sockets) socket.destroy();
+    listener.close();
+  });
+  return Object.assign(state, { url: `https://127.0.0.1:${listener.address().port}` });
+}
+
+test("a call that the server resets because of its load isn't repeated", async (context) => {
+  const overloaded = await resettingServer(context, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  const client = connect(overloaded.url, server.as("writer"));
+  context.after(() => client.close());
+  const get = () => client.mailboxes.getMailbox({ name: "x" });
+  const createOne = () => client.mailboxes.createMailbox({ parent: ORGANIZATION });
+  const watch = async () => {
+    for await (const _ of client.dataEncryption.watchReencryption({ organization: ORGANIZATION }));
+  };
+  for (overloaded.answers of [false, true]) {
+    for (const call of [get, createOne, watch]) {
+      overloaded.calls = 0;
+      const failure = await call().catch((error) => error);
+      assert.deepEqual([failure.code, failure.origin, overloaded.calls], [Code.ResourceExhausted, "server", 1], inspect(failure));
+      assert.match(failure.message, /^RESOURCE_EXHAUSTED: the server reset the call/);
+    }
+  }
 });

@@ -7,13 +7,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after } from "node:test";
 
-import { Code, connect, ErrorReason, fromEnvironment, generateKeyText, RETRY_POLICY, SealwardError, SetupError, VERSION } from "@sealward/client";
+import { ConnectError } from "@connectrpc/connect";
+
+import { Code, connect, ErrorReason, fromEnvironment, generateKeyText, RETRY_POLICY, SealwardError, Secret, SetupError, VERSION } from "@sealward/client";
+import { AccessService, DataEncryptionService } from "@sealward/client/v1";
+import { connect as connectWeb } from "@sealward/client/web";
 
 import { internal, SERVICES } from "./support.mjs";
 
 const { pauseMs, changesNothing } = await internal("retry");
 const { parseToken } = await internal("token");
 const { Balancer } = await internal("balancer");
+const { callTransport } = await internal("calls");
+const { Closing } = await internal("closing");
+const { watchReencryption } = await internal("key-change");
+const { TIMEOUT_MAX_MS } = await internal("bounds");
 const { SERVICE_CONFIG } = await internal("gen/service_config");
 
 const folder = mkdtempSync(join(tmpdir(), "sealward-typescript-"));
@@ -98,7 +106,36 @@ test("an unusable target is refused", () => {
   for (const target of ["dns:///localhost:7443", "dns:localhost:7443", "https://[::1]:7443"]) {
     assert.doesNotThrow(() => connect(target), target);
   }
-  assert.throws(() => connect("https://user:canary@127.0.0.1"), (failure) => !failure.message.includes("canary"));
+});
+
+test("a password in a target isn't in the error", () => {
+  for (const rest of ["127.0.0.1", "127.0.0.1:99999", "[::1", "a b", "@/127.0.0.1:99999"]) {
+    const targets = [`https://user:canary@${rest}`, `http://user:canary@${rest}`, `dns:///user:canary@${rest}`, `dns://user:canary@${rest}/x`, `user:canary@${rest}`, `ftp://user:canary@${rest}`];
+    for (const target of targets) {
+      const isMasked = (failure) => failure instanceof SetupError && !failure.message.includes("canary");
+      assert.throws(() => connect(target), isMasked, target);
+      if (!target.startsWith("https:") || !URL.canParse(target)) assert.throws(() => connectWeb(target), isMasked, target);
+    }
+  }
+  assert.throws(() => connect("https://user:canary@a:99999"), /^SetupError: can't use the target https:\/\/\.\.\.@a:99999: use https:\/\/host:port$/);
+});
+
+test("options are validated when the client is created", () => {
+  const setup = (options) => () => connect("https://a", options);
+  for (const value of [0, -1, Number.NaN]) {
+    for (const name of ["messageSizeMaxBytes", "connectTimeoutMs", "timeoutMs"]) {
+      assert.throws(setup({ [name]: value }), new RegExp(`^SetupError: ${name} is ${value}: use a number of at least 1$`));
+    }
+  }
+  assert.doesNotThrow(setup({ messageSizeMaxBytes: 2 ** 32 - 1, connectTimeoutMs: Infinity, timeoutMs: Infinity }));
+  assert.throws(setup({ messageSizeMaxBytes: 2 ** 32 }), /^SetupError: messageSizeMaxBytes is 4294967296: use at most 4294967295$/);
+  for (const connectTo of [connect, connectWeb]) {
+    for (const token of ["", "Bearer canary", new Secret("canary canary")]) {
+      const isNamed = (failure) => failure instanceof SetupError && /^the bearer token /.test(failure.message) && !failure.message.includes("canary");
+      assert.throws(() => connectTo("https://a", { token }), isNamed);
+    }
+    assert.doesNotThrow(() => connectTo("https://a", { token: new Secret("a.b.c") }));
+  }
 });
 
 test("unusable PEM is refused, and its content isn't in the error", () => {
@@ -151,6 +188,13 @@ test("the environment is read only on request", () => {
   const other = fromEnvironment({ SEALWARD_ENDPOINT: "https://a:1", SEALWARD_CERT: "c", SEALWARD_KEY: "k" });
   assert.deepEqual([other.target, other.options.identity], ["https://a:1", { certificate: "c", key: "k" }]);
   assert.throws(() => fromEnvironment({ SEALWARD_CERT: "c" }), /set both SEALWARD_CERT and SEALWARD_KEY/);
+  // The files of a development server take precedence, as in the command line.
+  const both = fromEnvironment({ SEALWARD_DEV: "/d", SEALWARD_AS: "reader", SEALWARD_CA: "a", SEALWARD_CERT: "c", SEALWARD_KEY: "k" });
+  assert.deepEqual([both.options.ca, both.options.identity], ["/d/tls/ca.pem", { certificate: "/d/tls/reader.pem", key: "/d/tls/reader.key" }]);
+  for (const half of [{ SEALWARD_DEV: "/d" }, { SEALWARD_AS: "reader" }, { SEALWARD_DEV: "/d", SEALWARD_AS: "" }]) {
+    const all = { SEALWARD_CA: "a", SEALWARD_CERT: "c", SEALWARD_KEY: "k", ...half };
+    for (const variables of [half, all]) assert.throws(() => fromEnvironment(variables), /^SetupError: set both SEALWARD_DEV and SEALWARD_AS/);
+  }
 });
 
 test("generated keys follow the rule and differ", () => {
@@ -202,4 +246,221 @@ test("calls go round the addresses, and pass over those that can't be connected 
   now += 30_000;
   await call(1);
   assert.equal(await call(2), "dd");
+});
+
+/** A balancer over addresses that the test changes. `log` has what happens to them. */
+function balanced({ connect = async () => undefined } = {}) {
+  const state = { now: 0, addresses: ["a"], log: [], streams: [] };
+  const open = (address) => ({
+    transport: {
+      unary: async (_method, _signal, timeoutMs) => void state.log.push(`unary ${address} ${timeoutMs}`),
+      stream: async (_method, _signal, timeoutMs) => {
+        state.log.push(`stream ${address} ${timeoutMs}`);
+        return { message: (async function* () { yield* [1, 2]; })() };
+      },
+    },
+    connect: () => connect(address, state),
+    close: () => void state.log.push(`close ${address}`),
+  });
+  const balancer = new Balancer({ resolve: async () => state.addresses, open }, () => state.now);
+  return Object.assign(state, {
+    balancer,
+    unary: (timeoutMs = 1000, signal = undefined) => balancer.unary({}, signal, timeoutMs, undefined, {}),
+    stream: (timeoutMs = 0, signal = undefined) => balancer.stream({}, signal, timeoutMs, undefined, []),
+    /** Resolves the addresses again, which the next call begins. `log` then has what was closed. */
+    async resolveAgain(addresses) {
+      state.log.length = 0;
+      state.addresses = addresses;
+      state.now += 30_000;
+      await state.unary();
+      await new Promise(setImmediate);
+      state.log = state.log.filter((line) => line.startsWith("close"));
+    },
+  });
+}
+
+test("the connection of an address that left the name closes when it has no calls", async () => {
+  const test = balanced();
+  await test.unary();
+  // Without calls, at once.
+  await test.resolveAgain(["b"]);
+  assert.deepEqual(test.log, ["close a"]);
+
+  // With a stream, after its end.
+  const read = (await test.stream()).message;
+  await read.next();
+  await test.resolveAgain(["c"]);
+  assert.deepEqual(test.log, []);
+  await read.next();
+  assert.deepEqual(test.log, []);
+  await read.next();
+  assert.deepEqual(test.log, ["close b"]);
+
+  // With a stream that its reader leaves. An address that came back in the meantime stays.
+  const [left, kept] = [(await test.stream()).message, (await test.stream()).message];
+  for (const stream of [left, kept]) await stream.next();
+  await test.resolveAgain(["d"]);
+  await left.return();
+  assert.deepEqual(test.log, []);
+  await test.resolveAgain(["c"]);
+  await kept.return();
+  await test.unary();
+  assert.deepEqual(test.log, ["close d", "unary c 1000"]);
+});
+
+test("a closed client closes all connections, and opens no other one", async () => {
+  const test = balanced();
+  const read = (await test.stream()).message;
+  await read.next();
+  await test.resolveAgain(["b"]);
+  test.balancer.close();
+  assert.deepEqual(test.log.sort(), ["close a", "close b"]);
+  for (const call of [test.unary, test.stream]) await assert.rejects(call(), { code: Code.Canceled });
+  assert.ok(!test.log.some((line) => line.startsWith("unary")));
+
+  // Closed while a call connects: the connection is closed, and the call isn't sent.
+  const connecting = balanced({ connect: async (_address, { balancer }) => balancer.close() });
+  await assert.rejects(connecting.unary(), { code: Code.Canceled });
+  assert.deepEqual(connecting.log, ["close a", "close a"]);
+});
+
+test("a call whose time is up when it is connected isn't sent", async () => {
+  const slow = (duration) => balanced({ connect: async (_address, state) => void (state.now += duration) });
+  for (const duration of [1000, 1001]) {
+    const test = slow(duration);
+    for (const call of [test.unary, test.stream]) await assert.rejects(call(1000), { code: Code.DeadlineExceeded });
+    assert.deepEqual(test.log, []);
+  }
+  const inTime = slow(999.5);
+  await inTime.unary(1000);
+  await inTime.stream(1000);
+  await inTime.stream(0);
+  assert.deepEqual(inTime.log, ["unary a 1", "stream a 1", "stream a 0"]);
+  const controller = new AbortController();
+  const canceled = balanced({ connect: async () => controller.abort() });
+  await assert.rejects(canceled.unary(1000, controller.signal), { code: Code.Canceled });
+  assert.deepEqual(canceled.log, []);
+});
+
+/** Lets the clock go on by some milliseconds. */
+function spend(durationMs) {
+  for (const end = performance.now() + durationMs; performance.now() < end; );
+}
+
+/** Calls through a transport whose attempts are those of the test. */
+function calls(attempts, { token, timeoutMs = 30_000, closing = new Closing() } = {}) {
+  return callTransport(attempts, { timeoutMs, retry: RETRY_POLICY, token, closing, onServerVersion: () => undefined });
+}
+
+test("long timeouts are shortened, and don't end a call at once", async () => {
+  const sent = [];
+  const attempts = {
+    unary: async (_method, _signal, timeoutMs) => {
+      sent.push(timeoutMs);
+      // Later than a timer of 1 ms, which is what Node makes of a time that is too long.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return { header: new Headers(), message: {} };
+    },
+    stream: async (_method, _signal, timeoutMs) => {
+      sent.push(timeoutMs);
+      return { method: DataEncryptionService.method.watchReencryption, header: new Headers(), message: (async function* () {})() };
+    },
+  };
+  for (const timeoutMs of [99_999_999, 100_000_000, 2_147_483_547, 2_147_483_648, Infinity]) {
+    await calls(attempts).unary(AccessService.method.whoAmI, undefined, timeoutMs, undefined, {});
+    await calls(attempts, { timeoutMs }).unary(AccessService.method.whoAmI, undefined, undefined, undefined, {});
+    await calls(attempts).stream(DataEncryptionService.method.watchReencryption, undefined, timeoutMs, undefined, (async function* () {})());
+  }
+  assert.equal(TIMEOUT_MAX_MS, 99_999_999);
+  for (const timeoutMs of sent) assert.ok(timeoutMs > TIMEOUT_MAX_MS - 10_000 && timeoutMs <= TIMEOUT_MAX_MS, String(timeoutMs));
+  assert.equal(sent.length, 15);
+});
+
+test("a stream's timeout includes its token, and a refreshed one", async () => {
+  const sent = [];
+  const attempts = {
+    stream: async (_method, _signal, timeoutMs) => {
+      sent.push(timeoutMs);
+      throw new ConnectError("refused", Code.Unauthenticated);
+    },
+  };
+  const stream = (token, timeoutMs, signal) =>
+    calls(attempts, { token }).stream(DataEncryptionService.method.watchReencryption, signal, timeoutMs, undefined, (async function* () {})());
+  const slow = () => {
+    spend(10);
+    return "a.b.c";
+  };
+  await assert.rejects(stream(slow, 1000), { code: Code.Unauthenticated, origin: "server" });
+  assert.ok(sent.length === 2 && sent[0] <= 990 && sent[1] <= sent[0] - 10, String(sent));
+  sent.length = 0;
+  await assert.rejects(stream(slow), { code: Code.Unauthenticated });
+  assert.deepEqual(sent, [0, 0]);
+
+  // A token source that hangs.
+  const hangs = () => new Promise(() => {});
+  sent.length = 0;
+  await assert.rejects(stream(hangs, 20), { code: Code.DeadlineExceeded, origin: "timed_out" });
+  const controller = new AbortController();
+  const canceled = assert.rejects(stream(hangs, undefined, controller.signal), { code: Code.Canceled, origin: "canceled" });
+  controller.abort();
+  await canceled;
+  assert.deepEqual(sent, []);
+});
+
+test("the timeout of a watched re-encryption includes all openings", async () => {
+  const sent = [];
+  const client = {
+    async *watchReencryption(_request, options) {
+      sent.push(options?.timeoutMs);
+      if (sent.length === 3) return;
+      yield {};
+      spend(10);
+      throw error(Code.Unavailable);
+    },
+  };
+  const watch = async (options) => {
+    sent.length = 0;
+    for await (const _ of watchReencryption(client, "organizations/a", options));
+  };
+  await watch({ timeoutMs: 10_000 });
+  assert.ok(sent[0] <= 10_000 && sent[1] <= sent[0] - 10 && sent[2] <= sent[1] - 10, String(sent));
+  await watch();
+  assert.deepEqual(sent, [undefined, undefined, undefined]);
+  // Without time for the pause, the last error is thrown.
+  await assert.rejects(watch({ timeoutMs: 30 }), { code: Code.Unavailable });
+  assert.equal(sent.length, 1);
+});
+
+test("a failed token source is the failure of the call", async () => {
+  let asked = 0;
+  const outcome = (source) => {
+    asked = 0;
+    const token = (request) => {
+      asked += 1;
+      return source(request);
+    };
+    return calls({}, { token }).unary(AccessService.method.whoAmI, undefined, undefined, undefined, {}).catch((error) => error);
+  };
+  const cause = new RangeError("no token today");
+  for (const source of [() => Promise.reject(cause), () => { throw cause; }]) {
+    const failure = await outcome(source);
+    assert.ok(failure instanceof SealwardError);
+    assert.deepEqual([failure.code, failure.origin, failure.message, failure.cause], [Code.Unauthenticated, "no_token", "the token source failed", cause]);
+    assert.equal(asked, 1);
+  }
+  const invalid = await outcome(() => "Bearer canary");
+  assert.deepEqual([invalid.origin, invalid.message], ["no_token", 'no token: the bearer token begins with "Bearer ": use only the token']);
+});
+
+test("the end of a client ends its calls", async () => {
+  const closing = new Closing();
+  const hangs = { unary: () => new Promise(() => {}), stream: () => new Promise(() => {}) };
+  const transport = calls(hangs, { closing });
+  const call = () => transport.unary(AccessService.method.whoAmI, undefined, undefined, undefined, {});
+  const watch = () => transport.stream(DataEncryptionService.method.watchReencryption, undefined, undefined, undefined, (async function* () {})());
+  const canceled = { code: Code.Canceled, origin: "canceled" };
+  const running = [call, watch].map((make) => assert.rejects(make(), canceled));
+  closing.close();
+  await Promise.all(running);
+  for (const make of [call, watch]) await assert.rejects(make(), canceled);
 });
