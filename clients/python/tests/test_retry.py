@@ -13,12 +13,14 @@ import grpc
 import pytest
 from dev_server import DevServer
 from failing_server import FailingServer, Failure
+from network import ResettingServer
 
 import sealward
 import sealward.aio
 from sealward import mail_v1, v1
 from sealward._call import server_version
 from sealward._errors import _Details
+from sealward._keys import Watch
 from sealward._method import READS
 
 Code = grpc.StatusCode
@@ -310,11 +312,11 @@ def test_fixed_token_is_not_repeated(server: DevServer) -> None:
 def test_watched_key_change_continues_after_a_break(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sealward._client.RESUME_PAUSE", 0.001)
     monkeypatch.setattr("sealward.aio._client.RESUME_PAUSE", 0.001)
-    failures = [None, Failure(Code.UNAVAILABLE, "SHUTTING_DOWN"), Failure(Code.UNAVAILABLE, "CONNECTION_ENDING")]
+    failures = [None, Failure(Code.UNAVAILABLE, "SHUTTING_DOWN"), Failure(Code.CANCELLED), Failure(Code.UNAVAILABLE, "CONNECTION_ENDING")]
     with FailingServer(failures) as failing, sealward.connect(failing.endpoint, plaintext=True) as client:  # type: ignore[arg-type]
         change = client.change_key("a", "key")
         assert len(list(change)) == 1
-        assert len(failing.requests) == 4
+        assert len(failing.requests) == 5
 
     async def run(endpoint: str) -> int:
         async with sealward.aio.connect(endpoint, plaintext=True) as client:
@@ -322,8 +324,48 @@ def test_watched_key_change_continues_after_a_break(server: DevServer, monkeypat
 
     with FailingServer(failures) as failing:  # type: ignore[arg-type]
         assert asyncio.run(run(failing.endpoint)) == 1
-        assert len(failing.requests) == 4
+        assert len(failing.requests) == 5
     with FailingServer([None, *[Failure(Code.UNAVAILABLE, "SHUTTING_DOWN")] * 6]) as failing:  # type: ignore[list-item]
         with sealward.connect(failing.endpoint, plaintext=True) as client, pytest.raises(sealward.SealwardError):
             list(client.change_key("a", "key"))
         assert len(failing.requests) == 7
+
+
+def test_only_a_reset_by_the_other_end_resumes_a_watch() -> None:
+    def may_resume(origin: sealward.Origin, reason_name: str | None = None) -> bool:
+        return Watch().may_resume(sealward.SealwardError(_Details(Code.CANCELLED, "", origin, reason_name=reason_name)))
+
+    assert may_resume(sealward.Origin.SERVER)
+    assert not may_resume(sealward.Origin.SERVER, "REASON_OF_TOMORROW")
+    assert not may_resume(sealward.Origin.CANCELLED)
+
+
+def test_reset_of_a_stream_is_not_a_cancellation_by_this_program() -> None:
+    request = v1.WatchReencryptionRequest(organization="a")
+
+    async def run(endpoint: str) -> list[sealward.SealwardError]:
+        async with sealward.aio.connect(endpoint, plaintext=True) as client:
+            with pytest.raises(sealward.SealwardError) as unary:
+                await client.mailboxes.get_mailbox(GET)
+            with pytest.raises(sealward.SealwardError) as stream:
+                await anext(client.data_encryption.watch_reencryption(request))
+            return [unary.value, stream.value]
+
+    with ResettingServer() as server:
+        errors = asyncio.run(run(server.endpoint))
+        with sealward.connect(server.endpoint, plaintext=True) as client:
+            with pytest.raises(sealward.SealwardError) as unary:
+                client.mailboxes.get_mailbox(GET)
+            with pytest.raises(sealward.SealwardError) as stream:
+                next(client.data_encryption.watch_reencryption(request))
+            errors += [unary.value, stream.value]
+    assert {(error.code, error.origin) for error in errors} == {(Code.CANCELLED, sealward.Origin.SERVER)}
+
+
+def test_cancellation_by_this_program_has_its_origin(server: DevServer) -> None:
+    with server.connect("admin") as admin:
+        stream = admin.data_encryption.watch_reencryption(v1.WatchReencryptionRequest(organization="organizations/default"))
+        stream.cancel()
+        with pytest.raises(sealward.SealwardError) as cancelled:
+            list(stream)
+        assert cancelled.value.origin is sealward.Origin.CANCELLED

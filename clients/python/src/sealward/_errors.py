@@ -27,7 +27,7 @@ class SetupError(ValueError):
 class Origin(enum.Enum):
     """The origin of a failure."""
 
-    #: The server, or a proxy, answered with an error.
+    #: The server, or a proxy, answered with an error, or reset the stream.
     SERVER = "server"
     #: No connection; the call wasn't sent.
     NOT_CONNECTED = "not connected"
@@ -247,7 +247,7 @@ def _origin_of(code: grpc.StatusCode, message: str) -> Origin:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return Origin.TIMED_OUT
     if code is grpc.StatusCode.CANCELLED:
-        return Origin.CANCELLED
+        return Origin.CANCELLED if message in (CANCELLED_HERE, _CLOSED_HERE) else Origin.SERVER
     if code is grpc.StatusCode.INTERNAL and message.startswith("Exception deserializing response"):
         return Origin.UNREADABLE
     if code is not grpc.StatusCode.UNAVAILABLE:
@@ -258,6 +258,10 @@ def _origin_of(code: grpc.StatusCode, message: str) -> Origin:
             return origin
     return Origin.SERVER
 
+
+#: The messages of gRPC if this program cancels a call or closes the channel. If the server or a proxy resets the stream, the code is the same.
+CANCELLED_HERE = "Locally cancelled by application!"
+_CLOSED_HERE = "Channel closed!"
 
 #: What gRPC says when it has no connection or loses it, in lower case. The first that is found counts: a failed handshake is also a failed
 #: connection. A server that refuses the client's certificate does so after the handshake of TLS 1.3: the client then can't decrypt ("tsi_").
