@@ -125,11 +125,19 @@ def test_only_what_is_safe_is_repeated(failure: Failure, request_: Any, count: i
     assert attempts([failure], request_)[0] == count
 
 
-def test_key_change_is_repeated() -> None:
-    failures = [Failure(Code.UNAVAILABLE, "OUTCOME_UNKNOWN")]
-    with FailingServer(failures) as server, sealward.connect(server.endpoint, plaintext=True, retry=FAST) as client:
-        client.change_key("a", "key")
-        assert len(server.requests) == 2
+@pytest.mark.parametrize("reason", ["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE", None])
+def test_key_change_is_not_repeated(reason: str | None) -> None:
+    async def run(endpoint: str) -> None:
+        async with sealward.aio.connect(endpoint, plaintext=True, retry=FAST) as client:
+            await client.change_key("a", "key")
+
+    with FailingServer([Failure(Code.UNAVAILABLE, reason)]) as server, pytest.raises(sealward.SealwardError):
+        asyncio.run(run(server.endpoint))
+    assert len(server.requests) == 1
+    with FailingServer([Failure(Code.UNAVAILABLE, reason)]) as server:
+        with sealward.connect(server.endpoint, plaintext=True, retry=FAST) as client, pytest.raises(sealward.SealwardError):
+            client.change_key("a", "key")
+    assert len(server.requests) == 1
 
 
 def test_no_attempt_begins_after_the_deadline() -> None:

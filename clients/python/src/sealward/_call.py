@@ -37,7 +37,6 @@ class Call(Generic[RequestT, ResponseT]):
         policy: RetryPolicy,
         deadline: float,
         can_refresh_token: bool,
-        is_idempotent: bool = False,
     ) -> None:
         if not isinstance(request, method.request):
             raise TypeError(f"the request is a {type(request).__name__}, not a {method.request.__name__}")
@@ -49,7 +48,7 @@ class Call(Generic[RequestT, ResponseT]):
         self.needs_new_token = False
         self._policy = policy
         self._is_read = method.is_read
-        self._is_idempotent = is_idempotent or bool(getattr(self.request, "request_id", ""))
+        self._is_idempotent = bool(getattr(self.request, "request_id", ""))
         self._can_refresh_token = can_refresh_token
         self._attempts = 1
         self._is_in_doubt = False

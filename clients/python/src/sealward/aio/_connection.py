@@ -48,8 +48,6 @@ class Connection:
         method: Method[RequestT, ResponseT],
         request: RequestT,
         timeout: float | None,
-        *,
-        is_idempotent: bool = False,
     ) -> ResponseT:
         """Makes a call, with retries by the policy."""
         settings = self.settings
@@ -59,7 +57,6 @@ class Connection:
             policy=settings.retry,
             deadline=time.monotonic() + (checked_timeout(timeout) or settings.timeout),
             can_refresh_token=self._can_refresh_token,
-            is_idempotent=is_idempotent,
         )
         invoke = self._multicallable(method, "unary_unary")
         while True:
