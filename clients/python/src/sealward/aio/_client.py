@@ -43,14 +43,15 @@ def connect(
         SetupError: An argument or a file is invalid. Doesn't check whether the server is reachable.
     """
     # From here on, no frame has the secrets as plain values, which tools for tracebacks would print.
-    token, key = hidden(token, str), hidden(key, bytes)
+    token, checked_key = hidden(token, str), _setup.hidden_key(key)
+    del key
     return Client(
         Connection(
             _setup.settings(
                 endpoint,
                 ca=ca,
                 certificate=certificate,
-                key=key,
+                key=checked_key,
                 token=token,
                 token_file=token_file,
                 server_name=server_name,
