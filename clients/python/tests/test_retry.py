@@ -283,6 +283,57 @@ def test_token_source_is_asked_again_once(server: DevServer) -> None:
             assert [metadata["authorization"] for metadata in failing.metadata] == ["Bearer token-1", "Bearer token-2"]
 
 
+def test_retry_after_a_new_token_uses_the_cache_again(server: DevServer) -> None:
+    tls = server.folder / "tls"
+    unavailable = Failure(Code.UNAVAILABLE, "STORE_UNAVAILABLE")
+    for failures in ([UNAUTHENTICATED, unavailable, unavailable], [UNAUTHENTICATED, unavailable, UNAUTHENTICATED]):
+        tokens = Tokens()
+        with FailingServer(failures, tls=tls) as failing:
+            with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token=tokens, retry=FAST) as client:
+                if failures[-1] is unavailable:
+                    client.mailboxes.get_mailbox(GET)
+                    assert tokens.refreshes == [False, True, False, False]
+                else:
+                    # Still only one new token per call.
+                    with pytest.raises(sealward.SealwardError):
+                        client.mailboxes.get_mailbox(GET)
+                    assert tokens.refreshes == [False, True, False]
+
+
+class Clock:
+    """A clock that only the test advances."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_new_token_does_not_extend_the_timeout_of_a_stream(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls = server.folder / "tls"
+    request = v1.WatchReencryptionRequest(organization="a")
+    clock = Clock()
+    monkeypatch.setattr("sealward._connection.time", clock)
+    monkeypatch.setattr("sealward.aio._connection.time", clock)
+
+    def token(force_refresh: bool) -> str:
+        clock.now += 100
+        return "token"
+
+    async def run(endpoint: str) -> None:
+        async with sealward.aio.connect(endpoint, ca=tls / "ca.pem", token=token) as client:
+            assert len([message async for message in client.data_encryption.watch_reencryption(request, timeout=1_000)]) == 1
+
+    with FailingServer([UNAUTHENTICATED], tls=tls) as failing:
+        with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token=token) as client:
+            assert len(list(client.data_encryption.watch_reencryption(request, timeout=1_000))) == 1
+        assert [round(deadline or 0, -2) for deadline in failing.deadlines] == [900, 800]
+    with FailingServer([UNAUTHENTICATED], tls=tls) as failing:
+        asyncio.run(run(failing.endpoint))
+        assert [round(deadline or 0, -2) for deadline in failing.deadlines] == [900, 800]
+
+
 def test_token_source_of_a_stream_is_asked_again_once(server: DevServer) -> None:
     tls = server.folder / "tls"
     request = v1.WatchReencryptionRequest(organization="a")

@@ -17,7 +17,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, server_version
+from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, end_of, remaining, server_version
 from sealward._errors import error_of, without_frames
 from sealward._method import Method, RequestT, ResponseT
 from sealward._secret import Secret, hidden
@@ -84,11 +84,15 @@ class Connection:
         limit = checked_timeout(timeout)
         sent = type(request)()
         sent.CopyFrom(request)
+        end: float | None = None
 
         async def open_call(needs_new_token: bool) -> Any:
+            nonlocal end
+            if not needs_new_token:
+                end = end_of(limit, time.monotonic())
             metadata = await self._metadata(needs_new_token)
             try:
-                return invoke(sent, timeout=limit, metadata=metadata())
+                return invoke(sent, timeout=remaining(end, time.monotonic()), metadata=metadata())
             except BaseException as error:
                 raise without_frames(error)
 
@@ -104,9 +108,10 @@ class Connection:
     ) -> ResponseT:
         """Sends a client stream and waits for the answer."""
         invoke = self._multicallable(method, "stream_unary")
+        end = end_of(checked_timeout(timeout), time.monotonic())
         metadata = await self._metadata(False)
         try:
-            answered = invoke(requests, timeout=checked_timeout(timeout), metadata=metadata())
+            answered = invoke(requests, timeout=remaining(end, time.monotonic()), metadata=metadata())
             response = await answered
             headers = await answered.initial_metadata()
         except grpc.RpcError as error:
