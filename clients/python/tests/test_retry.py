@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from dev_server import DevServer
-from failing_server import FailingServer, Failure
+from failing_server import FailingServer, Failure, Pause
 from network import ResettingServer
 
 import sealward
@@ -428,3 +428,86 @@ def test_cancellation_by_this_program_has_its_origin(server: DevServer) -> None:
         with pytest.raises(sealward.SealwardError) as cancelled:
             list(stream)
         assert cancelled.value.origin is sealward.Origin.CANCELLED
+
+
+class Waiting:
+    """A call of asyncio that waits for the server, in a task. An asynchronous context manager."""
+
+    def __init__(self, kind: str) -> None:
+        self._pause = Pause()
+        self._server = FailingServer([self._pause])
+        self.client = sealward.aio.connect(self._server.endpoint, plaintext=True)
+        self.stream = self.client.data_encryption.watch_reencryption(v1.WatchReencryptionRequest(organization="a"))
+        self.task: asyncio.Task[object] = asyncio.ensure_future(self.client.mailboxes.get_mailbox(GET) if kind == "unary" else anext(self.stream))
+
+    async def __aenter__(self) -> Waiting:
+        await asyncio.to_thread(self._pause.begun.wait)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._pause.ended.set()
+        await self.client.close()
+        await asyncio.to_thread(self._server.__exit__)
+
+
+@pytest.mark.parametrize("kind", ["unary", "stream"])
+def test_task_that_nobody_cancelled_gets_an_error(kind: str) -> None:
+    async def closed() -> None:
+        async with Waiting(kind) as waiting:
+            await waiting.client.close()
+            with pytest.raises(sealward.SealwardError) as failed:
+                await waiting.task
+            assert failed.value.origin is sealward.Origin.CANCELLED
+            assert failed.value.code is Code.CANCELLED
+
+    async def stream_cancelled() -> None:
+        async with Waiting(kind) as waiting:
+            waiting.stream.cancel()
+            with pytest.raises(sealward.SealwardError) as failed:
+                await waiting.task
+            assert failed.value.origin is sealward.Origin.CANCELLED
+
+    async def task_cancelled() -> None:
+        async with Waiting(kind) as waiting:
+            waiting.task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting.task
+        async with Waiting(kind) as waiting:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await waiting.task
+
+    asyncio.run(closed())
+    if kind == "stream":
+        asyncio.run(stream_cancelled())
+    asyncio.run(task_cancelled())
+
+
+def test_coroutine_of_a_token_has_the_timeout_of_the_call(server: DevServer) -> None:
+    async def never(force_refresh: bool) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def failing(force_refresh: bool) -> str:
+        raise TimeoutError("of the source")
+
+    async def run() -> None:
+        ca = server.folder / "tls/ca.pem"
+        watch = v1.WatchReencryptionRequest(organization="a")
+        async with sealward.aio.connect(server.endpoint, ca=ca, token=never) as client:
+            for call in (
+                client.mailboxes.get_mailbox(GET, timeout=0.01),
+                client.organizations.import_organization([], timeout=0.01),
+                anext(client.data_encryption.watch_reencryption(watch, timeout=0.01)),
+            ):
+                # The outer limit only ends a test that fails.
+                async with asyncio.timeout(20):
+                    with pytest.raises(sealward.SealwardError) as late:
+                        await call
+                assert late.value.origin is sealward.Origin.TIMED_OUT
+                assert late.value.reason == v1.ERROR_REASON_DEADLINE_EXCEEDED
+        async with sealward.aio.connect(server.endpoint, ca=ca, token=failing) as client:
+            with pytest.raises(TimeoutError, match="of the source"):
+                await client.mailboxes.get_mailbox(GET)
+
+    asyncio.run(run())

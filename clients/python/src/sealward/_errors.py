@@ -183,12 +183,26 @@ def error_of(error: grpc.RpcError, *, is_in_doubt: bool = False) -> SealwardErro
     return typed
 
 
+def timed_out(*, is_in_doubt: bool = False) -> SealwardError:
+    """The error of a call that timed out before gRPC had it."""
+    return SealwardError(_timed_out(is_in_doubt))
+
+
+def cancelled(*, is_in_doubt: bool = False) -> SealwardError:
+    """The error of a call that this program cancelled, or whose client it closed."""
+    return SealwardError(_Details(grpc.StatusCode.CANCELLED, CANCELLED_HERE, Origin.CANCELLED, is_in_doubt=is_in_doubt))
+
+
+def _timed_out(is_in_doubt: bool) -> _Details:
+    reason = v1.ERROR_REASON_DEADLINE_EXCEEDED
+    return _Details(grpc.StatusCode.DEADLINE_EXCEEDED, "", Origin.TIMED_OUT, reason, reason_name="DEADLINE_EXCEEDED", is_in_doubt=is_in_doubt)
+
+
 def _details_of(code: grpc.StatusCode, message: str, status: status_pb2.Status | None, is_in_doubt: bool) -> _Details:
     if status is None:
         origin = _origin_of(code, message)
         if origin is Origin.TIMED_OUT:
-            reason = v1.ERROR_REASON_DEADLINE_EXCEEDED
-            return _Details(code, "", origin, reason, reason_name="DEADLINE_EXCEEDED", is_in_doubt=is_in_doubt)
+            return _timed_out(is_in_doubt)
         return _Details(code, message, origin, is_in_doubt=is_in_doubt)
     info = _detail(status, error_details_pb2.ErrorInfo)
     is_mail = info.domain == _MAIL_DOMAIN
