@@ -94,3 +94,19 @@ class Failure:
         if self._details is not None:
             context.set_trailing_metadata([("grpc-status-details-bin", self._details)])
         context.abort(self._code, "words")
+
+
+class Pause(Failure):
+    """No answer until the test ends it."""
+
+    def __init__(self) -> None:
+        super().__init__(grpc.StatusCode.ABORTED)
+        #: Set when the server has the call.
+        self.begun = threading.Event()
+        #: To be set at the end of the test.
+        self.ended = threading.Event()
+
+    def abort(self, context: grpc.ServicerContext) -> None:
+        self.begun.set()
+        self.ended.wait()
+        super().abort(context)

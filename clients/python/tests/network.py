@@ -1,4 +1,4 @@
-"""Parts of a network on this machine: a proxy that counts connections, and a name server."""
+"""Parts of a network on this machine: a proxy that counts connections, a server that resets streams, and a name server."""
 
 from __future__ import annotations
 
@@ -65,6 +65,52 @@ class CountingProxy:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
         self._loop.close()
+
+
+class ResettingServer:
+    """An HTTP/2 server without TLS that resets each stream with CANCEL, as a server or a proxy that ends a call without a status. A context
+    manager.
+    """
+
+    def __init__(self) -> None:
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):
+                    self.rfile.read(PREFACE_BYTES)
+                    self.send(SETTINGS, 0, bytes(4), b"")
+                    while header := self.rfile.read(FRAME_HEADER_BYTES):
+                        kind, flags, stream = header[3], header[4], header[5:]
+                        data = self.rfile.read(int.from_bytes(header[:3]))
+                        if kind == HEADERS:
+                            self.send(RST_STREAM, 0, stream, CANCEL.to_bytes(4))
+                        elif kind in (SETTINGS, PING) and not flags & ACK:
+                            self.send(kind, ACK, stream, data if kind == PING else b"")
+
+            def send(self, kind: int, flags: int, stream: bytes, data: bytes) -> None:
+                self.wfile.write(len(data).to_bytes(3) + bytes([kind, flags]) + stream + data)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        # A client can close its connections later than it is closed itself.
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> ResettingServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+#: HTTP/2, RFC 9113: the length of the client's preface and of a frame's header, types of frames, a flag and an error code.
+PREFACE_BYTES = 24
+FRAME_HEADER_BYTES = 9
+HEADERS, RST_STREAM, SETTINGS, PING = 0x1, 0x3, 0x4, 0x6
+ACK = 0x1
+CANCEL = 0x8
 
 
 class NameServer:

@@ -394,6 +394,9 @@ def failures_of(server: DevServer) -> Iterator[tuple[str, BaseException]]:
     with pytest.raises(sealward.SetupError) as setup:
         server.connect("writer", key=canary().encode())
     yield "invalid key", without_callers_locals(setup.value)
+    with pytest.raises(sealward.SetupError) as setup:
+        server.connect("writer", key=f"-----BEGIN PRIVATE KEY-----\n{canary()}\n")
+    yield "key as text", without_callers_locals(setup.value)
 
 
 def without_callers_locals(error: BaseException) -> BaseException:

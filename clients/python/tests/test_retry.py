@@ -12,13 +12,15 @@ from typing import Any
 import grpc
 import pytest
 from dev_server import DevServer
-from failing_server import FailingServer, Failure
+from failing_server import FailingServer, Failure, Pause
+from network import ResettingServer
 
 import sealward
 import sealward.aio
 from sealward import mail_v1, v1
 from sealward._call import server_version
 from sealward._errors import _Details
+from sealward._keys import Watch
 from sealward._method import READS
 
 Code = grpc.StatusCode
@@ -123,11 +125,19 @@ def test_only_what_is_safe_is_repeated(failure: Failure, request_: Any, count: i
     assert attempts([failure], request_)[0] == count
 
 
-def test_key_change_is_repeated() -> None:
-    failures = [Failure(Code.UNAVAILABLE, "OUTCOME_UNKNOWN")]
-    with FailingServer(failures) as server, sealward.connect(server.endpoint, plaintext=True, retry=FAST) as client:
-        client.change_key("a", "key")
-        assert len(server.requests) == 2
+@pytest.mark.parametrize("reason", ["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE", None])
+def test_key_change_is_not_repeated(reason: str | None) -> None:
+    async def run(endpoint: str) -> None:
+        async with sealward.aio.connect(endpoint, plaintext=True, retry=FAST) as client:
+            await client.change_key("a", "key")
+
+    with FailingServer([Failure(Code.UNAVAILABLE, reason)]) as server, pytest.raises(sealward.SealwardError):
+        asyncio.run(run(server.endpoint))
+    assert len(server.requests) == 1
+    with FailingServer([Failure(Code.UNAVAILABLE, reason)]) as server:
+        with sealward.connect(server.endpoint, plaintext=True, retry=FAST) as client, pytest.raises(sealward.SealwardError):
+            client.change_key("a", "key")
+    assert len(server.requests) == 1
 
 
 def test_no_attempt_begins_after_the_deadline() -> None:
@@ -273,6 +283,57 @@ def test_token_source_is_asked_again_once(server: DevServer) -> None:
             assert [metadata["authorization"] for metadata in failing.metadata] == ["Bearer token-1", "Bearer token-2"]
 
 
+def test_retry_after_a_new_token_uses_the_cache_again(server: DevServer) -> None:
+    tls = server.folder / "tls"
+    unavailable = Failure(Code.UNAVAILABLE, "STORE_UNAVAILABLE")
+    for failures in ([UNAUTHENTICATED, unavailable, unavailable], [UNAUTHENTICATED, unavailable, UNAUTHENTICATED]):
+        tokens = Tokens()
+        with FailingServer(failures, tls=tls) as failing:
+            with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token=tokens, retry=FAST) as client:
+                if failures[-1] is unavailable:
+                    client.mailboxes.get_mailbox(GET)
+                    assert tokens.refreshes == [False, True, False, False]
+                else:
+                    # Still only one new token per call.
+                    with pytest.raises(sealward.SealwardError):
+                        client.mailboxes.get_mailbox(GET)
+                    assert tokens.refreshes == [False, True, False]
+
+
+class Clock:
+    """A clock that only the test advances."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_new_token_does_not_extend_the_timeout_of_a_stream(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls = server.folder / "tls"
+    request = v1.WatchReencryptionRequest(organization="a")
+    clock = Clock()
+    monkeypatch.setattr("sealward._connection.time", clock)
+    monkeypatch.setattr("sealward.aio._connection.time", clock)
+
+    def token(force_refresh: bool) -> str:
+        clock.now += 100
+        return "token"
+
+    async def run(endpoint: str) -> None:
+        async with sealward.aio.connect(endpoint, ca=tls / "ca.pem", token=token) as client:
+            assert len([message async for message in client.data_encryption.watch_reencryption(request, timeout=1_000)]) == 1
+
+    with FailingServer([UNAUTHENTICATED], tls=tls) as failing:
+        with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token=token) as client:
+            assert len(list(client.data_encryption.watch_reencryption(request, timeout=1_000))) == 1
+        assert [round(deadline or 0, -2) for deadline in failing.deadlines] == [900, 800]
+    with FailingServer([UNAUTHENTICATED], tls=tls) as failing:
+        asyncio.run(run(failing.endpoint))
+        assert [round(deadline or 0, -2) for deadline in failing.deadlines] == [900, 800]
+
+
 def test_token_source_of_a_stream_is_asked_again_once(server: DevServer) -> None:
     tls = server.folder / "tls"
     request = v1.WatchReencryptionRequest(organization="a")
@@ -310,11 +371,11 @@ def test_fixed_token_is_not_repeated(server: DevServer) -> None:
 def test_watched_key_change_continues_after_a_break(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sealward._client.RESUME_PAUSE", 0.001)
     monkeypatch.setattr("sealward.aio._client.RESUME_PAUSE", 0.001)
-    failures = [None, Failure(Code.UNAVAILABLE, "SHUTTING_DOWN"), Failure(Code.UNAVAILABLE, "CONNECTION_ENDING")]
+    failures = [None, Failure(Code.UNAVAILABLE, "SHUTTING_DOWN"), Failure(Code.CANCELLED), Failure(Code.UNAVAILABLE, "CONNECTION_ENDING")]
     with FailingServer(failures) as failing, sealward.connect(failing.endpoint, plaintext=True) as client:  # type: ignore[arg-type]
         change = client.change_key("a", "key")
         assert len(list(change)) == 1
-        assert len(failing.requests) == 4
+        assert len(failing.requests) == 5
 
     async def run(endpoint: str) -> int:
         async with sealward.aio.connect(endpoint, plaintext=True) as client:
@@ -322,8 +383,131 @@ def test_watched_key_change_continues_after_a_break(server: DevServer, monkeypat
 
     with FailingServer(failures) as failing:  # type: ignore[arg-type]
         assert asyncio.run(run(failing.endpoint)) == 1
-        assert len(failing.requests) == 4
+        assert len(failing.requests) == 5
     with FailingServer([None, *[Failure(Code.UNAVAILABLE, "SHUTTING_DOWN")] * 6]) as failing:  # type: ignore[list-item]
         with sealward.connect(failing.endpoint, plaintext=True) as client, pytest.raises(sealward.SealwardError):
             list(client.change_key("a", "key"))
         assert len(failing.requests) == 7
+
+
+def test_only_a_reset_by_the_other_end_resumes_a_watch() -> None:
+    def may_resume(origin: sealward.Origin, reason_name: str | None = None) -> bool:
+        return Watch().may_resume(sealward.SealwardError(_Details(Code.CANCELLED, "", origin, reason_name=reason_name)))
+
+    assert may_resume(sealward.Origin.SERVER)
+    assert not may_resume(sealward.Origin.SERVER, "REASON_OF_TOMORROW")
+    assert not may_resume(sealward.Origin.CANCELLED)
+
+
+def test_reset_of_a_stream_is_not_a_cancellation_by_this_program() -> None:
+    request = v1.WatchReencryptionRequest(organization="a")
+
+    async def run(endpoint: str) -> list[sealward.SealwardError]:
+        async with sealward.aio.connect(endpoint, plaintext=True) as client:
+            with pytest.raises(sealward.SealwardError) as unary:
+                await client.mailboxes.get_mailbox(GET)
+            with pytest.raises(sealward.SealwardError) as stream:
+                await anext(client.data_encryption.watch_reencryption(request))
+            return [unary.value, stream.value]
+
+    with ResettingServer() as server:
+        errors = asyncio.run(run(server.endpoint))
+        with sealward.connect(server.endpoint, plaintext=True) as client:
+            with pytest.raises(sealward.SealwardError) as unary:
+                client.mailboxes.get_mailbox(GET)
+            with pytest.raises(sealward.SealwardError) as stream:
+                next(client.data_encryption.watch_reencryption(request))
+            errors += [unary.value, stream.value]
+    assert {(error.code, error.origin) for error in errors} == {(Code.CANCELLED, sealward.Origin.SERVER)}
+
+
+def test_cancellation_by_this_program_has_its_origin(server: DevServer) -> None:
+    with server.connect("admin") as admin:
+        stream = admin.data_encryption.watch_reencryption(v1.WatchReencryptionRequest(organization="organizations/default"))
+        stream.cancel()
+        with pytest.raises(sealward.SealwardError) as cancelled:
+            list(stream)
+        assert cancelled.value.origin is sealward.Origin.CANCELLED
+
+
+class Waiting:
+    """A call of asyncio that waits for the server, in a task. An asynchronous context manager."""
+
+    def __init__(self, kind: str) -> None:
+        self._pause = Pause()
+        self._server = FailingServer([self._pause])
+        self.client = sealward.aio.connect(self._server.endpoint, plaintext=True)
+        self.stream = self.client.data_encryption.watch_reencryption(v1.WatchReencryptionRequest(organization="a"))
+        self.task: asyncio.Task[object] = asyncio.ensure_future(self.client.mailboxes.get_mailbox(GET) if kind == "unary" else anext(self.stream))
+
+    async def __aenter__(self) -> Waiting:
+        await asyncio.to_thread(self._pause.begun.wait)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._pause.ended.set()
+        await self.client.close()
+        await asyncio.to_thread(self._server.__exit__)
+
+
+@pytest.mark.parametrize("kind", ["unary", "stream"])
+def test_task_that_nobody_cancelled_gets_an_error(kind: str) -> None:
+    async def closed() -> None:
+        async with Waiting(kind) as waiting:
+            await waiting.client.close()
+            with pytest.raises(sealward.SealwardError) as failed:
+                await waiting.task
+            assert failed.value.origin is sealward.Origin.CANCELLED
+            assert failed.value.code is Code.CANCELLED
+
+    async def stream_cancelled() -> None:
+        async with Waiting(kind) as waiting:
+            waiting.stream.cancel()
+            with pytest.raises(sealward.SealwardError) as failed:
+                await waiting.task
+            assert failed.value.origin is sealward.Origin.CANCELLED
+
+    async def task_cancelled() -> None:
+        async with Waiting(kind) as waiting:
+            waiting.task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting.task
+        async with Waiting(kind) as waiting:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await waiting.task
+
+    asyncio.run(closed())
+    if kind == "stream":
+        asyncio.run(stream_cancelled())
+    asyncio.run(task_cancelled())
+
+
+def test_coroutine_of_a_token_has_the_timeout_of_the_call(server: DevServer) -> None:
+    async def never(force_refresh: bool) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def failing(force_refresh: bool) -> str:
+        raise TimeoutError("of the source")
+
+    async def run() -> None:
+        ca = server.folder / "tls/ca.pem"
+        watch = v1.WatchReencryptionRequest(organization="a")
+        async with sealward.aio.connect(server.endpoint, ca=ca, token=never) as client:
+            for call in (
+                client.mailboxes.get_mailbox(GET, timeout=0.01),
+                client.organizations.import_organization([], timeout=0.01),
+                anext(client.data_encryption.watch_reencryption(watch, timeout=0.01)),
+            ):
+                # The outer limit only ends a test that fails.
+                async with asyncio.timeout(20):
+                    with pytest.raises(sealward.SealwardError) as late:
+                        await call
+                assert late.value.origin is sealward.Origin.TIMED_OUT
+                assert late.value.reason == v1.ERROR_REASON_DEADLINE_EXCEEDED
+        async with sealward.aio.connect(server.endpoint, ca=ca, token=failing) as client:
+            with pytest.raises(TimeoutError, match="of the source"):
+                await client.mailboxes.get_mailbox(GET)
+
+    asyncio.run(run())

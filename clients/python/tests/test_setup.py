@@ -82,6 +82,13 @@ def test_files_are_checked(server: DevServer, tmp_path: Path) -> None:
     for changed, problem in cases:
         with pytest.raises(sealward.SetupError, match=problem):
             sealward.connect(server.endpoint, **(good | changed))
+    # PEM as text isn't the name of a file, and isn't printed.
+    canary = "canary of a key"
+    for name, what in (("ca", "CA"), ("certificate", "client certificate"), ("key", "client key")):
+        for text in (f"-----BEGIN PRIVATE KEY-----\n{canary}\n", Path(f"-----BEGIN PRIVATE KEY-----\n{canary}\n")):
+            with pytest.raises(sealward.SetupError, match=f"the {what} is PEM as text: pass PEM as bytes") as invalid:
+                sealward.connect(server.endpoint, **(good | {name: text}))
+            assert canary not in str(invalid.value)
     # Bytes are as good as files.
     files = {name: Path(path).read_bytes() for name, path in good.items()}
     sealward.connect(server.endpoint, **files).close()

@@ -9,7 +9,7 @@ import random
 import re
 import uuid
 from collections.abc import Iterable
-from typing import Generic
+from typing import Generic, overload
 
 import grpc
 
@@ -37,7 +37,6 @@ class Call(Generic[RequestT, ResponseT]):
         policy: RetryPolicy,
         deadline: float,
         can_refresh_token: bool,
-        is_idempotent: bool = False,
     ) -> None:
         if not isinstance(request, method.request):
             raise TypeError(f"the request is a {type(request).__name__}, not a {method.request.__name__}")
@@ -45,24 +44,26 @@ class Call(Generic[RequestT, ResponseT]):
         self.request = with_request_id(method, request)
         #: When the call ends, on the monotonic clock.
         self.deadline = deadline
-        #: Whether the next attempt needs a new token, because the server refused the last one.
+        #: Whether the next attempt needs a new token, because the server refused the token of the last attempt.
         self.needs_new_token = False
+        self._has_new_token = False
         self._policy = policy
         self._is_read = method.is_read
-        self._is_idempotent = is_idempotent or bool(getattr(self.request, "request_id", ""))
+        self._is_idempotent = bool(getattr(self.request, "request_id", ""))
         self._can_refresh_token = can_refresh_token
         self._attempts = 1
         self._is_in_doubt = False
 
     def remaining(self, now: float) -> float:
         """The time limit of the next attempt, in seconds."""
-        return max(self.deadline - now, 0.001)
+        return remaining(self.deadline, now)
 
     def failed(self, error: SealwardError, now: float) -> float | None:
         """The pause before the next attempt, in seconds. None if the call has failed."""
-        if error.code is grpc.StatusCode.UNAUTHENTICATED and self._can_refresh_token and not self.needs_new_token:
-            # The server refuses such a call before it does anything.
-            self.needs_new_token = True
+        self.needs_new_token = error.code is grpc.StatusCode.UNAUTHENTICATED and self._can_refresh_token and not self._has_new_token
+        if self.needs_new_token:
+            # Once per call. The server refuses such a call before it does anything.
+            self._has_new_token = True
             return 0.0
         pause = self._policy.pause(
             self._attempts,
@@ -102,6 +103,26 @@ def checked_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not timeout > 0:
         raise SetupError(f"invalid timeout {timeout!r}: use a number of seconds above 0")
     return timeout
+
+
+def end_of(timeout: float | None, now: float) -> float | None:
+    """When a stream with this time limit ends, on the monotonic clock, with all its attempts. None if it has no limit."""
+    return None if timeout is None else now + timeout
+
+
+@overload
+def remaining(end: float, now: float) -> float: ...
+@overload
+def remaining(end: None, now: float) -> None: ...
+@overload
+def remaining(end: float | None, now: float) -> float | None: ...
+def remaining(end: float | None, now: float) -> float | None:
+    """The time limit of an attempt that begins now, in seconds."""
+    return None if end is None else max(end - now, _ATTEMPT_MIN_SECONDS)
+
+
+#: The time limit of an attempt after the end. It fails, with the error that all calls have that time out.
+_ATTEMPT_MIN_SECONDS = 0.001
 
 
 def check_process(process: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, server_version
+from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, end_of, remaining, server_version
 from sealward._errors import error_of, without_frames
 from sealward._method import Method, RequestT, ResponseT
 from sealward._secret import Secret, hidden
@@ -44,8 +44,6 @@ class Connection:
         method: Method[RequestT, ResponseT],
         request: RequestT,
         timeout: float | None,
-        *,
-        is_idempotent: bool = False,
     ) -> ResponseT:
         """Makes a call, with retries by the policy."""
         settings = self.settings
@@ -55,7 +53,6 @@ class Connection:
             policy=settings.retry,
             deadline=time.monotonic() + (checked_timeout(timeout) or settings.timeout),
             can_refresh_token=self._can_refresh_token,
-            is_idempotent=is_idempotent,
         )
         invoke = self._multicallable(method, "unary_unary")
         while True:
@@ -78,14 +75,14 @@ class Connection:
     def server_stream(self, method: Method[RequestT, ResponseT], request: RequestT, timeout: float | None) -> ServerStream[ResponseT]:
         """Opens a server stream."""
         invoke = self._multicallable(method, "unary_stream")
-        limit = checked_timeout(timeout)
+        end = end_of(checked_timeout(timeout), time.monotonic())
         sent = type(request)()
         sent.CopyFrom(request)
 
         def open_call(needs_new_token: bool) -> Any:
             metadata = self._metadata(needs_new_token)
             try:
-                call = invoke(sent, timeout=limit, metadata=metadata())
+                call = invoke(sent, timeout=remaining(end, time.monotonic()), metadata=metadata())
             except BaseException as error:
                 raise without_frames(error)
             self._streams.add(call)
@@ -96,9 +93,10 @@ class Connection:
     def client_stream(self, method: Method[RequestT, ResponseT], requests: Iterable[RequestT], timeout: float | None) -> ResponseT:
         """Sends a client stream and waits for the answer."""
         invoke = self._multicallable(method, "stream_unary")
+        end = end_of(checked_timeout(timeout), time.monotonic())
         metadata = self._metadata(False)
         try:
-            response, answered = invoke.with_call(iter(requests), timeout=checked_timeout(timeout), metadata=metadata())
+            response, answered = invoke.with_call(iter(requests), timeout=remaining(end, time.monotonic()), metadata=metadata())
         except grpc.RpcError as error:
             failure = error_of(error)
         except BaseException as error:

@@ -27,7 +27,7 @@ class SetupError(ValueError):
 class Origin(enum.Enum):
     """The origin of a failure."""
 
-    #: The server, or a proxy, answered with an error.
+    #: The server, or a proxy, answered with an error, or reset the stream.
     SERVER = "server"
     #: No connection; the call wasn't sent.
     NOT_CONNECTED = "not connected"
@@ -183,12 +183,26 @@ def error_of(error: grpc.RpcError, *, is_in_doubt: bool = False) -> SealwardErro
     return typed
 
 
+def timed_out(*, is_in_doubt: bool = False) -> SealwardError:
+    """The error of a call that timed out before gRPC had it."""
+    return SealwardError(_timed_out(is_in_doubt))
+
+
+def cancelled(*, is_in_doubt: bool = False) -> SealwardError:
+    """The error of a call that this program cancelled, or whose client it closed."""
+    return SealwardError(_Details(grpc.StatusCode.CANCELLED, CANCELLED_HERE, Origin.CANCELLED, is_in_doubt=is_in_doubt))
+
+
+def _timed_out(is_in_doubt: bool) -> _Details:
+    reason = v1.ERROR_REASON_DEADLINE_EXCEEDED
+    return _Details(grpc.StatusCode.DEADLINE_EXCEEDED, "", Origin.TIMED_OUT, reason, reason_name="DEADLINE_EXCEEDED", is_in_doubt=is_in_doubt)
+
+
 def _details_of(code: grpc.StatusCode, message: str, status: status_pb2.Status | None, is_in_doubt: bool) -> _Details:
     if status is None:
         origin = _origin_of(code, message)
         if origin is Origin.TIMED_OUT:
-            reason = v1.ERROR_REASON_DEADLINE_EXCEEDED
-            return _Details(code, "", origin, reason, reason_name="DEADLINE_EXCEEDED", is_in_doubt=is_in_doubt)
+            return _timed_out(is_in_doubt)
         return _Details(code, message, origin, is_in_doubt=is_in_doubt)
     info = _detail(status, error_details_pb2.ErrorInfo)
     is_mail = info.domain == _MAIL_DOMAIN
@@ -247,7 +261,7 @@ def _origin_of(code: grpc.StatusCode, message: str) -> Origin:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return Origin.TIMED_OUT
     if code is grpc.StatusCode.CANCELLED:
-        return Origin.CANCELLED
+        return Origin.CANCELLED if message in (CANCELLED_HERE, _CLOSED_HERE) else Origin.SERVER
     if code is grpc.StatusCode.INTERNAL and message.startswith("Exception deserializing response"):
         return Origin.UNREADABLE
     if code is not grpc.StatusCode.UNAVAILABLE:
@@ -258,6 +272,10 @@ def _origin_of(code: grpc.StatusCode, message: str) -> Origin:
             return origin
     return Origin.SERVER
 
+
+#: The messages of gRPC if this program cancels a call or closes the channel. If the server or a proxy resets the stream, the code is the same.
+CANCELLED_HERE = "Locally cancelled by application!"
+_CLOSED_HERE = "Channel closed!"
 
 #: What gRPC says when it has no connection or loses it, in lower case. The first that is found counts: a failed handshake is also a failed
 #: connection. A server that refuses the client's certificate does so after the handshake of TLS 1.3: the client then can't decrypt ("tsi_").

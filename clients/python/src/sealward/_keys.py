@@ -73,5 +73,11 @@ class Watch:
         """Whether to open the stream again after this error: it is transient, and the number of consecutive failures is within the limit."""
         self._failures += 1
         failures_max = _FAILURES_MAX if self._has_message else _FAILURES_MAX_AT_FIRST
-        is_transient = error.code is grpc.StatusCode.UNAVAILABLE and error.origin is not Origin.TLS_REFUSED
-        return is_transient and self._failures <= failures_max
+        return _is_transient(error) and self._failures <= failures_max
+
+
+def _is_transient(error: SealwardError) -> bool:
+    if error.code is grpc.StatusCode.CANCELLED:
+        # The server or a proxy reset the stream, for example at a shutdown.
+        return error.origin is Origin.SERVER and error.reason_name is None
+    return error.code is grpc.StatusCode.UNAVAILABLE and error.origin is not Origin.TLS_REFUSED

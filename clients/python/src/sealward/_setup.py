@@ -69,7 +69,7 @@ def settings(
     *,
     ca: Pem | None,
     certificate: Pem | None,
-    key: str | os.PathLike[str] | Secret | None,
+    key: str | os.PathLike[str] | Secret | _KeyAsText | None,
     token: Any,
     token_file: str | os.PathLike[str] | None,
     server_name: str | None,
@@ -151,7 +151,9 @@ def target_of(endpoint: str, *, plaintext: bool) -> str:
 # TLS.
 
 
-def _credentials(ca: Pem | None, certificate: Pem | None, key: str | os.PathLike[str] | Secret | None) -> grpc.ChannelCredentials:
+def _credentials(ca: Pem | None, certificate: Pem | None, key: str | os.PathLike[str] | Secret | _KeyAsText | None) -> grpc.ChannelCredentials:
+    if isinstance(key, _KeyAsText):
+        raise _pem_as_text("client key")
     roots = system_cas() if ca is None else _read(ca, "CA")
     _check_certificates(roots, "CA" if ca is None else _label(ca, "CA"))
     if (certificate is None) != (key is None):
@@ -167,6 +169,27 @@ def _credentials(ca: Pem | None, certificate: Pem | None, key: str | os.PathLike
     return grpc.ssl_channel_credentials(roots, secret.expose_bytes(), chain)
 
 
+class _KeyAsText:
+    """Instead of a private key that was passed as text. Doesn't have the text."""
+
+
+def hidden_key(key: Pem | Secret | None) -> str | os.PathLike[str] | Secret | _KeyAsText | None:
+    """The argument `key`, so that no error and no frame has the content of a key."""
+    if isinstance(key, bytes):
+        return Secret(key)
+    if key is not None and not isinstance(key, Secret) and _is_pem_as_text(key):
+        return _KeyAsText()
+    return key
+
+
+def _is_pem_as_text(pem: str | os.PathLike[str]) -> bool:
+    return "-----BEGIN" in os.fspath(pem)
+
+
+def _pem_as_text(what: str) -> SetupError:
+    return SetupError(f"the {what} is PEM as text: pass PEM as bytes, or the path of its file")
+
+
 def _label(pem: Pem, what: str) -> str:
     return what if isinstance(pem, bytes) else f"{what} file {os.fspath(pem)}"
 
@@ -174,6 +197,8 @@ def _label(pem: Pem, what: str) -> str:
 def _read(pem: Pem, what: str) -> bytes:
     if isinstance(pem, bytes):
         return pem
+    if _is_pem_as_text(pem):
+        raise _pem_as_text(what)
     try:
         return Path(pem).read_bytes()
     except OSError as error:

@@ -12,10 +12,11 @@ from sealward._errors import SetupError
 from sealward._secret import Secret
 
 #: Returns the token for a call. The argument is True if the server has refused the last token: return a new one, not a cached one. Called
-#: for each attempt of a call, possibly from several threads.
+#: for each attempt of a call, possibly from several threads. The time limit of the call doesn't interrupt it: limit its own requests.
 TokenSource: TypeAlias = Callable[[bool], str | Secret]
 
-#: A TokenSource for asyncio; a coroutine function, or a plain function.
+#: A TokenSource for asyncio; a coroutine function, or a plain function. The time limit of the call also limits the coroutine, but not a plain
+#: function, which blocks the event loop until it returns.
 AsyncTokenSource: TypeAlias = Callable[[bool], str | Secret | Awaitable[str | Secret]]
 
 

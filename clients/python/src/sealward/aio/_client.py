@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc.aio
 
-from sealward import _methods, _setup, v1
+from sealward import _setup, v1
 from sealward._client import secrets_of
 from sealward._errors import SealwardError
 from sealward._keys import RESUME_PAUSE, Watch, change_request
@@ -43,14 +43,15 @@ def connect(
         SetupError: An argument or a file is invalid. Doesn't check whether the server is reachable.
     """
     # From here on, no frame has the secrets as plain values, which tools for tracebacks would print.
-    token, key = hidden(token, str), hidden(key, bytes)
+    token, checked_key = hidden(token, str), _setup.hidden_key(key)
+    del key
     return Client(
         Connection(
             _setup.settings(
                 endpoint,
                 ca=ca,
                 certificate=certificate,
-                key=key,
+                key=checked_key,
                 token=token,
                 token_file=token_file,
                 server_name=server_name,
@@ -97,13 +98,14 @@ class Client(Services):
         """Changes the encryption key of an organization. Store the key before this call: `generate_key` generates one. The server re-encrypts
         all values in the background; iterate over the result to follow it.
 
-        Repeated after transient failures: a repetition with the same key returns the same answer.
+        Never repeated. If it isn't known whether the key was set, for example after OUTCOME_UNKNOWN or a timeout, call this method again with
+        the same key: a change to the current key changes nothing, and SET_KEY_ALREADY_RUNNING means that the re-encryption still runs.
 
         Raises:
             SealwardError: With the reasons of SetDataEncryptionKey in the contract.
         """
         key = hidden(key, str)
-        response = await self._connection.unary(_methods.SET_DATA_ENCRYPTION_KEY, change_request(organization, key), timeout, is_idempotent=True)
+        response = await self.data_encryption.set_data_encryption_key(change_request(organization, key), timeout=timeout)
         return KeyChange(self, organization, response)
 
     @property

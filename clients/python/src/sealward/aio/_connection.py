@@ -17,8 +17,8 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, server_version
-from sealward._errors import error_of, without_frames
+from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, end_of, remaining, server_version
+from sealward._errors import SealwardError, cancelled, error_of, timed_out, without_frames
 from sealward._method import Method, RequestT, ResponseT
 from sealward._secret import Secret, hidden
 from sealward._setup import Settings
@@ -48,8 +48,6 @@ class Connection:
         method: Method[RequestT, ResponseT],
         request: RequestT,
         timeout: float | None,
-        *,
-        is_idempotent: bool = False,
     ) -> ResponseT:
         """Makes a call, with retries by the policy."""
         settings = self.settings
@@ -59,11 +57,10 @@ class Connection:
             policy=settings.retry,
             deadline=time.monotonic() + (checked_timeout(timeout) or settings.timeout),
             can_refresh_token=self._can_refresh_token,
-            is_idempotent=is_idempotent,
         )
         invoke = self._multicallable(method, "unary_unary")
         while True:
-            metadata = await self._metadata(call.needs_new_token)
+            metadata = await self._metadata(call.needs_new_token, call.deadline, is_in_doubt=call.is_in_doubt)
             try:
                 answered = invoke(call.request, timeout=call.remaining(time.monotonic()), metadata=metadata())
                 response = await answered
@@ -71,7 +68,7 @@ class Connection:
             except grpc.RpcError as error:
                 failure = error_of(error, is_in_doubt=call.is_in_doubt)
             except BaseException as error:
-                raise without_frames(error)
+                failure = _failure_of(error, is_in_doubt=call.is_in_doubt)
             else:
                 self._note_version(headers)
                 result: ResponseT = response
@@ -87,11 +84,15 @@ class Connection:
         limit = checked_timeout(timeout)
         sent = type(request)()
         sent.CopyFrom(request)
+        end: float | None = None
 
         async def open_call(needs_new_token: bool) -> Any:
-            metadata = await self._metadata(needs_new_token)
+            nonlocal end
+            if not needs_new_token:
+                end = end_of(limit, time.monotonic())
+            metadata = await self._metadata(needs_new_token, end)
             try:
-                return invoke(sent, timeout=limit, metadata=metadata())
+                return invoke(sent, timeout=remaining(end, time.monotonic()), metadata=metadata())
             except BaseException as error:
                 raise without_frames(error)
 
@@ -107,15 +108,16 @@ class Connection:
     ) -> ResponseT:
         """Sends a client stream and waits for the answer."""
         invoke = self._multicallable(method, "stream_unary")
-        metadata = await self._metadata(False)
+        end = end_of(checked_timeout(timeout), time.monotonic())
+        metadata = await self._metadata(False, end)
         try:
-            answered = invoke(requests, timeout=checked_timeout(timeout), metadata=metadata())
+            answered = invoke(requests, timeout=remaining(end, time.monotonic()), metadata=metadata())
             response = await answered
             headers = await answered.initial_metadata()
         except grpc.RpcError as error:
             failure = error_of(error)
         except BaseException as error:
-            raise without_frames(error)
+            failure = _failure_of(error)
         else:
             self._note_version(headers)
             result: ResponseT = response
@@ -124,6 +126,9 @@ class Connection:
 
     async def close(self) -> None:
         """Ends all calls and closes the connections."""
+        # gRPC 1.66 doesn't end streams, and the tasks that wait for a message would wait for ever.
+        for stream in list(self._streams):
+            stream.end_call()
         await self.channel.close()
 
     def release(self) -> None:
@@ -139,12 +144,21 @@ class Connection:
     def _can_refresh_token(self) -> bool:
         return self.settings.token is not None and getattr(self.settings.token, "can_refresh", True)
 
-    async def _metadata(self, needs_new_token: bool) -> Callable[[], tuple[tuple[str, str], ...]]:
-        """The headers of a call. They are a function until gRPC needs them, because tools that print local variables would show the token."""
+    async def _metadata(
+        self,
+        needs_new_token: bool,
+        end: float | None,
+        *,
+        is_in_doubt: bool = False,
+    ) -> Callable[[], tuple[tuple[str, str], ...]]:
+        """The headers of a call that ends at `end`. They are a function until gRPC needs them, because tools that print local variables would
+        show the token.
+        """
         source = self.settings.token
         if source is None:
             return lambda: (CLIENT_HEADER,)
-        token: Secret = hidden(await _result(source(needs_new_token)), str)
+        limit = remaining(end, time.monotonic())
+        token: Secret = hidden(await _result(source(needs_new_token), limit, is_in_doubt=is_in_doubt), str)
         check_token(token, "bearer token")
         return lambda: (CLIENT_HEADER, authorization(token))
 
@@ -218,7 +232,7 @@ class ServerStream(Generic[MessageT]):
             except grpc.RpcError as error:
                 failure = error_of(error)
             except BaseException as error:
-                raise without_frames(error)
+                failure = _failure_of(error)
             else:
                 self._note_version(headers)
                 self._can_refresh_token = False
@@ -235,6 +249,10 @@ class ServerStream(Generic[MessageT]):
     def cancel(self) -> None:
         """Ends the call."""
         self._is_cancelled = True
+        self.end_call()
+
+    def end_call(self) -> None:
+        """Ends gRPC's call, without an end of the iteration: the client was closed."""
         if self._call is not None:
             self._call.cancel()
 
@@ -272,5 +290,26 @@ async def iterate_pages(
         setattr(next_request, "page_token", token)
 
 
-async def _result(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
+def _failure_of(error: BaseException, *, is_in_doubt: bool = False) -> SealwardError:
+    """The failure of a call for an exception other than gRPC's errors. Raises the exception if it isn't one. gRPC reports a call that was
+    cancelled, or whose channel was closed, as the cancellation of the task that waits. If nothing cancelled this task, this is an error.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():
+            return cancelled(is_in_doubt=is_in_doubt)
+    raise without_frames(error)
+
+
+async def _result(value: Any, limit: float | None, *, is_in_doubt: bool) -> Any:
+    """What a token source returned. A coroutine has the time limit of the call."""
+    if not inspect.isawaitable(value):
+        return value
+    try:
+        async with asyncio.timeout(limit) as scope:
+            return await value
+    except TimeoutError:
+        # Otherwise, it is an error of the source.
+        if not scope.expired():
+            raise
+    raise timed_out(is_in_doubt=is_in_doubt)
