@@ -364,9 +364,13 @@ fn origin_of(status: &Status) -> Origin {
     }
 }
 
-/// The connection closed while the call waited for its turn, for example at its maximum age. Nothing of the call was sent.
+/// The server didn't process the call, because the connection was ending, for example at its maximum age. Either the call still waited for
+/// its turn, or it was sent after the last call that the server announced (RFC 9113, section 6.8).
 fn is_unsent(error: &(dyn StdError + 'static)) -> bool {
+    let is_after_the_last =
+        |error: &h2::Error| error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+        || error.downcast_ref::<h2::Error>().is_some_and(is_after_the_last)
 }
 
 /// rustls reports refusals of both sides as an I/O error of this kind.
