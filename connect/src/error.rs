@@ -34,8 +34,9 @@ fn name(code: Code) -> &'static str {
     }
 }
 
-/// The HTTP status of a unary error.
-pub(crate) fn http_status(code: Code) -> StatusCode {
+/// The HTTP status of an error in Connect, outside a stream.
+#[must_use]
+pub fn http_status(code: Code) -> StatusCode {
     match code {
         Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
         // The client has closed the request; the number has no name in HTTP.
@@ -50,6 +51,12 @@ pub(crate) fn http_status(code: Code) -> StatusCode {
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
     }
+}
+
+/// The JSON of an error in Connect: code, message and details as bytes, for a server that answers without the layer.
+#[must_use]
+pub fn error_json(status: &Status) -> Value {
+    body(status, &Methods::default())
 }
 
 /// The JSON of an error: code, message and details. Each detail has its bytes and, for people, its JSON form.

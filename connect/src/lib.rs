@@ -11,6 +11,7 @@
 //! | `methods` | methods by path: their messages, and which of their answers may be compressed |
 //! | `request`, `request_error`, `answer` | the bodies, and what can be wrong with a request |
 //! | `error` | errors of Connect: JSON, HTTP status |
+//! | `secret` | fields with `debug_redact` |
 //! | `envelope`, `gzip`, `text`, `buffer` | messages within a body, compression, base64, memory that is wiped |
 //! | [`json`] | the JSON mapping of protobuf |
 #![warn(missing_docs)]
@@ -29,10 +30,12 @@ mod methods;
 mod protocol;
 mod request;
 mod request_error;
+mod secret;
 mod text;
 
 pub use self::{
     buffer::BufferBound,
+    error::{error_json, http_status},
     layer::{Framing, FramingLayer},
     methods::{Methods, MethodsError},
     protocol::{Codec, Protocol, Unsupported},

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, Value};
+use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
+
+use crate::secret::is_secret;
 
 /// What the layer knows about a method.
 #[derive(Clone, Debug)]
@@ -91,15 +93,6 @@ fn has_secret(message: &MessageDescriptor, seen: &mut HashSet<String>) -> bool {
     message
         .fields()
         .any(|field| is_secret(&field) || matches!(field.kind(), Kind::Message(inner) if has_secret(&inner, seen)))
-}
-
-/// The number of `debug_redact` in `google.protobuf.FieldOptions`, for pools with an older version of its descriptor.
-const DEBUG_REDACT: u32 = 16;
-
-fn is_secret(field: &FieldDescriptor) -> bool {
-    let options = field.options();
-    options.get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true))
-        || options.unknown_fields().any(|unknown| unknown.number() == DEBUG_REDACT)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use zeroize::Zeroizing;
 
 use super::{
-    error::{JsonError, JsonProblem, is_secret},
+    error::{JsonError, JsonProblem},
     mask,
     printer::{Layout, Printer},
     sink::{DELIMITED, FIXED32, FIXED64, VARINT},
@@ -22,6 +22,7 @@ use super::{
     well_known::{ANY_DEPTH_MAX, NULL_VALUE, TYPE, VALUE, WellKnown, has_null, message_name, real_oneof},
     wire::{Field, Fields},
 };
+use crate::secret::is_secret;
 
 /// Options of [`encode_with`](super::encode_with).
 #[derive(Clone, Copy, Debug, Default)]

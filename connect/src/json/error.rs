@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use prost_reflect::{FieldDescriptor, Value};
+use prost_reflect::FieldDescriptor;
+
+use crate::secret::is_secret;
 
 /// A JSON text isn't the JSON form of the message, or wire bytes can't be converted to JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,11 +186,6 @@ impl JsonError {
         self.path = [segment, separator, &self.path].concat();
         self
     }
-}
-
-/// Returns whether the field is a secret: it has protobuf's own option `debug_redact`.
-pub(super) fn is_secret(field: &FieldDescriptor) -> bool {
-    field.options().get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true))
 }
 
 /// Returns the beginning of a name that a caller wrote.

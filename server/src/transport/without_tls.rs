@@ -3,13 +3,11 @@
 //! Nothing here decides whether a call needs TLS: the error is an answer of gRPC that is translated.
 
 use bytes::Bytes;
-use data_encoding::BASE64_NOPAD;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header::CONTENT_TYPE};
 use http_body_util::Full;
-use prost::Message as _;
+use sealward_connect::{error_json, http_status};
 use serde_json::json;
-use tonic::{Code, Status, body::Body};
-use tonic_types::pb;
+use tonic::{Status, body::Body};
 
 use super::request_rules::text;
 
@@ -48,7 +46,7 @@ impl Form {
 
     /// The answer with an error.
     pub(super) fn answer(self, status: &Status) -> Response<Body> {
-        let error = error(status);
+        let error = error_json(status);
         let (status, content_type, content) = match self {
             Form::Unary => (http_status(status.code()), "application/json", error.to_string().into_bytes()),
             // A stream always begins with 200, and ends with its error.
@@ -80,61 +78,12 @@ pub(super) fn plain() -> Response<Body> {
     text(StatusCode::BAD_REQUEST, HTTPS_REQUIRED)
 }
 
-/// The error as in the Connect protocol.
-fn error(status: &Status) -> serde_json::Value {
-    let details = pb::Status::decode(status.details()).map(|status| status.details).unwrap_or_default();
-    let details: Vec<_> = details
-        .iter()
-        .map(|detail| {
-            let kind = detail.type_url.rsplit('/').next().unwrap_or_default();
-            json!({ "type": kind, "value": BASE64_NOPAD.encode(&detail.value) })
-        })
-        .collect();
-    json!({ "code": code_name(status.code()), "message": status.message(), "details": details })
-}
-
-/// The name of a code in Connect.
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Cancelled => "canceled",
-        Code::InvalidArgument => "invalid_argument",
-        Code::DeadlineExceeded => "deadline_exceeded",
-        Code::NotFound => "not_found",
-        Code::AlreadyExists => "already_exists",
-        Code::PermissionDenied => "permission_denied",
-        Code::ResourceExhausted => "resource_exhausted",
-        Code::FailedPrecondition => "failed_precondition",
-        Code::Aborted => "aborted",
-        Code::OutOfRange => "out_of_range",
-        Code::Unimplemented => "unimplemented",
-        Code::Internal => "internal",
-        Code::Unavailable => "unavailable",
-        Code::DataLoss => "data_loss",
-        Code::Unauthenticated => "unauthenticated",
-        Code::Unknown | Code::Ok => "unknown",
-    }
-}
-
-/// The HTTP status of a code in Connect.
-fn http_status(code: Code) -> StatusCode {
-    match code {
-        Code::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => StatusCode::BAD_REQUEST,
-        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-        Code::NotFound => StatusCode::NOT_FOUND,
-        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
-        Code::PermissionDenied => StatusCode::FORBIDDEN,
-        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
-        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::Internal | Code::DataLoss | Code::Unknown | Code::Ok => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64_NOPAD;
     use http_body_util::BodyExt as _;
+    use prost::Message as _;
+    use tonic_types::pb;
 
     use super::*;
     use crate::status::Refusal;
