@@ -10,13 +10,17 @@ use sealward_core::{id::Timestamp, name::RecordName};
 use crate::{
     gates::message::Frames,
     identity::{jwks::KeySet, token::Issuers},
-    rpc::{codec, export_format::Reader, name},
+    rpc::{
+        codec::{self, CodecBounds},
+        export_format::Reader,
+        name,
+    },
     schema::{self, ServedSchema},
     transport::{tls::revocation::RevocationLists, unchanged_by_splitting},
 };
 
-/// The default maximum of paths in a mask.
-const MASK_PATHS_MAX: usize = 256;
+/// The default maximum numbers of elements.
+const BOUNDS: CodecBounds = CodecBounds { mask_paths_max: 256, batch_items_max: 1_000 };
 
 static SERVED: LazyLock<ServedSchema> =
     LazyLock::new(|| schema::read(sealward::FILE_DESCRIPTOR_SET).expect("the shipped schema is valid"));
@@ -39,7 +43,7 @@ pub fn resource_name(text: &str) {
 /// Decodes a request of every method of an entity.
 pub fn request(bytes: &[u8]) {
     for method in &SERVED.methods {
-        let _refused_or_not = codec::decode(method, MASK_PATHS_MAX, bytes);
+        let _refused_or_not = codec::decode(method, BOUNDS, bytes);
     }
 }
 

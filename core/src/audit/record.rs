@@ -61,10 +61,13 @@ impl ChainHead {
 }
 
 /// The format of new records.
-const FORMAT: i64 = FORMAT_WITH_DETAILS;
+const FORMAT: i64 = FORMAT_WITH_RECORDS;
 
 /// The first format whose hash covers the details.
 const FORMAT_WITH_DETAILS: i64 = 2;
+
+/// The first format whose hash covers the records.
+const FORMAT_WITH_RECORDS: i64 = 3;
 
 impl AuditRecord {
     /// Returns the next record after this head for an entry, without its hash.
@@ -86,6 +89,7 @@ impl AuditRecord {
             fingerprint: entry.fingerprint.clone(),
             key_version: entry.key_version.map(i64::from),
             details: entry.details.clone(),
+            records: entry.records.clone(),
             format: FORMAT,
             hash: [0; 32],
         }
@@ -102,8 +106,11 @@ impl AuditRecord {
 
 /// Computes the hash over the columns of a record, except the hash itself and columns that the format doesn't cover.
 fn hash_of(row: &[(Name, Datum)], format: i64) -> [u8; 32] {
-    let details = AuditRecord::details();
-    let is_covered = |name: &Name| format >= FORMAT_WITH_DETAILS || *name != details.as_str();
+    let (details, records) = (AuditRecord::details(), AuditRecord::records());
+    let is_covered = |name: &Name| {
+        (format >= FORMAT_WITH_DETAILS || *name != details.as_str())
+            && (format >= FORMAT_WITH_RECORDS || *name != records.as_str())
+    };
     digest(row.iter().filter(|(name, _)| is_covered(name)).map(|(_, datum)| datum))
 }
 
@@ -195,7 +202,7 @@ pub(crate) mod tests {
             call_id: "c".to_owned(),
         });
         (full.purpose, full.fingerprint, full.key_version) = (Some("p".to_owned()), Some("f".to_owned()), Some(3));
-        full.details = Some("d".to_owned());
+        (full.details, full.records) = (Some("d".to_owned()), Some("r".to_owned()));
         for entry in [full, entry("a")] {
             let (step, head) = ChainHead::empty(Uuid::nil()).link(&entry);
             let Step::Insert { row, .. } = step else { panic!("a link is an insert") };

@@ -527,7 +527,7 @@ fn meets(condition: &Condition, row: &[Option<Value>]) -> bool {
             }
         }
         Condition::HeaderDiffers { .. } => panic!("a filter never tests a header"),
-        Condition::Lists { .. } => panic!("an attribute has no list"),
+        Condition::Among { .. } | Condition::Lists { .. } => panic!("an attribute has no list"),
     }
 }
 

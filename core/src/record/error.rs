@@ -22,6 +22,15 @@ pub enum RecordError {
         /// The time limit in milliseconds.
         limit_ms: u64,
     },
+    /// Items of a batch were refused, by their index in the request. Nothing changed.
+    #[error("items of the batch were refused")]
+    Items(Vec<(usize, RecordError)>),
+    /// The records of a batch are too large for one message.
+    #[error("the records of the batch are larger than {limit_bytes} bytes")]
+    BatchTooLarge {
+        /// The maximum size in bytes.
+        limit_bytes: usize,
+    },
     /// The record doesn't exist.
     #[error("the record doesn't exist")]
     NotFound,
@@ -85,6 +94,38 @@ impl From<RootKeyError> for RecordError {
     fn from(error: RootKeyError) -> Self {
         RecordError::Store(StoreFailure::internal(error))
     }
+}
+
+impl RecordError {
+    /// Returns the refusal of one item of a batch.
+    pub(crate) fn of_item(index: usize, error: RecordError) -> Self {
+        RecordError::Items(vec![(index, error)])
+    }
+
+    /// Returns the error of a call with a single item: its refusal is that of the call.
+    pub(crate) fn of_single(self) -> Self {
+        match self {
+            RecordError::Items(mut items) if items.len() == 1 => match items.pop() {
+                Some((_, error)) => error,
+                None => exhausted(),
+            },
+            error => error,
+        }
+    }
+
+    /// Returns whether fields are invalid.
+    pub(crate) fn is_invalid(&self) -> bool {
+        match self {
+            RecordError::Invalid(_) => true,
+            RecordError::Items(items) => items.iter().any(|(_, error)| matches!(error, RecordError::Invalid(_))),
+            _ => false,
+        }
+    }
+}
+
+/// Fails if any item was refused.
+pub(crate) fn unless_refused(items: Vec<(usize, RecordError)>) -> Result<(), RecordError> {
+    if items.is_empty() { Ok(()) } else { Err(RecordError::Items(items)) }
 }
 
 pub(crate) fn exhausted() -> RecordError {

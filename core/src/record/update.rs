@@ -1,36 +1,56 @@
-//! Updates a record: changes the attributes in the mask and leaves all others unchanged.
+//! Updates records: changes the attributes in a mask and leaves all others unchanged. A single update is a batch of one.
 //!
-//! The record is read, changed and written, on the condition that its revision is unchanged. The result is therefore
-//! exactly the stored record. Without an etag, the update is applied to the result of concurrent writes. With an etag,
-//! a concurrent write refuses it. A repetition returns the current record, regardless of the first etag.
+//! The records are read, changed and written, on the condition that their revisions are unchanged. The result is
+//! therefore exactly the stored records. Without an etag, the update is applied to the result of concurrent writes. With
+//! an etag, a concurrent write refuses it. A repetition returns the current records, regardless of the first etags.
+
+use std::sync::Arc;
 
 use crate::{
+    crypto::ring::KeyRing,
     deployment::Deployment,
-    id::RecordId,
+    id::{RecordId, Timestamp},
     identity::Caller,
+    mask::ReadMask,
     metadata::changes::{Operation, RecordWrite},
     permit::Permit,
     policy,
     record::{
         check::{check_update, default_statuses},
         content::{Draft, Given, Record, Touched},
-        error::{RecordError, exhausted, invalid_unless_empty},
-        idempotency::{IdempotencyKey, RequestContent, Verb},
+        error::{RecordError, exhausted, invalid_unless_empty, unless_refused},
+        idempotency::{IdempotencyKey, ItemContent, Items, RequestContent, Shape, Verb},
         mode::Mode,
         place::RecordPlace,
         plan::{
-            ATTEMPTS, Plan, Refusal, count_cells, record_changes, remove_unreadable, require_references, require_ring,
-            require_schema,
+            ATTEMPTS, Plan, Refusal, Refused, Required, count_cells, record_changes, remove_unreadable,
+            require_references, require_ring, require_schema,
         },
-        row::{holds, is_record, read_record, table_of},
+        row::{Cells, holds, is_record, read_record, read_records, table_of},
         rules,
         seal::{sealing_ring, stored_datum},
-        secret_writes::{Effect, SecretWrites},
+        secret_writes::{self, Effect, SecretWrites},
+        size::require_fitting,
     },
-    schema::value::Value,
-    store::{Assignment, Datum, Expect, Step},
+    schema::{
+        entity::{Attribute, Entity},
+        value::Value,
+    },
+    store::{Assignment, Condition, Datum, Expect, Step},
     table::record::RecordColumns,
 };
+
+/// A change of a record.
+pub struct RecordChange {
+    /// The record.
+    pub id: RecordId,
+    /// The input.
+    pub draft: Draft,
+    /// The attributes to change. A touched attribute without input becomes null.
+    pub touched: Touched,
+    /// The revision that the caller has seen, if the record must have it.
+    pub etag_revision: Option<i64>,
+}
 
 /// The result of an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,119 +62,262 @@ pub struct Updated {
     pub cleared: Vec<String>,
 }
 
-/// Updates the touched attributes. A touched attribute without input becomes null. `etag_revision` is the revision that
-/// the caller has seen.
+/// Updates a record.
 ///
 /// # Errors
 /// See [`RecordError`].
 pub async fn update(
     deployment: &Deployment,
     permit: Permit<policy::WriteRecords>,
-    id: RecordId,
-    (draft, touched): (&Draft, &Touched),
-    etag_revision: Option<i64>,
+    change: &RecordChange,
     mode: Mode,
 ) -> Result<Updated, RecordError> {
-    let (place, caller) = (&permit.record(id), permit.caller());
-    let attribute = |index: &usize| Some((place.entity.attributes.get(*index)?, draft.given.get(index)));
-    let content = RequestContent {
-        verb: Verb::Update,
-        organization: place.organization.id,
-        entity: &place.entity,
-        named: Some(place.id),
-        etag_revision,
-        attributes: touched.iter().filter_map(attribute).collect(),
-    };
-    let idempotency = IdempotencyKey::of(deployment, mode, caller, &content)?;
-    let change = Change { draft, touched, etag_revision };
-    let outcome = match invalid_unless_empty(check_update(&place.entity, draft, touched)) {
-        Ok(()) => make(deployment, caller, place.clone(), &change, mode, idempotency.as_ref()).await,
+    let updated = update_all(deployment, permit, std::slice::from_ref(change), Shape::Single, mode).await;
+    updated.map_err(RecordError::of_single)?.pop().ok_or_else(exhausted)
+}
+
+/// Updates different records, at most [`AMONG_MAX`](crate::store::AMONG_MAX), in one commit.
+///
+/// # Errors
+/// See [`RecordError`]. [`RecordError::Items`] if single updates are refused.
+pub async fn update_batch(
+    deployment: &Deployment,
+    permit: Permit<policy::WriteRecords>,
+    changes: &[RecordChange],
+    mode: Mode,
+) -> Result<Vec<Updated>, RecordError> {
+    update_all(deployment, permit, changes, Shape::Batch, mode).await
+}
+
+async fn update_all(
+    deployment: &Deployment,
+    permit: Permit<policy::WriteRecords>,
+    changes: &[RecordChange],
+    shape: Shape,
+    mode: Mode,
+) -> Result<Vec<Updated>, RecordError> {
+    let Some(first) = changes.first() else { return Ok(Vec::new()) };
+    let (place, caller) = (&permit.record(first.id), permit.caller());
+    let idempotency = IdempotencyKey::of(deployment, mode, caller, || {
+        let items = Items::of(shape, changes.iter().map(|change| content(&place.entity, change)).collect());
+        RequestContent { verb: Verb::Update, organization: place.organization.id, entity: &place.entity, items }
+    })?;
+    let outcome = match check_all(&place.entity, changes) {
+        Ok(()) => make(deployment, caller, place.clone(), changes, mode, idempotency.as_ref()).await,
         // The first attempt may have succeeded, even if this one is invalid now.
         Err(refusal) => Err(refusal),
     };
     match (outcome, idempotency) {
         (Err(refusal), Some(idempotency)) => {
-            let (record, cleared) = idempotency.answer(deployment, place, refusal).await?;
-            Ok(Updated { record, cleared })
+            let records = idempotency.answer(deployment, place, refusal).await?;
+            Ok(records.into_iter().map(|(record, cleared)| Updated { record, cleared }).collect())
         }
         (outcome, _) => outcome,
     }
 }
 
-struct Change<'a> {
-    draft: &'a Draft,
-    touched: &'a Touched,
-    etag_revision: Option<i64>,
+fn content<'a>(entity: &'a Entity, change: &'a RecordChange) -> ItemContent<'a> {
+    let attribute = |index: &usize| Some((entity.attributes.get(*index)?, change.draft.given.get(index)));
+    ItemContent {
+        named: Some(change.id),
+        etag_revision: change.etag_revision,
+        attributes: change.touched.iter().filter_map(attribute).collect(),
+    }
+}
+
+fn check_all(entity: &Entity, changes: &[RecordChange]) -> Result<(), RecordError> {
+    let check = |change: &RecordChange| invalid_unless_empty(check_update(entity, &change.draft, &change.touched));
+    let checked = changes.iter().enumerate().map(|(index, change)| (index, check(change)));
+    unless_refused(checked.filter_map(|(index, checked)| Some((index, checked.err()?))).collect())
 }
 
 async fn make(
     deployment: &Deployment,
     caller: &Caller,
     mut place: RecordPlace,
-    &Change { draft, touched, etag_revision }: &Change<'_>,
+    changes: &[RecordChange],
     mode: Mode,
     idempotency: Option<&IdempotencyKey>,
-) -> Result<Updated, RecordError> {
-    let secret = |index: &usize| matches!(draft.given.get(index), Some(Given::Secret(_)));
-    let seals = touched.iter().any(secret);
+) -> Result<Vec<Updated>, RecordError> {
+    let secret = |change: &RecordChange| {
+        change.touched.iter().any(|index| matches!(change.draft.given.get(index), Some(Given::Secret(_))))
+    };
+    let seals = changes.iter().any(secret);
     for _ in 0..ATTEMPTS {
         let ring = if seals { Some(sealing_ring(deployment, &place.organization).await?) } else { None };
-        let (before, cells) = read_record(&place).await?.ok_or(RecordError::NotFound)?;
-        if etag_revision.is_some_and(|revision| revision != before.revision) {
-            return Err(RecordError::EtagMismatch);
+        let before = read(deployment, &place, changes).await?;
+        let identity = caller.identity.to_string();
+        let prepared: Vec<_> = changes
+            .iter()
+            .zip(&before)
+            .map(|(change, before)| prepare(deployment, &place, &identity, ring.as_ref(), change, before))
+            .collect();
+        let prepared = all_or_refusals(prepared)?;
+        if prepared.len() > 1 {
+            require_fitting(deployment, &place.entity, prepared.iter().map(|change| &change.record))?;
         }
-        let mut unmoved = is_record(place.id).and(RecordColumns::revision().is(before.revision));
-        let mut record = before.clone();
-        record.revision = record.revision.saturating_add(1);
-        record.update_time = deployment.now().max(record.update_time);
-        record.modified_by = Some(caller.identity.to_string());
-        let mut set = vec![
-            RecordColumns::revision().set(record.revision),
-            RecordColumns::update_time().set(record.update_time),
-            RecordColumns::modified_by().set(record.modified_by.clone()),
-        ];
-        let mut replaced = Vec::new();
-        let mut writes = SecretWrites::default();
-        let statuses = default_statuses(&place.entity, &before, draft, touched);
-        let given_for = |index: &usize| statuses.given.get(index).or_else(|| draft.given.get(index));
-        let mut affected = with_redirected_secrets(&place, &before, draft, touched);
-        affected.extend(statuses.given.keys());
-        let affected = &affected;
-        for index in affected {
-            let Some(attribute) = place.entity.attributes.get(*index) else { continue };
-            let given = given_for(index);
-            let datum = stored_datum(deployment, &place, attribute, given, ring.as_deref())?;
-            if attribute.encrypted {
-                // A re-encryption replaces cells without changing the revision, so the cell that was read is required
-                // too.
-                unmoved = unmoved.and(holds(&attribute.storage_name, cells.get(index)));
-                replaced.push((attribute, cells.get(index), datum.clone()));
-                if given.is_some() {
-                    writes.add(Effect::Set, attribute);
-                } else if cells.contains_key(index) {
-                    let is_requested = touched.contains(index);
-                    writes.add(if is_requested { Effect::Cleared } else { Effect::ClearedAutomatically }, attribute);
-                }
-            }
-            set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
-            apply(&place, &mut record, *index, given);
-        }
-        invalid_unless_empty(rules::check_update(&place.entity, &record, affected))?;
         let mut plan = Plan::default();
         if let Some(idempotency) = idempotency {
-            idempotency.remember(&mut plan, place.id, &writes.cleared_automatically());
+            let ids: Vec<RecordId> = changes.iter().map(|change| change.id).collect();
+            let cleared: Vec<_> = prepared.iter().map(|change| change.writes.cleared_automatically()).collect();
+            idempotency.remember(&mut plan, &ids, &cleared);
         }
         require_schema(&mut plan, &place);
         require_ring(&mut plan, ring.as_ref());
-        require_references(&mut plan, &place, touched_values(draft, affected));
+        let mut required = Required::new();
+        let (mut updated, mut writes) = (Vec::with_capacity(changes.len()), Vec::with_capacity(changes.len()));
+        let mut time = Timestamp::from_unix_micros(i64::MIN);
+        for (index, ((change, before), prepared)) in changes.iter().zip(&before).zip(prepared).enumerate() {
+            plan.begin_item(index);
+            time = time.max(prepared.record.update_time);
+            let cleared = prepared.writes.cleared_automatically();
+            let (record, effect) = prepared.add_to(&mut plan, &place, caller, change, &before.0, &mut required);
+            updated.push(Updated { record, cleared });
+            writes.push((change.id, effect));
+        }
+        secret_writes::record(&mut plan, deployment, &place, caller, time, mode, &writes)?;
+        match plan.commit(&place.organization, mode).await? {
+            None => return Ok(updated),
+            Some(Refused { refusal: Refusal::StaleRing, .. }) => {
+                place.organization.load_keys(deployment).await?;
+            }
+            Some(Refused { refusal: Refusal::StaleSchema, .. }) => {
+                place.organization.load_schema(deployment).await?;
+                place = place.renewed();
+                check_all(&place.entity, changes)?;
+            }
+            Some(Refused { refusal: Refusal::Moved, .. }) => {}
+            Some(Refused { refusal: Refusal::Answer(error), item }) => return Err(Refused::answer(item, error)),
+        }
+    }
+    Err(exhausted())
+}
+
+/// Reads the records, which must exist and have the revisions that the caller has seen.
+async fn read(
+    deployment: &Deployment,
+    place: &RecordPlace,
+    changes: &[RecordChange],
+) -> Result<Vec<(Record, Cells)>, RecordError> {
+    let mut found = match changes {
+        [only] => read_record(&place.at(only.id)).await?.into_iter().map(|found| (only.id, found)).collect(),
+        several => {
+            let ids: Vec<RecordId> = several.iter().map(|change| change.id).collect();
+            read_records(place, &ids, &ReadMask::default(), deployment.page_bytes_max).await?
+        }
+    };
+    let (mut before, mut missing, mut changed) = (Vec::with_capacity(changes.len()), Vec::new(), Vec::new());
+    for (index, change) in changes.iter().enumerate() {
+        match found.remove(&change.id) {
+            None => missing.push((index, RecordError::NotFound)),
+            Some((record, _)) if change.etag_revision.is_some_and(|revision| revision != record.revision) => {
+                changed.push((index, RecordError::EtagMismatch));
+            }
+            Some(found) => before.push(found),
+        }
+    }
+    unless_refused(missing)?;
+    unless_refused(changed)?;
+    Ok(before)
+}
+
+/// Returns all values, or all refusals by index.
+fn all_or_refusals<T>(results: Vec<Result<T, RecordError>>) -> Result<Vec<T>, RecordError> {
+    let (mut values, mut refused) = (Vec::with_capacity(results.len()), Vec::new());
+    for (index, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) => refused.push((index, error)),
+        }
+    }
+    unless_refused(refused)?;
+    Ok(values)
+}
+
+/// A change of a record that was read.
+struct Prepared<'a> {
+    /// The record after the change.
+    record: Record,
+    /// The condition that the record is unchanged.
+    unmoved: Condition,
+    set: Vec<Assignment>,
+    /// The encrypted attributes that change, each with the cell before and after.
+    replaced: Vec<(&'a Attribute, Option<&'a Vec<u8>>, Datum)>,
+    /// The attributes that change.
+    affected: Touched,
+    writes: SecretWrites<'a>,
+}
+
+fn prepare<'a>(
+    deployment: &Deployment,
+    place: &'a RecordPlace,
+    identity: &str,
+    ring: Option<&Arc<KeyRing>>,
+    RecordChange { id, draft, touched, .. }: &RecordChange,
+    (before, cells): &'a (Record, Cells),
+) -> Result<Prepared<'a>, RecordError> {
+    let entity = &place.entity;
+    let place = &place.at(*id);
+    let mut unmoved = is_record(*id).and(RecordColumns::revision().is(before.revision));
+    let mut record = before.clone();
+    record.revision = record.revision.saturating_add(1);
+    record.update_time = deployment.now().max(record.update_time);
+    record.modified_by = Some(identity.to_owned());
+    let mut set = vec![
+        RecordColumns::revision().set(record.revision),
+        RecordColumns::update_time().set(record.update_time),
+        RecordColumns::modified_by().set(record.modified_by.clone()),
+    ];
+    let mut replaced = Vec::new();
+    let mut writes = SecretWrites::default();
+    let statuses = default_statuses(entity, before, draft, touched);
+    let given_for = |index: &usize| statuses.given.get(index).or_else(|| draft.given.get(index));
+    let mut affected = with_redirected_secrets(entity, before, draft, touched);
+    affected.extend(statuses.given.keys());
+    for index in &affected {
+        let Some(attribute) = entity.attributes.get(*index) else { continue };
+        let given = given_for(index);
+        let datum = stored_datum(deployment, place, attribute, given, ring.map(|ring| &**ring))?;
+        if attribute.encrypted {
+            // A re-encryption replaces cells without changing the revision, so the cell that was read is required too.
+            unmoved = unmoved.and(holds(&attribute.storage_name, cells.get(index)));
+            replaced.push((attribute, cells.get(index), datum.clone()));
+            if given.is_some() {
+                writes.add(Effect::Set, attribute);
+            } else if cells.contains_key(index) {
+                let is_requested = touched.contains(index);
+                writes.add(if is_requested { Effect::Cleared } else { Effect::ClearedAutomatically }, attribute);
+            }
+        }
+        set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
+        apply(entity, &mut record, *index, given);
+    }
+    invalid_unless_empty(rules::check_update(entity, &record, &affected))?;
+    Ok(Prepared { record, unmoved, set, replaced, affected, writes })
+}
+
+impl<'a> Prepared<'a> {
+    /// Adds the steps of the change. Returns the record, and the effect on its encrypted attributes.
+    fn add_to(
+        self,
+        plan: &mut Plan,
+        place: &RecordPlace,
+        caller: &Caller,
+        change: &RecordChange,
+        before: &Record,
+        required: &mut Required,
+    ) -> (Record, SecretWrites<'a>) {
+        let Prepared { record, unmoved, set, replaced, affected, writes } = self;
+        let place = &place.at(change.id);
+        require_references(plan, place, touched_values(&change.draft, &affected), required);
         let update = Step::Update { table: table_of(&place.entity), rows: unmoved, set, expect: Expect::One };
         plan.step(update, Refusal::Moved);
         for (attribute, old, new) in &replaced {
             let new = if let Datum::Bytes(cell) = new { Some(cell.as_slice()) } else { None };
-            count_cells(&mut plan, &place, &attribute.storage_name, *old, new);
+            count_cells(plan, place, &attribute.storage_name, *old, new);
         }
         for (attribute, ..) in replaced.iter().filter(|(_, old, _)| old.is_some()) {
-            remove_unreadable(&mut plan, &place, &attribute.storage_name);
+            remove_unreadable(plan, place, &attribute.storage_name);
         }
         let write = RecordWrite {
             entity: &place.entity,
@@ -164,32 +327,17 @@ async fn make(
             time: record.update_time,
             caller,
         };
-        record_changes(&mut plan, &write, Some(&before), Some(&record));
-        writes.record(&mut plan, deployment, &place, caller, record.update_time, mode)?;
-        let cleared = writes.cleared_automatically();
-        match plan.commit(&place.organization, mode).await? {
-            None => return Ok(Updated { record, cleared }),
-            Some(Refusal::StaleRing) => {
-                place.organization.load_keys(deployment).await?;
-            }
-            Some(Refusal::StaleSchema) => {
-                place.organization.load_schema(deployment).await?;
-                place = place.renewed();
-                invalid_unless_empty(check_update(&place.entity, draft, touched))?;
-            }
-            Some(Refusal::Moved) => {}
-            Some(Refusal::Answer(error)) => return Err(error),
-        }
+        record_changes(plan, &write, Some(before), Some(&record));
+        (record, writes)
     }
-    Err(exhausted())
 }
 
 /// Returns the touched attributes, and the encrypted attributes whose destination changes. The update clears the
 /// latter.
-fn with_redirected_secrets(place: &RecordPlace, before: &Record, draft: &Draft, touched: &Touched) -> Touched {
-    let attributes = &place.entity.attributes;
+fn with_redirected_secrets(entity: &Entity, before: &Record, draft: &Draft, touched: &Touched) -> Touched {
+    let attributes = &entity.attributes;
     let is_changed = |name: &String| {
-        let index = place.entity.position(name);
+        let index = entity.position(name);
         index.filter(|index| touched.contains(index)).is_some_and(|index| {
             let after = match draft.given.get(&index) {
                 Some(Given::Clear(value)) => Some(value),
@@ -204,10 +352,10 @@ fn with_redirected_secrets(place: &RecordPlace, before: &Record, draft: &Draft, 
     touched.iter().copied().chain(redirected).collect()
 }
 
-fn apply(place: &RecordPlace, record: &mut Record, index: usize, given: Option<&Given>) {
-    let Some(attribute) = place.entity.attributes.get(index) else { return };
+fn apply(entity: &Entity, record: &mut Record, index: usize, given: Option<&Given>) {
+    let Some(attribute) = entity.attributes.get(index) else { return };
     if attribute.encrypted {
-        for (other, value) in place.entity.attributes.iter().zip(&mut record.values) {
+        for (other, value) in entity.attributes.iter().zip(&mut record.values) {
             if other.reports_set() == Some(&attribute.name) {
                 *value = Some(Value::Boolean(given.is_some()));
             }
@@ -220,9 +368,9 @@ fn apply(place: &RecordPlace, record: &mut Record, index: usize, given: Option<&
     }
 }
 
-fn touched_values<'a>(draft: &'a Draft, touched: &'a Touched) -> impl Iterator<Item = (usize, Value)> + 'a {
+fn touched_values<'a>(draft: &'a Draft, touched: &'a Touched) -> impl Iterator<Item = (usize, &'a Value)> + 'a {
     touched.iter().filter_map(|index| match draft.given.get(index) {
-        Some(Given::Clear(value)) => Some((*index, value.clone())),
+        Some(Given::Clear(value)) => Some((*index, value)),
         Some(Given::Secret(_) | Given::Wrong(_)) | None => None,
     })
 }
