@@ -20,6 +20,8 @@ mod request_rules;
 pub(crate) mod serving;
 #[cfg(test)]
 pub(crate) mod test_deployment;
+#[cfg(test)]
+mod test_server;
 pub(crate) mod tls;
 mod without_tls;
 

@@ -199,10 +199,7 @@ async fn accept(
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        net::SocketAddr,
-        sync::atomic::{AtomicUsize, Ordering},
-    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use bytes::Bytes;
     use http_body_util::{Empty, Full};
@@ -213,7 +210,7 @@ mod tests {
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::{
         net::TcpStream,
-        sync::{Semaphore, watch},
+        sync::Semaphore,
         task::JoinHandle,
     };
     use tokio_rustls::client::TlsStream;
@@ -222,16 +219,9 @@ mod tests {
     use super::*;
     use crate::{
         development::Person,
-        drain::Drain,
-        telemetry::shed::Shed,
         transport::{
-            CallStage,
-            connection::Connection,
-            connection_ending::ConnectionEnding,
-            handshake::Handshakes,
-            serving::Serving,
-            test_deployment::{TestDeployment, connect},
-            tls::TlsContext,
+            CallStage, connection::Connection, connection_ending::ConnectionEnding, test_deployment::connect,
+            test_server::TestServer, tls::TlsContext,
         },
     };
 
@@ -240,16 +230,11 @@ mod tests {
     /// A server that answers calls of `/held` when a permit is available, those of `/stream` when their connection ends, and others
     /// immediately.
     struct Fixture {
-        deployment: TestDeployment,
-        address: SocketAddr,
-        tls_context: watch::Sender<Arc<TlsContext>>,
-        drain: Drain,
+        server: TestServer,
         begun: Arc<AtomicUsize>,
         permits: Arc<Semaphore>,
         /// One permit for each answer of `/large` whose memory was freed.
         freed: Arc<Semaphore>,
-        shed: Shed,
-        serving: JoinHandle<()>,
     }
 
     /// The bytes of a large answer.
@@ -275,11 +260,6 @@ mod tests {
 
     impl Fixture {
         async fn start(limits: Limits) -> Self {
-            let deployment = TestDeployment::new();
-            let listener = TestDeployment::listener().await;
-            let address = listener.address();
-            let (tls_context, current) = watch::channel(deployment.tls_context());
-            let drain = Drain::new();
             let (begun, permits) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
             let (counted, awaited) = (Arc::clone(&begun), Arc::clone(&permits));
             let freed = Arc::new(Semaphore::new(0));
@@ -304,11 +284,7 @@ mod tests {
                     Ok(Response::new(body.unwrap_or_else(Body::empty)))
                 }
             });
-            let connections = listener.accept(current.clone(), Handshakes::for_tests(), &limits, &Shed::default());
-            let shed = Shed::default();
-            let serving = Serving::for_tests(&limits, current, &drain, &shed);
-            let serving = tokio::spawn(serving.serve(connections, service));
-            Self { deployment, address, tls_context, drain, begun, permits, freed, shed, serving }
+            Self { server: TestServer::start(limits, service).await, begun, permits, freed }
         }
 
         async fn connect(&self) -> Client {
@@ -331,12 +307,7 @@ mod tests {
         }
 
         async fn tls(&self, person: Option<Person>) -> TlsStream<TcpStream> {
-            connect(self.address, self.deployment.client(person)).await.unwrap()
-        }
-
-        /// Another context: the same server certificate, with another trust.
-        fn replace_trust(&self) {
-            self.tls_context.send_replace(self.deployment.tls_context());
+            connect(self.server.address, self.server.deployment.client(person)).await.unwrap()
         }
     }
 
@@ -372,7 +343,7 @@ mod tests {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let call = client.begin(&fixture).await;
-        fixture.replace_trust();
+        fixture.server.replace_trust();
         client.wait_until_closing().await;
 
         let mut younger = fixture.connect().await;
@@ -389,14 +360,14 @@ mod tests {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let other = {
-            let tls_context = fixture.tls_context.borrow();
+            let tls_context = fixture.server.tls_context.borrow();
             TlsContext {
                 server_config: Arc::clone(&tls_context.server_config),
                 trust: Arc::clone(&tls_context.trust),
                 certificate: tls_context.certificate.clone(),
             }
         };
-        fixture.tls_context.send_replace(Arc::new(other));
+        fixture.server.tls_context.send_replace(Arc::new(other));
         for _ in 0..100 {
             assert_eq!(client.call("/").await.unwrap().status(), 200);
         }
@@ -421,7 +392,7 @@ mod tests {
         let stream = tokio::spawn(client.call("/stream"));
         client.ended().await;
         let _answered_or_cut_off = timeout(PATIENCE, stream).await.unwrap();
-        assert_eq!(fixture.shed.refused_by("transfer_time_max_seconds"), 1);
+        assert_eq!(fixture.server.shed.refused_by("transfer_time_max_seconds"), 1);
     }
 
     #[tokio::test]
@@ -430,7 +401,7 @@ mod tests {
         let fixture = Fixture::start(limits).await;
         let mut client = fixture.connect().await;
         let call = client.begin(&fixture).await;
-        fixture.replace_trust();
+        fixture.server.replace_trust();
         assert!(timeout(PATIENCE, call).await.unwrap().unwrap().is_err());
         client.ended().await;
     }
@@ -440,13 +411,13 @@ mod tests {
         let fixture = Fixture::start(Limits::default()).await;
         let (mut client, idle) = (fixture.connect().await, fixture.connect().await);
         let call = client.begin(&fixture).await;
-        fixture.drain.begin();
+        fixture.server.drain.begin();
         idle.ended().await;
         client.wait_until_closing().await;
-        assert!(!fixture.serving.is_finished());
+        assert!(!fixture.server.serving.is_finished());
         fixture.permits.add_permits(1);
         assert_eq!(call.await.unwrap().unwrap().status(), 200);
-        timeout(PATIENCE, fixture.serving).await.unwrap().unwrap();
+        timeout(PATIENCE, fixture.server.serving).await.unwrap().unwrap();
     }
 
     #[tokio::test]
