@@ -4,6 +4,7 @@
 //! an error. [`call`] has the protocol of a call, and the service its meaning.
 
 mod call;
+mod late_frames;
 
 use std::{
     convert::Infallible,
@@ -23,7 +24,7 @@ use tokio::time::{interval, timeout};
 use tonic::body::Body;
 use tower::Service;
 
-use self::call::CallBounds;
+use self::{call::CallBounds, late_frames::LateFrames};
 use crate::{
     config::limits::Limits,
     gates::metadata::SIZE_LEEWAY,
@@ -107,7 +108,7 @@ impl Http2 {
         };
         // The stream itself limits the time until the first frame.
         let begun = tokio::select! {
-            begun = self.protocol.handshake::<_, Bytes>(stream) => begun,
+            begun = self.protocol.handshake::<_, Bytes>(LateFrames::new(stream)) => begun,
             () = slot.closing() => return tracing::debug!(%peer, "silent connection closed to admit another one"),
             () = self.closing.drain.begun() => return tracing::debug!(%peer, "silent connection closed at shutdown"),
         };
@@ -187,7 +188,7 @@ enum Served {
 
 /// Drives the connection and starts its calls, until it has ended. No data is lost if the future is dropped before.
 async fn accept(
-    connection: &mut h2::server::Connection<ConnectionStream, Bytes>,
+    connection: &mut h2::server::Connection<LateFrames<ConnectionStream>, Bytes>,
     serve: &mut impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
 ) -> Result<(), h2::Error> {
     while let Some(call) = connection.accept().await {
@@ -209,6 +210,7 @@ mod tests {
     };
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpStream,
         sync::Semaphore,
         task::JoinHandle,
@@ -377,6 +379,56 @@ mod tests {
     async fn old_connection_gets_goaway() {
         let fixture = Fixture::start(Limits { connection_age_max_seconds: 1, ..Limits::default() }).await;
         fixture.connect().await.ended().await;
+    }
+
+    #[tokio::test]
+    async fn stream_that_crosses_the_last_goaway_ends_no_other_call() {
+        const HEADERS: u8 = 1;
+        const PING: u8 = 6;
+        const GOAWAY: u8 = 7;
+        const WINDOW_UPDATE: u8 = 8;
+        let frame = |kind: u8, flags: u8, stream: u32, content: &[u8]| {
+            let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+            [&length[1..], &[kind, flags], &stream.to_be_bytes(), content].concat()
+        };
+        // HPACK: POST, https, then the path and the authority as new names and values that aren't indexed.
+        let held = [&[0x83, 0x87, 0x04, 0x05][..], b"/held", &[0x01, 0x09], b"localhost"].concat();
+        let begin = |stream| frame(HEADERS, 0b101, stream, &held);
+
+        let fixture = Fixture::start(Limits::default()).await;
+        let mut client = fixture.tls(None).await;
+        let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), begin(1)].concat();
+        client.write_all(&preface).await.unwrap();
+        while fixture.begun.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        fixture.server.replace_trust();
+        let mut goaways = Vec::new();
+        let mut is_answered = false;
+        while !(is_answered && goaways.len() == 2) {
+            let mut header = [0; 9];
+            timeout(PATIENCE, client.read_exact(&mut header)).await.unwrap().unwrap();
+            let mut content = vec![0; u32::from_be_bytes([0, header[0], header[1], header[2]]).try_into().unwrap()];
+            client.read_exact(&mut content).await.unwrap();
+            match header[3] {
+                // With the answer, the client begins a stream, and allows more of its answer.
+                PING if header[4] == 0 => {
+                    let late = [frame(PING, 1, 0, &content), begin(3), frame(WINDOW_UPDATE, 0, 3, &[0, 0, 1, 0])];
+                    client.write_all(&late.concat()).await.unwrap();
+                }
+                GOAWAY => {
+                    goaways.push(content);
+                    if goaways.len() == 2 {
+                        fixture.permits.add_permits(1);
+                    }
+                }
+                HEADERS => is_answered = header[8] == 1,
+                _ => {}
+            }
+        }
+        // The last stream, and no error.
+        assert_eq!(goaways, [[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0]]);
+        assert_eq!(timeout(PATIENCE, client.read_to_end(&mut Vec::new())).await.unwrap().ok(), Some(0));
     }
 
     #[tokio::test]
