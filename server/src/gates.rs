@@ -15,16 +15,16 @@ pub(crate) mod permission;
 mod probe;
 mod tls_required;
 pub(crate) mod trace;
-mod version_header;
+pub(crate) mod version_header;
 
 use std::{convert::Infallible, sync::Arc};
 
-use crate::{audit::denials::Denials, identity::token::Issuers, transport::tls::TlsContext};
+use crate::{audit::denials::Denials, identity::token::Issuers, status, transport::tls::TlsContext};
 use http::{Request, Response};
-use sealward_connect::FramingLayer;
+use sealward_connect::{AnswerJsonLayer, FramingLayer, NoJsonForm};
 use sealward_core::{policy::Policy, port::Clock};
 use tokio::sync::watch;
-use tonic::{body::Body, service::Routes};
+use tonic::{Status, body::Body, service::Routes};
 use tower::{Layer, Service, ServiceBuilder};
 
 use self::{
@@ -105,6 +105,8 @@ pub(crate) fn stack(
         // Around everything that can fail, so that every error has a reason and the call id, including errors of the layers below and of
         // tonic.
         .layer(CompleteLayer)
+        // Inside the two, because an answer without a JSON form is an error, too.
+        .layer(AnswerJsonLayer::new(not_converted))
         // Before the headers are used: checks their size, and the timeout.
         .layer(GateLayer(metadata))
         // Before anything can wait, so that the deadline counts from the start of the call.
@@ -126,6 +128,13 @@ pub(crate) fn stack(
         .into_inner()
 }
 
+/// The status of a call whose answer has no JSON form.
+fn not_converted(error: NoJsonForm) -> Status {
+    // Within the call's span. The line of a call has no cause for an error that follows the headers.
+    tracing::warn!(error = &error as &dyn std::error::Error, "answer not converted to JSON");
+    status::internal(error)
+}
+
 #[cfg(test)]
 mod tests {
     //! The whole stack, without a network: the tests add the same extensions to requests as the listener.
@@ -139,7 +148,7 @@ mod tests {
         identity::{Caller, Identity},
         policy::{Binding, Privilege, Role, Scope},
     };
-    use tonic::{Code, Status};
+    use tonic::Code;
     use tonic_types::StatusExt;
     use tower::ServiceExt;
 
