@@ -14,6 +14,7 @@ mod front;
 pub(crate) mod handshake;
 mod http1;
 mod http2;
+pub(crate) mod keepalive;
 pub(crate) mod listener;
 pub(crate) mod probe;
 mod request_rules;

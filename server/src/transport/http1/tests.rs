@@ -253,6 +253,18 @@ async fn call_whose_client_leaves_is_dropped() {
     timeout(PATIENCE, fixture.ended.acquire()).await.unwrap().unwrap().forget();
 }
 
+/// A client that only ends its sending side looks like one that has left: until the answer is written, the system can't tell them apart.
+#[tokio::test]
+async fn call_whose_client_ends_its_sending_side_is_dropped() {
+    let fixture = Fixture::start(Limits::default()).await;
+    let mut client = fixture.connect().await;
+    client.send(empty("/held")).await;
+    fixture.wait_until_begun(1).await;
+    client.stream.shutdown().await.unwrap();
+    timeout(PATIENCE, fixture.ended.acquire()).await.unwrap().unwrap().forget();
+    client.ended().await;
+}
+
 #[tokio::test]
 async fn early_answer_arrives_and_a_short_rest_keeps_the_connection() {
     let limits = Limits { refused_request_read_time_max_ms: 10_000, ..Limits::default() };
