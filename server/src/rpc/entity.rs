@@ -36,9 +36,8 @@ use crate::{background::reencryption, bounds::turns::Turn, schema::EntityMethod,
 pub(super) fn add(services: &mut ServicesBuilder, dispatcher: Arc<Dispatcher>, method: EntityMethod) {
     let path = method.path.clone();
     let max = dispatcher.message_size_max_bytes();
-    let method = Arc::new(method);
-    let codec = EntityCodec::new(Arc::clone(&method), dispatcher.mask_paths_max());
-    let handler = Handler { dispatcher, method };
+    let codec = EntityCodec::new(&method, dispatcher.mask_paths_max());
+    let handler = Handler { dispatcher, method: Arc::new(method) };
     services.add_method(path, move |request| {
         let (handler, codec) = (handler.clone(), codec.clone());
         Box::pin(async move {
