@@ -24,7 +24,7 @@ use http::{Request, Response};
 use sealward_connect::{AnswerJsonLayer, FramingLayer, NoJsonForm};
 use sealward_core::{policy::Policy, port::Clock};
 use tokio::sync::watch;
-use tonic::{Status, body::Body, service::Routes};
+use tonic::{Status, body::Body};
 use tower::{Layer, Service, ServiceBuilder};
 
 use self::{
@@ -72,15 +72,18 @@ pub(crate) struct Layers {
 }
 
 /// The stack, from the outermost to the innermost layer.
-pub(crate) fn stack(
+pub(crate) fn stack<S>(
     layers: Layers,
 ) -> impl Layer<
-    Routes,
+    S,
     Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
                  + Clone
                  + Send
                  + 'static,
-> + Clone {
+> + Clone
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
     let Layers {
         http_gate,
         framing,
@@ -159,6 +162,7 @@ mod tests {
         config::{Pages, limits::Limits},
         identity::ClientCertificate,
         ports::{clock::SystemClock, random::SystemRandom},
+        rpc::Services,
         status::Refusal,
         telemetry::{samples::Samples, shed::Shed},
         transport::{
@@ -236,7 +240,7 @@ mod tests {
         watch::channel(Arc::default()).1
     }
 
-    /// A stack whose `reader` may read records, over routes that don't exist: an admitted call gets tonic's UNIMPLEMENTED.
+    /// A stack whose `reader` may read records, without services: an admitted call gets UNIMPLEMENTED.
     async fn call(request: Request<Body>) -> Response<Body> {
         let binding = Binding {
             identity: Identity::CommonName("reader".to_owned()),
@@ -265,7 +269,7 @@ mod tests {
             denials: Denials::nowhere(),
             arrival: ArrivalBounds::of(&Limits::default(), &Shed::default()),
         };
-        stack(layers).layer(Routes::default()).oneshot(request).await.unwrap()
+        stack(layers).layer(Services::default()).oneshot(request).await.unwrap()
     }
 
     async fn status(request: Request<Body>) -> (Code, String) {
@@ -285,7 +289,7 @@ mod tests {
         assert_eq!(status(request("/grpc.health.v1.HealthX/Check", plaintext())).await, refused);
         // A connection without facts counts as plaintext.
         assert_eq!(status(request(GET, None)).await, refused);
-        // These routes don't serve health checks, but the call reached them.
+        // These services don't include health checks, but the call reached them.
         assert_eq!(status(request(HEALTH, plaintext())).await, (Code::Unimplemented, "METHOD_UNKNOWN".to_owned()));
     }
 
