@@ -2,7 +2,6 @@ package io.sealward.client;
 
 import io.grpc.Status;
 import io.sealward.v1.Reencryption;
-import io.sealward.v1.SetDataEncryptionKeyResponse;
 import io.sealward.v1.WatchReencryptionRequest;
 import java.time.Duration;
 import java.util.Iterator;
@@ -11,36 +10,25 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
 /**
- * A change of an organization's encryption key, with the progress of its re-encryption. The server continues the re-encryption if nobody
- * watches it.
+ * The progress of a re-encryption. The server continues the re-encryption if no program watches it.
  *
  * <p>Iterating waits for the next message, at least one a second, until the re-encryption has ended. If the connection or the server ends, the
  * iterator opens the stream again after a second: for a minute, or for five seconds before the first message. The {@link RetryPolicy} doesn't
  * apply.
  */
-public final class KeyChangeProgress implements Iterable<Reencryption>, AutoCloseable {
+public class ReencryptionProgress implements Iterable<Reencryption>, AutoCloseable {
     private final SealwardClient client;
     private final String organization;
-    private final SetDataEncryptionKeyResponse response;
     private final Duration pause;
+    private final int failuresMaxAtFirst;
     private final CountDownLatch closed = new CountDownLatch(1);
     private volatile ResponseStream<Reencryption> stream;
 
-    KeyChangeProgress(SealwardClient client, String organization, SetDataEncryptionKeyResponse response, Duration pause) {
+    ReencryptionProgress(SealwardClient client, String organization, Duration pause, int failuresMaxAtFirst) {
         this.client = client;
         this.organization = organization;
-        this.response = response;
         this.pause = pause;
-    }
-
-    /** Returns the public id of the new key. Store it with the text. */
-    public String fingerprint() {
-        return response.getFingerprint();
-    }
-
-    /** Returns the version of the new key. */
-    public int keyVersion() {
-        return response.getKeyVersion();
+        this.failuresMaxAtFirst = failuresMaxAtFirst;
     }
 
     /** Waits until the re-encryption has ended, and returns its last state. */
@@ -76,6 +64,7 @@ public final class KeyChangeProgress implements Iterable<Reencryption>, AutoClos
     private static boolean isInterruption(SealwardException error) {
         switch (error.origin()) {
             case TLS_REFUSED:
+            case CANCELLED:
             case CLIENT:
                 return false;
             default:
@@ -136,7 +125,7 @@ public final class KeyChangeProgress implements Iterable<Reencryption>, AutoClos
         }
 
         private void pauseOrThrow(SealwardException error) {
-            int failuresMax = hasMessage ? Bounds.WATCH_FAILURES_MAX : Bounds.WATCH_FAILURES_MAX_AT_FIRST;
+            int failuresMax = hasMessage ? Bounds.WATCH_FAILURES_MAX : failuresMaxAtFirst;
             if (isClosed() || failures > failuresMax || !isInterruption(error)) {
                 throw error;
             }
