@@ -38,7 +38,7 @@ class Pair:
         return f"ipv4:127.0.0.1:{self.writing.port},127.0.0.2:{self.reading.port}"
 
     def arguments(self, **more: Any) -> dict[str, Any]:
-        return {"endpoint": self.target, "server_name": "localhost"} | more
+        return {"endpoint": self.target, "domain_name": "localhost"} | more
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_reads_are_balanced_over_two_servers(pair: Pair, report: list[str]) -> N
 def test_name_is_resolved_to_all_its_addresses(pair: Pair) -> None:
     with NameServer(["127.0.0.1", "127.0.0.2"]) as names:
         endpoint = f"dns://127.0.0.1:{names.port}/sealward.example.org:{pair.writing.port}"
-        with pair.writing.connect("reader", endpoint=endpoint, server_name="localhost") as reader:
+        with pair.writing.connect("reader", endpoint=endpoint, domain_name="localhost") as reader:
             until_both_answer(reader)
             assert counted(reader) == {1: CALLS // 2, 2: CALLS // 2}
         # No service configuration is read from DNS.
