@@ -3,7 +3,7 @@
 //! Each call has a line. tracing-subscriber writes each field through several layers of formatting for styles, which without colours add
 //! nothing, and took a twentieth of a short call.
 
-use std::fmt::{self, Debug, Write as _};
+use std::fmt::{self, Debug};
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::{
@@ -43,7 +43,8 @@ impl PlainVisitor<'_> {
         if !std::mem::take(&mut self.is_first) {
             self.writer.write_char(' ')?;
         }
-        self.writer.write_str(field.name().trim_start_matches("r#"))?;
+        let name = field.name();
+        self.writer.write_str(name.strip_prefix("r#").unwrap_or(name))?;
         self.writer.write_char('=')
     }
 

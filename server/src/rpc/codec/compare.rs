@@ -37,12 +37,10 @@ impl Compared {
     pub(crate) fn request(&self, bytes: &[u8]) -> bool {
         let planned = self.request.decode(bytes).ok();
         let expected = reference::decode(&self.method, MASK_PATHS_MAX, bytes);
-        match (&planned, &expected) {
-            (Some(planned), Some(expected)) => {
-                assert!(is_same(planned, expected), "{}: not the same", self.method.path)
-            }
-            (None, None) => {}
-            _ => panic!("{}: the plan decodes: {}", self.method.path, planned.is_some()),
+        let path = &self.method.path;
+        assert_eq!(planned.is_some(), expected.is_some(), "{path}: whether plan and reference decode it");
+        if let (Some(planned), Some(expected)) = (&planned, &expected) {
+            assert!(is_same(planned, expected), "{path}: not the same request");
         }
         planned.is_some()
     }
@@ -156,9 +154,9 @@ impl Choices<'_> {
             "organizations/",
             "x",
         ];
-        match self.below(TEXTS.len() + 2) {
-            chosen if chosen < TEXTS.len() => TEXTS[chosen].as_bytes().to_vec(),
-            _ => {
+        match TEXTS.get(self.below(TEXTS.len() + 2)) {
+            Some(text) => text.as_bytes().to_vec(),
+            None => {
                 let length = self.below(200);
                 (0..length).map(|_| self.byte()).collect()
             }
@@ -216,14 +214,18 @@ impl Choices<'_> {
     }
 
     fn wire_type(&mut self) -> WireType {
-        [
+        self.one_of(&[
             WireType::Varint,
             WireType::SixtyFourBit,
             WireType::LengthDelimited,
             WireType::StartGroup,
             WireType::EndGroup,
             WireType::ThirtyTwoBit,
-        ][self.below(6)]
+        ])
+    }
+
+    fn one_of<T: Copy>(&mut self, options: &[T]) -> T {
+        *options.get(self.below(options.len())).expect("there are options")
     }
 
     /// A varint, sometimes with more bytes than it needs.
@@ -262,7 +264,7 @@ impl Choices<'_> {
         let names: Vec<&str> = entity.attributes.iter().map(|attribute| attribute.name.as_str()).collect();
         let system = ["etag", "create_time", "update_time", "created_by", "modified_by"];
         let all: Vec<&str> = system.into_iter().chain(names).collect();
-        let paths: Vec<&str> = (0..self.below(6)).map(|_| all[self.below(all.len())]).collect();
+        let paths: Vec<&str> = (0..self.below(6)).map(|_| self.one_of(&all)).collect();
         ReadMask::parse(paths.into_iter(), 100, entity).expect("the paths are valid")
     }
 
