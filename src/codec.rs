@@ -17,9 +17,8 @@ const BUFFER_BYTES: usize = 1_000;
 /// A stream sends its collected messages once they have this number of bytes: tonic's default.
 const YIELD_BYTES: usize = 32 * 1_024;
 
-/// Returns the settings of the buffers of a call.
-#[must_use]
-pub fn buffer_settings() -> BufferSettings {
+/// The settings of the buffers of a call.
+fn buffer_settings() -> BufferSettings {
     BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
 }
 

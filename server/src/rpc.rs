@@ -20,6 +20,7 @@ mod reflection;
 mod secret_access;
 mod services;
 mod transfer;
+mod unary;
 
 use std::sync::Arc;
 

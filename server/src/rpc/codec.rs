@@ -13,13 +13,8 @@ mod message;
 mod reference;
 mod wire;
 
-use std::sync::Arc;
-
-use bytes::Buf as _;
-use tonic::{
-    Status,
-    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-};
+use bytes::BytesMut;
+use tonic::Status;
 
 pub(crate) use self::message::{
     CreateRequest, DeleteRequest, EntityReply, EntityRequest, GetRequest, ListRequest, UpdateRequest, WriteOptions,
@@ -28,10 +23,7 @@ use self::{decode::RequestPlan, encode::ReplyPlan};
 use crate::{schema::EntityMethod, status};
 
 /// The codec of one method.
-#[derive(Clone)]
-pub(crate) struct EntityCodec(Arc<Plans>);
-
-struct Plans {
+pub(crate) struct EntityCodec {
     request: RequestPlan,
     reply: ReplyPlan,
 }
@@ -39,54 +31,21 @@ struct Plans {
 impl EntityCodec {
     /// Compiles the plans of a method. `mask_paths_max` is the maximum number of paths in a mask.
     pub(crate) fn new(method: &EntityMethod, mask_paths_max: usize) -> Self {
-        let request = RequestPlan::new(method, mask_paths_max);
-        EntityCodec(Arc::new(Plans { request, reply: ReplyPlan::new(method) }))
-    }
-}
-
-impl Codec for EntityCodec {
-    type Encode = EntityReply;
-    type Decode = EntityRequest;
-    type Encoder = EntityCodec;
-    type Decoder = EntityCodec;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        self.clone()
+        EntityCodec { request: RequestPlan::new(method, mask_paths_max), reply: ReplyPlan::new(method) }
     }
 
-    fn decoder(&mut self) -> Self::Decoder {
-        self.clone()
-    }
-}
-
-impl Decoder for EntityCodec {
-    type Item = EntityRequest;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Self::Error> {
-        // tonic collects a message in one buffer before it decodes it.
-        let length = source.remaining();
-        let bytes = source.chunk().get(..length).ok_or_else(status::broken)?;
-        let request = self.0.request.decode(bytes).map_err(|_| status::message_invalid())?;
-        source.advance(length);
-        Ok(Some(request))
+    /// Decodes a request. The result contains violations of fields.
+    ///
+    /// # Errors
+    /// The bytes aren't a message of the expected type.
+    pub(crate) fn decode(&self, message: &[u8]) -> Result<EntityRequest, Status> {
+        self.request.decode(message).map_err(|_| status::message_invalid())
     }
 
-    fn buffer_settings(&self) -> BufferSettings {
-        sealward::codec::buffer_settings()
-    }
-}
-
-impl Encoder for EntityCodec {
-    type Item = EntityReply;
-    type Error = Status;
-
-    fn encode(&mut self, item: Self::Item, destination: &mut EncodeBuf<'_>) -> Result<(), Self::Error> {
-        self.0.reply.encode(&item, destination, |destination, bytes| destination.reserve(bytes));
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        sealward::codec::buffer_settings()
+    /// Encodes an answer. `begin` creates the buffer for an answer of this length.
+    pub(crate) fn encode(&self, reply: &EntityReply, begin: impl FnOnce(usize) -> BytesMut) -> BytesMut {
+        let mut buffer = BytesMut::new();
+        self.reply.encode(reply, &mut buffer, |buffer, length| *buffer = begin(length));
+        buffer
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use http::Extensions;
 use sealward_core::{
     id::{OrganizationId, RecordId},
@@ -17,10 +18,7 @@ use sealward_core::{
     schema::Entity,
     violation::{Problem, Violation},
 };
-use tonic::{
-    Request, Response, Status,
-    server::{Grpc, UnaryService},
-};
+use tonic::{Status, body::Body};
 
 use super::{
     codec::{
@@ -29,51 +27,51 @@ use super::{
     },
     dispatcher::Dispatcher,
     services::ServicesBuilder,
+    unary,
 };
 use crate::{background::reencryption, bounds::turns::Turn, schema::EntityMethod, status};
 
 /// Adds one method.
 pub(super) fn add(services: &mut ServicesBuilder, dispatcher: Arc<Dispatcher>, method: EntityMethod) {
     let path = method.path.clone();
-    let max = dispatcher.message_size_max_bytes();
     let codec = EntityCodec::new(&method, dispatcher.mask_paths_max());
-    let handler = Handler { dispatcher, method: Arc::new(method) };
+    let handler = Arc::new(Handler { dispatcher, method, codec });
     services.add_method(path, move |request| {
-        let (handler, codec) = (handler.clone(), codec.clone());
-        Box::pin(async move {
-            let mut grpc = Grpc::new(codec).apply_max_message_size_config(Some(max), Some(max));
-            Ok(grpc.unary(handler, request).await)
-        })
+        let handler = Arc::clone(&handler);
+        Box::pin(async move { Ok(handler.serve(request).await) })
     });
 }
 
-#[derive(Clone)]
 struct Handler {
     dispatcher: Arc<Dispatcher>,
-    method: Arc<EntityMethod>,
-}
-
-impl UnaryService<EntityRequest> for Handler {
-    type Response = EntityReply;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<EntityReply>, Status>> + Send>>;
-
-    fn call(&mut self, request: Request<EntityRequest>) -> Self::Future {
-        let handler = self.clone();
-        Box::pin(async move {
-            let (_, extensions, request) = request.into_parts();
-            let reply = match request {
-                EntityRequest::Create(request) => handler.create(&extensions, request).await,
-                EntityRequest::Get(request) => handler.get(&extensions, request).await,
-                EntityRequest::List(request) => handler.list(&extensions, request).await,
-                EntityRequest::Update(request) => handler.update(&extensions, request).await,
-                EntityRequest::Delete(request) => handler.delete(&extensions, request).await,
-            };
-            reply.map(Response::new)
-        })
-    }
+    method: EntityMethod,
+    codec: EntityCodec,
 }
 
 impl Handler {
+    async fn serve(&self, request: http::Request<Body>) -> http::Response<Body> {
+        self.answer(request).await.map_or_else(Status::into_http, unary::response)
+    }
+
+    async fn answer(&self, request: http::Request<Body>) -> Result<BytesMut, Status> {
+        let (head, body) = request.into_parts();
+        let request = self.codec.decode(&unary::read(body).await?)?;
+        let reply = self.call(&head.extensions, request).await?;
+        let message = self.codec.encode(&reply, unary::begin);
+        unary::check_length(&message, self.dispatcher.message_size_max_bytes())?;
+        Ok(message)
+    }
+
+    async fn call(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+        match request {
+            EntityRequest::Create(request) => self.create(extensions, request).await,
+            EntityRequest::Get(request) => self.get(extensions, request).await,
+            EntityRequest::List(request) => self.list(extensions, request).await,
+            EntityRequest::Update(request) => self.update(extensions, request).await,
+            EntityRequest::Delete(request) => self.delete(extensions, request).await,
+        }
+    }
+
     async fn create(&self, extensions: &Extensions, request: CreateRequest) -> Result<EntityReply, Status> {
         let permit = self.dispatcher.enter_to_write(extensions, &request.parent, self.entity())?;
         let NewRecord { id, id_origin, draft, mode } = self.new_record(&permit, request)?;

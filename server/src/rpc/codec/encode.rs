@@ -99,7 +99,9 @@ impl ReplyPlan {
                 self.one(record, &Shared::new(organization, mask, &[]), buffer, reserve);
             }
             EntityReply::List(organization, listed, mask) => {
-                let (Some(page), shared) = (&self.page, Shared::new(organization, mask, &[])) else { return };
+                let (Some(page), shared) = (&self.page, Shared::new(organization, mask, &[])) else {
+                    return reserve(buffer, 0);
+                };
                 let lengths: Vec<_> = listed.records.iter().map(|record| self.length(record, &shared)).collect();
                 let mut counted = Length::default();
                 lengths.iter().for_each(|bytes| page.begin_record(*bytes, &mut counted));
@@ -112,7 +114,7 @@ impl ReplyPlan {
                 }
                 page.end(listed, &mut sink);
             }
-            EntityReply::Empty => {}
+            EntityReply::Empty => reserve(buffer, 0),
         }
     }
 
