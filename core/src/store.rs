@@ -7,7 +7,17 @@
 //!
 //! This file knows no records, keys or audit trails, except that the store chains an [`AuditEntry`] when it commits it.
 
-use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    borrow::Cow,
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use uuid::Uuid;
 
@@ -431,6 +441,57 @@ pub struct Select {
     pub limit: u32,
 }
 
+/// A read of one row by its key, for any key. It is created once and used for many reads, so that a store can keep what
+/// it derives from the columns.
+#[derive(Debug)]
+pub struct Lookup {
+    id: u64,
+    table: Name,
+    columns: Vec<Name>,
+    key: Name,
+}
+
+impl Lookup {
+    /// Creates a read of these columns. `key` is the only column of the table's primary key.
+    #[must_use]
+    pub fn new(table: Name, columns: Vec<Name>, key: Name) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Lookup { id: NEXT.fetch_add(1, Ordering::Relaxed), table, columns, key }
+    }
+
+    /// Returns a number that no other lookup of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Returns the table.
+    #[must_use]
+    pub fn table(&self) -> &Name {
+        &self.table
+    }
+
+    /// Returns the columns to return, in order.
+    #[must_use]
+    pub fn columns(&self) -> &[Name] {
+        &self.columns
+    }
+
+    /// Returns the column of the key.
+    #[must_use]
+    pub fn key(&self) -> &Name {
+        &self.key
+    }
+
+    /// Returns the read for one key, which is not null.
+    #[must_use]
+    pub fn select(&self, key: Datum) -> Select {
+        let (table, columns) = (self.table.clone(), self.columns.clone());
+        let rows = Condition::equal(self.key.clone(), key);
+        Select { table, columns, rows, order: Vec::new(), limit: 1 }
+    }
+}
+
 /// A sort direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -581,6 +642,13 @@ pub enum OpenError {
 pub trait Reader: Send + Sync {
     /// Reads rows.
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>>;
+
+    /// Reads the row with this key, which is not null; `None` if there is no such row. A store may do it on the calling
+    /// thread if that takes microseconds.
+    fn look_up(&self, lookup: &Arc<Lookup>, key: Datum) -> Pending<'_, Result<Option<Row>, Unavailable>> {
+        let select = lookup.select(key);
+        Box::pin(async move { Ok(self.select(select).await?.into_iter().next()) })
+    }
 
     /// Counts the rows of `table` that meet the condition.
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>>;

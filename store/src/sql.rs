@@ -7,7 +7,8 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use sealward_core::store::{
-    Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Index, Name, Select, Source, Table, Tally,
+    Assignment, Column, ColumnType, Comparison, Condition, Datum, Direction, Index, Lookup, Name, Select, Source,
+    Table, Tally,
 };
 
 /// A statement: its text, and the values of its placeholders, in order.
@@ -320,6 +321,18 @@ pub(crate) fn select(select: &Select) -> Result<Sql<'_>, Malformed> {
     sql.text(" LIMIT ");
     sql.value(Value::Limit(select.limit))?;
     Ok(sql.finish())
+}
+
+/// Returns the text of a lookup. Its only placeholder is the key.
+pub(crate) fn look_up(lookup: &Lookup) -> Result<String, Malformed> {
+    let mut sql = Builder::new("SELECT ");
+    sql.list(lookup.columns(), ", ", |sql, column| sql.name(column))?;
+    sql.text(" FROM ");
+    sql.name(lookup.table())?;
+    sql.text(" WHERE ");
+    sql.name(lookup.key())?;
+    sql.text(" = $1");
+    Ok(sql.finish().text)
 }
 
 /// Counts rows.

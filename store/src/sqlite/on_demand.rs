@@ -21,8 +21,8 @@ use sealward_core::{
     id::OrganizationId,
     name::OrganizationName,
     store::{
-        Cause, Commit, CommitError, Condition, Name, OpenError, Pending, Reader, Row, ScanError, Scanned, Select,
-        Store, Unavailable,
+        Cause, Commit, CommitError, Condition, Datum, Lookup, Name, OpenError, Pending, Reader, Row, ScanError,
+        Scanned, Select, Store, Unavailable,
     },
 };
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
@@ -249,6 +249,11 @@ impl OpenParameters {
 impl Reader for OnDemandStore {
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
         Box::pin(async move { self.get().await.map_err(unavailable)?.select(select).await })
+    }
+
+    fn look_up(&self, lookup: &Arc<Lookup>, key: Datum) -> Pending<'_, Result<Option<Row>, Unavailable>> {
+        let lookup = Arc::clone(lookup);
+        Box::pin(async move { self.get().await.map_err(unavailable)?.look_up(&lookup, key).await })
     }
 
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {

@@ -12,8 +12,8 @@ use std::{
 };
 
 use sealward_core::store::{
-    Cause, Commit, CommitError, Condition, Name, OpenError, Pending, Reader, Row, ScanError, Scanned, Select, Store,
-    Unavailable,
+    Cause, Commit, CommitError, Condition, Datum, Lookup, Name, OpenError, Pending, Reader, Row, ScanError, Scanned,
+    Select, Store, Unavailable,
 };
 use uuid::Uuid;
 
@@ -119,6 +119,10 @@ impl SqliteStore {
 impl Reader for SqliteStore {
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>> {
         Box::pin(self.readers.read(move |connection| connection.select(&select)))
+    }
+
+    fn look_up(&self, lookup: &Arc<Lookup>, key: Datum) -> Pending<'_, Result<Option<Row>, Unavailable>> {
+        Box::pin(self.readers.look_up(Arc::clone(lookup), key))
     }
 
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
