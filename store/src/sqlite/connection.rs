@@ -88,9 +88,16 @@ type Columns = HashMap<String, ColumnType>;
 pub(super) struct Connection {
     sqlite: rusqlite::Connection,
     tables: HashMap<String, Arc<Columns>>,
+    /// The types that the values of a statement must have, by its text. Statements whose text isn't in it have yet to be
+    /// compared with the columns of their table.
+    types: HashMap<String, Arc<Types>>,
     /// By the id of the lookup.
     lookups: HashMap<u64, Arc<PreparedLookup>>,
 }
+
+/// The types of the columns of a statement's values, by number of the placeholder. `None` if the value has no column.
+/// The text of a statement determines its columns.
+type Types = Vec<Option<ColumnType>>;
 
 /// The text of a lookup, and the types of its key and its columns.
 #[derive(Debug)]
@@ -172,7 +179,7 @@ impl Connection {
              PRAGMA journal_size_limit = 67108864;",
         )?;
         sqlite.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Connection { sqlite, tables: HashMap::new(), lookups: HashMap::new() })
+        Ok(Connection { sqlite, tables: HashMap::new(), types: HashMap::new(), lookups: HashMap::new() })
     }
 
     fn recognize(&self) -> Result<(), SqliteError> {
@@ -312,6 +319,7 @@ impl Connection {
     /// Clears the cache of column types. The tables may have been created in a transaction that was rolled back.
     pub(super) fn forget_tables(&mut self) {
         self.tables.clear();
+        self.types.clear();
         self.lookups.clear();
     }
 
@@ -407,12 +415,38 @@ impl Connection {
 
     /// Prepares a statement, checks the types of its values and binds them.
     fn bound(&mut self, table: &str, sql: &Sql<'_>) -> Result<CachedStatement<'_>, SqliteError> {
-        self.check_types(table, sql.values.iter().filter_map(Value::claim))?;
+        let types = self.types(table, sql)?;
+        for (value, kind) in sql.values.iter().zip(&*types) {
+            if let Some((column, claimed)) = value.claim()
+                && Some(claimed) != *kind
+            {
+                return Err(SqliteError::WrongType { table: table.to_owned(), column: column.to_owned() });
+            }
+        }
         let mut statement = self.sqlite.prepare_cached(&sql.text)?;
         for (index, value) in (1..).zip(&sql.values) {
             statement.raw_bind_parameter::<usize, _>(index, Bound(value))?;
         }
         Ok(statement)
+    }
+
+    /// Returns the types of the columns of a statement's values.
+    fn types(&mut self, table: &str, sql: &Sql<'_>) -> Result<Arc<Types>, SqliteError> {
+        if let Some(types) = self.types.get(&sql.text) {
+            return Ok(Arc::clone(types));
+        }
+        let named = || sql.values.iter().map(Value::column);
+        let columns = self.columns(table, named().flatten())?;
+        let types: Types = named().map(|column| columns.get(column?).copied()).collect();
+        let types = Arc::new(types);
+        // A text with a column that doesn't exist yet is compared again. Callers can filter in any number of ways.
+        if named().zip(&*types).all(|(column, kind)| column.is_none() || kind.is_some()) {
+            if self.types.len() >= STATEMENTS_MAX {
+                self.types.clear();
+            }
+            self.types.insert(sql.text.clone(), Arc::clone(&types));
+        }
+        Ok(types)
     }
 }
 
