@@ -37,6 +37,7 @@ macro_rules! contract_tests {
                 commit_is_atomic
                 a_refusal_names_the_first_step_that_failed
                 step_reads_the_changes_of_earlier_steps
+                a_repeated_check_reads_the_last_state
                 existing_key_is_not_inserted_again
                 omitted_column_is_null
                 a_key_is_never_null

@@ -26,6 +26,7 @@ struct Disk {
     /// The number of rows that each transaction wrote.
     transactions: Vec<usize>,
     reopened: usize,
+    rolled_back: usize,
     scrubbed_at: Vec<usize>,
     /// The outcomes of the next commits. If empty, commits succeed.
     ends: VecDeque<End>,
@@ -40,7 +41,7 @@ enum End {
 }
 
 /// A backend whose steps are inserts. The tables `refuse`, `fail`, `lose` and `panic` have the effect of their name;
-/// all others store rows.
+/// all others store rows. Rows can be removed without the whole transaction only if the backend is told before.
 struct Double {
     disk: Arc<Mutex<Disk>>,
     rows: Vec<String>,
@@ -65,12 +66,12 @@ impl Backend for Double {
         Ok(())
     }
 
-    fn apply(&mut self, steps: &[Step]) -> Result<(), Failure> {
+    fn apply(&mut self, steps: &[Step], audit_rows: &[Step], undo: Undo) -> Result<(), Failure> {
         let before = (self.rows.len(), self.trail.len());
+        let mut audit_rows = audit_rows.iter();
         for (index, step) in steps.iter().enumerate() {
-            let Step::Insert { table, row } = step else {
-                panic!("only inserts and chained audit records are supported")
-            };
+            let step = if let Step::Audit(_) = step { audit_rows.next().unwrap() } else { step };
+            let Step::Insert { table, row } = step else { panic!("only inserts and audit records are supported") };
             let failure = match &**table {
                 "refuse" => Failure::Refused { step: index },
                 "fail" => Failure::Failed(broken()),
@@ -93,10 +94,20 @@ impl Backend for Double {
                     continue;
                 }
             };
+            if undo == Undo::Together && before != (self.rows.len(), self.trail.len()) {
+                return Err(if let Failure::Lost(cause) = failure { Failure::Lost(cause) } else { Failure::Partial });
+            }
             self.rows.truncate(before.0);
             self.trail.truncate(before.1);
             return Err(failure);
         }
+        Ok(())
+    }
+
+    fn roll_back(&mut self) -> Result<(), Cause> {
+        self.rows.clear();
+        self.trail.clear();
+        self.disk().rolled_back += 1;
         Ok(())
     }
 
@@ -240,7 +251,35 @@ async fn waiting_commits_share_a_transaction_and_fail_alone() {
     let disk = gated.disk.lock().unwrap();
     assert_eq!(disk.rows, ["first", "a", "b", "c"]);
     assert_eq!(disk.transactions, [1, 3]);
-    assert_eq!(disk.reopened, 0);
+    assert_eq!((disk.reopened, disk.rolled_back), (0, 1));
+    drop(disk);
+    assert_eq!(sequences(&gated.disk), [1, 2]);
+}
+
+#[tokio::test]
+async fn only_a_refusal_after_a_change_makes_a_transaction_start_again() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["first"]).await;
+    gated.arrived.recv().unwrap();
+    let a = gated.hand_over(&["a"]).await;
+    let refused = gated.hand_over(&["refuse", "x"]).await;
+    let failed = gated.hand_over(&["fail"]).await;
+    gated.let_through(2);
+    assert!(first.await.is_ok() && a.await.is_ok());
+    assert!(matches!(refused.await, Err(CommitError::Refused { step: 0 })));
+    assert!(matches!(failed.await, Err(CommitError::Unavailable(_))));
+    assert_eq!(gated.disk.lock().unwrap().rolled_back, 0);
+    let b = gated.hand_over(&["audit", "b"]).await;
+    gated.arrived.recv().unwrap();
+    gated.arrived.recv().unwrap();
+    let partial = gated.hand_over(&["audit", "refuse"]).await;
+    let c = gated.hand_over(&["audit", "c"]).await;
+    gated.let_through(2);
+    assert!(b.await.is_ok() && c.await.is_ok());
+    assert!(matches!(partial.await, Err(CommitError::Refused { step: 1 })));
+    let disk = gated.disk.lock().unwrap();
+    assert_eq!(disk.rows, ["first", "a", "b", "c"]);
+    assert_eq!((disk.reopened, disk.rolled_back), (0, 1));
     drop(disk);
     assert_eq!(sequences(&gated.disk), [1, 2]);
 }

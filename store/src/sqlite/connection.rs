@@ -348,6 +348,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Returns a number that changes when another connection has changed the database.
+    pub(super) fn data_version(&self) -> Result<i64, SqliteError> {
+        Ok(self.sqlite.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+    }
+
     pub(super) fn in_transaction(&self) -> bool {
         !self.sqlite.is_autocommit()
     }
