@@ -21,7 +21,11 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::{audit::entry::AuditEntry, id::Timestamp};
+use crate::{
+    audit::entry::AuditEntry,
+    id::Timestamp,
+    ticket::{Promise, Ticket},
+};
 
 /// The name of a table or a column.
 pub type Name = Cow<'static, str>;
@@ -319,6 +323,9 @@ pub struct Tally {
 /// One step of a commit.
 #[derive(Debug)]
 pub enum Step {
+    /// Requires that the commit with this ticket has been applied before this one, by the same store. It precedes all
+    /// steps of other kinds.
+    After(Ticket),
     /// Requires that at least one row meets the condition, and still does when the commit takes effect.
     Require {
         /// The table.
@@ -416,13 +423,16 @@ pub enum Step {
 pub struct Commit {
     /// The steps.
     pub steps: Vec<Step>,
+    /// The promise of the outcome, for commits that build on this one. The store settles it before the caller gets the
+    /// outcome.
+    pub promise: Option<Promise>,
 }
 
 impl Commit {
     /// Creates a commit of these steps.
     #[must_use]
     pub fn of(steps: Vec<Step>) -> Self {
-        Commit { steps }
+        Commit { steps, promise: None }
     }
 }
 
@@ -723,6 +733,15 @@ pub trait Store: Reader {
     /// Applies a commit. Returns after the commit is durable.
     fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>>;
 
+    /// Hands over a commit, and returns when it has its place in the order of commits. It is applied after all commits
+    /// that were handed over before, even if the outcome isn't awaited.
+    fn submit(&self, commit: Commit) -> Pending<'_, Submitted> {
+        Box::pin(async move {
+            let outcome = self.commit(commit).await;
+            Submitted::new(async { outcome })
+        })
+    }
+
     /// Takes a snapshot: the database as it is now. Later commits are invisible in it. Writes continue, but the files
     /// can't shrink, and a [`scrub`](Store::scrub) waits until the snapshot is dropped: don't hold a snapshot for long.
     /// A store may end a blocking snapshot. Reads of it then fail, and [`snapshot_ended`] returns the reason.
@@ -730,6 +749,24 @@ pub trait Store: Reader {
 
     /// Removes deleted and overwritten data from the database's files, as far as the store can.
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>>;
+}
+
+/// A commit that was handed over.
+pub struct Submitted(Pending<'static, Result<(), CommitError>>);
+
+impl Submitted {
+    /// Creates the value from the future of the outcome.
+    pub fn new(outcome: impl Future<Output = Result<(), CommitError>> + Send + 'static) -> Self {
+        Submitted(Box::pin(outcome))
+    }
+
+    /// Returns the outcome after the commit is durable or has failed.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub async fn outcome(self) -> Result<(), CommitError> {
+        self.0.await
+    }
 }
 
 /// The future that an asynchronous port returns.

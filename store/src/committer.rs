@@ -20,7 +20,7 @@ use std::{
 
 use sealward_core::{
     audit::ChainHead,
-    store::{Cause, Commit, CommitError, Step, Unavailable},
+    store::{Cause, Commit, CommitError, Step, Submitted, Unavailable},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -158,12 +158,24 @@ impl Committer {
     /// Queues a commit, and returns after it is durable or has failed. If the caller stops waiting, the commit
     /// continues.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        outcome(self.queue(commit).await?).await
+    }
+
+    /// Queues a commit. Commits are applied in the order of the queue.
+    pub(crate) async fn submit(&self, commit: Commit) -> Submitted {
+        match self.queue(commit).await {
+            Ok(answer) => Submitted::new(outcome(answer)),
+            Err(error) => Submitted::new(async { Err(error) }),
+        }
+    }
+
+    async fn queue(&self, commit: Commit) -> Result<oneshot::Receiver<Verdict>, CommitError> {
         let (reply, answer) = oneshot::channel();
         self.jobs
             .send(Job::Commit(Waiting { commit, reply }))
             .await
             .map_err(|_| CommitError::Unavailable(ENDED.into()))?;
-        answer.await.unwrap_or_else(|_| Err(CommitError::Unknown(FAILED.into())))
+        Ok(answer)
     }
 
     /// Scrubs after all commits that were queued before.
@@ -176,6 +188,10 @@ impl Committer {
     pub(crate) fn ended(&self) -> Ended {
         self.ended.clone()
     }
+}
+
+async fn outcome(answer: oneshot::Receiver<Verdict>) -> Verdict {
+    answer.await.unwrap_or_else(|_| Err(CommitError::Unknown(FAILED.into())))
 }
 
 /// Applies one commit in its own transaction on the caller's thread. Used for the first content of a database.
@@ -253,6 +269,16 @@ impl<B: Backend> Writer<B> {
 
     /// Writes these commits in one transaction. Returns a verdict for each, which may be sent at once.
     fn transact(&mut self, commits: &[Commit]) -> Vec<Verdict> {
+        let verdicts = self.write(commits);
+        for (commit, verdict) in commits.iter().zip(&verdicts) {
+            if let Some(promise) = &commit.promise {
+                promise.settle(verdict.is_ok());
+            }
+        }
+        verdicts
+    }
+
+    fn write(&mut self, commits: &[Commit]) -> Vec<Verdict> {
         let count = commits.len();
         let before = self.head.sequence();
         let verdicts = match self.apply_all(commits) {
@@ -291,6 +317,9 @@ impl<B: Backend> Writer<B> {
         self.refresh()?;
         let head = self.head.clone();
         for undo in [Undo::Together, Undo::Alone] {
+            for promise in commits.iter().filter_map(|commit| commit.promise.as_ref()) {
+                promise.set_applied(false);
+            }
             self.backend.begin()?;
             if let Some(verdicts) = self.apply_each(commits, undo)? {
                 return Ok(verdicts);
@@ -317,6 +346,10 @@ impl<B: Backend> Writer<B> {
     }
 
     fn apply(&mut self, commit: &Commit, undo: Undo) -> Result<(), Failure> {
+        let is_early = |step: &Step| matches!(step, Step::After(ticket) if !ticket.is_applied());
+        if let Some(step) = commit.steps.iter().position(is_early) {
+            return Err(Failure::Refused { step });
+        }
         let mut head = self.head.clone();
         let mut rows = Vec::new();
         for step in &commit.steps {
@@ -329,6 +362,9 @@ impl<B: Backend> Writer<B> {
         match self.backend.apply(&commit.steps, &rows, undo) {
             Ok(()) => {
                 self.head = head;
+                if let Some(promise) = &commit.promise {
+                    promise.set_applied(true);
+                }
                 Ok(())
             }
             // An audit step has no expectation of the caller, so the chain head is wrong.

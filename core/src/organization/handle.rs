@@ -17,9 +17,10 @@ use crate::{
         comparisons::Comparisons,
         keys::{KeyFacts, Keys},
         pace::Pace,
+        pending::PendingVersions,
     },
     schema::Schema,
-    store::{Commit, CommitError, Step, Store},
+    store::{Commit, CommitError, Step, Store, Submitted},
 };
 
 /// An open organization.
@@ -44,6 +45,8 @@ pub struct Organization {
     pace: Mutex<Pace>,
     /// The recent comparisons of attributes.
     pub(crate) comparisons: Comparisons,
+    /// The records as updates that aren't durable yet will leave them.
+    pub(crate) pending: PendingVersions,
 }
 
 impl Organization {
@@ -67,6 +70,7 @@ impl Organization {
             is_trail_unsigned: AtomicBool::new(true),
             pace: Mutex::default(),
             comparisons: Comparisons::default(),
+            pending: PendingVersions::default(),
         }
     }
 
@@ -158,10 +162,15 @@ impl Organization {
     /// Commits to the organization's database. If the outcome is unknown, drops the cached keys, so that the next use
     /// loads them.
     pub(crate) async fn commit(&self, steps: Vec<Step>) -> Result<(), CommitError> {
-        if steps.iter().any(|step| matches!(step, Step::Audit(_))) {
+        self.submit(Commit::of(steps)).await.outcome().await
+    }
+
+    /// Hands a commit over to the organization's database. See [`Store::submit`].
+    pub(crate) async fn submit(&self, commit: Commit) -> Submitted {
+        if commit.steps.iter().any(|step| matches!(step, Step::Audit(_))) {
             self.is_trail_unsigned.store(true, Ordering::Release);
         }
-        self.store.commit(Commit::of(steps)).await
+        self.store.submit(commit).await
     }
 
     /// Writes an audit record to the organization's trail in a separate commit.

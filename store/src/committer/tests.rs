@@ -13,6 +13,7 @@ use sealward_core::{
     id::Timestamp,
     store::Datum,
     table::TableRow as _,
+    ticket::{Ticket, promise},
 };
 
 use super::*;
@@ -70,7 +71,11 @@ impl Backend for Double {
         let before = (self.rows.len(), self.trail.len());
         let mut audit_rows = audit_rows.iter();
         for (index, step) in steps.iter().enumerate() {
-            let step = if let Step::Audit(_) = step { audit_rows.next().unwrap() } else { step };
+            let step = match step {
+                Step::After(_) => continue,
+                Step::Audit(_) => audit_rows.next().unwrap(),
+                step => step,
+            };
             let Step::Insert { table, row } = step else { panic!("only inserts and audit records are supported") };
             let failure = match &**table {
                 "refuse" => Failure::Refused { step: index },
@@ -433,4 +438,106 @@ async fn a_handle_that_is_dropped_lets_the_queue_finish() {
     drop(committer);
     ended.wait().await;
     assert_eq!(disk.lock().unwrap().rows, ["a", "b"]);
+}
+
+/// A commit of one row, after the commit with this ticket, and its own ticket.
+fn linked(row: &str, after: Option<&Ticket>) -> (Commit, Ticket) {
+    let mut commit = commit(&[row]);
+    if let Some(ticket) = after {
+        commit.steps.insert(0, Step::After(ticket.clone()));
+    }
+    let (promise, ticket) = promise();
+    commit.promise = Some(promise);
+    (commit, ticket)
+}
+
+#[tokio::test]
+async fn commit_follows_an_applied_one_in_the_same_or_an_earlier_transaction() {
+    let gated = gated(Disk::default());
+    let (a, ticket_a) = linked("a", None);
+    let (b, ticket_b) = linked("b", Some(&ticket_a));
+    let (c, _) = linked("c", Some(&ticket_b));
+    let (d, _) = linked("d", Some(&ticket_a));
+    let first = gated.committer.submit(a).await;
+    gated.arrived.recv().unwrap();
+    assert!(ticket_a.is_applied());
+    let mut others = Vec::new();
+    for commit in [b, c, d] {
+        others.push(gated.committer.submit(commit).await);
+    }
+    assert!(!ticket_b.is_applied());
+    gated.let_through(2);
+    first.outcome().await.unwrap();
+    for outcome in others {
+        outcome.outcome().await.unwrap();
+    }
+    assert_eq!(gated.disk.lock().unwrap().rows, ["a", "b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn commits_after_a_refused_one_are_refused() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["first"]).await;
+    gated.arrived.recv().unwrap();
+    let (refused, ticket) = linked("refuse", None);
+    let (b, ticket_b) = linked("b", Some(&ticket));
+    let (c, _) = linked("c", Some(&ticket_b));
+    let mut outcomes = Vec::new();
+    for commit in [refused, b, c, commit(&["d"])] {
+        outcomes.push(gated.committer.submit(commit).await);
+    }
+    gated.let_through(2);
+    first.await.unwrap();
+    let last = outcomes.pop().unwrap();
+    for outcome in outcomes {
+        assert!(matches!(outcome.outcome().await, Err(CommitError::Refused { step: 0 })));
+    }
+    last.outcome().await.unwrap();
+    assert_eq!(gated.disk.lock().unwrap().rows, ["first", "d"]);
+}
+
+#[tokio::test]
+async fn commits_follow_each_other_in_a_transaction_that_starts_again() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["first"]).await;
+    gated.arrived.recv().unwrap();
+    let (a, ticket_a) = linked("a", None);
+    let (b, ticket_b) = linked("b", Some(&ticket_a));
+    let (mut partial, ticket) = linked("x", Some(&ticket_b));
+    partial.steps.extend(commit(&["refuse"]).steps);
+    let (c, _) = linked("c", Some(&ticket));
+    let (d, _) = linked("d", Some(&ticket_b));
+    let mut outcomes = Vec::new();
+    for commit in [a, b, partial, c, d] {
+        outcomes.push(gated.committer.submit(commit).await);
+    }
+    gated.let_through(2);
+    first.await.unwrap();
+    let mut refused = Vec::new();
+    for outcome in outcomes {
+        refused.push(match outcome.outcome().await {
+            Ok(()) => None,
+            Err(CommitError::Refused { step }) => Some(step),
+            Err(error) => panic!("{error}"),
+        });
+    }
+    assert_eq!(refused, [None, None, Some(2), Some(0), None]);
+    let disk = gated.disk.lock().unwrap();
+    assert_eq!((&disk.rows[..], disk.rolled_back), (&["first", "a", "b", "d"].map(str::to_owned)[..], 1));
+}
+
+#[tokio::test]
+async fn commits_after_one_of_unknown_outcome_are_refused() {
+    for end in [End::Undone, End::Done] {
+        let gated = gated(Disk { ends: [end].into(), ..Disk::default() });
+        let (a, ticket_a) = linked("a", None);
+        let (b, _) = linked("b", Some(&ticket_a));
+        let first = gated.committer.submit(a).await;
+        gated.arrived.recv().unwrap();
+        let second = gated.committer.submit(b).await;
+        gated.let_through(2);
+        assert!(matches!(first.outcome().await, Err(CommitError::Unknown(_))));
+        assert!(matches!(second.outcome().await, Err(CommitError::Refused { step: 0 })));
+        assert!(!ticket_a.is_applied());
+    }
 }

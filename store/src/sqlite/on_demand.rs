@@ -22,7 +22,7 @@ use sealward_core::{
     name::OrganizationName,
     store::{
         Cause, Commit, CommitError, Condition, Datum, Lookup, Name, OpenError, Pending, Reader, Row, ScanError,
-        Scanned, Select, Store, Unavailable,
+        Scanned, Select, Store, Submitted, Unavailable,
     },
 };
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
@@ -274,6 +274,22 @@ impl Store for OnDemandStore {
         Box::pin(async move {
             let store = self.get().await.map_err(|error| CommitError::Unavailable(cause(error)))?;
             store.commit(commit).await
+        })
+    }
+
+    fn submit(&self, commit: Commit) -> Pending<'_, Submitted> {
+        Box::pin(async move {
+            let store = match self.get().await {
+                Ok(store) => store,
+                Err(error) => return Submitted::new(async { Err(CommitError::Unavailable(cause(error))) }),
+            };
+            let submitted = store.submit(commit).await;
+            // The database stays in use until the outcome is known.
+            Submitted::new(async move {
+                let outcome = submitted.outcome().await;
+                drop(store);
+                outcome
+            })
         })
     }
 

@@ -13,7 +13,7 @@ use std::{
 
 use sealward_core::store::{
     Cause, Commit, CommitError, Condition, Datum, Lookup, Name, OpenError, Pending, Reader, Row, ScanError, Scanned,
-    Select, Store, Unavailable,
+    Select, Store, Submitted, Unavailable,
 };
 use uuid::Uuid;
 
@@ -141,6 +141,10 @@ impl Reader for SqliteStore {
 impl Store for SqliteStore {
     fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>> {
         Box::pin(self.committer.commit(commit))
+    }
+
+    fn submit(&self, commit: Commit) -> Pending<'_, Submitted> {
+        Box::pin(self.committer.submit(commit))
     }
 
     fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>> {
