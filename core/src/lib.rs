@@ -33,4 +33,5 @@ pub mod schema;
 pub mod store;
 pub mod table;
 pub mod text;
+pub mod ticket;
 pub mod violation;

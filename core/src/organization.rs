@@ -13,6 +13,7 @@ pub(crate) mod keys;
 mod load;
 pub mod open;
 pub(crate) mod pace;
+pub(crate) mod pending;
 pub mod ring_rows;
 pub mod row;
 pub mod seen;

@@ -36,6 +36,13 @@ pub trait KeyDerivation: Send + Sync {
     fn derive(&self, text: KeyText, parameters: KdfParameters) -> Pending<'_, (KeyText, Result<Kek, KdfOutOfBounds>)>;
 }
 
+/// A place in the line of the callers that change the same record.
+pub trait Line: Send + Sync {
+    /// Waits for the turn, in the order of the calls. It ends when the returned value is dropped. A turn proves nothing:
+    /// other commits may change the record too. But without turns, callers would fail each other again and again.
+    fn turn(&self) -> Pending<'_, Box<dyn Send>>;
+}
+
 /// The exclusive lock of an organization. Dropping it releases it.
 pub trait OrganizationLock: Send + Sync {
     /// Releases the lock and removes its files, because the organization is deleted.

@@ -7,11 +7,26 @@
 //!
 //! This file knows no records, keys or audit trails, except that the store chains an [`AuditEntry`] when it commits it.
 
-use std::{borrow::Cow, error::Error, fmt, future::Future, num::NonZeroU64, pin::Pin, sync::Arc};
+use std::{
+    borrow::Cow,
+    error::Error,
+    fmt,
+    future::Future,
+    num::NonZeroU64,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use uuid::Uuid;
 
-use crate::{audit::entry::AuditEntry, id::Timestamp};
+use crate::{
+    audit::entry::AuditEntry,
+    id::Timestamp,
+    ticket::{Promise, Ticket},
+};
 
 /// The name of a table or a column.
 pub type Name = Cow<'static, str>;
@@ -309,6 +324,9 @@ pub struct Tally {
 /// One step of a commit.
 #[derive(Debug)]
 pub enum Step {
+    /// Requires that the commit with this ticket has been applied before this one, by the same store. It precedes all
+    /// steps of other kinds.
+    After(Ticket),
     /// Requires that at least one row meets the condition, and still does when the commit takes effect.
     Require {
         /// The table.
@@ -406,13 +424,16 @@ pub enum Step {
 pub struct Commit {
     /// The steps.
     pub steps: Vec<Step>,
+    /// The promise of the outcome, for commits that build on this one. The store settles it before the caller gets the
+    /// outcome.
+    pub promise: Option<Promise>,
 }
 
 impl Commit {
     /// Creates a commit of these steps.
     #[must_use]
     pub fn of(steps: Vec<Step>) -> Self {
-        Commit { steps }
+        Commit { steps, promise: None }
     }
 }
 
@@ -429,6 +450,57 @@ pub struct Select {
     pub order: Vec<(Name, Direction)>,
     /// The maximum number of rows.
     pub limit: u32,
+}
+
+/// A read of one row by its key, for any key. It is created once and used for many reads, so that a store can keep what
+/// it derives from the columns.
+#[derive(Debug)]
+pub struct Lookup {
+    id: u64,
+    table: Name,
+    columns: Vec<Name>,
+    key: Name,
+}
+
+impl Lookup {
+    /// Creates a read of these columns. `key` is the only column of the table's primary key.
+    #[must_use]
+    pub fn new(table: Name, columns: Vec<Name>, key: Name) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Lookup { id: NEXT.fetch_add(1, Ordering::Relaxed), table, columns, key }
+    }
+
+    /// Returns a number that no other lookup of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Returns the table.
+    #[must_use]
+    pub fn table(&self) -> &Name {
+        &self.table
+    }
+
+    /// Returns the columns to return, in order.
+    #[must_use]
+    pub fn columns(&self) -> &[Name] {
+        &self.columns
+    }
+
+    /// Returns the column of the key.
+    #[must_use]
+    pub fn key(&self) -> &Name {
+        &self.key
+    }
+
+    /// Returns the read for one key, which is not null.
+    #[must_use]
+    pub fn select(&self, key: Datum) -> Select {
+        let (table, columns) = (self.table.clone(), self.columns.clone());
+        let rows = Condition::equal(self.key.clone(), key);
+        Select { table, columns, rows, order: Vec::new(), limit: 1 }
+    }
 }
 
 /// A sort direction.
@@ -582,6 +654,13 @@ pub trait Reader: Send + Sync {
     /// Reads rows.
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>>;
 
+    /// Reads the row with this key, which is not null; `None` if there is no such row. A store may do it on the calling
+    /// thread if that takes microseconds.
+    fn look_up(&self, lookup: &Arc<Lookup>, key: Datum) -> Pending<'_, Result<Option<Row>, Unavailable>> {
+        let select = lookup.select(key);
+        Box::pin(async move { Ok(self.select(select).await?.into_iter().next()) })
+    }
+
     /// Counts the rows of `table` that meet the condition.
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>>;
 
@@ -660,6 +739,15 @@ pub trait Store: Reader {
     /// Applies a commit. Returns after the commit is durable.
     fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>>;
 
+    /// Hands over a commit, and returns when it has its place in the order of commits. It is applied after all commits
+    /// that were handed over before, even if the outcome isn't awaited.
+    fn submit(&self, commit: Commit) -> Pending<'_, Submitted> {
+        Box::pin(async move {
+            let outcome = self.commit(commit).await;
+            Submitted::new(async { outcome })
+        })
+    }
+
     /// Takes a snapshot: the database as it is now. Later commits are invisible in it. Writes continue, but the files
     /// can't shrink, and a [`scrub`](Store::scrub) waits until the snapshot is dropped: don't hold a snapshot for long.
     /// A store may end a blocking snapshot. Reads of it then fail, and [`snapshot_ended`] returns the reason.
@@ -674,6 +762,24 @@ pub trait Store: Reader {
 
     /// Removes deleted and overwritten data from the database's files, as far as the store can.
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>>;
+}
+
+/// A commit that was handed over.
+pub struct Submitted(Pending<'static, Result<(), CommitError>>);
+
+impl Submitted {
+    /// Creates the value from the future of the outcome.
+    pub fn new(outcome: impl Future<Output = Result<(), CommitError>> + Send + 'static) -> Self {
+        Submitted(Box::pin(outcome))
+    }
+
+    /// Returns the outcome after the commit is durable or has failed.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub async fn outcome(self) -> Result<(), CommitError> {
+        self.0.await
+    }
 }
 
 /// The future that an asynchronous port returns.

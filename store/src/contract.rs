@@ -37,6 +37,7 @@ macro_rules! contract_tests {
                 commit_is_atomic
                 a_refusal_names_the_first_step_that_failed
                 step_reads_the_changes_of_earlier_steps
+                a_repeated_check_reads_the_last_state
                 existing_key_is_not_inserted_again
                 omitted_column_is_null
                 a_key_is_never_null
@@ -67,6 +68,9 @@ macro_rules! contract_tests {
                 malformed_name_is_refused;
             reads:
                 columns_are_returned_in_the_requested_order
+                row_is_looked_up_by_its_key
+                lookup_reads_the_last_commit
+                lookup_of_a_missing_column_or_by_another_type_is_unavailable
                 text_is_ordered_by_code_point
                 text_is_compared_case_sensitively
                 a_prefix_matches_code_point_by_code_point

@@ -18,9 +18,10 @@ use crate::{
         encryption_facts::Remembered,
         keys::{KeyFacts, Keys},
         pace::Pace,
+        pending::PendingVersions,
     },
     schema::Schema,
-    store::{Commit, CommitError, Step, Store},
+    store::{Commit, CommitError, Step, Store, Submitted},
 };
 
 /// An open organization.
@@ -47,6 +48,8 @@ pub struct Organization {
     pub(crate) comparisons: Comparisons,
     /// The facts about the encryption as last read.
     pub(crate) remembered: Remembered,
+    /// The records as updates that aren't durable yet will leave them.
+    pub(crate) pending: PendingVersions,
 }
 
 impl Organization {
@@ -71,6 +74,7 @@ impl Organization {
             pace: Mutex::default(),
             comparisons: Comparisons::default(),
             remembered: Remembered::default(),
+            pending: PendingVersions::default(),
         }
     }
 
@@ -162,10 +166,15 @@ impl Organization {
     /// Commits to the organization's database. If the outcome is unknown, drops the cached keys, so that the next use
     /// loads them.
     pub(crate) async fn commit(&self, steps: Vec<Step>) -> Result<(), CommitError> {
-        if steps.iter().any(|step| matches!(step, Step::Audit(_))) {
+        self.submit(Commit::of(steps)).await.outcome().await
+    }
+
+    /// Hands a commit over to the organization's database. See [`Store::submit`].
+    pub(crate) async fn submit(&self, commit: Commit) -> Submitted {
+        if commit.steps.iter().any(|step| matches!(step, Step::Audit(_))) {
             self.is_trail_unsigned.store(true, Ordering::Release);
         }
-        self.store.commit(Commit::of(steps)).await
+        self.store.submit(commit).await
     }
 
     /// Writes an audit record to the organization's trail in a separate commit.

@@ -297,7 +297,7 @@ limits! {
 
     /// Maximum concurrent updates and deletes of one record, and maximum concurrent updates of one organization's metadata. They run in the
     /// order of their arrival; further ones are refused with IN_FLIGHT_LIMIT.
-    /// A record allows a few hundred updates per second: more callers than this would exceed their deadlines.
+    /// A record allows some thousand updates per second: more callers than this would exceed their deadlines.
     writes_per_record_max: 1_000 within 1 to 100_000, "calls";
 
     /// Maximum attribute indexes of an organization that are created or dropped per hour; 0 removes the limit.

@@ -29,7 +29,7 @@ use super::{
     services::ServicesBuilder,
     unary,
 };
-use crate::{background::reencryption, bounds::turns::Turn, schema::EntityMethod, status};
+use crate::{background::reencryption, bounds::turns::Place, schema::EntityMethod, status};
 
 /// Adds one method.
 pub(super) fn add(services: &mut ServicesBuilder, dispatcher: Arc<Dispatcher>, method: EntityMethod) {
@@ -106,9 +106,9 @@ impl Handler {
         let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
         let Change { id, draft, touched, etag, mode } = self.change(&permit, request)?;
         let place = permit.record(id);
-        let _turn = self.wait_for_turn(&place).await?;
+        let line = self.line(&place)?;
         let given = (&draft, &touched);
-        let updated = update::update(&self.dispatcher.deployment, permit, id, given, etag, mode).await;
+        let updated = update::update(&self.dispatcher.deployment, permit, id, given, etag, mode, &line).await;
         let updated = updated.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Updated(place.organization.name.clone(), updated))
@@ -120,8 +120,8 @@ impl Handler {
         let etag = revision("etag", &request.etag).map_err(invalid)?;
         let mode = mode(&request.write).map_err(invalid)?;
         let place = permit.record(id);
-        let _turn = self.wait_for_turn(&place).await?;
-        let deleted = delete::delete(&self.dispatcher.deployment, permit, id, etag, mode).await;
+        let line = self.line(&place)?;
+        let deleted = delete::delete(&self.dispatcher.deployment, permit, id, etag, mode, &line).await;
         deleted.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Empty)
@@ -201,9 +201,9 @@ impl Handler {
         status::record(error, place)
     }
 
-    /// Waits for earlier writers of this record.
-    async fn wait_for_turn(&self, place: &RecordPlace) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
-        Ok(self.dispatcher.bounded.records.take((place.organization.id, place.id)).await?)
+    /// A place in the line of the writers of this record.
+    fn line(&self, place: &RecordPlace) -> Result<Place<(OrganizationId, RecordId)>, Status> {
+        Ok(self.dispatcher.bounded.records.join((place.organization.id, place.id))?)
     }
 
     fn retire_healed(&self, place: &RecordPlace) {

@@ -1,7 +1,7 @@
 //! The results of reads and their order.
 
 use Direction::{Ascending, Descending};
-use sealward_core::store::{Expect, Reader};
+use sealward_core::store::{Assignment, Expect, Lookup, Reader};
 
 use super::*;
 
@@ -42,6 +42,53 @@ pub(crate) async fn columns_are_returned_in_the_requested_order(subject: &dyn Su
     apply(&*store, vec![insert(1, [("name", text("a")), ("number", Datum::Integer(2))])]).await;
     let rows = store.select(things(&["name", "id", "number", "name"], Condition::EVERYTHING, &[])).await.unwrap();
     assert_eq!(rows, [[text("a"), id(1), Datum::Integer(2), text("a")]]);
+}
+
+fn lookup(columns: &[&'static str]) -> Arc<Lookup> {
+    Arc::new(Lookup::new(THING.into(), columns.iter().map(|&name| name.into()).collect(), "id".into()))
+}
+
+pub(crate) async fn row_is_looked_up_by_its_key(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let values = || [("name", text("a")), ("number", Datum::Integer(2)), ("time", Datum::Null)];
+    apply(&*store, vec![insert(1, values()), insert(2, [("name", text("b"))])]).await;
+    let (wide, narrow) = (lookup(&["time", "name", "id", "number"]), lookup(&["name"]));
+    let snapshot = store.snapshot().await.unwrap();
+    for reader in [&*store as &dyn Reader, &*snapshot] {
+        for _ in 0..3 {
+            let row = vec![Datum::Null, text("a"), id(1), Datum::Integer(2)];
+            assert_eq!(reader.look_up(&wide, id(1)).await.unwrap(), Some(row));
+            assert_eq!(reader.look_up(&narrow, id(2)).await.unwrap(), Some(vec![text("b")]));
+            assert_eq!(reader.look_up(&narrow, id(3)).await.unwrap(), None);
+        }
+    }
+}
+
+pub(crate) async fn lookup_reads_the_last_commit(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let lookup = lookup(&["number"]);
+    for number in 0..100 {
+        let value = [("number", Datum::Integer(number))];
+        let step = if number == 0 {
+            insert(1, value)
+        } else {
+            let [(column, datum)] = value;
+            let set = vec![Assignment::Set(column.into(), datum)];
+            Step::Update { table: THING.into(), rows: with_id(1), set, expect: Expect::One }
+        };
+        apply(&*store, vec![step]).await;
+        assert_eq!(store.look_up(&lookup, id(1)).await.unwrap(), Some(vec![Datum::Integer(number)]));
+    }
+}
+
+pub(crate) async fn lookup_of_a_missing_column_or_by_another_type_is_unavailable(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, [])]).await;
+    assert!(store.look_up(&lookup(&["missing"]), id(1)).await.is_err());
+    for key in [Datum::Null, text("a"), Datum::Bytes(vec![0; 16])] {
+        assert!(store.look_up(&lookup(&["id"]), key).await.is_err());
+    }
+    assert_eq!(store.look_up(&lookup(&["id"]), id(1)).await.unwrap(), Some(vec![id(1)]));
 }
 
 pub(crate) async fn text_is_ordered_by_code_point(subject: &dyn Subject) {

@@ -73,6 +73,31 @@ pub(crate) async fn step_reads_the_changes_of_earlier_steps(subject: &dyn Subjec
     assert_eq!(column(&*store, "number", with_id(1)).await, [Datum::Integer(3)]);
 }
 
+pub(crate) async fn a_repeated_check_reads_the_last_state(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let exists = || vec![require(with_id(1))];
+    let is_missing = || vec![forbid(with_id(1))];
+    for _ in 0..2 {
+        apply(&*store, is_missing()).await;
+        assert_eq!(refused(&*store, exists()).await, 0);
+        // Undone, in the last or in the only commit that checks it.
+        assert_eq!(refused(&*store, vec![forbid(with_id(1)), insert(1, []), require(with_id(2))]).await, 2);
+        apply(&*store, is_missing()).await;
+        assert_eq!(refused(&*store, vec![insert(1, []), require(with_id(1)), forbid(with_id(1))]).await, 2);
+        apply(&*store, is_missing()).await;
+        apply(&*store, vec![forbid(with_id(1)), insert(1, []), require(with_id(1))]).await;
+        apply(&*store, exists()).await;
+        assert_eq!(refused(&*store, is_missing()).await, 0);
+        let numbered = |number| vec![require(with_id(1).and(Condition::equal("number", Datum::Integer(number))))];
+        apply(&*store, vec![update(with_id(1), vec![set("number", Datum::Integer(1))], Expect::One)]).await;
+        apply(&*store, numbered(1)).await;
+        apply(&*store, vec![update(with_id(1), vec![add("number", 1)], Expect::Any)]).await;
+        assert_eq!(refused(&*store, numbered(1)).await, 0);
+        apply(&*store, numbered(2)).await;
+        apply(&*store, vec![require(with_id(1)), delete(with_id(1), Expect::One), forbid(with_id(1))]).await;
+    }
+}
+
 pub(crate) async fn existing_key_is_not_inserted_again(subject: &dyn Subject) {
     let store = opened(subject).await;
     apply(&*store, vec![insert(1, [("name", text("first"))])]).await;
@@ -381,6 +406,14 @@ pub(crate) async fn refused_commit_changes_no_counter(subject: &dyn Subject) {
     assert_eq!(refused(&*store, vec![insert(1, []), counted("a", 1), require(with_id(2))]).await, 2);
     apply(&*store, vec![insert(2, []), counted("a", 1)]).await;
     assert_eq!(counts(&*store).await, [("a".to_owned(), 1)]);
+    let is = |number| {
+        let rows = Condition::equal("number", Datum::Integer(number));
+        vec![Step::Require { table: "Counter".into(), rows }]
+    };
+    apply(&*store, is(1)).await;
+    apply(&*store, vec![insert(3, []), counted("a", 1)]).await;
+    assert_eq!(refused(&*store, is(1)).await, 0);
+    apply(&*store, is(2)).await;
 }
 
 /// A table of counters with a name each.

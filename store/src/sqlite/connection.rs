@@ -20,7 +20,7 @@ use rusqlite::{
 };
 use sealward_core::{
     id::Timestamp,
-    store::{Cause, Column, ColumnType, Condition, Datum, Name, Row, Scanned, Select, row_bytes},
+    store::{Cause, Column, ColumnType, Condition, Datum, Lookup, Name, Row, Scanned, Select, row_bytes},
 };
 use uuid::Uuid;
 
@@ -88,6 +88,23 @@ type Columns = HashMap<String, ColumnType>;
 pub(super) struct Connection {
     sqlite: rusqlite::Connection,
     tables: HashMap<String, Arc<Columns>>,
+    /// The types that the values of a statement must have, by its text. Statements whose text isn't in it have yet to be
+    /// compared with the columns of their table.
+    types: HashMap<String, Arc<Types>>,
+    /// By the id of the lookup.
+    lookups: HashMap<u64, Arc<PreparedLookup>>,
+}
+
+/// The types of the columns of a statement's values, by number of the placeholder. `None` if the value has no column.
+/// The text of a statement determines its columns.
+type Types = Vec<Option<ColumnType>>;
+
+/// The text of a lookup, and the types of its key and its columns.
+#[derive(Debug)]
+struct PreparedLookup {
+    text: String,
+    key: ColumnType,
+    columns: Vec<ColumnType>,
 }
 
 impl Connection {
@@ -162,7 +179,7 @@ impl Connection {
              PRAGMA journal_size_limit = 67108864;",
         )?;
         sqlite.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Connection { sqlite, tables: HashMap::new() })
+        Ok(Connection { sqlite, tables: HashMap::new(), types: HashMap::new(), lookups: HashMap::new() })
     }
 
     fn recognize(&self) -> Result<(), SqliteError> {
@@ -206,8 +223,7 @@ impl Connection {
     /// Reads rows until their values have more than `bytes_max` bytes in total.
     pub(super) fn scan(&mut self, select: &Select, bytes_max: usize) -> Result<Scanned, SqliteError> {
         let columns = self.columns(&select.table, select.columns.iter().map(|name| &**name))?;
-        let unreadable =
-            |column: &Name| SqliteError::Unreadable { table: select.table.to_string(), column: column.to_string() };
+        let unreadable = |column: &Name| unreadable(&select.table, column);
         let mut wanted = Vec::with_capacity(select.columns.len());
         for column in &select.columns {
             wanted.push((column, *columns.get(&**column).ok_or_else(|| unreadable(column))?));
@@ -226,6 +242,54 @@ impl Connection {
             rows.push(datums);
         }
         Ok(Scanned { rows, is_cut: true })
+    }
+
+    /// Reads the row with this key.
+    pub(super) fn look_up(&mut self, lookup: &Lookup, key: &Datum) -> Result<Option<Row>, SqliteError> {
+        let prepared = self.prepared(lookup)?;
+        let wrong_type =
+            || SqliteError::WrongType { table: lookup.table().to_string(), column: lookup.key().to_string() };
+        match key {
+            Datum::Null => return Err(Malformed::NullComparison.into()),
+            Datum::Text(text) if text.contains('\0') => return Err(Malformed::NulCharacter.into()),
+            key if key.kind() != Some(prepared.key) => return Err(wrong_type()),
+            _ => {}
+        }
+        let mut statement = self.sqlite.prepare_cached(&prepared.text)?;
+        statement.raw_bind_parameter::<usize, _>(1, Bound(&Value::Literal(key)))?;
+        let mut found = statement.raw_query();
+        let Some(row) = found.next()? else { return Ok(None) };
+        let mut datums = Vec::with_capacity(prepared.columns.len());
+        for (index, (column, kind)) in lookup.columns().iter().zip(&prepared.columns).enumerate() {
+            datums.push(datum(row.get_ref(index)?, *kind).ok_or_else(|| unreadable(lookup.table(), column))?);
+        }
+        Ok(Some(datums))
+    }
+
+    /// Returns the text and the types of a lookup, which are derived at its first use.
+    fn prepared(&mut self, lookup: &Lookup) -> Result<Arc<PreparedLookup>, SqliteError> {
+        if let Some(prepared) = self.lookups.get(&lookup.id()) {
+            return Ok(Arc::clone(prepared));
+        }
+        let wanted = || std::iter::once(lookup.key()).chain(lookup.columns());
+        let columns = self.columns(lookup.table(), wanted().map(|name| &**name))?;
+        let kind = |name: &Name| columns.get(&**name).copied().ok_or_else(|| unreadable(lookup.table(), name));
+        let prepared = Arc::new(PreparedLookup {
+            text: sql::look_up(lookup)?,
+            key: kind(lookup.key())?,
+            columns: lookup.columns().iter().map(kind).collect::<Result<_, _>>()?,
+        });
+        // A change of metadata leaves lookups that are never used again.
+        if self.lookups.len() >= STATEMENTS_MAX {
+            self.lookups.clear();
+        }
+        self.lookups.insert(lookup.id(), Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    /// Sets the maximum wait for the lock of another connection.
+    pub(super) fn wait_at_most(&self, patience: Duration) -> Result<(), SqliteError> {
+        Ok(self.sqlite.busy_timeout(patience)?)
     }
 
     /// Makes every statement stop with [`SqliteError::is_interrupted`] when `stop` requires it; `None` removes the
@@ -255,6 +319,8 @@ impl Connection {
     /// Clears the cache of column types. The tables may have been created in a transaction that was rolled back.
     pub(super) fn forget_tables(&mut self) {
         self.tables.clear();
+        self.types.clear();
+        self.lookups.clear();
     }
 
     /// Copies the current state of the database to an empty file. The copy is one read transaction, so writes don't
@@ -280,6 +346,11 @@ impl Connection {
         // The transaction's state is that of its first read.
         self.sqlite.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
         Ok(())
+    }
+
+    /// Returns a number that changes when another connection has changed the database.
+    pub(super) fn data_version(&self) -> Result<i64, SqliteError> {
+        Ok(self.sqlite.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 
     pub(super) fn in_transaction(&self) -> bool {
@@ -349,12 +420,38 @@ impl Connection {
 
     /// Prepares a statement, checks the types of its values and binds them.
     fn bound(&mut self, table: &str, sql: &Sql<'_>) -> Result<CachedStatement<'_>, SqliteError> {
-        self.check_types(table, sql.values.iter().filter_map(Value::claim))?;
+        let types = self.types(table, sql)?;
+        for (value, kind) in sql.values.iter().zip(&*types) {
+            if let Some((column, claimed)) = value.claim()
+                && Some(claimed) != *kind
+            {
+                return Err(SqliteError::WrongType { table: table.to_owned(), column: column.to_owned() });
+            }
+        }
         let mut statement = self.sqlite.prepare_cached(&sql.text)?;
         for (index, value) in (1..).zip(&sql.values) {
             statement.raw_bind_parameter::<usize, _>(index, Bound(value))?;
         }
         Ok(statement)
+    }
+
+    /// Returns the types of the columns of a statement's values.
+    fn types(&mut self, table: &str, sql: &Sql<'_>) -> Result<Arc<Types>, SqliteError> {
+        if let Some(types) = self.types.get(&sql.text) {
+            return Ok(Arc::clone(types));
+        }
+        let named = || sql.values.iter().map(Value::column);
+        let columns = self.columns(table, named().flatten())?;
+        let types: Types = named().map(|column| columns.get(column?).copied()).collect();
+        let types = Arc::new(types);
+        // A text with a column that doesn't exist yet is compared again. Callers can filter in any number of ways.
+        if named().zip(&*types).all(|(column, kind)| column.is_none() || kind.is_some()) {
+            if self.types.len() >= STATEMENTS_MAX {
+                self.types.clear();
+            }
+            self.types.insert(sql.text.clone(), Arc::clone(&types));
+        }
+        Ok(types)
     }
 }
 
@@ -387,6 +484,10 @@ impl ToSql for Bound<'_> {
             Value::Limit(rows) => Ok((*rows).into()),
         }
     }
+}
+
+fn unreadable(table: &str, column: &str) -> SqliteError {
+    SqliteError::Unreadable { table: table.to_owned(), column: column.to_owned() }
 }
 
 /// Converts a stored value to a datum of this type. Returns `None` if the value doesn't fit the type.

@@ -21,8 +21,8 @@ use sealward_core::{
     id::OrganizationId,
     name::OrganizationName,
     store::{
-        Cause, Commit, CommitError, Condition, Generation, Name, OpenError, Pending, Reader, Row, ScanError, Scanned,
-        Select, Store, Unavailable,
+        Cause, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError, Pending, Reader, Row,
+        ScanError, Scanned, Select, Store, Submitted, Unavailable,
     },
 };
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
@@ -251,6 +251,11 @@ impl Reader for OnDemandStore {
         Box::pin(async move { self.get().await.map_err(unavailable)?.select(select).await })
     }
 
+    fn look_up(&self, lookup: &Arc<Lookup>, key: Datum) -> Pending<'_, Result<Option<Row>, Unavailable>> {
+        let lookup = Arc::clone(lookup);
+        Box::pin(async move { self.get().await.map_err(unavailable)?.look_up(&lookup, key).await })
+    }
+
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         Box::pin(async move { self.get().await.map_err(unavailable)?.count(table, rows).await })
     }
@@ -269,6 +274,22 @@ impl Store for OnDemandStore {
         Box::pin(async move {
             let store = self.get().await.map_err(|error| CommitError::Unavailable(cause(error)))?;
             store.commit(commit).await
+        })
+    }
+
+    fn submit(&self, commit: Commit) -> Pending<'_, Submitted> {
+        Box::pin(async move {
+            let store = match self.get().await {
+                Ok(store) => store,
+                Err(error) => return Submitted::new(async { Err(CommitError::Unavailable(cause(error))) }),
+            };
+            let submitted = store.submit(commit).await;
+            // The database stays in use until the outcome is known.
+            Submitted::new(async move {
+                let outcome = submitted.outcome().await;
+                drop(store);
+                outcome
+            })
         })
     }
 

@@ -12,8 +12,8 @@ use std::{
 };
 
 use sealward_core::store::{
-    Cause, Commit, CommitError, Condition, Generation, Name, OpenError, Pending, Reader, Row, ScanError, Scanned,
-    Select, Store, Unavailable,
+    Cause, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError, Pending, Reader, Row, ScanError,
+    Scanned, Select, Store, Submitted, Unavailable,
 };
 use uuid::Uuid;
 
@@ -121,6 +121,10 @@ impl Reader for SqliteStore {
         Box::pin(self.readers.read(move |connection| connection.select(&select)))
     }
 
+    fn look_up(&self, lookup: &Arc<Lookup>, key: Datum) -> Pending<'_, Result<Option<Row>, Unavailable>> {
+        Box::pin(self.readers.look_up(Arc::clone(lookup), key))
+    }
+
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         Box::pin(self.readers.read(move |connection| connection.count(&table, &rows)))
     }
@@ -137,6 +141,10 @@ impl Reader for SqliteStore {
 impl Store for SqliteStore {
     fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>> {
         Box::pin(self.committer.commit(commit))
+    }
+
+    fn submit(&self, commit: Commit) -> Pending<'_, Submitted> {
+        Box::pin(self.committer.submit(commit))
     }
 
     fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>> {
