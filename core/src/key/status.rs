@@ -9,7 +9,7 @@ use crate::{
     },
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    key::{error::KeyError, reencrypt::Cursor},
+    key::{error::KeyError, reencrypt::cursor::Cursor},
     organization::{handle::Organization, keys::Keys, pace, seen},
     permit::Permit,
     policy,

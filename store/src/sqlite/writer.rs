@@ -240,6 +240,7 @@ fn apply_one(connection: &mut Connection, step: &Step) -> Result<Option<usize>, 
         Step::Update { table, rows, set, expect } => {
             connection.execute(table, &sql::update(table, rows, set)?).map(|count| meeting(count, *expect))
         }
+        Step::Rewrite { table, column, rows, set } => connection.rewrite(table, column, rows, set).map(Some),
         Step::Delete { table, rows, expect } => {
             connection.execute(table, &sql::delete(table, rows)?).map(|count| meeting(count, *expect))
         }
