@@ -43,6 +43,28 @@ fn found(folder: &Folder) -> BTreeMap<(String, String, u32), i64> {
     found
 }
 
+/// The service keeps the status until a commit. A caller that got an answer must see its effect.
+#[tokio::test]
+async fn status_contains_every_answered_write() {
+    let server = Server::start().await;
+    let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
+    let cells = async || counted(&admin).await.into_values().sum::<i64>();
+    for written in 1..=5 {
+        let created = writer.mailboxes().create(DEFAULT, mailbox("one"), None).await.unwrap();
+        assert_eq!([cells().await, cells().await], [written; 2]);
+        let other = writer.mailboxes().create(DEFAULT, mailbox("other"), None).await.unwrap();
+        assert_eq!(cells().await, written + 1);
+        writer.mailboxes().delete(&other.name, "").await.unwrap();
+        assert_eq!(cells().await, written);
+        let cleared = mail_v1::Mailbox { password: None, ..created };
+        let cleared = writer.mailboxes().update(cleared, ["password"]).await.unwrap();
+        assert_eq!(cells().await, written - 1);
+        let set = mail_v1::Mailbox { password: Some("again".to_owned()), ..cleared };
+        writer.mailboxes().update(set, ["password"]).await.unwrap();
+        assert_eq!(cells().await, written);
+    }
+}
+
 /// Creates, overwrites, clears and deletes mailboxes, over and over.
 async fn keep_writing(writer: Client, stop: Arc<AtomicBool>) {
     let mailboxes = writer.mailboxes();

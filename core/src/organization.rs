@@ -4,6 +4,7 @@
 pub mod comparisons;
 pub mod create;
 pub mod delete;
+pub(crate) mod encryption_facts;
 pub mod export;
 pub(crate) mod handle;
 pub mod import;

@@ -7,7 +7,7 @@
 //!
 //! This file knows no records, keys or audit trails, except that the store chains an [`AuditEntry`] when it commits it.
 
-use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{borrow::Cow, error::Error, fmt, future::Future, num::NonZeroU64, pin::Pin, sync::Arc};
 
 use uuid::Uuid;
 
@@ -711,6 +711,11 @@ pub enum ScanError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Identifies a state of a database in this process. No two states have the same generation, even if the database is
+/// closed and opened again. Data that was read between two equal generations is still current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(pub NonZeroU64);
+
 /// A database. Reads return the last commit or a later state.
 pub trait Store: Reader {
     /// Applies a commit. Returns after the commit is durable.
@@ -720,6 +725,13 @@ pub trait Store: Reader {
     /// can't shrink, and a [`scrub`](Store::scrub) waits until the snapshot is dropped: don't hold a snapshot for long.
     /// A store may end a blocking snapshot. Reads of it then fail, and [`snapshot_ended`] returns the reason.
     fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>>;
+
+    /// Returns the generation of the database's content, which identifies the state that reads return now. `None` while
+    /// a commit is about to change it, while the database is closed, and for a store that other processes write to:
+    /// then nothing that was read can be kept.
+    fn generation(&self) -> Option<Generation> {
+        None
+    }
 
     /// Removes deleted and overwritten data from the database's files, as far as the store can.
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>>;

@@ -11,14 +11,18 @@
 
 use std::{
     fmt,
+    num::NonZeroU64,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
 use sealward_core::{
     audit::ChainHead,
-    store::{Cause, Commit, CommitError, Step, Unavailable},
+    store::{Cause, Commit, CommitError, Generation, Step, Unavailable},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -101,6 +105,35 @@ pub enum SyncFailure {
 pub(crate) struct Committer {
     jobs: mpsc::Sender<Job>,
     ended: Ended,
+    generation: Arc<CurrentGeneration>,
+}
+
+/// The generation of the committed content; 0 while it may be changing.
+#[derive(Debug)]
+struct CurrentGeneration(AtomicU64);
+
+impl CurrentGeneration {
+    fn new() -> Self {
+        let generation = CurrentGeneration(AtomicU64::new(0));
+        generation.begin();
+        generation
+    }
+
+    /// Called before a transaction can become visible.
+    fn end(&self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+
+    /// Called when the content is permanent, and before any caller gets an answer. The numbers are unique in the
+    /// process, so that a database that is opened again doesn't repeat them.
+    fn begin(&self) {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        self.0.store(LAST.fetch_add(1, Ordering::Relaxed) + 1, Ordering::SeqCst);
+    }
+
+    fn get(&self) -> Option<Generation> {
+        NonZeroU64::new(self.0.load(Ordering::SeqCst)).map(Generation)
+    }
 }
 
 /// A future for the end of a committer's thread, which closes the database.
@@ -128,7 +161,8 @@ impl Committer {
         witness.report(&head);
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         let (alive, ended) = watch::channel(());
-        let writer = Writer { backend, id: writer, head, witness, stale: false };
+        let generation = Arc::new(CurrentGeneration::new());
+        let writer = Writer { backend, id: writer, head, witness, stale: false, generation: Arc::clone(&generation) };
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
@@ -136,7 +170,7 @@ impl Committer {
                 drop(alive);
             })
             .map_err(|error| Cause(error.into()))?;
-        Ok(Committer { jobs, ended: Ended(ended) })
+        Ok(Committer { jobs, ended: Ended(ended), generation })
     }
 
     /// Queues a commit, and returns after it is durable or has failed. If the caller stops waiting, the commit
@@ -160,12 +194,18 @@ impl Committer {
     pub(crate) fn ended(&self) -> Ended {
         self.ended.clone()
     }
+
+    /// Returns the generation of the committed content; `None` while it may be changing.
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        self.generation.get()
+    }
 }
 
 /// Applies one commit in its own transaction on the caller's thread. Used for the first content of a database.
 pub(crate) fn commit_alone(backend: impl Backend, writer: Uuid, commit: Commit) -> Result<(), CommitError> {
     let (head, witness) = (ChainHead::empty(writer), Witness::none());
-    let mut writer = Writer { backend, id: writer, head, witness, stale: false };
+    let generation = Arc::new(CurrentGeneration::new());
+    let mut writer = Writer { backend, id: writer, head, witness, stale: false, generation };
     let mut verdicts = writer.transact(vec![commit]);
     verdicts.pop().unwrap_or_else(|| Err(CommitError::Unknown(FAILED.into())))
 }
@@ -202,6 +242,7 @@ struct Writer<B> {
     witness: Witness,
     /// Whether the database must be reopened before its next use.
     stale: bool,
+    generation: Arc<CurrentGeneration>,
 }
 
 impl<B: Backend> Writer<B> {
@@ -211,8 +252,10 @@ impl<B: Backend> Writer<B> {
             if !batch.is_empty() {
                 let (commits, replies): (Vec<_>, Vec<_>) =
                     batch.into_iter().map(|waiting| (waiting.commit, waiting.reply)).unzip();
+                self.generation.end();
                 // Without verdicts, the replies are dropped. The callers then get an unknown outcome.
                 let verdicts = self.guarded(|writer| writer.transact(commits)).unwrap_or_default();
+                self.begin_generation();
                 for (reply, verdict) in replies.into_iter().zip(verdicts) {
                     // The caller may have stopped waiting.
                     let _ = reply.send(verdict);
@@ -220,8 +263,19 @@ impl<B: Backend> Writer<B> {
             }
             if let Some(reply) = scrub {
                 let outcome = self.guarded(|writer| writer.refresh().and_then(|()| writer.backend.scrub()));
+                // The database may have been reopened.
+                self.begin_generation();
                 let _ = reply.send(outcome.unwrap_or_else(|| Err(FAILED.into())));
             }
+        }
+    }
+
+    /// Begins a generation. Until the database is reopened after a failure, the outcome of the last transaction is open.
+    fn begin_generation(&self) {
+        if self.stale {
+            self.generation.end();
+        } else {
+            self.generation.begin();
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
     name::OrganizationName,
     organization::{
         comparisons::Comparisons,
+        encryption_facts::Remembered,
         keys::{KeyFacts, Keys},
         pace::Pace,
     },
@@ -44,6 +45,8 @@ pub struct Organization {
     pace: Mutex<Pace>,
     /// The recent comparisons of attributes.
     pub(crate) comparisons: Comparisons,
+    /// The facts about the encryption as last read.
+    pub(crate) remembered: Remembered,
 }
 
 impl Organization {
@@ -67,6 +70,7 @@ impl Organization {
             is_trail_unsigned: AtomicBool::new(true),
             pace: Mutex::default(),
             comparisons: Comparisons::default(),
+            remembered: Remembered::default(),
         }
     }
 

@@ -114,17 +114,17 @@ limits! {
     /// The default is four times the maximum of one identity.
     requests_max_bytes: 268_435_456 within 16_777_216 to 4_294_967_295, "bytes";
 
-    /// Maximum part of requests_max_bytes for one identity. The server uses at least the size of one maximum message.
+    /// Maximum part of requests_max_bytes for one identity. The server uses at least twice the size of a maximum message.
     requests_per_identity_max_bytes: 67_108_864 within 1_048_576 to 4_294_967_295, "bytes";
 
-    /// Maximum part of requests_max_bytes for one connection. The server uses at least the size of one maximum message.
+    /// Maximum part of requests_max_bytes for one connection. The server uses at least twice the size of a maximum message.
     requests_per_connection_max_bytes: 33_554_432 within 1_048_576 to 4_294_967_295, "bytes";
 
     /// Maximum memory for answers that wait until their callers read them. It is divided in the same way as requests_max_bytes.
     /// A caller that reads at the speed of the network stays far below it.
     answers_max_bytes: 536_870_912 within 16_777_216 to 4_294_967_295, "bytes";
 
-    /// Maximum part of answers_max_bytes for one identity. The server uses at least the size of one maximum message.
+    /// Maximum part of answers_max_bytes for one identity. The server uses at least twice the size of a maximum message.
     answers_per_identity_max_bytes: 134_217_728 within 1_048_576 to 4_294_967_295, "bytes";
 
     /// Maximum open connections on each listener. Above it, the server closes an unidentified connection, or refuses an identified one.
@@ -173,11 +173,11 @@ limits! {
     /// transfer_time_max_seconds. A watch ends with CONNECTION_ENDING: call it again.
     connection_grace_seconds: 300 within 1 to 86_400, "seconds";
 
-    /// The idle time after which a connection gets an HTTP/2 PING. A connection of HTTP/1.1 closes when it has been without a call for this time
-    /// and keepalive_timeout_seconds.
+    /// The idle time after which a connection gets an HTTP/2 PING, and TCP probes its peer. A connection of HTTP/1.1 closes when it has been
+    /// without a call for this time and keepalive_timeout_seconds.
     keepalive_interval_seconds: 60 within 1 to 3_600, "seconds";
 
-    /// Maximum time for the answer to that PING; then the connection is closed.
+    /// Maximum time for the answer to that PING, or to the probes; then the connection is closed.
     keepalive_timeout_seconds: 20 within 1 to 300, "seconds";
 
     /// The deadline of a unary call without `grpc-timeout`. Server-streaming calls without it have no deadline.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use http::Extensions;
 use sealward_core::{
     id::{OrganizationId, RecordId},
@@ -20,10 +19,8 @@ use sealward_core::{
 };
 use tonic::{
     Request, Response, Status,
-    body::Body,
     server::{Grpc, UnaryService},
 };
-use tower::service_fn;
 
 use super::{
     codec::{
@@ -31,24 +28,23 @@ use super::{
         WriteOptions,
     },
     dispatcher::Dispatcher,
+    services::ServicesBuilder,
 };
 use crate::{background::reencryption, bounds::turns::Turn, schema::EntityMethod, status};
 
-/// Adds the route of one method.
-pub(crate) fn route(router: Router, dispatcher: Arc<Dispatcher>, method: EntityMethod) -> Router {
+/// Adds one method.
+pub(super) fn add(services: &mut ServicesBuilder, dispatcher: Arc<Dispatcher>, method: EntityMethod) {
     let path = method.path.clone();
+    let max = dispatcher.message_size_max_bytes();
+    let codec = EntityCodec::new(&method, dispatcher.mask_paths_max());
     let handler = Handler { dispatcher, method: Arc::new(method) };
-    let service = service_fn(move |request: http::Request<axum::body::Body>| {
-        let handler = handler.clone();
-        async move {
-            let max = handler.dispatcher.message_size_max_bytes();
-            let codec = EntityCodec::new(Arc::clone(&handler.method), handler.dispatcher.mask_paths_max());
+    services.add_method(path, move |request| {
+        let (handler, codec) = (handler.clone(), codec.clone());
+        Box::pin(async move {
             let mut grpc = Grpc::new(codec).apply_max_message_size_config(Some(max), Some(max));
-            let response = grpc.unary(handler, request.map(Body::new)).await;
-            Ok::<_, std::convert::Infallible>(response.map(axum::body::Body::new))
-        }
+            Ok(grpc.unary(handler, request).await)
+        })
     });
-    router.route_service(&path, service)
 }
 
 #[derive(Clone)]

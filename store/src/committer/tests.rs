@@ -395,3 +395,35 @@ async fn a_handle_that_is_dropped_lets_the_queue_finish() {
     ended.wait().await;
     assert_eq!(disk.lock().unwrap().rows, ["a", "b"]);
 }
+
+#[tokio::test]
+async fn generation_is_unknown_during_a_commit_and_another_one_before_its_answer() {
+    let gated = gated(Disk::default());
+    let before = gated.committer.generation().unwrap();
+    for row in ["a", "refuse"] {
+        let answer = gated.hand_over(&[row]).await;
+        gated.arrived.recv().unwrap();
+        assert_eq!(gated.committer.generation(), None);
+        gated.let_through(1);
+        assert_eq!(answer.await.is_ok(), row == "a");
+        assert!(gated.committer.generation().is_some_and(|after| after != before));
+    }
+    let (other, _) = started(Disk::default());
+    assert_ne!(other.generation(), gated.committer.generation());
+}
+
+#[tokio::test]
+async fn generation_is_unknown_until_an_open_outcome_is_decided() {
+    for end in [End::Done, End::Undone] {
+        let (committer, _) = started(Disk { ends: [end].into(), reopening_fails: 1, ..Disk::default() });
+        let before = committer.generation();
+        assert!(matches!(committer.commit(commit(&["a"])).await, Err(CommitError::Unknown(_))));
+        assert_eq!(committer.generation(), None);
+        committer.scrub().await.unwrap();
+        assert!(committer.generation().is_some_and(|after| Some(after) != before));
+        assert!(committer.commit(commit(&["panic"])).await.is_err());
+        assert_eq!(committer.generation(), None);
+        committer.commit(commit(&["b"])).await.unwrap();
+        assert!(committer.generation().is_some());
+    }
+}

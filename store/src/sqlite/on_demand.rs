@@ -21,8 +21,8 @@ use sealward_core::{
     id::OrganizationId,
     name::OrganizationName,
     store::{
-        Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Name, OpenError, Pending, Reader, Row,
-        ScanError, Scanned, Select, Store, Unavailable,
+        Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Generation, Name, OpenError, Pending, Reader,
+        Row, ScanError, Scanned, Select, Store, Unavailable,
     },
 };
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
@@ -282,6 +282,11 @@ impl Store for OnDemandStore {
             let snapshot = store.snapshot().await?;
             Ok(Arc::new(SnapshotInUse { snapshot, _store: store }) as Arc<dyn Reader>)
         })
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        // Counts as a use, which keeps the database open.
+        self.current.get()?.generation()
     }
 
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {

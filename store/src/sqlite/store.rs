@@ -12,8 +12,8 @@ use std::{
 };
 
 use sealward_core::store::{
-    Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Name, OpenError, Pending, Reader, Row, ScanError,
-    Scanned, Select, Store, Unavailable,
+    Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Generation, Name, OpenError, Pending, Reader, Row,
+    ScanError, Scanned, Select, Store, Unavailable,
 };
 use uuid::Uuid;
 
@@ -145,6 +145,10 @@ impl Store for SqliteStore {
 
     fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>> {
         Box::pin(async move { Ok(Arc::new(self.readers.snapshot().await?) as Arc<dyn Reader>) })
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        self.committer.generation()
     }
 
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
