@@ -6,7 +6,9 @@
 
 pub mod audit;
 pub mod catalog;
+pub(crate) mod cells;
 pub mod census;
+pub(crate) mod concurrent;
 pub mod configuration;
 pub mod crypto;
 pub mod deployment;

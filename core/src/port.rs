@@ -43,6 +43,15 @@ pub trait Line: Send + Sync {
     fn turn(&self) -> Pending<'_, Box<dyn Send>>;
 }
 
+/// Threads for computations that use a processor for milliseconds.
+pub trait Computation: Send + Sync {
+    /// Returns the number of computations that can run at the same time: that of the processors.
+    fn threads(&self) -> usize;
+
+    /// Starts a computation. The future completes when it has ended.
+    fn start(&self, computation: Box<dyn FnOnce() + Send>) -> Pending<'static, ()>;
+}
+
 /// The exclusive lock of an organization. Dropping it releases it.
 pub trait OrganizationLock: Send + Sync {
     /// Releases the lock and removes its files, because the organization is deleted.

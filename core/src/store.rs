@@ -159,13 +159,11 @@ pub enum Comparison {
 }
 
 /// A condition on rows. A row either meets a condition or doesn't; there is no third result. A row whose column is null
-/// meets no [`Compare`], [`BeginsWith`], [`Lists`] or [`HeaderDiffers`] of that column, and therefore meets every
-/// [`Not`] of one.
+/// meets no [`Compare`], [`BeginsWith`] or [`Lists`] of that column, and therefore meets every [`Not`] of one.
 ///
 /// [`Compare`]: Condition::Compare
 /// [`BeginsWith`]: Condition::BeginsWith
 /// [`Lists`]: Condition::Lists
-/// [`HeaderDiffers`]: Condition::HeaderDiffers
 /// [`Not`]: Condition::Not
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -196,13 +194,6 @@ pub enum Condition {
     },
     /// The column is null.
     IsNull(Name),
-    /// The bytes column is not null and doesn't begin with these bytes. A shorter value doesn't begin with them.
-    HeaderDiffers {
-        /// The column.
-        column: Name,
-        /// The bytes, at most 16.
-        header: Vec<u8>,
-    },
     /// All conditions are met; every row if the list is empty.
     All(Vec<Condition>),
     /// At least one condition is met; no row if the list is empty.
@@ -266,7 +257,6 @@ impl Condition {
             | Condition::BeginsWith { .. }
             | Condition::Lists { .. }
             | Condition::IsNull(_)
-            | Condition::HeaderDiffers { .. }
             | Condition::Any(_)
             | Condition::Not(_) => Condition::All(vec![self, other]),
         }
@@ -321,6 +311,23 @@ pub struct Tally {
     pub by: i64,
 }
 
+/// The number of a row in its table, which the store assigns. Numbers are unique, and a row keeps its number while the
+/// table isn't rebuilt. A rebuild by other means, such as SQLite's `VACUUM`, may renumber the rows: a number says where
+/// to look, and never proves which row is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowNumber(pub i64);
+
+/// A new value of a row's column of bytes.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// The row.
+    pub number: RowNumber,
+    /// The value that was read, which the row must still contain.
+    pub former: Vec<u8>,
+    /// The new value; `None` for null.
+    pub value: Option<Vec<u8>>,
+}
+
 /// One step of a commit.
 #[derive(Debug)]
 pub enum Step {
@@ -369,6 +376,18 @@ pub enum Step {
         set: Vec<Assignment>,
         /// The required number of rows.
         expect: Expect,
+    },
+    /// Replaces the values of one column of bytes in many rows. A row that no longer contains its former value stays
+    /// unchanged, so former values must tell rows apart.
+    Rewrite {
+        /// The table.
+        table: Name,
+        /// The column.
+        column: Name,
+        /// The new values.
+        rows: Vec<Rewrite>,
+        /// Further changes of each row.
+        set: Vec<Assignment>,
     },
     /// Deletes rows.
     Delete {
@@ -501,6 +520,45 @@ impl Lookup {
         let rows = Condition::equal(self.key.clone(), key);
         Select { table, columns, rows, order: Vec::new(), limit: 1 }
     }
+}
+
+/// A read of one column of bytes, in the order of the row numbers. Nulls are left out.
+#[derive(Clone, Debug)]
+pub struct ColumnScan {
+    /// The table.
+    pub table: Name,
+    /// The column of UUIDs that is the key of the table.
+    pub key: Name,
+    /// The column of bytes.
+    pub column: Name,
+    /// The row after which the read begins; `None` for the first row.
+    pub after: Option<RowNumber>,
+    /// Leaves out the values that begin with these bytes, at most 16.
+    pub except_header: Option<Vec<u8>>,
+    /// The maximum number of rows.
+    pub limit: u32,
+    /// The total size of values in bytes at which the read ends. The row that exceeds it is the last one.
+    pub bytes_max: usize,
+}
+
+/// A row of a [`ColumnScan`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnRow {
+    /// The number of the row.
+    pub number: RowNumber,
+    /// The key.
+    pub key: Uuid,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// The result of a [`ColumnScan`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnRows {
+    /// The rows.
+    pub rows: Vec<ColumnRow>,
+    /// Whether the read ended at a limit. There may be more rows then.
+    pub is_cut: bool,
 }
 
 /// A sort direction.
@@ -674,6 +732,9 @@ pub trait Reader: Send + Sync {
     fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
         Box::pin(async move { Ok(self.count(table, rows).await?) })
     }
+
+    /// Reads a column of many rows. The service limits its work, so it belongs to the first kind.
+    fn scan_column(&self, scan: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>>;
 }
 
 /// The result of a scan.

@@ -11,7 +11,7 @@ use crate::{
     },
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    key::{error::KeyError, reencrypt::Cursor},
+    key::{error::KeyError, reencrypt::cursor::Cursor},
     organization::{
         encryption_facts::{EncryptionFacts, Generations, ReencryptionFacts},
         handle::Organization,

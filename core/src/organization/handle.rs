@@ -189,7 +189,7 @@ impl Organization {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Condition, Name, Pending, Reader, Row, Select, Unavailable};
+    use crate::store::{ColumnRows, ColumnScan, Condition, Name, Pending, Reader, Row, Select, Unavailable};
 
     /// An unavailable database. These tests don't need one.
     struct Unreachable;
@@ -200,6 +200,10 @@ mod tests {
         }
 
         fn count(&self, _: Name, _: Condition) -> Pending<'_, Result<u64, Unavailable>> {
+            Box::pin(async { Err(Unavailable("unreachable".into())) })
+        }
+
+        fn scan_column(&self, _: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>> {
             Box::pin(async { Err(Unavailable("unreachable".into())) })
         }
     }

@@ -116,6 +116,7 @@ fn expectation(step: Step) -> Option<Step> {
         }
         Step::InsertFrom { .. }
         | Step::Update { expect: Expect::Any, .. }
+        | Step::Rewrite { .. }
         | Step::Delete { expect: Expect::Any, .. }
         | Step::Prune { .. }
         | Step::Tally(_)

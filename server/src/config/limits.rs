@@ -333,8 +333,12 @@ limits! {
     /// Maximum attributes in one reveal. The default is many times the number of encrypted attributes of any entity.
     reveal_attributes_max: 64 within 1 to 1_000, "attributes";
 
-    /// The number of cells that a re-encryption rewrites in one transaction. Other writes wait for at most one transaction.
-    reencryption_batch_cells: 128 within 1 to 10_000, "cells";
+    /// Maximum cells that a re-encryption rewrites in one transaction. Three batches are in memory at once, each with at most 4 MB of cells.
+    reencryption_batch_cells: 10_000 within 1 to 100_000, "cells";
+
+    /// The time that such a transaction should take. The re-encryption adapts the number of cells to it, because other writes wait for at
+    /// most one transaction. On a disk that is slower, a transaction has 256 cells.
+    reencryption_batch_ms: 10 within 1 to 10_000, "milliseconds";
 
     /// The share of time in which a re-encryption works. With 100, it never pauses for calls.
     /// With half of the time, calls take hardly longer, and the re-encryption takes twice its shortest time.

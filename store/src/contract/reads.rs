@@ -213,7 +213,6 @@ pub(crate) async fn a_row_meets_a_condition_or_its_negation(subject: &dyn Subjec
         (Condition::Any(vec![unknown().negated(), zero()]), vec![1, 2, 3]),
         (Condition::EVERYTHING.negated(), vec![]),
         (Condition::Any(Vec::new()).negated(), vec![1, 2, 3]),
-        (Condition::HeaderDiffers { column: "data".into(), header: vec![1] }.negated(), vec![1, 2, 3]),
     ] {
         assert_eq!(ids(&*store, condition.clone()).await, wanted, "{condition:?}");
     }
@@ -228,17 +227,6 @@ pub(crate) async fn empty_all_meets_every_row_and_empty_any_meets_no_row(subject
     assert_eq!(ids(&*store, Condition::Any(Vec::new())).await, []);
     assert_eq!(ids(&*store, Condition::Any(vec![Condition::Any(Vec::new()), with_id(2)])).await, [2]);
     assert_eq!(ids(&*store, Condition::All(vec![Condition::EVERYTHING, with_id(1)])).await, [1]);
-}
-
-pub(crate) async fn header_differs_from_shorter_values_but_not_from_null(subject: &dyn Subject) {
-    let store = opened(subject).await;
-    let bytes: [Option<&[u8]>; 7] =
-        [None, Some(&[]), Some(&[1, 0]), Some(&[1, 0, 2]), Some(&[1, 0, 2, 9]), Some(&[1, 0, 3]), Some(&[0xFF; 20])];
-    fill(&*store, "data", bytes.map(|bytes| bytes.map_or(Datum::Null, |bytes| Datum::Bytes(bytes.to_vec())))).await;
-    let differs = |header: &[u8]| Condition::HeaderDiffers { column: "data".into(), header: header.to_vec() };
-    assert_eq!(ids(&*store, differs(&[1, 0, 2])).await, [2, 3, 6, 7]);
-    assert_eq!(ids(&*store, differs(&[0xFF; 16])).await, [2, 3, 4, 5, 6]);
-    assert_eq!(ids(&*store, differs(&[])).await, []);
 }
 
 pub(crate) async fn pages_follow_each_other_without_gap_or_repetition(subject: &dyn Subject) {
@@ -300,6 +288,55 @@ pub(crate) async fn a_scan_ends_with_the_row_that_exceeds_its_bytes(subject: &dy
         }
     }
     assert_eq!(store.scan_count(THING.into(), Condition::greater("id", id(2))).await.unwrap(), 3);
+}
+
+pub(crate) async fn a_column_is_scanned_in_parts_without_gap_or_repetition(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    // In the order of their creation, which isn't that of the ids.
+    let data = |number: u8| insert(u128::from(number) * 7 % 11, [("data", Datum::Bytes(vec![number; 10]))]);
+    apply(&*store, (1..=10).map(data).collect()).await;
+    apply(&*store, vec![insert(100, [])]).await;
+    let snapshot = store.snapshot().await.unwrap();
+    let all = store.scan_column(all_data()).await.unwrap();
+    assert!(!all.is_cut);
+    assert!(all.rows.is_sorted_by(|one, next| one.number < next.number));
+    let mut keys: Vec<u128> = all.rows.iter().map(|row| row.key.as_u128()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, (1..=10).collect::<Vec<_>>());
+    assert!(all.rows.iter().all(|row| row.key.as_u128() == u128::from(row.value[0]) * 7 % 11));
+    for (limit, bytes_max) in [(3, usize::MAX), (u32::MAX, 25), (1, 0)] {
+        for reader in [&*store as &dyn Reader, &*snapshot] {
+            let (mut parts, mut after) = (Vec::new(), None);
+            loop {
+                let part = reader.scan_column(ColumnScan { after, limit, bytes_max, ..all_data() }).await.unwrap();
+                assert!(part.rows.len() <= 3);
+                after = part.rows.last().map(|row| row.number).or(after);
+                parts.extend(part.rows);
+                if !part.is_cut {
+                    break;
+                }
+            }
+            assert_eq!(parts, all.rows);
+        }
+    }
+}
+
+pub(crate) async fn a_column_scan_leaves_out_a_header(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let values: [&[u8]; 8] = [&[], &[1], &[1, 2], &[1, 2, 3], &[1, 3], &[0xFF], &[0xFF, 0xFF, 1], &[2, 1, 2]];
+    apply(
+        &*store,
+        (1..).zip(values).map(|(number, data)| insert(number, [("data", Datum::Bytes(data.to_vec()))])).collect(),
+    )
+    .await;
+    apply(&*store, vec![insert(100, [])]).await;
+    for header in [&[][..], &[1], &[1, 2], &[0xFF], &[0xFF, 0xFF]] {
+        let scan = ColumnScan { except_header: Some(header.to_vec()), ..all_data() };
+        let found: Vec<Vec<u8>> =
+            store.scan_column(scan).await.unwrap().rows.into_iter().map(|row| row.value).collect();
+        let expected: Vec<_> = values.into_iter().filter(|value| !value.starts_with(header)).collect();
+        assert_eq!(found, expected, "{header:?}");
+    }
 }
 
 pub(crate) async fn missing_table_or_column_is_unavailable(subject: &dyn Subject) {

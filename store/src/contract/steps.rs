@@ -1,6 +1,6 @@
 //! The effect and the refusals of each step.
 
-use sealward_core::store::{Assignment, Expect};
+use sealward_core::store::{Assignment, Expect, Rewrite, RowNumber};
 
 use super::*;
 
@@ -414,6 +414,78 @@ pub(crate) async fn refused_commit_changes_no_counter(subject: &dyn Subject) {
     apply(&*store, vec![insert(3, []), counted("a", 1)]).await;
     assert_eq!(refused(&*store, is(1)).await, 0);
     apply(&*store, is(2)).await;
+}
+
+/// Things whose data are their numbers, one byte each.
+async fn with_data(subject: &dyn Subject, numbers: impl Iterator<Item = u8>) -> Arc<dyn Store> {
+    let store = opened(subject).await;
+    let thing = |number: u8| insert(number.into(), [("data", Datum::Bytes(vec![number]))]);
+    apply(&*store, numbers.map(thing).collect()).await;
+    store
+}
+
+fn rewrite(rows: Vec<Rewrite>, set: Vec<Assignment>) -> Step {
+    Step::Rewrite { table: THING.into(), column: "data".into(), rows, set }
+}
+
+fn bytes(bytes: &[u8]) -> Datum {
+    Datum::Bytes(bytes.to_vec())
+}
+
+pub(crate) async fn values_are_rewritten_where_they_are_unchanged(subject: &dyn Subject) {
+    let store = with_data(subject, 1..=8).await;
+    apply(&*store, vec![Step::CreateTable(counters())]).await;
+    let read = store.scan_column(all_data()).await.unwrap().rows;
+    // Since they were read, a row has been deleted, one has been cleared, and two have other values.
+    let changes = vec![
+        delete(with_id(2), Expect::One),
+        update(with_id(3), vec![set("data", Datum::Null)], Expect::One),
+        update(with_id(4), vec![set("data", bytes(&[40]))], Expect::One),
+        update(with_id(5), vec![set("data", bytes(&[5, 5]))], Expect::One),
+    ];
+    apply(&*store, changes).await;
+    let new = |former: &[u8]| match former {
+        [6] => Some(vec![60, 60]),
+        [7] => None,
+        [number] => Some(vec![number + 100]),
+        _ => unreachable!(),
+    };
+    let rows = read.into_iter().map(|row| Rewrite { number: row.number, value: new(&row.value), former: row.value });
+    apply(&*store, vec![rewrite(rows.collect(), Vec::new()), counted("rewritten", 1)]).await;
+    let expected =
+        [bytes(&[101]), Datum::Null, bytes(&[40]), bytes(&[5, 5]), bytes(&[60, 60]), Datum::Null, bytes(&[108])];
+    assert_eq!(column(&*store, "data", Condition::EVERYTHING).await, expected);
+    assert_eq!(counts(&*store).await, [("rewritten".to_owned(), 4)]);
+}
+
+pub(crate) async fn rewritten_rows_change_as_a_whole(subject: &dyn Subject) {
+    let store = with_data(subject, 1..=3).await;
+    apply(&*store, vec![update(Condition::EVERYTHING, vec![set("number", Datum::Integer(1))], Expect::Any)]).await;
+    let read = store.scan_column(all_data()).await.unwrap().rows;
+    apply(&*store, vec![update(with_id(2), vec![set("data", bytes(&[20]))], Expect::One)]).await;
+    let cleared = || {
+        let rows = read.iter().map(|row| Rewrite { number: row.number, former: row.value.clone(), value: None });
+        rewrite(rows.collect(), vec![add("number", 1), set("name", text("cleared"))])
+    };
+    assert_eq!(refused(&*store, vec![cleared(), require(with_id(9))]).await, 1);
+    assert_eq!(column(&*store, "number", Condition::EVERYTHING).await, [1, 1, 1].map(Datum::Integer));
+    apply(&*store, vec![cleared()]).await;
+    assert_eq!(column(&*store, "number", Condition::EVERYTHING).await, [2, 1, 2].map(Datum::Integer));
+    assert_eq!(column(&*store, "data", Condition::EVERYTHING).await, [Datum::Null, bytes(&[20]), Datum::Null]);
+    assert_eq!(column(&*store, "name", with_id(1)).await, [text("cleared")]);
+}
+
+pub(crate) async fn malformed_rewrite_is_refused(subject: &dyn Subject) {
+    let store = with_data(subject, 1..=1).await;
+    let rows = || vec![Rewrite { number: RowNumber(1), former: vec![1], value: Some(vec![2]) }];
+    impossible(&*store, vec![Step::Rewrite { table: THING.into(), column: "name".into(), rows: rows(), set: vec![] }])
+        .await;
+    impossible(
+        &*store,
+        vec![Step::Rewrite { table: "Nothing".into(), column: "data".into(), rows: rows(), set: vec![] }],
+    )
+    .await;
+    impossible(&*store, vec![rewrite(rows(), vec![set("number", text("1"))])]).await;
 }
 
 /// A table of counters with a name each.

@@ -21,8 +21,8 @@ use sealward_core::{
     id::OrganizationId,
     name::OrganizationName,
     store::{
-        Cause, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError, Pending, Reader, Row,
-        ScanError, Scanned, Select, Store, Submitted, Unavailable,
+        Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError,
+        Pending, Reader, Row, ScanError, Scanned, Select, Store, Submitted, Unavailable,
     },
 };
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
@@ -267,6 +267,10 @@ impl Reader for OnDemandStore {
     fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
         Box::pin(async move { self.get().await.map_err(unavailable)?.scan_count(table, rows).await })
     }
+
+    fn scan_column(&self, scan: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.scan_column(scan).await })
+    }
 }
 
 impl Store for OnDemandStore {
@@ -328,6 +332,10 @@ impl Reader for SnapshotInUse {
 
     fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
         self.snapshot.scan(select, bytes_max)
+    }
+
+    fn scan_column(&self, scan: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>> {
+        self.snapshot.scan_column(scan)
     }
 }
 

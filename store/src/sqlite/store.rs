@@ -12,8 +12,8 @@ use std::{
 };
 
 use sealward_core::store::{
-    Cause, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError, Pending, Reader, Row, ScanError,
-    Scanned, Select, Store, Submitted, Unavailable,
+    Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError, Pending,
+    Reader, Row, ScanError, Scanned, Select, Store, Submitted, Unavailable,
 };
 use uuid::Uuid;
 
@@ -135,6 +135,10 @@ impl Reader for SqliteStore {
 
     fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
         Box::pin(self.readers.scan(move |connection| connection.count(&table, &rows)))
+    }
+
+    fn scan_column(&self, scan: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>> {
+        Box::pin(self.readers.read(move |connection| connection.scan_column(&scan)))
     }
 }
 

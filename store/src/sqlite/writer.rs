@@ -376,6 +376,10 @@ fn apply_one(connection: &mut Connection, checks: &mut Checks, step: &Step) -> R
             checks.forget(table);
             connection.execute(table, &sql::update(table, rows, set)?).map(|rows| Effect::of(rows, *expect))
         }
+        Step::Rewrite { table, column, rows, set } => {
+            checks.forget(table);
+            connection.rewrite(table, column, rows, set).map(|rows| Effect::of(rows, Expect::Any))
+        }
         Step::Delete { table, rows, expect } => {
             checks.forget(table);
             connection.execute(table, &sql::delete(table, rows)?).map(|rows| Effect::of(rows, *expect))
@@ -432,6 +436,7 @@ fn changes_schema(step: &Step) -> bool {
         | Step::Insert { .. }
         | Step::InsertFrom { .. }
         | Step::Update { .. }
+        | Step::Rewrite { .. }
         | Step::Delete { .. }
         | Step::Prune { .. }
         | Step::Tally(_)
