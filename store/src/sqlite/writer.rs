@@ -131,7 +131,7 @@ impl Backend for SqliteWriter {
         let lost = |error: SqliteError| Failure::Lost(error.into());
         let has_new_schema = steps.iter().any(changes_schema);
         self.has_new_schema |= has_new_schema;
-        // Some of these steps consist of several statements.
+        // These steps change the schema without changing rows.
         let undo = if has_new_schema { Undo::Alone } else { undo };
         if undo == Undo::Alone {
             connection.control("SAVEPOINT \"commit\"").map_err(lost)?;
@@ -160,7 +160,7 @@ impl Backend for SqliteWriter {
         }
         match undo {
             Undo::Together if applied.is_changed => Err(Failure::Partial),
-            // SQLite undoes the statement that failed.
+            // The step that was refused has changed nothing either.
             Undo::Together => Err(failure),
             Undo::Alone => {
                 self.checks.clear();
@@ -288,7 +288,7 @@ impl Checks {
 struct Applied {
     /// The changes of counters that are still to be made.
     tallies: Vec<Tally>,
-    /// Whether rows were changed.
+    /// Whether rows were changed, or may have been changed.
     is_changed: bool,
 }
 
@@ -311,7 +311,9 @@ fn apply_each(
             Step::Audit(_) => audit_rows.next().ok_or(SqliteError::Unchained)?,
             step => step,
         };
-        let Effect { rows, is_met } = apply_one(connection, checks, step)?;
+        // A step may consist of several statements, and the first ones may have changed rows before one failed.
+        let effect = apply_one(connection, checks, step).inspect_err(|_| applied.is_changed = true);
+        let Effect { rows, is_met } = effect?;
         applied.is_changed |= rows > 0;
         if !is_met {
             return Ok(Some(index));
