@@ -135,17 +135,22 @@ async fn a_database_without_a_census_gets_one_at_the_start() {
 /// Interrupts a re-encryption after the first of three cells, changes the database, and starts the server again. All cells then end under
 /// version 2, and open.
 async fn interrupted_reencryption_continues(change: impl FnOnce(&Inside)) {
-    let server = Server::start_with(|config| {
+    let slow = |config: &mut sealward_server::config::Config| {
         config.limits.reencryption_batch_cells = 1;
         config.limits.reencryption_pause_ms = 60_000;
-    })
-    .await;
+    };
+    let server = Server::start_with(slow).await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     for password in ["first", "second", "third"] {
         writer.mailboxes().create(DEFAULT, mailbox(password), None).await.unwrap();
     }
     admin.change_key(DEFAULT, &"a new key, number 2".into()).await.unwrap();
+    // It pauses after it has counted the cells, and after each of them. A start doesn't pause.
     let mut watch = admin.watch_reencryption(DEFAULT).await.unwrap();
+    while watch.next().await.unwrap().unwrap().cells_total == 0 {}
+    drop(watch);
+    let server = server.restart(|_| {}, slow).await;
+    let mut watch = server.client(Person::Admin).watch_reencryption(DEFAULT).await.unwrap();
     while watch.next().await.unwrap().unwrap().cells_done == 0 {}
     drop(watch);
     let folder = server.stop().await;
