@@ -36,7 +36,13 @@ pub(crate) async fn join<A, B>(first: impl Future<Output = A>, second: impl Futu
 }
 
 /// Computations that have started.
-pub(crate) struct Computing<T>(Vec<(Pending<'static, ()>, Arc<Mutex<Option<T>>>)>);
+pub(crate) struct Computing<T>(Vec<Started<T>>);
+
+/// A computation, and the place of its result.
+struct Started<T> {
+    running: Pending<'static, ()>,
+    result: Arc<Mutex<Option<T>>>,
+}
 
 impl<T: Send + 'static> Computing<T> {
     /// Starts a computation for each chunk of the items, one chunk per thread. They run whether they are awaited or not.
@@ -53,7 +59,7 @@ impl<T: Send + 'static> Computing<T> {
                 let computed = compute(chunk);
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(computed);
             }));
-            (running, result)
+            Started { running, result }
         });
         Computing(started.collect())
     }
@@ -64,7 +70,7 @@ impl<T: Send + 'static> Computing<T> {
     /// If a computation ended without a result, because it panicked or the process is shutting down.
     pub(crate) async fn results(self) -> Result<Vec<T>, Unavailable> {
         let mut results = Vec::with_capacity(self.0.len());
-        for (running, result) in self.0 {
+        for Started { running, result } in self.0 {
             running.await;
             let computed = result.lock().unwrap_or_else(PoisonError::into_inner).take();
             results.push(computed.ok_or(Unavailable("a computation ended without a result".into()))?);

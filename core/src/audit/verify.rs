@@ -359,7 +359,7 @@ impl TrailWalk {
         self.verifier.forget_heads();
         self.writers.extend(spans.into_keys());
         let is_over = self.page.as_ref().is_none_or(Vec::is_empty);
-        if is_over { self.finish().await.map(WalkProgress::Done) } else { Ok(WalkProgress::Continue(self)) }
+        if is_over { self.finish().await.map(WalkProgress::Done) } else { Ok(WalkProgress::Continue(Box::new(self))) }
     }
 
     /// Reads the next page in the order of the key. Returns no records after the last one.
@@ -461,7 +461,7 @@ fn sequence(comparison: Comparison, sequence: i64) -> Condition {
 /// The progress of a walk.
 pub enum WalkProgress {
     /// There are more records.
-    Continue(TrailWalk),
+    Continue(Box<TrailWalk>),
     /// The verification is complete.
     Done(VerificationResult),
 }

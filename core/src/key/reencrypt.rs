@@ -67,7 +67,7 @@ pub struct Reencryption<'a> {
     deployment: &'a Deployment,
     organization: &'a Organization,
     size: BatchSize,
-    pipeline: Option<Pipeline>,
+    pipeline: Option<Box<Pipeline>>,
 }
 
 impl<'a> Reencryption<'a> {
@@ -144,7 +144,8 @@ impl<'a> Reencryption<'a> {
         }
         let mut walk = CellWalk::over_others(store, target).await?;
         walk.skip_to(&cursor.column, cursor.after);
-        Ok(Begun::Pipeline(Pipeline { ring: Arc::clone(ring), cursor, walk, read: None, sealed: None }))
+        let pipeline = Pipeline { ring: Arc::clone(ring), cursor, walk, read: None, sealed: None };
+        Ok(Begun::Pipeline(Box::new(pipeline)))
     }
 
     /// Commits the sealed batch, seals the batch that was read, and reads the next one, all at the same time.
@@ -195,7 +196,7 @@ impl<'a> Reencryption<'a> {
 /// The result of [`Reencryption::begin`].
 enum Begun {
     /// Cells can be sealed.
-    Pipeline(Pipeline),
+    Pipeline(Box<Pipeline>),
     /// The progress was stored.
     Advanced(Advance),
 }

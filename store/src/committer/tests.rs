@@ -71,11 +71,10 @@ impl Backend for Double {
         let before = (self.rows.len(), self.trail.len());
         let mut audit_rows = audit_rows.iter();
         for (index, step) in steps.iter().enumerate() {
-            let step = match step {
-                Step::After(_) => continue,
-                Step::Audit(_) => audit_rows.next().unwrap(),
-                step => step,
-            };
+            if matches!(step, Step::After(_)) {
+                continue;
+            }
+            let step = if matches!(step, Step::Audit(_)) { audit_rows.next().unwrap() } else { step };
             let Step::Insert { table, row } = step else { panic!("only inserts and audit records are supported") };
             let failure = match &**table {
                 "refuse" => Failure::Refused { step: index },

@@ -251,13 +251,16 @@ impl Connection {
     /// Reads the row with this key.
     pub(super) fn look_up(&mut self, lookup: &Lookup, key: &Datum) -> Result<Option<Row>, SqliteError> {
         let prepared = self.prepared(lookup)?;
-        let wrong_type =
-            || SqliteError::WrongType { table: lookup.table().to_string(), column: lookup.key().to_string() };
-        match key {
-            Datum::Null => return Err(Malformed::NullComparison.into()),
-            Datum::Text(text) if text.contains('\0') => return Err(Malformed::NulCharacter.into()),
-            key if key.kind() != Some(prepared.key) => return Err(wrong_type()),
-            _ => {}
+        if matches!(key, Datum::Text(text) if text.contains('\0')) {
+            return Err(Malformed::NulCharacter.into());
+        }
+        match key.kind() {
+            Some(kind) if kind == prepared.key => {}
+            Some(_) => {
+                let (table, column) = (lookup.table().to_string(), lookup.key().to_string());
+                return Err(SqliteError::WrongType { table, column });
+            }
+            None => return Err(Malformed::NullComparison.into()),
         }
         let mut statement = self.sqlite.prepare_cached(&prepared.text)?;
         statement.raw_bind_parameter::<usize, _>(1, Bound(&Value::Literal(key)))?;

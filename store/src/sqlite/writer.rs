@@ -307,10 +307,7 @@ fn apply_each(
             add(&mut applied.tallies, Tally { by: tally.by.saturating_mul(touched), ..tally.clone() });
             continue;
         }
-        let step = match step {
-            Step::Audit(_) => audit_rows.next().ok_or(SqliteError::Unchained)?,
-            step => step,
-        };
+        let step = if matches!(step, Step::Audit(_)) { audit_rows.next().ok_or(SqliteError::Unchained)? } else { step };
         // A step may consist of several statements, and the first ones may have changed rows before one failed.
         let effect = apply_one(connection, checks, step).inspect_err(|_| applied.is_changed = true);
         let Effect { rows, is_met } = effect?;
