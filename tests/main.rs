@@ -32,6 +32,7 @@ mod files;
 mod filter_language;
 mod getting_started;
 mod handshakes;
+mod hot_record;
 mod http1;
 mod idle;
 mod key_life;

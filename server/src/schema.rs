@@ -20,8 +20,8 @@ use sealward_core::{
     mail,
     policy::Privilege,
     schema::{
-        Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, TextForm, Value, display_name, rule::Rule,
-        rule_text::RuleText,
+        Attribute, Choice, Entity, Kind, Lookups, OnDelete, Schema, SchemaError, TextForm, Value, display_name,
+        rule::Rule, rule_text::RuleText,
     },
 };
 
@@ -225,6 +225,7 @@ fn entity(
         write_privilege,
         attributes,
         rules: Vec::new(),
+        lookups: Lookups::default(),
     };
     entity.rules = rules.iter().map(|declared| rule(&entity, declared)).collect::<Result<_, _>>()?;
     Ok(entity)

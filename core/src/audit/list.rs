@@ -75,11 +75,9 @@ fn translate(condition: Condition) -> Result<Condition, FilterProblem> {
         Condition::All(conditions) => Condition::All(translate_all(conditions)?),
         Condition::Any(conditions) => Condition::Any(translate_all(conditions)?),
         Condition::Not(condition) => translate(*condition)?.negated(),
-        Condition::Compare { .. }
-        | Condition::BeginsWith { .. }
-        | Condition::Lists { .. }
-        | Condition::IsNull(_)
-        | Condition::HeaderDiffers { .. } => condition,
+        Condition::Compare { .. } | Condition::BeginsWith { .. } | Condition::Lists { .. } | Condition::IsNull(_) => {
+            condition
+        }
     })
 }
 

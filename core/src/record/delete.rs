@@ -7,6 +7,7 @@ use crate::{
     metadata::changes::{Operation, RecordWrite, cleared},
     permit::Permit,
     policy,
+    port::Line,
     record::{
         error::{RecordError, exhausted},
         idempotency::{IdempotencyKey, RequestContent, Verb},
@@ -24,7 +25,8 @@ use crate::{
     table::record::RecordColumns,
 };
 
-/// Deletes the record. `etag_revision` is the revision that the caller has seen.
+/// Deletes the record. `etag_revision` is the revision that the caller has seen. `line` is the caller's place among the
+/// callers that change this record.
 ///
 /// # Errors
 /// See [`RecordError`].
@@ -34,6 +36,7 @@ pub async fn delete(
     id: RecordId,
     etag_revision: Option<i64>,
     mode: Mode,
+    line: &dyn Line,
 ) -> Result<(), RecordError> {
     let (place, caller) = (&permit.record(id), permit.caller());
     let content = RequestContent {
@@ -45,6 +48,11 @@ pub async fn delete(
         attributes: Vec::new(),
     };
     let idempotency = IdempotencyKey::of(deployment, mode, caller, &content)?;
+    // Until the record is deleted: no update builds on a version of it.
+    let _turn = line.turn().await;
+    if let Some(version) = place.organization.pending.last(&place.entity.storage_name, place.id) {
+        version.origin.ticket.is_durable().await;
+    }
     match (make(deployment, caller, place.clone(), etag_revision, mode, idempotency.as_ref()).await, idempotency) {
         (Err(refusal), Some(idempotency)) => idempotency.earlier(deployment, place, refusal).await.map(drop),
         (outcome, _) => outcome,

@@ -12,8 +12,9 @@ use crate::{
     organization::{handle::Organization, ring_rows},
     record::{content::Record, error::RecordError, mode::Mode, place::RecordPlace, row::is_record},
     schema::{entity::Kind, value::Value},
-    store::{CommitError, Condition, Expect, Step, StoreFailure},
+    store::{Commit, CommitError, Condition, Expect, Step, StoreFailure, Submitted},
     table::record::RecordColumns,
+    ticket::Promise,
     violation::{Problem, field_violation},
 };
 
@@ -45,14 +46,39 @@ impl Plan {
         self.refusals.push(refusal);
     }
 
-    /// Commits the plan. Returns `Ok(None)` if it took effect, or would have in a dry run, and `Ok(Some(refusal))` if a
-    /// step was refused.
+    /// Commits the plan. See [`HandedOver::outcome`].
     pub(crate) async fn commit(self, organization: &Organization, mode: Mode) -> Result<Option<Refusal>, RecordError> {
+        self.hand_over(organization, mode, None).await.outcome().await
+    }
+
+    /// Hands the plan over to the organization's database, which applies it after all plans before.
+    pub(crate) async fn hand_over(
+        self,
+        organization: &Organization,
+        mode: Mode,
+        promise: Option<Promise>,
+    ) -> HandedOver {
         let Plan { steps, refusals } = match mode {
             Mode::Execute | Mode::ExecuteOnce(_) => self,
             Mode::ValidateOnly => self.without_effects(),
         };
-        match organization.commit(steps).await {
+        let submitted = organization.submit(Commit { steps, promise }).await;
+        HandedOver { submitted, refusals }
+    }
+}
+
+/// A plan that was handed over.
+pub(crate) struct HandedOver {
+    submitted: Submitted,
+    refusals: Vec<Refusal>,
+}
+
+impl HandedOver {
+    /// Waits for the outcome. Returns `Ok(None)` if the plan took effect, or would have in a dry run, and
+    /// `Ok(Some(refusal))` if a step was refused.
+    pub(crate) async fn outcome(self) -> Result<Option<Refusal>, RecordError> {
+        let HandedOver { submitted, refusals } = self;
+        match submitted.outcome().await {
             Ok(()) => Ok(None),
             Err(CommitError::Refused { step }) => match refusals.into_iter().nth(step) {
                 Some(refusal) => Ok(Some(refusal)),
@@ -80,7 +106,7 @@ impl Plan {
 /// Returns a step with only the condition of this step on existing rows; `None` if it has no condition.
 fn expectation(step: Step) -> Option<Step> {
     match step {
-        Step::Require { .. } | Step::Forbid { .. } => Some(step),
+        Step::After(_) | Step::Require { .. } | Step::Forbid { .. } => Some(step),
         Step::Insert { table, row } => {
             let id = row.into_iter().find(|(column, _)| *column == RecordColumns::id().as_str());
             id.map(|(column, id)| Step::Forbid { table, rows: Condition::equal(column, id) })
@@ -90,6 +116,7 @@ fn expectation(step: Step) -> Option<Step> {
         }
         Step::InsertFrom { .. }
         | Step::Update { expect: Expect::Any, .. }
+        | Step::Rewrite { .. }
         | Step::Delete { expect: Expect::Any, .. }
         | Step::Prune { .. }
         | Step::Tally(_)

@@ -3,14 +3,24 @@
 //! The record is read, changed and written, on the condition that its revision is unchanged. The result is therefore
 //! exactly the stored record. Without an etag, the update is applied to the result of concurrent writes. With an etag,
 //! a concurrent write refuses it. A repetition returns the current record, regardless of the first etag.
+//!
+//! Updates of one record take turns only until they are handed over to the store. The next one builds on a version that
+//! isn't durable yet, so that many updates of one record share one wait for the disk. Each still has its own revision,
+//! its own records of the change and its own answer, after it is durable. A refusal because of a pending version waits
+//! for that version, because its update may fail.
+
+use std::sync::Arc;
 
 use crate::{
+    crypto::ring::KeyRing,
     deployment::Deployment,
     id::RecordId,
     identity::Caller,
     metadata::changes::{Operation, RecordWrite},
+    organization::pending::{Origin, Version},
     permit::Permit,
     policy,
+    port::Line,
     record::{
         check::{check_update, default_statuses},
         content::{Draft, Given, Record, Touched},
@@ -22,7 +32,7 @@ use crate::{
             ATTEMPTS, Plan, Refusal, count_cells, record_changes, remove_unreadable, require_references, require_ring,
             require_schema,
         },
-        row::{holds, is_record, read_record, table_of},
+        row::{Cells, holds, is_record, read_record, table_of},
         rules,
         seal::{sealing_ring, stored_datum},
         secret_writes::{Effect, SecretWrites},
@@ -30,6 +40,7 @@ use crate::{
     schema::value::Value,
     store::{Assignment, Datum, Expect, Step},
     table::record::RecordColumns,
+    ticket,
 };
 
 /// The result of an update.
@@ -43,7 +54,7 @@ pub struct Updated {
 }
 
 /// Updates the touched attributes. A touched attribute without input becomes null. `etag_revision` is the revision that
-/// the caller has seen.
+/// the caller has seen. `line` is the caller's place among the callers that change this record.
 ///
 /// # Errors
 /// See [`RecordError`].
@@ -54,6 +65,7 @@ pub async fn update(
     (draft, touched): (&Draft, &Touched),
     etag_revision: Option<i64>,
     mode: Mode,
+    line: &dyn Line,
 ) -> Result<Updated, RecordError> {
     let (place, caller) = (&permit.record(id), permit.caller());
     let attribute = |index: &usize| Some((place.entity.attributes.get(*index)?, draft.given.get(index)));
@@ -68,7 +80,7 @@ pub async fn update(
     let idempotency = IdempotencyKey::of(deployment, mode, caller, &content)?;
     let change = Change { draft, touched, etag_revision };
     let outcome = match invalid_unless_empty(check_update(&place.entity, draft, touched)) {
-        Ok(()) => make(deployment, caller, place.clone(), &change, mode, idempotency.as_ref()).await,
+        Ok(()) => make(deployment, caller, place.clone(), &change, mode, idempotency.as_ref(), line).await,
         // The first attempt may have succeeded, even if this one is invalid now.
         Err(refusal) => Err(refusal),
     };
@@ -91,15 +103,119 @@ async fn make(
     deployment: &Deployment,
     caller: &Caller,
     mut place: RecordPlace,
-    &Change { draft, touched, etag_revision }: &Change<'_>,
+    change: &Change<'_>,
     mode: Mode,
     idempotency: Option<&IdempotencyKey>,
+    line: &dyn Line,
 ) -> Result<Updated, RecordError> {
-    let secret = |index: &usize| matches!(draft.given.get(index), Some(Given::Secret(_)));
-    let seals = touched.iter().any(secret);
+    let secret = |index: &usize| matches!(change.draft.given.get(index), Some(Given::Secret(_)));
+    let seals = change.touched.iter().any(secret);
+    let organization = Arc::clone(&place.organization);
     for _ in 0..ATTEMPTS {
-        let ring = if seals { Some(sealing_ring(deployment, &place.organization).await?) } else { None };
-        let (before, cells) = read_record(&place).await?.ok_or(RecordError::NotFound)?;
+        // Until the plan is handed over: no other update of the record is in between, and the next one builds on it.
+        let turn = line.turn().await;
+        let ring = if seals { Some(sealing_ring(deployment, &organization).await?) } else { None };
+        let base = Base::of(&place).await?;
+        let writer = Writer { deployment, caller, place: &place, mode, idempotency, ring: ring.as_ref() };
+        let Prepared { plan, record, cells, cleared } = match writer.prepare(&base, change) {
+            Ok(prepared) => prepared,
+            Err(refusal) => {
+                drop(turn);
+                if base.is_durable().await {
+                    return Err(refusal);
+                }
+                continue;
+            }
+        };
+        let (promise, ticket) = ticket::promise();
+        let handed_over = plan.hand_over(&organization, mode, Some(promise)).await;
+        let added = match mode {
+            Mode::Execute | Mode::ExecuteOnce(_) => {
+                let key = (place.entity.storage_name.as_str(), place.id);
+                Some(organization.pending.add(key, base.pending.as_ref(), record.clone(), cells, ticket))
+            }
+            Mode::ValidateOnly => None,
+        };
+        drop(turn);
+        let outcome = handed_over.outcome().await;
+        if !matches!(outcome, Ok(None))
+            && let Some(added) = added
+        {
+            added.failed();
+        }
+        match outcome? {
+            None => return Ok(Updated { record, cleared }),
+            Some(Refusal::StaleRing) => {
+                organization.load_keys(deployment).await?;
+            }
+            Some(Refusal::StaleSchema) => {
+                organization.load_schema(deployment).await?;
+                place = place.renewed();
+                invalid_unless_empty(check_update(&place.entity, change.draft, change.touched))?;
+            }
+            Some(Refusal::Moved) => {}
+            Some(Refusal::Answer(error)) => return Err(error),
+        }
+    }
+    Err(exhausted())
+}
+
+/// The version of a record that an update changes.
+struct Base {
+    record: Record,
+    cells: Cells,
+    /// The origin of the version, if it wasn't read from the store.
+    pending: Option<Origin>,
+}
+
+impl Base {
+    /// Returns the last pending version of the record, or the stored one.
+    async fn of(place: &RecordPlace) -> Result<Self, RecordError> {
+        if let Some(version) = place.organization.pending.last(&place.entity.storage_name, place.id) {
+            let Version { record, cells, origin } = version;
+            return Ok(Base { record, cells, pending: Some(origin) });
+        }
+        let (record, cells) = read_record(place).await?.ok_or(RecordError::NotFound)?;
+        Ok(Base { record, cells, pending: None })
+    }
+
+    /// Waits for the commit of the version. Returns `false` if the version doesn't exist, and neither does a reason to
+    /// refuse an update because of it.
+    async fn is_durable(&self) -> bool {
+        match &self.pending {
+            Some(origin) => origin.ticket.is_durable().await,
+            None => true,
+        }
+    }
+}
+
+/// An update that is ready to be committed.
+struct Prepared {
+    plan: Plan,
+    /// The record after the update.
+    record: Record,
+    /// The cells of the record after the update.
+    cells: Cells,
+    /// The encrypted attributes that are cleared automatically.
+    cleared: Vec<String>,
+}
+
+/// What an update needs beside the record and the change.
+struct Writer<'a> {
+    deployment: &'a Deployment,
+    caller: &'a Caller,
+    place: &'a RecordPlace,
+    mode: Mode,
+    idempotency: Option<&'a IdempotencyKey>,
+    ring: Option<&'a Arc<KeyRing>>,
+}
+
+impl Writer<'_> {
+    /// Plans the change of this version of the record.
+    fn prepare(&self, base: &Base, change: &Change<'_>) -> Result<Prepared, RecordError> {
+        let &Writer { deployment, caller, place, mode, idempotency, ring } = self;
+        let Base { record: before, cells, pending } = base;
+        let &Change { draft, touched, etag_revision } = change;
         if etag_revision.is_some_and(|revision| revision != before.revision) {
             return Err(RecordError::EtagMismatch);
         }
@@ -113,22 +229,28 @@ async fn make(
             RecordColumns::update_time().set(record.update_time),
             RecordColumns::modified_by().set(record.modified_by.clone()),
         ];
+        let mut new_cells = cells.clone();
         let mut replaced = Vec::new();
         let mut writes = SecretWrites::default();
-        let statuses = default_statuses(&place.entity, &before, draft, touched);
+        let statuses = default_statuses(&place.entity, before, draft, touched);
         let given_for = |index: &usize| statuses.given.get(index).or_else(|| draft.given.get(index));
-        let mut affected = with_redirected_secrets(&place, &before, draft, touched);
+        let mut affected = with_redirected_secrets(place, before, draft, touched);
         affected.extend(statuses.given.keys());
         let affected = &affected;
         for index in affected {
             let Some(attribute) = place.entity.attributes.get(*index) else { continue };
             let given = given_for(index);
-            let datum = stored_datum(deployment, &place, attribute, given, ring.as_deref())?;
+            let datum = stored_datum(deployment, place, attribute, given, ring.map(|ring| &**ring))?;
             if attribute.encrypted {
                 // A re-encryption replaces cells without changing the revision, so the cell that was read is required
                 // too.
                 unmoved = unmoved.and(holds(&attribute.storage_name, cells.get(index)));
                 replaced.push((attribute, cells.get(index), datum.clone()));
+                if let Datum::Bytes(cell) = &datum {
+                    new_cells.insert(*index, cell.clone());
+                } else {
+                    new_cells.remove(index);
+                }
                 if given.is_some() {
                     writes.add(Effect::Set, attribute);
                 } else if cells.contains_key(index) {
@@ -137,24 +259,29 @@ async fn make(
                 }
             }
             set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
-            apply(&place, &mut record, *index, given);
+            apply(place, &mut record, *index, given);
         }
         invalid_unless_empty(rules::check_update(&place.entity, &record, affected))?;
         let mut plan = Plan::default();
+        if let Some(origin) = pending {
+            // The condition on the revision isn't enough: if the pending version fails, another commit can make a
+            // version with the same revision.
+            plan.step(Step::After(origin.ticket.clone()), Refusal::Moved);
+        }
         if let Some(idempotency) = idempotency {
             idempotency.remember(&mut plan, place.id, &writes.cleared_automatically());
         }
-        require_schema(&mut plan, &place);
-        require_ring(&mut plan, ring.as_ref());
-        require_references(&mut plan, &place, touched_values(draft, affected));
+        require_schema(&mut plan, place);
+        require_ring(&mut plan, ring);
+        require_references(&mut plan, place, touched_values(draft, affected));
         let update = Step::Update { table: table_of(&place.entity), rows: unmoved, set, expect: Expect::One };
         plan.step(update, Refusal::Moved);
         for (attribute, old, new) in &replaced {
             let new = if let Datum::Bytes(cell) = new { Some(cell.as_slice()) } else { None };
-            count_cells(&mut plan, &place, &attribute.storage_name, *old, new);
+            count_cells(&mut plan, place, &attribute.storage_name, *old, new);
         }
         for (attribute, ..) in replaced.iter().filter(|(_, old, _)| old.is_some()) {
-            remove_unreadable(&mut plan, &place, &attribute.storage_name);
+            remove_unreadable(&mut plan, place, &attribute.storage_name);
         }
         let write = RecordWrite {
             entity: &place.entity,
@@ -164,24 +291,11 @@ async fn make(
             time: record.update_time,
             caller,
         };
-        record_changes(&mut plan, &write, Some(&before), Some(&record));
-        writes.record(&mut plan, deployment, &place, caller, record.update_time, mode)?;
+        record_changes(&mut plan, &write, Some(before), Some(&record));
+        writes.record(&mut plan, deployment, place, caller, record.update_time, mode)?;
         let cleared = writes.cleared_automatically();
-        match plan.commit(&place.organization, mode).await? {
-            None => return Ok(Updated { record, cleared }),
-            Some(Refusal::StaleRing) => {
-                place.organization.load_keys(deployment).await?;
-            }
-            Some(Refusal::StaleSchema) => {
-                place.organization.load_schema(deployment).await?;
-                place = place.renewed();
-                invalid_unless_empty(check_update(&place.entity, draft, touched))?;
-            }
-            Some(Refusal::Moved) => {}
-            Some(Refusal::Answer(error)) => return Err(error),
-        }
+        Ok(Prepared { plan, record, cells: new_cells, cleared })
     }
-    Err(exhausted())
 }
 
 /// Returns the touched attributes, and the encrypted attributes whose destination changes. The update clears the

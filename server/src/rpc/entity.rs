@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use bytes::BytesMut;
 use http::Extensions;
 use sealward_core::{
     id::{OrganizationId, RecordId},
@@ -18,12 +18,7 @@ use sealward_core::{
     schema::Entity,
     violation::{Problem, Violation},
 };
-use tonic::{
-    Request, Response, Status,
-    body::Body,
-    server::{Grpc, UnaryService},
-};
-use tower::service_fn;
+use tonic::{Status, body::Body};
 
 use super::{
     codec::{
@@ -31,53 +26,52 @@ use super::{
         WriteOptions,
     },
     dispatcher::Dispatcher,
+    services::ServicesBuilder,
+    unary,
 };
-use crate::{background::reencryption, bounds::turns::Turn, schema::EntityMethod, status};
+use crate::{background::reencryption, bounds::turns::Place, schema::EntityMethod, status};
 
-/// Adds the route of one method.
-pub(crate) fn route(router: Router, dispatcher: Arc<Dispatcher>, method: EntityMethod) -> Router {
+/// Adds one method.
+pub(super) fn add(services: &mut ServicesBuilder, dispatcher: Arc<Dispatcher>, method: EntityMethod) {
     let path = method.path.clone();
-    let handler = Handler { dispatcher, method: Arc::new(method) };
-    let service = service_fn(move |request: http::Request<axum::body::Body>| {
-        let handler = handler.clone();
-        async move {
-            let max = handler.dispatcher.message_size_max_bytes();
-            let codec = EntityCodec::new(Arc::clone(&handler.method), handler.dispatcher.mask_paths_max());
-            let mut grpc = Grpc::new(codec).apply_max_message_size_config(Some(max), Some(max));
-            let response = grpc.unary(handler, request.map(Body::new)).await;
-            Ok::<_, std::convert::Infallible>(response.map(axum::body::Body::new))
-        }
+    let codec = EntityCodec::new(&method, dispatcher.mask_paths_max());
+    let handler = Arc::new(Handler { dispatcher, method, codec });
+    services.add_method(path, move |request| {
+        let handler = Arc::clone(&handler);
+        Box::pin(async move { Ok(handler.serve(request).await) })
     });
-    router.route_service(&path, service)
 }
 
-#[derive(Clone)]
 struct Handler {
     dispatcher: Arc<Dispatcher>,
-    method: Arc<EntityMethod>,
-}
-
-impl UnaryService<EntityRequest> for Handler {
-    type Response = EntityReply;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<EntityReply>, Status>> + Send>>;
-
-    fn call(&mut self, request: Request<EntityRequest>) -> Self::Future {
-        let handler = self.clone();
-        Box::pin(async move {
-            let (_, extensions, request) = request.into_parts();
-            let reply = match request {
-                EntityRequest::Create(request) => handler.create(&extensions, request).await,
-                EntityRequest::Get(request) => handler.get(&extensions, request).await,
-                EntityRequest::List(request) => handler.list(&extensions, request).await,
-                EntityRequest::Update(request) => handler.update(&extensions, request).await,
-                EntityRequest::Delete(request) => handler.delete(&extensions, request).await,
-            };
-            reply.map(Response::new)
-        })
-    }
+    method: EntityMethod,
+    codec: EntityCodec,
 }
 
 impl Handler {
+    async fn serve(&self, request: http::Request<Body>) -> http::Response<Body> {
+        self.answer(request).await.map_or_else(Status::into_http, unary::response)
+    }
+
+    async fn answer(&self, request: http::Request<Body>) -> Result<BytesMut, Status> {
+        let (head, body) = request.into_parts();
+        let request = self.codec.decode(&unary::read(body).await?)?;
+        let reply = self.call(&head.extensions, request).await?;
+        let message = self.codec.encode(&reply, unary::begin);
+        unary::check_length(&message, self.dispatcher.message_size_max_bytes())?;
+        Ok(message)
+    }
+
+    async fn call(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+        match request {
+            EntityRequest::Create(request) => self.create(extensions, request).await,
+            EntityRequest::Get(request) => self.get(extensions, request).await,
+            EntityRequest::List(request) => self.list(extensions, request).await,
+            EntityRequest::Update(request) => self.update(extensions, request).await,
+            EntityRequest::Delete(request) => self.delete(extensions, request).await,
+        }
+    }
+
     async fn create(&self, extensions: &Extensions, request: CreateRequest) -> Result<EntityReply, Status> {
         let permit = self.dispatcher.enter_to_write(extensions, &request.parent, self.entity())?;
         let NewRecord { id, id_origin, draft, mode } = self.new_record(&permit, request)?;
@@ -112,9 +106,9 @@ impl Handler {
         let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
         let Change { id, draft, touched, etag, mode } = self.change(&permit, request)?;
         let place = permit.record(id);
-        let _turn = self.wait_for_turn(&place).await?;
+        let line = self.line(&place)?;
         let given = (&draft, &touched);
-        let updated = update::update(&self.dispatcher.deployment, permit, id, given, etag, mode).await;
+        let updated = update::update(&self.dispatcher.deployment, permit, id, given, etag, mode, &line).await;
         let updated = updated.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Updated(place.organization.name.clone(), updated))
@@ -126,8 +120,8 @@ impl Handler {
         let etag = revision("etag", &request.etag).map_err(invalid)?;
         let mode = mode(&request.write).map_err(invalid)?;
         let place = permit.record(id);
-        let _turn = self.wait_for_turn(&place).await?;
-        let deleted = delete::delete(&self.dispatcher.deployment, permit, id, etag, mode).await;
+        let line = self.line(&place)?;
+        let deleted = delete::delete(&self.dispatcher.deployment, permit, id, etag, mode, &line).await;
         deleted.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Empty)
@@ -207,9 +201,9 @@ impl Handler {
         status::record(error, place)
     }
 
-    /// Waits for earlier writers of this record.
-    async fn wait_for_turn(&self, place: &RecordPlace) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
-        Ok(self.dispatcher.bounded.records.take((place.organization.id, place.id)).await?)
+    /// A place in the line of the writers of this record.
+    fn line(&self, place: &RecordPlace) -> Result<Place<(OrganizationId, RecordId)>, Status> {
+        Ok(self.dispatcher.bounded.records.join((place.organization.id, place.id))?)
     }
 
     fn retire_healed(&self, place: &RecordPlace) {
