@@ -124,10 +124,11 @@ async fn count_path(
     for calls in [few, few, many] {
         let load = h2load::Load {
             address: process.address,
-            method: path.method.path,
-            token: &deployment.token(path.caller)?,
-            request: &requests,
-            answer_bytes,
+            paths: &[path.method.path.to_owned()],
+            headers: &h2load::grpc_headers(&deployment.token(path.caller)?),
+            body: Some(&requests),
+            success: h2load::HTTP_OK,
+            answer_bytes: Some(answer_bytes),
             connections: 1,
             in_flight: 16,
             amount: Amount::Calls(calls),

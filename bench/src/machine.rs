@@ -2,6 +2,13 @@
 
 use std::{fs, path::Path, process::Command};
 
+/// The revision of the source, with its date.
+pub(crate) fn revision() -> String {
+    let log = Command::new("git").args(["log", "-1", "--format=%h of %cs"]).output();
+    let log = log.map(|log| String::from_utf8_lossy(&log.stdout).trim().to_owned());
+    log.ok().filter(|log| !log.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// One line: processor, cores, memory, kernel, and the file system of the databases.
 pub(crate) fn describe(folder: &Path) -> String {
     let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());

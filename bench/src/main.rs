@@ -13,12 +13,16 @@ mod instructions;
 mod machine;
 mod many;
 mod outcome;
+mod peers;
+mod picture;
 mod process;
 mod rates;
 mod report;
 mod run;
+mod shape;
 mod table;
 mod target;
+mod work;
 mod workload;
 
 use std::process::ExitCode;

@@ -17,7 +17,7 @@ use crate::{
     h2load::{self, Amount},
     outcome::Outcome,
     process::Process,
-    rates::SHAPE,
+    shape::SHAPE,
     target::{Subject, Target, write_requests},
     workload::{ORGANIZATION, WORKLOADS, Workload},
 };
@@ -141,7 +141,7 @@ pub(crate) async fn measure(
     change_key(&client, "the key of the third version!").await?;
     let walk = follow(&client).await?;
     let how = || format!("{} cells, idle server, share {WHOLE_SHARE_PERCENT} %.", walk.cells);
-    figures.add("re-encryption, walk", "cells/s", Some(Goal::AtLeast(300_000.0)), walk.walk, || {
+    figures.add(WALK, "cells/s", Some(Goal::AtLeast(300_000.0)), walk.walk, || {
         format!("{} Between the first and the last report of progress.", how())
     });
     figures.add(
@@ -168,6 +168,9 @@ pub(crate) async fn measure(
     target.process.stop().await?;
     Ok(figures.0)
 }
+
+/// The figure that pgcrypto is compared with.
+pub(crate) const WALK: &str = "re-encryption, walk";
 
 const MB: f64 = 1e6;
 
@@ -203,11 +206,12 @@ async fn load(target: &Target, name: &str, rate: Option<f64>, scratch: &Path) ->
     write_requests(&requests, [(workload.request)(0)])?;
     let load = h2load::Load {
         address: target.process.address,
-        method: workload.method.path,
-        token: &target.deployment.token(workload.caller)?,
-        request: &requests,
-        // Refused calls count in the rates, not here.
-        answer_bytes: 0,
+        paths: &[workload.method.path.to_owned()],
+        headers: &h2load::grpc_headers(&target.deployment.token(workload.caller)?),
+        body: Some(&requests),
+        success: h2load::HTTP_OK,
+        // Refused calls are counted with the rates.
+        answer_bytes: None,
         connections: SHAPE.connections,
         in_flight: SHAPE.in_flight,
         amount: Amount::Seconds(LOAD_SECONDS),

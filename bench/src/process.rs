@@ -54,7 +54,7 @@ impl Process {
 
     async fn start_server(mut command: Command, folder: &Path) -> Outcome<Self> {
         command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder);
-        Self::start(command, |line| line.trim().strip_prefix("address ")).await
+        Self::start(command, |line| line.trim().strip_prefix("address ").map(str::to_owned)).await
     }
 
     /// The echo, with the certificates of a server and these answers.
@@ -69,11 +69,11 @@ impl Process {
 
     async fn start_echo(mut command: Command, tls: &Path, answers: &Path) -> Outcome<Self> {
         command.arg("echo").arg("--tls").arg(tls).arg("--answers").arg(answers);
-        Self::start(command, |line| line.strip_prefix(echo::GREETING)).await
+        Self::start(command, |line| line.strip_prefix(echo::GREETING).map(str::to_owned)).await
     }
 
     /// Starts a process, and waits for the line of its output with its address.
-    async fn start(mut command: Command, address: impl Fn(&str) -> Option<&str>) -> Outcome<Self> {
+    pub(crate) async fn start(mut command: Command, address: impl Fn(&str) -> Option<String>) -> Outcome<Self> {
         let name = command.as_std().get_program().to_string_lossy().into_owned();
         let failed = |why: String| format!("{name} didn't start: {why}");
         let created = Instant::now();
@@ -133,14 +133,56 @@ fn counted(program: &Path, profile: &Path) -> Command {
 }
 
 /// The CPU time of a process.
-pub(crate) fn cpu(process: u32) -> Outcome<Duration> {
+fn cpu(process: u32) -> Outcome<Duration> {
+    let [user, system, ..] = times(process)?;
+    Ok(from_ticks(user + system))
+}
+
+/// The CPU time of a process, of its children, and of the children that have ended.
+pub(crate) fn cpu_of_family(parent: u32) -> Outcome<Duration> {
+    let mut ticks: u64 = times(parent)?.iter().sum();
+    for entry in std::fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))? {
+        let name = entry.map_err(|error| format!("/proc: {error}"))?.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // A process may end while this reads.
+        let is_child = stat(process).is_ok_and(|fields| fields.get(PARENT) == Some(&parent.to_string()));
+        if is_child && let Ok([user, system, ..]) = times(process) {
+            ticks += user + system;
+        }
+    }
+    Ok(from_ticks(ticks))
+}
+
+fn from_ticks(ticks: u64) -> Duration {
+    Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND)
+}
+
+/// User and system time of a process, and of its children that have ended, in ticks.
+fn times(process: u32) -> Outcome<[u64; 4]> {
+    let fields = stat(process)?;
+    let times: Vec<u64> = fields.iter().skip(TIMES).take(4).map_while(|field| field.parse().ok()).collect();
+    times.try_into().map_err(|_| format!("the process {process} has no times"))
+}
+
+/// The fields of `/proc/PID/stat` after the program's name, which is in parentheses and may contain spaces.
+fn stat(process: u32) -> Outcome<Vec<String>> {
     let file = format!("/proc/{process}/stat");
     let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
-    // The name of the program, in parentheses, may contain spaces. After it, user and system time are the fields 12 and 13.
     let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let mut ticks = fields.split_whitespace().skip(11).take(2).map_while(|field| field.parse::<u64>().ok());
-    let (user, system) = ticks.next().zip(ticks.next()).ok_or_else(|| format!("{file} has no times"))?;
-    Ok(Duration::from_secs_f64((user + system) as f64 / TICKS_PER_SECOND))
+    Ok(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The places of the parent's id and of the times among these fields.
+const PARENT: usize = 1;
+const TIMES: usize = 11;
+
+/// A TCP port of the loopback address that was free a moment ago: these programs can't choose one and print it.
+pub(crate) fn free_port() -> Outcome<u16> {
+    let failed = |error| format!("there is no free port: {error}");
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .map(|address| address.port())
+        .map_err(failed)
 }
 
 /// This program.

@@ -12,7 +12,9 @@ use crate::{
     figures::{Round, Rounds},
     h2load,
     outcome::Outcome,
+    peers::{Peer, Programs},
     process::Process,
+    shape::Shape,
     target::{Subject, Target, drive, write_requests},
     workload::{Sent, Workload},
 };
@@ -24,26 +26,6 @@ const DELETIONS: u64 = 8_000;
 /// The share of a round that warms up a side, once for each row.
 const WARM_UP: f64 = 0.3;
 
-/// How many calls are in flight, on how many connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    pub(crate) in_flight: usize,
-    pub(crate) connections: usize,
-}
-
-/// The shape of the goals.
-pub(crate) const SHAPE: Shape = Shape { in_flight: 64, connections: 4 };
-
-/// The shapes of a full measurement. A server accepts at most 200 calls on a connection.
-pub(crate) const SHAPES: [Shape; 6] = [
-    SHAPE,
-    Shape { in_flight: 1, connections: 1 },
-    Shape { in_flight: 64, connections: 1 },
-    Shape { in_flight: 256, connections: 4 },
-    Shape { in_flight: 64, connections: 64 },
-    Shape { in_flight: 256, connections: 64 },
-];
-
 /// The number of the rounds that count, and the time of each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -54,24 +36,34 @@ pub(crate) struct Pace {
 /// The result of a row.
 pub(crate) struct Row {
     pub(crate) workload: &'static Workload,
-    /// The echo, then the servers in their order, each with its name.
-    pub(crate) sides: Vec<(String, Rounds)>,
+    /// The echo, then the servers in their order, then the peers.
+    pub(crate) sides: Vec<Side>,
+}
+
+/// The rounds of a side of a row.
+pub(crate) struct Side {
+    pub(crate) name: String,
+    /// The load generator.
+    pub(crate) load_by: &'static str,
+    pub(crate) rounds: Rounds,
 }
 
 /// The servers, and the echo of the first one's answers.
 pub(crate) struct Bench<'a> {
     targets: Vec<Target>,
     echo: Process,
+    peers: Vec<Peer>,
     scratch: &'a Path,
     pace: Pace,
 }
 
 impl<'a> Bench<'a> {
-    /// Starts the servers, creates their records, and starts the echo for these rows.
+    /// Starts the servers, creates their records, and starts the echo for these rows, and the peers.
     pub(crate) async fn start(
         subjects: &[Subject],
         settings: &[(&str, String)],
         rows: &[&Workload],
+        programs: &Programs,
         scratch: &'a Path,
         pace: Pace,
     ) -> Outcome<Self> {
@@ -85,13 +77,29 @@ impl<'a> Bench<'a> {
         let answers = answers_folder(scratch);
         write_answers(rows, first, scratch, &answers).await?;
         let echo = Process::echo(&first.deployment.tls(), &answers).await?;
-        Ok(Self { targets, echo, scratch, pace })
+        let is_shared = rows.iter().any(|workload| workload.peers.is_some());
+        let none = Programs::default();
+        let peers = Peer::start_all(if is_shared { programs } else { &none }, &first.deployment, scratch).await?;
+        Ok(Self { targets, echo, peers, scratch, pace })
     }
 
-    /// Ends the servers, which proves that none has ended before.
+    /// The rows per second that pgcrypto encrypts again, if PostgreSQL runs.
+    pub(crate) async fn pgcrypto(&self) -> Outcome<Option<f64>> {
+        for peer in &self.peers {
+            if let Peer::Postgres(postgres) = peer {
+                return postgres.encrypt_again().await.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends the servers and the peers, which proves that none has ended before.
     pub(crate) async fn stop(self) -> Outcome<()> {
         for target in self.targets {
             target.process.stop().await?;
+        }
+        for peer in self.peers {
+            peer.stop().await?;
         }
         Ok(())
     }
@@ -111,8 +119,13 @@ impl<'a> Bench<'a> {
             answer_bytes: answer_bytes(&answers_folder(self.scratch), workload)?,
             scratch: self.scratch,
         };
-        let names = ["echo".to_owned()].into_iter().chain(self.targets.iter().map(|target| target.name.clone()));
-        let mut sides: Vec<(String, Rounds)> = names.map(|name| (name, Rounds::default())).collect();
+        let load_by = if workload.sent == Sent::Same { "h2load" } else { "driver" };
+        let side = |name: &str, load_by| Side { name: name.to_owned(), load_by, rounds: Rounds::default() };
+        let mut sides = vec![side("echo", load_by)];
+        sides.extend(self.targets.iter().map(|target| side(&target.name, load_by)));
+        if let Some(work) = workload.peers {
+            sides.extend(self.peers.iter().map(|peer| side(peer.title(work), peer.load_by())));
+        }
         for round in 0..=self.pace.rounds {
             // The first round warms up.
             let seconds = if round == 0 { self.pace.seconds * WARM_UP } else { self.pace.seconds };
@@ -121,15 +134,15 @@ impl<'a> Bench<'a> {
             let order: Vec<usize> = if round % 2 == 0 { indices.collect() } else { indices.rev().collect() };
             for index in order {
                 let figures = self.one_round(&load, index, seconds).await?;
-                if let (1.., Some((_, rounds))) = (round, sides.get_mut(index)) {
-                    rounds.0.push(figures);
+                if let (1.., Some(side)) = (round, sides.get_mut(index)) {
+                    side.rounds.0.push(figures);
                 }
             }
         }
         Ok(Row { workload, sides })
     }
 
-    /// A round of the echo (0) or of a server (from 1).
+    /// A round of the echo (0), of a server (from 1), or of a peer (after the servers).
     async fn one_round(&mut self, load: &Load<'_>, index: usize, seconds: f64) -> Outcome<Round> {
         if load.workload.sent == Sent::Once {
             let first = match index.checked_sub(1).and_then(|index| self.targets.get_mut(index)) {
@@ -137,6 +150,10 @@ impl<'a> Bench<'a> {
                 None => 0,
             };
             write_requests(load.requests, (first..first + DELETIONS).map(load.workload.request))?;
+        }
+        let peer = index.checked_sub(1 + self.targets.len()).and_then(|index| self.peers.get(index));
+        if let (Some(peer), Some(work)) = (peer, load.workload.peers) {
+            return peer.run(work, load.shape, seconds, self.scratch).await;
         }
         let first = self.targets.first().ok_or("there is a server")?;
         match index.checked_sub(1).and_then(|index| self.targets.get(index)) {
@@ -165,10 +182,11 @@ impl Load<'_> {
             Sent::Same => {
                 let load = h2load::Load {
                     address,
-                    method,
-                    token: &deployment.token(workload.caller)?,
-                    request: requests,
-                    answer_bytes,
+                    paths: &[method.to_owned()],
+                    headers: &h2load::grpc_headers(&deployment.token(workload.caller)?),
+                    body: Some(requests),
+                    success: h2load::HTTP_OK,
+                    answer_bytes: Some(answer_bytes),
                     connections,
                     in_flight,
                     amount: h2load::Amount::Seconds(seconds),

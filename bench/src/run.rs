@@ -1,15 +1,17 @@
 //! The measurement: its arguments, its steps, and what it prints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::{
     machine, many,
     outcome::Outcome,
+    peers::Programs,
     process::this_program,
-    rates::{Bench, Pace, SHAPE, SHAPES, Shape},
-    report,
+    rates::{Bench, Pace},
+    report::{AGAINST, Results},
+    shape::{SHAPE, SHAPES, Shape},
     target::Subject,
     workload::{WORKLOADS, Workload},
 };
@@ -45,6 +47,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
 
+    /// OpenBao's program `bao` [default: the one on the PATH, if there is one]
+    #[arg(long, value_name = "PROGRAM")]
+    bao: Option<PathBuf>,
+
+    /// The folder of PostgreSQL's programs [default: Debian's, if it is installed]
+    #[arg(long, value_name = "FOLDER")]
+    postgres: Option<PathBuf>,
+
+    /// The folder for benchmarks.md and its pictures [default: docs, if all rows of this build alone are measured]
+    #[arg(long, value_name = "FOLDER")]
+    report: Option<PathBuf>,
+
     /// The level of the servers' log [default: the server's]
     #[arg(long, value_name = "LEVEL", value_parser = ["off", "error", "warn", "info", "debug"])]
     log_level: Option<String>,
@@ -75,7 +89,7 @@ impl Arguments {
     fn subjects(&self) -> Outcome<Vec<Subject>> {
         let program = self.server.clone().map_or_else(server_of_this_build, Ok)?;
         let server = Subject { name: "server".to_owned(), program };
-        let against = self.against.clone().map(|program| Subject { name: "against".to_owned(), program });
+        let against = self.against.clone().map(|program| Subject { name: AGAINST.to_owned(), program });
         Ok([server].into_iter().chain(against).collect())
     }
 
@@ -87,6 +101,11 @@ impl Arguments {
         WORKLOADS.iter().filter(|workload| self.is_wanted(workload.name)).collect()
     }
 
+    fn report_folder(&self) -> Option<&Path> {
+        let is_complete = self.rows.is_empty() && self.server.is_none() && self.against.is_none();
+        self.report.as_deref().or(is_complete.then_some(Path::new("docs")))
+    }
+
     /// The settings of the servers that aren't the defaults.
     fn settings(&self) -> Vec<(&'static str, String)> {
         self.log_level.iter().map(|level| ("level", format!("\"{level}\""))).collect()
@@ -96,14 +115,18 @@ impl Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
     let scratch = tempfile::tempdir().map_err(|error| format!("a temporary folder can't be created: {error}"))?;
     let scratch = scratch.path();
-    let pace = Pace { rounds: arguments.rounds, seconds: arguments.seconds };
+    let (subjects, settings) = (arguments.subjects()?, arguments.settings());
+    let mut results = Results {
+        place: format!("Revision {} on {}.", machine::revision(), machine::describe(scratch)),
+        pace: Pace { rounds: arguments.rounds, seconds: arguments.seconds },
+        rates: Vec::new(),
+        many: None,
+        pgcrypto: None,
+    };
     let workloads = arguments.workloads();
-    println!("{}", machine::describe(scratch));
-    let subjects = arguments.subjects()?;
-    let settings = arguments.settings();
     if !workloads.is_empty() {
-        println!("{}", report::how(pace));
-        let mut bench = Bench::start(&subjects, &settings, &workloads, scratch, pace).await?;
+        let peers = Programs::find(arguments.bao.clone(), arguments.postgres.clone());
+        let mut bench = Bench::start(&subjects, &settings, &workloads, &peers, scratch, results.pace).await?;
         let shapes: &[Shape] = if arguments.full { &SHAPES } else { &[SHAPE] };
         for &shape in shapes {
             let Shape { in_flight, connections } = shape;
@@ -112,7 +135,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
                 eprintln!("measuring {} ({in_flight} in flight on {connections})", workload.name);
                 rows.push(bench.measure(workload, shape).await?);
             }
-            println!("\n{in_flight} calls in flight on {connections} connections\n\n{}", report::rates(&rows));
+            results.rates.push((shape, rows));
+        }
+        if arguments.is_wanted(MANY) {
+            results.pgcrypto = bench.pgcrypto().await?;
         }
         bench.stop().await?;
     }
@@ -122,7 +148,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
         for subject in &subjects {
             sides.push((subject.name.clone(), many::measure(subject, &settings, records, scratch).await?));
         }
-        println!("\n{records} records\n\n{}", report::many(&sides));
+        results.many = Some((records, sides));
     }
-    Ok(())
+    print!("{}", results.render());
+    match arguments.report_folder() {
+        Some(folder) => results.write(folder),
+        None => Ok(()),
+    }
 }

@@ -13,7 +13,10 @@ use sealward::{
     v1::{IsDataEncryptionActiveRequest, RevealAttributesRequest},
 };
 
-use crate::deployment::Caller;
+use crate::{
+    deployment::Caller,
+    work::{PUT, Work},
+};
 
 /// The organization that a development server creates.
 pub(crate) const ORGANIZATION: &str = "organizations/default";
@@ -31,6 +34,12 @@ pub(crate) struct Workload {
     pub(crate) sent: Sent,
     /// The goal: the smallest ratio of its rate to that of the echo.
     pub(crate) goal: Option<f64>,
+    /// The goal: the largest ratio of the server's CPU time to that of the echo.
+    pub(crate) cpu_goal: Option<f64>,
+    /// The goal: the smallest ratio of its rate to that of this work of a peer.
+    pub(crate) goal_of_peer: Option<(&'static str, f64)>,
+    /// The work that peers do too.
+    pub(crate) peers: Option<Work>,
 }
 
 /// Which requests are sent, and by which load generator.
@@ -56,6 +65,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         request: get,
         sent: Sent::Same,
         goal: Some(0.90),
+        cpu_goal: Some(1.4),
+        goal_of_peer: None,
+        peers: Some(Work::Read),
     },
     Workload {
         name: "get-spread",
@@ -65,6 +77,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         request: get,
         sent: Sent::Spread,
         goal: None,
+        cpu_goal: None,
+        goal_of_peer: None,
+        peers: None,
     },
     Workload {
         name: "list",
@@ -77,6 +92,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         },
         sent: Sent::Same,
         goal: Some(0.5),
+        cpu_goal: None,
+        goal_of_peer: None,
+        peers: None,
     },
     Workload {
         name: "create",
@@ -86,6 +104,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         request: |_| CreateMailboxRequest { mailbox_id: String::new(), ..create(0) }.encode_to_vec(),
         sent: Sent::Same,
         goal: Some(0.45),
+        cpu_goal: None,
+        goal_of_peer: Some((PUT, 15.0)),
+        peers: Some(Work::Create),
     },
     Workload {
         name: "update",
@@ -95,6 +116,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         request: update,
         sent: Sent::Spread,
         goal: Some(0.40),
+        cpu_goal: None,
+        goal_of_peer: Some((PUT, 15.0)),
+        peers: Some(Work::Update),
     },
     Workload {
         name: "update-one",
@@ -104,6 +128,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         request: update,
         sent: Sent::OneRecord,
         goal: None,
+        cpu_goal: None,
+        goal_of_peer: None,
+        peers: None,
     },
     Workload {
         name: "delete",
@@ -113,6 +140,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         request: |number| DeleteMailboxRequest { name: name(number), ..Default::default() }.encode_to_vec(),
         sent: Sent::Once,
         goal: None,
+        cpu_goal: None,
+        goal_of_peer: None,
+        peers: None,
     },
     Workload {
         name: "reveal",
@@ -129,6 +159,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         },
         sent: Sent::Same,
         goal: Some(0.45),
+        cpu_goal: None,
+        goal_of_peer: None,
+        peers: Some(Work::Reveal),
     },
     Workload {
         name: "active",
@@ -138,6 +171,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         request: |_| IsDataEncryptionActiveRequest { organization: ORGANIZATION.to_owned() }.encode_to_vec(),
         sent: Sent::Same,
         goal: Some(0.90),
+        cpu_goal: None,
+        goal_of_peer: None,
+        peers: None,
     },
 ];
 

@@ -15,27 +15,51 @@ Usage: cargo xtask bench [ROW…] [OPTIONS]
        cargo xtask bench instructions [--check]
        cargo xtask bench micro [NAME…]
 
-The first form builds a release server, starts it beside a bare tonic server (the echo), and prints ratios of one run: rate, latency and CPU
-time of each call. Below, it prints the rows and options.
+Builds a release server, starts it beside a bare tonic server (the echo), and prints ratios of one run: rate, latency and CPU time of each call.
+Rounds of both alternate. OpenBao and PostgreSQL do comparable work in the same run, if their programs are found.
+
+Rows:
+  get, get-spread       GetMailbox of one record, of all records in turn
+  list                  ListMailboxes, a page of 100
+  create                CreateMailbox, one attribute sealed
+  update, update-one    UpdateMailbox, spread over records, all on one record
+  delete                DeleteMailbox
+  reveal                RevealAttributes
+  active                IsDataEncryptionActive
+  many                  with a million records: start, memory, tail, re-encryption, verification
+
+Without rows, it measures all and writes docs/benchmarks.md; this takes less than ten minutes after the build.
+
+Options:
+  --rounds N            rounds of each side of a row, 1 to 100 (default 5)
+  --seconds S           duration of a round, 0.1 to 60 (default 1)
+  --full                also 1, 64 and 256 calls in flight on 1, 4 and 64 connections, and ten million records
+  --records N           records of the row `many`
+  --server PROGRAM      another sealward-server than the one of this build
+  --against PROGRAM     a second sealward-server, measured in the same rounds
+  --log-level LEVEL     level of the servers' log (default: the server's)
+  --bao PROGRAM         OpenBao (default: bao on the PATH)
+  --postgres FOLDER     PostgreSQL's programs (default: Debian's)
+  --report FOLDER       folder for benchmarks.md and its pictures
 
 `instructions` counts the instructions of a call on the hot paths with Valgrind, and writes them to bench/instructions.txt. With --check, it
-compares them with the file, and fails if a path needs 3 % more.
+compares them with the file, and fails if a path changed by more than 3 %: commit the new file with the reason.
 
 `micro` runs the Criterion measurements of parts, which compare a run with the previous one:
-  seal     seal and open a cell, open a key ring, derive a KEK
-  filter   parse, compile and evaluate a filter
-  commit   a durable commit, by 1 and 64 callers
+  seal                  seal and open a cell, open a key ring, derive a KEK
+  filter                parse, compile and evaluate a filter
+  commit                a durable commit, by 1 and 64 callers
 
-Needs h2load, which is installed with apt-get if it is missing, and root for that. Databases are in the folder for temporary files: if that is
+h2load and Valgrind are installed with apt-get if they are missing, which needs root. Databases are in the folder for temporary files: if that is
 in memory, set TMPDIR to a folder on a disk.";
 
 /// The Criterion measurements, in `bench/micro`.
 const MICRO: [&str; 3] = ["seal", "filter", "commit"];
 
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let is_help = arguments.iter().any(|argument| matches!(argument.as_str(), "-h" | "--help"));
-    if is_help {
-        println!("{HELP}\n");
+    if arguments.iter().any(|argument| matches!(argument.as_str(), "-h" | "--help")) {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
     }
     let outcome = match arguments {
         [first, names @ ..] if first == "micro" => micro(names),
@@ -96,5 +120,23 @@ fn succeed(command: &mut Command) -> Result<(), String> {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{name}: {status}")),
         Err(error) => Err(format!("{name} can't be started: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_every_row() {
+        let table = include_str!("../../bench/src/workload.rs");
+        let rows: Vec<_> =
+            table.lines().filter_map(|line| line.trim().strip_prefix("name: \"")?.strip_suffix("\",")).collect();
+        assert!(rows.len() > 5, "{rows:?}");
+        let (_, help) = HELP.split_once("Rows:").unwrap();
+        let names: Vec<_> = help.split([' ', ',', '\n']).collect();
+        for row in rows {
+            assert!(names.contains(&row), "{row}");
+        }
     }
 }
