@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
-    let mut builder = tonic_prost_build::configure();
+    let mut builder = tonic_prost_build::configure().codec_path("crate::codec::MessageCodec");
     for package in [PLATFORM, MAIL] {
         let redacted = redacted_messages(&pool, package);
         fs::write(out_dir.join(format!("{package}.debug.rs")), debug_implementations(&redacted)?)?;

@@ -3,6 +3,7 @@
 //!
 //! `Debug` of a message with a secret prints only its name. Nothing here knows the meaning of the messages.
 
+pub mod codec;
 #[cfg(test)]
 #[path = "../build/methods.rs"]
 mod declared_methods;

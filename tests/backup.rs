@@ -49,7 +49,7 @@ async fn backup_during_writes_and_re_encryption_starts_a_server() {
     let folder = Folder::new();
     let config = folder.development().config_file();
     replace(&config, "# reencryption_pause_ms = 0", "reencryption_pause_ms = 20");
-    replace(&config, "# reencryption_batch_cells = 128", "reencryption_batch_cells = 1");
+    replace(&config, "# reencryption_batch_cells = 10000", "reencryption_batch_cells = 1");
     let server = Process::start(&folder.path());
     let (admin, writer) =
         (folder.client(&server.address, Person::Admin), folder.client(&server.address, Person::Writer));

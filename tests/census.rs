@@ -43,6 +43,28 @@ fn found(folder: &Folder) -> BTreeMap<(String, String, u32), i64> {
     found
 }
 
+/// The service keeps the status until a commit. A caller that got an answer must see its effect.
+#[tokio::test]
+async fn status_contains_every_answered_write() {
+    let server = Server::start().await;
+    let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
+    let cells = async || counted(&admin).await.into_values().sum::<i64>();
+    for written in 1..=5 {
+        let created = writer.mailboxes().create(DEFAULT, mailbox("one"), None).await.unwrap();
+        assert_eq!([cells().await, cells().await], [written; 2]);
+        let other = writer.mailboxes().create(DEFAULT, mailbox("other"), None).await.unwrap();
+        assert_eq!(cells().await, written + 1);
+        writer.mailboxes().delete(&other.name, "").await.unwrap();
+        assert_eq!(cells().await, written);
+        let cleared = mail_v1::Mailbox { password: None, ..created };
+        let cleared = writer.mailboxes().update(cleared, ["password"]).await.unwrap();
+        assert_eq!(cells().await, written - 1);
+        let set = mail_v1::Mailbox { password: Some("again".to_owned()), ..cleared };
+        writer.mailboxes().update(set, ["password"]).await.unwrap();
+        assert_eq!(cells().await, written);
+    }
+}
+
 /// Creates, overwrites, clears and deletes mailboxes, over and over.
 async fn keep_writing(writer: Client, stop: Arc<AtomicBool>) {
     let mailboxes = writer.mailboxes();
@@ -108,6 +130,58 @@ async fn a_database_without_a_census_gets_one_at_the_start() {
     let server = Server::start_in(folder, |_| {}).await;
     let counts = counted(&server.client(Person::Admin)).await;
     assert_eq!(counts, BTreeMap::from([(("Mailbox".to_owned(), "password".to_owned(), 1), 5)]));
+}
+
+/// Interrupts a re-encryption after the first of three cells, changes the database, and starts the server again. All cells then end under
+/// version 2, and open.
+async fn interrupted_reencryption_continues(change: impl FnOnce(&Inside)) {
+    let slow = |config: &mut sealward_server::config::Config| {
+        config.limits.reencryption_batch_cells = 1;
+        config.limits.reencryption_pause_ms = 60_000;
+    };
+    let server = Server::start_with(slow).await;
+    let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
+    for password in ["first", "second", "third"] {
+        writer.mailboxes().create(DEFAULT, mailbox(password), None).await.unwrap();
+    }
+    admin.change_key(DEFAULT, &"a new key, number 2".into()).await.unwrap();
+    // It pauses after it has counted the cells, and after each of them. A start doesn't pause.
+    let mut watch = admin.watch_reencryption(DEFAULT).await.unwrap();
+    while watch.next().await.unwrap().unwrap().cells_total == 0 {}
+    drop(watch);
+    let server = server.restart(|_| {}, slow).await;
+    let mut watch = server.client(Person::Admin).watch_reencryption(DEFAULT).await.unwrap();
+    while watch.next().await.unwrap().unwrap().cells_done == 0 {}
+    drop(watch);
+    let folder = server.stop().await;
+    let inside = Inside::organization(&folder);
+    assert_eq!(inside.cell_versions(), [2, 1, 1]);
+    change(&inside);
+    drop(inside);
+    let server = Server::start_in(folder, |_| {}).await;
+    let admin = server.client(Person::Admin);
+    assert_eq!(settled(&admin).await.state(), State::Done);
+    assert_eq!(verified(&admin).await, (3, Vec::new(), Vec::new()));
+    let inside = Inside::organization(server.folder());
+    assert_eq!((inside.cell_versions(), inside.data_key_versions()), (vec![2, 2, 2], vec![2]));
+}
+
+/// An import of an export has other row numbers too.
+#[tokio::test]
+async fn reencryption_continues_after_rows_were_renumbered() {
+    interrupted_reencryption_continues(|inside| inside.change(3, "UPDATE Mailbox SET _rowid_ = _rowid_ - 10")).await;
+}
+
+#[tokio::test]
+async fn reencryption_of_an_earlier_version_continues() {
+    interrupted_reencryption_continues(|inside| {
+        inside.change(1, "UPDATE sealward_reencryption SET after_id = zeroblob(16)");
+        inside.sqlite().execute_batch("ALTER TABLE sealward_reencryption DROP COLUMN after_row").unwrap();
+        for table in ["sealward_catalog", "sealward_column_type"] {
+            inside.change(1, &format!("DELETE FROM {table} WHERE column_name = 'after_row'"));
+        }
+    })
+    .await;
 }
 
 /// Verifies every cell: the number of cells, the unreadable ones, and wrong counts.

@@ -1,6 +1,6 @@
 //! Refused handshakes: client, log and metrics get the reason each time. Plaintext on the TLS port is answered.
 
-use std::{error::Error, fs, io::ErrorKind, sync::Arc};
+use std::{error::Error, fs, io::ErrorKind, sync::Arc, time::Duration};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -26,12 +26,13 @@ use crate::{
 const LIST: &str = "/sealward.mail.v1.MailboxService/ListMailboxes";
 
 /// A CA of clients, and a folder whose servers trust it.
-struct Ca {
+pub(crate) struct Ca {
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Ca {
-    fn for_clients_of(folder: &Folder) -> Self {
+    /// A CA whose certificate is in the file `client-ca.pem` of this folder.
+    pub(crate) fn for_clients_of(folder: &Folder) -> Self {
         let ca = Self::make("clients");
         fs::write(folder.path().join("client-ca.pem"), &ca.1).unwrap();
         ca.0
@@ -50,10 +51,26 @@ impl Ca {
 
     /// Files of a certificate and its key, valid from one year to another.
     fn certificate(&self, folder: &Folder, name: &str, from: i32, to: i32) -> [std::path::PathBuf; 2] {
+        self.signed(folder, name, |params| {
+            (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        })
+    }
+
+    /// Files of a certificate and its key, valid until this time, in seconds since 1970.
+    pub(crate) fn certificate_until(&self, folder: &Folder, name: &str, end: u64) -> [std::path::PathBuf; 2] {
+        self.signed(folder, name, |params| params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end))
+    }
+
+    fn signed(
+        &self,
+        folder: &Folder,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> [std::path::PathBuf; 2] {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let [certificate_file, key_file] = ["pem", "key"].map(|end| folder.path().join(format!("{name}.{end}")));
         fs::write(&certificate_file, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use data_encoding::BASE64_NOPAD;
 use prost::Message as _;
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use sealward_server::{config::Config, development::Person, drain::Drained};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -17,7 +17,12 @@ use tonic_types::{StatusExt as _, pb};
 
 use crate::{
     due::scraped,
-    harness::{Folder, PATIENCE, Server, http::tls},
+    handshakes::Ca,
+    harness::{
+        Folder, PATIENCE, Server,
+        http::{tls, tls_with},
+        tokens::unix_seconds,
+    },
 };
 
 const GET_MAILBOX: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
@@ -50,21 +55,28 @@ impl Answer {
         self.header("connection") == Some("close")
     }
 
-    /// The reason of the error, which is in the headers.
+    /// The reason of the error.
     fn reason(&self) -> String {
+        self.error().get_details_error_info().unwrap().reason
+    }
+
+    /// The error, which is in the headers.
+    fn error(&self) -> Status {
         let headers = self.head.iter().skip(1).map(|line| {
             let (name, value) = line.split_once(": ").unwrap();
             (name.parse::<http::HeaderName>().unwrap(), value.parse::<http::HeaderValue>().unwrap())
         });
-        let status = Status::from_header_map(&headers.collect()).unwrap();
-        status.get_details_error_info().unwrap().reason
+        Status::from_header_map(&headers.collect()).unwrap()
     }
 }
 
 impl Http1 {
     /// A connection over TLS, with the certificate of a person or without one.
     pub(crate) async fn over_tls(folder: &Folder, address: &str, person: Option<Person>) -> Self {
-        let mut config = tls(folder, person);
+        Self::with_tls(address, tls(folder, person)).await
+    }
+
+    async fn with_tls(address: &str, mut config: ClientConfig) -> Self {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let stream = TcpStream::connect(address).await.unwrap();
         let stream = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream);
@@ -233,6 +245,7 @@ async fn request_that_can_be_read_in_two_ways_is_refused_and_closes_the_connecti
         // Behind it, a request that nothing may serve.
         let answer = connection.call(request.clone() + &complete(HEALTH)).await;
         assert_eq!((answer.status, answer.closes()), (400, true), "{request:?}");
+        assert_eq!(answer.header("sealward-server"), Some(env!("CARGO_PKG_VERSION")), "{answer:?}");
         assert!(!answer.body.contains("localhost") && answer.body.ends_with('\n'), "{answer:?}");
         connection.is_closed().await;
     }
@@ -425,6 +438,27 @@ async fn change_of_trust_closes_connections_and_a_drain_waits_for_calls() {
     idle.is_closed().await;
 }
 
+#[tokio::test]
+async fn client_certificate_that_expires_on_an_open_connection_is_refused() {
+    // Enough for the start of a server and a handshake on a busy machine.
+    const VALID: Duration = Duration::from_secs(6);
+    let folder = Folder::new();
+    let ca = Ca::for_clients_of(&folder);
+    let client_ca = folder.path().join("client-ca.pem");
+    let server = Server::start_in(folder, |config| config.tls.client_ca = client_ca).await;
+    let certificate = ca.certificate_until(server.folder(), "reader", unix_seconds() + VALID.as_secs());
+    let mut connection = Http1::with_tls(server.address(), tls_with(server.folder(), Some(certificate))).await;
+    let answer = connection.call(complete(GET_MAILBOX)).await;
+    assert_ne!(answer.reason(), "IDENTITY_REQUIRED");
+    // It is valid to the end of its last second. The connection stays open meanwhile.
+    timeout(VALID + Duration::from_secs(1), connection.answer()).await.unwrap_err();
+    let answer = connection.call(complete(GET_MAILBOX)).await;
+    assert_eq!((answer.reason(), answer.closes()), ("IDENTITY_REQUIRED".to_owned(), false));
+    assert!(answer.error().message().contains("certificate has expired"), "{answer:?}");
+    // Health needs no identity.
+    assert_eq!(connection.call(complete(HEALTH)).await.status, 200);
+}
+
 /// Code, message and reason of an error of Connect.
 fn connect_error(error: &str) -> (String, String) {
     let error: serde_json::Value = serde_json::from_str(error).unwrap();
@@ -475,6 +509,7 @@ async fn probes_are_answered_on_the_listeners_without_tls() {
         for path in ["/livez", "/readyz"] {
             let answer = connection.call(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
             assert_eq!((answer.status, answer.closes()), (200, false));
+            assert_eq!(answer.header("sealward-server"), Some(env!("CARGO_PKG_VERSION")));
             assert!(["alive\n", "ready\n"].contains(&&*answer.body), "{answer:?}");
             let answer = connection.call(format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
             assert_eq!((answer.status, &*answer.body), (200, ""));

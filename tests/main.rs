@@ -34,6 +34,7 @@ mod files;
 mod filter_language;
 mod getting_started;
 mod handshakes;
+mod hot_record;
 mod http1;
 mod idle;
 mod import;

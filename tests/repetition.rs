@@ -645,18 +645,23 @@ async fn client_repeats_a_write_whose_answer_is_lost_and_it_happens_once() {
     proxy.cut();
     call.await.unwrap().unwrap();
 
-    // A change of the key is safe to repeat by its text.
+    // A change of the key isn't repeated. The caller can repeat it with the same text, which changes nothing.
     let admin = server.client(Person::Admin);
     let through = repeating(&server, &proxy, Person::Admin);
     through.is_data_encryption_active(DEFAULT).await.unwrap();
     proxy.keep_back();
-    let call = tokio::spawn(async move { through.change_key(DEFAULT, &"a new key, number 2".into()).await });
+    let call = tokio::spawn({
+        let through = through.clone();
+        async move { through.change_key(DEFAULT, &"a new key, number 2".into()).await }
+    });
     proxy
         .until(async || admin.is_data_encryption_active(DEFAULT).await.unwrap(), |status| status.key_version == 2)
         .await;
     settled(&admin).await;
     proxy.cut();
-    assert_eq!(call.await.unwrap().unwrap().key_version, 2);
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!((error.action(), error.call().unwrap().origin()), (Action::CheckOutcome, Origin::Broken), "{error:?}");
+    assert_eq!(through.change_key(DEFAULT, &"a new key, number 2".into()).await.unwrap().key_version, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,11 +9,19 @@ use std::{
 use data_encoding::HEXLOWER;
 use sealward_client::{Client, Error, ErrorReason, ExposeSecret, KeyOperation, ListOptions, SecretString, mail_v1, v1};
 use sealward_server::development::Person;
+use serde_json::json;
 
-use crate::harness::{DEFAULT, Folder, mailbox, process::Process, reveal, settled};
+use crate::{
+    harness::{DEFAULT, Folder, mailbox, process::Process, reveal, settled},
+    http1::Http1,
+};
 
 /// The core of every canary: what is searched for, since a part of a secret is one too.
 const MARK: &str = "kQ7vZr2Xw9";
+
+/// The beginning of a call of Connect.
+const CREATE_MAILBOX: &str = "POST /sealward.mail.v1.MailboxService/CreateMailbox HTTP/1.1\r\nHost: localhost\r\n\
+                              Content-Type: application/json\r\n";
 
 /// A canary that is a good password, and a good key.
 fn canary(number: u32) -> String {
@@ -156,6 +164,14 @@ async fn secrets_are_in_no_log_error_or_file() {
         told(reader.change_key(DEFAULT, &canary(31).into()).await, ErrorReason::PrivilegeMissing),
         told(reader.restore_key(DEFAULT, &key).await, ErrorReason::PrivilegeMissing),
     ]);
+
+    // A secret in the place of a name is shown to its caller, and to nobody else.
+    let text = json!({ "parent": DEFAULT, "mailbox": { canary(32): canary(33) } }).to_string();
+    let mut connection = Http1::over_tls(&folder, &server.address, Some(Person::Admin)).await;
+    connection.send(format!("{CREATE_MAILBOX}Content-Length: {}\r\n\r\n{text}", text.len())).await;
+    let answer = connection.answer().await.unwrap();
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains(&canary(32)) && !answer.body.contains(&canary(33)), "{answer:?}");
 
     // With the log of write-ahead still there, as a thief would find it.
     for file in files(&folder.path()) {

@@ -292,7 +292,7 @@ async fn sigterm_lets_calls_finish_and_notifies_streams() {
     let configuration = std::fs::read_to_string(&file).unwrap();
     let slow = configuration
         .replace("# reencryption_pause_ms = 0", "reencryption_pause_ms = 60000")
-        .replace("# reencryption_batch_cells = 256", "reencryption_batch_cells = 1");
+        .replace("# reencryption_batch_cells = 10000", "reencryption_batch_cells = 1");
     assert_ne!(slow, configuration);
     std::fs::write(&file, slow).unwrap();
     let server = Process::start(&folder.path());

@@ -8,7 +8,7 @@ use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
-    method::{Method, RetrySafety},
+    method::Method,
     records::Page,
     stream::MessageStream,
     v1::{
@@ -63,7 +63,8 @@ impl Client {
         Ok(RetrievedKey { encryption_key: response.encryption_key.into(), fingerprint: response.fingerprint })
     }
 
-    /// Changes the encryption key. Retried after transient failures: a repetition with the same text returns the same answer.
+    /// Changes the encryption key. Never retried automatically: another caller could change the key in between, and a retry would change it
+    /// back. If the outcome is unknown, call this method again with the same key: a change to the current key changes nothing.
     ///
     /// # Errors
     /// [`Error`], with the reasons of the rpc in the contract.
@@ -106,13 +107,7 @@ impl Client {
         };
         let encoded = Encoded::of(&request);
         request.encryption_key.zeroize();
-        let method = match operation {
-            KeyOperation::Change => {
-                Method::of(methods::SetDataEncryptionKey).with_retry_safety(RetrySafety::Idempotent)
-            }
-            KeyOperation::Restore => Method::of(methods::SetDataEncryptionKey),
-        };
-        decode(&self.unary(&method, encoded).await?)
+        decode(&self.unary(&Method::of(methods::SetDataEncryptionKey), encoded).await?)
     }
 
     /// Lists the cells that the last re-encryption couldn't decrypt. `page_size` 0 is the server's default; an empty `page_token` is the first

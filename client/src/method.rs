@@ -19,7 +19,7 @@ pub(crate) struct Method {
 pub(crate) enum RetrySafety {
     /// The call changes nothing; it may add an audit record.
     ReadOnly,
-    /// The service recognizes the retry, by its idempotency key or by its content, and returns the same answer.
+    /// The service recognizes the retry by its idempotency key, and returns the same answer.
     Idempotent,
     /// The retry may have another effect than the first call. Only the caller can decide on it.
     Unsafe,

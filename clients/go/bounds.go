@@ -8,9 +8,9 @@ const (
 	// times the duration of the slowest unary call. [WithTimeout] changes it to any positive time; the server shortens it to its own maximum.
 	DefaultTimeout = 30 * time.Second
 
-	// DefaultMaxMessageSize is the maximum size of a sent or received message, in bytes. It is the server's default. [WithMaxMessageSize]
+	// DefaultMessageSizeMax is the maximum size of a sent or received message, in bytes. It is the server's default. [WithMessageSizeMax]
 	// changes it to any positive number.
-	DefaultMaxMessageSize = 4 * 1024 * 1024
+	DefaultMessageSizeMax = 4 * 1024 * 1024
 
 	// keepaliveInterval is the time without traffic after which a connection with open calls gets an HTTP/2 ping. It detects dead connections
 	// of idle streams before the timeouts of most networks, and is the server's own interval.

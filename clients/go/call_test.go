@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
@@ -156,7 +157,7 @@ func serve(t *testing.T, outcomes []outcome, options ...Option) (*Client, *liste
 	go func() { _ = server.Serve(listener) }()
 	list.stop = server.Stop
 	t.Cleanup(server.Stop)
-	client, err := NewClient("https://"+listener.Addr().String(), append([]Option{WithCA(certificates.ca)}, options...)...)
+	client, err := NewClient("https://"+listener.Addr().String(), append([]Option{WithCAPEM(certificates.ca)}, options...)...)
 	check(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return client, list
@@ -200,7 +201,7 @@ func TestReadIsRetriedUntilItSucceeds(t *testing.T) {
 
 func TestRetriesAreLimited(t *testing.T) {
 	outcomes := []outcome{fail(codes.Unavailable, ""), fail(codes.Unavailable, ""), fail(codes.Unavailable, ""), fail(codes.Unavailable, ""), found}
-	for attempts, options := range map[int][]Option{4: nil, 1: {WithoutRetries()}} {
+	for attempts, options := range map[int][]Option{4: nil, 1: {WithRetry(NeverRetry())}} {
 		client, server := serve(t, outcomes, options...)
 		_, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
 		if status.Code(err) != codes.Unavailable || server.calls() != attempts {
@@ -228,7 +229,7 @@ func TestWriteIsRetriedOnlyWithTheSameRequestID(t *testing.T) {
 	client, server := serve(t, []outcome{fail(codes.Unavailable, "OUTCOME_UNKNOWN"), fail(codes.Unavailable, "STORE_UNAVAILABLE"), fail(codes.Aborted, "ETAG_MISMATCH")})
 	_, err := client.Mailboxes.CreateMailbox(t.Context(), create)
 	var failure *Error
-	if !errors.As(err, &failure) || failure.ReasonName != "ETAG_MISMATCH" || !failure.InDoubt || server.calls() != 3 {
+	if !errors.As(err, &failure) || failure.ReasonName != "ETAG_MISMATCH" || !failure.MayHaveTakenEffect || server.calls() != 3 {
 		t.Fatalf("got %v after %d calls", err, server.calls())
 	}
 	ids := map[string]bool{}
@@ -323,7 +324,7 @@ func TestFailuresOfThisSideAreDistinguished(t *testing.T) {
 	closed := listener.Addr().String()
 	check(t, listener.Close())
 	certificates := newTestCertificates(t)
-	nobody, err := NewClient("https://"+closed, WithCA(certificates.ca), WithoutRetries())
+	nobody, err := NewClient("https://"+closed, WithCAPEM(certificates.ca), WithRetry(NeverRetry()))
 	check(t, err)
 	defer func() { _ = nobody.Close() }()
 	if failure := get(t.Context(), nobody); failure.Origin != OriginNotConnected || failure.Code != codes.Unavailable {
@@ -331,7 +332,7 @@ func TestFailuresOfThisSideAreDistinguished(t *testing.T) {
 	}
 
 	server, list := serve(t, nil)
-	untrusting, err := NewClient(strings.Replace(server.connection.channel.Target(), "dns:///", "https://", 1), WithCA(certificates.ca))
+	untrusting, err := NewClient(strings.Replace(server.connection.channel.Target(), "dns:///", "https://", 1), WithCAPEM(certificates.ca))
 	check(t, err)
 	defer func() { _ = untrusting.Close() }()
 	if failure := get(t.Context(), untrusting); failure.Origin != OriginTLSRefused || list.calls() != 0 {
@@ -350,7 +351,7 @@ func TestFailuresOfThisSideAreDistinguished(t *testing.T) {
 		t.Errorf("got %v, %v", failure.Origin, failure)
 	}
 
-	small, list := serve(t, nil, WithMaxMessageSize(10))
+	small, list := serve(t, nil, WithMessageSizeMax(10))
 	_, err = small.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "longer than ten bytes"})
 	if !errors.As(err, &failure) || failure.Origin != OriginClient || list.calls() != 0 {
 		t.Errorf("got %v", err)
@@ -390,7 +391,7 @@ func TestTokenSourceIsAskedAgainOnce(t *testing.T) {
 		t.Errorf("got %v after %d calls", err, server.calls())
 	}
 
-	client, server = serve(t, []outcome{refused, found}, WithToken("fixed"))
+	client, server = serve(t, []outcome{refused, found}, WithBearerToken("fixed"))
 	if err := get(client); status.Code(err) != codes.Unauthenticated || server.calls() != 1 {
 		t.Errorf("a fixed token: got %v after %d calls", err, server.calls())
 	}
@@ -410,7 +411,7 @@ func TestTokenSourceIsAskedAgainOnce(t *testing.T) {
 func TestTokenFileIsReadForEachAttempt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	check(t, os.WriteFile(path, []byte("first\n"), 0o600))
-	client, server := serve(t, []outcome{found, found}, WithTokenFile(path))
+	client, server := serve(t, []outcome{found, found}, WithBearerTokenFile(path))
 	for _, token := range []string{"second", "third"} {
 		_, err := client.Mailboxes.GetMailbox(t.Context(), &sealwardmailv1.GetMailboxRequest{Name: "a"})
 		check(t, err)
@@ -437,7 +438,7 @@ func TestPagesFollowTheTokens(t *testing.T) {
 	list := func(outcomes ...outcome) (names []string, err error) {
 		client, _ := serve(t, outcomes)
 		request := &sealwardmailv1.ListMailboxesRequest{Parent: "organizations/a", Filter: "a = 1"}
-		for mailbox, failure := range List(t.Context(), client.Mailboxes.ListMailboxes, request, (*sealwardmailv1.ListMailboxesResponse).GetMailboxes) {
+		for mailbox, failure := range ListAll(t.Context(), client.Mailboxes.ListMailboxes, request, (*sealwardmailv1.ListMailboxesResponse).GetMailboxes) {
 			if failure != nil {
 				return names, failure
 			}
@@ -468,8 +469,47 @@ func TestPauseThatTheContextEndsReturnsItsError(t *testing.T) {
 	atPause := grpc.OnFinish(func(error) { cancel() })
 	_, err := client.Mailboxes.CreateMailbox(ctx, &sealwardmailv1.CreateMailboxRequest{Parent: "organizations/a"}, atPause)
 	var failure *Error
-	if !errors.As(err, &failure) || failure.Origin != OriginCanceled || !errors.Is(err, context.Canceled) || !failure.InDoubt || server.calls() != 1 {
+	if !errors.As(err, &failure) || failure.Origin != OriginCanceled || !errors.Is(err, context.Canceled) || !failure.MayHaveTakenEffect || server.calls() != 1 {
 		t.Errorf("got %v after %d calls", err, server.calls())
+	}
+}
+
+func TestUnaryCallIsLostAfterItsHeaders(t *testing.T) {
+	began := make(chan struct{}, 1)
+	client, server := serve(t, []outcome{{answer: &sealwardmailv1.Mailbox{}, isOpen: true}}, func(s *settings) {
+		s.dial = append(s.dial, grpc.WithStatsHandler(headerHandler(began)))
+	}, WithRetry(NeverRetry()))
+	go func() {
+		<-began
+		server.stop()
+	}()
+	_, err := client.Mailboxes.UpdateMailbox(t.Context(), &sealwardmailv1.UpdateMailboxRequest{})
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Origin != OriginBroken || !failure.MayHaveTakenEffect {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A headerHandler gets a value when a client receives headers.
+type headerHandler chan struct{}
+
+func (h headerHandler) HandleRPC(_ context.Context, event stats.RPCStats) {
+	if _, isHeader := event.(*stats.InHeader); isHeader {
+		h <- struct{}{}
+	}
+}
+func (headerHandler) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (headerHandler) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (headerHandler) HandleConn(context.Context, stats.ConnStats)                       {}
+
+func TestKeyChangeIsNeverRetried(t *testing.T) {
+	for _, reason := range []string{"SHUTTING_DOWN", "OUTCOME_UNKNOWN", ""} {
+		client, server := serve(t, []outcome{fail(codes.Unavailable, reason), found})
+		_, _, err := client.ChangeKey(t.Context(), "organizations/a", GenerateKeyText())
+		var failure *Error
+		if !errors.As(err, &failure) || failure.MayHaveTakenEffect != (reason != "SHUTTING_DOWN") || server.calls() != 1 {
+			t.Errorf("%s: got %v after %d calls", reason, err, server.calls())
+		}
 	}
 }
 
@@ -536,7 +576,7 @@ func TestStreamThatTheServerResetsIsNotCanceledByTheCaller(t *testing.T) {
 	check(t, err)
 	defer func() { _ = listener.Close() }()
 	go resetStreams(listener)
-	client, err := NewClient("https://"+listener.Addr().String(), WithCA(certificates.ca))
+	client, err := NewClient("https://"+listener.Addr().String(), WithCAPEM(certificates.ca))
 	check(t, err)
 	defer func() { _ = client.Close() }()
 	_, err = verify(t.Context(), client, func() {})
@@ -671,7 +711,7 @@ func TestWatchOpensTheStreamAgain(t *testing.T) {
 		"denied":                      {[]outcome{fail(codes.PermissionDenied, "ACCESS_DENIED")}, codes.PermissionDenied, nil, 1},
 	} {
 		// The number of openings isn't one of retries.
-		client, server := serve(t, test.outcomes, WithoutRetries())
+		client, server := serve(t, test.outcomes, WithRetry(NeverRetry()))
 		states, err := watch(t, client, client.WatchReencryption(t.Context(), "organizations/a"))
 		if status.Code(err) != test.code || !slices.Equal(states, test.states) || server.calls() != test.calls || slices.Contains(server.deadline, true) {
 			t.Errorf("%s: got %v and %v after %d calls", name, states, err, server.calls())
@@ -679,7 +719,7 @@ func TestWatchOpensTheStreamAgain(t *testing.T) {
 	}
 
 	client, server := serve(t, append([]outcome{{answer: &sealwardv1.SetDataEncryptionKeyResponse{}}}, many(60)...))
-	_, changed, err := client.ChangeKey(t.Context(), "organizations/a", GenerateKey())
+	_, changed, err := client.ChangeKey(t.Context(), "organizations/a", GenerateKeyText())
 	check(t, err)
 	if states, err := watch(t, client, changed); err != nil || len(states) != 1 || server.calls() != 62 {
 		t.Errorf("got %v and %v after %d calls", states, err, server.calls())
@@ -707,7 +747,7 @@ func TestWatchEndsWithItsContextOrClient(t *testing.T) {
 		failures = append(failures, err)
 	}
 	var failure *Error
-	if len(failures) != 1 || !errors.As(failures[0], &failure) || failure.Origin != OriginClient {
+	if len(failures) != 1 || !errors.As(failures[0], &failure) || failure.Origin != OriginCanceled || failure.Error() != "sealward: the client is closed" {
 		t.Errorf("got %v of a closed client", failures)
 	}
 }

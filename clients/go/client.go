@@ -47,7 +47,7 @@ const serviceConfig = `{"loadBalancingConfig": [{"round_robin": {}}]}`
 // NewClient creates a client. It connects with the first call: NewClient reads files and validates options, but doesn't contact the server.
 //
 // The target is a URL such as https://127.0.0.1:7443, or a gRPC target such as dns:///sealward.example.com:7443. If its name has several
-// addresses, calls are distributed over all of them. The connection uses TLS, except with [WithPlaintext].
+// addresses, calls are distributed over all of them. The connection uses TLS, except with [WithPlaintext]. Its error is a *[SetupError].
 func NewClient(target string, options ...Option) (*Client, error) {
 	settings := defaultSettings()
 	for _, option := range options {
@@ -55,14 +55,14 @@ func NewClient(target string, options ...Option) (*Client, error) {
 	}
 	address, err := parseTarget(target, settings.isPlaintext)
 	if err != nil {
-		return nil, err
+		return nil, &SetupError{err}
 	}
 	credentials, err := settings.transportCredentials()
 	if err != nil {
-		return nil, err
+		return nil, &SetupError{err}
 	}
 	if err := settings.validate(); err != nil {
-		return nil, err
+		return nil, &SetupError{err}
 	}
 	dial := []grpc.DialOption{
 		grpc.WithTransportCredentials(credentials),
@@ -79,22 +79,22 @@ func NewClient(target string, options ...Option) (*Client, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveInterval, Timeout: keepaliveTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{
-				BaseDelay:  policy.initialBackoff,
+				BaseDelay:  policy.retry.PauseFirst,
 				Multiplier: policy.multiplier,
 				Jitter:     backoff.DefaultConfig.Jitter,
-				MaxDelay:   policy.maxBackoff,
+				MaxDelay:   policy.retry.PauseMax,
 			},
 			MinConnectTimeout: connectTimeout,
 		}),
 	}
 	channel, err := grpc.NewClient(address, append(dial, settings.dial...)...)
 	if err != nil {
-		return nil, fmt.Errorf("sealward: %w", err)
+		return nil, &SetupError{fmt.Errorf("sealward: %w", err)}
 	}
 	connection := &connection{
 		channel:     channel,
 		timeout:     settings.timeout,
-		attemptsMax: settings.attemptsMax,
+		retry:       settings.retry,
 		tokens:      settings.tokens,
 		canRefresh:  settings.canRefresh,
 		isPlaintext: settings.isPlaintext,
@@ -125,6 +125,12 @@ func (c *Client) Close() error {
 // deadlines, retries, credentials and errors.
 func (c *Client) Conn() grpc.ClientConnInterface {
 	return c.connection
+}
+
+// ServerVersion returns the version of the server that answered last. Empty before the first answer, and for a server that doesn't send it.
+func (c *Client) ServerVersion() string {
+	version, _ := c.connection.version.Load().(string)
+	return version
 }
 
 // String returns the target of the client. It contains no credentials.

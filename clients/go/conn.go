@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,13 +17,15 @@ import (
 
 // connection makes the calls of all services: deadline, credentials, retries and errors, the same for every method.
 type connection struct {
-	channel     *grpc.ClientConn
-	timeout     time.Duration
-	attemptsMax int
-	tokens      TokenSource
+	channel *grpc.ClientConn
+	timeout time.Duration
+	retry   RetryPolicy
+	tokens  TokenSource
 	// canRefresh is whether the source can return another token.
 	canRefresh  bool
 	isPlaintext bool
+	// version is the version of the server that answered last, as text.
+	version atomic.Value
 	// watchPause is the pause before a stream about a re-encryption is opened again.
 	watchPause time.Duration
 }
@@ -45,21 +49,21 @@ func (c *connection) Invoke(ctx context.Context, method string, request, answer 
 		if failure == nil {
 			return nil
 		}
-		failure.InDoubt = inDoubt
 		inDoubt = inDoubt || !isRead && mayHaveTakenEffect(failure)
+		failure.MayHaveTakenEffect = inDoubt
 		if c.isTokenRefused(failure) && !isRefreshed {
 			isRefreshed, refresh = true, true
 			attempts--
 			continue
 		}
-		pause, isRetried := policy.pause(attempts, c.attemptsMax, failure, isRead, hasRequestID, jitter())
+		pause, isRetried := c.retry.pause(attempts, failure, isRead, hasRequestID, jitter())
 		deadline, _ := ctx.Deadline()
 		if !isRetried || !time.Now().Add(pause).Before(deadline) {
 			return failure
 		}
 		if err := sleep(ctx, pause); err != nil {
 			ended := contextError(ctx, method)
-			ended.InDoubt = inDoubt
+			ended.MayHaveTakenEffect = inDoubt
 			return ended
 		}
 	}
@@ -73,7 +77,9 @@ func (c *connection) attempt(ctx context.Context, method string, request, answer
 	var header, trailer metadata.MD
 	options = append(options, grpc.Header(&header), grpc.Trailer(&trailer))
 	err := c.channel.Invoke(identified(ctx), method, request, answer, options...)
-	return newError(ctx, method, err, len(header)+len(trailer) > 0)
+	c.noteVersion(header, trailer)
+	// The server ends each call with trailers. Headers prove only that it began to answer.
+	return newError(ctx, method, err, len(trailer) > 0)
 }
 
 // NewStream opens a stream. It has no deadline except that of its context, and isn't retried. If the server refuses the token of a call with one
@@ -94,7 +100,7 @@ func (c *connection) NewStream(ctx context.Context, description *grpc.StreamDesc
 	if description.ClientStreams || !c.canRefresh {
 		open = nil
 	}
-	return &stream{current: opened, caller: ctx, connection: c, method: method, reopen: open}, nil
+	return &stream{current: opened, caller: ctx, connection: c, method: method, isWrite: description.ClientStreams, reopen: open}, nil
 }
 
 // authorize adds the token to the options of an attempt.
@@ -111,13 +117,27 @@ func (c *connection) authorize(ctx context.Context, method string, refresh bool,
 	if problem != "" {
 		return nil, clientError(method, codes.Unauthenticated, "the bearer token "+problem, nil)
 	}
-	return append(options, grpc.PerRPCCredentials(callToken{newSecret(token)})), nil
+	return append(options, grpc.PerRPCCredentials(callToken{NewSecret(token)})), nil
 }
 
 // isTokenRefused reports whether the server refused a token, and the source may have another one.
 func (c *connection) isTokenRefused(failure *Error) bool {
 	return failure.Code == codes.Unauthenticated && failure.Origin == OriginServer && c.canRefresh
 }
+
+// noteVersion keeps the server's version, if it is in these headers. They are text from outside, so anything but a version is ignored.
+func (c *connection) noteVersion(headers ...metadata.MD) {
+	for _, header := range headers {
+		for _, version := range header.Get(serverHeader) {
+			if versionPattern.MatchString(version) {
+				c.version.Store(version)
+			}
+		}
+	}
+}
+
+// versionPattern has the characters of a version, and its maximum length.
+var versionPattern = regexp.MustCompile(`^[0-9A-Za-z.+-]{1,64}$`)
 
 // identified adds the language and version of this client.
 func identified(ctx context.Context) context.Context {
@@ -130,6 +150,8 @@ type stream struct {
 	caller     context.Context
 	connection *connection
 	method     string
+	// isWrite is whether the stream has several requests: such a call writes.
+	isWrite bool
 
 	mutex   sync.Mutex
 	current grpc.ClientStream
@@ -147,7 +169,11 @@ func (s *stream) stream() grpc.ClientStream {
 }
 
 func (s *stream) RecvMsg(message any) error {
-	err := s.convert(s.stream().RecvMsg(message))
+	current := s.stream()
+	err := s.convert(current.RecvMsg(message))
+	if header, failure := current.Header(); failure == nil {
+		s.connection.noteVersion(header)
+	}
 	if reopened, failure := s.reopened(err); failure != nil {
 		return failure
 	} else if reopened != nil {
@@ -230,7 +256,9 @@ func (s *stream) convert(err error) error {
 		return err
 	}
 	// The server ends each stream with trailers. A message proves only that it began to answer.
-	return newError(s.caller, s.method, err, len(s.Trailer()) > 0)
+	failure := newError(s.caller, s.method, err, len(s.Trailer()) > 0)
+	failure.MayHaveTakenEffect = s.isWrite && mayHaveTakenEffect(failure)
+	return failure
 }
 
 func sleep(ctx context.Context, pause time.Duration) error {

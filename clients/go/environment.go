@@ -26,7 +26,7 @@ const defaultEndpoint = "https://127.0.0.1:7443"
 func NewClientFromEnvironment(options ...Option) (*Client, error) {
 	target, fromEnvironment, err := readEnvironment(os.Getenv)
 	if err != nil {
-		return nil, err
+		return nil, &SetupError{err}
 	}
 	return NewClient(target, append(fromEnvironment, options...)...)
 }
@@ -65,7 +65,7 @@ func readEnvironment(variable func(string) string) (string, []Option, error) {
 		options = append(options, WithIdentityFiles(certificate, key))
 	}
 	if token := variable("SEALWARD_TOKEN_FILE"); token != "" {
-		options = append(options, WithTokenFile(token))
+		options = append(options, WithBearerTokenFile(token))
 	}
 	return target, options, nil
 }

@@ -40,13 +40,26 @@ type Error struct {
 	CallID string
 	// Origin is the origin of the failure.
 	Origin Origin
-	// InDoubt is whether an earlier attempt of the call may have taken effect. The message about the last attempt, for example that nothing
-	// was changed, then doesn't hold for the call.
-	InDoubt bool
+	// MayHaveTakenEffect is whether an attempt of the call may have taken effect, although the call failed. Check before you repeat the call.
+	// Always false for a call that changes nothing.
+	MayHaveTakenEffect bool
 
 	hasRetryDelay bool
 	status        *status.Status
 	cause         error
+}
+
+// SetupError is an error in the configuration of a client: an invalid option, or a file that can't be used. Get it with [errors.As].
+type SetupError struct{ cause error }
+
+// Error returns the problem, and what to do. It contains no secrets.
+func (e *SetupError) Error() string {
+	return e.cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *SetupError) Unwrap() error {
+	return e.cause
 }
 
 // FieldViolation is a violation in a request.
@@ -73,11 +86,12 @@ const (
 	OriginBroken
 	// OriginTimedOut means that the deadline passed.
 	OriginTimedOut
-	// OriginCanceled means that the context was canceled.
+	// OriginCanceled means that the context was canceled, or the client is closed.
 	OriginCanceled
-	// OriginClient means that this side failed: there is no token, the client is closed, or a message is too large or can't be encoded or
-	// decoded.
+	// OriginClient means that this side failed before the call was sent: there is no token, or the request is too large or can't be encoded.
 	OriginClient
+	// OriginUnreadable means that the answer is too large, or can't be decoded as a message of the contract.
+	OriginUnreadable
 )
 
 // String returns the origin in words.
@@ -97,6 +111,8 @@ func (o Origin) String() string {
 		return "canceled"
 	case OriginClient:
 		return "client"
+	case OriginUnreadable:
+		return "unreadable"
 	default:
 		return "unknown"
 	}
@@ -128,7 +144,12 @@ func (e *Error) text() string {
 	case OriginTimedOut:
 		return "the call timed out: " + e.Message
 	case OriginCanceled:
+		if e.cause == nil {
+			return "the client is closed"
+		}
 		return "the call was canceled"
+	case OriginUnreadable:
+		return "can't decode the response: " + e.Message
 	case OriginClient:
 		if e.cause != nil {
 			return e.Message + ": " + e.cause.Error()
@@ -210,8 +231,10 @@ func newError(ctx context.Context, method string, err error, isAnswered bool) *E
 		failure.ReasonName = reasonName(failure.Reason.String())
 		failure.cause = context.DeadlineExceeded
 	case OriginCanceled:
-		failure.cause = context.Canceled
-	case OriginServer, OriginNotConnected, OriginTLSRefused, OriginBroken, OriginClient:
+		if ctx.Err() != nil {
+			failure.cause = context.Canceled
+		}
+	case OriginServer, OriginNotConnected, OriginTLSRefused, OriginBroken, OriginClient, OriginUnreadable:
 	}
 	return failure
 }
@@ -234,11 +257,8 @@ func originOf(ctx context.Context, state *status.Status) Origin {
 	case codes.DeadlineExceeded:
 		return OriginTimedOut
 	case codes.Canceled:
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || strings.Contains(state.Message(), "the client connection is closing") {
 			return OriginCanceled
-		}
-		if strings.Contains(state.Message(), "the client connection is closing") {
-			return OriginClient
 		}
 		// The server reset the stream, for example because the caller didn't read.
 		return OriginServer
@@ -254,23 +274,45 @@ func originOf(ctx context.Context, state *status.Status) Origin {
 			return OriginBroken
 		}
 	case codes.ResourceExhausted, codes.Internal:
-		if strings.Contains(state.Message(), "larger than max") || strings.Contains(state.Message(), "marshal") {
+		text := state.Message()
+		switch {
+		case strings.Contains(text, "received message"), strings.Contains(text, "unmarshal"):
+			return OriginUnreadable
+		case strings.Contains(text, "larger than max"), strings.Contains(text, "marshal"):
 			return OriginClient
+		default:
+			return OriginServer
 		}
-		return OriginServer
 	default:
 		return OriginServer
 	}
 }
 
-// mayHaveTakenEffect reports whether a failed write may have taken effect.
+// mayHaveTakenEffect reports whether the server may have carried out an attempt that failed like this, if the call changes something.
 func mayHaveTakenEffect(failure *Error) bool {
-	switch failure.Reason {
-	case sealwardv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, sealwardv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED,
-		sealwardv1.ErrorReason_ERROR_REASON_CANCELLED:
+	switch failure.Origin {
+	case OriginBroken, OriginTimedOut, OriginCanceled, OriginUnreadable:
 		return true
+	case OriginServer:
+	default:
+		return false
 	}
-	return failure.Origin == OriginBroken || failure.Origin == OriginServer && failure.Code == codes.Unavailable && failure.ReasonName == ""
+	if failure.ReasonName != "" {
+		switch failure.Reason {
+		case sealwardv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, sealwardv1.ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED,
+			sealwardv1.ErrorReason_ERROR_REASON_CANCELLED:
+			return true
+		default:
+			return false
+		}
+	}
+	// Without a reason, the error may be a proxy's, or the end of a stream.
+	switch failure.Code {
+	case codes.Canceled, codes.Unknown, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Internal, codes.Unavailable:
+		return true
+	default:
+		return false
+	}
 }
 
 func (e *Error) decode(state *status.Status) {

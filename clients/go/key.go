@@ -14,7 +14,8 @@ import (
 )
 
 // ChangeKey sets a new encryption key of an organization, and returns the answer and the progress of the re-encryption. The change is durable
-// when ChangeKey returns; the iteration only watches it, see [Client.WatchReencryption].
+// when ChangeKey returns; the iteration only watches it, see [Client.WatchReencryption]. The call is never retried: if it isn't known whether the
+// key was set, call ChangeKey again with the same key. A change to the current key changes nothing.
 //
 //	answer, progress, err := client.ChangeKey(ctx, "organizations/default", key)
 //	if err != nil {
@@ -28,10 +29,10 @@ import (
 //		fmt.Println(state.GetCellsDone(), "of", state.GetCellsTotal())
 //	}
 func (c *Client) ChangeKey(
-	ctx context.Context, organization, encryptionKey string,
+	ctx context.Context, organization string, encryptionKey Secret,
 ) (*sealwardv1.SetDataEncryptionKeyResponse, iter.Seq2[*sealwardv1.Reencryption, error], error) {
 	answer, err := c.DataEncryption.SetDataEncryptionKey(ctx, &sealwardv1.SetDataEncryptionKeyRequest{
-		Organization: organization, EncryptionKey: encryptionKey, ChangeEncryptionKey: true,
+		Organization: organization, EncryptionKey: encryptionKey.ExposeText(), ChangeEncryptionKey: true,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -42,15 +43,15 @@ func (c *Client) ChangeKey(
 
 // RestoreKey restores the encryption key of an inactive organization. It is never retried, because attempts count against a limit. A
 // re-encryption that waited for the key continues: see [Client.WatchReencryption].
-func (c *Client) RestoreKey(ctx context.Context, organization, encryptionKey string) (*sealwardv1.SetDataEncryptionKeyResponse, error) {
+func (c *Client) RestoreKey(ctx context.Context, organization string, encryptionKey Secret) (*sealwardv1.SetDataEncryptionKeyResponse, error) {
 	return c.DataEncryption.SetDataEncryptionKey(ctx, &sealwardv1.SetDataEncryptionKeyRequest{
-		Organization: organization, EncryptionKey: encryptionKey,
+		Organization: organization, EncryptionKey: encryptionKey.ExposeText(),
 	})
 }
 
 // WatchReencryption iterates over the progress of a re-encryption, with at least one message per second, until it ends. If it waits for its key,
 // the iteration ends after one message. If the connection breaks or reaches its maximum age, the stream is opened again, also with
-// [WithoutRetries]: once per second, at most 60 times without a message, and at most 5 times before the first one. The iteration ends after an
+// [NeverRetry]: once per second, at most 60 times without a message, and at most 5 times before the first one. The iteration ends after an
 // error; the re-encryption continues.
 func (c *Client) WatchReencryption(ctx context.Context, organization string) iter.Seq2[*sealwardv1.Reencryption, error] {
 	return c.watch(ctx, organization, watchFailuresMaxAtFirst)
@@ -112,7 +113,7 @@ func (c *Client) isInterruption(err error, hasMessage bool) bool {
 		return false
 	}
 	switch failure.Origin {
-	case OriginTLSRefused, OriginClient:
+	case OriginTLSRefused, OriginCanceled, OriginClient, OriginUnreadable:
 		return false
 	}
 	if hasMessage && c.connection.isTokenRefused(failure) {
@@ -122,6 +123,25 @@ func (c *Client) isInterruption(err error, hasMessage bool) bool {
 	return failure.Code == codes.Unavailable || failure.Code == codes.Canceled && failure.ReasonName == ""
 }
 
+// RevealAttributes returns the values of encrypted attributes of a record, by attribute. An attribute without a value is absent. The audit trail
+// records the call and its purpose. The call is never retried: each call adds an audit record.
+func (c *Client) RevealAttributes(ctx context.Context, name string, attributes []string, purpose string) (map[string]Secret, error) {
+	answer, err := c.SecretAccess.RevealAttributes(ctx, &sealwardv1.RevealAttributesRequest{Name: name, Attributes: attributes, Purpose: purpose})
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string]Secret, len(answer.GetValues()))
+	for attribute, value := range answer.GetValues() {
+		switch value := value.GetValue().(type) {
+		case *sealwardv1.SecretValue_Text:
+			values[attribute] = NewSecret(value.Text)
+		case *sealwardv1.SecretValue_Data:
+			values[attribute] = NewSecret(string(value.Data))
+		}
+	}
+	return values, nil
+}
+
 // The form of generated keys: seven groups of five characters of Crockford's Base32, which has no I, L, O and U.
 const (
 	keyGroups          = 7
@@ -129,14 +149,14 @@ const (
 	keyAlphabet        = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 )
 
-// GenerateKey generates an encryption key with 175 random bits, such as 8FQ2M-…. It is a secret.
-func GenerateKey() string {
+// GenerateKeyText generates an encryption key with 175 random bits, such as 8FQ2M-….
+func GenerateKeyText() Secret {
 	for {
 		var drawn [keyGroups * keyGroupCharacters]byte
 		// crypto/rand never fails: it ends the program if the system has no random numbers.
 		_, _ = rand.Read(drawn[:])
 		if text := keyText(drawn[:]); strings.ContainsAny(text, keyAlphabet[:10]) && strings.ContainsAny(text, keyAlphabet[10:]) {
-			return text
+			return NewSecret(text)
 		}
 	}
 }

@@ -13,10 +13,10 @@ import (
 // ListCall is a List method of a generated client, such as client.Mailboxes.ListMailboxes.
 type ListCall[Request, Page any] func(ctx context.Context, request Request, options ...grpc.CallOption) (Page, error)
 
-// List iterates over the records of all pages of a list, with one call per page. records gets the records of a page:
+// ListAll iterates over the records of all pages of a list, with one call per page. records gets the records of a page:
 //
 //	request := &sealwardmailv1.ListMailboxesRequest{Parent: "organizations/default"}
-//	for mailbox, err := range sealward.List(ctx, client.Mailboxes.ListMailboxes, request, (*sealwardmailv1.ListMailboxesResponse).GetMailboxes) {
+//	for mailbox, err := range sealward.ListAll(ctx, client.Mailboxes.ListMailboxes, request, (*sealwardmailv1.ListMailboxesResponse).GetMailboxes) {
 //		if err != nil {
 //			return err
 //		}
@@ -25,7 +25,7 @@ type ListCall[Request, Page any] func(ctx context.Context, request Request, opti
 //
 // The iteration ends after an error. The pages aren't a snapshot: a record that is created, changed or deleted between two calls may be missing.
 // An unchanged record appears exactly once.
-func List[Request, Page proto.Message, Record any](
+func ListAll[Request, Page proto.Message, Record any](
 	ctx context.Context, call ListCall[Request, Page], request Request, records func(Page) []Record,
 ) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
@@ -44,7 +44,7 @@ func List[Request, Page proto.Message, Record any](
 	}
 }
 
-// Pages iterates over the pages of a list, beginning with the page of the request. See [List].
+// Pages iterates over the pages of a list, beginning with the page of the request. See [ListAll].
 func Pages[Request, Page proto.Message](ctx context.Context, call ListCall[Request, Page], request Request) iter.Seq2[Page, error] {
 	return func(yield func(Page, error) bool) {
 		var none Page

@@ -17,10 +17,10 @@ type settings struct {
 	ca                  *pemSource
 	certificate         *pemSource
 	key                 *pemSource
-	serverName          string
+	domainName          string
 	isPlaintext         bool
 	timeout             time.Duration
-	attemptsMax         int
+	retry               RetryPolicy
 	messageSizeMaxBytes int
 	tokens              TokenSource
 	canRefresh          bool
@@ -32,8 +32,8 @@ type settings struct {
 func defaultSettings() settings {
 	return settings{
 		timeout:             DefaultTimeout,
-		attemptsMax:         policy.maxAttempts,
-		messageSizeMaxBytes: DefaultMaxMessageSize,
+		retry:               DefaultRetry(),
+		messageSizeMaxBytes: DefaultMessageSizeMax,
 		logger:              slog.Default(),
 	}
 }
@@ -46,6 +46,8 @@ func (s *settings) validate() error {
 		return fmt.Errorf("sealward: the timeout is %v: it must be positive, because every unary call has a deadline", s.timeout)
 	case s.messageSizeMaxBytes <= 0:
 		return fmt.Errorf("sealward: the maximum message size is %d: it must be positive", s.messageSizeMaxBytes)
+	case s.retry.AttemptsMax < 1 || s.retry.PauseFirst < 0 || s.retry.PauseMax < 0:
+		return fmt.Errorf("sealward: invalid retry policy %+v: use at least one attempt, and pauses that aren't negative", s.retry)
 	case s.isPlaintext && s.tokens != nil:
 		return fmt.Errorf("sealward: bearer tokens require TLS: use https://")
 	default:
@@ -58,8 +60,8 @@ func WithCAFile(path string) Option {
 	return func(s *settings) { s.ca = pemFile("CA file", path) }
 }
 
-// WithCA sets the CA certificates that verify the server, in PEM. Default: the CAs of the system.
-func WithCA(pem []byte) Option {
+// WithCAPEM sets the CA certificates that verify the server, in PEM. Default: the CAs of the system.
+func WithCAPEM(pem []byte) Option {
 	return func(s *settings) { s.ca = pemText("CA", pem) }
 }
 
@@ -71,15 +73,15 @@ func WithIdentityFiles(certificate, key string) Option {
 	}
 }
 
-// WithIdentity sets the client certificate, with intermediate certificates, and its private key, in PEM.
-func WithIdentity(certificate, key []byte) Option {
+// WithIdentityPEM sets the client certificate, with intermediate certificates, and its private key, in PEM.
+func WithIdentityPEM(certificate, key []byte) Option {
 	return func(s *settings) {
 		s.certificate, s.key = pemText("client certificate", certificate), pemText("client key", key)
 	}
 }
 
-// WithToken sets a bearer token (JWT) that is sent with each call, with or without a client certificate. Requires TLS.
-func WithToken(token string) Option {
+// WithBearerToken sets a bearer token (JWT) that is sent with each call, with or without a client certificate. Requires TLS.
+func WithBearerToken(token string) Option {
 	return func(s *settings) {
 		if _, problem := parseToken([]byte(token)); problem != "" {
 			s.err = fmt.Errorf("sealward: the bearer token %s", problem)
@@ -88,9 +90,9 @@ func WithToken(token string) Option {
 	}
 }
 
-// WithTokenFile sets the file of a bearer token. The file is read for each attempt of a call, so that the token can be replaced before it
+// WithBearerTokenFile sets the file of a bearer token. The file is read for each attempt of a call, so that the token can be replaced before it
 // expires.
-func WithTokenFile(path string) Option {
+func WithBearerTokenFile(path string) Option {
 	return func(s *settings) { s.tokens, s.canRefresh = tokenFile(path), true }
 }
 
@@ -101,9 +103,9 @@ func WithTokenSource(source TokenSource) Option {
 	return func(s *settings) { s.tokens, s.canRefresh = source, true }
 }
 
-// WithServerName sets the expected name in the server's certificate. Default: the host of the target.
-func WithServerName(name string) Option {
-	return func(s *settings) { s.serverName = name }
+// WithDomainName sets the expected name in the server's certificate. Default: the host of the target.
+func WithDomainName(name string) Option {
+	return func(s *settings) { s.domainName = name }
 }
 
 // WithTimeout sets the maximum time of a unary call with its retries, if its context has no deadline. It is also sent to the server. It doesn't
@@ -112,14 +114,14 @@ func WithTimeout(timeout time.Duration) Option {
 	return func(s *settings) { s.timeout = timeout }
 }
 
-// WithMaxMessageSize sets the maximum size of a sent or received message, in bytes. Default: [DefaultMaxMessageSize].
-func WithMaxMessageSize(bytes int) Option {
+// WithMessageSizeMax sets the maximum size of a sent or received message, in bytes. Default: [DefaultMessageSizeMax].
+func WithMessageSizeMax(bytes int) Option {
 	return func(s *settings) { s.messageSizeMaxBytes = bytes }
 }
 
-// WithoutRetries disables retries.
-func WithoutRetries() Option {
-	return func(s *settings) { s.attemptsMax = 1 }
+// WithRetry sets the retry policy. Default: [DefaultRetry].
+func WithRetry(retry RetryPolicy) Option {
+	return func(s *settings) { s.retry = retry }
 }
 
 // WithPlaintext connects without TLS. It is for tests and diagnostics: the server refuses data calls with HTTPS_REQUIRED, and the network can

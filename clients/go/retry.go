@@ -18,12 +18,31 @@ import (
 //go:embed service_config.json
 var serviceConfigJSON []byte
 
-// A retryPolicy says when a call is retried.
-type retryPolicy struct {
-	maxAttempts    int
-	initialBackoff time.Duration
-	maxBackoff     time.Duration
-	multiplier     float64
+// RetryPolicy are the limits for retries of calls that are safe to repeat. The deadline of a call includes all attempts. Streams aren't retried.
+type RetryPolicy struct {
+	// AttemptsMax is the maximum number of attempts, including the first. 1 disables retries.
+	AttemptsMax int
+	// PauseFirst is the pause after the first failure. It doubles with each further failure. Half of each pause is random, so that clients don't
+	// retry at the same time.
+	PauseFirst time.Duration
+	// PauseMax is the maximum pause. If the server requests a longer delay, the call fails at once, and the error has the delay.
+	PauseMax time.Duration
+}
+
+// DefaultRetry returns the policy of the contract: 4 attempts, with pauses from 100 ms to 5 s.
+func DefaultRetry() RetryPolicy {
+	return policy.retry
+}
+
+// NeverRetry returns a policy without retries.
+func NeverRetry() RetryPolicy {
+	return RetryPolicy{AttemptsMax: 1}
+}
+
+// A serviceRetryPolicy says when a call is retried.
+type serviceRetryPolicy struct {
+	retry      RetryPolicy
+	multiplier float64
 	// methods are the paths of methods that change nothing, such as /sealward.v1.AuditService/ListAuditRecords.
 	methods map[string]bool
 }
@@ -31,7 +50,7 @@ type retryPolicy struct {
 var policy = readPolicy(serviceConfigJSON)
 
 // readPolicy reads gRPC's service config. The file is part of this package, so an error is a fault of the package.
-func readPolicy(text []byte) retryPolicy {
+func readPolicy(text []byte) serviceRetryPolicy {
 	var config struct {
 		MethodConfig []struct {
 			Name        []struct{ Service, Method string }
@@ -49,12 +68,14 @@ func readPolicy(text []byte) retryPolicy {
 		panic("sealward: service_config.json must have one methodConfig")
 	}
 	first := config.MethodConfig[0]
-	read := retryPolicy{
-		maxAttempts:    first.RetryPolicy.MaxAttempts,
-		initialBackoff: mustDuration(first.RetryPolicy.InitialBackoff),
-		maxBackoff:     mustDuration(first.RetryPolicy.MaxBackoff),
-		multiplier:     first.RetryPolicy.BackoffMultiplier,
-		methods:        map[string]bool{},
+	read := serviceRetryPolicy{
+		retry: RetryPolicy{
+			AttemptsMax: first.RetryPolicy.MaxAttempts,
+			PauseFirst:  mustDuration(first.RetryPolicy.InitialBackoff),
+			PauseMax:    mustDuration(first.RetryPolicy.MaxBackoff),
+		},
+		multiplier: first.RetryPolicy.BackoffMultiplier,
+		methods:    map[string]bool{},
 	}
 	for _, name := range first.Name {
 		read.methods["/"+name.Service+"/"+name.Method] = true
@@ -71,13 +92,13 @@ func mustDuration(text string) time.Duration {
 }
 
 // pause returns the pause before the next attempt. False if the call isn't retried. jitter is between 0 and 1.
-func (p retryPolicy) pause(attempts, attemptsMax int, failure *Error, isRead, hasRequestID bool, jitter float64) (time.Duration, bool) {
-	if attempts >= attemptsMax || !isRetryable(failure, isRead, hasRequestID) {
+func (p RetryPolicy) pause(attempts int, failure *Error, isRead, hasRequestID bool, jitter float64) (time.Duration, bool) {
+	if attempts >= p.AttemptsMax || !isRetryable(failure, isRead, hasRequestID) {
 		return 0, false
 	}
 	backoff := p.backoff(attempts, jitter)
 	if failure.hasRetryDelay {
-		if failure.RetryDelay > p.maxBackoff {
+		if failure.RetryDelay > p.PauseMax {
 			return 0, false
 		}
 		return max(backoff, failure.RetryDelay), true
@@ -86,8 +107,8 @@ func (p retryPolicy) pause(attempts, attemptsMax int, failure *Error, isRead, ha
 }
 
 // backoff returns the exponential backoff after a number of failed attempts. Half of it is jitter, so that clients don't retry at the same time.
-func (p retryPolicy) backoff(attempts int, jitter float64) time.Duration {
-	full := min(float64(p.initialBackoff)*math.Pow(p.multiplier, float64(attempts-1)), float64(p.maxBackoff))
+func (p RetryPolicy) backoff(attempts int, jitter float64) time.Duration {
+	full := min(float64(p.PauseFirst)*math.Pow(policy.multiplier, float64(attempts-1)), float64(p.PauseMax))
 	return time.Duration(full * (0.5 + jitter/2))
 }
 

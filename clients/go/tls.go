@@ -21,7 +21,7 @@ import (
 type pemSource struct {
 	label string
 	path  string
-	text  secretText
+	text  Secret
 }
 
 func pemFile(label, path string) *pemSource {
@@ -29,7 +29,7 @@ func pemFile(label, path string) *pemSource {
 }
 
 func pemText(label string, text []byte) *pemSource {
-	return &pemSource{label: label, text: newSecret(string(text))}
+	return &pemSource{label: label, text: NewSecret(string(text))}
 }
 
 // pemBegin begins each section of PEM.
@@ -49,10 +49,10 @@ func (p *pemSource) name() string {
 
 func (p *pemSource) read() ([]byte, error) {
 	if p.path == "" {
-		return []byte(p.text.expose()), nil
+		return []byte(p.text.ExposeText()), nil
 	}
 	if p.isPathText() {
-		return nil, fmt.Errorf("sealward: the path of the %s is PEM: use the path of a file, or pass the PEM to WithCA or WithIdentity", p.label)
+		return nil, fmt.Errorf("sealward: the path of the %s is PEM: use the path of a file, or pass the PEM to WithCAPEM or WithIdentityPEM", p.label)
 	}
 	text, err := os.ReadFile(p.path)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *settings) transportCredentials() (credentials.TransportCredentials, err
 	if s.isPlaintext {
 		return insecure.NewCredentials(), nil
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.serverName}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.domainName}
 	if s.ca != nil {
 		certificates, err := s.ca.certificates()
 		if err != nil {

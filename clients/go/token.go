@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -32,13 +33,23 @@ type tokenFile string
 func (path tokenFile) Token(context.Context, bool) (string, error) {
 	text, err := os.ReadFile(string(path))
 	if err != nil {
-		return "", fmt.Errorf("sealward: can't read the token file %s: %w", string(path), reasonOf(err))
+		return "", path.unreadable(err)
 	}
 	token, problem := parseToken(text)
 	if problem != "" {
 		return "", fmt.Errorf("sealward: the token file %s %s", string(path), problem)
 	}
 	return token, nil
+}
+
+// unreadable is the error for a file that can't be read. It has the path only if the path is in a folder that exists: a token can be given where
+// a path is expected.
+func (path tokenFile) unreadable(err error) error {
+	folder := filepath.Dir(string(path))
+	if info, failure := os.Stat(folder); folder != "." && failure == nil && info.IsDir() {
+		return fmt.Errorf("sealward: can't read the token file %s: %w", string(path), reasonOf(err))
+	}
+	return fmt.Errorf("sealward: can't read the token file: %w (the path isn't shown, because it can be a token)", reasonOf(err))
 }
 
 // tokenPattern has the characters of RFC 6750, section 2.1.
@@ -73,10 +84,10 @@ func parseToken(text []byte) (token, problem string) {
 }
 
 // callToken is the token of an attempt, as credentials of gRPC, which refuse to send it without TLS.
-type callToken struct{ token secretText }
+type callToken struct{ token Secret }
 
 func (c callToken) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + c.token.expose()}, nil
+	return map[string]string{"authorization": "Bearer " + c.token.ExposeText()}, nil
 }
 
 func (callToken) RequireTransportSecurity() bool {

@@ -5,6 +5,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -58,7 +62,7 @@ func TestPlaintextNeedsAnExplicitChoice(t *testing.T) {
 	}{
 		{"http://127.0.0.1:7080", nil, "has no TLS"},
 		{"https://127.0.0.1:7443", []Option{WithPlaintext()}, "has TLS, but WithPlaintext is set"},
-		{"http://127.0.0.1:7080", []Option{WithPlaintext(), WithToken("token")}, "bearer tokens require TLS"},
+		{"http://127.0.0.1:7080", []Option{WithPlaintext(), WithBearerToken("token")}, "bearer tokens require TLS"},
 	} {
 		_, err := NewClient(refused.target, refused.options...)
 		if err == nil || !strings.Contains(err.Error(), refused.want) {
@@ -75,7 +79,7 @@ func TestPlaintextNeedsAnExplicitChoice(t *testing.T) {
 }
 
 func TestBoundsThatAreNotPositiveAreRefused(t *testing.T) {
-	for _, option := range []Option{WithTimeout(0), WithTimeout(-1), WithMaxMessageSize(0)} {
+	for _, option := range []Option{WithTimeout(0), WithTimeout(-1), WithMessageSizeMax(0)} {
 		if _, err := NewClient("https://127.0.0.1:7443", option); err == nil || !strings.Contains(err.Error(), "must be positive") {
 			t.Errorf("got %v", err)
 		}
@@ -105,10 +109,10 @@ func TestUnusablePEMIsRefusedWithTheFile(t *testing.T) {
 		want    string
 	}{
 		"missing":     {[]Option{WithCAFile("/nowhere/ca.pem")}, "can't read the CA file /nowhere/ca.pem: no such file or directory"},
-		"text":        {[]Option{WithCA([]byte("text"))}, "can't use the CA: it has no certificate in PEM"},
-		"a key":       {[]Option{WithCA(append(bytes.Clone(certificate), key...))}, "it has a section"},
+		"text":        {[]Option{WithCAPEM([]byte("text"))}, "can't use the CA: it has no certificate in PEM"},
+		"a key":       {[]Option{WithCAPEM(append(bytes.Clone(certificate), key...))}, "it has a section"},
 		"half":        {[]Option{WithCAFile(write(append(bytes.Clone(certificate), certificate[:60]...)))}, "the section after certificate 1 isn't valid PEM"},
-		"not DER":     {[]Option{WithCA(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}))}, "certificate 1:"},
+		"not DER":     {[]Option{WithCAPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}))}, "certificate 1:"},
 		"no key":      {[]Option{WithIdentityFiles(files.certificate, "/nowhere/key")}, "can't read the client key file /nowhere/key"},
 		"another key": {[]Option{WithIdentityFiles(files.ca, files.key)}, "private key does not match public key"},
 	}
@@ -184,8 +188,116 @@ func TestFaultOfATokenIsNamedWithoutTheToken(t *testing.T) {
 			t.Errorf("%q: got %q, %q", given, token, problem)
 		}
 	}
-	if _, err := NewClient("https://127.0.0.1:7443", WithToken("Bearer canary")); err == nil || strings.Contains(err.Error(), "canary") {
+	if _, err := NewClient("https://127.0.0.1:7443", WithBearerToken("Bearer canary")); err == nil || strings.Contains(err.Error(), "canary") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestTokenThatIsGivenAsAPathIsNotPrinted(t *testing.T) {
+	const token = "eyJhbGciOiJFUzI1NiJ9.e30.Y2FuYXJ5"
+	missing := filepath.Join(t.TempDir(), "missing")
+	for path, isShown := range map[string]bool{token: false, "canary/" + token: false, "canary": false, missing: true} {
+		client, err := NewClient("https://127.0.0.1:1", WithBearerTokenFile(path))
+		check(t, err)
+		_, err = client.Access.WhoAmI(t.Context(), &sealwardv1.WhoAmIRequest{})
+		if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(text, path) != isShown || !strings.Contains(text, "can't read the token file") {
+			t.Errorf("%s: got %s", path, text)
+		}
+		check(t, client.Close())
+	}
+}
+
+func TestSetupErrorsHaveAType(t *testing.T) {
+	for _, options := range [][]Option{{WithTimeout(0)}, {WithCAFile("/nowhere/ca.pem")}, {WithPlaintext()}, {WithRetry(RetryPolicy{})}} {
+		_, err := NewClient("https://127.0.0.1:7443", options...)
+		var setup *SetupError
+		if !errors.As(err, &setup) || !strings.HasPrefix(setup.Error(), "sealward: ") {
+			t.Errorf("got %T %v", err, err)
+		}
+	}
+}
+
+func TestOutcomeIsUnknownAfterSomeFailures(t *testing.T) {
+	const (
+		unknown  = sealwardv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN
+		shutting = sealwardv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN
+	)
+	for _, test := range []struct {
+		origin Origin
+		code   codes.Code
+		reason sealwardv1.ErrorReason
+		want   bool
+	}{
+		{OriginBroken, codes.Unavailable, 0, true},
+		{OriginTimedOut, codes.DeadlineExceeded, 0, true},
+		{OriginCanceled, codes.Canceled, 0, true},
+		{OriginUnreadable, codes.Internal, 0, true},
+		{OriginNotConnected, codes.Unavailable, 0, false},
+		{OriginTLSRefused, codes.Unavailable, 0, false},
+		{OriginClient, codes.Unauthenticated, 0, false},
+		{OriginServer, codes.Unavailable, unknown, true},
+		{OriginServer, codes.Unavailable, shutting, false},
+		{OriginServer, codes.Unavailable, 0, true},
+		{OriginServer, codes.PermissionDenied, 0, false},
+	} {
+		failure := &Error{Origin: test.origin, Code: test.code, Reason: test.reason}
+		if test.reason != 0 {
+			failure.ReasonName = reasonName(test.reason.String())
+		}
+		if got := mayHaveTakenEffect(failure); got != test.want {
+			t.Errorf("%+v: got %v", test, got)
+		}
+	}
+}
+
+func TestReadmeNamesWhatThePackageHas(t *testing.T) {
+	parsed, err := parser.ParseDir(token.NewFileSet(), ".", func(file fs.FileInfo) bool { return !strings.HasSuffix(file.Name(), "_test.go") }, 0)
+	check(t, err)
+	declared := map[string]bool{}
+	for _, one := range parsed {
+		for _, file := range one.Files {
+			ast.Inspect(file, func(node ast.Node) bool {
+				switch node := node.(type) {
+				case *ast.FuncDecl:
+					declared[node.Name.Name] = true
+					// The names in a function aren't the package's.
+					return false
+				case *ast.TypeSpec:
+					declared[node.Name.Name] = true
+				case *ast.ValueSpec:
+					for _, name := range node.Names {
+						declared[name.Name] = true
+					}
+				case *ast.Field:
+					for _, name := range node.Names {
+						declared[name.Name] = true
+					}
+				}
+				return true
+			})
+		}
+	}
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("a copy of this module has no README of all clients")
+	}
+	check(t, err)
+	_, vocabulary, _ := strings.Cut(string(readme), "## Vocabulary")
+	vocabulary, _, _ = strings.Cut(vocabulary, "\n## ")
+	names := 0
+	for line := range strings.Lines(vocabulary) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 8 {
+			continue
+		}
+		for _, found := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[4], -1) {
+			if names++; !declared[found[1]] {
+				t.Errorf("the package has no %s", found[1])
+			}
+		}
+	}
+	if names < 40 {
+		t.Errorf("the README has only %d names", names)
 	}
 }
 
@@ -251,8 +363,10 @@ func TestOnlyTransientFailuresOfSafeCallsAreRetried(t *testing.T) {
 
 func TestPausesDoubleUpToTheMaximum(t *testing.T) {
 	failure := &Error{Code: codes.Unavailable, Origin: OriginServer}
+	retry := DefaultRetry()
+	retry.AttemptsMax = 100
 	pause := func(attempts int, failure *Error, jitter float64) time.Duration {
-		pause, isRetried := policy.pause(attempts, 100, failure, true, false, jitter)
+		pause, isRetried := retry.pause(attempts, failure, true, false, jitter)
 		if !isRetried {
 			return -1
 		}
@@ -278,7 +392,7 @@ func TestPausesDoubleUpToTheMaximum(t *testing.T) {
 }
 
 func TestPolicyNamesMethodsOfTheContract(t *testing.T) {
-	if policy.maxAttempts != 4 || policy.initialBackoff != 100*time.Millisecond || policy.maxBackoff != 5*time.Second || policy.multiplier != 2 {
+	if want := (RetryPolicy{4, 100 * time.Millisecond, 5 * time.Second}); policy.retry != want || policy.multiplier != 2 {
 		t.Errorf("got %+v", policy)
 	}
 	known := map[string]bool{}
@@ -408,7 +522,7 @@ func TestGeneratedKeyHasTheFormOfTheServersKeys(t *testing.T) {
 	form := regexp.MustCompile(`^[0-9A-HJKMNP-TV-Z]{5}(-[0-9A-HJKMNP-TV-Z]{5}){6}$`)
 	seen := map[string]bool{}
 	for range 1000 {
-		key := GenerateKey()
+		key := GenerateKeyText().ExposeText()
 		if !form.MatchString(key) || !strings.ContainsAny(key, "0123456789") || !strings.ContainsAny(key, keyAlphabet[10:]) || seen[key] {
 			t.Fatal("a generated key breaks the rule, or was generated twice")
 		}
@@ -437,8 +551,8 @@ func TestCodesHaveTheNamesOfTheContract(t *testing.T) {
 func TestCredentialsDoNotPrint(t *testing.T) {
 	const canary = "canary"
 	values := []any{
-		newSecret(canary), callToken{newSecret(canary)}, &callToken{newSecret(canary)}, pemText("client key", []byte(canary)), *pemText("client key", []byte(canary)),
-		struct{ Token secretText }{newSecret(canary)}, struct{ token secretText }{newSecret(canary)},
+		NewSecret(canary), callToken{NewSecret(canary)}, &callToken{NewSecret(canary)}, pemText("client key", []byte(canary)), *pemText("client key", []byte(canary)),
+		struct{ Token Secret }{NewSecret(canary)}, struct{ token Secret }{NewSecret(canary)},
 	}
 	for _, value := range values {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {

@@ -352,7 +352,7 @@ def method_lines(method: Method, *, is_async: bool) -> Iterator[str]:
     yield f"        {call}\n" if method.is_empty else f"        return {call}\n"
     if method.page_field:
         iterator = "AsyncIterator" if is_async else "Iterator"
-        name = method.function.replace("list_", "iterate_", 1)
+        name = method.function.replace("list_", "list_all_", 1)
         yield f"\n    def {name}(\n"
         yield f"        self, request: {method.request}, *, timeout: float | None = None\n    ) -> {iterator}[{method.page_record}]:\n"
         comment = (

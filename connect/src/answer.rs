@@ -13,7 +13,6 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body::{Body as _, Frame};
-use prost_reflect::MessageDescriptor;
 use tonic::{Code, Status, body::Body};
 
 use crate::{
@@ -22,7 +21,6 @@ use crate::{
     error::{body as error_body, end_of_stream, http_status},
     gzip,
     headers::{GRPC_ACCEPT_ENCODING, accept_header, coding_header, is_grpc},
-    json,
     methods::Methods,
     protocol::Protocol,
     text,
@@ -43,8 +41,6 @@ pub(crate) struct Form {
     pub(crate) protocol: Protocol,
     /// Whether the method exists.
     pub(crate) is_known: bool,
-    /// The type of the messages, if they are sent as JSON.
-    pub(crate) json: Option<MessageDescriptor>,
     /// Whether messages are compressed: the caller accepts it, and they contain no secret.
     pub(crate) is_gzip: bool,
     pub(crate) methods: Arc<Methods>,
@@ -154,7 +150,7 @@ impl Unary {
             }
         }
         let message = match (self.status.code(), self.message) {
-            (Code::Ok, Some(message)) => encode(message, form.json.as_ref()).map_err(|()| no_status()),
+            (Code::Ok, Some(message)) => Ok(message),
             (Code::Ok, None) => Err(no_status()),
             (_, _) => Err(self.status),
         };
@@ -175,14 +171,6 @@ impl Unary {
                 error_body(&status, &form.methods).to_string().into()
             }
         }
-    }
-}
-
-/// A message in the form that the caller reads.
-fn encode(message: Bytes, json: Option<&MessageDescriptor>) -> Result<Bytes, ()> {
-    match json {
-        Some(descriptor) => json::encode(descriptor, &message).map(Bytes::from_owner).map_err(|_| ()),
-        None => Ok(message),
     }
 }
 
@@ -237,15 +225,14 @@ impl AnswerBody {
 
     /// Processes the bytes of the service, until there is something to send.
     fn process(&mut self) -> Result<(), Status> {
-        if !self.form.is_gzip && self.form.json.is_none() {
+        if !self.form.is_gzip {
             let data = std::mem::take(&mut self.arrived);
             self.push(data);
             return Ok(());
         }
         let event = self.envelopes.next(&mut self.arrived, &Room::unbounded()).map_err(|_| no_status())?;
         if let Some(Event::Message(flags, message)) = event {
-            let message = encode(message, self.form.json.as_ref()).map_err(|()| no_status())?;
-            match self.form.is_gzip.then(|| gzip::compress(&message)).flatten() {
+            match gzip::compress(&message) {
                 Some(compressed) => self.push_message(flags | COMPRESSED, &compressed),
                 None => self.push_message(flags, &message),
             }

@@ -37,6 +37,7 @@ fn outcome(form: u8, pieces: &[&[u8]]) -> Result<Vec<u8>, String> {
         is_gzip: is(4),
         json: json.filter(|_| is(8)),
         content_length: (is(16) && !is(2)).then_some(length),
+        takes_stream: is(32),
     };
     let inner = Body::new(Pieces(pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect()));
     let mut changed = body(inner, form, Room::new(MESSAGE_SIZE_MAX, BufferBound::default()));

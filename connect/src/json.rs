@@ -58,7 +58,22 @@ pub const ENCODE_MEMORY_FACTOR: usize = 32;
 /// # Errors
 /// [`JsonError`] if the text isn't the JSON form of such a message.
 pub fn decode(descriptor: &MessageDescriptor, json: &[u8]) -> Result<Zeroizing<Vec<u8>>, JsonError> {
-    decode::decode(descriptor, json)
+    decode_within(descriptor, json, |_| Ok(()))
+}
+
+/// As [`decode`]. `take_room` takes memory for the result, whose length it gets, before the result is allocated.
+///
+/// The other memory of a conversion is within [`DECODE_MEMORY_FACTOR`]. It isn't part of any room: a conversion doesn't wait, so there are
+/// never more of them than threads.
+///
+/// # Errors
+/// [`JsonError`] if the text isn't the JSON form of such a message; the error of `take_room`.
+pub fn decode_within<E: From<JsonError>>(
+    descriptor: &MessageDescriptor,
+    json: &[u8],
+    take_room: impl FnOnce(usize) -> Result<(), E>,
+) -> Result<Zeroizing<Vec<u8>>, E> {
+    decode::decode(descriptor, json, take_room)
 }
 
 /// Converts the wire bytes of a message to its JSON text, in one line and with JSON names.

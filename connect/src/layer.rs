@@ -17,6 +17,7 @@ use tower::{Layer, Service};
 
 use crate::{
     answer,
+    answer_json::JsonAnswer,
     buffer::{BufferBound, Room},
     headers::{CONNECT_PROTOCOL_VERSION, GRPC_ENCODING, accepts_gzip, is_gzip, to_grpc},
     methods::{Method, Methods},
@@ -37,7 +38,8 @@ pub struct FramingLayer {
 /// A service that receives calls in all protocols, around one that knows only gRPC.
 ///
 /// The inner service finds in the extensions of a request: its [`Protocol`], unless it is gRPC; [`Unsupported`], if the protocol can't
-/// carry the call, which the service has to refuse; and the [`BufferBound`] of its memory.
+/// carry the call, which the service has to refuse; and the [`BufferBound`] of its memory. It must have an
+/// [`AnswerJson`](crate::AnswerJson) inside, which makes its messages JSON for callers that read JSON.
 #[derive(Clone, Debug)]
 pub struct Framing<S> {
     layer: FramingLayer,
@@ -73,10 +75,14 @@ impl FramingLayer {
             is_gzip,
             json: method.filter(|_| protocol.is_json()).map(|method| method.input.clone()),
             content_length: content_length(&head.headers),
+            takes_stream: method.is_some_and(|method| method.takes_stream),
         };
         to_grpc(&mut head.headers, protocol, is_gzip);
         if protocol != Protocol::Grpc {
             head.extensions.insert(protocol);
+        }
+        if let Some(method) = method.filter(|_| protocol.is_json()) {
+            head.extensions.insert(JsonAnswer(method.output.clone()));
         }
         let body = match (method, unsupported) {
             // The service refuses the call without reading it.
@@ -95,7 +101,6 @@ impl FramingLayer {
         let answer = answer::Form {
             protocol,
             is_known: method.is_some(),
-            json: method.filter(|_| protocol.is_json()).map(|method| method.output.clone()),
             is_gzip: is_gzip_accepted && method.is_some_and(|method| method.may_be_compressed),
             methods: Arc::clone(&self.methods),
         };

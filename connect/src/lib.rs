@@ -10,6 +10,7 @@
 //! | `protocol`, `headers` | protocols by content type; headers of each protocol |
 //! | `methods` | methods by path: their messages, and which of their answers may be compressed |
 //! | `request`, `request_error`, `answer` | the bodies, and what can be wrong with a request |
+//! | [`answer_json`](AnswerJsonLayer) | the messages of an answer as JSON |
 //! | `error` | errors of Connect: JSON, HTTP status |
 //! | `secret` | fields with `debug_redact` |
 //! | `envelope`, `gzip`, `text`, `buffer` | messages within a body, compression, base64, memory that is wiped |
@@ -17,6 +18,7 @@
 #![warn(missing_docs)]
 
 mod answer;
+mod answer_json;
 mod buffer;
 mod envelope;
 mod error;
@@ -34,6 +36,7 @@ mod secret;
 mod text;
 
 pub use self::{
+    answer_json::{AnswerJson, AnswerJsonFuture, AnswerJsonLayer, NoJsonForm},
     buffer::BufferBound,
     error::{error_json, http_status},
     layer::{Framing, FramingLayer},

@@ -35,6 +35,8 @@ pub(crate) struct Form {
     pub(crate) json: Option<MessageDescriptor>,
     /// The size of the body, if it is known.
     pub(crate) content_length: Option<usize>,
+    /// Whether the method takes more than one message.
+    pub(crate) takes_stream: bool,
 }
 
 impl Form {
@@ -58,6 +60,7 @@ pub(crate) fn body(inner: Body, form: Form, room: Room) -> Body {
         arrived: Bytes::new(),
         state: State::Begin,
         envelopes: Envelopes::default(),
+        has_begun: false,
         out: VecDeque::new(),
     })
 }
@@ -71,6 +74,8 @@ struct RequestBody {
     arrived: Bytes,
     state: State,
     envelopes: Envelopes,
+    /// Whether a message has begun.
+    has_begun: bool,
     /// The frames to pass on.
     out: VecDeque<Bytes>,
 }
@@ -127,7 +132,12 @@ impl RequestBody {
                 }
             }
             State::Enveloped => match self.envelopes.next(&mut self.arrived, &self.room)? {
-                Some(Event::Begun) => self.out.push_back(Bytes::from_static(&[0])),
+                // The service charges the first message until it is answered, and no other beside it.
+                Some(Event::Begun) if self.has_begun && !self.form.takes_stream => return Err(RequestError::Second),
+                Some(Event::Begun) => {
+                    self.has_begun = true;
+                    self.out.push_back(Bytes::from_static(&[0]));
+                }
                 Some(Event::Message(flags, data)) => {
                     let is_compressed = match flags {
                         0 => false,
@@ -165,11 +175,16 @@ impl RequestBody {
 
     /// The binary form of a message.
     fn decode(&self, data: Bytes, is_compressed: bool) -> Result<Bytes, RequestError> {
-        let data = if is_compressed { gzip::decompress(&data, &self.room)? } else { data };
+        let data = if is_compressed {
+            let message = gzip::decompress(&data, &self.room)?;
+            drop(data);
+            message
+        } else {
+            data
+        };
         match &self.form.json {
             Some(descriptor) => {
-                let wire = json::decode(descriptor, &data).map_err(RequestError::Json)?;
-                self.room.take(wire.len(), data.len())?;
+                let wire = json::decode_within(descriptor, &data, |size| self.room.take(size, data.len()))?;
                 Ok(Bytes::from_owner(wire))
             }
             None => Ok(data),
@@ -260,5 +275,46 @@ impl http_body::Body for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         matches!(self.state, State::Ended) && self.out.iter().all(Bytes::is_empty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::*;
+    use crate::buffer::BufferBound;
+
+    fn form() -> Form {
+        Form { is_bare: false, is_text: false, is_gzip: true, json: None, content_length: None, takes_stream: false }
+    }
+
+    /// The messages of a request in this form, or the fault, and the sizes for which memory was taken.
+    async fn read(form: Form, sent: &[u8]) -> (Result<Bytes, Status>, Vec<usize>) {
+        let (bound, taken) = (BufferBound::default(), Arc::new(Mutex::new(Vec::new())));
+        let sizes = Arc::clone(&taken);
+        bound.set(move |message, _| {
+            sizes.lock().unwrap().push(message);
+            Ok(())
+        });
+        let inner = Body::new(Full::new(Bytes::copy_from_slice(sent)));
+        let read = body(inner, form, Room::new(100, bound)).collect().await.map(|body| body.to_bytes());
+        let sizes = taken.lock().unwrap().clone();
+        (read, sizes)
+    }
+
+    #[tokio::test]
+    async fn second_message_of_a_unary_call_is_refused_before_memory_is_taken() {
+        let [first, second] = [[&[0, 0, 0, 0, 3][..], b"one"].concat(), [&[0, 0, 0, 0, 6][..], b"second"].concat()];
+        let both = [first, second].concat();
+        let (read_both, sizes) = read(Form { takes_stream: true, ..form() }, &both).await;
+        assert_eq!((read_both.unwrap(), sizes), (Bytes::from(both.clone()), vec![3, 6]));
+        for length in 9..both.len() {
+            let (refused, sizes) = read(form(), &both[..length]).await;
+            assert!(matches!(RequestError::of(&refused.unwrap_err()), Some(RequestError::Second)), "{length}");
+            assert_eq!(sizes, [3]);
+        }
     }
 }

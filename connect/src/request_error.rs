@@ -21,6 +21,9 @@ pub enum RequestError {
     /// A message is marked as compressed, but the request declares no coding.
     #[error("a message is marked as compressed, but the request declares no coding")]
     Compressed,
+    /// The method takes one message, and a second one has begun.
+    #[error("the request has a second message")]
+    Second,
     /// A message has flags that the protocol doesn't have.
     #[error("a message has invalid flags")]
     Flags,
@@ -35,7 +38,7 @@ pub enum RequestError {
     CutOff,
     /// A message isn't the JSON form of its type.
     #[error("a message is not valid JSON of its type: {0}")]
-    Json(JsonError),
+    Json(#[from] JsonError),
 }
 
 impl RequestError {
@@ -57,6 +60,7 @@ impl RequestError {
         let code = match &self {
             Self::Refused(status) => status.code(),
             Self::TooLarge { .. } => Code::ResourceExhausted,
+            Self::Second => Code::Unimplemented,
             Self::Compressed | Self::Flags | Self::Gzip | Self::Base64 | Self::CutOff | Self::Json(_) => {
                 Code::InvalidArgument
             }

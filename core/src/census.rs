@@ -7,16 +7,15 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    catalog::cell_columns,
+    cells::{CellColumn, CellPage, CellWalk, PAGE_CELLS, StoredCell},
     crypto::cell,
-    id::{KeyVersion, RecordId},
+    id::KeyVersion,
     schema::Schema,
-    store::{Condition, Datum, Reader, Select, Step, Tally, Unavailable},
+    store::{Condition, Reader, Step, Tally, Unavailable},
     table::{
         catalog::CatalogRow,
         cell::CensusRow,
         declare::{TableRow as _, read},
-        record::RecordColumns,
     },
 };
 
@@ -32,6 +31,11 @@ pub struct CellKind {
 }
 
 impl CellKind {
+    /// Returns the kind of the cells of this column with this version.
+    pub(crate) fn new(CellColumn { table, column }: &CellColumn, version: Option<KeyVersion>) -> CellKind {
+        CellKind { table: table.clone(), column: column.clone(), version }
+    }
+
     /// Returns the kind of this cell.
     pub(crate) fn of(table: &str, column: &str, cell: &[u8]) -> CellKind {
         CellKind { table: table.to_owned(), column: column.to_owned(), version: cell::version_of(cell).ok() }
@@ -93,89 +97,25 @@ pub(crate) fn summary(census: &Census, schema: &Schema) -> String {
     format!("cells {}", cells.join(", "))
 }
 
-/// A walk over all cells in pages, in the order of columns and records. The last page may be empty.
-pub(crate) struct Walk {
-    /// The remaining columns in reverse order. The current column is the last.
-    columns: Vec<(String, String)>,
-    /// The last record of the current column that was read.
-    after: Option<RecordId>,
-}
-
-/// A page of cells of one column.
-pub(crate) struct Page {
-    pub(crate) table: String,
-    pub(crate) column: String,
-    pub(crate) cells: Vec<(RecordId, Vec<u8>)>,
-}
-
-impl Walk {
-    /// Creates a walk over these columns.
-    pub(crate) fn of(mut columns: Vec<(String, String)>) -> Walk {
-        columns.reverse();
-        Walk { columns, after: None }
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.columns.is_empty()
-    }
-
-    /// Reads the next page.
-    pub(crate) async fn next(&mut self, store: &dyn Reader) -> Result<Option<Page>, Unavailable> {
-        let Some((table, column)) = self.columns.last().cloned() else { return Ok(None) };
-        let condition = Condition::IsNull(column.clone().into()).negated();
-        let cells = cells_after(store, &table, &column, self.after, condition, PAGE_CELLS).await?;
-        self.after = cells.last().map(|(id, _)| *id);
-        if cells.len() < PAGE_CELLS as usize {
-            self.columns.pop();
-            self.after = None;
-        }
-        Ok(Some(Page { table, column, cells }))
-    }
-}
-
-const PAGE_CELLS: u32 = 1_024;
-
-/// Reads the cells of a column that meet a condition, in the order of the record ids.
-pub(crate) async fn cells_after(
-    store: &dyn Reader,
-    table: &str,
-    column: &str,
-    after: Option<RecordId>,
-    mut condition: Condition,
-    limit: u32,
-) -> Result<Vec<(RecordId, Vec<u8>)>, Unavailable> {
-    if let Some(after) = after {
-        condition = RecordColumns::id().exceeds(after).and(condition);
-    }
-    let select = Select {
-        table: table.to_owned().into(),
-        columns: vec![RecordColumns::id().name(), column.to_owned().into()],
-        rows: condition,
-        order: vec![RecordColumns::id().ascending()],
-        limit,
-    };
-    let rows = store.select(select).await?.into_iter();
-    let cells = rows.map(|row| {
-        let mut data = row.into_iter();
-        let id = RecordColumns::id().take(&mut data)?;
-        match data.next() {
-            Some(Datum::Bytes(cell)) => Ok((id, cell)),
-            Some(_) | None => Err(Unavailable("malformed value in a column of cells".into())),
-        }
-    });
-    cells.collect()
-}
-
 /// Counts all cells.
 async fn count(store: &dyn Reader) -> Result<Census, Unavailable> {
     let mut census = Census::new();
-    let mut walk = Walk::of(cell_columns(store).await?);
-    while let Some(page) = walk.next(store).await? {
-        for (_, cell) in &page.cells {
-            *census.entry(CellKind::of(&page.table, &page.column, cell)).or_default() += 1;
+    let mut walk = CellWalk::over_all(store).await?;
+    while let Some(CellPage { column, cells, .. }) = walk.next(store, PAGE_CELLS).await? {
+        for (version, cells) in versions(&cells) {
+            *census.entry(CellKind::new(&column, version)).or_default() += cells;
         }
     }
     Ok(census)
+}
+
+/// Counts cells by version.
+pub(crate) fn versions(cells: &[StoredCell]) -> BTreeMap<Option<KeyVersion>, i64> {
+    let mut versions = BTreeMap::new();
+    for cell in cells {
+        *versions.entry(cell::version_of(&cell.bytes).ok()).or_default() += 1;
+    }
+    versions
 }
 
 /// Returns the steps that insert the first census into a database. Returns no steps if the database already has a

@@ -16,7 +16,7 @@ use crate::{
     id::Timestamp,
     name::OrganizationName,
     organization::handle::Organization,
-    port::{AuditGate, Clock, KeyDerivation, OrganizationDatabases},
+    port::{AuditGate, Clock, Computation, KeyDerivation, OrganizationDatabases},
     random::Random,
     schema::Schema,
     store::{Commit, CommitError, Step, Store},
@@ -32,6 +32,8 @@ pub struct Ports {
     pub root_key: Arc<dyn RootKey>,
     /// Key derivation.
     pub key_derivation: Arc<dyn KeyDerivation>,
+    /// Threads for computations.
+    pub computation: Arc<dyn Computation>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The random number generator.
@@ -53,8 +55,10 @@ pub struct KeyLimits {
     pub comparisons_per_quarter_hour: u32,
     /// The number of days after which a change of the key is due.
     pub change_due_days: u32,
-    /// The number of cells that a step of a re-encryption seals again in one transaction.
+    /// The maximum number of cells that a re-encryption seals again in one transaction.
     pub reencryption_batch_cells: u32,
+    /// The time in milliseconds that such a transaction should take at most.
+    pub reencryption_batch_ms: u32,
 }
 
 /// One deployment of the service.

@@ -6,7 +6,9 @@
 
 pub mod audit;
 pub mod catalog;
+pub(crate) mod cells;
 pub mod census;
+pub(crate) mod concurrent;
 pub mod configuration;
 pub mod crypto;
 pub mod deployment;
@@ -33,4 +35,5 @@ pub mod schema;
 pub mod store;
 pub mod table;
 pub mod text;
+pub mod ticket;
 pub mod violation;

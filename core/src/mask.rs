@@ -76,6 +76,11 @@ impl ReadMask {
         Ok(ReadMask(Some(Arc::new(fields))))
     }
 
+    /// Returns whether all fields are requested.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Returns whether the etag is requested.
     #[must_use]
     pub fn has_etag(&self) -> bool {

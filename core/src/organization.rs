@@ -4,6 +4,7 @@
 pub mod comparisons;
 pub mod create;
 pub mod delete;
+pub(crate) mod encryption_facts;
 pub mod export;
 pub(crate) mod handle;
 pub mod import;
@@ -12,6 +13,7 @@ pub(crate) mod keys;
 mod load;
 pub mod open;
 pub(crate) mod pace;
+pub(crate) mod pending;
 pub mod ring_rows;
 pub mod row;
 pub mod seen;

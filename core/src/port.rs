@@ -36,6 +36,22 @@ pub trait KeyDerivation: Send + Sync {
     fn derive(&self, text: KeyText, parameters: KdfParameters) -> Pending<'_, (KeyText, Result<Kek, KdfOutOfBounds>)>;
 }
 
+/// A place in the line of the callers that change the same record.
+pub trait Line: Send + Sync {
+    /// Waits for the turn, in the order of the calls. It ends when the returned value is dropped. A turn proves nothing:
+    /// other commits may change the record too. But without turns, callers would fail each other again and again.
+    fn turn(&self) -> Pending<'_, Box<dyn Send>>;
+}
+
+/// Threads for computations that use a processor for milliseconds.
+pub trait Computation: Send + Sync {
+    /// Returns the number of computations that can run at the same time: that of the processors.
+    fn threads(&self) -> usize;
+
+    /// Starts a computation. The future completes when it has ended.
+    fn start(&self, computation: Box<dyn FnOnce() + Send>) -> Pending<'static, ()>;
+}
+
 /// The exclusive lock of an organization. Dropping it releases it.
 pub trait OrganizationLock: Send + Sync {
     /// Releases the lock and removes its files, because the organization is deleted.

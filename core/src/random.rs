@@ -2,6 +2,8 @@
 //!
 //! core has no random generator. Every value drawn here is used as key material or as a nonce.
 
+use std::sync::{Mutex, PoisonError};
+
 /// A cryptographically secure random generator: the operating system's.
 pub trait Random: Send + Sync {
     /// Overwrites all of `bytes` with new random bytes.
@@ -16,6 +18,43 @@ pub fn bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
     let mut drawn = [0; N];
     random.fill(&mut drawn);
     drawn
+}
+
+/// Draws many bytes at once from another generator, because each draw is a system call. Hands out each byte once. For
+/// public values only, because unused bytes stay in memory.
+pub(crate) struct Pooled<'a> {
+    random: &'a dyn Random,
+    pool: Mutex<Pool>,
+}
+
+struct Pool {
+    bytes: [u8; POOL_BYTES],
+    used: usize,
+}
+
+/// The bytes of 170 nonces: a draw then costs less than the nonces' use.
+const POOL_BYTES: usize = 4_096;
+
+impl<'a> Pooled<'a> {
+    pub(crate) fn new(random: &'a dyn Random) -> Self {
+        Pooled { random, pool: Mutex::new(Pool { bytes: [0; POOL_BYTES], used: POOL_BYTES }) }
+    }
+}
+
+impl Random for Pooled<'_> {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let Pool { bytes: drawn, used } = &mut *pool;
+        for part in bytes.chunks_mut(POOL_BYTES) {
+            if POOL_BYTES - *used < part.len() {
+                self.random.fill(drawn);
+                *used = 0;
+            }
+            let (_, unused) = drawn.split_at(*used);
+            part.copy_from_slice(unused.get(..part.len()).expect("the pool has room for a part"));
+            *used += part.len();
+        }
+    }
 }
 
 /// A deterministic generator for tests.
@@ -55,7 +94,22 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, testing::SeededRandom};
+    use std::collections::BTreeSet;
+
+    use super::{POOL_BYTES, Pooled, Random as _, bytes, testing::SeededRandom};
+
+    #[test]
+    fn pool_hands_out_each_byte_once() {
+        let random = SeededRandom::new(1);
+        let pooled = Pooled::new(&random);
+        let drawn: BTreeSet<[u8; 24]> = (0..1_000).map(|_| bytes(&pooled)).collect();
+        assert_eq!(drawn.len(), 1_000);
+        let mut long = vec![0; 3 * POOL_BYTES + 5];
+        pooled.fill(&mut long);
+        let parts: BTreeSet<&[u8]> = long.chunks_exact(24).collect();
+        assert_eq!(parts.len(), long.len() / 24);
+        assert!(parts.iter().all(|part| !drawn.contains(*part)));
+    }
 
     #[test]
     fn each_draw_differs_and_a_seed_repeats_itself() {

@@ -24,6 +24,7 @@ pub mod rules;
 pub(crate) mod seal;
 mod secret_writes;
 mod size;
+mod turns;
 pub mod update;
 
 pub use content::{Draft, Given, Record, Touched, given_text};

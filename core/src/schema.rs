@@ -6,6 +6,7 @@
 pub mod check;
 pub(crate) mod column;
 pub(crate) mod entity;
+pub(crate) mod lookups;
 pub mod rule;
 pub mod rule_text;
 pub(crate) mod value;
@@ -16,6 +17,7 @@ pub(crate) mod testing;
 use std::{collections::HashSet, sync::Arc};
 
 pub use entity::{Attribute, Choice, Entity, Kind, OnDelete, StateAndStatus, TextForm, display_name};
+pub use lookups::Lookups;
 pub use value::Value;
 
 use crate::{

@@ -7,11 +7,26 @@
 //!
 //! This file knows no records, keys or audit trails, except that the store chains an [`AuditEntry`] when it commits it.
 
-use std::{borrow::Cow, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    borrow::Cow,
+    error::Error,
+    fmt,
+    future::Future,
+    num::NonZeroU64,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use uuid::Uuid;
 
-use crate::{audit::entry::AuditEntry, id::Timestamp};
+use crate::{
+    audit::entry::AuditEntry,
+    id::Timestamp,
+    ticket::{Promise, Ticket},
+};
 
 /// The name of a table or a column.
 pub type Name = Cow<'static, str>;
@@ -144,14 +159,12 @@ pub enum Comparison {
 }
 
 /// A condition on rows. A row either meets a condition or doesn't; there is no third result. A row whose column is null
-/// meets no [`Compare`], [`Among`], [`BeginsWith`], [`Lists`] or [`HeaderDiffers`] of that column, and therefore meets
-/// every [`Not`] of one.
+/// meets no [`Compare`], [`Among`], [`BeginsWith`] or [`Lists`] of that column, and therefore meets every [`Not`] of one.
 ///
 /// [`Compare`]: Condition::Compare
 /// [`Among`]: Condition::Among
 /// [`BeginsWith`]: Condition::BeginsWith
 /// [`Lists`]: Condition::Lists
-/// [`HeaderDiffers`]: Condition::HeaderDiffers
 /// [`Not`]: Condition::Not
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -189,13 +202,6 @@ pub enum Condition {
     },
     /// The column is null.
     IsNull(Name),
-    /// The bytes column is not null and doesn't begin with these bytes. A shorter value doesn't begin with them.
-    HeaderDiffers {
-        /// The column.
-        column: Name,
-        /// The bytes, at most 16.
-        header: Vec<u8>,
-    },
     /// All conditions are met; every row if the list is empty.
     All(Vec<Condition>),
     /// At least one condition is met; no row if the list is empty.
@@ -260,7 +266,6 @@ impl Condition {
             | Condition::BeginsWith { .. }
             | Condition::Lists { .. }
             | Condition::IsNull(_)
-            | Condition::HeaderDiffers { .. }
             | Condition::Any(_)
             | Condition::Not(_) => Condition::All(vec![self, other]),
         }
@@ -319,9 +324,29 @@ pub struct Tally {
     pub by: i64,
 }
 
+/// The number of a row in its table, which the store assigns. Numbers are unique, and a row keeps its number while the
+/// table isn't rebuilt. A rebuild by other means, such as SQLite's `VACUUM`, may renumber the rows: a number says where
+/// to look, and never proves which row is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowNumber(pub i64);
+
+/// A new value of a row's column of bytes.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// The row.
+    pub number: RowNumber,
+    /// The value that was read, which the row must still contain.
+    pub former: Vec<u8>,
+    /// The new value; `None` for null.
+    pub value: Option<Vec<u8>>,
+}
+
 /// One step of a commit.
 #[derive(Debug)]
 pub enum Step {
+    /// Requires that the commit with this ticket has been applied before this one, by the same store. It precedes all
+    /// steps of other kinds.
+    After(Ticket),
     /// Requires that at least one row meets the condition, and still does when the commit takes effect.
     Require {
         /// The table.
@@ -364,6 +389,18 @@ pub enum Step {
         set: Vec<Assignment>,
         /// The required number of rows.
         expect: Expect,
+    },
+    /// Replaces the values of one column of bytes in many rows. A row that no longer contains its former value stays
+    /// unchanged, so former values must tell rows apart.
+    Rewrite {
+        /// The table.
+        table: Name,
+        /// The column.
+        column: Name,
+        /// The new values.
+        rows: Vec<Rewrite>,
+        /// Further changes of each row.
+        set: Vec<Assignment>,
     },
     /// Deletes rows.
     Delete {
@@ -419,13 +456,16 @@ pub enum Step {
 pub struct Commit {
     /// The steps.
     pub steps: Vec<Step>,
+    /// The promise of the outcome, for commits that build on this one. The store settles it before the caller gets the
+    /// outcome.
+    pub promise: Option<Promise>,
 }
 
 impl Commit {
     /// Creates a commit of these steps.
     #[must_use]
     pub fn of(steps: Vec<Step>) -> Self {
-        Commit { steps }
+        Commit { steps, promise: None }
     }
 }
 
@@ -442,6 +482,96 @@ pub struct Select {
     pub order: Vec<(Name, Direction)>,
     /// The maximum number of rows.
     pub limit: u32,
+}
+
+/// A read of one row by its key, for any key. It is created once and used for many reads, so that a store can keep what
+/// it derives from the columns.
+#[derive(Debug)]
+pub struct Lookup {
+    id: u64,
+    table: Name,
+    columns: Vec<Name>,
+    key: Name,
+}
+
+impl Lookup {
+    /// Creates a read of these columns. `key` is the only column of the table's primary key.
+    #[must_use]
+    pub fn new(table: Name, columns: Vec<Name>, key: Name) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Lookup { id: NEXT.fetch_add(1, Ordering::Relaxed), table, columns, key }
+    }
+
+    /// Returns a number that no other lookup of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Returns the table.
+    #[must_use]
+    pub fn table(&self) -> &Name {
+        &self.table
+    }
+
+    /// Returns the columns to return, in order.
+    #[must_use]
+    pub fn columns(&self) -> &[Name] {
+        &self.columns
+    }
+
+    /// Returns the column of the key.
+    #[must_use]
+    pub fn key(&self) -> &Name {
+        &self.key
+    }
+
+    /// Returns the read for one key, which is not null.
+    #[must_use]
+    pub fn select(&self, key: Datum) -> Select {
+        let (table, columns) = (self.table.clone(), self.columns.clone());
+        let rows = Condition::equal(self.key.clone(), key);
+        Select { table, columns, rows, order: Vec::new(), limit: 1 }
+    }
+}
+
+/// A read of one column of bytes, in the order of the row numbers. Nulls are left out.
+#[derive(Clone, Debug)]
+pub struct ColumnScan {
+    /// The table.
+    pub table: Name,
+    /// The column of UUIDs that is the key of the table.
+    pub key: Name,
+    /// The column of bytes.
+    pub column: Name,
+    /// The row after which the read begins; `None` for the first row.
+    pub after: Option<RowNumber>,
+    /// Leaves out the values that begin with these bytes, at most 16.
+    pub except_header: Option<Vec<u8>>,
+    /// The maximum number of rows.
+    pub limit: u32,
+    /// The total size of values in bytes at which the read ends. The row that exceeds it is the last one.
+    pub bytes_max: usize,
+}
+
+/// A row of a [`ColumnScan`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnRow {
+    /// The number of the row.
+    pub number: RowNumber,
+    /// The key.
+    pub key: Uuid,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// The result of a [`ColumnScan`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnRows {
+    /// The rows.
+    pub rows: Vec<ColumnRow>,
+    /// Whether the read ended at a limit. There may be more rows then.
+    pub is_cut: bool,
 }
 
 /// A sort direction.
@@ -595,6 +725,13 @@ pub trait Reader: Send + Sync {
     /// Reads rows.
     fn select(&self, select: Select) -> Pending<'_, Result<Vec<Row>, Unavailable>>;
 
+    /// Reads the row with this key, which is not null; `None` if there is no such row. A store may do it on the calling
+    /// thread if that takes microseconds.
+    fn look_up(&self, lookup: &Arc<Lookup>, key: Datum) -> Pending<'_, Result<Option<Row>, Unavailable>> {
+        let select = lookup.select(key);
+        Box::pin(async move { Ok(self.select(select).await?.into_iter().next()) })
+    }
+
     /// Counts the rows of `table` that meet the condition.
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>>;
 
@@ -608,6 +745,9 @@ pub trait Reader: Send + Sync {
     fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
         Box::pin(async move { Ok(self.count(table, rows).await?) })
     }
+
+    /// Reads a column of many rows. The service limits its work, so it belongs to the first kind.
+    fn scan_column(&self, scan: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>>;
 }
 
 /// The result of a scan.
@@ -663,18 +803,57 @@ pub enum ScanError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Identifies a state of a database in this process. No two states have the same generation, even if the database is
+/// closed and opened again. Data that was read between two equal generations is still current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(pub NonZeroU64);
+
 /// A database. Reads return the last commit or a later state.
 pub trait Store: Reader {
     /// Applies a commit. Returns after the commit is durable.
     fn commit(&self, commit: Commit) -> Pending<'_, Result<(), CommitError>>;
+
+    /// Hands over a commit, and returns when it has its place in the order of commits. It is applied after all commits
+    /// that were handed over before, even if the outcome isn't awaited.
+    fn submit(&self, commit: Commit) -> Pending<'_, Submitted> {
+        Box::pin(async move {
+            let outcome = self.commit(commit).await;
+            Submitted::new(async { outcome })
+        })
+    }
 
     /// Takes a snapshot: the database as it is now. Later commits are invisible in it. Writes continue, but the files
     /// can't shrink, and a [`scrub`](Store::scrub) waits until the snapshot is dropped: don't hold a snapshot for long.
     /// A store may end a blocking snapshot. Reads of it then fail, and [`snapshot_ended`] returns the reason.
     fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>>;
 
+    /// Returns the generation of the database's content, which identifies the state that reads return now. `None` while
+    /// a commit is about to change it, while the database is closed, and for a store that other processes write to:
+    /// then nothing that was read can be kept.
+    fn generation(&self) -> Option<Generation> {
+        None
+    }
+
     /// Removes deleted and overwritten data from the database's files, as far as the store can.
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>>;
+}
+
+/// A commit that was handed over.
+pub struct Submitted(Pending<'static, Result<(), CommitError>>);
+
+impl Submitted {
+    /// Creates the value from the future of the outcome.
+    pub fn new(outcome: impl Future<Output = Result<(), CommitError>> + Send + 'static) -> Self {
+        Submitted(Box::pin(outcome))
+    }
+
+    /// Returns the outcome after the commit is durable or has failed.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub async fn outcome(self) -> Result<(), CommitError> {
+        self.0.await
+    }
 }
 
 /// The future that an asynchronous port returns.

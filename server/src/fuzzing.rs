@@ -10,17 +10,10 @@ use sealward_core::{id::Timestamp, name::RecordName};
 use crate::{
     gates::message::Frames,
     identity::{jwks::KeySet, token::Issuers},
-    rpc::{
-        codec::{self, CodecBounds},
-        export_format::Reader,
-        name,
-    },
+    rpc::{codec::compare::Compared, export_format::Reader, name},
     schema::{self, ServedSchema},
     transport::{tls::revocation::RevocationLists, unchanged_by_splitting},
 };
-
-/// The default maximum numbers of elements.
-const BOUNDS: CodecBounds = CodecBounds { mask_paths_max: 256, batch_items_max: 1_000 };
 
 static SERVED: LazyLock<ServedSchema> =
     LazyLock::new(|| schema::read(sealward::FILE_DESCRIPTOR_SET).expect("the shipped schema is valid"));
@@ -40,10 +33,22 @@ pub fn resource_name(text: &str) {
     }
 }
 
-/// Decodes a request of every method of an entity.
+/// The plans of the entities' methods, with their reference.
+static COMPARED: LazyLock<Vec<Compared>> =
+    LazyLock::new(|| SERVED.methods.iter().cloned().filter_map(Compared::of_single).collect());
+
+/// Decodes a request of every method of an entity. The plan and prost-reflect must return the same request, or both refuse it.
 pub fn request(bytes: &[u8]) {
-    for method in &SERVED.methods {
-        let _refused_or_not = codec::decode(method, BOUNDS, bytes);
+    for compared in &*COMPARED {
+        compared.request(bytes);
+    }
+}
+
+/// Like [`request`], with messages that are mostly valid. An answer must be encoded to the same bytes by the plan and prost-reflect.
+pub fn codec(choices: &[u8]) {
+    for compared in &*COMPARED {
+        compared.chosen_request(choices);
+        compared.chosen_reply(choices);
     }
 }
 

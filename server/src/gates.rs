@@ -15,16 +15,16 @@ pub(crate) mod permission;
 mod probe;
 mod tls_required;
 pub(crate) mod trace;
-mod version_header;
+pub(crate) mod version_header;
 
 use std::{convert::Infallible, sync::Arc};
 
-use crate::{audit::denials::Denials, identity::token::Issuers, transport::tls::TlsContext};
+use crate::{audit::denials::Denials, identity::token::Issuers, status, transport::tls::TlsContext};
 use http::{Request, Response};
-use sealward_connect::FramingLayer;
+use sealward_connect::{AnswerJsonLayer, FramingLayer, NoJsonForm};
 use sealward_core::{policy::Policy, port::Clock};
 use tokio::sync::watch;
-use tonic::{body::Body, service::Routes};
+use tonic::{Status, body::Body};
 use tower::{Layer, Service, ServiceBuilder};
 
 use self::{
@@ -72,15 +72,18 @@ pub(crate) struct Layers {
 }
 
 /// The stack, from the outermost to the innermost layer.
-pub(crate) fn stack(
+pub(crate) fn stack<S>(
     layers: Layers,
 ) -> impl Layer<
-    Routes,
+    S,
     Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
                  + Clone
                  + Send
                  + 'static,
-> + Clone {
+> + Clone
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
     let Layers {
         http_gate,
         framing,
@@ -105,6 +108,8 @@ pub(crate) fn stack(
         // Around everything that can fail, so that every error has a reason and the call id, including errors of the layers below and of
         // tonic.
         .layer(CompleteLayer)
+        // Inside the two, because an answer without a JSON form is an error, too.
+        .layer(AnswerJsonLayer::new(not_converted))
         // Before the headers are used: checks their size, and the timeout.
         .layer(GateLayer(metadata))
         // Before anything can wait, so that the deadline counts from the start of the call.
@@ -126,6 +131,13 @@ pub(crate) fn stack(
         .into_inner()
 }
 
+/// The status of a call whose answer has no JSON form.
+fn not_converted(error: NoJsonForm) -> Status {
+    // Within the call's span. The line of a call has no cause for an error that follows the headers.
+    tracing::warn!(error = &error as &dyn std::error::Error, "answer not converted to JSON");
+    status::internal(error)
+}
+
 #[cfg(test)]
 mod tests {
     //! The whole stack, without a network: the tests add the same extensions to requests as the listener.
@@ -139,7 +151,7 @@ mod tests {
         identity::{Caller, Identity},
         policy::{Binding, Privilege, Role, Scope},
     };
-    use tonic::{Code, Status};
+    use tonic::Code;
     use tonic_types::StatusExt;
     use tower::ServiceExt;
 
@@ -150,6 +162,7 @@ mod tests {
         config::{Pages, limits::Limits},
         identity::ClientCertificate,
         ports::{clock::SystemClock, random::SystemRandom},
+        rpc::Services,
         status::Refusal,
         telemetry::{samples::Samples, shed::Shed},
         transport::{
@@ -227,7 +240,7 @@ mod tests {
         watch::channel(Arc::default()).1
     }
 
-    /// A stack whose `reader` may read records, over routes that don't exist: an admitted call gets tonic's UNIMPLEMENTED.
+    /// A stack whose `reader` may read records, without services: an admitted call gets UNIMPLEMENTED.
     async fn call(request: Request<Body>) -> Response<Body> {
         let binding = Binding {
             identity: Identity::CommonName("reader".to_owned()),
@@ -256,7 +269,7 @@ mod tests {
             denials: Denials::nowhere(),
             arrival: ArrivalBounds::of(&Limits::default(), &Shed::default()),
         };
-        stack(layers).layer(Routes::default()).oneshot(request).await.unwrap()
+        stack(layers).layer(Services::default()).oneshot(request).await.unwrap()
     }
 
     async fn status(request: Request<Body>) -> (Code, String) {
@@ -276,7 +289,7 @@ mod tests {
         assert_eq!(status(request("/grpc.health.v1.HealthX/Check", plaintext())).await, refused);
         // A connection without facts counts as plaintext.
         assert_eq!(status(request(GET, None)).await, refused);
-        // These routes don't serve health checks, but the call reached them.
+        // These services don't include health checks, but the call reached them.
         assert_eq!(status(request(HEALTH, plaintext())).await, (Code::Unimplemented, "METHOD_UNKNOWN".to_owned()));
     }
 

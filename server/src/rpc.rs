@@ -18,7 +18,9 @@ mod paged_list;
 pub(crate) mod permission;
 mod reflection;
 mod secret_access;
+mod services;
 mod transfer;
+mod unary;
 
 use std::sync::Arc;
 
@@ -27,26 +29,25 @@ use sealward::v1::{
     data_encryption_service_server::DataEncryptionServiceServer, metadata_service_server::MetadataServiceServer,
     organization_service_server::OrganizationServiceServer, secret_access_service_server::SecretAccessServiceServer,
 };
-use tonic::service::Routes;
 
-pub(crate) use self::health::Health;
 use self::{
     access::Access, audit::Audit, data_encryption::DataEncryption, dispatcher::Dispatcher, metadata::Metadata,
-    organization::Organizations, secret_access::SecretAccess,
+    organization::Organizations, secret_access::SecretAccess, services::ServicesBuilder,
 };
+pub(crate) use self::{health::Health, services::Services};
 use crate::{gates::permission::RpcTable, schema::ServedSchema};
 
-/// All services as one router: those of the platform, a route for each method of the entity services, and the services of an application.
-pub(crate) fn routes(
+/// All services: those of the platform, each method of the entity services, and the services of an application.
+pub(crate) fn services(
     dispatcher: Arc<Dispatcher>,
     served: &ServedSchema,
     rpcs: Arc<RpcTable>,
     health: Health,
-) -> Result<Routes, reflection::ReflectionError> {
+) -> Result<Services, reflection::ReflectionError> {
     let max = dispatcher.message_size_max_bytes();
     let probe_max = usize::try_from(dispatcher.limits.probe_message_size_max_bytes).unwrap_or(usize::MAX);
-    let mut routes = Routes::builder();
-    routes
+    let mut services = ServicesBuilder::default();
+    services
         .add_service(
             DataEncryptionServiceServer::new(DataEncryption::new(Arc::clone(&dispatcher)))
                 .max_decoding_message_size(max)
@@ -79,12 +80,11 @@ pub(crate) fn routes(
         )
         .add_service(health.service().max_decoding_message_size(probe_max));
     if mail::is_served(served) {
-        mail::add(&mut routes, Arc::clone(&dispatcher), max);
+        mail::add(&mut services, Arc::clone(&dispatcher), max);
     }
-    reflection::add(&mut routes, &served.descriptors, probe_max)?;
-    let mut router = routes.routes().into_axum_router();
+    reflection::add(&mut services, &served.descriptors, probe_max)?;
     for method in &served.methods {
-        router = entity::route(router, Arc::clone(&dispatcher), method.clone());
+        entity::add(&mut services, Arc::clone(&dispatcher), method.clone());
     }
-    Ok(Routes::from(router).prepare())
+    Ok(services.build())
 }

@@ -20,8 +20,8 @@ use sealward_core::{
     mail,
     policy::Privilege,
     schema::{
-        Attribute, Choice, Entity, Kind, OnDelete, Schema, SchemaError, TextForm, Value, display_name, rule::Rule,
-        rule_text::RuleText,
+        Attribute, Choice, Entity, Kind, Lookups, OnDelete, Schema, SchemaError, TextForm, Value, display_name,
+        rule::Rule, rule_text::RuleText,
     },
 };
 
@@ -174,7 +174,7 @@ impl StandardMethod {
     }
 
     /// For a batch of requests: the method that a single request is for.
-    fn of_item(self) -> Option<Self> {
+    pub(crate) fn of_item(self) -> Option<Self> {
         match self {
             StandardMethod::BatchCreate | StandardMethod::Import => Some(StandardMethod::Create),
             StandardMethod::BatchUpdate => Some(StandardMethod::Update),
@@ -325,6 +325,7 @@ fn entity(
         write_privilege,
         attributes,
         rules: Vec::new(),
+        lookups: Lookups::default(),
     };
     entity.rules = rules.iter().map(|declared| rule(&entity, declared)).collect::<Result<_, _>>()?;
     Ok(entity)

@@ -23,7 +23,7 @@ mod violation;
 
 pub(crate) use self::{
     failure::{audit_copy_unavailable, audit_unavailable, broken, internal, unavailable},
-    framework::{complete, is_complete, message_invalid},
+    framework::{answer_too_large, complete, is_complete, message_invalid},
     key::{bound_of_key_error, key},
     organization::{create_organization, import_organization, not_entered},
     reason::{Reason, reason_name},

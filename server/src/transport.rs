@@ -14,12 +14,15 @@ mod front;
 pub(crate) mod handshake;
 mod http1;
 mod http2;
+pub(crate) mod keepalive;
 pub(crate) mod listener;
 pub(crate) mod probe;
 mod request_rules;
 pub(crate) mod serving;
 #[cfg(test)]
 pub(crate) mod test_deployment;
+#[cfg(test)]
+mod test_server;
 pub(crate) mod tls;
 mod without_tls;
 

@@ -1,8 +1,10 @@
 //! The committer: one thread that writes the commits of many callers in one transaction, so that they share one wait
 //! for the disk.
 //!
-//! Commits queue while the disk works. The next transaction takes up to [`BATCH_MAX`] of them, each in its own
-//! savepoint, so a refused commit doesn't affect the others. No caller gets an answer before the transaction has ended.
+//! Commits queue while the disk works. The next transaction takes up to [`BATCH_MAX`] of them. A refused commit doesn't
+//! affect the others: if it has changed rows, the transaction is rolled back, and all its commits are applied again, each
+//! in its own savepoint. Most refusals change no rows, so savepoints, which cost as much as a statement, are rare. No
+//! caller gets an answer before the transaction has ended.
 //! This includes refusals, because a refusal may depend on another commit's rows that never reach the disk. The
 //! committer also chains audit records, because only it knows their order. After a failed commit, it discards its
 //! state, reopens the database and reads again.
@@ -11,14 +13,18 @@
 
 use std::{
     fmt,
+    num::NonZeroU64,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
 use sealward_core::{
     audit::ChainHead,
-    store::{Cause, Commit, CommitError, Step, Unavailable},
+    store::{Cause, Commit, CommitError, Generation, Step, Submitted, Unavailable},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -28,8 +34,11 @@ pub(crate) trait Backend: Send + 'static {
     /// Begins a transaction. After an error, there is no transaction, or [`Backend::reopen`] ends it.
     fn begin(&mut self) -> Result<(), Cause>;
 
-    /// Applies all steps or none. No step is a [`Step::Audit`].
-    fn apply(&mut self, steps: &[Step]) -> Result<(), Failure>;
+    /// Applies all steps or none. The n-th [`Step::Audit`] is an insert of the n-th of these rows.
+    fn apply(&mut self, steps: &[Step], audit_rows: &[Step], undo: Undo) -> Result<(), Failure>;
+
+    /// Ends the transaction without its changes.
+    fn roll_back(&mut self) -> Result<(), Cause>;
 
     /// Commits the transaction. It is durable when this returns. After an error, its outcome is unknown.
     fn commit(&mut self) -> Result<(), Cause>;
@@ -76,6 +85,15 @@ impl fmt::Debug for Witness {
     }
 }
 
+/// How steps are undone if one of them fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undo {
+    /// Together with the whole transaction. The steps can then end with [`Failure::Partial`].
+    Together,
+    /// Alone. This takes longer.
+    Alone,
+}
+
 /// Why steps were not applied.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -83,6 +101,8 @@ pub(crate) enum Failure {
     Refused { step: usize },
     /// The steps can't be applied. The transaction continues without any of them.
     Failed(Cause),
+    /// Some of the steps were applied. The transaction must be rolled back.
+    Partial,
     /// The transaction and everything applied in it are lost.
     Lost(Cause),
 }
@@ -101,6 +121,35 @@ pub enum SyncFailure {
 pub(crate) struct Committer {
     jobs: mpsc::Sender<Job>,
     ended: Ended,
+    generation: Arc<CurrentGeneration>,
+}
+
+/// The generation of the committed content; 0 while it may be changing.
+#[derive(Debug)]
+struct CurrentGeneration(AtomicU64);
+
+impl CurrentGeneration {
+    fn new() -> Self {
+        let generation = CurrentGeneration(AtomicU64::new(0));
+        generation.begin();
+        generation
+    }
+
+    /// Called before a transaction can become visible.
+    fn end(&self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+
+    /// Called when the content is permanent, and before any caller gets an answer. The numbers are unique in the
+    /// process, so that a database that is opened again doesn't repeat them.
+    fn begin(&self) {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        self.0.store(LAST.fetch_add(1, Ordering::Relaxed) + 1, Ordering::SeqCst);
+    }
+
+    fn get(&self) -> Option<Generation> {
+        NonZeroU64::new(self.0.load(Ordering::SeqCst)).map(Generation)
+    }
 }
 
 /// A future for the end of a committer's thread, which closes the database.
@@ -128,7 +177,8 @@ impl Committer {
         witness.report(&head);
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         let (alive, ended) = watch::channel(());
-        let writer = Writer { backend, id: writer, head, witness, stale: false };
+        let generation = Arc::new(CurrentGeneration::new());
+        let writer = Writer { backend, id: writer, head, witness, stale: false, generation: Arc::clone(&generation) };
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
@@ -136,18 +186,30 @@ impl Committer {
                 drop(alive);
             })
             .map_err(|error| Cause(error.into()))?;
-        Ok(Committer { jobs, ended: Ended(ended) })
+        Ok(Committer { jobs, ended: Ended(ended), generation })
     }
 
     /// Queues a commit, and returns after it is durable or has failed. If the caller stops waiting, the commit
     /// continues.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        outcome(self.queue(commit).await?).await
+    }
+
+    /// Queues a commit. Commits are applied in the order of the queue.
+    pub(crate) async fn submit(&self, commit: Commit) -> Submitted {
+        match self.queue(commit).await {
+            Ok(answer) => Submitted::new(outcome(answer)),
+            Err(error) => Submitted::new(async { Err(error) }),
+        }
+    }
+
+    async fn queue(&self, commit: Commit) -> Result<oneshot::Receiver<Verdict>, CommitError> {
         let (reply, answer) = oneshot::channel();
         self.jobs
             .send(Job::Commit(Waiting { commit, reply }))
             .await
             .map_err(|_| CommitError::Unavailable(ENDED.into()))?;
-        answer.await.unwrap_or_else(|_| Err(CommitError::Unknown(FAILED.into())))
+        Ok(answer)
     }
 
     /// Scrubs after all commits that were queued before.
@@ -160,13 +222,23 @@ impl Committer {
     pub(crate) fn ended(&self) -> Ended {
         self.ended.clone()
     }
+
+    /// Returns the generation of the committed content; `None` while it may be changing.
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        self.generation.get()
+    }
+}
+
+async fn outcome(answer: oneshot::Receiver<Verdict>) -> Verdict {
+    answer.await.unwrap_or_else(|_| Err(CommitError::Unknown(FAILED.into())))
 }
 
 /// Applies one commit in its own transaction on the caller's thread. Used for the first content of a database.
 pub(crate) fn commit_alone(backend: impl Backend, writer: Uuid, commit: Commit) -> Result<(), CommitError> {
     let (head, witness) = (ChainHead::empty(writer), Witness::none());
-    let mut writer = Writer { backend, id: writer, head, witness, stale: false };
-    let mut verdicts = writer.transact(vec![commit]);
+    let generation = Arc::new(CurrentGeneration::new());
+    let mut writer = Writer { backend, id: writer, head, witness, stale: false, generation };
+    let mut verdicts = writer.transact(&[commit]);
     verdicts.pop().unwrap_or_else(|| Err(CommitError::Unknown(FAILED.into())))
 }
 
@@ -202,6 +274,7 @@ struct Writer<B> {
     witness: Witness,
     /// Whether the database must be reopened before its next use.
     stale: bool,
+    generation: Arc<CurrentGeneration>,
 }
 
 impl<B: Backend> Writer<B> {
@@ -211,8 +284,10 @@ impl<B: Backend> Writer<B> {
             if !batch.is_empty() {
                 let (commits, replies): (Vec<_>, Vec<_>) =
                     batch.into_iter().map(|waiting| (waiting.commit, waiting.reply)).unzip();
+                self.generation.end();
                 // Without verdicts, the replies are dropped. The callers then get an unknown outcome.
-                let verdicts = self.guarded(|writer| writer.transact(commits)).unwrap_or_default();
+                let verdicts = self.guarded(|writer| writer.transact(&commits)).unwrap_or_default();
+                self.begin_generation();
                 for (reply, verdict) in replies.into_iter().zip(verdicts) {
                     // The caller may have stopped waiting.
                     let _ = reply.send(verdict);
@@ -220,8 +295,19 @@ impl<B: Backend> Writer<B> {
             }
             if let Some(reply) = scrub {
                 let outcome = self.guarded(|writer| writer.refresh().and_then(|()| writer.backend.scrub()));
+                // The database may have been reopened.
+                self.begin_generation();
                 let _ = reply.send(outcome.unwrap_or_else(|| Err(FAILED.into())));
             }
+        }
+    }
+
+    /// Begins a generation. Until the database is reopened after a failure, the outcome of the last transaction is open.
+    fn begin_generation(&self) {
+        if self.stale {
+            self.generation.end();
+        } else {
+            self.generation.begin();
         }
     }
 
@@ -236,7 +322,17 @@ impl<B: Backend> Writer<B> {
     }
 
     /// Writes these commits in one transaction. Returns a verdict for each, which may be sent at once.
-    fn transact(&mut self, commits: Vec<Commit>) -> Vec<Verdict> {
+    fn transact(&mut self, commits: &[Commit]) -> Vec<Verdict> {
+        let verdicts = self.write(commits);
+        for (commit, verdict) in commits.iter().zip(&verdicts) {
+            if let Some(promise) = &commit.promise {
+                promise.settle(verdict.is_ok());
+            }
+        }
+        verdicts
+    }
+
+    fn write(&mut self, commits: &[Commit]) -> Vec<Verdict> {
         let count = commits.len();
         let before = self.head.sequence();
         let verdicts = match self.apply_all(commits) {
@@ -271,39 +367,62 @@ impl<B: Backend> Writer<B> {
     }
 
     /// Begins a transaction and applies each commit. An error means that the transaction is lost.
-    fn apply_all(&mut self, commits: Vec<Commit>) -> Result<Vec<Verdict>, Cause> {
+    fn apply_all(&mut self, commits: &[Commit]) -> Result<Vec<Verdict>, Cause> {
         self.refresh()?;
-        self.backend.begin()?;
-        commits
-            .into_iter()
-            .map(|commit| match self.apply(commit) {
-                Ok(()) => Ok(Ok(())),
-                Err(Failure::Refused { step }) => Ok(Err(CommitError::Refused { step })),
-                Err(Failure::Failed(cause)) => Ok(Err(CommitError::Unavailable(cause))),
-                Err(Failure::Lost(cause)) => Err(cause),
-            })
-            .collect()
+        let head = self.head.clone();
+        for undo in [Undo::Together, Undo::Alone] {
+            for promise in commits.iter().filter_map(|commit| commit.promise.as_ref()) {
+                promise.set_applied(false);
+            }
+            self.backend.begin()?;
+            if let Some(verdicts) = self.apply_each(commits, undo)? {
+                return Ok(verdicts);
+            }
+            self.backend.roll_back()?;
+            self.head = head.clone();
+        }
+        Err("a commit in a savepoint was applied in part".into())
     }
 
-    fn apply(&mut self, commit: Commit) -> Result<(), Failure> {
+    /// Applies each commit. Returns `None` if a commit was applied in part.
+    fn apply_each(&mut self, commits: &[Commit], undo: Undo) -> Result<Option<Vec<Verdict>>, Cause> {
+        let mut verdicts = Vec::with_capacity(commits.len());
+        for commit in commits {
+            verdicts.push(match self.apply(commit, undo) {
+                Ok(()) => Ok(()),
+                Err(Failure::Refused { step }) => Err(CommitError::Refused { step }),
+                Err(Failure::Failed(cause)) => Err(CommitError::Unavailable(cause)),
+                Err(Failure::Partial) => return Ok(None),
+                Err(Failure::Lost(cause)) => return Err(cause),
+            });
+        }
+        Ok(Some(verdicts))
+    }
+
+    fn apply(&mut self, commit: &Commit, undo: Undo) -> Result<(), Failure> {
+        let is_early = |step: &Step| matches!(step, Step::After(ticket) if !ticket.is_applied());
+        if let Some(step) = commit.steps.iter().position(is_early) {
+            return Err(Failure::Refused { step });
+        }
         let mut head = self.head.clone();
-        let mut audits = Vec::new();
-        let mut steps = commit.steps;
-        for (index, step) in steps.iter_mut().enumerate() {
+        let mut rows = Vec::new();
+        for step in &commit.steps {
             if let Step::Audit(entry) = step {
-                let (insert, next) = head.link(entry);
-                *step = insert;
+                let (row, next) = head.link(entry);
+                rows.push(row);
                 head = next;
-                audits.push(index);
             }
         }
-        match self.backend.apply(&steps) {
+        match self.backend.apply(&commit.steps, &rows, undo) {
             Ok(()) => {
                 self.head = head;
+                if let Some(promise) = &commit.promise {
+                    promise.set_applied(true);
+                }
                 Ok(())
             }
             // An audit step has no expectation of the caller, so the chain head is wrong.
-            Err(Failure::Refused { step }) if audits.contains(&step) => {
+            Err(Failure::Refused { step }) if matches!(commit.steps.get(step), Some(Step::Audit(_))) => {
                 Err(Failure::Lost("another process has extended the audit chain of this writer".into()))
             }
             Err(failure) => Err(failure),

@@ -9,8 +9,8 @@ use sealward_core::{
     audit::{AuditAction, AuditEntry, AuditRecord, OUTCOME_DONE},
     id::Timestamp,
     store::{
-        Column, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name, Pending, Row,
-        Select, Source, Step, Store, Table, Tally,
+        Column, ColumnScan, ColumnType, Commit, CommitError, Comparison, Condition, Datum, Direction, Index, Name,
+        Pending, Row, Select, Source, Step, Store, Table, Tally,
     },
     table::TableRow as _,
 };
@@ -37,6 +37,7 @@ macro_rules! contract_tests {
                 commit_is_atomic
                 a_refusal_names_the_first_step_that_failed
                 step_reads_the_changes_of_earlier_steps
+                a_repeated_check_reads_the_last_state
                 existing_key_is_not_inserted_again
                 omitted_column_is_null
                 a_key_is_never_null
@@ -48,6 +49,9 @@ macro_rules! contract_tests {
                 prune_removes_rows_up_to_its_limit
                 tally_counts_each_changed_row
                 refused_commit_changes_no_counter
+                values_are_rewritten_where_they_are_unchanged
+                rewritten_rows_change_as_a_whole
+                malformed_rewrite_is_refused
                 rows_are_inserted_from_other_rows
                 missing_required_row_refuses_the_commit
                 existing_forbidden_row_refuses_the_commit
@@ -67,6 +71,9 @@ macro_rules! contract_tests {
                 malformed_name_is_refused;
             reads:
                 columns_are_returned_in_the_requested_order
+                row_is_looked_up_by_its_key
+                lookup_reads_the_last_commit
+                lookup_of_a_missing_column_or_by_another_type_is_unavailable
                 text_is_ordered_by_code_point
                 text_is_compared_case_sensitively
                 a_prefix_matches_code_point_by_code_point
@@ -78,11 +85,12 @@ macro_rules! contract_tests {
                 null_meets_no_comparison
                 a_row_meets_a_condition_or_its_negation
                 empty_all_meets_every_row_and_empty_any_meets_no_row
-                header_differs_from_shorter_values_but_not_from_null
                 pages_follow_each_other_without_gap_or_repetition
                 limit_is_applied
                 rows_are_counted
                 a_scan_ends_with_the_row_that_exceeds_its_bytes
+                a_column_is_scanned_in_parts_without_gap_or_repetition
+                a_column_scan_leaves_out_a_header
                 missing_table_or_column_is_unavailable;
             filters:
                 filter_finds_the_same_rows_as_in_memory;
@@ -192,6 +200,19 @@ fn things(columns: &[&'static str], rows: Condition, order: &[(&'static str, Dir
         rows,
         order: order.iter().map(|&(name, direction)| (name.into(), direction)).collect(),
         limit: 1_000,
+    }
+}
+
+/// A scan of the data of all things.
+fn all_data() -> ColumnScan {
+    ColumnScan {
+        table: THING.into(),
+        key: "id".into(),
+        column: "data".into(),
+        after: None,
+        except_header: None,
+        limit: u32::MAX,
+        bytes_max: usize::MAX,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The embedded store: one SQLite file per database, in WAL mode, with one writer and a few readers.
 //!
 //! [`SqliteStore`] is one database. [`SqliteDatabases`] are the organizations' databases of a [`DataFolder`], each open
-//! only while it is used. All writes go through the committer's thread. All reads use separate connections on threads
-//! that may block, so the runtime never waits for a disk. Long reads and snapshots are limited. They end when a scrub
+//! only while it is used. All writes go through the committer's thread. All reads use separate connections. They run on
+//! threads that may block, except lookups of one row whose pages are in memory. Long reads and snapshots are limited. They end when a scrub
 //! or the size of the write-ahead log requires it. This module doesn't know the purpose of the tables.
 
 mod blocking;
@@ -10,6 +10,7 @@ mod connection;
 mod databases;
 mod file;
 mod folder;
+mod inline;
 mod on_demand;
 mod options;
 mod prepared;

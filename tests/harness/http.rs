@@ -1,6 +1,6 @@
 //! Requests of HTTP/2 with any method, headers and bytes, which no gRPC library would send.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -39,18 +39,23 @@ pub(crate) struct Answer {
 /// The TLS configuration of a client of this folder's server, with the certificate of a person or without one.
 pub(crate) fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
     let development = folder.development();
+    tls_with(folder, person.map(|person| [development.certificate(person), development.key(person)]))
+}
+
+/// The same, with these files of a certificate and its key if there are any.
+pub(crate) fn tls_with(folder: &Folder, identity: Option<[PathBuf; 2]>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    for ca in CertificateDer::pem_file_iter(development.ca()).unwrap() {
+    for ca in CertificateDer::pem_file_iter(folder.development().ca()).unwrap() {
         roots.add(ca.unwrap()).unwrap();
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots);
-    let mut config = match person {
-        Some(person) => {
-            let chain = CertificateDer::pem_file_iter(development.certificate(person)).unwrap();
-            let key = PrivateKeyDer::from_pem_file(development.key(person)).unwrap();
+    let mut config = match identity {
+        Some([certificate, key]) => {
+            let chain = CertificateDer::pem_file_iter(certificate).unwrap();
+            let key = PrivateKeyDer::from_pem_file(key).unwrap();
             builder.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
         }
         None => builder.with_no_client_auth(),

@@ -42,14 +42,21 @@ impl Signer {
 
     /// The same, with other claims as well.
     pub(crate) fn token_with(&self, subject: &str, others: Value) -> String {
-        #[expect(clippy::disallowed_methods, reason = "the server compares a token with its clock, which is this one")]
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let mut claims = json!({"iss": ISSUER, "sub": subject, "aud": "sealward", "exp": now + 60});
+        let mut claims = json!({"iss": ISSUER, "sub": subject, "aud": "sealward", "exp": unix_seconds() + 60});
         claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.id.clone());
         encode(&header, &claims, &self.key).unwrap()
     }
+}
+
+/// The current time, in seconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server compares tokens and certificates with its clock, which is this one"
+)]
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The key set of these.

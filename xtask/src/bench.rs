@@ -1,54 +1,142 @@
-//! `cargo xtask bench`: measurements of the service and of its parts.
-//!
-//! `rates` and `reencryption` print ratios of one run. The others use Criterion, which compares a run with the previous one.
+//! `cargo xtask bench`: the service beside a bare tonic server, the instructions of its hot paths, and its parts.
 
-use std::process::{Command, ExitCode};
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
 
-pub(crate) const SUMMARY: &str = "measures the service and its parts, compared with a bare tonic server";
+use crate::tools::{Missing, Output, Tools};
 
-/// The measurements in `bench/`, with descriptions.
-const MEASUREMENTS: &[(&str, &str)] = &[
-    ("rates", "throughput of Get and durable Create, 64 concurrent calls, compared with a bare tonic server"),
-    ("reencryption", "latency of Get and Update with and without a re-encryption, and re-encrypted cells/s"),
-    ("call", "latency of Get, List, Create and Reveal, one at a time over TLS"),
-    ("seal", "seal and open a cell, open a key ring, derive a KEK"),
-    ("filter", "parse, compile and evaluate a filter"),
-    ("commit", "a durable commit, by 1 and 64 callers"),
-];
+pub(crate) const SUMMARY: &str = "measures the service beside a bare tonic server, its instructions, and its parts";
 
-/// Runs the named measurements, or all.
+const HELP: &str = "\
+Usage: cargo xtask bench [ROW…] [OPTIONS]
+       cargo xtask bench instructions [--check]
+       cargo xtask bench micro [NAME…]
+
+Builds a release server, starts it beside a bare tonic server (the echo), and prints ratios of one run: rate, latency and CPU time of each call.
+Rounds of both alternate. OpenBao and PostgreSQL do comparable work in the same run, if their programs are found.
+
+Rows:
+  get, get-spread       GetMailbox of one record, of all records in turn
+  list                  ListMailboxes, a page of 100
+  create                CreateMailbox, one attribute sealed
+  update, update-one    UpdateMailbox, spread over records, all on one record
+  delete                DeleteMailbox
+  reveal                RevealAttributes
+  active                IsDataEncryptionActive
+  many                  with a million records: start, memory, tail, re-encryption, verification
+
+Without rows, it measures all and writes docs/benchmarks.md; this takes less than ten minutes after the build.
+
+Options:
+  --rounds N            rounds of each side of a row, 1 to 100 (default 5)
+  --seconds S           duration of a round, 0.1 to 60 (default 1)
+  --full                also 1, 64 and 256 calls in flight on 1, 4 and 64 connections, and ten million records
+  --records N           records of the row `many`
+  --server PROGRAM      another sealward-server than the one of this build
+  --against PROGRAM     a second sealward-server, measured in the same rounds
+  --log-level LEVEL     level of the servers' log (default: the server's)
+  --bao PROGRAM         OpenBao (default: bao on the PATH)
+  --postgres FOLDER     PostgreSQL's programs (default: Debian's)
+  --report FOLDER       folder for benchmarks.md and its pictures
+
+`instructions` counts the instructions of a call on the hot paths with Valgrind, and writes them to bench/instructions.txt. With --check, it
+compares them with the file, and fails if a path changed by more than 3 %: commit the new file with the reason.
+
+`micro` runs the Criterion measurements of parts, which compare a run with the previous one:
+  seal                  seal and open a cell, open a key ring, derive a KEK
+  filter                parse, compile and evaluate a filter
+  commit                a durable commit, by 1 and 64 callers
+
+h2load and Valgrind are installed with apt-get if they are missing, which needs root. Databases are in the folder for temporary files: if that is
+in memory, set TMPDIR to a folder on a disk.";
+
+/// The Criterion measurements, in `bench/micro`.
+const MICRO: [&str; 3] = ["seal", "filter", "commit"];
+
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     if arguments.iter().any(|argument| matches!(argument.as_str(), "-h" | "--help")) {
-        println!("{}", help());
+        println!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    if let Some(unknown) = arguments.iter().find(|name| !MEASUREMENTS.iter().any(|(known, _)| known == name)) {
-        eprintln!("unknown measurement `{unknown}`\n\n{}", help());
-        return ExitCode::FAILURE;
-    }
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["bench", "--package", "sealward", "--locked"]);
-    for (name, _) in MEASUREMENTS {
-        if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
-            cargo.args(["--bench", name]);
-        }
-    }
-    match cargo.status() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    let outcome = match arguments {
+        [first, names @ ..] if first == "micro" => micro(names),
+        _ => measure(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("can't run cargo: {error}");
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn help() -> String {
-    let names: Vec<String> =
-        MEASUREMENTS.iter().map(|(name, description)| format!("  {name:<14}{description}")).collect();
-    format!(
-        "Usage: cargo xtask bench [NAME…]\n\n{}\n\n\
-         Measures on loopback, and on the disk of the folder for temporary files. Each takes about a minute after the build.",
-        names.join("\n")
-    )
+/// Builds the servers and the bench, and runs it.
+fn measure(arguments: &[String]) -> Result<(), String> {
+    let tools = Tools::new();
+    let missing = |missing: Missing| missing.to_string();
+    tools.h2load(&mut Output::Terminal).map_err(missing)?;
+    if arguments.first().is_some_and(|first| first == "instructions") {
+        tools.valgrind(&mut Output::Terminal).map_err(missing)?;
+    }
+    let mut build = tools.cargo();
+    // The whole workspace, so that dependencies have the same features in every build.
+    build.args([
+        "build",
+        "--release",
+        "--workspace",
+        "--locked",
+        "--bin",
+        "sealward-server",
+        "--bin",
+        "sealward-bench",
+    ]);
+    succeed(&mut build)?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| tools.root().join("target"), PathBuf::from);
+    let program = target.join("release/sealward-bench");
+    succeed(tools.command(&program.to_string_lossy()).args(arguments))
+}
+
+fn micro(names: &[String]) -> Result<(), String> {
+    if let Some(unknown) = names.iter().find(|name| !MICRO.contains(&name.as_str())) {
+        return Err(format!("unknown measurement `{unknown}`\n\n{HELP}"));
+    }
+    let mut cargo = Tools::new().cargo();
+    cargo.args(["bench", "--workspace", "--locked"]);
+    for name in MICRO {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            cargo.args(["--bench", name]);
+        }
+    }
+    succeed(&mut cargo)
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{name}: {status}")),
+        Err(error) => Err(format!("{name} can't be started: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_every_row() {
+        let table = include_str!("../../bench/src/workload.rs");
+        let rows: Vec<_> =
+            table.lines().filter_map(|line| line.trim().strip_prefix("name: \"")?.strip_suffix("\",")).collect();
+        assert!(rows.len() > 5, "{rows:?}");
+        let (_, help) = HELP.split_once("Rows:").unwrap();
+        let names: Vec<_> = help.split([' ', ',', '\n']).collect();
+        for row in rows {
+            assert!(names.contains(&row), "{row}");
+        }
+    }
 }

@@ -223,6 +223,16 @@ impl Tools {
         self.debian(output, "sqlite3", "sqlite3")
     }
 
+    /// h2load, the load generator of HTTP/2, in Debian's version.
+    pub(crate) fn h2load(&self, output: &mut Output) -> Result<(), Missing> {
+        self.debian(output, "h2load", "nghttp2-client")
+    }
+
+    /// Valgrind, in Debian's version.
+    pub(crate) fn valgrind(&self, output: &mut Output) -> Result<(), Missing> {
+        self.debian(output, "valgrind", "valgrind")
+    }
+
     /// Dovecot with IMAP, in Debian's version.
     pub(crate) fn dovecot(&self, output: &mut Output) -> Result<(), Missing> {
         self.service(output, "/usr/sbin/dovecot", "dovecot-imapd", &["dovecot.service", "dovecot.socket"])

@@ -97,7 +97,7 @@ func TestReadsAreDistributedOverAllServers(t *testing.T) {
 	other := start(t, second, "127.0.0.2:"+port)
 	defer other.stop(t)
 
-	client := connectTo(t, "dns:///"+deploymentName+":"+port, first, "reader", sealward.WithServerName("localhost"))
+	client := connectTo(t, "dns:///"+deploymentName+":"+port, first, "reader", sealward.WithDomainName("localhost"))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	read := func() string {
@@ -149,9 +149,9 @@ func TestConnectionsReachTheirMaximumAgeUnderLoad(t *testing.T) {
 	server := newServer(t, map[string]any{"limits.connection_age_max_seconds": 1, "limits.reveals_per_minute_per_identity": 0})
 	mailbox := createMailbox(t, server)
 	// Without retries by the client: a call that the server doesn't process is sent again by gRPC on a new connection.
-	writer := server.connect(t, "writer", sealward.WithoutRetries())
-	reader := server.connect(t, "reader", sealward.WithoutRetries())
-	connector := server.connect(t, "connector", sealward.WithoutRetries())
+	writer := server.connect(t, "writer", sealward.WithRetry(sealward.NeverRetry()))
+	reader := server.connect(t, "reader", sealward.WithRetry(sealward.NeverRetry()))
+	connector := server.connect(t, "connector", sealward.WithRetry(sealward.NeverRetry()))
 	loads := map[string]loadCall{
 		"reads": func(ctx context.Context, option grpc.CallOption) error {
 			_, err := reader.Mailboxes.GetMailbox(ctx, &sealwardmailv1.GetMailboxRequest{Name: mailbox}, option)

@@ -1,11 +1,13 @@
 package tests
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -28,7 +30,7 @@ func TestListHasTheRecordsOfAllPages(t *testing.T) {
 	}
 	request := &sealwardmailv1.ListMailboxesRequest{Parent: "organizations/default", PageSize: 3, OrderBy: "display_name"}
 	var listed []string
-	for mailbox, err := range sealward.List(t.Context(), client.Mailboxes.ListMailboxes, request, (*sealwardmailv1.ListMailboxesResponse).GetMailboxes) {
+	for mailbox, err := range sealward.ListAll(t.Context(), client.Mailboxes.ListMailboxes, request, (*sealwardmailv1.ListMailboxesResponse).GetMailboxes) {
 		check(t, err)
 		listed = append(listed, mailbox.GetName())
 	}
@@ -53,7 +55,7 @@ func TestKeyChangeIsWatchedToItsEnd(t *testing.T) {
 	for range 30 {
 		createMailbox(t, server)
 	}
-	key := sealward.GenerateKey()
+	key := sealward.GenerateKeyText()
 	answer, progress, err := client.ChangeKey(t.Context(), "organizations/default", key)
 	check(t, err)
 	var last *sealwardv1.Reencryption
@@ -69,13 +71,62 @@ func TestKeyChangeIsWatchedToItsEnd(t *testing.T) {
 		Organization: "organizations/default",
 	})
 	check(t, err)
-	if retrieved.GetEncryptionKey() != key || retrieved.GetFingerprint() != answer.GetFingerprint() {
+	if version := client.ServerVersion(); version != sealward.Version {
+		t.Errorf("got the server's version %q", version)
+	}
+	if retrieved.GetEncryptionKey() != key.ExposeText() || retrieved.GetFingerprint() != answer.GetFingerprint() {
 		t.Errorf("the key isn't the one that was set: %v", retrieved)
 	}
 	_, err = client.RestoreKey(t.Context(), "organizations/default", key)
 	var failure *sealward.Error
 	if !errors.As(err, &failure) || failure.Reason != sealwardv1.ErrorReason_ERROR_REASON_KEY_ALREADY_ACTIVE {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestRevealedValuesDoNotPrint(t *testing.T) {
+	server := newServer(t, nil)
+	writer := server.connect(t, "writer")
+	const password = "canary in the mine 1"
+	mailbox, err := writer.Mailboxes.CreateMailbox(t.Context(), &sealwardmailv1.CreateMailboxRequest{
+		Parent: "organizations/default", Mailbox: &sealwardmailv1.Mailbox{DisplayName: proto.String("Sales"), Password: proto.String(password)},
+	})
+	check(t, err)
+	values, err := server.connect(t, "connector").RevealAttributes(t.Context(), mailbox.GetName(), []string{"password"}, "a test")
+	check(t, err)
+	if len(values) != 1 || values["password"].ExposeText() != password || string(values["password"].ExposeBytes()) != password {
+		t.Errorf("got %v", values)
+	}
+	encoded, err := json.Marshal(values)
+	check(t, err)
+	if printed := fmt.Sprintf("%v %+v %#v %s %x", values, values, values, values, values) + string(encoded); strings.Contains(printed, "canary") || strings.Contains(printed, "63616e617279") {
+		t.Errorf("printed %s", printed)
+	}
+	_, err = writer.RevealAttributes(t.Context(), mailbox.GetName(), []string{"password"}, "a test")
+	var failure *sealward.Error
+	if !errors.As(err, &failure) || failure.Reason != sealwardv1.ErrorReason_ERROR_REASON_PRIVILEGE_MISSING {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRefusalOfAnImportArrivesWhileTheClientStillSends(t *testing.T) {
+	client := newServer(t, nil).connect(t, "reader")
+	// Requests around the size that the server still reads of a refused request.
+	for _, size := range []int{0, 1, 60, 64, 68, 256} {
+		for range 5 {
+			stream, err := client.Organizations.ImportOrganization(t.Context())
+			check(t, err)
+			err = stream.Send(&sealwardv1.ImportOrganizationRequest{OrganizationId: "contoso"})
+			for sent := 0; err == nil && sent < size; sent++ {
+				err = stream.Send(&sealwardv1.ImportOrganizationRequest{Chunk: make([]byte, 1024)})
+			}
+			// The side of the client is still open.
+			err = stream.RecvMsg(&sealwardv1.Organization{})
+			var failure *sealward.Error
+			if !errors.As(err, &failure) || failure.Reason != sealwardv1.ErrorReason_ERROR_REASON_PRIVILEGE_MISSING || failure.MayHaveTakenEffect {
+				t.Fatalf("%d KiB: got %v", size, err)
+			}
+		}
 	}
 }
 

@@ -187,7 +187,7 @@ func (r *run) client(step step) *sealward.Client {
 	case "nobody":
 		client, err = sealward.NewClient(r.server.endpoint, sealward.WithCAFile(filepath.Join(r.server.folder, "tls", "ca.pem")))
 	default:
-		client = r.server.connect(r.t, step.As, sealward.WithoutRetries())
+		client = r.server.connect(r.t, step.As, sealward.WithRetry(sealward.NeverRetry()))
 	}
 	check(r.t, err)
 	r.t.Cleanup(func() { _ = client.Close() })

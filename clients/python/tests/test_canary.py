@@ -309,7 +309,7 @@ def test_pytest_prints_no_secret(tmp_path: Path) -> None:
 def test_wrappers_print_no_secret(server: DevServer) -> None:
     key = (server.folder / "tls/writer.key").read_bytes()
     assert key.startswith(b"-----BEGIN")
-    client = server.connect("writer", token=canary(), key=sealward.Secret(key))
+    client = server.connect("writer", bearer_token=canary(), key=sealward.Secret(key))
     values: list[Any] = [
         sealward.Secret(canary()),
         sealward.Secret(canary().encode()),
@@ -364,7 +364,7 @@ def failures_of(server: DevServer) -> Iterator[tuple[str, BaseException]]:
     with pytest.raises(ValueError, match="closed") as closed:
         client.mailboxes.create_mailbox(request)
     yield "closed client", closed.value
-    with server.connect(None, token=sealward.Secret(canary())) as client:
+    with server.connect(None, bearer_token=sealward.Secret(canary())) as client:
         with pytest.raises(sealward.SealwardError) as refused:
             client.mailboxes.create_mailbox(request)
         yield "token refused", refused.value
@@ -375,7 +375,7 @@ def failures_of(server: DevServer) -> Iterator[tuple[str, BaseException]]:
         with pytest.raises(sealward.SealwardError) as unreachable:
             client.mailboxes.create_mailbox(request)
         yield "no connection", unreachable.value
-    with server.connect("writer", server_name="elsewhere.example.org") as client:
+    with server.connect("writer", domain_name="elsewhere.example.org") as client:
         with pytest.raises(sealward.SealwardError) as untrusted:
             client.mailboxes.create_mailbox(request)
         yield "wrong name", untrusted.value
@@ -385,9 +385,9 @@ def failures_of(server: DevServer) -> Iterator[tuple[str, BaseException]]:
         yield "timeout", late.value
     for token in (f"Bearer {canary()}", f"{canary()} {canary()}", f"{canary()}\u00e4", f"{canary()}\ud800"):
         with pytest.raises(sealward.SetupError) as setup:
-            server.connect("writer", token=token)
+            server.connect("writer", bearer_token=token)
         yield "invalid token", without_callers_locals(setup.value)
-    with server.connect("writer", token=lambda refresh: f"Bearer {canary()}") as client:
+    with server.connect("writer", token_source=lambda refresh: f"Bearer {canary()}") as client:
         with pytest.raises(sealward.SetupError) as setup:
             client.mailboxes.create_mailbox(request)
         yield "invalid token of a source", without_callers_locals(setup.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -11,6 +12,10 @@ from pathlib import Path
 
 import pytest
 from dev_server import DevServer
+
+import sealward
+import sealward.aio
+from sealward._services import MailboxService
 
 #: A block of Python, with the expected output if a block of text follows.
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
@@ -50,6 +55,25 @@ def test_first_example_has_ten_lines(root: Path) -> None:
     for name in ("docs/clients/python.md", "clients/python/README.md"):
         code, _ = next(blocks(root / name))
         assert len([line for line in code.splitlines() if line]) == 10
+
+
+def test_readme_names_what_the_package_and_the_rust_crate_have(root: Path) -> None:
+    _, _, vocabulary = (root / "clients/README.md").read_text().partition("## Vocabulary")
+    vocabulary, _, _ = vocabulary.partition("\n## ")
+    rows = [cells for line in vocabulary.splitlines() if len(cells := line.split("|")) == 8]
+    rust, python = ({name for cells in rows for name in re.findall("`([^`]+)`", cells[column])} for column in (2, 3))
+    assert min(len(rust), len(python)) > 40
+
+    types = (sealward.Client, sealward.SealwardError, sealward.Origin, sealward.Secret, sealward.RetryPolicy, MailboxService)
+    names = {name for type_ in types for name in dir(type_)} | set(sealward.__all__)
+    assert python - names - set(inspect.signature(sealward.connect).parameters) == set()
+    # The client for asyncio has the same methods and arguments.
+    assert {name for name in dir(sealward.Client) if name[0] != "_"} == {name for name in dir(sealward.aio.Client) if name[0] != "_"}
+    assert inspect.signature(sealward.connect).parameters.keys() == inspect.signature(sealward.aio.connect).parameters.keys()
+
+    sources = "".join(path.read_text() for path in (root / "client/src").rglob("*.rs"))
+    declared = set(re.findall(r"pub (?:async )?fn (\w+)|pub (?:struct|enum) (\w+)|^    (?:pub )?(\w+)(?:,|: |\(| \{)", sources, re.MULTILINE))
+    assert rust - {name for names in declared for name in names} == set()
 
 
 def test_readme_names_the_oldest_versions(root: Path) -> None:

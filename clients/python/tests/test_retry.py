@@ -22,6 +22,7 @@ from sealward._call import server_version
 from sealward._errors import _Details
 from sealward._keys import Watch
 from sealward._method import READS
+from sealward._retry import may_have_taken_effect
 
 Code = grpc.StatusCode
 
@@ -77,7 +78,7 @@ def test_read_is_repeated_up_to_the_maximum() -> None:
     assert count == 4
     assert error is not None
     assert error.reason == v1.ERROR_REASON_STORE_UNAVAILABLE
-    assert not error.is_in_doubt
+    assert not error.may_have_taken_effect
     assert attempts([unavailable] * 9, GET, sealward.RetryPolicy.never())[0] == 1
 
 
@@ -93,14 +94,42 @@ def test_write_is_repeated_with_the_same_idempotency_key() -> None:
         assert mail_v1.CreateMailboxRequest.FromString(server.requests[-1]).request_id == ""
 
 
-def test_failure_after_an_unknown_outcome_is_in_doubt() -> None:
+def test_failure_after_an_unknown_outcome_may_have_taken_effect() -> None:
     failures = [Failure(Code.UNAVAILABLE, "OUTCOME_UNKNOWN"), Failure(Code.PERMISSION_DENIED, "PRIVILEGE_MISSING")]
     count, error = attempts(failures, CREATE)
     assert count == 2
     assert error is not None
-    assert error.is_in_doubt
+    assert error.may_have_taken_effect
     failures[0] = Failure(Code.UNAVAILABLE, "SHUTTING_DOWN")
-    assert not attempts(failures, CREATE)[1].is_in_doubt  # type: ignore[union-attr]
+    assert not attempts(failures, CREATE)[1].may_have_taken_effect  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("code", "origin", "reason", "expected"),
+    [
+        (Code.UNAVAILABLE, sealward.Origin.BROKEN, None, True),
+        (Code.DEADLINE_EXCEEDED, sealward.Origin.TIMED_OUT, None, True),
+        (Code.CANCELLED, sealward.Origin.CANCELLED, None, True),
+        (Code.INTERNAL, sealward.Origin.UNREADABLE, None, True),
+        (Code.UNAVAILABLE, sealward.Origin.NOT_CONNECTED, None, False),
+        (Code.UNAVAILABLE, sealward.Origin.TLS_REFUSED, None, False),
+        (Code.RESOURCE_EXHAUSTED, sealward.Origin.CLIENT, None, False),
+        (Code.UNAVAILABLE, sealward.Origin.SERVER, "OUTCOME_UNKNOWN", True),
+        (Code.UNAVAILABLE, sealward.Origin.SERVER, "SHUTTING_DOWN", False),
+        (Code.UNAVAILABLE, sealward.Origin.SERVER, None, True),
+        (Code.PERMISSION_DENIED, sealward.Origin.SERVER, None, False),
+    ],
+)
+def test_outcome_is_unknown_after_some_failures(code: Code, origin: sealward.Origin, reason: str | None, expected: bool) -> None:
+    value = v1.ErrorReason.Value(f"ERROR_REASON_{reason or 'UNSPECIFIED'}")
+    error = sealward.SealwardError(_Details(code, "", origin, value, reason_name=reason))
+    assert may_have_taken_effect(error) is expected
+
+
+def test_last_attempt_may_have_taken_effect() -> None:
+    unknown = [Failure(Code.UNAVAILABLE, "OUTCOME_UNKNOWN")]
+    assert attempts(unknown, SET_KEY)[1].may_have_taken_effect  # type: ignore[union-attr]
+    assert not attempts(unknown, GET)[1].may_have_taken_effect  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +147,8 @@ def test_failure_after_an_unknown_outcome_is_in_doubt() -> None:
         (Failure(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"), GET, 1),
         (Failure(Code.UNAVAILABLE, "STORE_UNAVAILABLE"), REVEAL, 1),
         (Failure(Code.UNAVAILABLE, "STORE_UNAVAILABLE"), SET_KEY, 1),
+        (Failure(Code.UNAVAILABLE, "OUTCOME_UNKNOWN"), SET_KEY, 1),
+        (Failure(Code.UNAVAILABLE), SET_KEY, 1),
         (Failure(Code.UNAUTHENTICATED, "IDENTITY_REQUIRED"), GET, 1),
     ],
 )
@@ -271,7 +302,7 @@ def test_token_source_is_asked_again_once(server: DevServer) -> None:
     for failures, succeeds in (([UNAUTHENTICATED], True), ([UNAUTHENTICATED] * 2, False)):
         tokens = Tokens()
         with FailingServer(failures, tls=tls) as failing:
-            with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token=tokens) as client:
+            with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token_source=tokens) as client:
                 # Also a call that is otherwise never repeated.
                 if succeeds:
                     client.secret_access.reveal_attributes(REVEAL)
@@ -289,7 +320,7 @@ def test_retry_after_a_new_token_uses_the_cache_again(server: DevServer) -> None
     for failures in ([UNAUTHENTICATED, unavailable, unavailable], [UNAUTHENTICATED, unavailable, UNAUTHENTICATED]):
         tokens = Tokens()
         with FailingServer(failures, tls=tls) as failing:
-            with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token=tokens, retry=FAST) as client:
+            with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token_source=tokens, retry=FAST) as client:
                 if failures[-1] is unavailable:
                     client.mailboxes.get_mailbox(GET)
                     assert tokens.refreshes == [False, True, False, False]
@@ -322,11 +353,11 @@ def test_new_token_does_not_extend_the_timeout_of_a_stream(server: DevServer, mo
         return "token"
 
     async def run(endpoint: str) -> None:
-        async with sealward.aio.connect(endpoint, ca=tls / "ca.pem", token=token) as client:
+        async with sealward.aio.connect(endpoint, ca=tls / "ca.pem", token_source=token) as client:
             assert len([message async for message in client.data_encryption.watch_reencryption(request, timeout=1_000)]) == 1
 
     with FailingServer([UNAUTHENTICATED], tls=tls) as failing:
-        with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token=token) as client:
+        with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token_source=token) as client:
             assert len(list(client.data_encryption.watch_reencryption(request, timeout=1_000))) == 1
         assert [round(deadline or 0, -2) for deadline in failing.deadlines] == [900, 800]
     with FailingServer([UNAUTHENTICATED], tls=tls) as failing:
@@ -339,12 +370,12 @@ def test_token_source_of_a_stream_is_asked_again_once(server: DevServer) -> None
     request = v1.WatchReencryptionRequest(organization="a")
     tokens = Tokens()
     with FailingServer([UNAUTHENTICATED], tls=tls) as failing:
-        with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token=tokens) as client:
+        with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token_source=tokens) as client:
             assert len(list(client.data_encryption.watch_reencryption(request))) == 1
         assert tokens.refreshes == [False, True]
 
     async def run(endpoint: str, source: Any) -> int:
-        async with sealward.aio.connect(endpoint, ca=tls / "ca.pem", token=source) as client:
+        async with sealward.aio.connect(endpoint, ca=tls / "ca.pem", token_source=source) as client:
             await client.secret_access.reveal_attributes(REVEAL)
             return len([message async for message in client.data_encryption.watch_reencryption(request)])
 
@@ -362,7 +393,7 @@ def test_token_source_of_a_stream_is_asked_again_once(server: DevServer) -> None
 def test_fixed_token_is_not_repeated(server: DevServer) -> None:
     tls = server.folder / "tls"
     with FailingServer([UNAUTHENTICATED], tls=tls) as failing:
-        with sealward.connect(failing.endpoint, ca=tls / "ca.pem", token="fixed") as client:  # noqa: S106
+        with sealward.connect(failing.endpoint, ca=tls / "ca.pem", bearer_token="fixed") as client:  # noqa: S106
             with pytest.raises(sealward.SealwardError):
                 client.mailboxes.get_mailbox(GET)
         assert len(failing.requests) == 1
@@ -494,7 +525,7 @@ def test_coroutine_of_a_token_has_the_timeout_of_the_call(server: DevServer) -> 
     async def run() -> None:
         ca = server.folder / "tls/ca.pem"
         watch = v1.WatchReencryptionRequest(organization="a")
-        async with sealward.aio.connect(server.endpoint, ca=ca, token=never) as client:
+        async with sealward.aio.connect(server.endpoint, ca=ca, token_source=never) as client:
             for call in (
                 client.mailboxes.get_mailbox(GET, timeout=0.01),
                 client.organizations.import_organization([], timeout=0.01),
@@ -506,7 +537,7 @@ def test_coroutine_of_a_token_has_the_timeout_of_the_call(server: DevServer) -> 
                         await call
                 assert late.value.origin is sealward.Origin.TIMED_OUT
                 assert late.value.reason == v1.ERROR_REASON_DEADLINE_EXCEEDED
-        async with sealward.aio.connect(server.endpoint, ca=ca, token=failing) as client:
+        async with sealward.aio.connect(server.endpoint, ca=ca, token_source=failing) as client:
             with pytest.raises(TimeoutError, match="of the source"):
                 await client.mailboxes.get_mailbox(GET)
 

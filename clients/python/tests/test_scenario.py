@@ -232,12 +232,6 @@ def new_secret() -> str:
 # The two clients.
 
 
-# grpc.aio replaces the server's error by this one if the server answers a stream of requests while a request is being written. Such a step
-# expects an error, so that it can be repeated. The README names this limit.
-GRPC_DEFECT = "Internal error from Core"
-ATTEMPTS_AT_GRPC_DEFECT = 10
-
-
 class Outcome:
     """What a call returned."""
 
@@ -350,11 +344,7 @@ class AsyncDriver(Driver):
         return client
 
     def run(self, step: dict[str, Any], method: Method[Any, Any], requests: list[Message], metadata: list[tuple[str, str]]) -> Outcome:
-        for _ in range(ATTEMPTS_AT_GRPC_DEFECT):
-            outcome = self.runner.run(self.run_async(self.client(step), step, method, requests, metadata))
-            if outcome.error is None or outcome.error.message != GRPC_DEFECT:
-                break
-        return outcome
+        return self.runner.run(self.run_async(self.client(step), step, method, requests, metadata))
 
     async def run_async(
         self,

@@ -51,9 +51,9 @@ def test_plaintext_needs_an_explicit_choice() -> None:
     with pytest.raises(sealward.SetupError, match="plaintext is enabled"):
         sealward.connect("https://127.0.0.1:7443", plaintext=True)
     with pytest.raises(sealward.SetupError, match="bearer tokens require TLS"):
-        sealward.connect("http://127.0.0.1:7080", plaintext=True, token="token")  # noqa: S106
+        sealward.connect("http://127.0.0.1:7080", plaintext=True, bearer_token="token")  # noqa: S106
     with pytest.raises(sealward.SetupError, match="bearer tokens require TLS"):
-        sealward.connect("dns:///127.0.0.1:7080", plaintext=True, token_file="token")  # noqa: S106
+        sealward.connect("dns:///127.0.0.1:7080", plaintext=True, bearer_token_file="token")  # noqa: S106
 
 
 def test_files_are_checked(server: DevServer, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_files_are_checked(server: DevServer, tmp_path: Path) -> None:
         ({"key": None}, "must be used together"),
         ({"certificate": None}, "must be used together"),
         ({"key": b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n"}, "is encrypted"),
-        ({"token": "a", "token_file": "b"}, "can't be combined"),
+        ({"bearer_token": sealward.Secret("a"), "bearer_token_file": "b"}, "can't be combined"),
         ({"timeout": 0}, "invalid timeout"),
     ]
     for changed, problem in cases:
@@ -161,10 +161,19 @@ def test_token_is_read_without_surrounding_blanks() -> None:
 def test_error_names_the_token_file(server: DevServer, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("Bearer canary")
-    with sealward.connect(server.endpoint, ca=server.folder / "tls/ca.pem", token_file=token) as client:
+    with sealward.connect(server.endpoint, ca=server.folder / "tls/ca.pem", bearer_token_file=token) as client:
         with pytest.raises(sealward.SetupError, match='begins with "Bearer "') as invalid:
             client.access.who_am_i(sealward.v1.WhoAmIRequest())
         assert str(token) in str(invalid.value)
         token.unlink()
-        with pytest.raises(sealward.SetupError, match="can't read the token file"):
+        with pytest.raises(sealward.SetupError, match=f"can't read the token file {token}: No such file"):
             client.access.who_am_i(sealward.v1.WhoAmIRequest())
+
+
+@pytest.mark.parametrize("path", ["eyJhbGciOiJFUzI1NiJ9.e30.Y2FuYXJ5", "canary/eyJhbGciOiJFUzI1NiJ9.e30.c2ln", "canary"])
+def test_token_that_is_given_as_a_path_is_not_printed(path: str) -> None:
+    with sealward.connect("https://127.0.0.1:1", bearer_token_file=path) as client:
+        with pytest.raises(sealward.SetupError, match="can't read the token file: No such file") as invalid:
+            client.access.who_am_i(sealward.v1.WhoAmIRequest())
+        assert path not in str(invalid.value)
+        assert invalid.value.__cause__ is None

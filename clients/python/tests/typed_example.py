@@ -24,7 +24,7 @@ def store(client: sealward.Client, password: str) -> str:
 
 def names(client: sealward.Client) -> list[str]:
     request = mail_v1.ListMailboxesRequest(parent="organizations/default", filter="is_password_set = true")
-    return [mailbox.display_name for mailbox in client.mailboxes.iterate_mailboxes(request)]
+    return [mailbox.display_name for mailbox in client.mailboxes.list_all_mailboxes(request)]
 
 
 def explain(error: sealward.SealwardError) -> tuple[str, datetime.timedelta | None]:
@@ -33,14 +33,14 @@ def explain(error: sealward.SealwardError) -> tuple[str, datetime.timedelta | No
     return error.reason_name or error.code.name, error.retry_delay
 
 
-async def reveal(endpoint: str, name: str, token: sealward.AsyncTokenSource) -> str:
-    async with sealward.aio.connect(endpoint, ca="ca.pem", token=token) as client:
-        values: dict[str, sealward.Secret] = await client.reveal(name, ["password"], purpose="incoming mail")
+async def reveal(endpoint: str, name: str, source: sealward.AsyncTokenSource) -> str:
+    async with sealward.aio.connect(endpoint, ca="ca.pem", token_source=source) as client:
+        values: dict[str, sealward.Secret] = await client.reveal_attributes(name, ["password"], purpose="incoming mail")
         return values["password"].expose_text()
 
 
 async def change(client: sealward.aio.Client, organization: str) -> str:
-    changed = await client.change_key(organization, sealward.generate_key())
+    changed = await client.change_key(organization, sealward.generate_key_text())
     async for progress in changed:
         done: int = progress.cells_done
         print(f"{done} of {progress.cells_total}")

@@ -41,5 +41,11 @@ export const ADDRESSES_MAX = 100;
 /** The maximum length of a server's version in characters. Longer values are ignored: they are text from outside. Fixed. */
 export const SERVER_VERSION_LENGTH_MAX = 64;
 
-/** The maximum number of failed openings of a progress stream in a row, without a message in between. Fixed. */
-export const WATCH_OPENINGS_MAX = 8;
+/** The pause before a stream about a re-encryption is opened again, in milliseconds: a restart of the server takes seconds. Fixed. */
+export const WATCH_PAUSE_MS = 1_000;
+
+/** The maximum number of failures of that stream in a row, without a message in between. It allows for a minute without a server. Fixed. */
+export const WATCH_FAILURES_MAX = 60;
+
+/** The same before the first message, if nothing shows that the server can be reached. A wrong address is reported within seconds. Fixed. */
+export const WATCH_FAILURES_MAX_AT_FIRST = 5;

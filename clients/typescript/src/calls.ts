@@ -16,7 +16,16 @@ import { Code, type StreamResponse, type Transport } from "@connectrpc/connect";
 
 import { SERVER_VERSION_LENGTH_MAX, TIMEOUT_MAX_MS } from "./bounds.js";
 import type { Closing } from "./closing.js";
-import { callError, canceled, SealwardError, timedOut, TokenFailure, unusableValue } from "./errors.js";
+import {
+  callError,
+  canceled,
+  markEffect,
+  mayHaveTakenEffect,
+  SealwardError,
+  timedOut,
+  TokenFailure,
+  unusableValue,
+} from "./errors.js";
 import { changesNothing, pauseMs, type Repeatable, type RetryPolicy } from "./retry.js";
 import { protect, unusableSecret } from "./secret.js";
 import { authorization, type Token } from "./token.js";
@@ -54,15 +63,20 @@ export function callTransport(attempts: Transport, settings: CallSettings): Tran
       const { request, repeatable } = prepare(method, input);
       let mayRefresh = isRefreshable;
       let forceRefresh = false;
+      let isInDoubt = false;
       for (let count = 1; ; count++) {
+        let isSent = false;
         try {
           const sent = await limits.within(() => headers(header, forceRefresh));
+          isSent = true;
           const response = await limits.within(() => attempts.unary(method, signal, limits.attemptMs(), sent, request, contextValues));
           noteServer(response.header, settings);
           protect(method.output, response.message);
           return response;
         } catch (caught) {
           const error = callError(name, caught, limits.isCanceled);
+          isInDoubt ||= isSent && repeatable !== "read" && mayHaveTakenEffect(error);
+          if (isInDoubt) markEffect(error);
           if (mayRefresh && isTokenRefused(error)) {
             mayRefresh = false;
             forceRefresh = true;
@@ -72,7 +86,11 @@ export function callTransport(attempts: Transport, settings: CallSettings): Tran
           forceRefresh = false;
           const pause = pauseMs(settings.retry, count, error, repeatable, Math.random());
           if (pause === undefined || pause >= limits.remainingMs()) throw error;
-          await limits.sleep(pause);
+          try {
+            await limits.sleep(pause);
+          } catch (canceled) {
+            throw isInDoubt ? markEffect(canceled as SealwardError) : canceled;
+          }
         }
       }
     },
@@ -91,7 +109,7 @@ export function callTransport(attempts: Transport, settings: CallSettings): Tran
           noteServer(response.header, settings);
           return await opened(name, response, limits, single !== undefined);
         } catch (caught) {
-          const error = callError(name, caught, limits.isCanceled);
+          const error = streamError(name, caught, limits, single === undefined);
           if (!mayRefresh || !isTokenRefused(error)) throw error;
           mayRefresh = false;
         }
@@ -118,7 +136,7 @@ function timeoutOf(timeoutMs: number | undefined): number | undefined {
 
 /** Whether the server refused the token. Without a token from its source, the source isn't asked again. */
 function isTokenRefused(error: SealwardError): boolean {
-  return error.code === Code.Unauthenticated && error.origin !== "no_token";
+  return error.code === Code.Unauthenticated && error.origin === "server";
 }
 
 /** Creates the request of a call, with an idempotency key if it has a field for it that is empty. The program's own message isn't changed. */
@@ -154,11 +172,11 @@ async function opened<I extends DescMessage, O extends DescMessage>(
   name: string,
   response: StreamResponse<I, O>,
   limits: Limits,
-  waitForFirst: boolean,
+  isServerStream: boolean,
 ): Promise<StreamResponse<I, O>> {
   const iterator = response.message[Symbol.asyncIterator]();
-  const first = waitForFirst ? await iterator.next() : undefined;
-  return { ...response, message: messages(name, response.method.output, iterator, first, limits) };
+  const first = isServerStream ? await iterator.next() : undefined;
+  return { ...response, message: messages(name, response.method.output, iterator, first, limits, isServerStream) };
 }
 
 async function* messages<O extends DescMessage>(
@@ -167,6 +185,7 @@ async function* messages<O extends DescMessage>(
   iterator: AsyncIterator<MessageShape<O>>,
   first: IteratorResult<MessageShape<O>> | undefined,
   limits: Limits,
+  isServerStream: boolean,
 ): AsyncGenerator<MessageShape<O>> {
   let isEnded = false;
   try {
@@ -176,11 +195,17 @@ async function* messages<O extends DescMessage>(
     isEnded = true;
   } catch (error) {
     isEnded = true;
-    throw callError(name, error, limits.isCanceled);
+    throw streamError(name, error, limits, !isServerStream);
   } finally {
     // The program stopped reading. The end of the call doesn't concern it any more.
     if (!isEnded) Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
+}
+
+/** The failure of a stream. A stream of requests writes. */
+function streamError(name: string, caught: unknown, limits: Limits, isWrite: boolean): SealwardError {
+  const error = callError(name, caught, limits.isCanceled);
+  return isWrite && mayHaveTakenEffect(error) ? markEffect(error) : error;
 }
 
 async function collect<T>(input: AsyncIterable<T>): Promise<T[]> {

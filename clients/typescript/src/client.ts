@@ -14,19 +14,18 @@ import { QueueService } from "./gen/sealward/mail/v1/queue_pb.js";
 import { UserSettingsService } from "./gen/sealward/mail/v1/user_settings_pb.js";
 import { AccessService } from "./gen/sealward/v1/access_pb.js";
 import { AuditService } from "./gen/sealward/v1/audit_pb.js";
-import { DataEncryptionService, type Reencryption } from "./gen/sealward/v1/data_encryption_pb.js";
+import { DataEncryptionService, type Reencryption, type SetDataEncryptionKeyResponse } from "./gen/sealward/v1/data_encryption_pb.js";
 import { MetadataService } from "./gen/sealward/v1/metadata_pb.js";
 import { OrganizationService } from "./gen/sealward/v1/organization_pb.js";
 import { SecretAccessService } from "./gen/sealward/v1/secret_access_pb.js";
-import { changeKey, watchReencryption, type ChangedKey, type KeyChange } from "./key-change.js";
+import { changeKey, restoreKey, watchReencryption, type KeyChangeProgress } from "./key-change.js";
 import { RETRY_POLICY, type RetryPolicy } from "./retry.js";
 import { serviceClient } from "./service-client.js";
-import { checkToken, type Token } from "./token.js";
+import { Secret } from "./secret.js";
+import { tokenOf, type TokenOptions } from "./token.js";
 
 /** The options of clients in Node and in browsers. */
-export interface CommonOptions {
-  /** A bearer token (JWT), or a function that returns one. Sent with each call. Refused over plaintext. Default: no token. */
-  readonly token?: Token | undefined;
+export interface CommonOptions extends TokenOptions {
   /**
    * The maximum time of a unary call with its retries, in milliseconds, also sent to the server as the deadline. A call can have its own:
    * `{ timeoutMs }`. Streams have no timeout, unless a call sets one. Longer timeouts than 27 hours are shortened. Default: 30000.
@@ -69,11 +68,10 @@ export class SealwardClient {
   /** Creates a client. Programs use `connect`. `attempts` makes single attempts of calls. */
   constructor(attempts: Transport, options: CommonOptions, close: () => void) {
     this.#close = close;
-    checkToken(options.token);
     this.#transport = callTransport(attempts, {
       timeoutMs: positive("timeoutMs", options.timeoutMs ?? TIMEOUT_DEFAULT_MS),
-      retry: { ...RETRY_POLICY, ...(options.retry === false ? { maxAttempts: 1 } : options.retry) },
-      token: options.token,
+      retry: { ...RETRY_POLICY, ...(options.retry === false ? { attemptsMax: 1 } : options.retry) },
+      token: tokenOf(options),
       closing: this.#closing,
       onServerVersion: (version) => {
         this.#serverVersion = version;
@@ -102,9 +100,33 @@ export class SealwardClient {
     return serviceClient(service, this.#transport);
   }
 
-  /** Changes the key of an organization. Iterate over the result to follow the re-encryption to its end. */
-  changeKey(change: KeyChange, options?: CallOptions): Promise<ChangedKey> {
-    return changeKey(this.dataEncryption, change, options);
+  /**
+   * Returns the values of encrypted attributes of a record, by attribute. An attribute without a value is absent. The audit trail records the
+   * call and its purpose. Never repeated: each call adds an audit record.
+   */
+  async revealAttributes(
+    name: string,
+    attributes: readonly string[],
+    purpose: string,
+    options?: CallOptions,
+  ): Promise<Readonly<Record<string, Secret>>> {
+    const { values } = await this.secretAccess.revealAttributes({ name, attributes: [...attributes], purpose }, options);
+    return Object.fromEntries(
+      Object.entries(values).flatMap(([attribute, { value }]) => (value.case === undefined ? [] : [[attribute, new Secret(value.value)]])),
+    );
+  }
+
+  /**
+   * Changes the key of an organization. Store the key before this call. Iterate over the result to follow the re-encryption to its end. Never
+   * repeated: if it isn't known whether the key was set, call this method again with the same key.
+   */
+  changeKey(organization: string, encryptionKey: string | Secret, options?: CallOptions): Promise<KeyChangeProgress> {
+    return changeKey(this.dataEncryption, organization, encryptionKey, options);
+  }
+
+  /** Restores the key of an inactive organization. Never repeated: attempts count against a limit. */
+  restoreKey(organization: string, encryptionKey: string | Secret, options?: CallOptions): Promise<SetDataEncryptionKeyResponse> {
+    return restoreKey(this.dataEncryption, organization, encryptionKey, options);
   }
 
   /**

@@ -5,17 +5,28 @@ import { join } from "node:path";
 
 import { SetupError } from "./errors.js";
 import { readText } from "./pem.js";
-import type { NodeOptions } from "./node.js";
+import type { SealwardClient } from "./client.js";
+import { connect, type NodeOptions } from "./node.js";
 
 /**
- * Returns target and options from the variables of the command line: SEALWARD_ENDPOINT, SEALWARD_CA, SEALWARD_CERT, SEALWARD_KEY,
- * SEALWARD_TOKEN_FILE, and for a development server SEALWARD_DEV with SEALWARD_AS, whose files take precedence over SEALWARD_CA,
- * SEALWARD_CERT and SEALWARD_KEY. An empty variable counts as unset. No other function of this package reads the environment:
- * `const { target, options } = fromEnvironment(); const client = connect(target, options);`
+ * Returns a client by the variables of the command line: SEALWARD_ENDPOINT, SEALWARD_CA, SEALWARD_CERT, SEALWARD_KEY, SEALWARD_TOKEN_FILE, and
+ * for a development server SEALWARD_DEV with SEALWARD_AS, whose files take precedence over SEALWARD_CA, SEALWARD_CERT and SEALWARD_KEY. An
+ * empty variable counts as unset. No other function of this package reads the environment.
  *
- * @throws {@link SetupError} if one of two variables that belong together is unset.
+ * @param options - Options of {@link connect}, which take precedence.
+ * @param environment - The variables. Default: those of the process.
+ * @throws {@link SetupError} if one of two variables that belong together is unset, or as `connect` does.
  */
-export function fromEnvironment(environment: Readonly<Record<string, string | undefined>> = process.env): {
+export function connectFromEnvironment(
+  options: NodeOptions = {},
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): SealwardClient {
+  const read = readEnvironment(environment);
+  return connect(read.target, { ...read.options, ...options });
+}
+
+/** The target and the options of the variables. */
+export function readEnvironment(environment: Readonly<Record<string, string | undefined>>): {
   target: string;
   options: NodeOptions;
 } {
@@ -33,7 +44,6 @@ export function fromEnvironment(environment: Readonly<Record<string, string | un
   if ((certificate === undefined) !== (key === undefined)) {
     throw new SetupError("set both SEALWARD_CERT and SEALWARD_KEY, or neither");
   }
-  const tokenFile = variable("SEALWARD_TOKEN_FILE");
   const target =
     variable("SEALWARD_ENDPOINT") ??
     (endpointFile && existsSync(endpointFile) ? readText("endpoint file", endpointFile).trim() : DEFAULT_TARGET);
@@ -42,7 +52,7 @@ export function fromEnvironment(environment: Readonly<Record<string, string | un
     options: {
       ca: devFile("ca.pem") ?? variable("SEALWARD_CA"),
       identity: certificate && key ? { certificate, key } : undefined,
-      token: tokenFile ? () => readText("token file", tokenFile) : undefined,
+      bearerTokenFile: variable("SEALWARD_TOKEN_FILE"),
     },
   };
 }

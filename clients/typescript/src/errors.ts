@@ -35,10 +35,8 @@ export type Origin =
   | "timed_out"
   /** The program cancelled the call, or closed the client. */
   | "canceled"
-  /** The token source failed, or returned an invalid token. The call wasn't sent. */
-  | "no_token"
-  /** The request can't be sent: a field has a value of the wrong type, for example, or the message is too large. */
-  | "request"
+  /** This side failed before the call was sent: there is no token, or the request can't be sent, because it is too large for example. */
+  | "client"
   /** The answer can't be decoded as a message of the contract. */
   | "unreadable";
 
@@ -65,6 +63,7 @@ export interface SealwardErrorFields {
   readonly fieldViolations?: readonly FieldViolation[];
   readonly retryDelayMs?: number | undefined;
   readonly callId?: string | undefined;
+  readonly mayHaveTakenEffect?: boolean;
   readonly cause?: unknown;
 }
 
@@ -94,6 +93,11 @@ export class SealwardError extends Error {
   readonly retryDelayMs: number | undefined;
   /** The id of the call in the server's log. */
   readonly callId: string | undefined;
+  /**
+   * Whether an attempt of the call may have taken effect, although the call failed. Check before you repeat the call. Always false for a call
+   * that changes nothing.
+   */
+  readonly mayHaveTakenEffect: boolean;
 
   /** Creates the error. Programs need this only for tests. */
   constructor(fields: SealwardErrorFields) {
@@ -111,6 +115,7 @@ export class SealwardError extends Error {
     this.fieldViolations = fields.fieldViolations ?? [];
     this.retryDelayMs = fields.retryDelayMs;
     this.callId = fields.callId;
+    this.mayHaveTakenEffect = fields.mayHaveTakenEffect ?? false;
   }
 }
 
@@ -120,6 +125,24 @@ export class ConnectFailure extends Error {
   constructor(cause: unknown) {
     super("can't connect", { cause });
     this.name = "ConnectFailure";
+  }
+}
+
+/** The end of a stream that the server reset, on a connection that continues. */
+export class ResetStream extends Error {
+  /** Creates the error. */
+  constructor() {
+    super("the server reset the call");
+    this.name = "ResetStream";
+  }
+}
+
+/** The end of a stream whose connection was lost. */
+export class LostStream extends Error {
+  /** Creates the error. */
+  constructor() {
+    super("the connection was lost");
+    this.name = "LostStream";
   }
 }
 
@@ -143,8 +166,8 @@ export function callError(method: string, error: unknown, isCanceled: boolean): 
   if (isCanceled) return canceled(method);
   if (error instanceof TokenFailure) {
     const { cause } = error;
-    const serverMessage = cause instanceof SetupError ? cause.message : "";
-    return new SealwardError({ method, origin: "no_token", code: Code.Unauthenticated, serverMessage, cause });
+    const serverMessage = cause instanceof SetupError ? `no token: ${cause.message}` : "the token source failed";
+    return new SealwardError({ method, origin: "client", code: Code.Unauthenticated, serverMessage, cause });
   }
   if (error instanceof ConnectFailure) {
     const origin = causes(error).some(isTlsRefusal) ? "tls_refused" : "not_connected";
@@ -160,8 +183,8 @@ export function callError(method: string, error: unknown, isCanceled: boolean): 
 
 /** The error of a request with a value of the wrong type. Doesn't contain the value. */
 export function unusableValue(method: string, field: { toString(): string }): SealwardError {
-  const serverMessage = `the value of ${field.toString()} has the wrong type, or isn't valid text`;
-  return new SealwardError({ method, origin: "request", code: Code.InvalidArgument, serverMessage });
+  const serverMessage = `can't send the request: the value of ${field.toString()} has the wrong type, or isn't valid text`;
+  return new SealwardError({ method, origin: "client", code: Code.InvalidArgument, serverMessage });
 }
 
 /** The error of a call that the program canceled, or whose client it closed. */
@@ -182,12 +205,39 @@ function isOverloadedStream(error: ConnectError): boolean {
   return causes(error).some(({ message }) => /stream closed with error code (NGHTTP2_)?ENHANCE_YOUR_CALM/i.test(message));
 }
 
+/** Whether the server may have carried out an attempt that failed like this, if the call changes something. */
+export function mayHaveTakenEffect({ origin, code, reasonName }: SealwardError): boolean {
+  switch (origin) {
+    case "broken":
+    case "timed_out":
+    case "canceled":
+    case "unreadable":
+      return true;
+    case "server":
+      // Without a reason, the error may be a proxy's, or the end of a stream.
+      return reasonName === undefined ? UNCERTAIN_CODES.has(code) : UNCERTAIN_REASONS.has(reasonName);
+    case "not_connected":
+    case "tls_refused":
+    case "client":
+      return false;
+  }
+}
+
+/** Marks the failure of a call that may have taken effect. */
+export function markEffect(error: SealwardError): SealwardError {
+  return Object.assign(error, { mayHaveTakenEffect: true });
+}
+
 /** Whether the server refused the call's HTTP/2 stream, which means that it didn't process the call. */
 export function isRefusedStream(error: SealwardError): boolean {
   return error.origin === "broken" && causes(error).some((cause) => cause.message.includes("REFUSED_STREAM"));
 }
 
 function ofConnectError(method: string, error: ConnectError): SealwardError {
+  const reset = causes(error).find((cause) => cause instanceof ResetStream);
+  if (reset !== undefined) {
+    return new SealwardError({ method, origin: "server", code: Code.Canceled, serverMessage: reset.message, cause: error });
+  }
   if (isOverloadedStream(error)) {
     const serverMessage = "the server reset the call: too many responses wait for their callers";
     return new SealwardError({ method, origin: "server", code: Code.ResourceExhausted, serverMessage, cause: error });
@@ -202,8 +252,8 @@ function ofConnectError(method: string, error: ConnectError): SealwardError {
     case "unreadable":
       // The cause can quote the answer.
       return new SealwardError({ method, origin, code: Code.Internal });
-    case "request":
-      return new SealwardError({ method, origin, code: error.code, serverMessage: error.rawMessage });
+    case "client":
+      return new SealwardError({ method, origin, code: error.code, serverMessage: `can't send the request: ${error.rawMessage}` });
     default:
       return new SealwardError({
         method,
@@ -220,12 +270,12 @@ function ofConnectError(method: string, error: ConnectError): SealwardError {
 function originOf(error: ConnectError): Origin {
   const isAnswer = error.details.length > 0 || !error.metadata.keys().next().done;
   const isBroken = causes(error).some(
-    (cause) => typeof (cause as { code?: unknown }).code === "string" || cause instanceof TypeError,
+    (cause) => typeof (cause as { code?: unknown }).code === "string" || cause instanceof TypeError || cause instanceof LostStream,
   );
   if (error.code === Code.DeadlineExceeded && !isAnswer) return "timed_out";
   if (/readMaxBytes/.test(error.rawMessage)) return "unreadable";
   if (isBroken || /^http\/2 stream closed/.test(error.rawMessage)) return "broken";
-  if (/^message size .* is larger than configured writeMaxBytes/.test(error.rawMessage)) return "request";
+  if (/^message size .* is larger than configured writeMaxBytes/.test(error.rawMessage)) return "client";
   if (error.cause !== undefined || /^(protocol error|message size)/.test(error.rawMessage)) return "unreadable";
   return "server";
 }
@@ -267,10 +317,8 @@ function display(fields: SealwardErrorFields): string {
       return "the call timed out";
     case "canceled":
       return "the call was canceled";
-    case "no_token":
-      return serverMessage === "" ? "the token source failed" : `no token: ${serverMessage}`;
-    case "request":
-      return serverMessage === "" ? "can't send the request" : `can't send the request: ${serverMessage}`;
+    case "client":
+      return serverMessage;
     case "unreadable":
       return "can't decode the response";
     case "server": {
@@ -299,6 +347,19 @@ function isTlsRefusal(error: Error): boolean {
 const TLS_ERRORS = /^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH|EPROTO)/;
 
 const TIMED_OUT = { reason: ErrorReason.DEADLINE_EXCEEDED, reasonName: "DEADLINE_EXCEEDED" } as const;
+
+/** The reasons of the server for an unknown outcome. */
+const UNCERTAIN_REASONS: ReadonlySet<string> = new Set(["OUTCOME_UNKNOWN", "DEADLINE_EXCEEDED", "CANCELLED"]);
+
+/** The codes of errors without a reason, after which the outcome is unknown. */
+const UNCERTAIN_CODES: ReadonlySet<Code> = new Set([
+  Code.Canceled,
+  Code.Unknown,
+  Code.DeadlineExceeded,
+  Code.ResourceExhausted,
+  Code.Internal,
+  Code.Unavailable,
+]);
 
 /** The domain of the platform's reasons. */
 const DOMAIN = "sealward";

@@ -10,7 +10,7 @@ import {
   createConnectTransport,
   createGrpcTransport,
   createGrpcWebTransport,
-  Http2SessionManager,
+  type Http2SessionManager,
 } from "@connectrpc/connect-node";
 
 import { Balancer, type Addresses, type Endpoint } from "./balancer.js";
@@ -23,8 +23,10 @@ import {
   TIMEOUT_MAX_MS,
 } from "./bounds.js";
 import { positive, SealwardClient, shownTarget, type CommonOptions } from "./client.js";
+import { Connection } from "./connection.js";
 import { SetupError } from "./errors.js";
-import { readCertificates, readKey, readText, type Pem } from "./pem.js";
+import { readCertificates, readKey, readToken, type Pem } from "./pem.js";
+import { tokenOf, type TokenOptions } from "./token.js";
 
 /** A client certificate and its private key. */
 export interface Identity {
@@ -40,10 +42,10 @@ export interface NodeOptions extends CommonOptions {
   readonly ca?: Pem | undefined;
   /** The client certificate and its key. Default: none. */
   readonly identity?: Identity | undefined;
-  /** The file of a bearer token, instead of `token`. The file is read for each call, so that the token can be replaced. */
-  readonly tokenFile?: string | undefined;
+  /** The file of a bearer token, instead of `bearerToken`. The file is read for each attempt of a call, so that the token can be replaced. */
+  readonly bearerTokenFile?: string | undefined;
   /** The expected name in the server's certificate. Default: the host of the target. */
-  readonly serverName?: string | undefined;
+  readonly domainName?: string | undefined;
   /** The protocol. `connect` and `grpc-web` are for tests, and for proxies that don't forward gRPC. Default: `grpc`. */
   readonly protocol?: "grpc" | "grpc-web" | "connect" | undefined;
   /** The maximum size of a sent or received message, in bytes. At most 4 GiB. Default: 4 MiB. */
@@ -66,11 +68,11 @@ export interface NodeOptions extends CommonOptions {
  * @throws {@link SetupError} if an option is invalid or a file can't be read. Doesn't check whether the server can be reached.
  */
 export function connect(target: string | readonly string[], options: NodeOptions = {}): SealwardClient {
-  const token = tokenOf(options);
+  const tokenOptions = withTokenFile(options);
   const urls = typeof target === "string" ? [target] : target;
   if (urls.length === 0) throw new SetupError("there is no target: use https://host:port");
   const plaintext = options.plaintext === true;
-  if (plaintext && token !== undefined) throw new SetupError("a bearer token isn't sent over plaintext: remove one of the two options");
+  if (plaintext && tokenOf(tokenOptions) !== undefined) throw new SetupError("a bearer token isn't sent over plaintext: remove one of the two options");
   const connection: ConnectionOptions = {
     tls: plaintext ? {} : tlsOptions(options),
     protocol: options.protocol ?? "grpc",
@@ -88,13 +90,15 @@ export function connect(target: string | readonly string[], options: NodeOptions
       ? dnsAddresses(target, plaintext, options, open)
       : listAddresses(urls.map((url) => validUrl(url, plaintext)), open),
   );
-  return new SealwardClient(balancer, { ...options, token }, () => balancer.close());
+  return new SealwardClient(balancer, { ...options, ...tokenOptions }, () => balancer.close());
 }
 
-function tokenOf({ token, tokenFile }: NodeOptions): CommonOptions["token"] {
-  if (tokenFile === undefined) return token;
-  if (token !== undefined) throw new SetupError("token and tokenFile are both set: remove one of the two options");
-  return () => readText("token file", tokenFile);
+function withTokenFile({ bearerToken, bearerTokenFile, tokenSource }: NodeOptions): TokenOptions {
+  if (bearerTokenFile === undefined) return { bearerToken, tokenSource };
+  if (bearerToken !== undefined || tokenSource !== undefined) {
+    throw new SetupError("bearerTokenFile and another token are both set: remove one of the two options");
+  }
+  return { tokenSource: () => readToken(bearerTokenFile) };
 }
 
 /** The addresses of a list of URLs. */
@@ -151,7 +155,7 @@ function validUrl(text: string, plaintext: boolean): string {
 
 /** Certificates are always verified: no option turns that off. */
 function tlsOptions(options: NodeOptions): SecureContextOptions & { servername?: string } {
-  const { ca, identity, serverName } = options;
+  const { ca, identity, domainName } = options;
   const tls: SecureContextOptions & { servername?: string } = { minVersion: "TLSv1.2" };
   if (ca !== undefined) tls.ca = readCertificates("CA", ca);
   if (identity !== undefined) {
@@ -163,7 +167,7 @@ function tlsOptions(options: NodeOptions): SecureContextOptions & { servername?:
       throw new SetupError("can't use the client certificate with the client key", { cause });
     }
   }
-  if (serverName !== undefined) tls.servername = serverName;
+  if (domainName !== undefined) tls.servername = domainName;
   return tls;
 }
 
@@ -180,7 +184,7 @@ function openEndpoint(url: string, address: string | undefined, options: Connect
   // `rejectUnauthorized` is set because NODE_TLS_REJECT_UNAUTHORIZED would turn the default off.
   const session = { ...options.tls, rejectUnauthorized: true, ...(address === undefined ? {} : { lookup: lookupOf(address) }) };
   const ping = { pingIntervalMs: KEEPALIVE_INTERVAL_MS, pingTimeoutMs: KEEPALIVE_TIMEOUT_MS };
-  const sessionManager = new Http2SessionManager(url, ping, session);
+  const sessionManager = new Connection(url, ping, session);
   return {
     transport: transportOf(url, sessionManager, options),
     connect: () => connectSession(sessionManager, options.connectTimeoutMs),

@@ -1,7 +1,8 @@
 /** PEM from files or memory. Errors name the file, never its content. */
 
 import { X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 
 import { SetupError } from "./errors.js";
 import { Secret } from "./secret.js";
@@ -36,16 +37,33 @@ export function readKey(what: string, pem: Pem): Buffer {
   return bytes;
 }
 
-/** Reads a file as text, for a token. */
+/** Reads a file as text. */
 export function readText(what: string, path: string): string {
   return readFile(what, path).toString("utf8");
 }
 
+/**
+ * Reads a token from a file. An error shows the path only if it is in a folder that exists, without its cause, which has the path too: a token
+ * can be given where a path is expected.
+ */
+export function readToken(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const folder = dirname(path);
+    const isShown = folder !== "." && existsSync(folder);
+    const code = (error as NodeJS.ErrnoException).code ?? "unreadable";
+    throw new SetupError(`can't read the token file${isShown ? ` ${path}` : ""}: ${code}${isShown ? "" : PATH_NOT_SHOWN}`);
+  }
+}
+
+const PATH_NOT_SHOWN = " (the path isn't shown, because it can be a token)";
+
 function read(what: string, pem: Pem): { bytes: Buffer; name: string; path?: string } {
   if (pem instanceof Uint8Array) return { bytes: Buffer.from(pem), name: what };
-  const text = pem instanceof Secret ? pem.expose() : pem;
-  if (pem instanceof Secret || text.includes("-----BEGIN")) return { bytes: Buffer.from(text), name: what };
-  return { bytes: readFile(what, text), name: `${what} ${text}`, path: text };
+  if (pem instanceof Secret) return { bytes: Buffer.from(pem.exposeBytes()), name: what };
+  if (pem.includes("-----BEGIN")) return { bytes: Buffer.from(pem), name: what };
+  return { bytes: readFile(what, pem), name: `${what} ${pem}`, path: pem };
 }
 
 function readFile(what: string, path: string): Buffer {

@@ -14,16 +14,17 @@ import { ErrorReason } from "./gen/sealward/v1/errors_pb.js";
 /** The limits for retries. The timeout of a call includes all attempts. */
 export interface RetryPolicy {
   /** Maximum number of attempts, including the first. 1 disables retries. Default: 4. */
-  readonly maxAttempts: number;
-  /** Pause after the first failure, in milliseconds. Half of each pause is random, so that clients don't retry together. Default: 100. */
-  readonly initialBackoffMs: number;
+  readonly attemptsMax: number;
+  /**
+   * Pause after the first failure, in milliseconds. It doubles with each further failure. Half of each pause is random, so that clients don't
+   * retry together. Default: 100.
+   */
+  readonly pauseFirstMs: number;
   /**
    * Maximum pause, in milliseconds. If the server requests a longer delay, the call fails at once, and the error has the delay.
    * Default: 5000.
    */
-  readonly maxBackoffMs: number;
-  /** Factor of the pause for each further failure. Default: 2. */
-  readonly backoffMultiplier: number;
+  readonly pauseMaxMs: number;
 }
 
 /** Why a call can be repeated: `read` if its method changes nothing, `request_id` if its request has one, `no` if it can't. */
@@ -31,6 +32,9 @@ export type Repeatable = "read" | "request_id" | "no";
 
 /** The policy of the service config. */
 export const RETRY_POLICY: RetryPolicy = policyOf(SERVICE_CONFIG.methodConfig[0].retryPolicy);
+
+/** The factor of the pause for each further failure. */
+const BACKOFF_MULTIPLIER = SERVICE_CONFIG.methodConfig[0].retryPolicy.backoffMultiplier;
 
 /** Whether a method, as `sealward.v1.AccessService/WhoAmI`, changes nothing. */
 export function changesNothing(method: string): boolean {
@@ -50,11 +54,11 @@ export function pauseMs(
   repeatable: Repeatable,
   jitter: number,
 ): number | undefined {
-  if (attempts >= policy.maxAttempts || !isRetryable(error, repeatable)) return undefined;
-  const grown = policy.initialBackoffMs * policy.backoffMultiplier ** (attempts - 1);
-  const pause = Math.min(grown, policy.maxBackoffMs) * (0.5 + jitter / 2);
+  if (attempts >= policy.attemptsMax || !isRetryable(error, repeatable)) return undefined;
+  const grown = policy.pauseFirstMs * BACKOFF_MULTIPLIER ** (attempts - 1);
+  const pause = Math.min(grown, policy.pauseMaxMs) * (0.5 + jitter / 2);
   const requested = error.retryDelayMs ?? 0;
-  return requested > policy.maxBackoffMs ? undefined : Math.max(pause, requested);
+  return requested > policy.pauseMaxMs ? undefined : Math.max(pause, requested);
 }
 
 function isRetryable(error: SealwardError, repeatable: Repeatable): boolean {
@@ -72,12 +76,11 @@ const READS: ReadonlySet<string> = new Set(
   SERVICE_CONFIG.methodConfig.flatMap(({ name }) => name.map(({ service, method }) => `${service}/${method}`)),
 );
 
-function policyOf(config: (typeof SERVICE_CONFIG.methodConfig)[0]["retryPolicy"]): RetryPolicy {
+function policyOf(config: ServiceRetryPolicy): RetryPolicy {
   return {
-    maxAttempts: config.maxAttempts,
-    initialBackoffMs: seconds(config.initialBackoff) * 1000,
-    maxBackoffMs: seconds(config.maxBackoff) * 1000,
-    backoffMultiplier: config.backoffMultiplier,
+    attemptsMax: config.maxAttempts,
+    pauseFirstMs: seconds(config.initialBackoff) * 1000,
+    pauseMaxMs: seconds(config.maxBackoff) * 1000,
   };
 }
 
@@ -85,3 +88,5 @@ function policyOf(config: (typeof SERVICE_CONFIG.methodConfig)[0]["retryPolicy"]
 function seconds(duration: string): number {
   return Number(duration.replace(/s$/, ""));
 }
+
+type ServiceRetryPolicy = (typeof SERVICE_CONFIG.methodConfig)[0]["retryPolicy"];

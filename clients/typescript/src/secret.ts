@@ -30,18 +30,24 @@ export type SecretText = string;
 /** The bytes of a secret field. The property isn't enumerable in protected messages. */
 export type SecretBytes = Uint8Array;
 
-/** A secret text outside of a message: a token, a private key, or a generated encryption key. Prints as `[secret]`. */
+/** A secret outside of a message: a token, a private key, an encryption key, or a revealed value. Prints as `[secret]`. */
 export class Secret {
-  readonly #text: string;
+  readonly #value: string | Uint8Array;
 
-  /** Wraps a text. */
-  constructor(text: string) {
-    this.#text = text;
+  /** Wraps a text, or bytes. */
+  constructor(value: string | Uint8Array) {
+    this.#value = value;
   }
 
-  /** Returns the text. A search for this name lists every place where a secret is used. */
-  expose(): string {
-    return this.#text;
+  /** Returns the text. Throws a TypeError if the value is bytes. A search for `expose` lists every place where a secret is used. */
+  exposeText(): string {
+    if (typeof this.#value === "string") return this.#value;
+    throw new TypeError("the secret is bytes: use exposeBytes");
+  }
+
+  /** Returns the value as bytes; a text is UTF-8. */
+  exposeBytes(): Uint8Array {
+    return typeof this.#value === "string" ? new TextEncoder().encode(this.#value) : this.#value;
   }
 
   /** Returns `[secret]`. */

@@ -12,15 +12,27 @@ export type TokenSource = (request: { readonly forceRefresh: boolean }) => strin
 /** A bearer token (JWT), or its source. */
 export type Token = string | Secret | TokenSource;
 
+/** The options of a client for its bearer token. */
+export interface TokenOptions {
+  /** A bearer token (JWT) that doesn't change. Sent with each call. Refused over plaintext. Default: no token. */
+  readonly bearerToken?: string | Secret | undefined;
+  /** The source of bearer tokens, instead of `bearerToken`. */
+  readonly tokenSource?: TokenSource | undefined;
+}
+
+/** The token or its source, validated. */
+export function tokenOf({ bearerToken, tokenSource }: TokenOptions): Token | undefined {
+  if (bearerToken !== undefined && tokenSource !== undefined) {
+    throw new SetupError("bearerToken and tokenSource are both set: remove one of the two options");
+  }
+  if (bearerToken !== undefined) parseToken(textOf(bearerToken));
+  return bearerToken ?? tokenSource;
+}
+
 /** The value of the header `authorization`. */
 export async function authorization(token: Token, forceRefresh: boolean): Promise<string> {
   const given = typeof token === "function" ? await token({ forceRefresh }) : token;
-  return `Bearer ${parseToken(given instanceof Secret ? given.expose() : given)}`;
-}
-
-/** Validates a fixed token. */
-export function checkToken(token: Token | undefined): void {
-  if (token !== undefined && typeof token !== "function") parseToken(token instanceof Secret ? token.expose() : token);
+  return `Bearer ${parseToken(textOf(given))}`;
 }
 
 /** Validates a token. The errors are more specific than the server's, which only reports an invalid token, and don't contain the token. */
@@ -29,6 +41,10 @@ export function parseToken(text: string): string {
   const problem = problemOf(token);
   if (problem !== undefined) throw new SetupError(`the bearer token ${problem}`);
   return token;
+}
+
+function textOf(token: string | Secret): string {
+  return token instanceof Secret ? token.exposeText() : token;
 }
 
 function problemOf(token: string): string | undefined {

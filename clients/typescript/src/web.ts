@@ -56,7 +56,7 @@ function withoutClientStreams(transport: Transport): Transport {
       if (method.methodKind === "server_streaming") return transport.stream(method, ...rest);
       const serverMessage = "browsers can't send a stream of messages: call this method from Node or the command line";
       const name = `${method.parent.typeName}/${method.name}`;
-      throw new SealwardError({ method: name, origin: "request", code: Code.Unimplemented, serverMessage });
+      throw new SealwardError({ method: name, origin: "client", code: Code.Unimplemented, serverMessage });
     },
   };
 }

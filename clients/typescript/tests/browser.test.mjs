@@ -96,7 +96,7 @@ for (const protocol of ["connect", "grpc-web"]) {
       isRevealed: true,
       failure: [true, "INVALID_ARGUMENT", "FIELD_INVALID", ["mailbox.display_name"], 36],
       lastState: Reencryption_State.DONE,
-      streamed: ["request", "UNIMPLEMENTED"],
+      streamed: ["client", "UNIMPLEMENTED"],
       unreachable: ["broken", "UNAVAILABLE"],
       serverVersion: result.serverVersion,
     });

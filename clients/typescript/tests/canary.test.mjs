@@ -200,14 +200,14 @@ test("fields that this version doesn't know don't print", () => {
 
 test("wrappers don't print", async () => {
   const secret = new Secret(CANARY);
-  assert.equal(secret.expose(), CANARY);
+  assert.equal(secret.exposeText(), CANARY);
   const key = generateKeyText();
   for (const value of [secret, { secret }, [secret], new Error("x", { cause: secret }), `${secret}`, secret + ""]) {
     for (const print of [(v) => inspect(v, { ...all, showHidden: true, getters: true }), json, String, (v) => format("%s %o %O %j", v, v, v, v)]) {
       assert.equal(found(print(value)), undefined);
     }
   }
-  assert.ok(!inspect(key).includes(key.expose().slice(0, 5)));
+  assert.ok(!inspect(key).includes(key.exposeText().slice(0, 5)));
 });
 
 let server;
@@ -232,7 +232,7 @@ test("what a real server returns, clients, and errors don't print", async () => 
   assert.equal(revealed.values.password.value.value, CANARY);
   print(revealed);
   const key = `${CANARY}-1!`;
-  print(await admin.changeKey({ organization: ORGANIZATION, encryptionKey: key }));
+  print(await admin.changeKey(ORGANIZATION, key));
   const retrieved = await admin.dataEncryption.retrieveDataEncryptionKey({ organization: ORGANIZATION });
   assert.equal(retrieved.encryptionKey, key);
   print(retrieved);
@@ -249,8 +249,8 @@ test("what a real server returns, clients, and errors don't print", async () => 
     () => writer.mailboxes.createMailbox(request, { timeoutMs: 1 }),
     () => admin.dataEncryption.setDataEncryptionKey({ organization: ORGANIZATION, encryptionKey: CANARY.slice(0, 9) + CANARY, changeEncryptionKey: false }),
     () => connect("https://127.0.0.1:1", { ...server.as("writer"), retry: false }).mailboxes.createMailbox(request),
-    () => connect(server.url, { ca: server.file("ca.pem"), token: CANARY.replace(/-/g, ".") }).access.whoAmI({}),
-    () => connect(server.url, { ca: server.file("ca.pem"), token: `${CANARY} ${CANARY}` }).access.whoAmI({}),
+    () => connect(server.url, { ca: server.file("ca.pem"), bearerToken: CANARY.replace(/-/g, ".") }).access.whoAmI({}),
+    () => connect(server.url, { ca: server.file("ca.pem"), bearerToken: `${CANARY} ${CANARY}` }).access.whoAmI({}),
     () => connect(server.url, { identity: { certificate: server.file("writer.pem"), key: `-----BEGIN PRIVATE KEY-----\n${CANARY}\n-----END PRIVATE KEY-----\n` } }),
   ];
   for (const [index, failure] of failures.entries()) {
@@ -262,7 +262,7 @@ test("what a real server returns, clients, and errors don't print", async () => 
 
   // Clients that hold a token and a key.
   const privateKey = readFileSync(server.file("writer.key"), "utf8").split("\n")[1];
-  const client = connect(server.url, { ...server.as("writer"), token: new Secret(CANARY.replace(/-/g, ".")) });
+  const client = connect(server.url, { ...server.as("writer"), bearerToken: new Secret(CANARY.replace(/-/g, ".")) });
   for (const value of [client, writer, client.service, client.mailboxes]) print(value);
   for (const text of outputs) {
     assert.equal(found(text), undefined, text);

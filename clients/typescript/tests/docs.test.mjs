@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync, symlinkSync, writeFileSync, mkdtempSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 
@@ -14,6 +14,22 @@ const blocks = [...text.matchAll(/^```(ts|js)( \w+)?\n(.*?)^```\n(?:\n```text\n(
   code,
   output,
 }));
+
+test("the README of all clients names what the package has", () => {
+  const readme = readFileSync(process.env.SEALWARD_VOCABULARY, "utf8");
+  const [, vocabulary] = /^## Vocabulary$(.*?)^## /ms.exec(readme);
+  const rows = vocabulary.split("\n").map((line) => line.split("|")).filter(({ length }) => length === 8);
+  const names = rows.flatMap((cells) => [...cells[5].matchAll(/`([^`]+)`/g)].map(([, name]) => name));
+  assert.ok(names.length > 40, `only ${names.length} names`);
+  const folder = new URL("../node_modules/@sealward/client/dist/esm/", import.meta.url);
+  const files = readdirSync(folder).filter((name) => name.endsWith(".d.ts"));
+  const declarations = files.map((name) => readFileSync(new URL(name, folder), "utf8").replace(/\/\*.*?\*\//gs, "")).join("\n");
+  const declared = (name) =>
+    [`(function|class|interface|type|const) ${name}\\b`, `^ +(readonly |get )?${name}[?(:]`, `type Origin =[^;]*"${name}"`].some((pattern) =>
+      new RegExp(pattern, "m").test(declarations),
+    );
+  for (const name of names) assert.ok(declared(name), `the package has no ${name}`);
+});
 
 test("the code of the document runs as it is, and prints what the document says", async () => {
   const server = await startServer();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test, { after, before } from "node:test";
 import { inspect } from "node:util";
 
-import { Code, ErrorReason, generateKeyText, records, SealwardError } from "@sealward/client";
+import { Code, ErrorReason, generateKeyText, listAll, SealwardError } from "@sealward/client";
 import { Reencryption_State } from "@sealward/client/v1";
 
 import { ORGANIZATION, startServer } from "./support.mjs";
@@ -22,7 +22,7 @@ for (const protocol of ["grpc", "connect", "grpc-web"]) {
     const displayName = `over ${protocol}`;
     const { name } = await writer.mailboxes.createMailbox({ parent: ORGANIZATION, mailbox: { displayName, password } });
     const listed = [];
-    for await (const mailbox of records(writer.mailboxes.listMailboxes, { parent: ORGANIZATION, filter: `display_name = "${displayName}"` })) {
+    for await (const mailbox of listAll(writer.mailboxes.listMailboxes, { parent: ORGANIZATION, filter: `display_name = "${displayName}"` })) {
       listed.push(mailbox.name);
     }
     assert.deepEqual(listed, [name]);
@@ -37,7 +37,7 @@ for (const protocol of ["grpc", "connect", "grpc-web"]) {
     assert.match(failure.callId, /^[0-9a-f-]{36}$/);
 
     let last;
-    for await (const progress of await admin.changeKey({ organization: ORGANIZATION, encryptionKey: generateKeyText() })) last = progress;
+    for await (const progress of await admin.changeKey(ORGANIZATION, generateKeyText())) last = progress;
     assert.equal(last.state, Reencryption_State.DONE);
     const refused = await writer.watchReencryption(ORGANIZATION).next().catch((error) => error);
     assert.equal(refused.reasonName, "PRIVILEGE_MISSING");

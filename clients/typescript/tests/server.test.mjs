@@ -14,7 +14,7 @@ import { ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { create } from "@bufbuild/protobuf";
 
-import { Code, connect, ErrorReason, fromEnvironment, generateKeyText, pages, records, SealwardError } from "@sealward/client";
+import { Code, connect, connectFromEnvironment, ErrorReason, generateKeyText, listAll, pages, SealwardError } from "@sealward/client";
 import { MailboxSchema, MailboxService, UpdateMailboxRequestSchema } from "@sealward/client/mail/v1";
 import { AccessService, Reencryption_State } from "@sealward/client/v1";
 
@@ -71,20 +71,20 @@ test("lists are iterated over page by page", async () => {
   const made = await mailboxes(5, "listed");
   const request = { parent: ORGANIZATION, pageSize: 2, filter: 'display_name = "listed*"', returnTotalSize: true };
   const names = [];
-  for await (const mailbox of records(writer.mailboxes.listMailboxes, request)) names.push(mailbox.name);
+  for await (const mailbox of listAll(writer.mailboxes.listMailboxes, request)) names.push(mailbox.name);
   assert.deepEqual(names.sort(), made.map(({ name }) => name).sort());
   const sizes = [];
   for await (const page of pages(writer.mailboxes.listMailboxes, request)) sizes.push([page.mailboxes.length, page.totalSize]);
   assert.deepEqual(sizes, [[2, 5n], [2, 5n], [1, 5n]]);
   const organizations = [];
-  for await (const organization of records(server.client("reader").organizations.listOrganizations, {})) organizations.push(organization.name);
+  for await (const organization of listAll(server.client("reader").organizations.listOrganizations, {})) organizations.push(organization.name);
   assert.deepEqual(organizations, [ORGANIZATION]);
 });
 
 test("a key change is followed to its end", async () => {
   const admin = server.client("admin");
   await writer.mailboxes.createMailbox({ parent: ORGANIZATION, mailbox: { displayName: "sealed", password: "a password" } });
-  const changed = await admin.changeKey({ organization: ORGANIZATION, encryptionKey: generateKeyText() });
+  const changed = await admin.changeKey(ORGANIZATION, generateKeyText());
   assert.match(changed.fingerprint, /^[0-9a-f]{4}(-[0-9a-f]{4}){3}$/);
   let last;
   for await (const progress of changed) last = progress;
@@ -106,7 +106,7 @@ test("a watched re-encryption goes on over connections that end", async () => {
   }
   const admin = aging.client("admin");
   let [messages, last] = [0, undefined];
-  for await (const progress of await admin.changeKey({ organization: ORGANIZATION, encryptionKey: generateKeyText() })) {
+  for await (const progress of await admin.changeKey(ORGANIZATION, generateKeyText())) {
     messages += 1;
     last = progress;
   }
@@ -129,7 +129,7 @@ test("a stream that a program stops reading ends at the server too", async () =>
     for await (const { state } of admin.watchReencryption(ORGANIZATION)) return state;
     return undefined;
   };
-  for await (const { state } of await admin.changeKey({ organization: ORGANIZATION, encryptionKey: generateKeyText() })) {
+  for await (const { state } of await admin.changeKey(ORGANIZATION, generateKeyText())) {
     assert.equal(state, Reencryption_State.RUNNING);
     break;
   }
@@ -180,7 +180,7 @@ test("certificates are verified, also if the environment says otherwise", async 
   const origin = (client) => client.access.whoAmI({}).then(() => "answered", (error) => error.origin);
   assert.equal(await origin(server.client("writer")), "answered");
   assert.equal(await origin(connect(server.url)), "tls_refused");
-  assert.equal(await origin(server.client("writer", { serverName: "other.example.org" })), "tls_refused");
+  assert.equal(await origin(server.client("writer", { domainName: "other.example.org" })), "tls_refused");
   const before = process.env.NODE_TLS_REJECT_UNAUTHORIZED;
   process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
   assert.equal(await origin(connect(server.url)), "tls_refused");
@@ -191,8 +191,8 @@ test("certificates are verified, also if the environment says otherwise", async 
   const read = (name) => readFileSync(server.file(name));
   const bytes = { ca: read("ca.pem"), identity: { certificate: read("writer.pem"), key: read("writer.key") } };
   assert.equal(await origin(connect(server.url, bytes)), "answered");
-  const { target, options } = fromEnvironment({ SEALWARD_DEV: server.dev, SEALWARD_AS: "reader" });
-  assert.equal((await connect(target, options).access.whoAmI({})).identity, "cn:reader");
+  const reader = connectFromEnvironment({}, { SEALWARD_DEV: server.dev, SEALWARD_AS: "reader" });
+  assert.equal((await reader.access.whoAmI({})).identity, "cn:reader");
 });
 
 test("a server that was restarted is called again", async () => {
@@ -213,7 +213,7 @@ test("tokens are asked for again when the server refuses them", async () => {
   writeKeys(folder);
   const withTokens = await startServer({ folder });
   const asked = [];
-  const client = (source) => connect(withTokens.url, { ca: withTokens.file("ca.pem"), token: source });
+  const client = (source) => connect(withTokens.url, { ca: withTokens.file("ca.pem"), [typeof source === "string" ? "bearerToken" : "tokenSource"]: source });
 
   const source = ({ forceRefresh }) => {
     asked.push(forceRefresh);
@@ -237,11 +237,11 @@ test("tokens are asked for again when the server refuses them", async () => {
   assert.equal((await client(token(600)).access.whoAmI({})).identity, identity);
   const none = await client(() => Promise.reject(new RangeError("no token today"))).access.whoAmI({}).catch((error) => error);
   assert.ok(none instanceof SealwardError && none.cause instanceof RangeError);
-  assert.equal(none.origin, "no_token");
+  assert.deepEqual([none.origin, none.message], ["client", "the token source failed"]);
 
   const file = join(folder, "token");
   writeFileSync(file, token(600));
-  const fromFile = connect(withTokens.url, { ca: withTokens.file("ca.pem"), tokenFile: file });
+  const fromFile = connect(withTokens.url, { ca: withTokens.file("ca.pem"), bearerTokenFile: file });
   assert.equal((await fromFile.access.whoAmI({})).identity, identity);
   await withTokens.stop();
 });
@@ -252,15 +252,16 @@ async function grpcServer(context, service, implementation) {
     { cert: readFileSync(server.file("server.pem")), key: readFileSync(server.file("server.key")) },
     connectNodeAdapter({ routes: (router) => router.service(service, implementation) }),
   );
-  const sessions = new Set();
-  grpc.on("session", (session) => sessions.add(session));
+  const [sessions, sockets] = [new Set(), new Set()];
+  grpc.on("session", (session) => sessions.add(session.on("error", () => undefined)));
+  grpc.on("connection", (socket) => sockets.add(socket));
   grpc.listen(0, "127.0.0.1");
   await once(grpc, "listening");
   context.after(() => {
     for (const session of sessions) session.destroy();
     grpc.close();
   });
-  return { sessions, client: (options) => connect(`https://127.0.0.1:${grpc.address().port}`, { ...server.as("writer"), ...options }) };
+  return { sessions, sockets, client: (options) => connect(`https://127.0.0.1:${grpc.address().port}`, { ...server.as("writer"), ...options }) };
 }
 
 const status = (code, reason, { delay, domain = "sealward" } = {}) =>
@@ -352,7 +353,7 @@ test("errors of other servers stay readable", async (context) => {
 });
 
 test("a token source that hangs doesn't hold a call beyond its deadline", async () => {
-  const client = connect(server.url, { ca: server.file("ca.pem"), token: () => new Promise(() => {}), timeoutMs: 50 });
+  const client = connect(server.url, { ca: server.file("ca.pem"), tokenSource: () => new Promise(() => {}), timeoutMs: 50 });
   const failure = await client.access.whoAmI({}).catch((error) => error);
   assert.deepEqual([failure.code, failure.origin], [Code.DeadlineExceeded, "timed_out"]);
 });
@@ -441,6 +442,53 @@ async function resettingServer(context, errorCode) {
   });
   return Object.assign(state, { url: `https://127.0.0.1:${listener.address().port}` });
 }
+
+test("a call that the server resets is cancelled by the server, and not lost", async (context) => {
+  const resetting = await resettingServer(context, constants.NGHTTP2_CANCEL);
+  const client = connect(resetting.url, server.as("writer"));
+  context.after(() => client.close());
+  const watch = async () => {
+    for await (const _ of client.dataEncryption.watchReencryption({ organization: ORGANIZATION }));
+  };
+  for (resetting.answers of [false, true]) {
+    for (const call of [() => client.mailboxes.getMailbox({ name: "x" }), watch]) {
+      resetting.calls = 0;
+      const failure = await call().catch((error) => error);
+      assert.deepEqual([failure.code, failure.origin, failure.reasonName, resetting.calls], [Code.Canceled, "server", undefined, 1], inspect(failure));
+      assert.equal(failure.message, "CANCELLED: the server reset the call");
+    }
+  }
+});
+
+test("a call is lost if its connection ends, however it ends", async (context) => {
+  let arrived;
+  const hangs = () => {
+    arrived();
+    return new Promise(() => {});
+  };
+  const grpc = await grpcServer(context, AccessService, { whoAmI: hangs });
+  // Node reports the reset after a GOAWAY as the end of each stream, without an error.
+  for (const isAnnounced of [false, true]) {
+    for (const end of ["destroy", "resetAndDestroy"]) {
+      const client = grpc.client({ retry: false });
+      const isRunning = new Promise((resolve) => (arrived = resolve));
+      const running = client.access.whoAmI({}).catch((error) => error);
+      await isRunning;
+      const session = [...grpc.sessions].at(-1);
+      const socket = [...grpc.sockets].at(-1);
+      if (isAnnounced) {
+        session.goaway(constants.NGHTTP2_NO_ERROR);
+        // The answer to a ping is behind the announcement.
+        await new Promise((resolve) => session.ping(resolve));
+      }
+      socket[end]();
+      const failure = await running;
+      assert.deepEqual([failure.code, failure.origin], [Code.Unavailable, "broken"], inspect(failure));
+      assert.equal(failure.mayHaveTakenEffect, false);
+      client.close();
+    }
+  }
+});
 
 test("a call that the server resets because of its load isn't repeated", async (context) => {
   const overloaded = await resettingServer(context, constants.NGHTTP2_ENHANCE_YOUR_CALM);

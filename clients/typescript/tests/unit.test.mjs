@@ -6,10 +6,12 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after } from "node:test";
+import { inspect } from "node:util";
 
 import { ConnectError } from "@connectrpc/connect";
 
-import { Code, connect, ErrorReason, fromEnvironment, generateKeyText, RETRY_POLICY, SealwardError, Secret, SetupError, VERSION } from "@sealward/client";
+import { Code, connect, ErrorReason, generateKeyText, RETRY_POLICY, SealwardError, Secret, SetupError, VERSION } from "@sealward/client";
+import { MailboxService } from "@sealward/client/mail/v1";
 import { AccessService, DataEncryptionService } from "@sealward/client/v1";
 import { connect as connectWeb } from "@sealward/client/web";
 
@@ -21,6 +23,8 @@ const { Balancer } = await internal("balancer");
 const { callTransport } = await internal("calls");
 const { Closing } = await internal("closing");
 const { watchReencryption } = await internal("key-change");
+const { readEnvironment } = await internal("environment");
+const { mayHaveTakenEffect } = await internal("errors");
 const { TIMEOUT_MAX_MS } = await internal("bounds");
 const { SERVICE_CONFIG } = await internal("gen/service_config");
 
@@ -29,7 +33,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const path = (name) => join(folder, name);
 const CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
 
-const error = (code, reasonName = "", retryDelayMs = undefined, origin = "server", cause = undefined) =>
+const error = (code, reasonName, retryDelayMs = undefined, origin = "server", cause = undefined) =>
   new SealwardError({ method: "x", origin, code, reason: ErrorReason[reasonName] ?? 0, reasonName, retryDelayMs, cause });
 const pause = (failure, repeatable, attempts = 1, jitter = 1) => pauseMs(RETRY_POLICY, attempts, failure, repeatable, jitter);
 
@@ -46,7 +50,7 @@ test("the service config names the methods without side effects, by their option
   const named = SERVICE_CONFIG.methodConfig.flatMap(({ name }) => name.map(({ service, method }) => `${service}/${method}`));
   for (const method of expected) assert.ok(named.includes(method), `${method} isn't in the service config`);
   assert.ok(!changesNothing("sealward.v1.SecretAccessService/RevealAttributes"));
-  assert.deepEqual(RETRY_POLICY, { maxAttempts: 4, initialBackoffMs: 100, maxBackoffMs: 5000, backoffMultiplier: 2 });
+  assert.deepEqual(RETRY_POLICY, { attemptsMax: 4, pauseFirstMs: 100, pauseMaxMs: 5000 });
 });
 
 test("reads are repeated after transient failures only", () => {
@@ -83,7 +87,7 @@ test("a requested delay is followed up to the maximum pause", () => {
 });
 
 test("pauses double up to the maximum, and attempts are limited", () => {
-  const policy = { ...RETRY_POLICY, maxAttempts: 100 };
+  const policy = { ...RETRY_POLICY, attemptsMax: 100 };
   const failure = error(Code.Unavailable);
   assert.deepEqual([1, 2, 3, 6, 7, 99].map((attempts) => pauseMs(policy, attempts, failure, "read", 1)), [100, 200, 400, 3200, 5000, 5000]);
   assert.equal(pauseMs(policy, 1, failure, "read", 0), 50);
@@ -95,7 +99,7 @@ test("plaintext needs an explicit choice", () => {
   assert.throws(setup("http://127.0.0.1:7080"), /isn't https: use https, or set the option plaintext/);
   assert.doesNotThrow(setup("http://127.0.0.1:7080", { plaintext: true }));
   assert.throws(setup("https://127.0.0.1:7443", { plaintext: true }), /is https: remove the option plaintext/);
-  assert.throws(setup("http://127.0.0.1:7080", { plaintext: true, token: "canary" }), /isn't sent over plaintext/);
+  assert.throws(setup("http://127.0.0.1:7080", { plaintext: true, bearerToken: "canary" }), /isn't sent over plaintext/);
   assert.throws(setup(["https://127.0.0.1:7443", "http://127.0.0.1:7443"]), /isn't https/);
 });
 
@@ -132,9 +136,9 @@ test("options are validated when the client is created", () => {
   for (const connectTo of [connect, connectWeb]) {
     for (const token of ["", "Bearer canary", new Secret("canary canary")]) {
       const isNamed = (failure) => failure instanceof SetupError && /^the bearer token /.test(failure.message) && !failure.message.includes("canary");
-      assert.throws(() => connectTo("https://a", { token }), isNamed);
+      assert.throws(() => connectTo("https://a", { bearerToken: token }), isNamed);
     }
-    assert.doesNotThrow(() => connectTo("https://a", { token: new Secret("a.b.c") }));
+    assert.doesNotThrow(() => connectTo("https://a", { bearerToken: new Secret("a.b.c") }));
   }
 });
 
@@ -178,27 +182,27 @@ test("a key file that others can read gives one warning", () => {
 });
 
 test("the environment is read only on request", () => {
-  const { target, options } = fromEnvironment({ SEALWARD_DEV: "/dev-folder", SEALWARD_AS: "writer", SEALWARD_CA: "" });
+  const { target, options } = readEnvironment({ SEALWARD_DEV: "/dev-folder", SEALWARD_AS: "writer", SEALWARD_CA: "" });
   assert.equal(target, "https://127.0.0.1:7443");
   assert.deepEqual(options, {
     ca: "/dev-folder/tls/ca.pem",
     identity: { certificate: "/dev-folder/tls/writer.pem", key: "/dev-folder/tls/writer.key" },
-    token: undefined,
+    bearerTokenFile: undefined,
   });
-  const other = fromEnvironment({ SEALWARD_ENDPOINT: "https://a:1", SEALWARD_CERT: "c", SEALWARD_KEY: "k" });
+  const other = readEnvironment({ SEALWARD_ENDPOINT: "https://a:1", SEALWARD_CERT: "c", SEALWARD_KEY: "k" });
   assert.deepEqual([other.target, other.options.identity], ["https://a:1", { certificate: "c", key: "k" }]);
-  assert.throws(() => fromEnvironment({ SEALWARD_CERT: "c" }), /set both SEALWARD_CERT and SEALWARD_KEY/);
+  assert.throws(() => readEnvironment({ SEALWARD_CERT: "c" }), /set both SEALWARD_CERT and SEALWARD_KEY/);
   // The files of a development server take precedence, as in the command line.
-  const both = fromEnvironment({ SEALWARD_DEV: "/d", SEALWARD_AS: "reader", SEALWARD_CA: "a", SEALWARD_CERT: "c", SEALWARD_KEY: "k" });
+  const both = readEnvironment({ SEALWARD_DEV: "/d", SEALWARD_AS: "reader", SEALWARD_CA: "a", SEALWARD_CERT: "c", SEALWARD_KEY: "k" });
   assert.deepEqual([both.options.ca, both.options.identity], ["/d/tls/ca.pem", { certificate: "/d/tls/reader.pem", key: "/d/tls/reader.key" }]);
   for (const half of [{ SEALWARD_DEV: "/d" }, { SEALWARD_AS: "reader" }, { SEALWARD_DEV: "/d", SEALWARD_AS: "" }]) {
     const all = { SEALWARD_CA: "a", SEALWARD_CERT: "c", SEALWARD_KEY: "k", ...half };
-    for (const variables of [half, all]) assert.throws(() => fromEnvironment(variables), /^SetupError: set both SEALWARD_DEV and SEALWARD_AS/);
+    for (const variables of [half, all]) assert.throws(() => readEnvironment(variables), /^SetupError: set both SEALWARD_DEV and SEALWARD_AS/);
   }
 });
 
 test("generated keys follow the rule and differ", () => {
-  const keys = Array.from({ length: 100 }, () => generateKeyText().expose());
+  const keys = Array.from({ length: 100 }, () => generateKeyText().exposeText());
   for (const key of keys) assert.match(key, /^([0-9A-HJKMNP-TV-Z]{5}-){6}[0-9A-HJKMNP-TV-Z]{5}$/);
   assert.equal(new Set(keys).size, 100);
 });
@@ -348,8 +352,8 @@ function spend(durationMs) {
 }
 
 /** Calls through a transport whose attempts are those of the test. */
-function calls(attempts, { token, timeoutMs = 30_000, closing = new Closing() } = {}) {
-  return callTransport(attempts, { timeoutMs, retry: RETRY_POLICY, token, closing, onServerVersion: () => undefined });
+function calls(attempts, { token, timeoutMs = 30_000, closing = new Closing(), ...retry } = {}) {
+  return callTransport(attempts, { timeoutMs, retry: { ...RETRY_POLICY, ...retry }, token, closing, onServerVersion: () => undefined });
 }
 
 test("long timeouts are shortened, and don't end a call at once", async () => {
@@ -420,7 +424,7 @@ test("the timeout of a watched re-encryption includes all openings", async () =>
   };
   const watch = async (options) => {
     sent.length = 0;
-    for await (const _ of watchReencryption(client, "organizations/a", options));
+    for await (const _ of watchReencryption(client, "organizations/a", options, { pauseMs: 40 }));
   };
   await watch({ timeoutMs: 10_000 });
   assert.ok(sent[0] <= 10_000 && sent[1] <= sent[0] - 10 && sent[2] <= sent[1] - 10, String(sent));
@@ -429,6 +433,103 @@ test("the timeout of a watched re-encryption includes all openings", async () =>
   // Without time for the pause, the last error is thrown.
   await assert.rejects(watch({ timeoutMs: 30 }), { code: Code.Unavailable });
   assert.equal(sent.length, 1);
+});
+
+test("a watched re-encryption continues after interruptions only, up to a number of failures", async () => {
+  const reset = () => error(Code.Canceled, undefined);
+  const unavailable = () => error(Code.Unavailable, "SHUTTING_DOWN");
+  const refused = () => error(Code.Unavailable, undefined, undefined, "tls_refused");
+  const byServer = () => error(Code.Canceled, "CANCELLED");
+  const here = () => error(Code.Canceled, undefined, undefined, "canceled");
+  /** The number of streams until the first one that ends, or whose failure is thrown. */
+  const openings = async (failures, messages = 0) => {
+    let count = 0;
+    const client = {
+      async *watchReencryption() {
+        count += 1;
+        if (count <= messages) yield {};
+        const failure = failures(count);
+        if (failure !== undefined) throw failure;
+      },
+    };
+    const ended = async () => {
+      for await (const _ of watchReencryption(client, "organizations/a", undefined, { pauseMs: 0 }));
+      return "ended";
+    };
+    return [await ended().catch(({ codeName }) => codeName), count];
+  };
+  for (const failure of [reset, unavailable]) {
+    assert.deepEqual(await openings((count) => (count <= 5 ? failure() : undefined)), ["ended", 6]);
+    assert.deepEqual(await openings(failure), [failure().codeName, 6]);
+    assert.deepEqual(await openings(failure, 2), [failure().codeName, 62]);
+  }
+  for (const failure of [refused, byServer, here, () => error(Code.PermissionDenied, "PRIVILEGE_MISSING")]) {
+    assert.deepEqual(await openings(failure), [failure().codeName, 1]);
+  }
+});
+
+test("a failure says whether the call may have taken effect", async () => {
+  for (const [failure, expected] of [
+    [error(Code.Unavailable, "", undefined, "broken"), true],
+    [error(Code.DeadlineExceeded, "", undefined, "timed_out"), true],
+    [error(Code.Canceled, "", undefined, "canceled"), true],
+    [error(Code.Internal, "", undefined, "unreadable"), true],
+    [error(Code.Unavailable, "", undefined, "not_connected"), false],
+    [error(Code.Unavailable, "", undefined, "tls_refused"), false],
+    [error(Code.Unauthenticated, "", undefined, "client"), false],
+    [error(Code.Unavailable, "OUTCOME_UNKNOWN"), true],
+    [error(Code.Unavailable, "SHUTTING_DOWN"), false],
+    [error(Code.Unavailable, undefined), true],
+    [error(Code.PermissionDenied, undefined), false],
+  ]) {
+    assert.equal(mayHaveTakenEffect(failure), expected, `${failure.origin} ${failure.message}`);
+  }
+  // The failure of a call includes its earlier attempts.
+  const outcomes = [];
+  const attempts = {
+    unary: async () => {
+      throw outcomes.shift() ?? error(Code.NotFound, "NOT_FOUND");
+    },
+  };
+  const call = async (method, input, ...failures) => {
+    outcomes.push(...failures);
+    const failure = await calls(attempts, { pauseFirstMs: 1 }).unary(method, undefined, undefined, undefined, input).catch((caught) => caught);
+    outcomes.length = 0;
+    return failure.mayHaveTakenEffect;
+  };
+  const broken = () => error(Code.Unavailable, undefined, undefined, "broken");
+  const { setDataEncryptionKey, isDataEncryptionActive } = DataEncryptionService.method;
+  const { updateMailbox } = MailboxService.method;
+  assert.equal(await call(updateMailbox, {}, broken()), true);
+  assert.equal(await call(updateMailbox, {}, error(Code.Unavailable, "SHUTTING_DOWN")), false);
+  assert.equal(await call(isDataEncryptionActive, {}, broken()), false);
+  assert.equal(await call(setDataEncryptionKey, {}, broken()), true);
+  assert.equal(await call(setDataEncryptionKey, {}), false);
+});
+
+test("a change of the key is never repeated", async () => {
+  for (const reason of ["SHUTTING_DOWN", "OUTCOME_UNKNOWN", ""]) {
+    let count = 0;
+    const attempts = {
+      unary: async () => {
+        count += 1;
+        throw error(Code.Unavailable, reason);
+      },
+    };
+    const request = { organization: "organizations/a", encryptionKey: "a new key, number 2", changeEncryptionKey: true };
+    const method = DataEncryptionService.method.setDataEncryptionKey;
+    await assert.rejects(calls(attempts).unary(method, undefined, undefined, undefined, request), { code: Code.Unavailable });
+    assert.equal(count, 1);
+  }
+});
+
+test("a token that is given as the path of its file isn't in the error", async () => {
+  const token = "eyJhbGciOiJFUzI1NiJ9.e30.Y2FuYXJ5";
+  for (const [file, isShown] of [[token, false], [`canary/${token}`, false], ["canary", false], [path("missing"), true]]) {
+    const failure = await connect("https://127.0.0.1:1", { bearerTokenFile: file }).access.whoAmI({}).catch((caught) => caught);
+    assert.match(failure.message, /^no token: can't read the token file.*: ENOENT/);
+    assert.equal(inspect(failure).includes(file), isShown, failure.message);
+  }
 });
 
 test("a failed token source is the failure of the call", async () => {
@@ -445,11 +546,11 @@ test("a failed token source is the failure of the call", async () => {
   for (const source of [() => Promise.reject(cause), () => { throw cause; }]) {
     const failure = await outcome(source);
     assert.ok(failure instanceof SealwardError);
-    assert.deepEqual([failure.code, failure.origin, failure.message, failure.cause], [Code.Unauthenticated, "no_token", "the token source failed", cause]);
+    assert.deepEqual([failure.code, failure.origin, failure.message, failure.cause], [Code.Unauthenticated, "client", "the token source failed", cause]);
     assert.equal(asked, 1);
   }
   const invalid = await outcome(() => "Bearer canary");
-  assert.deepEqual([invalid.origin, invalid.message], ["no_token", 'no token: the bearer token begins with "Bearer ": use only the token']);
+  assert.deepEqual([invalid.origin, invalid.message], ["client", 'no token: the bearer token begins with "Bearer ": use only the token']);
 });
 
 test("the end of a client ends its calls", async () => {

@@ -22,10 +22,16 @@ use super::{
 /// The number of the field `value` of `google.protobuf.Any`.
 const ANY_VALUE: u32 = 2;
 
-/// Converts JSON text to wire bytes.
-pub(super) fn decode(descriptor: &MessageDescriptor, json: &[u8]) -> Result<Zeroizing<Vec<u8>>, JsonError> {
+/// Converts JSON text to wire bytes, if there is room for their number.
+pub(super) fn decode<E: From<JsonError>>(
+    descriptor: &MessageDescriptor,
+    json: &[u8],
+    take_room: impl FnOnce(usize) -> Result<(), E>,
+) -> Result<Zeroizing<Vec<u8>>, E> {
     let measured: Measure = pass(descriptor, json, Measure::default())?;
-    let written: Write = pass(descriptor, json, measured.writer().ok_or(JsonProblem::TooLarge)?)?;
+    take_room(measured.length())?;
+    let writer = measured.writer().ok_or(JsonError::from(JsonProblem::TooLarge))?;
+    let written: Write = pass(descriptor, json, writer)?;
     Ok(written.into_bytes())
 }
 

@@ -188,10 +188,13 @@ impl JsonError {
     }
 }
 
-/// Returns the beginning of a name that a caller wrote.
-pub(super) fn excerpt(mut name: impl Iterator<Item = char>) -> String {
-    let mut shown: String = name.by_ref().take(NAME_SHOWN_MAX).collect();
-    if name.next().is_some() {
+/// Returns the beginning of a name that a caller wrote, up to the first character that no name of a contract or of a setting has. So an error
+/// shows a misspelled name, nothing invisible, and hardly anything of a text that was put in the place of a name.
+pub(super) fn excerpt(name: impl Iterator<Item = char>) -> String {
+    let is_of_name = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.' | '@');
+    let mut name = name.peekable();
+    let mut shown: String = std::iter::from_fn(|| name.next_if(is_of_name)).take(NAME_SHOWN_MAX).collect();
+    if name.peek().is_some() {
         shown.push('…');
     }
     shown

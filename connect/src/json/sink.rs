@@ -68,6 +68,11 @@ pub(super) struct Measure {
 }
 
 impl Measure {
+    /// Returns the number of bytes.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
     /// Returns the second pass. `None`: the message is larger than protobuf allows.
     pub(super) fn writer(self) -> Option<Write> {
         i32::try_from(self.length).ok()?;

@@ -106,8 +106,7 @@ fn translate(condition: Condition) -> Result<Condition, FilterProblem> {
         | Condition::Among { .. }
         | Condition::BeginsWith { .. }
         | Condition::Lists { .. }
-        | Condition::IsNull(_)
-        | Condition::HeaderDiffers { .. } => condition,
+        | Condition::IsNull(_) => condition,
     })
 }
 

@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::{
     audit::entry::AuditEntry,
-    store::{ColumnType, Datum, Name, Reader, Select, Step, Unavailable},
+    id::Timestamp,
+    store::{ColumnType, Reader, Select, Step, Unavailable},
     table::{
         audit::AuditRecord,
         declare::{Columns as _, Damage, TableRow as _},
@@ -50,13 +51,10 @@ impl ChainHead {
     /// Appends `entry` to the chain. Returns the step that stores the record, and the new head.
     #[must_use]
     pub fn link(&self, entry: &AuditEntry) -> (Step, ChainHead) {
-        let record = AuditRecord::unhashed(self, entry);
-        let (writer, sequence, format) = (record.writer, record.sequence, record.format);
-        let mut row = record.into_row();
-        row.pop();
-        let hash = hash_of(&row, format);
-        row.push(AuditRecord::hash().holding(hash));
-        (Step::Insert { table: AuditRecord::TABLE.into(), row }, ChainHead { writer, sequence, hash })
+        let mut record = AuditRecord::unhashed(self, entry);
+        record.hash = record.digest();
+        let AuditRecord { writer, sequence, hash, .. } = record;
+        (record.insert(), ChainHead { writer, sequence, hash })
     }
 }
 
@@ -98,41 +96,96 @@ impl AuditRecord {
     /// Computes the hash of the record's fields.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut row = self.clone().into_row();
-        row.pop();
-        hash_of(&row, self.format)
+        self.digest_within(&mut Vec::with_capacity(ENCODED_BYTES))
+    }
+
+    /// Computes the hash of the record's fields. The buffer can be used again for the next record.
+    pub(super) fn digest_within(&self, buffer: &mut Vec<u8>) -> [u8; 32] {
+        // Names all fields, so that a new one isn't forgotten.
+        let AuditRecord {
+            writer,
+            sequence,
+            previous_hash,
+            time,
+            identity,
+            peer,
+            call_id,
+            action,
+            outcome,
+            subject,
+            attributes,
+            purpose,
+            fingerprint,
+            key_version,
+            details,
+            records,
+            format,
+            hash: _,
+        } = self;
+        buffer.clear();
+        buffer.extend_from_slice(LABEL);
+        let mut put = |field: Field<'_>| field.encode(buffer);
+        put(Field::Uuid(writer));
+        put(Field::Integer(*sequence));
+        put(Field::Bytes(previous_hash));
+        put(Field::Time(*time));
+        put(Field::text(identity));
+        put(Field::text(peer));
+        put(Field::text(call_id));
+        put(Field::Text(action));
+        put(Field::Text(outcome));
+        put(Field::Text(subject));
+        put(Field::text(attributes));
+        put(Field::text(purpose));
+        put(Field::text(fingerprint));
+        put(key_version.map_or(Field::Null, Field::Integer));
+        if *format >= FORMAT_WITH_DETAILS {
+            put(Field::text(details));
+        }
+        if *format >= FORMAT_WITH_RECORDS {
+            put(Field::text(records));
+        }
+        put(Field::Integer(*format));
+        // One long update costs half as much as many short ones.
+        Sha256::digest(&*buffer).into()
     }
 }
 
-/// Computes the hash over the columns of a record, except the hash itself and columns that the format doesn't cover.
-fn hash_of(row: &[(Name, Datum)], format: i64) -> [u8; 32] {
-    let (details, records) = (AuditRecord::details(), AuditRecord::records());
-    let is_covered = |name: &Name| {
-        (format >= FORMAT_WITH_DETAILS || *name != details.as_str())
-            && (format >= FORMAT_WITH_RECORDS || *name != records.as_str())
-    };
-    digest(row.iter().filter(|(name, _)| is_covered(name)).map(|(_, datum)| datum))
+/// A usual length of an encoded record in bytes.
+const ENCODED_BYTES: usize = 1_024;
+
+/// A field of a record, as hashed.
+enum Field<'a> {
+    Null,
+    Integer(i64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    Uuid(&'a Uuid),
+    Time(Timestamp),
 }
 
-fn digest<'a>(parts: impl Iterator<Item = &'a Datum>) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(LABEL);
-    for part in parts {
-        // A type byte and a length before each part make the encoding injective. Null has the length 0.
-        let (kind, bytes): (u8, Vec<u8>) = match part {
-            Datum::Null => (0, Vec::new()),
-            Datum::Boolean(value) => (1, vec![u8::from(*value)]),
-            Datum::Integer(value) => (2, value.to_be_bytes().to_vec()),
-            Datum::Text(value) => (3, value.as_bytes().to_vec()),
-            Datum::Bytes(value) => (4, value.clone()),
-            Datum::Uuid(value) => (5, value.as_bytes().to_vec()),
-            Datum::Time(value) => (6, value.unix_micros().to_be_bytes().to_vec()),
+impl<'a> Field<'a> {
+    fn text(text: &'a Option<String>) -> Self {
+        text.as_deref().map_or(Field::Null, Field::Text)
+    }
+
+    /// Appends the field: a byte for the type, the length and the bytes, which make the encoding injective. Null has the
+    /// length 0.
+    fn encode(self, buffer: &mut Vec<u8>) {
+        let mut put = |kind: u8, bytes: &[u8]| {
+            buffer.push(kind);
+            buffer.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+            buffer.extend_from_slice(bytes);
         };
-        hash.update([kind]);
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(&bytes);
+        match self {
+            Field::Null => put(0, &[]),
+            Field::Integer(value) => put(2, &value.to_be_bytes()),
+            Field::Text(value) => put(3, value.as_bytes()),
+            Field::Bytes(value) => put(4, value),
+            Field::Uuid(value) => put(5, value.as_bytes()),
+            Field::Time(value) => put(6, &value.unix_micros().to_be_bytes()),
+        }
     }
-    hash.finalize().into()
 }
 
 /// Reads the position and hash of the last record of a writer's chain. Returns `None` if there is no record.
@@ -159,7 +212,7 @@ pub(crate) mod tests {
     use data_encoding::HEXLOWER;
 
     use super::*;
-    use crate::{audit::entry::AuditAction, id::Timestamp, identity::Caller};
+    use crate::{audit::entry::AuditAction, identity::Caller, store::Datum};
 
     fn entry(subject: &str) -> AuditEntry {
         AuditEntry {

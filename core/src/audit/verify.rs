@@ -16,15 +16,17 @@ use crate::{
         retention::cut_through,
         sign::named_key,
     },
+    concurrent::Computing,
     deployment::Deployment,
     identity::Caller,
     organization::{handle::Organization, seen},
     permit::Permit,
     policy::{self, DeploymentPermit},
-    store::{CommitError, Comparison, Condition, Reader, Select, Unavailable},
+    port::Computation,
+    store::{Cause, CommitError, Comparison, Condition, Datum, Reader, Row, ScanError, Scanned, Select, Unavailable},
     table::{
         audit::{AuditRecord, SignedHead},
-        declare::{Columns as _, TableRow as _},
+        declare::{Columns as _, Damage, TableRow as _},
     },
 };
 
@@ -149,9 +151,13 @@ impl TrailVerifier {
 
     /// Adds the next record of its chain.
     pub fn take(&mut self, record: &AuditRecord) {
+        self.take_hashed(record, record.digest());
+    }
+
+    /// Adds the next record of its chain, with the hash that was computed of its fields.
+    fn take_hashed(&mut self, record: &AuditRecord, digest: [u8; 32]) {
         let AuditRecord { writer, sequence, hash, .. } = *record;
         let mut found = Vec::new();
-        let digest = record.digest();
         if digest != hash {
             found.push(Fault::Changed);
         }
@@ -266,14 +272,30 @@ fn is_trusted(trusted: &[[u8; 32]], head: &SignedHead) -> bool {
     trusted.is_empty() || trusted.contains(&head.public_key)
 }
 
-/// A verification of a whole trail in progress. It holds a snapshot, so complete its steps or drop it.
+/// A verification of a whole trail in progress. It holds a snapshot, so complete its steps or drop it. While the records
+/// of a page are hashed on threads for computations, the next page is read. Only the links are checked one by one.
 ///
 /// It needs no permission, because its result can be read only through [`VerificationResult::report`].
 pub struct TrailWalk {
     snapshot: Arc<dyn Reader>,
+    computation: Arc<dyn Computation>,
     verifier: TrailVerifier,
-    after: Option<(Uuid, i64)>,
+    next: Next,
+    /// The records to verify next; `None` before the first.
+    page: Option<Vec<Row>>,
     writers: BTreeSet<Uuid>,
+}
+
+/// Where the next page begins.
+enum Next {
+    /// At the first record.
+    First,
+    /// After this record of this chain.
+    InChain(Uuid, i64),
+    /// At the first record of the chain after this one.
+    AfterChain(Uuid),
+    /// There are no more records.
+    End,
 }
 
 impl TrailWalk {
@@ -283,7 +305,7 @@ impl TrailWalk {
     /// If a database is unavailable.
     pub async fn of_organization(deployment: &Deployment, organization: &Organization) -> Result<Self, Unavailable> {
         let known = seen::known_heads(deployment, organization).await?;
-        Ok(Self::of(organization.store.snapshot().await?, known))
+        Ok(Self::of(deployment, organization.store.snapshot().await?, known))
     }
 
     /// Starts the verification of the deployment's own trail.
@@ -291,38 +313,36 @@ impl TrailWalk {
     /// # Errors
     /// If the database is unavailable.
     pub async fn of_deployment(deployment: &Deployment) -> Result<Self, Unavailable> {
-        Ok(Self::of(deployment.ports.configuration.snapshot().await?, Vec::new()))
+        Ok(Self::of(deployment, deployment.ports.configuration.snapshot().await?, Vec::new()))
     }
 
-    fn of(snapshot: Arc<dyn Reader>, known: Vec<(Uuid, i64, [u8; 32])>) -> Self {
+    fn of(deployment: &Deployment, snapshot: Arc<dyn Reader>, known: Vec<(Uuid, i64, [u8; 32])>) -> Self {
         let mut verifier = TrailVerifier::default();
         for (writer, sequence, hash) in known {
             verifier.expect_record(writer, sequence, hash);
         }
-        TrailWalk { snapshot, verifier, after: None, writers: BTreeSet::new() }
+        let computation = Arc::clone(&deployment.ports.computation);
+        TrailWalk { snapshot, computation, verifier, next: Next::First, page: None, writers: BTreeSet::new() }
     }
 
     /// Verifies the next page of records with their signed heads. Returns the walk until it is complete. A step needs
-    /// memory for one page, regardless of the length of the trail.
+    /// memory for two pages, regardless of the length of the trail.
     ///
     /// # Errors
     /// If the database is unavailable or contains a malformed record.
     pub async fn step(mut self) -> Result<WalkProgress, Unavailable> {
-        const PAGE: u32 = 500;
-        let key =
-            |(writer, sequence)| [AuditRecord::writer().holding(writer), AuditRecord::sequence().holding(sequence)];
-        let rows = self.after.map_or(Condition::EVERYTHING, |last| Condition::later(key(last)));
-        let page = Select {
-            order: vec![AuditRecord::writer().ascending(), AuditRecord::sequence().ascending()],
-            limit: PAGE,
-            ..AuditRecord::all_columns().select(rows)
+        let page = match self.page.take() {
+            Some(page) => page,
+            None => self.read().await?,
         };
-        let rows = self.snapshot.select(page).await?;
-        let is_last = rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-        let records =
-            rows.into_iter().map(|row| AuditRecord::all_columns().values(row)).collect::<Result<Vec<_>, _>>()?;
+        let hashing = Computing::start(&*self.computation, page, hashed);
+        self.page = Some(self.read().await?);
+        let mut records = Vec::new();
+        for part in hashing.results().await? {
+            records.extend(part?);
+        }
         let mut spans: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
-        for record in &records {
+        for (record, _) in &records {
             let span = spans.entry(record.writer).or_insert((record.sequence, record.sequence));
             span.1 = span.1.max(record.sequence);
         }
@@ -332,16 +352,44 @@ impl TrailWalk {
                 self.verifier.expect_head(head);
             }
         }
-        for record in &records {
-            self.verifier.take(record);
+        for (record, digest) in &records {
+            self.verifier.take_hashed(record, *digest);
         }
         // A head of a missing record proves nothing more: the verifier already reports the gap.
         self.verifier.forget_heads();
         self.writers.extend(spans.into_keys());
-        if let Some(last) = records.last() {
-            self.after = Some((last.writer, last.sequence));
+        let is_over = self.page.as_ref().is_none_or(Vec::is_empty);
+        if is_over { self.finish().await.map(WalkProgress::Done) } else { Ok(WalkProgress::Continue(Box::new(self))) }
+    }
+
+    /// Reads the next page in the order of the key. Returns no records after the last one.
+    async fn read(&mut self) -> Result<Vec<Row>, Unavailable> {
+        loop {
+            // One chain at a time, because a condition on both columns of the key would read from the first record on.
+            let rows = match self.next {
+                Next::First => Condition::EVERYTHING,
+                Next::InChain(writer, sequence) => {
+                    AuditRecord::writer().is(writer).and(AuditRecord::sequence().exceeds(sequence))
+                }
+                Next::AfterChain(writer) => AuditRecord::writer().exceeds(writer),
+                Next::End => return Ok(Vec::new()),
+            };
+            let page = Select {
+                order: vec![AuditRecord::writer().ascending(), AuditRecord::sequence().ascending()],
+                limit: PAGE_RECORDS,
+                ..AuditRecord::all_columns().select(rows)
+            };
+            let Scanned { rows, is_cut } = self.snapshot.scan(page, PAGE_BYTES_MAX).await.map_err(unlimited)?;
+            let has_more = is_cut || rows.len() >= usize::try_from(PAGE_RECORDS).unwrap_or(usize::MAX);
+            self.next = match (has_more, &self.next, rows.last().map(|last| position(last)).transpose()?) {
+                (true, _, Some((writer, sequence))) => Next::InChain(writer, sequence),
+                (_, Next::InChain(writer, _), _) => Next::AfterChain(*writer),
+                (_, Next::First | Next::AfterChain(_) | Next::End, _) => Next::End,
+            };
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
         }
-        if is_last { self.finish().await.map(WalkProgress::Done) } else { Ok(WalkProgress::Continue(self)) }
     }
 
     /// Adds the heads after the end of each chain, and those of chains without records. Their records were cut off.
@@ -365,6 +413,37 @@ impl TrailWalk {
     }
 }
 
+/// Reads records, and computes the hashes of their fields.
+fn hashed(rows: Vec<Row>) -> Result<Vec<(AuditRecord, [u8; 32])>, Damage> {
+    let mut buffer = Vec::new();
+    let hash = |row| {
+        let record = AuditRecord::all_columns().values(row)?;
+        let digest = record.digest_within(&mut buffer);
+        Ok((record, digest))
+    };
+    rows.into_iter().map(hash).collect()
+}
+
+/// Returns the position of a record in its chain.
+fn position(row: &[Datum]) -> Result<(Uuid, i64), Damage> {
+    match (AuditRecord::writer().datum_in(row), AuditRecord::sequence().datum_in(row)) {
+        (Some(Datum::Uuid(writer)), Some(Datum::Integer(sequence))) => Ok((*writer, *sequence)),
+        _ => Err(AuditRecord::sequence().damaged()),
+    }
+}
+
+/// The error of a scan of a snapshot, which has no time limit.
+fn unlimited(error: ScanError) -> Unavailable {
+    match error {
+        ScanError::Unavailable(unavailable) => unavailable,
+        error @ ScanError::TooLong { .. } => Unavailable(Cause(error.into())),
+    }
+}
+
+/// The maximum number of records in a page, and their maximum total size.
+const PAGE_RECORDS: u32 = 4_096;
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// The maximum number of heads in one read. It is more than the records of a page. Of the heads after the end of a
 /// chain, the first ones are enough.
 const HEADS_MAX: u32 = 10_000;
@@ -382,7 +461,7 @@ fn sequence(comparison: Comparison, sequence: i64) -> Condition {
 /// The progress of a walk.
 pub enum WalkProgress {
     /// There are more records.
-    Continue(TrailWalk),
+    Continue(Box<TrailWalk>),
     /// The verification is complete.
     Done(VerificationResult),
 }

@@ -13,7 +13,8 @@ use crate::{
     key::{
         error::KeyError,
         outcome::{CurrentKey, done},
-        reencrypt, unreadable,
+        reencrypt::cursor::Cursor,
+        unreadable,
     },
     organization::{key_text::write_text, keys::Keys, ring_rows::key_change_row},
     permit::Attempt,
@@ -45,7 +46,7 @@ pub(crate) async fn install(
     deployment.reached(FailPoint::KeyTextStored);
 
     steps.push(key_change_row(&ring));
-    steps.extend(reencrypt::Cursor::first(ring.version(), deployment.now()).replace());
+    steps.extend(Cursor::first(ring.version(), deployment.now()).replace());
     steps.push(unreadable::forget_all());
     steps.push(Step::Audit(AuditEntry { details, ..done(deployment, by, current) }));
     match organization.commit(steps).await {

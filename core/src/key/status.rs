@@ -1,16 +1,23 @@
 //! Reads the status of an organization's encryption: whether it is active, its current key, and the progress of a
 //! re-encryption.
 
+use std::sync::Arc;
+
 use crate::{
-    census,
+    census::{self, Census},
     crypto::{
         kek::Fingerprint,
         ring::stored::{ReencryptionState as RingState, StoredRing},
     },
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    key::{error::KeyError, reencrypt::Cursor},
-    organization::{handle::Organization, keys::Keys, pace, seen},
+    key::{error::KeyError, reencrypt::cursor::Cursor},
+    organization::{
+        encryption_facts::{EncryptionFacts, Generations, ReencryptionFacts},
+        handle::Organization,
+        keys::Keys,
+        pace, seen,
+    },
     permit::Permit,
     policy,
     schema::Schema,
@@ -115,6 +122,13 @@ impl ReencryptionStatus {
 /// [`KeyError::Store`] if a database is unavailable, [`KeyError::Inaccessible`] if this server can't use the key.
 pub async fn check(deployment: &Deployment, permit: &Permit<policy::ReadKeyStatus>) -> Result<Status, KeyError> {
     let organization = permit.organization();
+    // Before the first read: a commit during the reads makes the facts outdated at once.
+    let generations = Generations::current(&*organization.store, &*deployment.ports.configuration);
+    if let (Some(generations), Some(Keys::Active(ring))) = (generations, organization.keys())
+        && let Some(facts) = organization.remembered.get(generations, &ring)
+    {
+        return Ok(status(deployment, organization, Some(ring.stored()), true, &facts));
+    }
     let keys = organization.load_keys(deployment).await?;
     let (stored, is_active) = match &keys {
         Keys::Active(ring) => (Some(ring.stored()), true),
@@ -123,22 +137,54 @@ pub async fn check(deployment: &Deployment, permit: &Permit<policy::ReadKeyStatu
         Keys::Inaccessible(obstacle, _) => return Err(KeyError::Inaccessible(*obstacle)),
         Keys::Damaged => (None, false),
     };
-    let key = stored.and_then(|stored| key_status(deployment, stored));
-    let state = stored.map(|stored| stored.reencryption.state);
-    let reencryption = reencryption(deployment, organization, state, is_active).await?;
-    let census = census(deployment, organization).await?;
-    let rolled_back_time = seen::rolled_back(deployment, organization).await?;
-    Ok(Status { is_active, key, reencryption, census, rolled_back_time })
+    let facts = Arc::new(EncryptionFacts {
+        reencryption: reencryption_facts(organization).await?,
+        census: census::stored(&*organization.store).await?,
+        rolled_back_time: seen::rolled_back(deployment, organization).await?,
+    });
+    // Only with a present key: an absent one can come back without a commit, with a root key.
+    if let (Some(generations), Keys::Active(ring)) = (generations, &keys) {
+        organization.remembered.set(generations, ring, &facts);
+    }
+    Ok(status(deployment, organization, stored, is_active, &facts))
 }
 
-async fn census(deployment: &Deployment, organization: &Organization) -> Result<Vec<CellCount>, Unavailable> {
-    let kinds = census::stored(&*organization.store).await?.into_iter();
-    Ok(kinds
-        .map(|(kind, cells)| {
-            let (entity, attribute) = names(&deployment.schema, &kind.table, &kind.column);
-            CellCount { entity, attribute, key_version: kind.version, cells: u64::try_from(cells).unwrap_or(0) }
-        })
-        .collect())
+async fn reencryption_facts(organization: &Organization) -> Result<Option<ReencryptionFacts>, Unavailable> {
+    let Some(cursor) = Cursor::read(&*organization.store).await? else { return Ok(None) };
+    Ok(Some(ReencryptionFacts {
+        target: cursor.target,
+        cells_total: cursor.cells_total,
+        cells_done: cursor.cells_done,
+        cells_unreadable: organization.store.count(UnreadableCellRow::TABLE.into(), Condition::EVERYTHING).await?,
+        start_time: cursor.start_time,
+        end_time: cursor.end_time,
+    }))
+}
+
+/// Computes the status at this time.
+fn status(
+    deployment: &Deployment,
+    organization: &Organization,
+    stored: Option<&StoredRing>,
+    is_active: bool,
+    facts: &EncryptionFacts,
+) -> Status {
+    let ring_state = stored.map(|stored| stored.reencryption.state);
+    Status {
+        is_active,
+        key: stored.and_then(|stored| key_status(deployment, stored)),
+        reencryption: reencryption(deployment, organization, ring_state, is_active, facts.reencryption),
+        census: cell_counts(deployment, &facts.census),
+        rolled_back_time: facts.rolled_back_time,
+    }
+}
+
+fn cell_counts(deployment: &Deployment, census: &Census) -> Vec<CellCount> {
+    let counts = census.iter().map(|(kind, cells)| {
+        let (entity, attribute) = names(&deployment.schema, &kind.table, &kind.column);
+        CellCount { entity, attribute, key_version: kind.version, cells: u64::try_from(*cells).unwrap_or(0) }
+    });
+    counts.collect()
 }
 
 /// Returns the names of the entity and the attribute with these storage names.
@@ -180,14 +226,15 @@ pub async fn progress(organization: &Organization) -> Option<(u64, u64)> {
     Some((cursor.cells_done, cursor.cells_total.unwrap_or(0)))
 }
 
-async fn reencryption(
+fn reencryption(
     deployment: &Deployment,
     organization: &Organization,
     ring_state: Option<RingState>,
     is_active: bool,
-) -> Result<ReencryptionStatus, KeyError> {
-    let Some(cursor) = Cursor::read(&*organization.store).await? else {
-        return Ok(ReencryptionStatus {
+    facts: Option<ReencryptionFacts>,
+) -> ReencryptionStatus {
+    let Some(facts) = facts else {
+        return ReencryptionStatus {
             state: State::None,
             key_version: None,
             cells_total: 0,
@@ -197,9 +244,8 @@ async fn reencryption(
             estimated_end_time: None,
             start_time: None,
             end_time: None,
-        });
+        };
     };
-    let unreadable = organization.store.count(UnreadableCellRow::TABLE.into(), Condition::EVERYTHING).await?;
     let state = match ring_state {
         Some(RingState::Idle) | None => State::Done,
         Some(_) if !is_active => State::Waiting,
@@ -208,26 +254,26 @@ async fn reencryption(
         Some(RingState::Finishing) => State::Finishing,
     };
     let now = deployment.now();
-    let cells_total = cursor.cells_total.unwrap_or(0);
-    let cells_left = cells_total.saturating_sub(cursor.cells_done);
-    let of_late = organization.pace().cells_per_second(now, cursor.cells_done);
-    let (cells_per_second, estimated_end_time) = match (cursor.end_time, of_late) {
+    let cells_total = facts.cells_total.unwrap_or(0);
+    let cells_left = cells_total.saturating_sub(facts.cells_done);
+    let of_late = organization.pace().cells_per_second(now, facts.cells_done);
+    let (cells_per_second, estimated_end_time) = match (facts.end_time, of_late) {
         (Some(end), _) => {
-            let elapsed_us = end.unix_micros().saturating_sub(cursor.start_time.unix_micros()).max(1);
-            (cursor.cells_done as f64 * 1e6 / elapsed_us as f64, None)
+            let elapsed_us = end.unix_micros().saturating_sub(facts.start_time.unix_micros()).max(1);
+            (facts.cells_done as f64 * 1e6 / elapsed_us as f64, None)
         }
         (None, Some(rate)) if is_active => (rate, Some(pace::end(now, cells_left, rate))),
         (None, Some(_) | None) => (0.0, None),
     };
-    Ok(ReencryptionStatus {
+    ReencryptionStatus {
         state,
-        key_version: Some(cursor.target),
+        key_version: Some(facts.target),
         cells_total,
-        cells_done: cursor.cells_done,
-        cells_unreadable: unreadable,
+        cells_done: facts.cells_done,
+        cells_unreadable: facts.cells_unreadable,
         cells_per_second,
         estimated_end_time,
-        start_time: Some(cursor.start_time),
-        end_time: cursor.end_time,
-    })
+        start_time: Some(facts.start_time),
+        end_time: facts.end_time,
+    }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
+    cells::{CellColumn, StoredCell},
     crypto::{
         cell::{self, CellError, CellFormatError},
         ring::KeyRing,
@@ -85,14 +86,14 @@ pub struct UnreadableCell {
 
 impl UnreadableCell {
     /// Returns the entry for a cell that can't be opened because of `error`.
-    pub(crate) fn new(table: &str, column: &str, record: RecordId, cell: &[u8], error: &CellError) -> Self {
+    pub(crate) fn new(CellColumn { table, column }: &CellColumn, cell: &StoredCell, error: &CellError) -> Self {
         UnreadableCell {
-            table: table.to_owned(),
-            column: column.to_owned(),
-            record,
+            table: table.clone(),
+            column: column.clone(),
+            record: cell.record,
             reason: error.into(),
-            key_version: cell::version_of(cell).ok(),
-            sha256: Sha256::digest(cell).into(),
+            key_version: cell::version_of(&cell.bytes).ok(),
+            sha256: Sha256::digest(&cell.bytes).into(),
         }
     }
 
@@ -159,9 +160,9 @@ impl SetAside {
     }
 
     /// Returns whether exactly this cell is among them.
-    pub(crate) fn holds(&self, table: &str, column: &str, id: RecordId, cell: &[u8]) -> bool {
-        let place = (table.to_owned(), column.to_owned(), id.uuid());
-        self.0.get(&place).is_some_and(|aside| aside.sha256[..] == Sha256::digest(cell)[..])
+    pub(crate) fn holds(&self, CellColumn { table, column }: &CellColumn, cell: &StoredCell) -> bool {
+        let place = (table.clone(), column.clone(), cell.record.uuid());
+        self.0.get(&place).is_some_and(|aside| aside.sha256[..] == Sha256::digest(&cell.bytes)[..])
     }
 
     /// Returns the data keys of this ring that one of the cells may still need. These are all keys if a newer version

@@ -3,18 +3,22 @@
 //! A snapshot keeps ring, cells and census consistent during concurrent writes. Only the audit trail is written, and no
 //! plaintext leaves this file.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     audit::entry::AuditAction,
-    catalog::cell_columns,
-    census::{self, CellKind, Census},
+    cells::{CellColumn, CellPage, CellWalk, PAGE_CELLS, StoredCell},
+    census::{self, CellKind, Census, versions},
+    concurrent::Computing,
     crypto::{
         context::CellContext,
         ring::{KeyRing, stored::RingUnread},
     },
     deployment::Deployment,
-    id::OrganizationId,
+    id::{KeyVersion, OrganizationId},
     key::{
         error::KeyError,
         outcome::{CurrentKey, audited, done},
@@ -23,19 +27,30 @@ use crate::{
     organization::{key_text::read_text, keys::Obstacle, ring_rows},
     permit::{Attempt, Permit},
     policy,
+    port::Computation,
     store::{Condition, Reader, StoreFailure},
 };
 
-/// A verification in progress. It holds a snapshot, so complete its steps or drop it.
+/// A verification in progress. It holds a snapshot, so complete its steps or drop it. While the cells of a page are opened
+/// on threads for computations, the next page is read.
 pub struct Verification {
-    snapshot: std::sync::Arc<dyn Reader>,
+    snapshot: Arc<dyn Reader>,
+    computation: Arc<dyn Computation>,
     organization: OrganizationId,
-    ring: KeyRing,
-    walk: census::Walk,
+    ring: Arc<KeyRing>,
+    walk: CellWalk,
+    /// The cells to check next; `None` before the first and after the last.
+    page: Option<CellPage>,
     cells_total: u64,
     cells_checked: u64,
     counted: Census,
+    /// The unreadable cells that aren't reported yet.
+    unreadable: Vec<UnreadableCell>,
+    is_complete: bool,
 }
+
+/// The maximum number of unreadable cells in one step. They fit in the smallest message that a deployment may choose.
+const REPORTED_MAX: usize = 1_024;
 
 /// The progress of a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,20 +105,24 @@ impl Verification {
         let text = read_text(deployment, organization.id, &stored.check).await?;
         let (_, kek) = text.ok_or(KeyError::NotPresent { wanted })?;
         let ring = KeyRing::open(&stored, organization.id, &kek).map_err(|_| KeyError::RingDamaged)?;
-        let columns = cell_columns(&*snapshot).await?;
+        let walk = CellWalk::over_all(&*snapshot).await?;
         let mut cells_total = 0;
-        for (table, column) in &columns {
+        for CellColumn { table, column } in walk.columns() {
             let set = Condition::IsNull(column.clone().into()).negated();
             cells_total += snapshot.count(table.clone().into(), set).await?;
         }
         Ok(Verification {
             snapshot,
+            computation: Arc::clone(&deployment.ports.computation),
             organization: organization.id,
-            ring,
-            walk: census::Walk::of(columns),
+            ring: Arc::new(ring),
+            walk,
+            page: None,
             cells_total,
             cells_checked: 0,
             counted: Census::new(),
+            unreadable: Vec::new(),
+            is_complete: false,
         })
     }
 
@@ -112,20 +131,37 @@ impl Verification {
     /// # Errors
     /// If the store is unavailable.
     pub async fn step(&mut self) -> Result<Option<Verified>, KeyError> {
-        let Some(page) = self.walk.next(&*self.snapshot).await? else { return Ok(None) };
-        let (table, column) = (&page.table, &page.column);
-        let mut unreadable = Vec::new();
-        for (record, cell) in &page.cells {
-            *self.counted.entry(CellKind::of(table, column, cell)).or_default() += 1;
-            let context =
-                CellContext { organization: self.organization, entity: table, record: *record, attribute: column };
-            if let Err(error) = self.ring.open_cell(&context, cell) {
-                unreadable.push(UnreadableCell::new(table, column, *record, cell, &error));
-            }
+        if self.is_complete {
+            return Ok(None);
         }
-        self.cells_checked += u64::try_from(page.cells.len()).unwrap_or(0);
-        let census = if self.walk.is_over() { Some(self.miscounts().await?) } else { None };
+        if self.unreadable.is_empty() {
+            self.check_page().await?;
+        }
+        let later = self.unreadable.split_off(self.unreadable.len().min(REPORTED_MAX));
+        let unreadable = std::mem::replace(&mut self.unreadable, later);
+        self.is_complete = self.page.is_none() && self.unreadable.is_empty();
+        let census = if self.is_complete { Some(self.miscounts().await?) } else { None };
         Ok(Some(Verified { cells_total: self.cells_total, cells_checked: self.cells_checked, unreadable, census }))
+    }
+
+    /// Checks a page, and reads the next one at the same time.
+    async fn check_page(&mut self) -> Result<(), KeyError> {
+        if self.page.is_none() {
+            self.page = self.walk.next(&*self.snapshot, PAGE_CELLS).await?;
+        }
+        let Some(CellPage { column, cells, .. }) = self.page.take() else { return Ok(()) };
+        self.cells_checked += u64::try_from(cells.len()).unwrap_or(0);
+        let (organization, ring, place) = (self.organization, Arc::clone(&self.ring), column.clone());
+        let checking =
+            Computing::start(&*self.computation, cells, move |cells| Checked::of(&ring, organization, &place, &cells));
+        self.page = self.walk.next(&*self.snapshot, PAGE_CELLS).await?;
+        for Checked { versions, unreadable } in checking.results().await? {
+            for (version, cells) in versions {
+                *self.counted.entry(CellKind::new(&column, version)).or_default() += cells;
+            }
+            self.unreadable.extend(unreadable);
+        }
+        Ok(())
     }
 
     async fn miscounts(&self) -> Result<Vec<Miscount>, KeyError> {
@@ -138,5 +174,22 @@ impl Verification {
             found: count(&self.counted, kind),
         });
         Ok(miscounts.filter(|miscount| miscount.counted != miscount.found).collect())
+    }
+}
+
+/// The result of checking some cells of one column.
+struct Checked {
+    versions: BTreeMap<Option<KeyVersion>, i64>,
+    unreadable: Vec<UnreadableCell>,
+}
+
+impl Checked {
+    fn of(ring: &KeyRing, organization: OrganizationId, column: &CellColumn, cells: &[StoredCell]) -> Checked {
+        let opens = |cell: &StoredCell| {
+            let (entity, attribute) = (&*column.table, &*column.column);
+            let context = CellContext { organization, entity, record: cell.record, attribute };
+            ring.open_cell(&context, &cell.bytes).err().map(|error| UnreadableCell::new(column, cell, &error))
+        };
+        Checked { versions: versions(cells), unreadable: cells.iter().filter_map(opens).collect() }
     }
 }

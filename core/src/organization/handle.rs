@@ -15,11 +15,13 @@ use crate::{
     name::OrganizationName,
     organization::{
         comparisons::Comparisons,
+        encryption_facts::Remembered,
         keys::{KeyFacts, Keys},
         pace::Pace,
+        pending::PendingVersions,
     },
     schema::Schema,
-    store::{Commit, CommitError, Step, Store},
+    store::{Commit, CommitError, Step, Store, Submitted},
 };
 
 /// An open organization.
@@ -44,6 +46,10 @@ pub struct Organization {
     pace: Mutex<Pace>,
     /// The recent comparisons of attributes.
     pub(crate) comparisons: Comparisons,
+    /// The facts about the encryption as last read.
+    pub(crate) remembered: Remembered,
+    /// The records as updates that aren't durable yet will leave them.
+    pub(crate) pending: PendingVersions,
 }
 
 impl Organization {
@@ -67,6 +73,8 @@ impl Organization {
             is_trail_unsigned: AtomicBool::new(true),
             pace: Mutex::default(),
             comparisons: Comparisons::default(),
+            remembered: Remembered::default(),
+            pending: PendingVersions::default(),
         }
     }
 
@@ -158,10 +166,15 @@ impl Organization {
     /// Commits to the organization's database. If the outcome is unknown, drops the cached keys, so that the next use
     /// loads them.
     pub(crate) async fn commit(&self, steps: Vec<Step>) -> Result<(), CommitError> {
-        if steps.iter().any(|step| matches!(step, Step::Audit(_))) {
+        self.submit(Commit::of(steps)).await.outcome().await
+    }
+
+    /// Hands a commit over to the organization's database. See [`Store::submit`].
+    pub(crate) async fn submit(&self, commit: Commit) -> Submitted {
+        if commit.steps.iter().any(|step| matches!(step, Step::Audit(_))) {
             self.is_trail_unsigned.store(true, Ordering::Release);
         }
-        self.store.commit(Commit::of(steps)).await
+        self.store.submit(commit).await
     }
 
     /// Writes an audit record to the organization's trail in a separate commit.
@@ -176,7 +189,7 @@ impl Organization {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Condition, Name, Pending, Reader, Row, Select, Unavailable};
+    use crate::store::{ColumnRows, ColumnScan, Condition, Name, Pending, Reader, Row, Select, Unavailable};
 
     /// An unavailable database. These tests don't need one.
     struct Unreachable;
@@ -187,6 +200,10 @@ mod tests {
         }
 
         fn count(&self, _: Name, _: Condition) -> Pending<'_, Result<u64, Unavailable>> {
+            Box::pin(async { Err(Unavailable("unreachable".into())) })
+        }
+
+        fn scan_column(&self, _: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>> {
             Box::pin(async { Err(Unavailable("unreachable".into())) })
         }
     }

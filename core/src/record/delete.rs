@@ -11,6 +11,7 @@ use crate::{
     metadata::changes::{Operation, RecordWrite, cleared},
     permit::Permit,
     policy,
+    port::Line,
     record::{
         content::Record,
         error::{RecordError, exhausted, unless_refused},
@@ -20,6 +21,7 @@ use crate::{
         plan::{ATTEMPTS, Plan, Refusal, Refused, count_cells, record_changes, remove_unreadable, require_schema},
         row::{Cells, holds, is_record, read_record, read_records, table_of},
         secret_writes::{self, Effect, SecretWrites},
+        turns::take_turns,
     },
     schema::{
         entity::{Attribute, Entity, OnDelete},
@@ -38,7 +40,7 @@ pub struct Deletion {
     pub etag_revision: Option<i64>,
 }
 
-/// Deletes a record.
+/// Deletes a record. `line` is the caller's place among the callers that change this record.
 ///
 /// # Errors
 /// See [`RecordError`].
@@ -47,11 +49,13 @@ pub async fn delete(
     permit: Permit<policy::WriteRecords>,
     deletion: Deletion,
     mode: Mode,
+    line: &dyn Line,
 ) -> Result<(), RecordError> {
-    delete_all(deployment, permit, &[deletion], Shape::Single, mode).await.map_err(RecordError::of_single)
+    delete_all(deployment, permit, &[deletion], Shape::Single, mode, &[line]).await.map_err(RecordError::of_single)
 }
 
-/// Deletes different records, at most [`AMONG_MAX`](crate::store::AMONG_MAX), in one commit.
+/// Deletes different records, at most [`AMONG_MAX`](crate::store::AMONG_MAX), in one commit. `lines` are the caller's
+/// places among the callers that change each of these records, in an order that all callers have in common.
 ///
 /// # Errors
 /// See [`RecordError`]. [`RecordError::Items`] if single deletions are refused.
@@ -60,8 +64,9 @@ pub async fn delete_batch(
     permit: Permit<policy::WriteRecords>,
     deletions: &[Deletion],
     mode: Mode,
+    lines: &[&dyn Line],
 ) -> Result<(), RecordError> {
-    delete_all(deployment, permit, deletions, Shape::Batch, mode).await
+    delete_all(deployment, permit, deletions, Shape::Batch, mode, lines).await
 }
 
 async fn delete_all(
@@ -70,6 +75,7 @@ async fn delete_all(
     deletions: &[Deletion],
     shape: Shape,
     mode: Mode,
+    lines: &[&dyn Line],
 ) -> Result<(), RecordError> {
     let Some(first) = deletions.first() else { return Ok(()) };
     let (place, caller) = (&permit.record(first.id), permit.caller());
@@ -82,6 +88,8 @@ async fn delete_all(
         let items = Items::of(shape, deletions.iter().map(item).collect());
         RequestContent { verb: Verb::Delete, organization: place.organization.id, entity: &place.entity, items }
     })?;
+    // Until the records are deleted: no update builds on a version of them.
+    let _turns = take_turns(place, deletions.iter().map(|deletion| deletion.id), lines).await;
     match (make(deployment, caller, place.clone(), deletions, mode, idempotency.as_ref()).await, idempotency) {
         (Err(refusal), Some(idempotency)) => idempotency.earlier(deployment, place, refusal).await.map(drop),
         (outcome, _) => outcome,

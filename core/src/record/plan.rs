@@ -16,8 +16,9 @@ use crate::{
         entity::{Attribute, Kind},
         value::Value,
     },
-    store::{CommitError, Condition, Expect, Name, Step, StoreFailure},
+    store::{Commit, CommitError, Condition, Expect, Name, Step, StoreFailure, Submitted},
     table::record::RecordColumns,
+    ticket::Promise,
     violation::{Problem, Violation, field_violation},
 };
 
@@ -74,14 +75,39 @@ impl Plan {
         self.item = item.into();
     }
 
-    /// Commits the plan. Returns `Ok(None)` if it took effect, or would have in a dry run, and `Ok(Some(refused))` if a
-    /// step was refused.
+    /// Commits the plan. See [`HandedOver::outcome`].
     pub(crate) async fn commit(self, organization: &Organization, mode: Mode) -> Result<Option<Refused>, RecordError> {
+        self.hand_over(organization, mode, None).await.outcome().await
+    }
+
+    /// Hands the plan over to the organization's database, which applies it after all plans before.
+    pub(crate) async fn hand_over(
+        self,
+        organization: &Organization,
+        mode: Mode,
+        promise: Option<Promise>,
+    ) -> HandedOver {
         let Plan { steps, refusals, .. } = match mode {
             Mode::Execute | Mode::ExecuteOnce(_) => self,
             Mode::ValidateOnly => self.without_effects(),
         };
-        match organization.commit(steps).await {
+        let submitted = organization.submit(Commit { steps, promise }).await;
+        HandedOver { submitted, refusals }
+    }
+}
+
+/// A plan that was handed over.
+pub(crate) struct HandedOver {
+    submitted: Submitted,
+    refusals: Vec<Refused>,
+}
+
+impl HandedOver {
+    /// Waits for the outcome. Returns `Ok(None)` if the plan took effect, or would have in a dry run, and
+    /// `Ok(Some(refused))` if a step was refused.
+    pub(crate) async fn outcome(self) -> Result<Option<Refused>, RecordError> {
+        let HandedOver { submitted, refusals } = self;
+        match submitted.outcome().await {
             Ok(()) => Ok(None),
             Err(CommitError::Refused { step }) => match refusals.into_iter().nth(step) {
                 Some(refused) => Ok(Some(refused)),
@@ -110,7 +136,7 @@ impl Plan {
 /// Returns a step with only the condition of this step on existing rows; `None` if it has no condition.
 fn expectation(step: Step) -> Option<Step> {
     match step {
-        Step::Require { .. } | Step::Forbid { .. } => Some(step),
+        Step::After(_) | Step::Require { .. } | Step::Forbid { .. } => Some(step),
         Step::Insert { table, row } => {
             let id = row.into_iter().find(|(column, _)| *column == RecordColumns::id().as_str());
             id.map(|(column, id)| Step::Forbid { table, rows: Condition::equal(column, id) })
@@ -120,6 +146,7 @@ fn expectation(step: Step) -> Option<Step> {
         }
         Step::InsertFrom { .. }
         | Step::Update { expect: Expect::Any, .. }
+        | Step::Rewrite { .. }
         | Step::Delete { expect: Expect::Any, .. }
         | Step::Prune { .. }
         | Step::Tally(_)

@@ -13,8 +13,9 @@ use crate::{
     schema::{
         column::value_of,
         entity::{Attribute, Entity},
+        lookups::Part,
     },
-    store::{Condition, Datum, Name, Reader, Row, Scanned, Select, Unavailable},
+    store::{Condition, Datum, Lookup, Name, Reader, Row, Scanned, Select, Unavailable},
     table::{
         declare::{Columns as _, Declared, TableRow as _},
         record::RecordColumns,
@@ -90,14 +91,13 @@ pub(crate) async fn read_record(place: &RecordPlace) -> Result<Option<(Record, C
 
 /// Reads the cells of these encrypted attributes of a record.
 pub(crate) async fn read_cells(place: &RecordPlace, wanted: &[&Attribute]) -> Result<Option<Vec<Datum>>, Unavailable> {
-    let select = Select {
-        table: table_of(&place.entity),
-        columns: wanted.iter().map(|attribute| Name::from(attribute.storage_name.clone())).collect(),
-        rows: is_record(place.id),
-        order: Vec::new(),
-        limit: 1,
-    };
-    Ok(place.organization.store.select(select).await?.into_iter().next())
+    let entity = &*place.entity;
+    let indexes = wanted.iter().filter_map(|attribute| entity.position(&attribute.name)).collect();
+    let lookup = entity.lookups.of(Part::Attributes, indexes, || {
+        let columns = wanted.iter().map(|attribute| Name::from(attribute.storage_name.clone())).collect();
+        lookup(entity, columns)
+    });
+    place.organization.store.look_up(&lookup, key(place)).await
 }
 
 /// Reads the fields in the mask of these records, at most [`AMONG_MAX`], in one read. Missing records are absent.
@@ -142,13 +142,23 @@ pub(crate) async fn existing(
 
 /// Reads the fields of a record in the mask.
 pub(crate) async fn read_fields(place: &RecordPlace, mask: &ReadMask) -> Result<Option<(Record, Cells)>, Unavailable> {
-    let select = Select {
-        table: table_of(&place.entity),
-        columns: record_columns(&place.entity, mask),
-        rows: is_record(place.id),
-        order: Vec::new(),
-        limit: 1,
+    let entity = &*place.entity;
+    let prepare = || lookup(entity, record_columns(entity, mask));
+    let found = if mask.is_everything() {
+        let lookup = entity.lookups.all_fields(prepare);
+        place.organization.store.look_up(lookup, key(place)).await?
+    } else {
+        let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
+        let lookup = entity.lookups.of(Part::Fields, read.map(|(index, _)| index).collect(), prepare);
+        place.organization.store.look_up(&lookup, key(place)).await?
     };
-    let found = place.organization.store.select(select).await?;
-    found.into_iter().next().map(|row| parse_row(&place.entity, mask, row)).transpose()
+    found.map(|row| parse_row(entity, mask, row)).transpose()
+}
+
+fn lookup(entity: &Entity, columns: Vec<Name>) -> Lookup {
+    Lookup::new(table_of(entity), columns, RecordColumns::id().name())
+}
+
+fn key(place: &RecordPlace) -> Datum {
+    Datum::Uuid(place.id.uuid())
 }

@@ -4,7 +4,7 @@
 
 use crate::{
     privilege::Privilege,
-    schema::{rule::Rule, value::Value},
+    schema::{lookups::Lookups, rule::Rule, value::Value},
 };
 
 /// A type of record.
@@ -28,6 +28,8 @@ pub struct Entity {
     pub attributes: Vec<Attribute>,
     /// The rules across attributes that its records must satisfy.
     pub rules: Vec<Rule>,
+    /// The prepared reads of its records.
+    pub lookups: Lookups,
 }
 
 /// A field of an entity.
@@ -320,6 +322,7 @@ impl Entity {
             write_privilege: Privilege::WriteRecords,
             attributes,
             rules: Vec::new(),
+            lookups: Lookups::default(),
         }
     }
 

@@ -16,7 +16,7 @@ table! {
         table_name: Option<String>,
         /// The current column; empty before the first.
         column_name: Option<String>,
-        /// The last completed record of the current column.
+        /// The last completed record of the current column. Only earlier versions store it.
         after_id: Option<RecordId>,
         /// The number of all cells; `None` until they are counted.
         cells_total: Option<i64>,
@@ -26,6 +26,8 @@ table! {
         start_time: Timestamp,
         /// The end time.
         end_time: Option<Timestamp>,
+        /// The number of the last completed row of the current column.
+        after_row: Option<i64>,
     }
     key [slot]
 }

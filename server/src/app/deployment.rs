@@ -25,6 +25,7 @@ fn key_limits(limits: &Limits) -> KeyLimits {
         comparisons_per_quarter_hour: limits.comparisons_per_15_minutes,
         change_due_days: limits.key_change_due_days,
         reencryption_batch_cells: limits.reencryption_batch_cells,
+        reencryption_batch_ms: limits.reencryption_batch_ms,
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn service(
         audit_copy,
         shed: shed.clone(),
     });
-    let routes = rpc::routes(dispatcher, served, Arc::clone(&rpcs), health.clone())
+    let services = rpc::services(dispatcher, served, Arc::clone(&rpcs), health.clone())
         .map_err(|error| StartError::Reflection(Box::new(error)))?;
     let methods = Methods::new([
         &*served.descriptors,
@@ -102,5 +102,5 @@ pub(super) fn service(
         denials: denials.clone(),
         arrival,
     };
-    Ok(gates::stack(layers).layer(routes.prepare()))
+    Ok(gates::stack(layers).layer(services))
 }

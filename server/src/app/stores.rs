@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     ports::{
         clock::SystemClock,
+        computation::ComputationThreads,
         fail_points::{OfEnvironment, sync_failure},
         key_derivation::BlockingKeyDerivation,
         random::SystemRandom,
@@ -79,6 +80,7 @@ impl Stores {
             databases: Arc::clone(&databases) as Arc<dyn OrganizationDatabases>,
             root_key,
             key_derivation: Arc::new(BlockingKeyDerivation),
+            computation: Arc::new(ComputationThreads),
             clock,
             random,
             audit_gate: Arc::new(audit_copy.clone()),

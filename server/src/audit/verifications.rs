@@ -146,7 +146,7 @@ async fn walk(deployment: &Deployment, organization: Option<&Organization>) -> R
         let begun = Instant::now();
         match walk.step().await? {
             WalkProgress::Done(found) => return Ok(found),
-            WalkProgress::Continue(further) => walk = further,
+            WalkProgress::Continue(further) => walk = *further,
         }
         rest(begun.elapsed()).await;
     }

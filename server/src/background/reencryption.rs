@@ -11,7 +11,7 @@ use sealward_core::{
     deployment::Deployment,
     key::{
         KeyError,
-        reencrypt::{Advance, advance, is_running},
+        reencrypt::{Advance, Reencryption, is_running},
         retire::{is_healed, keeps_former_keys, retire},
     },
     organization::{Organization, seen::check_rollback, work::KeyWork},
@@ -27,9 +27,10 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain, work: KeyWork) {
     let organization = work.organization().name.to_string();
     let mut steps = 0_u64;
+    let mut reencryption = Reencryption::of(deployment, &work);
     while !drain.has_begun() {
         let begun = Instant::now();
-        match advance(deployment, &work).await {
+        match reencryption.advance().await {
             Ok(Advance::Worked) => {
                 steps += 1;
                 rest(drain, limits.reencryption_rest(begun.elapsed())).await;

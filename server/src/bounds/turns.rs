@@ -9,11 +9,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use sealward_core::{port::Line, store::Pending};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{status::Refusal, telemetry::shed::Shed};
 
-/// The turns of many resources. Each key is known while a caller has or awaits its turn.
+/// The turns of many resources. Each key is known while a caller has a place in its line.
 #[derive(Debug)]
 pub(crate) struct Turns<K> {
     /// The limit's name.
@@ -29,41 +30,55 @@ struct Waiting {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
+/// A place in the line for a resource. It is given up when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place<K: Eq + Hash> {
+    of: Arc<Turns<K>>,
+    key: K,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
 /// A turn. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn<K: Eq + Hash> {
     _turn: OwnedMutexGuard<()>,
-    _counted: Counted<K>,
-}
-
-#[derive(Debug)]
-struct Counted<K: Eq + Hash> {
-    of: Arc<Turns<K>>,
-    key: K,
+    _place: Place<K>,
 }
 
 impl<K: Clone + Eq + Hash> Turns<K> {
-    /// At most `max` callers have or await the turn of one resource, by the limit `bound`.
+    /// At most `max` callers have a place in the line for one resource, by the limit `bound`.
     pub(crate) fn new(bound: &'static str, max: u32, shed: Shed) -> Arc<Self> {
         Arc::new(Turns { bound, max, shed, waiting: Mutex::default() })
     }
 
-    /// Waits for the turn of this resource.
+    /// Joins the line for this resource. A caller can have its turn several times.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyInFlight`]
+    pub(crate) fn join(self: &Arc<Self>, key: K) -> Result<Place<K>, Refusal> {
+        let mut all = self.waiting();
+        let waiting = all.entry(key.clone()).or_insert_with(|| Waiting { callers: 0, turn: Arc::default() });
+        if waiting.callers >= self.max {
+            self.shed.count(self.bound);
+            return Err(Refusal::TooManyInFlight { bound: self.bound, limit: self.max });
+        }
+        waiting.callers += 1;
+        Ok(Place { of: Arc::clone(self), key, turn: Arc::clone(&waiting.turn) })
+    }
+
+    /// Waits for the only turn of this caller.
     ///
     /// # Errors
     /// [`Refusal::TooManyInFlight`], at once.
     pub(crate) async fn take(self: &Arc<Self>, key: K) -> Result<Turn<K>, Refusal> {
-        let (turn, counted) = {
-            let mut all = self.waiting();
-            let waiting = all.entry(key.clone()).or_insert_with(|| Waiting { callers: 0, turn: Arc::default() });
-            if waiting.callers >= self.max {
-                self.shed.count(self.bound);
-                return Err(Refusal::TooManyInFlight { bound: self.bound, limit: self.max });
-            }
-            waiting.callers += 1;
-            (Arc::clone(&waiting.turn), Counted { of: Arc::clone(self), key })
-        };
-        Ok(Turn { _turn: turn.lock_owned().await, _counted: counted })
+        let place = self.join(key)?;
+        Ok(Turn { _turn: Arc::clone(&place.turn).lock_owned().await, _place: place })
+    }
+}
+
+impl<K: Eq + Hash + Send + Sync> Line for Place<K> {
+    fn turn(&self) -> Pending<'_, Box<dyn Send>> {
+        Box::pin(async { Box::new(Arc::clone(&self.turn).lock_owned().await) as Box<dyn Send> })
     }
 }
 
@@ -74,7 +89,7 @@ impl<K> Turns<K> {
     }
 }
 
-impl<K: Eq + Hash> Drop for Counted<K> {
+impl<K: Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
         let mut all = self.of.waiting();
         if let Some(waiting) = all.get_mut(&self.key) {
@@ -117,6 +132,23 @@ mod tests {
         drop(second);
         drop(third.await.unwrap());
         assert_eq!(turns.waiting().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn caller_has_its_turn_again_after_those_that_wait() {
+        let turns = Turns::new(BOUND, 10, Shed::default());
+        let (one, other) = (turns.join(1).unwrap(), turns.join(1).unwrap());
+        let first = one.turn().await;
+        let mut second = Box::pin(other.turn());
+        assert!(waits(second.as_mut()));
+        let mut third = Box::pin(one.turn());
+        assert!(waits(third.as_mut()));
+        drop(first);
+        assert!(waits(third.as_mut()));
+        drop(second.await);
+        drop(third.await);
+        drop((one, other));
+        assert!(turns.waiting().is_empty());
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 //! A separate thread writes the lines from a queue. No other thread waits for it, so a stalled reader of stderr doesn't stall the server. A
 //! full queue drops lines and counts them.
 
+mod fields;
+
 use std::{
     env,
     io::{self, IsTerminal},
@@ -24,6 +26,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use self::fields::PlainFields;
 use super::print::within;
 
 /// The maximum time that the exiting process waits for a reader of stderr.
@@ -95,10 +98,12 @@ fn format_layer<S: Subscriber + for<'a> LookupSpan<'a>>(
         LogFormat::Text => {
             // The journal records the time of each line itself.
             let timer = (!is_journal()).then_some(SystemTime);
-            let layer = layer.with_ansi(io::stderr().is_terminal());
+            let is_terminal = io::stderr().is_terminal();
+            let layer = layer.with_ansi(is_terminal);
             match timer {
-                Some(timer) => layer.with_timer(timer).boxed(),
-                None => layer.without_time().boxed(),
+                Some(timer) if is_terminal => layer.with_timer(timer).boxed(),
+                Some(timer) => layer.with_timer(timer).fmt_fields(PlainFields).boxed(),
+                None => layer.without_time().fmt_fields(PlainFields).boxed(),
             }
         }
     }

@@ -115,17 +115,17 @@ limits! {
     /// The default is four times the maximum of one identity.
     requests_max_bytes: 268_435_456 within 16_777_216 to 4_294_967_295, "bytes";
 
-    /// Maximum part of requests_max_bytes for one identity. The server uses at least the size of one maximum message.
+    /// Maximum part of requests_max_bytes for one identity. The server uses at least twice the size of a maximum message.
     requests_per_identity_max_bytes: 67_108_864 within 1_048_576 to 4_294_967_295, "bytes";
 
-    /// Maximum part of requests_max_bytes for one connection. The server uses at least the size of one maximum message.
+    /// Maximum part of requests_max_bytes for one connection. The server uses at least twice the size of a maximum message.
     requests_per_connection_max_bytes: 33_554_432 within 1_048_576 to 4_294_967_295, "bytes";
 
     /// Maximum memory for answers that wait until their callers read them. It is divided in the same way as requests_max_bytes.
     /// A caller that reads at the speed of the network stays far below it.
     answers_max_bytes: 536_870_912 within 16_777_216 to 4_294_967_295, "bytes";
 
-    /// Maximum part of answers_max_bytes for one identity. The server uses at least the size of one maximum message.
+    /// Maximum part of answers_max_bytes for one identity. The server uses at least twice the size of a maximum message.
     answers_per_identity_max_bytes: 134_217_728 within 1_048_576 to 4_294_967_295, "bytes";
 
     /// Maximum open connections on each listener. Above it, the server closes an unidentified connection, or refuses an identified one.
@@ -174,11 +174,11 @@ limits! {
     /// transfer_time_max_seconds. A watch ends with CONNECTION_ENDING: call it again.
     connection_grace_seconds: 300 within 1 to 86_400, "seconds";
 
-    /// The idle time after which a connection gets an HTTP/2 PING. A connection of HTTP/1.1 closes when it has been without a call for this time
-    /// and keepalive_timeout_seconds.
+    /// The idle time after which a connection gets an HTTP/2 PING, and TCP probes its peer. A connection of HTTP/1.1 closes when it has been
+    /// without a call for this time and keepalive_timeout_seconds.
     keepalive_interval_seconds: 60 within 1 to 3_600, "seconds";
 
-    /// Maximum time for the answer to that PING; then the connection is closed.
+    /// Maximum time for the answer to that PING, or to the probes; then the connection is closed.
     keepalive_timeout_seconds: 20 within 1 to 300, "seconds";
 
     /// The deadline of a unary call without `grpc-timeout`. Server-streaming calls without it have no deadline.
@@ -310,7 +310,7 @@ limits! {
 
     /// Maximum concurrent updates and deletes of one record, and maximum concurrent updates of one organization's metadata. They run in the
     /// order of their arrival; further ones are refused with IN_FLIGHT_LIMIT.
-    /// A record allows a few hundred updates per second: more callers than this would exceed their deadlines.
+    /// A record allows some thousand updates per second: more callers than this would exceed their deadlines.
     writes_per_record_max: 1_000 within 1 to 100_000, "calls";
 
     /// Maximum attribute indexes of an organization that are created or dropped per hour; 0 removes the limit.
@@ -346,8 +346,12 @@ limits! {
     /// Maximum attributes in one reveal. The default is many times the number of encrypted attributes of any entity.
     reveal_attributes_max: 64 within 1 to 1_000, "attributes";
 
-    /// The number of cells that a re-encryption rewrites in one transaction. Other writes wait for at most one transaction.
-    reencryption_batch_cells: 128 within 1 to 10_000, "cells";
+    /// Maximum cells that a re-encryption rewrites in one transaction. Three batches are in memory at once, each with at most 4 MB of cells.
+    reencryption_batch_cells: 10_000 within 1 to 100_000, "cells";
+
+    /// The time that such a transaction should take. The re-encryption adapts the number of cells to it, because other writes wait for at
+    /// most one transaction. On a disk that is slower, a transaction has 256 cells.
+    reencryption_batch_ms: 10 within 1 to 10_000, "milliseconds";
 
     /// The share of time in which a re-encryption works. With 100, it never pauses for calls.
     /// With half of the time, calls take hardly longer, and the re-encryption takes twice its shortest time.

@@ -67,8 +67,9 @@ pub(crate) struct ArrivalBounds {
 impl ArrivalBounds {
     /// The limits of the configuration.
     pub(crate) fn of(limits: &Limits, shed: &Shed) -> Self {
-        // A budget smaller than one message would refuse messages that another limit allows.
-        let least = u64::from(limits.message_size_max_bytes) + LEAST_BYTES;
+        // A budget smaller than one message would refuse messages that another limit allows. While a message is changed from JSON or gzip,
+        // both of its forms are in memory.
+        let least = 2 * u64::from(limits.message_size_max_bytes) + LEAST_BYTES;
         let bound = |name, bytes: u32| Bound { name, bytes: u64::from(bytes).max(least) };
         let requests = Bounds {
             // The part without the reserve has room for one message, too.
@@ -559,6 +560,21 @@ mod tests {
     fn bound_of(outcome: &Result<usize, Status>) -> Option<String> {
         let details = outcome.as_ref().unwrap_err().get_error_details();
         details.error_info().unwrap().metadata.get("bound").cloned()
+    }
+
+    #[test]
+    fn smallest_budgets_have_room_for_both_forms_of_a_message() {
+        let limits = Limits {
+            message_size_max_bytes: 67_108_864,
+            requests_max_bytes: 16_777_216,
+            requests_per_identity_max_bytes: 1_048_576,
+            requests_per_connection_max_bytes: 1_048_576,
+            ..Limits::default()
+        };
+        let bounds = ArrivalBounds::of(&limits, &Shed::default());
+        let caller = Payer::Identity(Identity::CommonName("ada".to_owned()).into());
+        let account = bounds.requests.account(caller, ConnectionShare::default());
+        assert!(account.reserve(2 * u64::from(limits.message_size_max_bytes) + CALL_BYTES).is_ok());
     }
 
     #[tokio::test]

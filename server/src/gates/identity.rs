@@ -65,7 +65,7 @@ impl IdentityRequired {
     }
 
     /// The caller, and its token, if it has one.
-    fn caller(&self, head: &Parts) -> Result<(Caller, Option<Proven>), Refusal> {
+    fn caller(&self, head: &Parts) -> Result<(Caller, Option<Arc<Proven>>), Refusal> {
         let connection = head.extensions.get::<Connection>().ok_or(Refusal::IdentityRequired)?;
         let tls = connection.tls.as_ref().ok_or(Refusal::IdentityRequired)?;
         let (identity, token) = match (self.certificate(tls)?, self.token(&head.headers)?) {
@@ -93,7 +93,7 @@ impl IdentityRequired {
         Ok(Some(certificate))
     }
 
-    fn token(&self, headers: &HeaderMap) -> Result<Option<Proven>, Refusal> {
+    fn token(&self, headers: &HeaderMap) -> Result<Option<Arc<Proven>>, Refusal> {
         let Some(token) = bearer(headers)? else { return Ok(None) };
         let issuers = Arc::clone(&self.issuers.borrow());
         issuers.verify(token, self.clock.now()).map(Some).map_err(Refusal::TokenRefused)
@@ -166,11 +166,8 @@ fn match_each_other(certificate: &ClientCertificate, token: &Proven) -> bool {
 }
 
 fn remove_forwarded_identity(headers: &mut HeaderMap) {
-    let forged: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| FORWARDED_IDENTITY.iter().any(|prefix| name.as_str().starts_with(prefix)))
-        .cloned()
-        .collect();
+    let is_forged = |name: &&HeaderName| FORWARDED_IDENTITY.iter().any(|prefix| name.as_str().starts_with(prefix));
+    let forged: Vec<HeaderName> = headers.keys().filter(is_forged).cloned().collect();
     for name in forged {
         headers.remove(name);
     }

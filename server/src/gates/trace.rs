@@ -86,15 +86,15 @@ pub(crate) struct CallFacts(Arc<Facts>);
 
 #[derive(Debug, Default)]
 struct Facts {
-    identity: OnceLock<String>,
+    identity: OnceLock<Arc<Identity>>,
     request_cut: AtomicBool,
 }
 
 impl CallFacts {
     /// Records the caller's identity.
-    pub(crate) fn identified(&self, identity: &Identity) {
+    pub(crate) fn identified(&self, identity: &Arc<Identity>) {
         Span::current().record("identity", tracing::field::display(identity));
-        let _set_once = self.0.identity.set(identity.to_string());
+        let _set_once = self.0.identity.set(Arc::clone(identity));
     }
 
     /// Records that the request was interrupted: the caller cancelled the call, or its connection failed.
@@ -106,7 +106,7 @@ impl CallFacts {
         self.0.request_cut.load(Ordering::Relaxed)
     }
 
-    fn identity(&self) -> Option<&String> {
+    fn identity(&self) -> Option<&Arc<Identity>> {
         self.0.identity.get()
     }
 }
@@ -335,7 +335,7 @@ impl CallLog {
 
     fn kind(&self, code: Code, reason: Option<&str>) -> Kind {
         let who = match (self.facts.identity(), self.peer) {
-            (Some(identity), _) => Who::Identity(identity.clone()),
+            (Some(identity), _) => Who::Identity(identity.to_string()),
             (None, Some(peer)) => Who::Connection(peer),
             (None, None) => Who::Unknown,
         };

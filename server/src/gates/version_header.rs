@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::version::VERSION;
 
 /// The version of this server, in every answer.
-pub(super) const SEALWARD_SERVER: HeaderName = HeaderName::from_static("sealward-server");
+pub(crate) const SEALWARD_SERVER: HeaderName = HeaderName::from_static("sealward-server");
 
 /// The language and version of a client: `python/0.1.0`.
 const SEALWARD_CLIENT: HeaderName = HeaderName::from_static("sealward-client");
@@ -14,7 +14,7 @@ const SEALWARD_CLIENT: HeaderName = HeaderName::from_static("sealward-client");
 const CLIENT_VERSION_MAX_BYTES: usize = 64;
 
 /// The value of [`SEALWARD_SERVER`].
-pub(super) fn server_version() -> HeaderValue {
+pub(crate) fn server_version() -> HeaderValue {
     HeaderValue::from_static(VERSION)
 }
 

@@ -1,13 +1,16 @@
 //! Derives identities from bearer tokens: JSON Web Tokens (RFC 7519) of configured issuers.
 //!
 //! Audience and algorithms are pinned per issuer, and a token can only select among them. Times are compared with this server's clock, with
-//! a stated tolerance. A token with a very long lifetime is refused. A verified token is cached until it expires or the issuer's keys
-//! change, so that it costs a signature verification once, and a hash afterwards. The policy decides on the permissions of an identity.
+//! a stated tolerance. A token with a very long lifetime is refused. The result of a verification is remembered by the bytes of the token, as
+//! long as the issuer's keys are the same, so that a token costs a signature and parsing once, and a look-up afterwards. Its times are
+//! checked in each call. The policy decides on the permissions of an identity.
 
 use std::{
+    borrow::Borrow,
     collections::HashMap,
+    hash::{Hash, Hasher},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -19,7 +22,7 @@ use jsonwebtoken::{
 };
 use sealward_core::{id::Timestamp, identity::Identity};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::{
     config::{TokenIssuer, TokenKeys, limits::Limits},
@@ -29,8 +32,11 @@ use crate::{
     transport::tls::Shortcoming,
 };
 
-/// The number of verified tokens that are cached for each issuer. A full cache is cleared.
-const REMEMBERED_MAX: usize = 4_096;
+/// The memory for remembered tokens, in bytes: 8,000 tokens of the usual 1,500 bytes. If it is full, all are forgotten.
+const REMEMBERED_MAX_BYTES: usize = 16 * 1_024 * 1_024;
+
+/// The memory for the content of a remembered token, beside its text.
+const REMEMBERED_CONTENT_BYTES: usize = 512;
 
 /// A longer token is refused unread. Headers are bounded too; this bounds the data that is decoded before it is verified.
 const TOKEN_MAX_BYTES: usize = 16 * 1_024;
@@ -189,18 +195,57 @@ impl Bounds {
 /// The trusted token issuers. They are replaced as a whole.
 #[derive(Default)]
 pub(crate) struct Issuers {
-    issuers: HashMap<String, Issuer>,
+    issuers: HashMap<String, Arc<Issuer>>,
     bounds: Bounds,
+    remembered: RwLock<Remembered>,
 }
 
 struct Issuer {
     settings: TokenIssuer,
     keys: Keys,
-    remembered: Mutex<Remembered>,
 }
 
-/// Verified tokens by their SHA-256 hash, with the keys that verified them.
-type Remembered = HashMap<[u8; 32], (Proven, Arc<KeySet>)>;
+/// Verified tokens. New issuers and changed settings begin with none, because [`Issuers`] are replaced as a whole.
+#[derive(Default)]
+struct Remembered {
+    tokens: HashMap<TokenText, Verified>,
+    bytes: usize,
+}
+
+/// A verified token: its content, its issuer, and the keys that verified it.
+struct Verified {
+    proven: Arc<Proven>,
+    issuer: Arc<Issuer>,
+    keys: Arc<KeySet>,
+}
+
+/// The text of a token, which is a secret: wiped on drop. A map finds it by a hash whose key is drawn for each map, and compares all bytes.
+#[derive(PartialEq, Eq)]
+struct TokenText(Zeroizing<String>);
+
+impl Hash for TokenText {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_str().hash(state);
+    }
+}
+
+impl Borrow<str> for TokenText {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Remembered {
+    fn insert(&mut self, token: &str, verified: Verified) {
+        let bytes = token.len().saturating_add(REMEMBERED_CONTENT_BYTES);
+        if self.bytes.saturating_add(bytes) > REMEMBERED_MAX_BYTES {
+            *self = Remembered::default();
+        }
+        if self.tokens.insert(TokenText(Zeroizing::new(token.to_owned())), verified).is_none() {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+}
 
 enum Keys {
     OfFile(Arc<KeySet>),
@@ -210,8 +255,9 @@ enum Keys {
 /// Equal if the settings are, and the keys in files or the CAs of URLs.
 impl PartialEq for Issuers {
     fn eq(&self, other: &Self) -> bool {
-        let same =
-            |issuer: &Issuer| other.issuers.get(&issuer.settings.issuer).is_some_and(|other| issuer.is_like(other));
+        let same = |issuer: &Arc<Issuer>| {
+            other.issuers.get(&issuer.settings.issuer).is_some_and(|other| issuer.is_like(other))
+        };
         self.issuers.len() == other.issuers.len() && self.issuers.values().all(same)
     }
 }
@@ -243,9 +289,10 @@ impl Issuers {
                     Keys::Fetched(fetched.map_err(failed)?)
                 }
             };
-            Ok((name(), Issuer { settings: settings.clone(), keys, remembered: Mutex::default() }))
+            Ok((name(), Arc::new(Issuer { settings: settings.clone(), keys })))
         };
-        Ok(Self { issuers: settings.iter().map(issuer).collect::<Result<_, _>>()?, bounds })
+        let issuers = settings.iter().map(issuer).collect::<Result<_, _>>()?;
+        Ok(Self { issuers, bounds, remembered: RwLock::default() })
     }
 
     /// A single issuer with these keys.
@@ -258,8 +305,9 @@ impl Issuers {
             algorithms: vec![Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256],
             keys: TokenKeys::File("jwks.json".into()),
         };
-        let only = Issuer { settings, keys: Keys::OfFile(keys), remembered: Mutex::default() };
-        Self { issuers: HashMap::from([(issuer.to_owned(), only)]), bounds: Bounds::default() }
+        let only = Arc::new(Issuer { settings, keys: Keys::OfFile(keys) });
+        let issuers = HashMap::from([(issuer.to_owned(), only)]);
+        Self { issuers, bounds: Bounds::default(), remembered: RwLock::default() }
     }
 
     /// Starts fetching keys at URLs, as long as this is in use.
@@ -275,9 +323,30 @@ impl Issuers {
     ///
     /// # Errors
     /// [`TokenProblem`]
-    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Proven, TokenProblem> {
-        let proven = self.issuer_of(token)?.prove(token, &self.bounds, now)?;
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Proven>, TokenProblem> {
+        let proven = match self.remembered(token, now) {
+            Some(proven) => proven,
+            None => self.prove(token, now)?,
+        };
         self.bounds.check(&proven, now)?;
+        Ok(proven)
+    }
+
+    /// The content of a token that the current keys of its issuer have verified before.
+    fn remembered(&self, token: &str, now: Timestamp) -> Option<Arc<Proven>> {
+        let remembered = self.remembered.read().unwrap_or_else(PoisonError::into_inner);
+        let Verified { proven, issuer, keys } = remembered.tokens.get(token)?;
+        let is_current = issuer.keys.current(now).is_some_and(|current| Arc::ptr_eq(&current, keys));
+        is_current.then(|| Arc::clone(proven))
+    }
+
+    /// Verifies a token with the current keys, without its validity period, and remembers it.
+    fn prove(&self, token: &str, now: Timestamp) -> Result<Arc<Proven>, TokenProblem> {
+        let issuer = self.issuer_of(token)?;
+        let keys = issuer.keys.current(now).ok_or(TokenProblem::KeysUnavailable)?;
+        let proven = Arc::new(issuer.verify(token, &keys, &self.bounds)?);
+        let verified = Verified { proven: Arc::clone(&proven), issuer: Arc::clone(issuer), keys };
+        self.remembered.write().unwrap_or_else(PoisonError::into_inner).insert(token, verified);
         Ok(proven)
     }
 
@@ -292,7 +361,7 @@ impl Issuers {
         }
     }
 
-    fn issuer_of(&self, token: &str) -> Result<&Issuer, TokenProblem> {
+    fn issuer_of(&self, token: &str) -> Result<&Arc<Issuer>, TokenProblem> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(TokenProblem::Malformed);
         }
@@ -302,7 +371,7 @@ impl Issuers {
 
     /// The reasons why tokens are refused now.
     pub(crate) fn shortcomings(&self, now: Timestamp) -> Vec<Shortcoming> {
-        let of_issuer = |(name, issuer): (&String, &Issuer)| {
+        let of_issuer = |(name, issuer): (&String, &Arc<Issuer>)| {
             let (problem, remedy) = match (&issuer.keys, issuer.keys.current(now)) {
                 (_, Some(keys)) if keys.len() == 0 => (
                     format!("the token issuer {name} has no key that verifies tokens: every token of it is refused"),
@@ -358,28 +427,6 @@ impl Issuer {
             (Keys::OfFile(_), Keys::Fetched(_)) | (Keys::Fetched(_), Keys::OfFile(_)) => false,
         };
         self.settings == other.settings && same_keys
-    }
-
-    /// Verifies a token with the current keys, without its validity period.
-    fn prove(&self, token: &str, bounds: &Bounds, now: Timestamp) -> Result<Proven, TokenProblem> {
-        let keys = self.keys.current(now).ok_or(TokenProblem::KeysUnavailable)?;
-        let sha256: [u8; 32] = Sha256::digest(token).into();
-        if let Some((proven, by)) = self.remembered().get(&sha256)
-            && Arc::ptr_eq(by, &keys)
-        {
-            return Ok(proven.clone());
-        }
-        let proven = self.verify(token, &keys, bounds)?;
-        let mut remembered = self.remembered();
-        if remembered.len() >= REMEMBERED_MAX {
-            remembered.clear();
-        }
-        remembered.insert(sha256, (proven.clone(), keys));
-        Ok(proven)
-    }
-
-    fn remembered(&self) -> MutexGuard<'_, Remembered> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn verify(&self, token: &str, keys: &KeySet, bounds: &Bounds) -> Result<Proven, TokenProblem> {
@@ -612,14 +659,14 @@ mod tests {
             keys: TokenKeys::File("keys.json".into()),
         };
         let keys = Keys::OfFile(Arc::new(KeySet::parse(text).unwrap()));
-        let issuer = Issuer { settings, keys, remembered: Mutex::default() };
+        let issuer = Arc::new(Issuer { settings, keys });
         let bounds = Bounds {
             skew: Duration::from_secs(30),
             lifetime_max_seconds: LIFETIME_MAX,
             keys_tried_max: KEYS_TRIED_MAX,
             shed: Shed::default(),
         };
-        Issuers { issuers: [(ISSUER.to_owned(), issuer)].into(), bounds }
+        Issuers { issuers: [(ISSUER.to_owned(), issuer)].into(), bounds, remembered: RwLock::default() }
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -638,6 +685,44 @@ mod tests {
                 assert_eq!(proven.identity.to_string(), "jwt:https://idp.example.org/#ada");
             }
         }
+    }
+
+    #[test]
+    fn remembered_token_is_found_by_all_its_bytes_and_its_times_are_checked() {
+        let signer = signer("a", Algorithm::ES256);
+        let issuers = issuers(&[&signer], &[Algorithm::ES256]);
+        let token = signer.token(|_| {});
+        assert!(issuers.remembered(&token, at(NOW)).is_none());
+        let proven = issuers.verify(&token, at(NOW)).unwrap();
+        assert!(Arc::ptr_eq(&issuers.remembered(&token, at(NOW)).unwrap(), &proven));
+        let mut changed = token.clone();
+        changed.pop();
+        assert!(issuers.remembered(&changed, at(NOW)).is_none());
+        assert!(issuers.verify(&changed, at(NOW)).is_err());
+        assert_eq!(issuers.verify(&token, at(NOW + 90)), Err(TokenProblem::Expired));
+        // A reload begins with none.
+        assert!(self::issuers(&[&signer], &[Algorithm::ES256]).remembered(&token, at(NOW)).is_none());
+    }
+
+    #[test]
+    fn refused_token_is_not_remembered_and_memory_is_bounded() {
+        let (ours, theirs) = (signer("a", Algorithm::ES256), signer("a", Algorithm::ES256));
+        let issuers = issuers(&[&ours], &[Algorithm::ES256]);
+        assert!(issuers.verify(&theirs.token(|_| {}), at(NOW)).is_err());
+        assert!(issuers.remembered.read().unwrap().tokens.is_empty());
+        issuers.verify(&ours.token(|_| {}), at(NOW)).unwrap();
+        let verified = || {
+            let remembered = issuers.remembered.read().unwrap();
+            let Verified { proven, issuer, keys } = remembered.tokens.values().next().unwrap();
+            Verified { proven: Arc::clone(proven), issuer: Arc::clone(issuer), keys: Arc::clone(keys) }
+        };
+        let mut remembered = Remembered::default();
+        let tokens = REMEMBERED_MAX_BYTES / (TOKEN_MAX_BYTES + REMEMBERED_CONTENT_BYTES);
+        for number in 0..=tokens {
+            remembered.insert(&format!("{number:0>TOKEN_MAX_BYTES$}"), verified());
+        }
+        assert_eq!(remembered.tokens.len(), 1);
+        assert_eq!(remembered.bytes, TOKEN_MAX_BYTES + REMEMBERED_CONTENT_BYTES);
     }
 
     #[test]

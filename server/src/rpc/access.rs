@@ -115,7 +115,7 @@ fn certificate(extensions: &Extensions) -> Option<CallerCertificate> {
 
 /// The token of the call.
 fn token(extensions: &Extensions) -> Option<CallerToken> {
-    let token = extensions.get::<Proven>()?;
+    let token = extensions.get::<Arc<Proven>>()?;
     let issuer = match &*token.identity {
         Identity::Jwt { issuer, .. } => issuer.clone(),
         Identity::Spiffe(_) | Identity::Dns(_) | Identity::CommonName(_) => String::new(),

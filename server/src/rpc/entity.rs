@@ -6,7 +6,7 @@ mod import;
 
 use std::sync::Arc;
 
-use axum::Router;
+use bytes::BytesMut;
 use http::Extensions;
 use sealward_core::{
     id::{OrganizationId, RecordId},
@@ -27,9 +27,8 @@ use sealward_core::{
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
-    server::{Grpc, StreamingService, UnaryService},
+    server::{Grpc, StreamingService},
 };
-use tower::service_fn;
 
 use self::{
     batch::Batch,
@@ -38,101 +37,104 @@ use self::{
 use super::{
     answers::Answered,
     codec::{
-        CreateRequest, DeleteRequest, EntityCodec, EntityReply, EntityRequest, GetRequest, ListRequest, UpdateRequest,
+        CreateRequest, DeleteRequest, EntityCodec, EntityReply, EntityRequest, GetRequest, ListRequest, StreamCodec,
+        UpdateRequest,
     },
     dispatcher::Dispatcher,
+    services::ServicesBuilder,
+    unary,
 };
 use crate::{
     background::reencryption,
-    bounds::turns::Turn,
+    bounds::turns::Place,
     schema::{EntityMethod, StandardMethod},
     status,
 };
 
-/// Adds the route of one method.
-pub(crate) fn route(router: Router, dispatcher: Arc<Dispatcher>, method: EntityMethod) -> Router {
+/// Adds one method.
+pub(super) fn add(services: &mut ServicesBuilder, dispatcher: Arc<Dispatcher>, method: EntityMethod) {
     let path = method.path.clone();
-    let handler = Handler { dispatcher, method: Arc::new(method) };
-    let service = service_fn(move |request: http::Request<axum::body::Body>| {
-        let handler = handler.clone();
-        async move {
-            let max = handler.dispatcher.message_size_max_bytes();
-            let codec = EntityCodec::new(Arc::clone(&handler.method), handler.dispatcher.codec_bounds());
-            let mut grpc = Grpc::new(codec).apply_max_message_size_config(Some(max), Some(max));
-            let request = request.map(Body::new);
-            let response = match handler.method.standard {
-                StandardMethod::Import => grpc.streaming(handler, request).await,
-                StandardMethod::Create
-                | StandardMethod::Get
-                | StandardMethod::List
-                | StandardMethod::Update
-                | StandardMethod::Delete
-                | StandardMethod::BatchGet
-                | StandardMethod::BatchCreate
-                | StandardMethod::BatchUpdate
-                | StandardMethod::BatchDelete => grpc.unary(handler, request).await,
-            };
-            Ok::<_, std::convert::Infallible>(response.map(axum::body::Body::new))
+    let codec = Arc::new(EntityCodec::new(&method, dispatcher.codec_bounds()));
+    let is_import = method.standard == StandardMethod::Import;
+    let handler = Arc::new(Handler { dispatcher, method, codec });
+    services.add_method(path, move |request| {
+        let handler = Arc::clone(&handler);
+        if is_import {
+            Box::pin(async move { Ok(handler.serve_import(request).await) })
+        } else {
+            Box::pin(async move { Ok(handler.serve(request).await) })
         }
     });
-    router.route_service(&path, service)
 }
 
-#[derive(Clone)]
 struct Handler {
     dispatcher: Arc<Dispatcher>,
-    method: Arc<EntityMethod>,
+    method: EntityMethod,
+    codec: Arc<EntityCodec>,
 }
 
-impl UnaryService<EntityRequest> for Handler {
-    type Response = EntityReply;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<EntityReply>, Status>> + Send>>;
+/// The handler of an import, which is a stream in both directions.
+struct ImportHandler(Arc<Handler>);
 
-    fn call(&mut self, request: Request<EntityRequest>) -> Self::Future {
-        let handler = self.clone();
-        Box::pin(async move {
-            let (_, extensions, request) = request.into_parts();
-            let reply = match request {
-                EntityRequest::Create(request) => handler.create(&extensions, request).await,
-                EntityRequest::Get(request) => handler.get(&extensions, request).await,
-                EntityRequest::List(request) => handler.list(&extensions, request).await,
-                EntityRequest::Update(request) => handler.update(&extensions, request).await,
-                EntityRequest::Delete(request) => handler.delete(&extensions, request).await,
-                EntityRequest::BatchGet(request) => handler.batch(&extensions).get(request).await,
-                EntityRequest::BatchCreate(request) => handler.batch(&extensions).create(request).await,
-                EntityRequest::BatchUpdate(request) => {
-                    let (reply, place) = handler.batch(&extensions).update(request).await?;
-                    handler.retire_healed(&place);
-                    Ok(reply)
-                }
-                EntityRequest::BatchDelete(request) => {
-                    let (reply, place) = handler.batch(&extensions).delete(request).await?;
-                    handler.retire_healed(&place);
-                    Ok(reply)
-                }
-                // Only an import has a stream of these.
-                EntityRequest::Import(_) => Err(status::message_invalid()),
-            };
-            reply.map(Response::new)
-        })
-    }
-}
-
-impl StreamingService<EntityRequest> for Handler {
+impl StreamingService<EntityRequest> for ImportHandler {
     type Response = EntityReply;
     type ResponseStream = Answered<EntityReply>;
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<Self::ResponseStream>, Status>> + Send>>;
 
     fn call(&mut self, request: Request<Streaming<EntityRequest>>) -> Self::Future {
-        let Handler { dispatcher, method } = self.clone();
+        let handler = Arc::clone(&self.0);
         Box::pin(async move {
             let (_, extensions, stream) = request.into_parts();
-            import::begin(dispatcher, Arc::clone(&method.entity), &extensions, stream).await.map(Response::new)
+            let (dispatcher, entity) = (Arc::clone(&handler.dispatcher), Arc::clone(handler.entity()));
+            import::begin(dispatcher, entity, &extensions, stream).await.map(Response::new)
         })
     }
 }
 
 impl Handler {
+    async fn serve(&self, request: http::Request<Body>) -> http::Response<Body> {
+        self.answer(request).await.map_or_else(Status::into_http, unary::response)
+    }
+
+    async fn serve_import(self: Arc<Self>, request: http::Request<Body>) -> http::Response<Body> {
+        let max = Some(self.dispatcher.message_size_max_bytes());
+        let codec = StreamCodec::new(Arc::clone(&self.codec));
+        Grpc::new(codec).apply_max_message_size_config(max, max).streaming(ImportHandler(self), request).await
+    }
+
+    async fn answer(&self, request: http::Request<Body>) -> Result<BytesMut, Status> {
+        let (head, body) = request.into_parts();
+        let request = self.codec.decode(&unary::read(body).await?)?;
+        let reply = self.call(&head.extensions, request).await?;
+        let message = self.codec.encode(&reply, unary::begin);
+        unary::check_length(&message, self.dispatcher.message_size_max_bytes())?;
+        Ok(message)
+    }
+
+    async fn call(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
+        match request {
+            EntityRequest::Create(request) => self.create(extensions, request).await,
+            EntityRequest::Get(request) => self.get(extensions, request).await,
+            EntityRequest::List(request) => self.list(extensions, request).await,
+            EntityRequest::Update(request) => self.update(extensions, request).await,
+            EntityRequest::Delete(request) => self.delete(extensions, request).await,
+            EntityRequest::BatchGet(request) => self.batch(extensions).get(request).await,
+            EntityRequest::BatchCreate(request) => self.batch(extensions).create(request).await,
+            EntityRequest::BatchUpdate(request) => {
+                let (reply, place) = self.batch(extensions).update(request).await?;
+                self.retire_healed(&place);
+                Ok(reply)
+            }
+            EntityRequest::BatchDelete(request) => {
+                let (reply, place) = self.batch(extensions).delete(request).await?;
+                self.retire_healed(&place);
+                Ok(reply)
+            }
+            // Only a stream has requests of an import.
+            EntityRequest::Import(_) => Err(status::message_invalid()),
+        }
+    }
+
     async fn create(&self, extensions: &Extensions, request: CreateRequest) -> Result<EntityReply, Status> {
         let permit = self.dispatcher.enter_to_write(extensions, &request.parent, self.entity())?;
         let (record, mode) = self.new_record(&permit, request)?;
@@ -167,8 +169,8 @@ impl Handler {
         let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
         let (change, mode) = self.change(&permit, request)?;
         let place = permit.record(change.id);
-        let _turn = self.wait_for_turn(&place).await?;
-        let updated = update::update(&self.dispatcher.deployment, permit, &change, mode).await;
+        let line = self.line(&place)?;
+        let updated = update::update(&self.dispatcher.deployment, permit, &change, mode, &line).await;
         let updated = updated.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Updated(place.organization.name.clone(), updated))
@@ -180,9 +182,9 @@ impl Handler {
         let etag_revision = revision("etag", &request.etag).map_err(invalid)?;
         let mode = mode(&request.write).map_err(invalid)?;
         let place = permit.record(id);
-        let _turn = self.wait_for_turn(&place).await?;
+        let line = self.line(&place)?;
         let deletion = Deletion { id, etag_revision };
-        let deleted = delete::delete(&self.dispatcher.deployment, permit, deletion, mode).await;
+        let deleted = delete::delete(&self.dispatcher.deployment, permit, deletion, mode, &line).await;
         deleted.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Empty)
@@ -264,9 +266,9 @@ impl Handler {
         status::record(error, place)
     }
 
-    /// Waits for earlier writers of this record.
-    async fn wait_for_turn(&self, place: &RecordPlace) -> Result<Turn<(OrganizationId, RecordId)>, Status> {
-        Ok(self.dispatcher.bounded.records.take((place.organization.id, place.id)).await?)
+    /// A place in the line of the writers of this record.
+    fn line(&self, place: &RecordPlace) -> Result<Place<(OrganizationId, RecordId)>, Status> {
+        Ok(self.dispatcher.bounded.records.join((place.organization.id, place.id))?)
     }
 
     fn retire_healed(&self, place: &RecordPlace) {

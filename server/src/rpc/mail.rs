@@ -22,9 +22,9 @@ use sealward_core::{
     policy::Reveal,
     record::{RecordPlace, reveal::Revealed},
 };
-use tonic::{Request, Response, Status, service::RoutesBuilder};
+use tonic::{Request, Response, Status};
 
-use super::{dispatcher::Dispatcher, name, secret_access::secret_value};
+use super::{dispatcher::Dispatcher, name, secret_access::secret_value, services::ServicesBuilder};
 use crate::{
     schema::ServedSchema,
     status::{self, Reason},
@@ -36,11 +36,11 @@ pub(super) fn is_served(served: &ServedSchema) -> bool {
 }
 
 /// Adds the service, with this maximum size of messages.
-pub(super) fn add(routes: &mut RoutesBuilder, dispatcher: Arc<Dispatcher>, message_size_max: usize) {
+pub(super) fn add(services: &mut ServicesBuilder, dispatcher: Arc<Dispatcher>, message_size_max: usize) {
     let service = MailboxConnectionServiceServer::new(MailboxConnections { dispatcher })
         .max_decoding_message_size(message_size_max)
         .max_encoding_message_size(message_size_max);
-    routes.add_service(service);
+    services.add_service(service);
 }
 
 struct MailboxConnections {

@@ -2,8 +2,8 @@
 //! them.
 
 use prost::DecodeError;
-use tonic::service::RoutesBuilder;
 
+use super::services::ServicesBuilder;
 use crate::descriptors;
 
 /// Why the contract can't be reflected.
@@ -18,7 +18,11 @@ pub(crate) enum ReflectionError {
 }
 
 /// Adds both versions of the service, with these descriptors and this maximum size of messages.
-pub(super) fn add(routes: &mut RoutesBuilder, contract: &[u8], message_size_max: usize) -> Result<(), ReflectionError> {
+pub(super) fn add(
+    services: &mut ServicesBuilder,
+    contract: &[u8],
+    message_size_max: usize,
+) -> Result<(), ReflectionError> {
     let all = descriptors::complete(contract)?;
     let set = || {
         tonic_reflection::server::Builder::configure()
@@ -26,7 +30,7 @@ pub(super) fn add(routes: &mut RoutesBuilder, contract: &[u8], message_size_max:
             // It is in the set, for both versions.
             .include_reflection_service(false)
     };
-    routes
+    services
         .add_service(set().build_v1()?.max_decoding_message_size(message_size_max))
         .add_service(set().build_v1alpha()?.max_decoding_message_size(message_size_max));
     Ok(())

@@ -19,6 +19,14 @@ pub(crate) fn message_invalid() -> Status {
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MessageInvalid, "the message can't be decoded").build()
 }
 
+/// The answer is larger than the limit of messages.
+pub(crate) fn answer_too_large(bytes: usize, limit: usize) -> Status {
+    const BOUND: &str = "message_size_max_bytes";
+    let words =
+        format!("the answer has {bytes} bytes; the maximum is {limit} ({BOUND}): request fewer records or fields");
+    StatusBuilder::new(Code::OutOfRange, ErrorReason::MessageTooLarge, words).bound(BOUND).with("limit", limit).build()
+}
+
 /// Whether an error has a reason. The framework's errors get theirs in [`complete`].
 pub(crate) fn is_complete(status: &Status) -> bool {
     status.get_details_error_info().is_some()

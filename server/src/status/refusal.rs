@@ -444,6 +444,7 @@ pub(crate) fn broken_request(error: &RequestError) -> Status {
             Refusal::MessageTooLarge { bound: "message_size_max_bytes", limit }.into()
         }
         RequestError::Compressed => broken_message(BrokenMessage::Compressed),
+        RequestError::Second => broken_message(BrokenMessage::Second),
         RequestError::Flags => broken_message(BrokenMessage::Flag),
         RequestError::CutOff => broken_message(BrokenMessage::CutOff),
         RequestError::Gzip => invalid("a message of the request isn't valid gzip".to_owned()),

@@ -44,6 +44,7 @@ use crate::{
     transport::{
         connection_limit::{Bounds, ConnectionSlots},
         handshake,
+        keepalive::Keepalive,
         listener::{BindError, accept, bind},
         probe::Readiness,
         tls::TlsContext,
@@ -110,6 +111,7 @@ impl Metrics {
         let routes = Router::new().route("/metrics", get(scrape)).fallback(probe);
         let accepting = accept(
             self.listener,
+            Keepalive::of(&limits),
             || drain.has_begun(),
             |stream, peer| {
                 let (routes, slot, drain) = (routes.clone(), slots.acquire(peer), drain.clone());

@@ -4,6 +4,7 @@
 //! an error. [`call`] has the protocol of a call, and the service its meaning.
 
 mod call;
+mod late_frames;
 
 use std::{
     convert::Infallible,
@@ -23,7 +24,7 @@ use tokio::time::{interval, timeout};
 use tonic::body::Body;
 use tower::Service;
 
-use self::call::CallBounds;
+use self::{call::CallBounds, late_frames::LateFrames};
 use crate::{
     config::limits::Limits,
     gates::metadata::SIZE_LEEWAY,
@@ -107,7 +108,7 @@ impl Http2 {
         };
         // The stream itself limits the time until the first frame.
         let begun = tokio::select! {
-            begun = self.protocol.handshake::<_, Bytes>(stream) => begun,
+            begun = self.protocol.handshake::<_, Bytes>(LateFrames::new(stream)) => begun,
             () = slot.closing() => return tracing::debug!(%peer, "silent connection closed to admit another one"),
             () = self.closing.drain.begun() => return tracing::debug!(%peer, "silent connection closed at shutdown"),
         };
@@ -187,7 +188,7 @@ enum Served {
 
 /// Drives the connection and starts its calls, until it has ended. No data is lost if the future is dropped before.
 async fn accept(
-    connection: &mut h2::server::Connection<ConnectionStream, Bytes>,
+    connection: &mut h2::server::Connection<LateFrames<ConnectionStream>, Bytes>,
     serve: &mut impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
 ) -> Result<(), h2::Error> {
     while let Some(call) = connection.accept().await {
@@ -199,10 +200,7 @@ async fn accept(
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        net::SocketAddr,
-        sync::atomic::{AtomicUsize, Ordering},
-    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use bytes::Bytes;
     use http_body_util::{Empty, Full};
@@ -212,8 +210,9 @@ mod tests {
     };
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpStream,
-        sync::{Semaphore, watch},
+        sync::Semaphore,
         task::JoinHandle,
     };
     use tokio_rustls::client::TlsStream;
@@ -222,16 +221,9 @@ mod tests {
     use super::*;
     use crate::{
         development::Person,
-        drain::Drain,
-        telemetry::shed::Shed,
         transport::{
-            CallStage,
-            connection::Connection,
-            connection_ending::ConnectionEnding,
-            handshake::Handshakes,
-            serving::Serving,
-            test_deployment::{TestDeployment, connect},
-            tls::TlsContext,
+            CallStage, connection::Connection, connection_ending::ConnectionEnding, test_deployment::connect,
+            test_server::TestServer, tls::TlsContext,
         },
     };
 
@@ -240,16 +232,11 @@ mod tests {
     /// A server that answers calls of `/held` when a permit is available, those of `/stream` when their connection ends, and others
     /// immediately.
     struct Fixture {
-        deployment: TestDeployment,
-        address: SocketAddr,
-        tls_context: watch::Sender<Arc<TlsContext>>,
-        drain: Drain,
+        server: TestServer,
         begun: Arc<AtomicUsize>,
         permits: Arc<Semaphore>,
         /// One permit for each answer of `/large` whose memory was freed.
         freed: Arc<Semaphore>,
-        shed: Shed,
-        serving: JoinHandle<()>,
     }
 
     /// The bytes of a large answer.
@@ -275,11 +262,6 @@ mod tests {
 
     impl Fixture {
         async fn start(limits: Limits) -> Self {
-            let deployment = TestDeployment::new();
-            let listener = TestDeployment::listener().await;
-            let address = listener.address();
-            let (tls_context, current) = watch::channel(deployment.tls_context());
-            let drain = Drain::new();
             let (begun, permits) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
             let (counted, awaited) = (Arc::clone(&begun), Arc::clone(&permits));
             let freed = Arc::new(Semaphore::new(0));
@@ -304,11 +286,7 @@ mod tests {
                     Ok(Response::new(body.unwrap_or_else(Body::empty)))
                 }
             });
-            let connections = listener.accept(current.clone(), Handshakes::for_tests(), &limits, &Shed::default());
-            let shed = Shed::default();
-            let serving = Serving::for_tests(&limits, current, &drain, &shed);
-            let serving = tokio::spawn(serving.serve(connections, service));
-            Self { deployment, address, tls_context, drain, begun, permits, freed, shed, serving }
+            Self { server: TestServer::start(limits, service).await, begun, permits, freed }
         }
 
         async fn connect(&self) -> Client {
@@ -331,12 +309,7 @@ mod tests {
         }
 
         async fn tls(&self, person: Option<Person>) -> TlsStream<TcpStream> {
-            connect(self.address, self.deployment.client(person)).await.unwrap()
-        }
-
-        /// Another context: the same server certificate, with another trust.
-        fn replace_trust(&self) {
-            self.tls_context.send_replace(self.deployment.tls_context());
+            connect(self.server.address, self.server.deployment.client(person)).await.unwrap()
         }
     }
 
@@ -372,7 +345,7 @@ mod tests {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let call = client.begin(&fixture).await;
-        fixture.replace_trust();
+        fixture.server.replace_trust();
         client.wait_until_closing().await;
 
         let mut younger = fixture.connect().await;
@@ -389,14 +362,14 @@ mod tests {
         let fixture = Fixture::start(Limits::default()).await;
         let mut client = fixture.connect().await;
         let other = {
-            let tls_context = fixture.tls_context.borrow();
+            let tls_context = fixture.server.tls_context.borrow();
             TlsContext {
                 server_config: Arc::clone(&tls_context.server_config),
                 trust: Arc::clone(&tls_context.trust),
                 certificate: tls_context.certificate.clone(),
             }
         };
-        fixture.tls_context.send_replace(Arc::new(other));
+        fixture.server.tls_context.send_replace(Arc::new(other));
         for _ in 0..100 {
             assert_eq!(client.call("/").await.unwrap().status(), 200);
         }
@@ -406,6 +379,56 @@ mod tests {
     async fn old_connection_gets_goaway() {
         let fixture = Fixture::start(Limits { connection_age_max_seconds: 1, ..Limits::default() }).await;
         fixture.connect().await.ended().await;
+    }
+
+    #[tokio::test]
+    async fn stream_that_crosses_the_last_goaway_ends_no_other_call() {
+        const HEADERS: u8 = 1;
+        const PING: u8 = 6;
+        const GOAWAY: u8 = 7;
+        const WINDOW_UPDATE: u8 = 8;
+        let frame = |kind: u8, flags: u8, stream: u32, content: &[u8]| {
+            let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+            [&length[1..], &[kind, flags], &stream.to_be_bytes(), content].concat()
+        };
+        // HPACK: POST, https, then the path and the authority as new names and values that aren't indexed.
+        let held = [&[0x83, 0x87, 0x04, 0x05][..], b"/held", &[0x01, 0x09], b"localhost"].concat();
+        let begin = |stream| frame(HEADERS, 0b101, stream, &held);
+
+        let fixture = Fixture::start(Limits::default()).await;
+        let mut client = fixture.tls(None).await;
+        let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), begin(1)].concat();
+        client.write_all(&preface).await.unwrap();
+        while fixture.begun.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        fixture.server.replace_trust();
+        let mut goaways = Vec::new();
+        let mut is_answered = false;
+        while !(is_answered && goaways.len() == 2) {
+            let mut header = [0; 9];
+            timeout(PATIENCE, client.read_exact(&mut header)).await.unwrap().unwrap();
+            let mut content = vec![0; u32::from_be_bytes([0, header[0], header[1], header[2]]).try_into().unwrap()];
+            client.read_exact(&mut content).await.unwrap();
+            match header[3] {
+                // With the answer, the client begins a stream, and allows more of its answer.
+                PING if header[4] == 0 => {
+                    let late = [frame(PING, 1, 0, &content), begin(3), frame(WINDOW_UPDATE, 0, 3, &[0, 0, 1, 0])];
+                    client.write_all(&late.concat()).await.unwrap();
+                }
+                GOAWAY => {
+                    goaways.push(content);
+                    if goaways.len() == 2 {
+                        fixture.permits.add_permits(1);
+                    }
+                }
+                HEADERS => is_answered = header[8] == 1,
+                _ => {}
+            }
+        }
+        // The last stream, and no error.
+        assert_eq!(goaways, [[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0]]);
+        assert_eq!(timeout(PATIENCE, client.read_to_end(&mut Vec::new())).await.unwrap().ok(), Some(0));
     }
 
     #[tokio::test]
@@ -421,7 +444,7 @@ mod tests {
         let stream = tokio::spawn(client.call("/stream"));
         client.ended().await;
         let _answered_or_cut_off = timeout(PATIENCE, stream).await.unwrap();
-        assert_eq!(fixture.shed.refused_by("transfer_time_max_seconds"), 1);
+        assert_eq!(fixture.server.shed.refused_by("transfer_time_max_seconds"), 1);
     }
 
     #[tokio::test]
@@ -430,7 +453,7 @@ mod tests {
         let fixture = Fixture::start(limits).await;
         let mut client = fixture.connect().await;
         let call = client.begin(&fixture).await;
-        fixture.replace_trust();
+        fixture.server.replace_trust();
         assert!(timeout(PATIENCE, call).await.unwrap().unwrap().is_err());
         client.ended().await;
     }
@@ -440,13 +463,13 @@ mod tests {
         let fixture = Fixture::start(Limits::default()).await;
         let (mut client, idle) = (fixture.connect().await, fixture.connect().await);
         let call = client.begin(&fixture).await;
-        fixture.drain.begin();
+        fixture.server.drain.begin();
         idle.ended().await;
         client.wait_until_closing().await;
-        assert!(!fixture.serving.is_finished());
+        assert!(!fixture.server.serving.is_finished());
         fixture.permits.add_permits(1);
         assert_eq!(call.await.unwrap().unwrap().status(), 200);
-        timeout(PATIENCE, fixture.serving).await.unwrap().unwrap();
+        timeout(PATIENCE, fixture.server.serving).await.unwrap().unwrap();
     }
 
     #[tokio::test]

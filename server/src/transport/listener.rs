@@ -37,6 +37,7 @@ use crate::{
         connection_ending::ConnectionEnding,
         connection_limit::{Bounds, ConnectionSlot, ConnectionSlots},
         handshake::Handshakes,
+        keepalive::Keepalive,
         tls::{ALPN_HTTP_2, TlsContext, Trust},
     },
 };
@@ -125,12 +126,20 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
 }
 
 /// Accepts connections until `is_over`, and continues after temporary errors.
-pub(crate) async fn accept(listener: TcpListener, is_over: impl Fn() -> bool, take: impl Fn(TcpStream, SocketAddr)) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    keepalive: Keepalive,
+    is_over: impl Fn() -> bool,
+    take: impl Fn(TcpStream, SocketAddr),
+) {
     let mut refused_before = false;
     while !is_over() {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 refused_before = false;
+                if let Err(error) = keepalive.set(&stream) {
+                    tracing::debug!(%peer, %error, "connection without keepalive");
+                }
                 take(stream, canonical(peer));
             }
             // The client closed the connection before it was accepted. This doesn't affect the next one.
@@ -151,6 +160,7 @@ struct AcceptLoop {
     tls: Option<(watch::Receiver<Arc<TlsContext>>, Handshakes)>,
     /// Each listener has separate slots, so that callers can't block probes.
     slots: Arc<ConnectionSlots>,
+    keepalive: Keepalive,
     handshake_timeout: Duration,
     stall_max: Duration,
     finished: mpsc::Sender<ConnectionStream>,
@@ -166,6 +176,7 @@ impl AcceptLoop {
         Self {
             tls,
             slots: ConnectionSlots::new(Bounds::of(limits), shed.clone()),
+            keepalive: Keepalive::of(limits),
             handshake_timeout: limits.handshake_timeout(),
             stall_max: limits.answer_stall_max(),
             finished,
@@ -175,7 +186,7 @@ impl AcceptLoop {
     async fn run(self, listener: TcpListener) {
         let taken = self.finished.clone();
         tokio::select! {
-            () = accept(listener, || taken.is_closed(), |stream, peer| self.spawn_handshake(stream, peer)) => {}
+            () = accept(listener, self.keepalive, || taken.is_closed(), |stream, peer| self.spawn_handshake(stream, peer)) => {}
             // The server drains. The socket closes with this task, and the system refuses new connections.
             () = taken.closed() => {}
         }

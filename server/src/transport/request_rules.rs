@@ -12,6 +12,8 @@ use http::{
 use http_body_util::Full;
 use tonic::body::Body;
 
+use crate::gates::version_header::{SEALWARD_SERVER, server_version};
+
 /// Why a request is refused before it is a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -126,14 +128,12 @@ impl Fault {
     /// The answer as bytes of HTTP/1.1, after which the connection closes.
     pub(crate) fn last_answer(self) -> Vec<u8> {
         let (status, message) = (self.status(), self.message());
-        let reason = status.canonical_reason().unwrap_or_default();
-        format!(
-            "HTTP/1.1 {} {reason}\r\ncontent-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n{message}",
-            status.as_u16(),
-            message.len()
-        )
-        .into_bytes()
+        let mut answer = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+        for (name, value) in self.answer().headers() {
+            answer.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+        }
+        answer.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n{message}", message.len()));
+        answer.into_bytes()
     }
 }
 
@@ -144,6 +144,7 @@ pub(crate) fn text(status: StatusCode, message: &'static str) -> Response<Body> 
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(SEALWARD_SERVER, server_version());
     response
 }
 

@@ -13,6 +13,7 @@ use sealward_core::{
     id::Timestamp,
     store::Datum,
     table::TableRow as _,
+    ticket::{Ticket, promise},
 };
 
 use super::*;
@@ -26,6 +27,7 @@ struct Disk {
     /// The number of rows that each transaction wrote.
     transactions: Vec<usize>,
     reopened: usize,
+    rolled_back: usize,
     scrubbed_at: Vec<usize>,
     /// The outcomes of the next commits. If empty, commits succeed.
     ends: VecDeque<End>,
@@ -40,7 +42,7 @@ enum End {
 }
 
 /// A backend whose steps are inserts. The tables `refuse`, `fail`, `lose` and `panic` have the effect of their name;
-/// all others store rows.
+/// all others store rows. Rows can be removed without the whole transaction only if the backend is told before.
 struct Double {
     disk: Arc<Mutex<Disk>>,
     rows: Vec<String>,
@@ -65,12 +67,15 @@ impl Backend for Double {
         Ok(())
     }
 
-    fn apply(&mut self, steps: &[Step]) -> Result<(), Failure> {
+    fn apply(&mut self, steps: &[Step], audit_rows: &[Step], undo: Undo) -> Result<(), Failure> {
         let before = (self.rows.len(), self.trail.len());
+        let mut audit_rows = audit_rows.iter();
         for (index, step) in steps.iter().enumerate() {
-            let Step::Insert { table, row } = step else {
-                panic!("only inserts and chained audit records are supported")
-            };
+            if matches!(step, Step::After(_)) {
+                continue;
+            }
+            let step = if matches!(step, Step::Audit(_)) { audit_rows.next().unwrap() } else { step };
+            let Step::Insert { table, row } = step else { panic!("only inserts and audit records are supported") };
             let failure = match &**table {
                 "refuse" => Failure::Refused { step: index },
                 "fail" => Failure::Failed(broken()),
@@ -93,10 +98,20 @@ impl Backend for Double {
                     continue;
                 }
             };
+            if undo == Undo::Together && before != (self.rows.len(), self.trail.len()) {
+                return Err(if let Failure::Lost(cause) = failure { Failure::Lost(cause) } else { Failure::Partial });
+            }
             self.rows.truncate(before.0);
             self.trail.truncate(before.1);
             return Err(failure);
         }
+        Ok(())
+    }
+
+    fn roll_back(&mut self) -> Result<(), Cause> {
+        self.rows.clear();
+        self.trail.clear();
+        self.disk().rolled_back += 1;
         Ok(())
     }
 
@@ -240,7 +255,35 @@ async fn waiting_commits_share_a_transaction_and_fail_alone() {
     let disk = gated.disk.lock().unwrap();
     assert_eq!(disk.rows, ["first", "a", "b", "c"]);
     assert_eq!(disk.transactions, [1, 3]);
-    assert_eq!(disk.reopened, 0);
+    assert_eq!((disk.reopened, disk.rolled_back), (0, 1));
+    drop(disk);
+    assert_eq!(sequences(&gated.disk), [1, 2]);
+}
+
+#[tokio::test]
+async fn only_a_refusal_after_a_change_makes_a_transaction_start_again() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["first"]).await;
+    gated.arrived.recv().unwrap();
+    let a = gated.hand_over(&["a"]).await;
+    let refused = gated.hand_over(&["refuse", "x"]).await;
+    let failed = gated.hand_over(&["fail"]).await;
+    gated.let_through(2);
+    assert!(first.await.is_ok() && a.await.is_ok());
+    assert!(matches!(refused.await, Err(CommitError::Refused { step: 0 })));
+    assert!(matches!(failed.await, Err(CommitError::Unavailable(_))));
+    assert_eq!(gated.disk.lock().unwrap().rolled_back, 0);
+    let b = gated.hand_over(&["audit", "b"]).await;
+    gated.arrived.recv().unwrap();
+    gated.arrived.recv().unwrap();
+    let partial = gated.hand_over(&["audit", "refuse"]).await;
+    let c = gated.hand_over(&["audit", "c"]).await;
+    gated.let_through(2);
+    assert!(b.await.is_ok() && c.await.is_ok());
+    assert!(matches!(partial.await, Err(CommitError::Refused { step: 1 })));
+    let disk = gated.disk.lock().unwrap();
+    assert_eq!(disk.rows, ["first", "a", "b", "c"]);
+    assert_eq!((disk.reopened, disk.rolled_back), (0, 1));
     drop(disk);
     assert_eq!(sequences(&gated.disk), [1, 2]);
 }
@@ -394,4 +437,138 @@ async fn a_handle_that_is_dropped_lets_the_queue_finish() {
     drop(committer);
     ended.wait().await;
     assert_eq!(disk.lock().unwrap().rows, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn generation_is_unknown_during_a_commit_and_another_one_before_its_answer() {
+    let gated = gated(Disk::default());
+    let before = gated.committer.generation().unwrap();
+    for row in ["a", "refuse"] {
+        let answer = gated.hand_over(&[row]).await;
+        gated.arrived.recv().unwrap();
+        assert_eq!(gated.committer.generation(), None);
+        gated.let_through(1);
+        assert_eq!(answer.await.is_ok(), row == "a");
+        assert!(gated.committer.generation().is_some_and(|after| after != before));
+    }
+    let (other, _) = started(Disk::default());
+    assert_ne!(other.generation(), gated.committer.generation());
+}
+
+#[tokio::test]
+async fn generation_is_unknown_until_an_open_outcome_is_decided() {
+    for end in [End::Done, End::Undone] {
+        let (committer, _) = started(Disk { ends: [end].into(), reopening_fails: 1, ..Disk::default() });
+        let before = committer.generation();
+        assert!(matches!(committer.commit(commit(&["a"])).await, Err(CommitError::Unknown(_))));
+        assert_eq!(committer.generation(), None);
+        committer.scrub().await.unwrap();
+        assert!(committer.generation().is_some_and(|after| Some(after) != before));
+        assert!(committer.commit(commit(&["panic"])).await.is_err());
+        assert_eq!(committer.generation(), None);
+        committer.commit(commit(&["b"])).await.unwrap();
+        assert!(committer.generation().is_some());
+    }
+}
+
+/// A commit of one row, after the commit with this ticket, and its own ticket.
+fn linked(row: &str, after: Option<&Ticket>) -> (Commit, Ticket) {
+    let mut commit = commit(&[row]);
+    if let Some(ticket) = after {
+        commit.steps.insert(0, Step::After(ticket.clone()));
+    }
+    let (promise, ticket) = promise();
+    commit.promise = Some(promise);
+    (commit, ticket)
+}
+
+#[tokio::test]
+async fn commit_follows_an_applied_one_in_the_same_or_an_earlier_transaction() {
+    let gated = gated(Disk::default());
+    let (a, ticket_a) = linked("a", None);
+    let (b, ticket_b) = linked("b", Some(&ticket_a));
+    let (c, _) = linked("c", Some(&ticket_b));
+    let (d, _) = linked("d", Some(&ticket_a));
+    let first = gated.committer.submit(a).await;
+    gated.arrived.recv().unwrap();
+    assert!(ticket_a.is_applied());
+    let mut others = Vec::new();
+    for commit in [b, c, d] {
+        others.push(gated.committer.submit(commit).await);
+    }
+    assert!(!ticket_b.is_applied());
+    gated.let_through(2);
+    first.outcome().await.unwrap();
+    for outcome in others {
+        outcome.outcome().await.unwrap();
+    }
+    assert_eq!(gated.disk.lock().unwrap().rows, ["a", "b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn commits_after_a_refused_one_are_refused() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["first"]).await;
+    gated.arrived.recv().unwrap();
+    let (refused, ticket) = linked("refuse", None);
+    let (b, ticket_b) = linked("b", Some(&ticket));
+    let (c, _) = linked("c", Some(&ticket_b));
+    let mut outcomes = Vec::new();
+    for commit in [refused, b, c, commit(&["d"])] {
+        outcomes.push(gated.committer.submit(commit).await);
+    }
+    gated.let_through(2);
+    first.await.unwrap();
+    let last = outcomes.pop().unwrap();
+    for outcome in outcomes {
+        assert!(matches!(outcome.outcome().await, Err(CommitError::Refused { step: 0 })));
+    }
+    last.outcome().await.unwrap();
+    assert_eq!(gated.disk.lock().unwrap().rows, ["first", "d"]);
+}
+
+#[tokio::test]
+async fn commits_follow_each_other_in_a_transaction_that_starts_again() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["first"]).await;
+    gated.arrived.recv().unwrap();
+    let (a, ticket_a) = linked("a", None);
+    let (b, ticket_b) = linked("b", Some(&ticket_a));
+    let (mut partial, ticket) = linked("x", Some(&ticket_b));
+    partial.steps.extend(commit(&["refuse"]).steps);
+    let (c, _) = linked("c", Some(&ticket));
+    let (d, _) = linked("d", Some(&ticket_b));
+    let mut outcomes = Vec::new();
+    for commit in [a, b, partial, c, d] {
+        outcomes.push(gated.committer.submit(commit).await);
+    }
+    gated.let_through(2);
+    first.await.unwrap();
+    let mut refused = Vec::new();
+    for outcome in outcomes {
+        refused.push(match outcome.outcome().await {
+            Ok(()) => None,
+            Err(CommitError::Refused { step }) => Some(step),
+            Err(error) => panic!("{error}"),
+        });
+    }
+    assert_eq!(refused, [None, None, Some(2), Some(0), None]);
+    let disk = gated.disk.lock().unwrap();
+    assert_eq!((&disk.rows[..], disk.rolled_back), (&["first", "a", "b", "d"].map(str::to_owned)[..], 1));
+}
+
+#[tokio::test]
+async fn commits_after_one_of_unknown_outcome_are_refused() {
+    for end in [End::Undone, End::Done] {
+        let gated = gated(Disk { ends: [end].into(), ..Disk::default() });
+        let (a, ticket_a) = linked("a", None);
+        let (b, _) = linked("b", Some(&ticket_a));
+        let first = gated.committer.submit(a).await;
+        gated.arrived.recv().unwrap();
+        let second = gated.committer.submit(b).await;
+        gated.let_through(2);
+        assert!(matches!(first.outcome().await, Err(CommitError::Unknown(_))));
+        assert!(matches!(second.outcome().await, Err(CommitError::Refused { step: 0 })));
+        assert!(!ticket_a.is_applied());
+    }
 }

@@ -1,6 +1,6 @@
 //! The effect and the refusals of each step.
 
-use sealward_core::store::{Assignment, Expect};
+use sealward_core::store::{Assignment, Expect, Rewrite, RowNumber};
 
 use super::*;
 
@@ -71,6 +71,31 @@ pub(crate) async fn step_reads_the_changes_of_earlier_steps(subject: &dyn Subjec
     )
     .await;
     assert_eq!(column(&*store, "number", with_id(1)).await, [Datum::Integer(3)]);
+}
+
+pub(crate) async fn a_repeated_check_reads_the_last_state(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let exists = || vec![require(with_id(1))];
+    let is_missing = || vec![forbid(with_id(1))];
+    for _ in 0..2 {
+        apply(&*store, is_missing()).await;
+        assert_eq!(refused(&*store, exists()).await, 0);
+        // Undone, in the last or in the only commit that checks it.
+        assert_eq!(refused(&*store, vec![forbid(with_id(1)), insert(1, []), require(with_id(2))]).await, 2);
+        apply(&*store, is_missing()).await;
+        assert_eq!(refused(&*store, vec![insert(1, []), require(with_id(1)), forbid(with_id(1))]).await, 2);
+        apply(&*store, is_missing()).await;
+        apply(&*store, vec![forbid(with_id(1)), insert(1, []), require(with_id(1))]).await;
+        apply(&*store, exists()).await;
+        assert_eq!(refused(&*store, is_missing()).await, 0);
+        let numbered = |number| vec![require(with_id(1).and(Condition::equal("number", Datum::Integer(number))))];
+        apply(&*store, vec![update(with_id(1), vec![set("number", Datum::Integer(1))], Expect::One)]).await;
+        apply(&*store, numbered(1)).await;
+        apply(&*store, vec![update(with_id(1), vec![add("number", 1)], Expect::Any)]).await;
+        assert_eq!(refused(&*store, numbered(1)).await, 0);
+        apply(&*store, numbered(2)).await;
+        apply(&*store, vec![require(with_id(1)), delete(with_id(1), Expect::One), forbid(with_id(1))]).await;
+    }
 }
 
 pub(crate) async fn existing_key_is_not_inserted_again(subject: &dyn Subject) {
@@ -381,6 +406,86 @@ pub(crate) async fn refused_commit_changes_no_counter(subject: &dyn Subject) {
     assert_eq!(refused(&*store, vec![insert(1, []), counted("a", 1), require(with_id(2))]).await, 2);
     apply(&*store, vec![insert(2, []), counted("a", 1)]).await;
     assert_eq!(counts(&*store).await, [("a".to_owned(), 1)]);
+    let is = |number| {
+        let rows = Condition::equal("number", Datum::Integer(number));
+        vec![Step::Require { table: "Counter".into(), rows }]
+    };
+    apply(&*store, is(1)).await;
+    apply(&*store, vec![insert(3, []), counted("a", 1)]).await;
+    assert_eq!(refused(&*store, is(1)).await, 0);
+    apply(&*store, is(2)).await;
+}
+
+/// Things whose data are their numbers, one byte each.
+async fn with_data(subject: &dyn Subject, numbers: impl Iterator<Item = u8>) -> Arc<dyn Store> {
+    let store = opened(subject).await;
+    let thing = |number: u8| insert(number.into(), [("data", Datum::Bytes(vec![number]))]);
+    apply(&*store, numbers.map(thing).collect()).await;
+    store
+}
+
+fn rewrite(rows: Vec<Rewrite>, set: Vec<Assignment>) -> Step {
+    Step::Rewrite { table: THING.into(), column: "data".into(), rows, set }
+}
+
+fn bytes(bytes: &[u8]) -> Datum {
+    Datum::Bytes(bytes.to_vec())
+}
+
+pub(crate) async fn values_are_rewritten_where_they_are_unchanged(subject: &dyn Subject) {
+    let store = with_data(subject, 1..=8).await;
+    apply(&*store, vec![Step::CreateTable(counters())]).await;
+    let read = store.scan_column(all_data()).await.unwrap().rows;
+    // Since they were read, a row has been deleted, one has been cleared, and two have other values.
+    let changes = vec![
+        delete(with_id(2), Expect::One),
+        update(with_id(3), vec![set("data", Datum::Null)], Expect::One),
+        update(with_id(4), vec![set("data", bytes(&[40]))], Expect::One),
+        update(with_id(5), vec![set("data", bytes(&[5, 5]))], Expect::One),
+    ];
+    apply(&*store, changes).await;
+    let new = |former: &[u8]| match former {
+        [6] => Some(vec![60, 60]),
+        [7] => None,
+        [number] => Some(vec![number + 100]),
+        _ => unreachable!(),
+    };
+    let rows = read.into_iter().map(|row| Rewrite { number: row.number, value: new(&row.value), former: row.value });
+    apply(&*store, vec![rewrite(rows.collect(), Vec::new()), counted("rewritten", 1)]).await;
+    let expected =
+        [bytes(&[101]), Datum::Null, bytes(&[40]), bytes(&[5, 5]), bytes(&[60, 60]), Datum::Null, bytes(&[108])];
+    assert_eq!(column(&*store, "data", Condition::EVERYTHING).await, expected);
+    assert_eq!(counts(&*store).await, [("rewritten".to_owned(), 4)]);
+}
+
+pub(crate) async fn rewritten_rows_change_as_a_whole(subject: &dyn Subject) {
+    let store = with_data(subject, 1..=3).await;
+    apply(&*store, vec![update(Condition::EVERYTHING, vec![set("number", Datum::Integer(1))], Expect::Any)]).await;
+    let read = store.scan_column(all_data()).await.unwrap().rows;
+    apply(&*store, vec![update(with_id(2), vec![set("data", bytes(&[20]))], Expect::One)]).await;
+    let cleared = || {
+        let rows = read.iter().map(|row| Rewrite { number: row.number, former: row.value.clone(), value: None });
+        rewrite(rows.collect(), vec![add("number", 1), set("name", text("cleared"))])
+    };
+    assert_eq!(refused(&*store, vec![cleared(), require(with_id(9))]).await, 1);
+    assert_eq!(column(&*store, "number", Condition::EVERYTHING).await, [1, 1, 1].map(Datum::Integer));
+    apply(&*store, vec![cleared()]).await;
+    assert_eq!(column(&*store, "number", Condition::EVERYTHING).await, [2, 1, 2].map(Datum::Integer));
+    assert_eq!(column(&*store, "data", Condition::EVERYTHING).await, [Datum::Null, bytes(&[20]), Datum::Null]);
+    assert_eq!(column(&*store, "name", with_id(1)).await, [text("cleared")]);
+}
+
+pub(crate) async fn malformed_rewrite_is_refused(subject: &dyn Subject) {
+    let store = with_data(subject, 1..=1).await;
+    let rows = || vec![Rewrite { number: RowNumber(1), former: vec![1], value: Some(vec![2]) }];
+    impossible(&*store, vec![Step::Rewrite { table: THING.into(), column: "name".into(), rows: rows(), set: vec![] }])
+        .await;
+    impossible(
+        &*store,
+        vec![Step::Rewrite { table: "Nothing".into(), column: "data".into(), rows: rows(), set: vec![] }],
+    )
+    .await;
+    impossible(&*store, vec![rewrite(rows(), vec![set("number", text("1"))])]).await;
 }
 
 /// A table of counters with a name each.

@@ -13,19 +13,23 @@ use std::{
 };
 
 use rusqlite::{
-    CachedStatement, OpenFlags,
+    CachedStatement, MAIN_DB, OpenFlags,
+    blob::Blob,
     config::DbConfig,
     ffi,
     types::{Null, ToSql, ToSqlOutput, ValueRef},
 };
 use sealward_core::{
     id::Timestamp,
-    store::{Cause, Column, ColumnType, Condition, Datum, Name, Row, Scanned, Select, row_bytes},
+    store::{
+        Assignment, Cause, Column, ColumnRow, ColumnRows, ColumnScan, ColumnType, Condition, Datum, Lookup, Name,
+        Rewrite, Row, RowNumber, Scanned, Select, row_bytes,
+    },
 };
 use uuid::Uuid;
 
 use super::{options::SqliteOptions, stop::Stop};
-use crate::sql::{self, Malformed, Sql, Value};
+use crate::sql::{self, Dialect, Malformed, Sql, Value};
 
 /// Why a statement was not executed.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,23 @@ type Columns = HashMap<String, ColumnType>;
 pub(super) struct Connection {
     sqlite: rusqlite::Connection,
     tables: HashMap<String, Arc<Columns>>,
+    /// The types that the values of a statement must have, by its text. Statements whose text isn't in it have yet to be
+    /// compared with the columns of their table.
+    types: HashMap<String, Arc<Types>>,
+    /// By the id of the lookup.
+    lookups: HashMap<u64, Arc<PreparedLookup>>,
+}
+
+/// The types of the columns of a statement's values, by number of the placeholder. `None` if the value has no column.
+/// The text of a statement determines its columns.
+type Types = Vec<Option<ColumnType>>;
+
+/// The text of a lookup, and the types of its key and its columns.
+#[derive(Debug)]
+struct PreparedLookup {
+    text: String,
+    key: ColumnType,
+    columns: Vec<ColumnType>,
 }
 
 impl Connection {
@@ -162,7 +183,7 @@ impl Connection {
              PRAGMA journal_size_limit = 67108864;",
         )?;
         sqlite.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Connection { sqlite, tables: HashMap::new() })
+        Ok(Connection { sqlite, tables: HashMap::new(), types: HashMap::new(), lookups: HashMap::new() })
     }
 
     fn recognize(&self) -> Result<(), SqliteError> {
@@ -206,8 +227,7 @@ impl Connection {
     /// Reads rows until their values have more than `bytes_max` bytes in total.
     pub(super) fn scan(&mut self, select: &Select, bytes_max: usize) -> Result<Scanned, SqliteError> {
         let columns = self.columns(&select.table, select.columns.iter().map(|name| &**name))?;
-        let unreadable =
-            |column: &Name| SqliteError::Unreadable { table: select.table.to_string(), column: column.to_string() };
+        let unreadable = |column: &Name| unreadable(&select.table, column);
         let mut wanted = Vec::with_capacity(select.columns.len());
         for column in &select.columns {
             wanted.push((column, *columns.get(&**column).ok_or_else(|| unreadable(column))?));
@@ -226,6 +246,141 @@ impl Connection {
             rows.push(datums);
         }
         Ok(Scanned { rows, is_cut: true })
+    }
+
+    /// Reads the row with this key.
+    pub(super) fn look_up(&mut self, lookup: &Lookup, key: &Datum) -> Result<Option<Row>, SqliteError> {
+        let prepared = self.prepared(lookup)?;
+        if matches!(key, Datum::Text(text) if text.contains('\0')) {
+            return Err(Malformed::NulCharacter.into());
+        }
+        match key.kind() {
+            Some(kind) if kind == prepared.key => {}
+            Some(_) => {
+                let (table, column) = (lookup.table().to_string(), lookup.key().to_string());
+                return Err(SqliteError::WrongType { table, column });
+            }
+            None => return Err(Malformed::NullComparison.into()),
+        }
+        let mut statement = self.sqlite.prepare_cached(&prepared.text)?;
+        statement.raw_bind_parameter::<usize, _>(1, Bound(&Value::Literal(key)))?;
+        let mut found = statement.raw_query();
+        let Some(row) = found.next()? else { return Ok(None) };
+        let mut datums = Vec::with_capacity(prepared.columns.len());
+        for (index, (column, kind)) in lookup.columns().iter().zip(&prepared.columns).enumerate() {
+            datums.push(datum(row.get_ref(index)?, *kind).ok_or_else(|| unreadable(lookup.table(), column))?);
+        }
+        Ok(Some(datums))
+    }
+
+    /// Returns the text and the types of a lookup, which are derived at its first use.
+    fn prepared(&mut self, lookup: &Lookup) -> Result<Arc<PreparedLookup>, SqliteError> {
+        if let Some(prepared) = self.lookups.get(&lookup.id()) {
+            return Ok(Arc::clone(prepared));
+        }
+        let wanted = || std::iter::once(lookup.key()).chain(lookup.columns());
+        let columns = self.columns(lookup.table(), wanted().map(|name| &**name))?;
+        let kind = |name: &Name| columns.get(&**name).copied().ok_or_else(|| unreadable(lookup.table(), name));
+        let prepared = Arc::new(PreparedLookup {
+            text: sql::look_up(lookup)?,
+            key: kind(lookup.key())?,
+            columns: lookup.columns().iter().map(kind).collect::<Result<_, _>>()?,
+        });
+        // A change of metadata leaves lookups that are never used again.
+        if self.lookups.len() >= STATEMENTS_MAX {
+            self.lookups.clear();
+        }
+        self.lookups.insert(lookup.id(), Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    /// Sets the maximum wait for the lock of another connection.
+    pub(super) fn wait_at_most(&self, patience: Duration) -> Result<(), SqliteError> {
+        Ok(self.sqlite.busy_timeout(patience)?)
+    }
+
+    /// Reads a column of bytes in the order of the row numbers.
+    pub(super) fn scan_column(&mut self, scan: &ColumnScan) -> Result<ColumnRows, SqliteError> {
+        let unreadable =
+            |column: &Name| SqliteError::Unreadable { table: scan.table.to_string(), column: column.to_string() };
+        let columns = self.columns(&scan.table, [&*scan.key, &*scan.column].into_iter())?;
+        for (column, kind) in [(&scan.key, ColumnType::Uuid), (&scan.column, ColumnType::Bytes)] {
+            if columns.get(&**column) != Some(&kind) {
+                return Err(unreadable(column));
+            }
+        }
+        let sql = DIALECT.scan_column(scan)?;
+        let mut statement = self.bound(&scan.table, &sql)?;
+        let mut found = statement.raw_query();
+        let limit = usize::try_from(scan.limit).unwrap_or(usize::MAX);
+        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+        while rows.len() < limit && bytes <= scan.bytes_max {
+            let Some(row) = found.next()? else { return Ok(ColumnRows { rows, is_cut: false }) };
+            let ValueRef::Blob(key) = row.get_ref(1)? else { return Err(unreadable(&scan.key)) };
+            let ValueRef::Blob(value) = row.get_ref(2)? else { return Err(unreadable(&scan.column)) };
+            bytes = bytes.saturating_add(value.len());
+            rows.push(ColumnRow {
+                number: RowNumber(row.get(0)?),
+                key: Uuid::from_slice(key).map_err(|_| unreadable(&scan.key))?,
+                value: value.to_vec(),
+            });
+        }
+        Ok(ColumnRows { rows, is_cut: true })
+    }
+
+    /// Replaces the values of a column of bytes where rows still contain their former values. Returns the number of
+    /// changed rows.
+    pub(super) fn rewrite(
+        &mut self,
+        table: &Name,
+        column: &Name,
+        rows: &[Rewrite],
+        set: &[Assignment],
+    ) -> Result<usize, SqliteError> {
+        self.check_types(table, [(&**column, ColumnType::Bytes)].into_iter())?;
+        let mut changed = 0;
+        let mut rows = rows.iter();
+        while !rows.as_slice().is_empty() {
+            // A value of the same length is replaced in its place, which costs a quarter of a statement.
+            if set.is_empty() {
+                changed += self.rewrite_in_place(table, column, &mut rows)?;
+            }
+            if let Some(row) = rows.next() {
+                changed += self.execute(table, &DIALECT.rewrite(table, column, row, set)?)?;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Replaces values up to the first row that has another length or is missing. Leaves that row and those after it.
+    fn rewrite_in_place(
+        &self,
+        table: &str,
+        column: &str,
+        rows: &mut std::slice::Iter<'_, Rewrite>,
+    ) -> Result<usize, SqliteError> {
+        let (mut value, mut changed, mut stored) = (None, 0, Vec::new());
+        while let Some(Rewrite { number, former, value: Some(new) }) = rows.as_slice().first()
+            && former.len() == new.len()
+        {
+            let opened = match value.take() {
+                None => self.sqlite.blob_open(MAIN_DB, table, column, number.0, false),
+                Some(open) => reopened(open, number.0),
+            };
+            // A null, or no row with this number. Other errors happen again in the statement.
+            let Ok(mut open) = opened else { return Ok(changed) };
+            if open.len() == former.len() {
+                stored.resize(former.len(), 0);
+                open.read_at_exact(&mut stored, 0)?;
+                if stored == *former {
+                    open.write_at(new, 0)?;
+                    changed += 1;
+                }
+            }
+            value = Some(open);
+            rows.next();
+        }
+        Ok(changed)
     }
 
     /// Makes every statement stop with [`SqliteError::is_interrupted`] when `stop` requires it; `None` removes the
@@ -255,6 +410,8 @@ impl Connection {
     /// Clears the cache of column types. The tables may have been created in a transaction that was rolled back.
     pub(super) fn forget_tables(&mut self) {
         self.tables.clear();
+        self.types.clear();
+        self.lookups.clear();
     }
 
     /// Copies the current state of the database to an empty file. The copy is one read transaction, so writes don't
@@ -280,6 +437,11 @@ impl Connection {
         // The transaction's state is that of its first read.
         self.sqlite.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
         Ok(())
+    }
+
+    /// Returns a number that changes when another connection has changed the database.
+    pub(super) fn data_version(&self) -> Result<i64, SqliteError> {
+        Ok(self.sqlite.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 
     pub(super) fn in_transaction(&self) -> bool {
@@ -349,13 +511,45 @@ impl Connection {
 
     /// Prepares a statement, checks the types of its values and binds them.
     fn bound(&mut self, table: &str, sql: &Sql<'_>) -> Result<CachedStatement<'_>, SqliteError> {
-        self.check_types(table, sql.values.iter().filter_map(Value::claim))?;
+        let types = self.types(table, sql)?;
+        for (value, kind) in sql.values.iter().zip(&*types) {
+            if let Some((column, claimed)) = value.claim()
+                && Some(claimed) != *kind
+            {
+                return Err(SqliteError::WrongType { table: table.to_owned(), column: column.to_owned() });
+            }
+        }
         let mut statement = self.sqlite.prepare_cached(&sql.text)?;
         for (index, value) in (1..).zip(&sql.values) {
             statement.raw_bind_parameter::<usize, _>(index, Bound(value))?;
         }
         Ok(statement)
     }
+
+    /// Returns the types of the columns of a statement's values.
+    fn types(&mut self, table: &str, sql: &Sql<'_>) -> Result<Arc<Types>, SqliteError> {
+        if let Some(types) = self.types.get(&sql.text) {
+            return Ok(Arc::clone(types));
+        }
+        let named = || sql.values.iter().map(Value::column);
+        let columns = self.columns(table, named().flatten())?;
+        let types: Types = named().map(|column| columns.get(column?).copied()).collect();
+        let types = Arc::new(types);
+        // A text with a column that doesn't exist yet is compared again. Callers can filter in any number of ways.
+        if named().zip(&*types).all(|(column, kind)| column.is_none() || kind.is_some()) {
+            if self.types.len() >= STATEMENTS_MAX {
+                self.types.clear();
+            }
+            self.types.insert(sql.text.clone(), Arc::clone(&types));
+        }
+        Ok(types)
+    }
+}
+
+/// Moves an open value to another row.
+fn reopened(mut value: Blob<'_>, row: i64) -> rusqlite::Result<Blob<'_>> {
+    value.reopen(row)?;
+    Ok(value)
 }
 
 /// Encodes a path for a URI (RFC 3986, section 2.1). Letters, digits and separators of folders and extensions stay
@@ -383,10 +577,15 @@ impl ToSql for Bound<'_> {
             },
             Value::Increment(_, by) => Ok((*by).into()),
             Value::Bound(_, text) => text.to_sql(),
-            Value::Header(_, bytes) => bytes.to_sql(),
+            Value::Bytes(_, bytes) => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(bytes))),
+            Value::Row(number) => Ok(number.0.into()),
             Value::Limit(rows) => Ok((*rows).into()),
         }
     }
+}
+
+fn unreadable(table: &str, column: &str) -> SqliteError {
+    SqliteError::Unreadable { table: table.to_owned(), column: column.to_owned() }
 }
 
 /// Converts a stored value to a datum of this type. Returns `None` if the value doesn't fit the type.
@@ -403,6 +602,8 @@ fn datum(stored: ValueRef<'_>, kind: ColumnType) -> Option<Datum> {
         _ => None,
     }
 }
+
+const DIALECT: Dialect = Dialect::Sqlite;
 
 /// The table of column types, which a `STRICT` table doesn't contain.
 const COLUMN_TYPE: &str = "sealward_column_type";

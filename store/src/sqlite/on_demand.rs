@@ -21,8 +21,8 @@ use sealward_core::{
     id::OrganizationId,
     name::OrganizationName,
     store::{
-        Cause, Commit, CommitError, Condition, Name, OpenError, Pending, Reader, Row, ScanError, Scanned, Select,
-        Store, Unavailable,
+        Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError,
+        Pending, Reader, Row, ScanError, Scanned, Select, Store, Submitted, Unavailable,
     },
 };
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
@@ -251,6 +251,11 @@ impl Reader for OnDemandStore {
         Box::pin(async move { self.get().await.map_err(unavailable)?.select(select).await })
     }
 
+    fn look_up(&self, lookup: &Arc<Lookup>, key: Datum) -> Pending<'_, Result<Option<Row>, Unavailable>> {
+        let lookup = Arc::clone(lookup);
+        Box::pin(async move { self.get().await.map_err(unavailable)?.look_up(&lookup, key).await })
+    }
+
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         Box::pin(async move { self.get().await.map_err(unavailable)?.count(table, rows).await })
     }
@@ -262,6 +267,10 @@ impl Reader for OnDemandStore {
     fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
         Box::pin(async move { self.get().await.map_err(unavailable)?.scan_count(table, rows).await })
     }
+
+    fn scan_column(&self, scan: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.scan_column(scan).await })
+    }
 }
 
 impl Store for OnDemandStore {
@@ -272,12 +281,33 @@ impl Store for OnDemandStore {
         })
     }
 
+    fn submit(&self, commit: Commit) -> Pending<'_, Submitted> {
+        Box::pin(async move {
+            let store = match self.get().await {
+                Ok(store) => store,
+                Err(error) => return Submitted::new(async { Err(CommitError::Unavailable(cause(error))) }),
+            };
+            let submitted = store.submit(commit).await;
+            // The database stays in use until the outcome is known.
+            Submitted::new(async move {
+                let outcome = submitted.outcome().await;
+                drop(store);
+                outcome
+            })
+        })
+    }
+
     fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>> {
         Box::pin(async move {
             let store = self.get().await.map_err(unavailable)?;
             let snapshot = store.snapshot().await?;
             Ok(Arc::new(SnapshotInUse { snapshot, _store: store }) as Arc<dyn Reader>)
         })
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        // Counts as a use, which keeps the database open.
+        self.current.get()?.generation()
     }
 
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {
@@ -302,6 +332,10 @@ impl Reader for SnapshotInUse {
 
     fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
         self.snapshot.scan(select, bytes_max)
+    }
+
+    fn scan_column(&self, scan: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>> {
+        self.snapshot.scan_column(scan)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The limits of a database.
 
-use std::time::Duration;
+use std::{num::NonZero, thread, time::Duration};
 
 use crate::committer::SyncFailure;
 
 /// The limits of a database.
 #[derive(Clone, Copy, Debug)]
 pub struct SqliteOptions {
-    /// The maximum number of concurrent quick reads, each on its own connection.
+    /// The maximum number of concurrent quick reads on blocking threads, and that of concurrent lookups on the threads of
+    /// their callers. Each has its own connection.
     pub readers_max: usize,
     /// The maximum number of concurrent scans, each on its own connection.
     pub scans_max: u32,
@@ -24,12 +25,12 @@ pub struct SqliteOptions {
 }
 
 impl Default for SqliteOptions {
-    /// Returns the defaults. 4 readers: a read by key takes some 10 µs, so more readers would only share the
-    /// processors. 4 scans, of which one identity gets at most half. 5 s busy timeout, as in SQLite's own shell. 10 s
+    /// Returns the defaults. A reader per processor, but 4 to 16: a read by key takes some 10 µs, so more readers would
+    /// only share the processors. 4 scans, of which one identity gets at most half. 5 s busy timeout, as in SQLite's own shell. 10 s
     /// grace: enough for an export of 100 MB that has just begun.
     fn default() -> Self {
         SqliteOptions {
-            readers_max: 4,
+            readers_max: thread::available_parallelism().map_or(4, NonZero::get).clamp(4, 16),
             scans_max: SCANS_MAX,
             scan_time_max: Duration::from_secs(10),
             log_max_bytes: 256 * 1024 * 1024,

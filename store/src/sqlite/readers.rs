@@ -1,4 +1,5 @@
-//! Reads: a few connections, opened on demand and kept, on threads that may block.
+//! Reads: a few connections, opened on demand and kept, on threads that may block. A lookup of one row usually runs on
+//! the caller's thread: see [`Inline`].
 //!
 //! Reads have two lanes, which share only the pool of idle connections. Quick reads, whose work the service limits,
 //! never wait for scans, whose work a caller determines. A scan stops when its caller leaves or its time is over. After
@@ -10,12 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealward_core::store::{Cause, ScanError, Unavailable};
+use sealward_core::store::{Cause, Datum, Lookup, Row, ScanError, Unavailable};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     blocking::blocking,
     connection::{Connection, SqliteError},
+    inline::Inline,
     options::SqliteOptions,
     snapshot::{Snapshots, SqliteSnapshot},
     stop::{Stop, StopWhenDropped},
@@ -31,6 +33,7 @@ pub(super) struct Readers {
     scans_max: u32,
     scan_time_max: Duration,
     pool: Arc<Pool>,
+    inline: Arc<Inline>,
     snapshots: Arc<Snapshots>,
 }
 
@@ -51,8 +54,29 @@ impl Readers {
             scans_max,
             scan_time_max: options.scan_time_max,
             pool: Arc::new(pool),
+            inline: Arc::new(Inline::new(options.readers_max.max(1))),
             snapshots,
         }
+    }
+
+    /// Reads the row with this key: on this thread if that is likely to take microseconds, otherwise as
+    /// [`read`](Self::read) does.
+    pub(super) async fn look_up(&self, lookup: Arc<Lookup>, key: Datum) -> Result<Option<Row>, Unavailable> {
+        if let Some(row) = self.inline.look_up(&lookup, &key) {
+            return Ok(row);
+        }
+        let permit = permit(&self.quick, 1).await?;
+        let (pool, inline) = (Arc::clone(&self.pool), Arc::clone(&self.inline));
+        let outcome = blocking(move || {
+            let mut connection = pool.connection()?;
+            let row = inline.timed(|| connection.look_up(&lookup, &key))?;
+            if let Some(connection) = inline.offer(connection) {
+                pool.idle().push(connection);
+            }
+            drop(permit);
+            Ok(row)
+        });
+        outcome.await.map_err(Unavailable)?.map_err(|error: SqliteError| Unavailable(error.into()))
     }
 
     /// Reads on a separate connection. If a caller stops waiting, its permit is released only when the read ends.

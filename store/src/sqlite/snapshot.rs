@@ -11,7 +11,8 @@ use std::{
 };
 
 use sealward_core::store::{
-    Cause, Condition, Name, Pending, Reader, Row, ScanError, Scanned, Select, SnapshotEnded, Unavailable,
+    Cause, ColumnRows, ColumnScan, Condition, Name, Pending, Reader, Row, ScanError, Scanned, Select, SnapshotEnded,
+    Unavailable,
 };
 use tokio::{
     sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock},
@@ -159,5 +160,9 @@ impl Reader for SqliteSnapshot {
 
     fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
         Box::pin(async move { Ok(self.read(move |connection| connection.scan(&select, bytes_max)).await?) })
+    }
+
+    fn scan_column(&self, scan: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>> {
+        Box::pin(self.read(move |connection| connection.scan_column(&scan)))
     }
 }

@@ -12,8 +12,8 @@ use std::{
 };
 
 use sealward_core::store::{
-    Cause, Commit, CommitError, Condition, Name, OpenError, Pending, Reader, Row, ScanError, Scanned, Select, Store,
-    Unavailable,
+    Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError, Pending,
+    Reader, Row, ScanError, Scanned, Select, Store, Submitted, Unavailable,
 };
 use uuid::Uuid;
 
@@ -121,6 +121,10 @@ impl Reader for SqliteStore {
         Box::pin(self.readers.read(move |connection| connection.select(&select)))
     }
 
+    fn look_up(&self, lookup: &Arc<Lookup>, key: Datum) -> Pending<'_, Result<Option<Row>, Unavailable>> {
+        Box::pin(self.readers.look_up(Arc::clone(lookup), key))
+    }
+
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         Box::pin(self.readers.read(move |connection| connection.count(&table, &rows)))
     }
@@ -132,6 +136,10 @@ impl Reader for SqliteStore {
     fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
         Box::pin(self.readers.scan(move |connection| connection.count(&table, &rows)))
     }
+
+    fn scan_column(&self, scan: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>> {
+        Box::pin(self.readers.read(move |connection| connection.scan_column(&scan)))
+    }
 }
 
 impl Store for SqliteStore {
@@ -139,8 +147,16 @@ impl Store for SqliteStore {
         Box::pin(self.committer.commit(commit))
     }
 
+    fn submit(&self, commit: Commit) -> Pending<'_, Submitted> {
+        Box::pin(self.committer.submit(commit))
+    }
+
     fn snapshot(&self) -> Pending<'_, Result<Arc<dyn Reader>, Unavailable>> {
         Box::pin(async move { Ok(Arc::new(self.readers.snapshot().await?) as Arc<dyn Reader>) })
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        self.committer.generation()
     }
 
     fn scrub(&self) -> Pending<'_, Result<(), Unavailable>> {

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use super::{file::suffixed, writer::SqliteWriter, *};
 use crate::{
     OnDemand,
-    committer::{Backend, Committer, Failure, SyncFailure, Witness},
+    committer::{Backend, Committer, Failure, SyncFailure, Undo, Witness},
     contract::{Subject, chain_length, contract_tests},
     sql,
 };

@@ -9,7 +9,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use sealward_core::store::{Cause, Condition, Name, OpenError, Pending, Reader, Row, Select, Unavailable};
+use sealward_core::store::{
+    Cause, ColumnRows, ColumnScan, Condition, Name, OpenError, Pending, Reader, Row, Select, Unavailable,
+};
 
 use super::{connection::Connection, file::suffixed, options::SqliteOptions};
 
@@ -53,6 +55,10 @@ impl Reader for SqliteView {
 
     fn count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, Unavailable>> {
         Box::pin(async move { self.connection().count(&table, &rows).map_err(|error| Unavailable(error.into())) })
+    }
+
+    fn scan_column(&self, scan: ColumnScan) -> Pending<'_, Result<ColumnRows, Unavailable>> {
+        Box::pin(async move { self.connection().scan_column(&scan).map_err(|error| Unavailable(error.into())) })
     }
 }
 

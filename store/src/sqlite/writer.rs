@@ -1,8 +1,10 @@
-//! The writer's connection: executes steps as statements, in transactions and savepoints.
+//! The writer's connection: executes steps as statements, in transactions and, where necessary, savepoints.
 //!
+//! It remembers the last [`Check`] of each table, because most writes check the same small tables, which rarely change.
 //! This file doesn't know the callers of commits. An audit record is a row like any other.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,7 +13,7 @@ use std::{
 
 use sealward_core::{
     audit::{AuditRecord, ChainHead},
-    store::{Cause, Expect, Name, Select, SnapshotEnded, Source, Step, Tally},
+    store::{Cause, Condition, Expect, Name, Select, SnapshotEnded, Source, Step, Tally},
     table::{Columns as _, TableRow as _},
 };
 use uuid::Uuid;
@@ -23,7 +25,7 @@ use super::{
     snapshot::Snapshots,
 };
 use crate::{
-    committer::{Backend, Failure, SyncFailure},
+    committer::{Backend, Failure, SyncFailure, Undo},
     sql::{self, Dialect},
 };
 
@@ -34,6 +36,9 @@ pub(super) struct SqliteWriter {
     options: SqliteOptions,
     /// `None` if it was closed and could not be reopened.
     connection: Option<Connection>,
+    checks: Checks,
+    /// Whether the transaction has created or changed tables.
+    has_new_schema: bool,
     /// The changes of counters in the transaction. Many commits change the same few counters, which are written once at
     /// the end.
     tallies: Vec<Tally>,
@@ -49,8 +54,18 @@ impl SqliteWriter {
     }
 
     fn of(path: &Path, options: SqliteOptions, connection: Connection, snapshots: Arc<Snapshots>) -> Self {
-        let (path, tallies, connection) = (path.to_owned(), Vec::new(), Some(connection));
-        SqliteWriter { path, options, connection, tallies, snapshots, truncated_at: None }
+        let (path, connection) = (path.to_owned(), Some(connection));
+        let (checks, tallies) = (Checks::default(), Vec::new());
+        SqliteWriter {
+            path,
+            options,
+            connection,
+            checks,
+            has_new_schema: false,
+            tallies,
+            snapshots,
+            truncated_at: None,
+        }
     }
 
     /// Opens a database that is being created. It has no readers and needs no log.
@@ -103,42 +118,78 @@ const CLOSED: &str = "the database is closed";
 impl Backend for SqliteWriter {
     fn begin(&mut self) -> Result<(), Cause> {
         self.tallies.clear();
-        Ok(self.connection()?.control("BEGIN IMMEDIATE")?)
+        self.has_new_schema = false;
+        let connection = self.connection()?;
+        connection.control("BEGIN IMMEDIATE")?;
+        let version = connection.data_version()?;
+        self.checks.see(version);
+        Ok(())
     }
 
-    fn apply(&mut self, steps: &[Step]) -> Result<(), Failure> {
+    fn apply(&mut self, steps: &[Step], audit_rows: &[Step], undo: Undo) -> Result<(), Failure> {
         let connection = self.connection.as_mut().ok_or(Failure::Lost(CLOSED.into()))?;
         let lost = |error: SqliteError| Failure::Lost(error.into());
-        connection.control("SAVEPOINT \"commit\"").map_err(lost)?;
-        let failure = match apply_each(connection, steps) {
-            Ok(Applied::Whole(tallies)) => {
-                connection.control("RELEASE \"commit\"").map_err(lost)?;
-                tallies.into_iter().for_each(|tally| add(&mut self.tallies, tally));
+        let has_new_schema = steps.iter().any(changes_schema);
+        self.has_new_schema |= has_new_schema;
+        // These steps change the schema without changing rows.
+        let undo = if has_new_schema { Undo::Alone } else { undo };
+        if undo == Undo::Alone {
+            connection.control("SAVEPOINT \"commit\"").map_err(lost)?;
+        }
+        let mut applied = Applied::default();
+        let outcome = apply_each(connection, &mut self.checks, steps, audit_rows, &mut applied);
+        let failure = match outcome {
+            Ok(None) => {
+                if undo == Undo::Alone {
+                    connection.control("RELEASE \"commit\"").map_err(lost)?;
+                }
+                applied.tallies.into_iter().for_each(|tally| add(&mut self.tallies, tally));
                 return Ok(());
             }
-            Ok(Applied::Refused { step }) => Failure::Refused { step },
+            Ok(Some(step)) => Failure::Refused { step },
             Err(error) => Failure::Failed(error.into()),
         };
         // Some errors, such as a full disk, end the whole transaction.
         if !connection.in_transaction() {
             return Err(match failure {
                 Failure::Failed(cause) | Failure::Lost(cause) => Failure::Lost(cause),
-                Failure::Refused { .. } => Failure::Lost("the transaction ended before its commit".into()),
+                Failure::Refused { .. } | Failure::Partial => {
+                    Failure::Lost("the transaction ended before its commit".into())
+                }
             });
         }
-        connection.control("ROLLBACK TO \"commit\"").map_err(lost)?;
-        connection.control("RELEASE \"commit\"").map_err(lost)?;
-        if steps.iter().any(makes_columns) {
+        match undo {
+            Undo::Together if applied.is_changed => Err(Failure::Partial),
+            // The step that was refused has changed nothing either.
+            Undo::Together => Err(failure),
+            Undo::Alone => {
+                self.checks.clear();
+                connection.control("ROLLBACK TO \"commit\"").map_err(lost)?;
+                connection.control("RELEASE \"commit\"").map_err(lost)?;
+                if has_new_schema {
+                    connection.forget_tables();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn roll_back(&mut self) -> Result<(), Cause> {
+        self.checks.clear();
+        let has_new_schema = self.has_new_schema;
+        let connection = self.connection()?;
+        if has_new_schema {
             connection.forget_tables();
         }
-        Err(failure)
+        Ok(connection.control("ROLLBACK")?)
     }
 
     fn commit(&mut self) -> Result<(), Cause> {
         let tallies = std::mem::take(&mut self.tallies);
         let sync_failure = self.options.sync_failure;
-        let connection = self.connection()?;
+        let connection = self.connection.as_mut().ok_or(CLOSED)?;
         for tally in tallies.iter().filter(|tally| tally.by != 0) {
+            self.checks.forget(&tally.table);
             connection.execute(&tally.table, &sql::tally(tally).map_err(SqliteError::from)?)?;
         }
         match sync_failure() {
@@ -157,6 +208,7 @@ impl Backend for SqliteWriter {
     fn reopen(&mut self) -> Result<(), Cause> {
         // Closed before it is reopened, so that no state of the old connection remains.
         self.connection = None;
+        self.checks.clear();
         let connection = Connection::open_writer(&self.path, self.options)?;
         // The log may contain a commit that failed. The checkpoint moves it to the database or discards it, so it can't
         // reappear.
@@ -186,29 +238,86 @@ impl Backend for SqliteWriter {
     }
 }
 
-/// The result of applying steps.
-enum Applied {
-    /// All steps were applied. These counters must change.
-    Whole(Vec<Tally>),
-    /// The expectation of this step was not met, and no step was applied.
-    Refused { step: usize },
+/// Whether rows meet a condition, as last read for each table.
+///
+/// An entry is removed before its table changes, and all of them when a transaction or a savepoint may have been rolled
+/// back, or when another process has changed the database.
+#[derive(Debug, Default)]
+struct Checks {
+    of_tables: HashMap<Name, Check>,
+    data_version: Option<i64>,
 }
 
-/// Applies steps until one is refused.
-fn apply_each(connection: &mut Connection, steps: &[Step]) -> Result<Applied, SqliteError> {
-    let mut tallies = Vec::new();
-    let mut touched = 0;
-    for (step, each) in steps.iter().enumerate() {
-        if let Step::Tally(tally) = each {
-            add(&mut tallies, Tally { by: tally.by.saturating_mul(touched), ..tally.clone() });
-            continue;
-        }
-        match apply_one(connection, each)? {
-            Some(rows) => touched = i64::try_from(rows).unwrap_or(i64::MAX),
-            None => return Ok(Applied::Refused { step }),
+#[derive(Debug)]
+struct Check {
+    rows: Condition,
+    exist: bool,
+}
+
+impl Checks {
+    /// Forgets everything if this isn't the version of the database that was seen last.
+    fn see(&mut self, data_version: i64) {
+        if self.data_version.replace(data_version) != Some(data_version) {
+            self.clear();
         }
     }
-    Ok(Applied::Whole(tallies))
+
+    fn clear(&mut self) {
+        self.of_tables.clear();
+    }
+
+    fn forget(&mut self, table: &Name) {
+        self.of_tables.remove(table);
+    }
+
+    /// Returns whether rows of the table meet the condition.
+    fn exist(&mut self, connection: &mut Connection, table: &Name, rows: &Condition) -> Result<bool, SqliteError> {
+        if let Some(check) = self.of_tables.get(table)
+            && check.rows == *rows
+        {
+            return Ok(check.exist);
+        }
+        let exist = connection.exists(table, &DIALECT.exists(table, rows)?)?;
+        self.of_tables.insert(table.clone(), Check { rows: rows.clone(), exist });
+        Ok(exist)
+    }
+}
+
+/// The effect of the steps that were applied.
+#[derive(Default)]
+struct Applied {
+    /// The changes of counters that are still to be made.
+    tallies: Vec<Tally>,
+    /// Whether rows were changed, or may have been changed.
+    is_changed: bool,
+}
+
+/// Applies steps until one is refused. Returns its index; `None` if all were applied.
+fn apply_each(
+    connection: &mut Connection,
+    checks: &mut Checks,
+    steps: &[Step],
+    audit_rows: &[Step],
+    applied: &mut Applied,
+) -> Result<Option<usize>, SqliteError> {
+    let mut audit_rows = audit_rows.iter();
+    let mut touched = 0;
+    for (index, step) in steps.iter().enumerate() {
+        if let Step::Tally(tally) = step {
+            add(&mut applied.tallies, Tally { by: tally.by.saturating_mul(touched), ..tally.clone() });
+            continue;
+        }
+        let step = if matches!(step, Step::Audit(_)) { audit_rows.next().ok_or(SqliteError::Unchained)? } else { step };
+        // A step may consist of several statements, and the first ones may have changed rows before one failed.
+        let effect = apply_one(connection, checks, step).inspect_err(|_| applied.is_changed = true);
+        let Effect { rows, is_met } = effect?;
+        applied.is_changed |= rows > 0;
+        if !is_met {
+            return Ok(Some(index));
+        }
+        touched = i64::try_from(rows).unwrap_or(i64::MAX);
+    }
+    Ok(None)
 }
 
 /// Adds to the counters of a transaction, which are few.
@@ -221,34 +330,67 @@ fn add(tallies: &mut Vec<Tally>, tally: Tally) {
     }
 }
 
-/// Applies a step. Returns the number of affected rows, or `None` if its expectation isn't met.
-fn apply_one(connection: &mut Connection, step: &Step) -> Result<Option<usize>, SqliteError> {
-    let met = |is_met: bool| is_met.then_some(0);
+/// The effect of a step.
+struct Effect {
+    /// The number of changed rows.
+    rows: usize,
+    /// Whether the step's expectation is met.
+    is_met: bool,
+}
+
+impl Effect {
+    fn met(is_met: bool) -> Self {
+        Effect { rows: 0, is_met }
+    }
+
+    fn of(rows: usize, expect: Expect) -> Self {
+        let is_met = match expect {
+            Expect::One => rows == 1,
+            Expect::Any => true,
+        };
+        Effect { rows, is_met }
+    }
+}
+
+fn apply_one(connection: &mut Connection, checks: &mut Checks, step: &Step) -> Result<Effect, SqliteError> {
     let changed = match step {
-        Step::Require { table, rows } => return Ok(met(connection.exists(table, &DIALECT.exists(table, rows)?)?)),
-        Step::Forbid { table, rows } => return Ok(met(!connection.exists(table, &DIALECT.exists(table, rows)?)?)),
-        Step::Insert { table, row } => connection.execute(table, &sql::insert(table, row)?).map(Some),
+        Step::Require { table, rows } => return Ok(Effect::met(checks.exist(connection, table, rows)?)),
+        Step::Forbid { table, rows } => return Ok(Effect::met(!checks.exist(connection, table, rows)?)),
+        Step::Insert { table, row } => {
+            checks.forget(table);
+            connection.execute(table, &sql::insert(table, row)?).map(|rows| Effect::of(rows, Expect::Any))
+        }
         Step::InsertFrom { table, row, from, rows } => {
+            checks.forget(table);
             let claim = |(column, source): &'_ (Name, Source)| match source {
                 Source::Value(datum) => datum.kind().map(|kind| (column.clone(), kind)),
                 Source::Column(_) | Source::Next(_) => None,
             };
             let claims: Vec<_> = row.iter().filter_map(claim).collect();
             connection.check_types(table, claims.iter().map(|(column, kind)| (&**column, *kind)))?;
-            connection.execute(from, &sql::insert_from(table, row, from, rows)?).map(Some)
+            let inserted = connection.execute(from, &sql::insert_from(table, row, from, rows)?);
+            inserted.map(|rows| Effect::of(rows, Expect::Any))
         }
         Step::Update { table, rows, set, expect } => {
-            connection.execute(table, &sql::update(table, rows, set)?).map(|count| meeting(count, *expect))
+            checks.forget(table);
+            connection.execute(table, &sql::update(table, rows, set)?).map(|rows| Effect::of(rows, *expect))
+        }
+        Step::Rewrite { table, column, rows, set } => {
+            checks.forget(table);
+            connection.rewrite(table, column, rows, set).map(|rows| Effect::of(rows, Expect::Any))
         }
         Step::Delete { table, rows, expect } => {
-            connection.execute(table, &sql::delete(table, rows)?).map(|count| meeting(count, *expect))
+            checks.forget(table);
+            connection.execute(table, &sql::delete(table, rows)?).map(|rows| Effect::of(rows, *expect))
         }
         Step::Prune { table, key, rows, at_most } => {
-            connection.execute(table, &sql::prune(table, key, rows, *at_most)?).map(Some)
+            checks.forget(table);
+            let pruned = connection.execute(table, &sql::prune(table, key, rows, *at_most)?);
+            pruned.map(|rows| Effect::of(rows, Expect::Any))
         }
         Step::CreateTable(table) => {
             if connection.has_table(&table.name)? {
-                return Ok(None);
+                return Ok(Effect::met(false));
             }
             connection.execute(&table.name, &DIALECT.create_table(table)?)?;
             for index in &table.indexes {
@@ -257,41 +399,48 @@ fn apply_one(connection: &mut Connection, step: &Step) -> Result<Option<usize>, 
             for column in &table.columns {
                 connection.declare(&table.name, column)?;
             }
-            Ok(Some(0))
+            Ok(Effect::met(true))
         }
         Step::AddColumn { table, column } => {
             let sql = DIALECT.add_column(table, column)?;
             if !connection.has_table(table)? || connection.has_column(table, &column.name)? {
-                return Ok(None);
+                return Ok(Effect::met(false));
             }
             connection.execute(table, &sql)?;
             connection.declare(table, column)?;
-            Ok(Some(0))
+            Ok(Effect::met(true))
         }
         Step::CreateIndex { table, index } => {
             connection.execute(table, &DIALECT.ensure_index(table, index)?)?;
-            Ok(Some(0))
+            Ok(Effect::met(true))
         }
         // The statement has no values, so it needs no table for their types.
-        Step::DropIndex { name } => connection.execute(name, &DIALECT.drop_index(name)?).map(|_| Some(0)),
-        Step::Tally(_) => Ok(Some(0)),
+        Step::DropIndex { name } => connection.execute(name, &DIALECT.drop_index(name)?).map(|_| Effect::met(true)),
+        // The committer has compared the order of commits.
+        Step::After(_) | Step::Tally(_) => Ok(Effect::met(true)),
         Step::Audit(_) => Err(SqliteError::Unchained),
     };
     match changed {
-        Err(error) if error.is_duplicate() => Ok(None),
+        Err(error) if error.is_duplicate() => Ok(Effect::met(false)),
         changed => changed,
     }
 }
 
-fn meeting(count: usize, expect: Expect) -> Option<usize> {
-    match expect {
-        Expect::One => (count == 1).then_some(count),
-        Expect::Any => Some(count),
+fn changes_schema(step: &Step) -> bool {
+    match step {
+        Step::CreateTable(_) | Step::AddColumn { .. } | Step::CreateIndex { .. } | Step::DropIndex { .. } => true,
+        Step::After(_)
+        | Step::Require { .. }
+        | Step::Forbid { .. }
+        | Step::Insert { .. }
+        | Step::InsertFrom { .. }
+        | Step::Update { .. }
+        | Step::Rewrite { .. }
+        | Step::Delete { .. }
+        | Step::Prune { .. }
+        | Step::Tally(_)
+        | Step::Audit(_) => false,
     }
-}
-
-fn makes_columns(step: &Step) -> bool {
-    matches!(step, Step::CreateTable(_) | Step::AddColumn { .. })
 }
 
 const DIALECT: Dialect = Dialect::Sqlite;

@@ -6,10 +6,10 @@ platform) and `sealward.mail_v1` (the mail application). They print without the 
 
 from sealward import mail_v1, v1
 from sealward._call import new_request_id
-from sealward._client import Client, KeyChange, connect, connect_from_environment
+from sealward._client import Client, KeyChangeProgress, connect, connect_from_environment
 from sealward._connection import ServerStream
 from sealward._errors import FieldViolation, Origin, SealwardError, SetupError
-from sealward._keys import generate_key
+from sealward._keys import generate_key_text
 from sealward._retry import RetryPolicy
 from sealward._secret import Secret
 from sealward._setup import IdentityFileWarning
@@ -21,7 +21,7 @@ __all__ = [
     "Client",
     "FieldViolation",
     "IdentityFileWarning",
-    "KeyChange",
+    "KeyChangeProgress",
     "Origin",
     "RetryPolicy",
     "SealwardError",
@@ -32,7 +32,7 @@ __all__ = [
     "__version__",
     "connect",
     "connect_from_environment",
-    "generate_key",
+    "generate_key_text",
     "mail_v1",
     "new_request_id",
     "v1",

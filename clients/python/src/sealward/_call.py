@@ -52,14 +52,17 @@ class Call(Generic[RequestT, ResponseT]):
         self._is_idempotent = bool(getattr(self.request, "request_id", ""))
         self._can_refresh_token = can_refresh_token
         self._attempts = 1
-        self._is_in_doubt = False
+        self._may_have_taken_effect = False
 
     def remaining(self, now: float) -> float:
         """The time limit of the next attempt, in seconds."""
         return remaining(self.deadline, now)
 
     def failed(self, error: SealwardError, now: float) -> float | None:
-        """The pause before the next attempt, in seconds. None if the call has failed."""
+        """The pause before the next attempt, in seconds. None if the call has failed. Marks an error after which the outcome isn't known."""
+        if not self._is_read and may_have_taken_effect(error):
+            self._may_have_taken_effect = True
+        self.mark(error)
         self.needs_new_token = error.code is grpc.StatusCode.UNAUTHENTICATED and self._can_refresh_token and not self._has_new_token
         if self.needs_new_token:
             # Once per call. The server refuses such a call before it does anything.
@@ -74,14 +77,13 @@ class Call(Generic[RequestT, ResponseT]):
         )
         if pause is None or now + pause >= self.deadline:
             return None
-        self._is_in_doubt = self.is_in_doubt or (not self._is_read and may_have_taken_effect(error))
         self._attempts += 1
         return pause
 
-    @property
-    def is_in_doubt(self) -> bool:
-        """Whether an earlier attempt may have taken effect."""
-        return self._is_in_doubt
+    def mark(self, error: SealwardError) -> None:
+        """Marks an error if an attempt of the call may have taken effect."""
+        if self._may_have_taken_effect:
+            error.mark_effect()
 
 
 def with_request_id(method: Method[RequestT, ResponseT], request: RequestT) -> RequestT:

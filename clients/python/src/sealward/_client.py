@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 
 from sealward import _setup, v1
-from sealward._connection import Connection, ServerStream
+from sealward._connection import Connection
 from sealward._errors import SealwardError
-from sealward._keys import RESUME_PAUSE, Watch, change_request
+from sealward._keys import RESUME_PAUSE, Watch, key_request
 from sealward._retry import RetryPolicy
 from sealward._secret import Secret, hidden
 from sealward._services import Services
@@ -27,9 +27,10 @@ def connect(
     ca: Pem | None = None,
     certificate: Pem | None = None,
     key: Pem | Secret | None = None,
-    token: str | Secret | TokenSource | None = None,
-    token_file: str | os.PathLike[str] | None = None,
-    server_name: str | None = None,
+    bearer_token: str | Secret | None = None,
+    bearer_token_file: str | os.PathLike[str] | None = None,
+    token_source: TokenSource | None = None,
+    domain_name: str | None = None,
     plaintext: bool = False,
     timeout: float = _setup.TIMEOUT_DEFAULT,
     retry: RetryPolicy | None = None,
@@ -46,9 +47,10 @@ def connect(
         ca: The CA certificates that verify the server: the path of a PEM file, or PEM as bytes. Default: the system's CAs.
         certificate: The client certificate, with intermediate certificates: the path of a PEM file, or PEM as bytes.
         key: The private key of the client certificate, like `certificate`.
-        token: A bearer token (JWT) that is sent with each call, or a function that returns one.
-        token_file: The file of a bearer token. It is read for each attempt, so that the token can be replaced before it expires.
-        server_name: The expected name in the server's certificate. Default: the endpoint's host.
+        bearer_token: A bearer token (JWT) that is sent with each call.
+        bearer_token_file: The file of a bearer token. It is read for each attempt, so that the token can be replaced before it expires.
+        token_source: A function that returns a bearer token.
+        domain_name: The expected name in the server's certificate. Default: the endpoint's host.
         plaintext: Whether to connect without TLS, to an endpoint `http://…`. For tests and diagnostics: the server answers data calls with
             HTTPS_REQUIRED, and the network can read everything that is sent.
         timeout: The time limit of a call with its retries, in seconds, which is also sent to the server as the deadline. Default: 30.
@@ -59,7 +61,7 @@ def connect(
         SetupError: An argument or a file is invalid. Doesn't check whether the server is reachable.
     """
     # From here on, no frame has the secrets as plain values, which tools for tracebacks would print.
-    token, checked_key = hidden(token, str), _setup.hidden_key(key)
+    bearer_token, checked_key = hidden(bearer_token, str), _setup.hidden_key(key)
     del key
     return Client(
         Connection(
@@ -68,9 +70,10 @@ def connect(
                 ca=ca,
                 certificate=certificate,
                 key=checked_key,
-                token=token,
-                token_file=token_file,
-                server_name=server_name,
+                bearer_token=bearer_token,
+                bearer_token_file=bearer_token_file,
+                token_source=token_source,
+                domain_name=domain_name,
                 plaintext=plaintext,
                 timeout=timeout,
                 retry=retry,
@@ -105,7 +108,7 @@ class Client(Services):
         super().__init__(connection)
         self._connection = connection
 
-    def reveal(self, name: str, attributes: Iterable[str], *, purpose: str, timeout: float | None = None) -> dict[str, Secret]:
+    def reveal_attributes(self, name: str, attributes: Iterable[str], *, purpose: str, timeout: float | None = None) -> dict[str, Secret]:
         """Returns the values of encrypted attributes of a record, by attribute. An attribute without a value is absent. The audit trail records
         the call and its purpose.
 
@@ -115,8 +118,8 @@ class Client(Services):
         request = v1.RevealAttributesRequest(name=name, attributes=attributes, purpose=purpose)
         return secrets_of(self.secret_access.reveal_attributes(request, timeout=timeout))
 
-    def change_key(self, organization: str, key: Secret | str, *, timeout: float | None = None) -> KeyChange:
-        """Changes the encryption key of an organization. Store the key before this call: `generate_key` generates one. The server re-encrypts
+    def change_key(self, organization: str, key: Secret | str, *, timeout: float | None = None) -> KeyChangeProgress:
+        """Changes the encryption key of an organization. Store the key before this call: `generate_key_text` generates one. The server re-encrypts
         all values in the background; iterate over the result to follow it.
 
         Never repeated. If it isn't known whether the key was set, for example after OUTCOME_UNKNOWN or a timeout, call this method again with
@@ -126,8 +129,29 @@ class Client(Services):
             SealwardError: With the reasons of SetDataEncryptionKey in the contract.
         """
         key = hidden(key, str)
-        response = self.data_encryption.set_data_encryption_key(change_request(organization, key), timeout=timeout)
-        return KeyChange(self, organization, response)
+        request = key_request(organization, key, change_encryption_key=True)
+        response = self.data_encryption.set_data_encryption_key(request, timeout=timeout)
+        return KeyChangeProgress(self, organization, response)
+
+    def restore_key(self, organization: str, key: Secret | str, *, timeout: float | None = None) -> v1.SetDataEncryptionKeyResponse:
+        """Restores the encryption key of an inactive organization. Never repeated, because attempts count against a limit.
+
+        Raises:
+            SealwardError: With the reasons of SetDataEncryptionKey in the contract.
+        """
+        key = hidden(key, str)
+        request = key_request(organization, key, change_encryption_key=False)
+        return self.data_encryption.set_data_encryption_key(request, timeout=timeout)
+
+    def watch_reencryption(self, organization: str) -> Iterator[v1.Reencryption]:
+        """Iterates over the progress of a re-encryption, with at least one message per second, until it has ended. If it waits for its key, the
+        iteration ends after one message. A stream that breaks is opened again, once per second: at most 60 times without a message, and at
+        most 5 times before the first one.
+
+        Raises:
+            SealwardError: With the reasons of WatchReencryption in the contract.
+        """
+        return follow(self, organization, Watch())
 
     @property
     def server_version(self) -> str | None:
@@ -153,7 +177,7 @@ class Client(Services):
         return f"<sealward.Client of {self._connection.settings.target}>"
 
 
-class KeyChange:
+class KeyChangeProgress:
     """A key change that the server has accepted. Iterate over it to follow the re-encryption, with at least one message per second, until it
     has ended. The re-encryption continues if the iteration stops.
 
@@ -169,27 +193,29 @@ class KeyChange:
         self.key_version = response.key_version
 
     def __iter__(self) -> Iterator[v1.Reencryption]:
-        watch = Watch()
-        while not watch.has_ended:
-            try:
-                with self._open() as stream:
-                    for progress in stream:
-                        watch.received(progress)
-                        yield progress
-                return
-            except SealwardError as error:
-                if not watch.may_resume(error):
-                    raise
-            time.sleep(RESUME_PAUSE)
-
-    def _open(self) -> ServerStream[v1.Reencryption]:
-        request = v1.WatchReencryptionRequest(organization=self._organization)
-        return self._client.data_encryption.watch_reencryption(request)
+        # The server has just answered.
+        return follow(self._client, self._organization, Watch(is_reachable=True))
 
     def __repr__(self) -> str:
-        return f"<sealward.KeyChange of {self._organization} to {self.fingerprint}>"
+        return f"<sealward.KeyChangeProgress of {self._organization} to {self.fingerprint}>"
 
 
 def secrets_of(response: v1.RevealAttributesResponse) -> dict[str, Secret]:
     """The values of an answer, in the type that doesn't print."""
     return {attribute: Secret(value.text if value.HasField("text") else value.data) for attribute, value in response.values.items()}
+
+
+def follow(client: Client, organization: str, watch: Watch) -> Iterator[v1.Reencryption]:
+    """Iterates over the progress of a re-encryption, over streams that break."""
+    request = v1.WatchReencryptionRequest(organization=organization)
+    while not watch.has_ended:
+        try:
+            with client.data_encryption.watch_reencryption(request) as stream:
+                for progress in stream:
+                    watch.received(progress)
+                    yield progress
+            return
+        except SealwardError as error:
+            if not watch.may_resume(error):
+                raise
+        time.sleep(RESUME_PAUSE)

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, end_of, remaining, server_version
 from sealward._errors import error_of, without_frames
 from sealward._method import Method, RequestT, ResponseT
+from sealward._retry import may_have_taken_effect
 from sealward._secret import Secret, hidden
 from sealward._setup import Settings
 from sealward._token import authorization, check_token
@@ -60,7 +61,7 @@ class Connection:
             try:
                 response, answered = invoke.with_call(call.request, timeout=call.remaining(time.monotonic()), metadata=metadata())
             except grpc.RpcError as error:
-                failure = error_of(error, is_in_doubt=call.is_in_doubt)
+                failure = error_of(error)
             except BaseException as error:
                 raise without_frames(error)
             else:
@@ -105,6 +106,8 @@ class Connection:
             self._note_version(answered)
             result: ResponseT = response
             return result
+        if may_have_taken_effect(failure):
+            failure.mark_effect()
         raise failure
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import datetime
 import enum
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import grpc
@@ -40,7 +40,9 @@ class Origin(enum.Enum):
     TIMED_OUT = "timed out"
     #: This program cancelled the call, or closed the client.
     CANCELLED = "cancelled"
-    #: The answer can't be decoded as a message of the contract.
+    #: This side failed before the call was sent: the request is too large.
+    CLIENT = "client"
+    #: The answer can't be decoded as a message of the contract, or it is too large.
     UNREADABLE = "unreadable"
 
 
@@ -70,7 +72,7 @@ class _Details:
     field_violations: tuple[FieldViolation, ...] = ()
     retry_delay: datetime.timedelta | None = None
     call_id: str | None = None
-    is_in_doubt: bool = False
+    may_have_taken_effect: bool = False
 
 
 class SealwardError(Exception):
@@ -131,11 +133,16 @@ class SealwardError(Exception):
         return self._details.origin
 
     @property
-    def is_in_doubt(self) -> bool:
-        """Whether an earlier attempt of the call may have taken effect. The message about the last attempt, for example that nothing was
-        changed, then doesn't hold for the call.
+    def may_have_taken_effect(self) -> bool:
+        """Whether an attempt of the call may have taken effect, although the call failed. Check before you repeat the call. Always false for a
+        call that changes nothing.
         """
-        return self._details.is_in_doubt
+        return self._details.may_have_taken_effect
+
+    def mark_effect(self) -> None:
+        """Notes that an attempt of the call may have taken effect. For this package."""
+        self._details = replace(self._details, may_have_taken_effect=True)
+        self.args = (self._details,)
 
     @property
     def is_method_unknown(self) -> bool:
@@ -171,39 +178,40 @@ _REASON_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,62}\Z")
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
-def error_of(error: grpc.RpcError, *, is_in_doubt: bool = False) -> SealwardError:
+def error_of(error: grpc.RpcError) -> SealwardError:
     """The typed error for gRPC's, which becomes its cause."""
     call: Any = error
     code: grpc.StatusCode = call.code()
     message: str = call.details() or ""
     trailers: Iterable[tuple[str, str | bytes]] = call.trailing_metadata() or ()
     status = next((_status_of(value) for key, value in trailers if key == _DETAILS_KEY), None)
-    typed = SealwardError(_details_of(code, message, status, is_in_doubt))
+    typed = SealwardError(_details_of(code, message, status))
     typed.__cause__ = without_frames(error)
     return typed
 
 
-def timed_out(*, is_in_doubt: bool = False) -> SealwardError:
+def timed_out() -> SealwardError:
     """The error of a call that timed out before gRPC had it."""
-    return SealwardError(_timed_out(is_in_doubt))
+    return SealwardError(_timed_out())
 
 
-def cancelled(*, is_in_doubt: bool = False) -> SealwardError:
+def cancelled() -> SealwardError:
     """The error of a call that this program cancelled, or whose client it closed."""
-    return SealwardError(_Details(grpc.StatusCode.CANCELLED, CANCELLED_HERE, Origin.CANCELLED, is_in_doubt=is_in_doubt))
+    return SealwardError(_Details(grpc.StatusCode.CANCELLED, CANCELLED_HERE, Origin.CANCELLED))
 
 
-def _timed_out(is_in_doubt: bool) -> _Details:
+def _timed_out() -> _Details:
     reason = v1.ERROR_REASON_DEADLINE_EXCEEDED
-    return _Details(grpc.StatusCode.DEADLINE_EXCEEDED, "", Origin.TIMED_OUT, reason, reason_name="DEADLINE_EXCEEDED", is_in_doubt=is_in_doubt)
+    return _Details(grpc.StatusCode.DEADLINE_EXCEEDED, "", Origin.TIMED_OUT, reason, reason_name="DEADLINE_EXCEEDED")
 
 
-def _details_of(code: grpc.StatusCode, message: str, status: status_pb2.Status | None, is_in_doubt: bool) -> _Details:
+def _details_of(code: grpc.StatusCode, message: str, status: status_pb2.Status | None) -> _Details:
     if status is None:
         origin = _origin_of(code, message)
         if origin is Origin.TIMED_OUT:
-            return _timed_out(is_in_doubt)
-        return _Details(code, message, origin, is_in_doubt=is_in_doubt)
+            return _timed_out()
+        # gRPC reports a lost status as INTERNAL. Whether the call took effect isn't known, as after a lost connection.
+        return _Details(grpc.StatusCode.UNAVAILABLE if origin is Origin.BROKEN else code, message, origin)
     info = _detail(status, error_details_pb2.ErrorInfo)
     is_mail = info.domain == _MAIL_DOMAIN
     is_ours = is_mail or info.domain == _DOMAIN
@@ -228,7 +236,6 @@ def _details_of(code: grpc.StatusCode, message: str, status: status_pb2.Status |
         ),
         retry_delay=retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None,
         call_id=_detail(status, error_details_pb2.RequestInfo).request_id or None,
-        is_in_doubt=is_in_doubt,
     )
 
 
@@ -264,6 +271,10 @@ def _origin_of(code: grpc.StatusCode, message: str) -> Origin:
         return Origin.CANCELLED if message in (CANCELLED_HERE, _CLOSED_HERE) else Origin.SERVER
     if code is grpc.StatusCode.INTERNAL and message.startswith("Exception deserializing response"):
         return Origin.UNREADABLE
+    if code is grpc.StatusCode.INTERNAL and message == STATUS_LOST:
+        return Origin.BROKEN
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in message:
+        return Origin.CLIENT if message.lower().startswith("sent") else Origin.UNREADABLE
     if code is not grpc.StatusCode.UNAVAILABLE:
         return Origin.SERVER
     lower = message.lower()
@@ -276,6 +287,12 @@ def _origin_of(code: grpc.StatusCode, message: str) -> Origin:
 #: The messages of gRPC if this program cancels a call or closes the channel. If the server or a proxy resets the stream, the code is the same.
 CANCELLED_HERE = "Locally cancelled by application!"
 _CLOSED_HERE = "Channel closed!"
+
+#: The message of grpc.aio if the server answers a stream of requests while a request is being written, and the server's status is lost.
+STATUS_LOST = "Internal error from Core"
+
+#: A part of gRPC's messages about a message over the client's limit: "Sent message larger than max", "Received message larger than max".
+_TOO_LARGE = "message larger than max"
 
 #: What gRPC says when it has no connection or loses it, in lower case. The first that is found counts: a failed handshake is also a failed
 #: connection. A server that refuses the client's certificate does so after the handshake of TLS 1.3: the client then can't decrypt ("tsi_").

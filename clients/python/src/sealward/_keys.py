@@ -31,7 +31,7 @@ _ENDED = frozenset(
 )
 
 
-def generate_key() -> Secret:
+def generate_key_text() -> Secret:
     """Generates an encryption key with 175 random bits: seven groups of five characters of Crockford's Base32, with hyphens, such as
     `8FQ2M-…`. Its format is that of keys that the server generates.
     """
@@ -43,18 +43,18 @@ def generate_key() -> Secret:
             return Secret(text)
 
 
-def change_request(organization: str, key: Secret) -> v1.SetDataEncryptionKeyRequest:
-    """The request for a change."""
+def key_request(organization: str, key: Secret, *, change_encryption_key: bool) -> v1.SetDataEncryptionKeyRequest:
+    """The request for a change or a restore."""
     # protobuf's error for text that isn't Unicode would contain it.
     key.expose_bytes()
-    return v1.SetDataEncryptionKeyRequest(organization=organization, encryption_key=key.expose_text(), change_encryption_key=True)
+    return v1.SetDataEncryptionKeyRequest(organization=organization, encryption_key=key.expose_text(), change_encryption_key=change_encryption_key)
 
 
 class Watch:
-    """The state of following a re-encryption."""
+    """The state of following a re-encryption. `is_reachable` is whether the server has just answered."""
 
-    def __init__(self) -> None:
-        self._has_message = False
+    def __init__(self, *, is_reachable: bool = False) -> None:
+        self._has_message = is_reachable
         self._has_ended = False
         self._failures = 0
 

@@ -58,9 +58,21 @@ def is_retryable(error: SealwardError, *, is_read: bool, is_idempotent: bool) ->
 
 def may_have_taken_effect(error: SealwardError) -> bool:
     """Whether the server may have carried out a call that failed like this, if the call changes something."""
-    if error.origin in (Origin.BROKEN, Origin.TIMED_OUT):
-        return True
-    if error.reason == v1.ERROR_REASON_OUTCOME_UNKNOWN:
-        return True
-    # Without a reason, the error may be a proxy's.
-    return error.origin is Origin.SERVER and error.reason_name is None and error.code is grpc.StatusCode.UNAVAILABLE
+    if error.origin is Origin.SERVER:
+        # Without a reason, the error may be a proxy's, or the end of a stream.
+        return error.code in _UNCERTAIN_CODES if error.reason_name is None else error.reason in _UNCERTAIN_REASONS
+    return error.origin in (Origin.BROKEN, Origin.TIMED_OUT, Origin.CANCELLED, Origin.UNREADABLE)
+
+
+#: The reasons of the server for an unknown outcome.
+_UNCERTAIN_REASONS = (v1.ERROR_REASON_OUTCOME_UNKNOWN, v1.ERROR_REASON_DEADLINE_EXCEEDED, v1.ERROR_REASON_CANCELLED)
+
+#: The codes of errors without a reason, after which the outcome is unknown.
+_UNCERTAIN_CODES = (
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE,
+)

@@ -148,7 +148,7 @@ class AuditService:
         """
         return self._connection.unary(_methods.LIST_AUDIT_RECORDS, request, timeout)
 
-    def iterate_audit_records(
+    def list_all_audit_records(
         self, request: v1.ListAuditRecordsRequest, *, timeout: float | None = None
     ) -> Iterator[v1.AuditRecord]:
         """Iterates over the records of all pages of `list_audit_records`, with one call per page.
@@ -288,7 +288,7 @@ class DataEncryptionService:
         """
         return self._connection.unary(_methods.LIST_UNREADABLE_CELLS, request, timeout)
 
-    def iterate_unreadable_cells(
+    def list_all_unreadable_cells(
         self, request: v1.ListUnreadableCellsRequest, *, timeout: float | None = None
     ) -> Iterator[v1.UnreadableCell]:
         """Iterates over the records of all pages of `list_unreadable_cells`, with one call per page.
@@ -331,7 +331,7 @@ class DataEncryptionService:
         """
         return self._connection.unary(_methods.LIST_KEY_CHANGES, request, timeout)
 
-    def iterate_key_changes(
+    def list_all_key_changes(
         self, request: v1.ListKeyChangesRequest, *, timeout: float | None = None
     ) -> Iterator[v1.KeyChange]:
         """Iterates over the records of all pages of `list_key_changes`, with one call per page.
@@ -405,7 +405,7 @@ class MetadataService:
         """
         return self._connection.unary(_methods.LIST_ENTITY_METADATA, request, timeout)
 
-    def iterate_entity_metadata(
+    def list_all_entity_metadata(
         self, request: v1.ListEntityMetadataRequest, *, timeout: float | None = None
     ) -> Iterator[v1.EntityMetadata]:
         """Iterates over the records of all pages of `list_entity_metadata`, with one call per page.
@@ -460,7 +460,7 @@ class MetadataService:
         """
         return self._connection.unary(_methods.LIST_ATTRIBUTE_CHANGES, request, timeout)
 
-    def iterate_attribute_changes(
+    def list_all_attribute_changes(
         self, request: v1.ListAttributeChangesRequest, *, timeout: float | None = None
     ) -> Iterator[v1.AttributeChange]:
         """Iterates over the records of all pages of `list_attribute_changes`, with one call per page.
@@ -523,7 +523,7 @@ class OrganizationService:
         """
         return self._connection.unary(_methods.LIST_ORGANIZATIONS, request, timeout)
 
-    def iterate_organizations(
+    def list_all_organizations(
         self, request: v1.ListOrganizationsRequest, *, timeout: float | None = None
     ) -> Iterator[v1.Organization]:
         """Iterates over the records of all pages of `list_organizations`, with one call per page.
@@ -678,7 +678,7 @@ class EmailServerProfileService:
         """
         return self._connection.unary(_methods.LIST_EMAIL_SERVER_PROFILES, request, timeout)
 
-    def iterate_email_server_profiles(
+    def list_all_email_server_profiles(
         self, request: mail_v1.ListEmailServerProfilesRequest, *, timeout: float | None = None
     ) -> Iterator[mail_v1.EmailServerProfile]:
         """Iterates over the records of all pages of `list_email_server_profiles`, with one call per page.
@@ -800,7 +800,7 @@ class MailboxService:
         """
         return self._connection.unary(_methods.LIST_MAILBOXES, request, timeout)
 
-    def iterate_mailboxes(
+    def list_all_mailboxes(
         self, request: mail_v1.ListMailboxesRequest, *, timeout: float | None = None
     ) -> Iterator[mail_v1.Mailbox]:
         """Iterates over the records of all pages of `list_mailboxes`, with one call per page.
@@ -957,7 +957,7 @@ class QueueService:
         """
         return self._connection.unary(_methods.LIST_QUEUES, request, timeout)
 
-    def iterate_queues(
+    def list_all_queues(
         self, request: mail_v1.ListQueuesRequest, *, timeout: float | None = None
     ) -> Iterator[mail_v1.Queue]:
         """Iterates over the records of all pages of `list_queues`, with one call per page.
@@ -1072,7 +1072,7 @@ class UserSettingsService:
         """
         return self._connection.unary(_methods.LIST_USER_SETTINGS, request, timeout)
 
-    def iterate_user_settings(
+    def list_all_user_settings(
         self, request: mail_v1.ListUserSettingsRequest, *, timeout: float | None = None
     ) -> Iterator[mail_v1.UserSettings]:
         """Iterates over the records of all pages of `list_user_settings`, with one call per page.

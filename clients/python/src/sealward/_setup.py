@@ -70,9 +70,10 @@ def settings(
     ca: Pem | None,
     certificate: Pem | None,
     key: str | os.PathLike[str] | Secret | _KeyAsText | None,
-    token: Any,
-    token_file: str | os.PathLike[str] | None,
-    server_name: str | None,
+    bearer_token: str | Secret | None,
+    bearer_token_file: str | os.PathLike[str] | None,
+    token_source: Any,
+    domain_name: str | None,
     plaintext: bool,
     timeout: float,
     retry: RetryPolicy | None,
@@ -80,28 +81,30 @@ def settings(
 ) -> Settings:
     """Checks the arguments of `connect`."""
     target = target_of(endpoint, plaintext=plaintext)
-    if token is not None and token_file is not None:
-        raise SetupError("token and token_file can't be combined")
-    if plaintext and (token is not None or token_file is not None):
+    tokens = [token for token in (bearer_token, bearer_token_file, token_source) if token is not None]
+    if len(tokens) > 1:
+        raise SetupError("bearer_token, bearer_token_file and token_source can't be combined")
+    if plaintext and tokens:
         raise SetupError("bearer tokens require TLS: use https://")
     if not timeout > 0:
         raise SetupError(f"invalid timeout {timeout!r}: use a number of seconds above 0")
     credentials = None if plaintext else _credentials(ca, certificate, key)
-    if token_file is not None:
-        token = FileToken(token_file)
-    elif isinstance(token, Secret):
-        token = StaticToken(token)
+    token = token_source
+    if bearer_token_file is not None:
+        token = FileToken(bearer_token_file)
+    elif isinstance(bearer_token, Secret):
+        token = StaticToken(bearer_token)
     return Settings(
         target=target,
         credentials=credentials,
         token=token,
         timeout=float(timeout),
         retry=retry or RetryPolicy(),
-        options=_options(server_name, message_size_max),
+        options=_options(domain_name, message_size_max),
     )
 
 
-def _options(server_name: str | None, message_size_max: int) -> tuple[tuple[str, Any], ...]:
+def _options(domain_name: str | None, message_size_max: int) -> tuple[tuple[str, Any], ...]:
     # Without a retry policy, gRPC repeats only calls that no server has seen. The layer does all other retries.
     service_config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     options: list[tuple[str, Any]] = [
@@ -120,8 +123,8 @@ def _options(server_name: str | None, message_size_max: int) -> tuple[tuple[str,
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.primary_user_agent", f"sealward-python/{_version.VERSION}"),
     ]
-    if server_name is not None:
-        options += [("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name)]
+    if domain_name is not None:
+        options += [("grpc.ssl_target_name_override", domain_name), ("grpc.default_authority", domain_name)]
     return tuple(options)
 
 
@@ -299,7 +302,7 @@ def environment_arguments(environment: Mapping[str, str]) -> dict[str, Any]:
         "ca": variable("SEALWARD_CA"),
         "certificate": variable("SEALWARD_CERT"),
         "key": variable("SEALWARD_KEY"),
-        "token_file": variable("SEALWARD_TOKEN_FILE"),
+        "bearer_token_file": variable("SEALWARD_TOKEN_FILE"),
     }
     development, role = variable("SEALWARD_DEV"), variable("SEALWARD_AS")
     if (development is None) != (role is None):

@@ -46,9 +46,16 @@ class FileToken:
         try:
             token = Secret(self._path.read_bytes())
         except OSError as error:
-            raise SetupError(f"can't read the token file {self._path}: {error.strerror}") from None
+            raise SetupError(_unreadable(self._path, error)) from None
         check_token(token, f"token file {self._path}")
         return Secret(token.expose_bytes().decode().strip())
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    """The text for an unreadable file. It has the path only if it is in a folder that exists: a token can be given where a path is expected."""
+    if path.parent != Path() and path.parent.is_dir():
+        return f"can't read the token file {path}: {error.strerror}"
+    return f"can't read the token file: {error.strerror} (the path isn't shown, because it can be a token)"
 
 
 def check_token(token: Secret, origin: str) -> None:

@@ -1,6 +1,6 @@
 // Compiled only, in strict mode: what programs write, with its types.
 
-import { connect, ErrorReason, pages, records, SealwardError, Secret, type NodeOptions, type SealwardClient } from "@sealward/client";
+import { connect, ErrorReason, listAll, pages, SealwardError, Secret, type NodeOptions, type SealwardClient } from "@sealward/client";
 import { connect as connectWeb } from "@sealward/client/web";
 import { MailboxSchema, type Mailbox } from "@sealward/client/mail/v1";
 import { create } from "@sealward/client";
@@ -8,8 +8,8 @@ import type { Organization, RevealAttributesResponse } from "@sealward/client/v1
 
 const options: NodeOptions = { ca: "ca.pem", identity: { certificate: new Uint8Array(), key: new Secret("key") } };
 const client: SealwardClient = connect(["https://a", "https://b"], options);
-connect("dns:///a:1", { ...options, token: async ({ forceRefresh }) => (forceRefresh ? "new" : "old") });
-connectWeb("https://a", { protocol: "grpc-web", token: "token" });
+connect("dns:///a:1", { ...options, tokenSource: async ({ forceRefresh }) => (forceRefresh ? "new" : "old") });
+connectWeb("https://a", { protocol: "grpc-web", bearerToken: "token" });
 
 export async function usage(): Promise<string | undefined> {
   const mailbox: Mailbox = await client.mailboxes.createMailbox({ parent: "organizations/a", mailbox: { password: "x" } }, { timeoutMs: 1 });
@@ -17,16 +17,16 @@ export async function usage(): Promise<string | undefined> {
   const revealed: RevealAttributesResponse = await client.secretAccess.revealAttributes({ name: mailbox.name });
   const value = revealed.values["password"]?.value;
   const bytes: Uint8Array | undefined = value?.case === "data" ? value.value : undefined;
-  for await (const one of records(client.mailboxes.listMailboxes, { parent: "organizations/a", pageSize: 1 })) {
+  for await (const one of listAll(client.mailboxes.listMailboxes, { parent: "organizations/a", pageSize: 1 })) {
     const record: Mailbox = one;
     void record;
   }
-  for await (const one of records(client.organizations.listOrganizations, {})) {
+  for await (const one of listAll(client.organizations.listOrganizations, {})) {
     const record: Organization = one;
     void record;
   }
   for await (const page of pages(client.queues.listQueues, { parent: "organizations/a" })) void page.queues.length;
-  const changed = await client.changeKey({ organization: "organizations/a", encryptionKey: new Secret("key") });
+  const changed = await client.changeKey("organizations/a", new Secret("key"));
   for await (const progress of changed) void progress.cellsDone;
   try {
     await client.access.whoAmI({});
@@ -38,6 +38,6 @@ export async function usage(): Promise<string | undefined> {
   // @ts-expect-error: certificates are always verified
   connect("https://a", { rejectUnauthorized: false });
   // @ts-expect-error: a list of mailboxes has no parent `organization`
-  records(client.mailboxes.listMailboxes, { organization: "organizations/a" });
+  listAll(client.mailboxes.listMailboxes, { organization: "organizations/a" });
   return text ?? bytes?.toString();
 }

@@ -183,6 +183,45 @@ fn unknown_and_duplicate_keys_are_refused_by_name() {
 }
 
 #[test]
+fn key_is_shown_up_to_the_first_character_that_no_name_has() {
+    for (key, shown) in [
+        ("display-name.x_1@", "display-name.x_1@"),
+        ("", ""),
+        ("a passphrase of words", "a…"),
+        ("Hq7$w!x", "Hq7…"),
+        (r"a\u0000b", "a…"),
+        (r"a\u200bb", "a…"),
+        (r"a\u202eb", "a…"),
+        (r"\u001b[2J", "…"),
+        (r"a\nb", "a…"),
+        ("größe", "gr…"),
+    ] {
+        let of_message = format!("unknown field \"{shown}\": sealward.test.v1.Kinds has no such field");
+        assert_eq!(refusal(&format!(r#"{{"{key}": 1}}"#)), of_message);
+        let of_entry = format!(r#"stringMap["{shown}"]: expected a string"#);
+        assert_eq!(refusal(&format!(r#"{{"stringMap": {{"{key}": 1}}}}"#)), of_entry);
+        let twice = format!(r#"stringMap["{shown}"]: duplicate key "{shown}""#);
+        assert_eq!(refusal(&format!(r#"{{"stringMap": {{"{key}": "", "{key}": ""}}}}"#)), twice);
+    }
+}
+
+#[test]
+fn room_for_the_result_is_taken_before_it_is_written() {
+    /// The room that was asked for.
+    #[derive(Debug, PartialEq, Eq)]
+    struct NoRoom(usize);
+    impl From<JsonError> for NoRoom {
+        fn from(error: JsonError) -> Self {
+            panic!("{error}")
+        }
+    }
+    let json = br#"{"aString": "text", "children": [{}, {"aBool": true}]}"#;
+    let size = decode(&kinds(), json).unwrap().len();
+    assert_eq!(decode_within(&kinds(), json, |size| Err(NoRoom(size))).unwrap_err(), NoRoom(size));
+    assert_eq!(decode_within(&kinds(), json, |_| Ok::<_, NoRoom>(())).unwrap().len(), size);
+}
+
+#[test]
 fn oneofs_lists_and_maps() {
     means(r#"{"chosenString": ""}"#, r#"{"chosenString":""}"#);
     means(

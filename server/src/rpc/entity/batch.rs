@@ -10,8 +10,9 @@ use sealward_core::{
     name::OrganizationName,
     permit::Permit,
     policy::{Action, ReadRecords},
+    port::Line,
     record::{
-        Mode, RecordError, RecordPlace,
+        RecordError, RecordPlace,
         check::{check_create, check_update},
         create::{self, IdOrigin, NewRecord},
         delete::{self, Deletion},
@@ -25,7 +26,7 @@ use tonic::Status;
 
 use super::fields::{mode, new_id, revision};
 use crate::{
-    bounds::turns::Turn,
+    bounds::turns::Place,
     rpc::{
         codec::{BatchGetRequest, BatchItem, BatchRequest, CreateRequest, DeleteRequest, EntityReply, UpdateRequest},
         dispatcher::Dispatcher,
@@ -142,8 +143,9 @@ impl Batch<'_> {
         };
         self.admit_items(&permit, changes.len())?;
         let (ids, place) = (ids.in_order, permit.record(RecordId::from_bytes([0; 16])));
-        let _turns = self.wait_for_turns(&place, &ids, mode).await?;
-        let updated = update::update_batch(&self.dispatcher.deployment, permit, &changes, mode).await;
+        let places = self.lines(&place, &ids)?;
+        let lines = lines(&places);
+        let updated = update::update_batch(&self.dispatcher.deployment, permit, &changes, mode, &lines).await;
         let fields = BatchFields { items: REQUESTS, id: &name_field, etag: &etag_field, ids: &ids };
         let updated = updated.map_err(|error| self.failed(error, &place, &fields))?;
         Ok((EntityReply::BatchUpdated(place.organization.name.clone(), updated), place))
@@ -176,8 +178,9 @@ impl Batch<'_> {
         };
         self.admit_items(&permit, deletions.len())?;
         let (ids, place) = (ids.in_order, permit.record(RecordId::from_bytes([0; 16])));
-        let _turns = self.wait_for_turns(&place, &ids, mode).await?;
-        let deleted = delete::delete_batch(&self.dispatcher.deployment, permit, &deletions, mode).await;
+        let places = self.lines(&place, &ids)?;
+        let lines = lines(&places);
+        let deleted = delete::delete_batch(&self.dispatcher.deployment, permit, &deletions, mode, &lines).await;
         let fields = BatchFields { items: REQUESTS, id: "name", etag: "etag", ids: &ids };
         deleted.map_err(|error| self.failed(error, &place, &fields))?;
         Ok((EntityReply::Empty, place))
@@ -225,24 +228,12 @@ impl Batch<'_> {
         Ok(self.dispatcher.rates.admit_items(identity, organization, items)?)
     }
 
-    /// Waits for earlier writers of these records. The order of the ids prevents that two batches wait for each other. A dry run doesn't
-    /// wait, because it changes nothing.
-    async fn wait_for_turns(
-        &self,
-        place: &RecordPlace,
-        ids: &[RecordId],
-        mode: Mode,
-    ) -> Result<Vec<Turn<(OrganizationId, RecordId)>>, Status> {
+    /// Places in the lines of the writers of these records. The order of the ids prevents that two batches wait for each other.
+    fn lines(&self, place: &RecordPlace, ids: &[RecordId]) -> Result<Vec<Place<(OrganizationId, RecordId)>>, Status> {
         let mut ids = ids.to_vec();
-        if let Mode::ValidateOnly = mode {
-            ids.clear();
-        }
         ids.sort_unstable();
-        let mut turns = Vec::with_capacity(ids.len());
-        for id in ids {
-            turns.push(self.dispatcher.bounded.records.take((place.organization.id, id)).await?);
-        }
-        Ok(turns)
+        let join = |id: RecordId| Ok(self.dispatcher.bounded.records.join((place.organization.id, id))?);
+        ids.into_iter().map(join).collect()
     }
 
     /// The status of an error. Refusals by a limit are counted.
@@ -275,6 +266,10 @@ impl Different {
         self.in_order.push(id);
         Ok(id)
     }
+}
+
+fn lines(places: &[Place<(OrganizationId, RecordId)>]) -> Vec<&dyn Line> {
+    places.iter().map(|place| place as &dyn Line).collect()
 }
 
 /// `requests[3]`

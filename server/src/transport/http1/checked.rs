@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::timeout,
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{
     exchange::{Exchange, StallBounds},
@@ -25,14 +25,24 @@ use crate::transport::{listener::ConnectionStream, request_rules::Fault};
 /// The size of one read.
 const READ_BYTES: usize = 8 * 1024;
 
+/// Bytes that are wiped when they are dropped: a body may contain a secret.
+#[derive(Default)]
+struct Wiped(BytesMut);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.as_mut().zeroize();
+    }
+}
+
 /// A stream of checked bytes.
 pub(super) struct Checked {
     stream: ConnectionStream,
     filter: Filter,
     /// Received bytes that aren't checked yet.
-    input: BytesMut,
+    input: Wiped,
     /// Checked bytes that aren't read yet.
-    output: BytesMut,
+    output: Wiped,
     exchange: Arc<Exchange>,
     is_refused: bool,
     /// The maximum time for a head.
@@ -52,8 +62,8 @@ impl Checked {
         Self {
             stream,
             filter,
-            input: BytesMut::new(),
-            output: BytesMut::new(),
+            input: Wiped::default(),
+            output: Wiped::default(),
             exchange,
             is_refused: false,
             head_time_max,
@@ -69,7 +79,7 @@ impl Checked {
 
     fn refuse(&mut self, fault: Fault) {
         self.is_refused = true;
-        self.output.clear();
+        self.output = Wiped::default();
         self.exchange.refuse(fault);
     }
 
@@ -82,7 +92,7 @@ impl Checked {
             if self.exchange.is_sent() {
                 self.filter.next();
                 self.exchange.next();
-            } else if self.input.is_empty() {
+            } else if self.input.0.is_empty() {
                 // Only to notice that the client has left.
                 return true;
             } else {
@@ -90,12 +100,12 @@ impl Checked {
                 return false;
             }
         }
-        if let Err(fault) = self.filter.pass(&mut self.input, &mut self.output) {
+        if let Err(fault) = self.filter.pass(&mut self.input.0, &mut self.output.0) {
             self.refuse(fault);
             return false;
         }
         // The answer to a request can't have been sent before its last byte arrived, unless it was an early one.
-        if self.filter.has_ended() && !self.input.is_empty() && !self.exchange.is_sent() {
+        if self.filter.has_ended() && !self.input.0.is_empty() && !self.exchange.is_sent() {
             self.exchange.mark_early();
         }
         true
@@ -137,26 +147,27 @@ impl AsyncRead for Checked {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
-            if !this.output.is_empty() {
-                let count = this.output.len().min(buffer.remaining());
-                if let Some(bytes) = this.output.get(..count) {
+            if !this.output.0.is_empty() {
+                let count = this.output.0.len().min(buffer.remaining());
+                if let Some(bytes) = this.output.0.get_mut(..count) {
                     buffer.put_slice(bytes);
+                    bytes.zeroize();
                 }
-                this.output.advance(count);
+                this.output.0.advance(count);
                 return Poll::Ready(Ok(()));
             }
             // A refused connection is ended by its owner, which was notified.
             if this.is_refused || !this.check() {
                 return Poll::Pending;
             }
-            if !this.output.is_empty() || (this.filter.has_ended() && !this.input.is_empty()) {
+            if !this.output.0.is_empty() || (this.filter.has_ended() && !this.input.0.is_empty()) {
                 continue;
             }
             let mut bytes = Zeroizing::new([0; READ_BYTES]);
             let mut received = ReadBuf::new(&mut *bytes);
             match Pin::new(&mut this.stream).poll_read(context, &mut received) {
                 Poll::Ready(Ok(())) if received.filled().is_empty() => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(())) => this.input.extend_from_slice(received.filled()),
+                Poll::Ready(Ok(())) => this.input.0.extend_from_slice(received.filled()),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
                     if this.is_head_late(context) {

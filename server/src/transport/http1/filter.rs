@@ -5,6 +5,7 @@
 
 use bytes::{Buf as _, BytesMut};
 use http::request::Parts;
+use zeroize::Zeroize as _;
 
 use super::head::{self, Framing};
 use crate::transport::request_rules::Fault;
@@ -74,12 +75,15 @@ impl Filter {
     /// # Errors
     /// The fault of the request. Then nothing more may pass.
     pub(super) fn pass(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Result<(), Fault> {
+        // So that no body is left in a buffer that was too small.
+        output.reserve(input.len());
         while !input.is_empty() {
             match &mut self.state {
                 State::Ended => return Ok(()),
                 State::Head(head) => {
                     if let Some(framing) = take_head(head, input, self.head_max_bytes)? {
                         output.unsplit(std::mem::take(head));
+                        output.reserve(input.len());
                         self.state = match framing {
                             Framing::Length(0) => State::Ended,
                             Framing::Length(length) => State::Length(length),
@@ -161,9 +165,14 @@ fn take_head(head: &mut BytesMut, input: &mut BytesMut, max_bytes: usize) -> Res
     Ok(None)
 }
 
+/// Moves bytes of a body, and wipes them in the input.
 fn move_bytes(missing: &mut u64, input: &mut BytesMut, output: &mut BytesMut) {
     let count = usize::try_from(*missing).unwrap_or(usize::MAX).min(input.len());
-    output.unsplit(input.split_to(count));
+    if let Some(bytes) = input.get_mut(..count) {
+        output.extend_from_slice(bytes);
+        bytes.zeroize();
+    }
+    input.advance(count);
     *missing -= u64::try_from(count).unwrap_or(u64::MAX);
 }
 

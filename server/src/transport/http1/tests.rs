@@ -1,7 +1,6 @@
 //! Raw bytes over TLS, to a service that answers at once, holds calls, or reads nothing.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,8 +14,7 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::{Semaphore, watch},
-    task::JoinHandle,
+    sync::Semaphore,
     time::timeout,
 };
 use tokio_rustls::client::TlsStream;
@@ -26,16 +24,7 @@ use tower::service_fn;
 use crate::{
     config::limits::Limits,
     development::Person,
-    drain::Drain,
-    telemetry::shed::Shed,
-    transport::{
-        CallStage,
-        connection::Connection,
-        handshake::Handshakes,
-        serving::Serving,
-        test_deployment::{TestDeployment, connect},
-        tls::TlsContext,
-    },
+    transport::{CallStage, connection::Connection, test_deployment::connect, test_server::TestServer},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,16 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server that reads the body of `/read` and returns it, answers `/held` when a permit is available, `/large` with 32 MiB, and other paths
 /// at once without reading.
 struct Fixture {
-    deployment: TestDeployment,
-    address: SocketAddr,
-    tls_context: watch::Sender<Arc<TlsContext>>,
-    drain: Drain,
+    server: TestServer,
     begun: Arc<AtomicUsize>,
     /// One permit for each call that was dropped or answered.
     ended: Arc<Semaphore>,
     permits: Arc<Semaphore>,
-    shed: Shed,
-    serving: JoinHandle<()>,
 }
 
 const LARGE_BYTES: usize = 32 << 20;
@@ -67,11 +51,6 @@ impl Drop for Ended {
 
 impl Fixture {
     async fn start(limits: Limits) -> Self {
-        let deployment = TestDeployment::new();
-        let listener = TestDeployment::listener().await;
-        let address = listener.address();
-        let (tls_context, current) = watch::channel(deployment.tls_context());
-        let (drain, shed) = (Drain::new(), Shed::default());
         let (begun, ended, permits) =
             (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let parts = (Arc::clone(&begun), Arc::clone(&ended), Arc::clone(&permits));
@@ -97,10 +76,7 @@ impl Fixture {
                 }))
             }
         });
-        let connections = listener.accept(current.clone(), Handshakes::for_tests(), &limits, &shed);
-        let serving = Serving::for_tests(&limits, current, &drain, &shed);
-        let serving = tokio::spawn(serving.serve(connections, service));
-        Self { deployment, address, tls_context, drain, begun, ended, permits, shed, serving }
+        Self { server: TestServer::start(limits, service).await, begun, ended, permits }
     }
 
     async fn connect(&self) -> Client {
@@ -108,9 +84,9 @@ impl Fixture {
     }
 
     async fn connect_as(&self, person: Option<Person>) -> Client {
-        let mut client = self.deployment.client(person);
+        let mut client = self.server.deployment.client(person);
         client.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Client { stream: connect(self.address, client).await.unwrap(), received: Vec::new() }
+        Client { stream: connect(self.server.address, client).await.unwrap(), received: Vec::new() }
     }
 
     async fn wait_until_begun(&self, count: usize) {
@@ -277,6 +253,18 @@ async fn call_whose_client_leaves_is_dropped() {
     timeout(PATIENCE, fixture.ended.acquire()).await.unwrap().unwrap().forget();
 }
 
+/// A client that only ends its sending side looks like one that has left: until the answer is written, the system can't tell them apart.
+#[tokio::test]
+async fn call_whose_client_ends_its_sending_side_is_dropped() {
+    let fixture = Fixture::start(Limits::default()).await;
+    let mut client = fixture.connect().await;
+    client.send(empty("/held")).await;
+    fixture.wait_until_begun(1).await;
+    client.stream.shutdown().await.unwrap();
+    timeout(PATIENCE, fixture.ended.acquire()).await.unwrap().unwrap().forget();
+    client.ended().await;
+}
+
 #[tokio::test]
 async fn early_answer_arrives_and_a_short_rest_keeps_the_connection() {
     let limits = Limits { refused_request_read_time_max_ms: 10_000, ..Limits::default() };
@@ -312,7 +300,7 @@ async fn unread_answer_ends_the_connection() {
     let fixture = Fixture::start(Limits { answer_stall_max_ms: 1_000, ..Limits::default() }).await;
     let mut client = fixture.connect().await;
     client.send(empty("/large")).await;
-    while fixture.shed.refused_by("answer_stall_max_ms") == 0 {
+    while fixture.server.shed.refused_by("answer_stall_max_ms") == 0 {
         tokio::task::yield_now().await;
     }
     // A client that reads gets all of it.
@@ -376,19 +364,19 @@ async fn connection_that_has_to_close_says_so_in_its_last_answer() {
         fixture.wait_until_begun(2).await;
         match way {
             0 => {}
-            1 => drop(fixture.tls_context.send_replace(fixture.deployment.tls_context())),
-            _ => fixture.drain.begin(),
+            1 => fixture.server.replace_trust(),
+            _ => fixture.server.drain.begin(),
         }
         // An idle connection closes at once, so the other one was asked to close too.
         idle.ended().await;
-        assert!(!fixture.serving.is_finished());
+        assert!(!fixture.server.serving.is_finished());
         tokio::task::yield_now().await;
         fixture.permits.add_permits(1);
         let answer = client.answer().await.unwrap();
         assert_eq!(answer.status, 200, "{way}");
         client.ended().await;
         if way == 2 {
-            timeout(PATIENCE, fixture.serving).await.unwrap().unwrap();
+            timeout(PATIENCE, fixture.server.serving).await.unwrap().unwrap();
         }
     }
 }
@@ -399,7 +387,7 @@ async fn call_longer_than_the_grace_is_cut_off() {
     let mut client = fixture.connect().await;
     client.send(empty("/held")).await;
     fixture.wait_until_begun(1).await;
-    fixture.tls_context.send_replace(fixture.deployment.tls_context());
+    fixture.server.replace_trust();
     client.ended().await;
     timeout(PATIENCE, fixture.ended.acquire()).await.unwrap().unwrap().forget();
 }
@@ -407,8 +395,8 @@ async fn call_longer_than_the_grace_is_cut_off() {
 #[tokio::test]
 async fn connection_without_alpn_speaks_http_1() {
     let fixture = Fixture::start(Limits::default()).await;
-    let mut client = fixture.deployment.client(None);
+    let mut client = fixture.server.deployment.client(None);
     client.alpn_protocols = Vec::new();
-    let mut client = Client { stream: connect(fixture.address, client).await.unwrap(), received: Vec::new() };
+    let mut client = Client { stream: connect(fixture.server.address, client).await.unwrap(), received: Vec::new() };
     assert_eq!(client.call(empty("/read")).await, 200);
 }

@@ -14,8 +14,12 @@ impl Backend for Faulty {
         self.writer.begin()
     }
 
-    fn apply(&mut self, steps: &[Step]) -> Result<(), Failure> {
-        self.writer.apply(steps)
+    fn apply(&mut self, steps: &[Step], audit_rows: &[Step], undo: Undo) -> Result<(), Failure> {
+        self.writer.apply(steps, audit_rows, undo)
+    }
+
+    fn roll_back(&mut self) -> Result<(), Cause> {
+        self.writer.roll_back()
     }
 
     fn commit(&mut self) -> Result<(), Cause> {

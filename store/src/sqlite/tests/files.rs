@@ -1,4 +1,4 @@
-//! Names, permissions and content of files.
+//! Names, permissions and content of files, and the options of the SQLite that writes them.
 
 use super::*;
 
@@ -220,4 +220,16 @@ async fn viewing_a_foreign_file_is_an_error() {
     SqliteStore::create(&fixture.database(), WRITER, SqliteOptions::default(), first()).unwrap();
     fs::rename(fixture.database(), &path).unwrap();
     assert_eq!(count(&SqliteView::open(&path, SqliteOptions::default()).unwrap(), "Entry").await, 0);
+}
+
+/// The flags are in `.cargo/config.toml`. A build from elsewhere doesn't read it.
+#[test]
+fn sqlite_is_compiled_with_the_options_of_the_workspace() {
+    let sqlite = rusqlite::Connection::open_in_memory().unwrap();
+    let mut statement = sqlite.prepare("PRAGMA compile_options").unwrap();
+    let options: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    for option in ["DEFAULT_MEMSTATUS=0", "DISABLE_PAGECACHE_OVERFLOW_STATS", "LIKE_DOESNT_MATCH_BLOBS"] {
+        assert!(options.iter().any(|other| other == option), "{option} is missing: {options:?}");
+    }
+    assert!(!options.iter().any(|option| option == "ENABLE_API_ARMOR"), "{options:?}");
 }

@@ -2,10 +2,10 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
 };
 
-use sealward_core::store::{ScanError, SnapshotEnded, snapshot_ended};
+use sealward_core::store::{Lookup, ScanError, SnapshotEnded, snapshot_ended};
 
 use super::{connection::Connection, stop::Stop, *};
 
@@ -49,6 +49,23 @@ async fn quick_reads_do_not_wait_for_scans() {
     assert!(waits(scan.as_mut()));
     drop(every_place);
     assert_eq!(scan.await.unwrap().rows.len(), 3);
+}
+
+#[tokio::test]
+async fn lookup_runs_on_the_thread_of_its_caller() {
+    let (_fixture, store) = opened(SqliteOptions::default()).await;
+    fill(&store, 3).await;
+    let lookup = Arc::new(Lookup::new("Entry".into(), vec!["id".into()], "id".into()));
+    let key = |number| Datum::Uuid(Uuid::from_u128(number));
+    // The first lookup opens a connection. Others may be slow on a busy machine, and then the next ones run elsewhere.
+    for _ in 0..1_000 {
+        let mut call = store.look_up(&lookup, key(2));
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(row) => return assert_eq!(row.unwrap(), Some(vec![key(2)])),
+            Poll::Pending => assert_eq!(call.await.unwrap(), Some(vec![key(2)])),
+        }
+    }
+    panic!("every lookup ran on another thread");
 }
 
 #[tokio::test]

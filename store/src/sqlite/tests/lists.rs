@@ -35,7 +35,7 @@ use sealward_core::{
     organization::{Organization, create::create_first, open::inspect},
     permit::Permit,
     policy::{Binding, Policy, ReadRecords, Role, Scope},
-    port::{AuditGate, Clock, KeyDerivation},
+    port::{AuditGate, Clock, Computation, KeyDerivation},
     random::Random,
     record::{
         Record, RecordError,
@@ -442,6 +442,17 @@ impl KeyDerivation for TestPorts {
     }
 }
 
+impl Computation for TestPorts {
+    fn threads(&self) -> usize {
+        1
+    }
+
+    fn start(&self, computation: Box<dyn FnOnce() + Send>) -> Pending<'static, ()> {
+        computation();
+        Box::pin(async {})
+    }
+}
+
 impl AuditGate for TestPorts {
     fn admit(&self) -> Result<(), Cause> {
         Ok(())
@@ -488,6 +499,7 @@ impl Lists {
             databases: Arc::new(databases),
             root_key,
             key_derivation: Arc::clone(&ports) as Arc<dyn KeyDerivation>,
+            computation: Arc::clone(&ports) as Arc<dyn Computation>,
             clock: Arc::clone(&ports) as Arc<dyn Clock>,
             random: Arc::clone(&ports) as Arc<dyn Random>,
             audit_gate: Arc::clone(&ports) as Arc<dyn AuditGate>,
@@ -499,6 +511,7 @@ impl Lists {
             comparisons_per_quarter_hour: 0,
             change_due_days: 365,
             reencryption_batch_cells: 1,
+            reencryption_batch_ms: 10,
         };
         let schema = Arc::new(Schema::new(vec![entity()]).unwrap());
         let entity = Arc::clone(&schema.entities()[0]);

@@ -47,3 +47,18 @@ fn a_folder_that_others_can_enter_is_refused() {
     fs::write(temporary.path().join("file"), b"").unwrap();
     assert!(matches!(DataFolder::open(temporary.path().join("file")), Err(DataFolderError::NotAFolder { .. })));
 }
+
+#[tokio::test]
+async fn check_sees_a_change_by_another_process() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    let exists = || Step::Require { table: "Entry".into(), rows: Condition::EVERYTHING };
+    let is_refused =
+        async || matches!(store.commit(Commit::of(vec![exists()])).await, Err(CommitError::Refused { .. }));
+    assert!(is_refused().await && is_refused().await);
+    let shell = rusqlite::Connection::open(fixture.database()).unwrap();
+    shell.execute("INSERT INTO Entry (id) VALUES (zeroblob(16))", []).unwrap();
+    assert!(!is_refused().await && !is_refused().await);
+    shell.execute("DELETE FROM Entry", []).unwrap();
+    assert!(is_refused().await);
+}

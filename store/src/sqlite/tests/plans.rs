@@ -1,6 +1,9 @@
 //! Query plans of SQLite.
 
+use sealward_core::store::{ColumnScan, RowNumber};
+
 use super::*;
+use crate::sql::Dialect;
 
 fn plan(fixture: &Fixture, read: &Select) -> String {
     let sql = sql::select(read).unwrap();
@@ -33,9 +36,17 @@ async fn reads_and_pages_by_key_use_the_key_without_sorting() {
     let after = "SEARCH Entry USING INDEX sqlite_autoindex_Entry_1 (id>?)";
     let page = read("Entry", Condition::greater("id", id()), &["id"]);
     assert_eq!(plan(&fixture, &page), after);
-    let differs = Condition::HeaderDiffers { column: "data".into(), header: vec![1; 5] };
-    let scan = read("Entry", Condition::greater("id", id()).and(differs), &["id"]);
-    assert_eq!(plan(&fixture, &scan), after);
+    let scan = ColumnScan {
+        table: "Entry".into(),
+        key: "id".into(),
+        column: "data".into(),
+        after: Some(RowNumber(1)),
+        except_header: Some(vec![1; 5]),
+        limit: 1,
+        bytes_max: 1,
+    };
+    let scan = Dialect::Sqlite.scan_column(&scan).unwrap();
+    assert_eq!(explain(&fixture, &scan.text), "SEARCH Entry USING INTEGER PRIMARY KEY (rowid>?)");
     let records = Condition::equal("writer", id()).and(Condition::greater("sequence", Datum::Integer(1)));
     let trail = read(AuditRecord::TABLE, records, &["writer", "sequence"]);
     assert_eq!(plan(&fixture, &trail), "SEARCH sealward_audit USING PRIMARY KEY (writer=? AND sequence>?)");

@@ -13,12 +13,12 @@ import grpc.aio
 from sealward import _setup, v1
 from sealward._client import secrets_of
 from sealward._errors import SealwardError
-from sealward._keys import RESUME_PAUSE, Watch, change_request
+from sealward._keys import RESUME_PAUSE, Watch, key_request
 from sealward._retry import RetryPolicy
 from sealward._secret import Secret, hidden
 from sealward._setup import Pem
 from sealward._token import AsyncTokenSource
-from sealward.aio._connection import Connection, ServerStream
+from sealward.aio._connection import Connection
 from sealward.aio._services import Services
 
 
@@ -28,9 +28,10 @@ def connect(
     ca: Pem | None = None,
     certificate: Pem | None = None,
     key: Pem | Secret | None = None,
-    token: str | Secret | AsyncTokenSource | None = None,
-    token_file: str | os.PathLike[str] | None = None,
-    server_name: str | None = None,
+    bearer_token: str | Secret | None = None,
+    bearer_token_file: str | os.PathLike[str] | None = None,
+    token_source: AsyncTokenSource | None = None,
+    domain_name: str | None = None,
     plaintext: bool = False,
     timeout: float = _setup.TIMEOUT_DEFAULT,
     retry: RetryPolicy | None = None,
@@ -43,7 +44,7 @@ def connect(
         SetupError: An argument or a file is invalid. Doesn't check whether the server is reachable.
     """
     # From here on, no frame has the secrets as plain values, which tools for tracebacks would print.
-    token, checked_key = hidden(token, str), _setup.hidden_key(key)
+    bearer_token, checked_key = hidden(bearer_token, str), _setup.hidden_key(key)
     del key
     return Client(
         Connection(
@@ -52,9 +53,10 @@ def connect(
                 ca=ca,
                 certificate=certificate,
                 key=checked_key,
-                token=token,
-                token_file=token_file,
-                server_name=server_name,
+                bearer_token=bearer_token,
+                bearer_token_file=bearer_token_file,
+                token_source=token_source,
+                domain_name=domain_name,
                 plaintext=plaintext,
                 timeout=timeout,
                 retry=retry,
@@ -84,7 +86,7 @@ class Client(Services):
         super().__init__(connection)
         self._connection = connection
 
-    async def reveal(self, name: str, attributes: Iterable[str], *, purpose: str, timeout: float | None = None) -> dict[str, Secret]:
+    async def reveal_attributes(self, name: str, attributes: Iterable[str], *, purpose: str, timeout: float | None = None) -> dict[str, Secret]:
         """Returns the values of encrypted attributes of a record, by attribute. An attribute without a value is absent. The audit trail records
         the call and its purpose.
 
@@ -94,8 +96,8 @@ class Client(Services):
         request = v1.RevealAttributesRequest(name=name, attributes=attributes, purpose=purpose)
         return secrets_of(await self.secret_access.reveal_attributes(request, timeout=timeout))
 
-    async def change_key(self, organization: str, key: Secret | str, *, timeout: float | None = None) -> KeyChange:
-        """Changes the encryption key of an organization. Store the key before this call: `generate_key` generates one. The server re-encrypts
+    async def change_key(self, organization: str, key: Secret | str, *, timeout: float | None = None) -> KeyChangeProgress:
+        """Changes the encryption key of an organization. Store the key before this call: `generate_key_text` generates one. The server re-encrypts
         all values in the background; iterate over the result to follow it.
 
         Never repeated. If it isn't known whether the key was set, for example after OUTCOME_UNKNOWN or a timeout, call this method again with
@@ -105,8 +107,29 @@ class Client(Services):
             SealwardError: With the reasons of SetDataEncryptionKey in the contract.
         """
         key = hidden(key, str)
-        response = await self.data_encryption.set_data_encryption_key(change_request(organization, key), timeout=timeout)
-        return KeyChange(self, organization, response)
+        request = key_request(organization, key, change_encryption_key=True)
+        response = await self.data_encryption.set_data_encryption_key(request, timeout=timeout)
+        return KeyChangeProgress(self, organization, response)
+
+    async def restore_key(self, organization: str, key: Secret | str, *, timeout: float | None = None) -> v1.SetDataEncryptionKeyResponse:
+        """Restores the encryption key of an inactive organization. Never repeated, because attempts count against a limit.
+
+        Raises:
+            SealwardError: With the reasons of SetDataEncryptionKey in the contract.
+        """
+        key = hidden(key, str)
+        request = key_request(organization, key, change_encryption_key=False)
+        return await self.data_encryption.set_data_encryption_key(request, timeout=timeout)
+
+    def watch_reencryption(self, organization: str) -> AsyncIterator[v1.Reencryption]:
+        """Iterates over the progress of a re-encryption, with at least one message per second, until it has ended. If it waits for its key, the
+        iteration ends after one message. A stream that breaks is opened again, once per second: at most 60 times without a message, and at
+        most 5 times before the first one.
+
+        Raises:
+            SealwardError: With the reasons of WatchReencryption in the contract.
+        """
+        return follow(self, organization, Watch())
 
     @property
     def server_version(self) -> str | None:
@@ -132,7 +155,7 @@ class Client(Services):
         return f"<sealward.aio.Client of {self._connection.settings.target}>"
 
 
-class KeyChange:
+class KeyChangeProgress:
     """A key change that the server has accepted. Iterate over it to follow the re-encryption, with at least one message per second, until it
     has ended. The re-encryption continues if the iteration stops.
 
@@ -147,23 +170,25 @@ class KeyChange:
         #: The version of the data key that encrypts new values.
         self.key_version = response.key_version
 
-    async def __aiter__(self) -> AsyncIterator[v1.Reencryption]:
-        watch = Watch()
-        while not watch.has_ended:
-            try:
-                async with self._open() as stream:
-                    async for progress in stream:
-                        watch.received(progress)
-                        yield progress
-                return
-            except SealwardError as error:
-                if not watch.may_resume(error):
-                    raise
-            await asyncio.sleep(RESUME_PAUSE)
-
-    def _open(self) -> ServerStream[v1.Reencryption]:
-        request = v1.WatchReencryptionRequest(organization=self._organization)
-        return self._client.data_encryption.watch_reencryption(request)
+    def __aiter__(self) -> AsyncIterator[v1.Reencryption]:
+        # The server has just answered.
+        return follow(self._client, self._organization, Watch(is_reachable=True))
 
     def __repr__(self) -> str:
-        return f"<sealward.aio.KeyChange of {self._organization} to {self.fingerprint}>"
+        return f"<sealward.aio.KeyChangeProgress of {self._organization} to {self.fingerprint}>"
+
+
+async def follow(client: Client, organization: str, watch: Watch) -> AsyncIterator[v1.Reencryption]:
+    """Iterates over the progress of a re-encryption, over streams that break."""
+    request = v1.WatchReencryptionRequest(organization=organization)
+    while not watch.has_ended:
+        try:
+            async with client.data_encryption.watch_reencryption(request) as stream:
+                async for progress in stream:
+                    watch.received(progress)
+                    yield progress
+            return
+        except SealwardError as error:
+            if not watch.may_resume(error):
+                raise
+        await asyncio.sleep(RESUME_PAUSE)

@@ -18,8 +18,9 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, end_of, remaining, server_version
-from sealward._errors import SealwardError, cancelled, error_of, timed_out, without_frames
+from sealward._errors import STATUS_LOST, SealwardError, cancelled, error_of, timed_out, without_frames
 from sealward._method import Method, RequestT, ResponseT
+from sealward._retry import may_have_taken_effect
 from sealward._secret import Secret, hidden
 from sealward._setup import Settings
 from sealward._token import authorization, check_token
@@ -60,15 +61,19 @@ class Connection:
         )
         invoke = self._multicallable(method, "unary_unary")
         while True:
-            metadata = await self._metadata(call.needs_new_token, call.deadline, is_in_doubt=call.is_in_doubt)
+            try:
+                metadata = await self._metadata(call.needs_new_token, call.deadline)
+            except SealwardError as error:
+                call.mark(error)
+                raise
             try:
                 answered = invoke(call.request, timeout=call.remaining(time.monotonic()), metadata=metadata())
                 response = await answered
                 headers = await answered.initial_metadata()
             except grpc.RpcError as error:
-                failure = error_of(error, is_in_doubt=call.is_in_doubt)
+                failure = error_of(error)
             except BaseException as error:
-                failure = _failure_of(error, is_in_doubt=call.is_in_doubt)
+                failure = _failure_of(error)
             else:
                 self._note_version(headers)
                 result: ResponseT = response
@@ -110,18 +115,22 @@ class Connection:
         invoke = self._multicallable(method, "stream_unary")
         end = end_of(checked_timeout(timeout), time.monotonic())
         metadata = await self._metadata(False, end)
+        status: _ServerStatus | None = None
         try:
             answered = invoke(requests, timeout=remaining(end, time.monotonic()), metadata=metadata())
+            status = _ServerStatus(answered)
             response = await answered
             headers = await answered.initial_metadata()
         except grpc.RpcError as error:
-            failure = error_of(error)
+            failure = error_of(error if status is None else await status.restored(error))
         except BaseException as error:
             failure = _failure_of(error)
         else:
             self._note_version(headers)
             result: ResponseT = response
             return result
+        if may_have_taken_effect(failure):
+            failure.mark_effect()
         raise failure
 
     async def close(self) -> None:
@@ -148,8 +157,6 @@ class Connection:
         self,
         needs_new_token: bool,
         end: float | None,
-        *,
-        is_in_doubt: bool = False,
     ) -> Callable[[], tuple[tuple[str, str], ...]]:
         """The headers of a call that ends at `end`. They are a function until gRPC needs them, because tools that print local variables would
         show the token.
@@ -158,7 +165,7 @@ class Connection:
         if source is None:
             return lambda: (CLIENT_HEADER,)
         limit = remaining(end, time.monotonic())
-        token: Secret = hidden(await _result(source(needs_new_token), limit, is_in_doubt=is_in_doubt), str)
+        token: Secret = hidden(await _result(source(needs_new_token), limit), str)
         check_token(token, "bearer token")
         return lambda: (CLIENT_HEADER, authorization(token))
 
@@ -269,6 +276,51 @@ class ServerStream(Generic[MessageT]):
         self.cancel()
 
 
+class _ServerStatus:
+    """The server's status of a stream of requests. If the server answers while a request is being written, gRPC replaces its status by an internal
+    one, before or after it arrives.
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._received: asyncio.Future[grpc.RpcError] = asyncio.get_running_loop().create_future()
+        # Called for each status that gRPC sets.
+        call.add_done_callback(self._note)
+
+    async def restored(self, error: grpc.RpcError) -> grpc.RpcError:
+        """The error to report for an error of gRPC: with the server's status, if gRPC has replaced it."""
+        call: Any = error
+        if call.details() != STATUS_LOST:
+            return error
+        try:
+            async with asyncio.timeout(_STATUS_WAIT_SECONDS):
+                return await self._received
+        except TimeoutError:
+            return error
+
+    def _note(self, call: Any) -> None:
+        try:
+            _error_of_call(call).send(None)
+        except StopIteration as done:
+            error: Any = done.value
+            is_failure = error.code() is not grpc.StatusCode.OK and error.details() != STATUS_LOST
+            if is_failure and not self._received.done():
+                self._received.set_result(error)
+
+
+async def _error_of_call(call: Any) -> grpc.aio.AioRpcError:
+    """The error of a call that has a status, so that nothing here waits."""
+    return grpc.aio.AioRpcError(
+        code=await call.code(),
+        initial_metadata=grpc.aio.Metadata(),
+        trailing_metadata=await call.trailing_metadata(),
+        details=await call.details(),
+    )
+
+
+#: Maximum time until gRPC has a status that the server sent before the connection refused more requests, in seconds.
+_STATUS_WAIT_SECONDS = 1.0
+
+
 async def iterate_pages(
     fetch: Callable[..., Awaitable[ResponseT]],
     request: RequestT,
@@ -290,18 +342,18 @@ async def iterate_pages(
         setattr(next_request, "page_token", token)
 
 
-def _failure_of(error: BaseException, *, is_in_doubt: bool = False) -> SealwardError:
+def _failure_of(error: BaseException) -> SealwardError:
     """The failure of a call for an exception other than gRPC's errors. Raises the exception if it isn't one. gRPC reports a call that was
     cancelled, or whose channel was closed, as the cancellation of the task that waits. If nothing cancelled this task, this is an error.
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         if task is not None and not task.cancelling():
-            return cancelled(is_in_doubt=is_in_doubt)
+            return cancelled()
     raise without_frames(error)
 
 
-async def _result(value: Any, limit: float | None, *, is_in_doubt: bool) -> Any:
+async def _result(value: Any, limit: float | None) -> Any:
     """What a token source returned. A coroutine has the time limit of the call."""
     if not inspect.isawaitable(value):
         return value
@@ -312,4 +364,4 @@ async def _result(value: Any, limit: float | None, *, is_in_doubt: bool) -> Any:
         # Otherwise, it is an error of the source.
         if not scope.expired():
             raise
-    raise timed_out(is_in_doubt=is_in_doubt)
+    raise timed_out()

@@ -7,6 +7,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Locale;
 
@@ -40,7 +41,24 @@ final class Bearer {
 
     /** The file is read for each attempt, so that the token can be replaced before it expires. */
     static Bearer ofFile(Path file) {
-        return new Bearer("token file " + file, refresh -> decode(Files.readAllBytes(file)), true);
+        return new Bearer("token file " + file, refresh -> decode(read(file)), true);
+    }
+
+    /**
+     * Reads a file. The error of an unreadable one has the path only if it is in a folder that exists: a token can be given where a path is
+     * expected. It doesn't have the error of the system, which has the path too.
+     */
+    private static byte[] read(Path file) throws UnreadableFile {
+        try {
+            return Files.readAllBytes(file);
+        } catch (IOException error) {
+            String problem = error instanceof NoSuchFileException ? "no such file" : error.getClass().getSimpleName();
+            boolean isShown = file.getParent() != null && Files.isDirectory(file.getParent());
+            throw new UnreadableFile(
+                    isShown
+                            ? "can't read the token file " + file + ": " + problem
+                            : "can't read the token file: " + problem + " (the path isn't shown, because it can be a token)");
+        }
     }
 
     static Bearer ofSource(TokenSource source) {
@@ -59,8 +77,8 @@ final class Bearer {
             token = source.token(refresh);
         } catch (UnusableToken unusable) {
             throw failure("the " + label + " " + unusable.getMessage(), null);
-        } catch (IOException error) {
-            throw failure("can't read the " + label, error);
+        } catch (UnreadableFile unreadable) {
+            throw failure(unreadable.getMessage(), null);
         } catch (InterruptedException error) {
             Thread.currentThread().interrupt();
             throw failure("interrupted while getting the " + label, error);
@@ -113,6 +131,14 @@ final class Bearer {
         private static final long serialVersionUID = 1;
 
         UnusableToken(String message) {
+            super(message);
+        }
+    }
+
+    private static final class UnreadableFile extends Exception {
+        private static final long serialVersionUID = 1;
+
+        UnreadableFile(String message) {
             super(message);
         }
     }

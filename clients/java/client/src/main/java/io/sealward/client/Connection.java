@@ -43,7 +43,7 @@ final class Connection {
     /** Creates an attempt of a call. {@code deadline} can be null. A closed client sends nothing. */
     <Q, A> ClientCall<Q, A> newCall(MethodDescriptor<Q, A> method, Deadline deadline) {
         if (channel.isShutdown()) {
-            throw SealwardException.ofClient(Status.Code.UNAVAILABLE, Failures.CLOSED, null);
+            throw SealwardException.ofClosedClient();
         }
         return channel.newCall(method, deadline == null ? CallOptions.DEFAULT : CallOptions.DEFAULT.withDeadline(deadline));
     }

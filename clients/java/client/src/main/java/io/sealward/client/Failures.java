@@ -7,6 +7,7 @@ import io.sealward.v1.ErrorReason;
 import java.net.ConnectException;
 import java.net.NoRouteToHostException;
 import java.net.UnknownHostException;
+import java.util.EnumSet;
 import java.util.Set;
 import javax.net.ssl.SSLException;
 
@@ -19,27 +20,24 @@ final class Failures {
         ErrorDetails decoded = ErrorDetails.of(status, trailers);
         Origin origin = origin(status, trailers, decoded != null);
         ErrorDetails details = decoded != null ? decoded : origin == Origin.TIMED_OUT ? ErrorDetails.timedOut() : ErrorDetails.NONE;
-        boolean isInDoubt = safety != RetryPolicy.Safety.READ_ONLY && (wasInDoubt || mayHaveTakenEffect(origin, status, trailers, details));
+        boolean isInDoubt = safety != RetryPolicy.Safety.READ_ONLY && (wasInDoubt || mayHaveTakenEffect(origin, status, details));
         String message = isClosed(status, trailers) ? CLOSED : description(status);
         return new SealwardException(origin, status.getCode(), message, details, isInDoubt, status.asRuntimeException(trailers));
     }
 
-    private static boolean mayHaveTakenEffect(Origin origin, Status status, Metadata trailers, ErrorDetails details) {
+    private static boolean mayHaveTakenEffect(Origin origin, Status status, ErrorDetails details) {
         switch (origin) {
             case BROKEN:
             case TIMED_OUT:
+            case CANCELLED:
             case UNREADABLE:
                 return true;
             case SERVER:
-                return details.reason == ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN
-                        || details.reason == ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
-                        || details.reason == ErrorReason.ERROR_REASON_CANCELLED
-                        || status.getCode() == Status.Code.CANCELLED && details.reasonName == null;
-            case CLIENT:
-                // The call may have been running when the client was closed.
-                return isClosed(status, trailers);
+                // Without a reason, the error may be a proxy's, or the end of a stream.
+                return details.reasonName == null ? UNCERTAIN_CODES.contains(status.getCode()) : UNCERTAIN_REASONS.contains(details.reason);
             case NOT_CONNECTED:
             case TLS_REFUSED:
+            case CLIENT:
             default:
                 return false;
         }
@@ -51,7 +49,7 @@ final class Failures {
             return Origin.SERVER;
         }
         if (isClosed(status, trailers)) {
-            return Origin.CLIENT;
+            return Origin.CANCELLED;
         }
         Throwable cause = status.getCause();
         if (has(cause, InvalidProtocolBufferException.class)) {
@@ -62,7 +60,7 @@ final class Failures {
                 return Origin.TIMED_OUT;
             case CANCELLED:
                 // Otherwise the server reset the stream, for example because the caller reads too slowly.
-                return isCancelledHere(status) ? Origin.CLIENT : Origin.SERVER;
+                return isCancelledHere(status) ? Origin.CANCELLED : Origin.SERVER;
             case RESOURCE_EXHAUSTED:
                 if (isFromServer(trailers)) {
                     return Origin.SERVER;
@@ -114,6 +112,19 @@ final class Failures {
 
     /** The text of a call of a closed client. */
     static final String CLOSED = "the client is closed";
+
+    /** The reasons of the server for an unknown outcome. */
+    private static final Set<ErrorReason> UNCERTAIN_REASONS = EnumSet.of(
+            ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, ErrorReason.ERROR_REASON_CANCELLED);
+
+    /** The codes of errors without a reason, after which the outcome is unknown. */
+    private static final Set<Status.Code> UNCERTAIN_CODES = EnumSet.of(
+            Status.Code.CANCELLED,
+            Status.Code.UNKNOWN,
+            Status.Code.DEADLINE_EXCEEDED,
+            Status.Code.RESOURCE_EXHAUSTED,
+            Status.Code.INTERNAL,
+            Status.Code.UNAVAILABLE);
 
     // gRPC has only texts for these.
     private static final Set<String> CHANNEL_CLOSED = Set.of("Channel shutdown invoked", "Channel shutdownNow invoked");

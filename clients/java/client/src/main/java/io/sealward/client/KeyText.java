@@ -6,11 +6,11 @@ import java.security.SecureRandom;
  * Generation of encryption keys: texts with 175 random bits that meet the service's rule, and that are easy to copy, print and dictate. The
  * format is that of keys that the server generates.
  */
-public final class KeyText {
+final class KeyText {
     private KeyText() {}
 
     /** Generates an encryption key: seven groups of five characters of Crockford's Base32, with hyphens, such as {@code 8FQ2M-…}. */
-    public static String generate() {
+    static String generate() {
         SecureRandom random = new SecureRandom();
         // The rule requires a letter and a numeral. A key without one of them, about 1 in 500,000, is discarded.
         while (true) {

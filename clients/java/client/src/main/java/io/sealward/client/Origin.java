@@ -17,6 +17,8 @@ public enum Origin {
     TIMED_OUT,
     /** The answer can't be decoded as a message of the contract, or it is too large. */
     UNREADABLE,
-    /** This program cancelled the call or closed the client, or the call couldn't be sent as it is. */
+    /** This program cancelled the call, or closed the client. */
+    CANCELLED,
+    /** This side failed before the call was sent: there is no token, or the request is too large. */
     CLIENT
 }

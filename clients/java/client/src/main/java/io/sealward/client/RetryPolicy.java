@@ -3,7 +3,9 @@ package io.sealward.client;
 import io.grpc.Status;
 import io.sealward.v1.ErrorReason;
 import java.time.Duration;
+import java.util.EnumSet;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * The limits for retries of failed calls. The defaults are those of the service configuration that all clients share.
@@ -35,6 +37,23 @@ public final class RetryPolicy {
         return new RetryPolicy(1, Duration.ZERO, Duration.ZERO, 1);
     }
 
+    /** Returns a policy with another pause after the first failure. It doubles with each further failure, up to the maximum. */
+    public RetryPolicy withPauseFirst(Duration pause) {
+        return new RetryPolicy(attemptsMax, checkPause(pause), pauseMax, multiplier);
+    }
+
+    /** Returns a policy with another maximum pause. If the server requests a longer delay, the call fails at once. */
+    public RetryPolicy withPauseMax(Duration pause) {
+        return new RetryPolicy(attemptsMax, pauseFirst, checkPause(pause), multiplier);
+    }
+
+    private static Duration checkPause(Duration pause) {
+        if (pause.isNegative()) {
+            throw new SetupException("a pause must not be negative: " + pause);
+        }
+        return pause;
+    }
+
     /** Returns a policy with another maximum number of attempts, 1 to 10, including the first. More would hide a failure from the caller. */
     public RetryPolicy withAttemptsMax(int attempts) {
         if (attempts < 1 || attempts > ATTEMPTS_LIMIT) {
@@ -62,7 +81,7 @@ public final class RetryPolicy {
     }
 
     private static boolean isRetryable(SealwardException error, Safety safety) {
-        if (safety == Safety.UNSAFE || error.origin() == Origin.TLS_REFUSED || error.origin() == Origin.CLIENT) {
+        if (safety == Safety.UNSAFE || NOT_REPEATED.contains(error.origin())) {
             return false;
         }
         boolean isTransient = error.code() == Status.Code.UNAVAILABLE
@@ -82,6 +101,8 @@ public final class RetryPolicy {
         /** A repetition may take effect again. */
         UNSAFE
     }
+
+    private static final Set<Origin> NOT_REPEATED = EnumSet.of(Origin.TLS_REFUSED, Origin.CANCELLED, Origin.CLIENT);
 
     private static final int ATTEMPTS_LIMIT = 10;
 }

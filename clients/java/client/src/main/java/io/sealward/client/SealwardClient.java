@@ -1,10 +1,15 @@
 package io.sealward.client;
 
 import io.grpc.ManagedChannel;
+import io.sealward.v1.RevealAttributesRequest;
 import io.sealward.v1.SetDataEncryptionKeyRequest;
 import io.sealward.v1.SetDataEncryptionKeyResponse;
 import java.time.Duration;
+import java.util.Collection;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
+import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -108,15 +113,58 @@ public final class SealwardClient implements AutoCloseable {
 
     /**
      * Changes the encryption key of an organization. The answer is sent as soon as the change is durable; the result reports the progress of
-     * the re-encryption that follows. Store the new key in a safe place before the call; {@link KeyText#generate} makes one.
+     * the re-encryption that follows. Store the new key in a safe place before the call; {@link #generateKeyText} makes one.
+     *
+     * <p>Never repeated. If it isn't known whether the key was set, call this method again with the same key: a change to the current key changes
+     * nothing.
      */
-    public KeyChangeProgress changeKey(String organization, String encryptionKey) {
-        SetDataEncryptionKeyResponse response = dataEncryption().setDataEncryptionKey(SetDataEncryptionKeyRequest.newBuilder()
+    public KeyChangeProgress changeKey(String organization, Secret encryptionKey) {
+        return new KeyChangeProgress(this, organization, setKey(organization, encryptionKey, true), Bounds.WATCH_PAUSE);
+    }
+
+    /** Restores the encryption key of an inactive organization. Never repeated, because attempts count against a limit. */
+    public SetDataEncryptionKeyResponse restoreKey(String organization, Secret encryptionKey) {
+        return setKey(organization, encryptionKey, false);
+    }
+
+    private SetDataEncryptionKeyResponse setKey(String organization, Secret encryptionKey, boolean isChange) {
+        return dataEncryption().setDataEncryptionKey(SetDataEncryptionKeyRequest.newBuilder()
                 .setOrganization(organization)
-                .setEncryptionKey(encryptionKey)
-                .setChangeEncryptionKey(true)
+                .setEncryptionKey(encryptionKey.exposeText())
+                .setChangeEncryptionKey(isChange)
                 .build());
-        return new KeyChangeProgress(this, organization, response, Bounds.WATCH_PAUSE);
+    }
+
+    /** Follows a re-encryption to its end. If it waits for its key, the progress ends after one message. */
+    public ReencryptionProgress watchReencryption(String organization) {
+        return new ReencryptionProgress(this, organization, Bounds.WATCH_PAUSE, Bounds.WATCH_FAILURES_MAX_AT_FIRST);
+    }
+
+    /**
+     * Returns the values of encrypted attributes of a record, by attribute. An attribute without a value is absent. The audit trail records the
+     * call and its purpose. Never repeated: each call adds an audit record.
+     */
+    public Map<String, Secret> revealAttributes(String name, Collection<String> attributes, String purpose) {
+        Map<String, Secret> values = new TreeMap<>();
+        secretAccess()
+                .revealAttributes(RevealAttributesRequest.newBuilder().setName(name).addAllAttributes(attributes).setPurpose(purpose).build())
+                .getValuesMap()
+                .forEach((attribute, value) ->
+                        values.put(attribute, value.hasText() ? Secret.of(value.getText()) : Secret.of(value.getData().toByteArray())));
+        return values;
+    }
+
+    /**
+     * Generates an encryption key with 175 random bits: seven groups of five characters of Crockford's Base32, with hyphens, such as
+     * {@code 8FQ2M-…}.
+     */
+    public static Secret generateKeyText() {
+        return Secret.of(KeyText.generate());
+    }
+
+    /** Generates an idempotency key for the field {@code request_id}. If you store it before the call, you can repeat the call after a crash. */
+    public static String newRequestId() {
+        return UUID.randomUUID().toString();
     }
 
     /** Returns the server's version, as it was in the last answer. Empty before the first answer, and if the server doesn't send it. */
@@ -129,7 +177,7 @@ public final class SealwardClient implements AutoCloseable {
         return connection.channel();
     }
 
-    /** Closes the connection. Waits up to 5 s for running calls, and then cancels them. A later call fails with {@link Origin#CLIENT}. */
+    /** Closes the connection. Waits up to 5 s for running calls, and then cancels them. A later call fails with {@link Origin#CANCELLED}. */
     @Override
     public void close() {
         ManagedChannel channel = connection.channel().shutdown();

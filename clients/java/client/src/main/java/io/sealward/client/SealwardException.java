@@ -32,6 +32,11 @@ public final class SealwardException extends RuntimeException {
         return new SealwardException(Origin.CLIENT, code, text, ErrorDetails.NONE, false, cause);
     }
 
+    /** The failure of a call of a closed client. */
+    static SealwardException ofClosedClient() {
+        return new SealwardException(Origin.CANCELLED, Status.Code.UNAVAILABLE, Failures.CLOSED, ErrorDetails.NONE, false, null);
+    }
+
     /** The same failure of a call with an earlier attempt that may have taken effect. */
     SealwardException inDoubt() {
         return new SealwardException(origin, code, serverMessage, details(), true, this);
@@ -112,6 +117,7 @@ public final class SealwardException extends RuntimeException {
                 return "the call timed out";
             case UNREADABLE:
                 return "can't decode the response";
+            case CANCELLED:
             case CLIENT:
                 return serverMessage;
             case SERVER:

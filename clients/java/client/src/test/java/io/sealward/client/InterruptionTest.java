@@ -137,7 +137,7 @@ class InterruptionTest {
             Iterator<Reencryption> messages = progress.get().iterator();
             assertEquals(RUNNING, messages.next());
             SealwardException error = assertThrows(SealwardException.class, messages::hasNext);
-            assertEquals(Origin.CLIENT, error.origin());
+            assertEquals(Origin.CANCELLED, error.origin());
             assertEquals(2, openings.get());
         }
     }
@@ -157,7 +157,7 @@ class InterruptionTest {
             stream.set(client.dataEncryption().watchReencryption(WatchReencryptionRequest.getDefaultInstance()));
             SealwardException error = assertThrows(SealwardException.class, () -> stream.get().iterator().hasNext());
             assertEquals(Status.Code.CANCELLED, error.code());
-            assertEquals(Origin.CLIENT, error.origin());
+            assertEquals(Origin.CANCELLED, error.origin());
         }
     }
 
@@ -250,8 +250,23 @@ class InterruptionTest {
                 Iterator<Reencryption> messages = follow(client).iterator();
                 assertEquals(RUNNING, messages.next());
                 context.cancel(null);
-                assertEquals(Origin.CLIENT, assertThrows(SealwardException.class, messages::hasNext).origin());
+                assertEquals(Origin.CANCELLED, assertThrows(SealwardException.class, messages::hasNext).origin());
             });
+        }
+    }
+
+    @Test
+    void key_change_is_never_repeated() {
+        AtomicInteger attempts = new AtomicInteger();
+        TokenSource counting = refresh -> "token" + attempts.incrementAndGet();
+        try (ScriptedServer server = ScriptedServer.of(DataEncryptionClient.METHODS);
+                SealwardClient client = server.connect(counting, RetryPolicy.defaults())) {
+            server.then(Status.UNAVAILABLE).then(Status.OK, SetDataEncryptionKeyResponse.getDefaultInstance());
+            SealwardException error =
+                    assertThrows(SealwardException.class, () -> client.changeKey("organizations/a", SealwardClient.generateKeyText()));
+            assertEquals(Status.Code.UNAVAILABLE, error.code());
+            assertTrue(error.mayHaveTakenEffect());
+            assertEquals(1, attempts.get());
         }
     }
 
@@ -264,7 +279,7 @@ class InterruptionTest {
             client.close();
             SealwardException error = assertThrows(SealwardException.class, () -> client.access().whoAmI(WhoAmIRequest.getDefaultInstance()));
             assertEquals("the client is closed", error.getMessage());
-            assertEquals(Origin.CLIENT, error.origin());
+            assertEquals(Origin.CANCELLED, error.origin());
             assertEquals(1, asked.get(), "attempts");
             SealwardException unsafe = assertThrows(
                     SealwardException.class, () -> client.secretAccess().revealAttributes(RevealAttributesRequest.getDefaultInstance()));

@@ -143,7 +143,7 @@ class LoadBalancingTest {
                                 .setMailbox(Mailbox.newBuilder().setDisplayName("Sales").setPassword("hunter2"))
                                 .build());
             }
-            try (KeyChangeProgress change = admin.changeKey("organizations/default", KeyText.generate())) {
+            try (KeyChangeProgress change = admin.changeKey("organizations/default", SealwardClient.generateKeyText())) {
                 Reencryption last = change.await();
                 assertEquals(Reencryption.State.STATE_DONE, last.getState());
                 assertEquals(5, last.getCellsDone());

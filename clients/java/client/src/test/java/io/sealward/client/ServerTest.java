@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.ByteString;
 import io.grpc.Status;
 import io.sealward.mail.v1.CreateMailboxRequest;
 import io.sealward.mail.v1.DeleteMailboxRequest;
@@ -262,9 +263,50 @@ class ServerTest {
         }
     }
 
+    @Test
+    void key_is_watched_and_not_restored_while_it_is_active() {
+        Reencryption last = admin.watchReencryption("organizations/default").await();
+        assertEquals(Reencryption.State.STATE_NONE, last.getState());
+        SealwardException error =
+                assertThrows(SealwardException.class, () -> admin.restoreKey("organizations/default", Secret.of("a key of the past, 1")));
+        assertEquals(ErrorReason.ERROR_REASON_KEY_ALREADY_ACTIVE, error.reason());
+    }
+
+    @Test
+    void revealed_values_do_not_print() {
+        Mailbox sales = Mailbox.newBuilder().setDisplayName("Revealed").setPassword("canary in the mine").build();
+        Mailbox stored = writer.mailboxes()
+                .createMailbox(CreateMailboxRequest.newBuilder().setParent("organizations/default").setMailbox(sales).build());
+        try (SealwardClient connector = server.builder("connector").connect()) {
+            Map<String, Secret> values = connector.revealAttributes(stored.getName(), List.of("password"), "a test");
+            assertEquals("{password=[REDACTED]}", values.toString());
+            assertEquals("canary in the mine", values.get("password").exposeText());
+        }
+    }
+
+    @Test
+    void refusal_of_an_import_arrives_while_the_client_still_sends() {
+        try (SealwardClient reader = server.builder("reader").connect()) {
+            // Requests around the size that the server still reads of a refused request.
+            for (int size : new int[] {0, 1, 60, 64, 68, 256}) {
+                for (int repetition = 0; repetition < 5; repetition++) {
+                    List<ImportOrganizationRequest> requests = new ArrayList<>();
+                    requests.add(ImportOrganizationRequest.newBuilder().setOrganizationId("contoso").build());
+                    for (int sent = 0; sent < size; sent++) {
+                        requests.add(ImportOrganizationRequest.newBuilder().setChunk(ByteString.copyFrom(new byte[1024])).build());
+                    }
+                    SealwardException error =
+                            assertThrows(SealwardException.class, () -> reader.organizations().importOrganization(requests));
+                    assertEquals(ErrorReason.ERROR_REASON_PRIVILEGE_MISSING, error.reason(), error.toString());
+                    assertFalse(error.mayHaveTakenEffect());
+                }
+            }
+        }
+    }
+
     private static KeyChangeProgress changed() {
         admin.organizations().createOrganization(CreateOrganizationRequest.newBuilder().setOrganizationId("rotating").build());
-        return admin.changeKey("organizations/rotating", KeyText.generate());
+        return admin.changeKey("organizations/rotating", SealwardClient.generateKeyText());
     }
 
     @Test

@@ -1,5 +1,6 @@
 package io.sealward.client;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -146,7 +147,7 @@ class UnitTest {
         }
         Files.delete(file);
         SealwardException error = assertThrows(SealwardException.class, () -> bearer.authorize(new Metadata(), false));
-        assertEquals("can't read the token file " + file, error.getMessage());
+        assertEquals("can't read the token file " + file + ": no such file", error.getMessage());
     }
 
     @Test
@@ -213,16 +214,16 @@ class UnitTest {
     void failure_without_details_has_the_origin_of_its_cause() {
         Status reset = Status.CANCELLED.withDescription("HTTP/2 error code: CANCEL\nReceived Rst Stream");
         assertFailure(Origin.SERVER, true, reset);
-        assertFailure(Origin.CLIENT, false, Status.CANCELLED.withDescription(CallFuture.CANCELLED));
-        assertFailure(Origin.CLIENT, false, Status.CANCELLED.withDescription("io.grpc.Context was cancelled without error"));
+        assertFailure(Origin.CANCELLED, true, Status.CANCELLED.withDescription(CallFuture.CANCELLED));
+        assertFailure(Origin.CANCELLED, true, Status.CANCELLED.withDescription("io.grpc.Context was cancelled without error"));
         Status calm = Status.RESOURCE_EXHAUSTED.withDescription("HTTP/2 error code: ENHANCE_YOUR_CALM (Bandwidth exhausted)\nReceived Rst Stream");
         assertFailure(Origin.BROKEN, true, calm);
         assertFailure(Origin.UNREADABLE, true, Status.RESOURCE_EXHAUSTED.withDescription("gRPC message exceeds maximum size 4194304: 5000000"));
         assertFailure(Origin.NOT_CONNECTED, false, Status.UNAVAILABLE.withCause(new NoRouteToHostException("no route")));
         assertFailure(Origin.BROKEN, true, Status.UNAVAILABLE);
         // The client was closed while the call was running.
-        assertFailure(Origin.CLIENT, true, Status.UNAVAILABLE.withDescription("Channel shutdown invoked"));
-        assertFailure(Origin.CLIENT, true, Status.UNAVAILABLE.withDescription("Channel shutdownNow invoked"));
+        assertFailure(Origin.CANCELLED, true, Status.UNAVAILABLE.withDescription("Channel shutdown invoked"));
+        assertFailure(Origin.CANCELLED, true, Status.UNAVAILABLE.withDescription("Channel shutdownNow invoked"));
         Metadata trailers = new Metadata();
         trailers.put(Metadata.Key.of("content-type", Metadata.ASCII_STRING_MARSHALLER), "application/grpc");
         Status ofProxy = Status.UNAVAILABLE.withDescription("Channel shutdown invoked");
@@ -352,10 +353,67 @@ class UnitTest {
     }
 
     @Test
+    void token_that_is_given_as_a_path_is_not_printed() {
+        String token = "eyJhbGciOiJFUzI1NiJ9.e30.Y2FuYXJ5";
+        Path missing = folder.resolve("missing");
+        Map<Path, Boolean> shown = Map.of(
+                Path.of(token), false, Path.of("canary/" + token), false, Path.of("canary"), false, missing, true, folder, true);
+        shown.forEach((path, isShown) -> {
+            SealwardException error = assertThrows(SealwardException.class, () -> Bearer.ofFile(path).authorize(new Metadata(), false));
+            assertTrue(error.getMessage().startsWith("can't read the token file"), error.getMessage());
+            assertEquals(isShown, error.getMessage().contains(path.toString()), error.getMessage());
+            assertEquals(null, error.getCause());
+        });
+    }
+
+    @Test
+    void secret_does_not_print() {
+        Secret secret = Secret.of("canary");
+        assertEquals("[REDACTED] [REDACTED]", secret + " " + String.format("%s", secret));
+        assertEquals("canary", secret.exposeText());
+        byte[] bytes = {(byte) 0xff, 1};
+        assertArrayEquals(bytes, Secret.of(bytes).exposeBytes());
+        assertFalse(assertThrows(IllegalStateException.class, () -> Secret.of(bytes).exposeText()).toString().contains("-1"));
+        assertFalse(new com.google.gson.Gson().toJson(secret).contains("99"));
+        assertThrows(IllegalArgumentException.class, () -> Secret.of("\ud800"));
+    }
+
+    @Test
+    void readme_names_what_the_library_has() throws IOException {
+        Set<String> names = new HashSet<>();
+        for (Class<?> type : List.of(
+                SealwardClient.class, SealwardClientBuilder.class, SealwardException.class, SetupException.class, FieldViolation.class,
+                KeyChangeProgress.class, RetryPolicy.class, Secret.class, TokenSource.class, Origin.class, MailboxesClient.class)) {
+            names.add(type.getSimpleName());
+            for (java.lang.reflect.Method method : type.getMethods()) {
+                names.add(method.getName());
+            }
+            for (java.lang.reflect.Field field : type.getFields()) {
+                names.add(field.getName());
+            }
+        }
+        String text = Files.readString(Path.of("../../README.md"));
+        String vocabulary = text.substring(text.indexOf("## Vocabulary"));
+        int next = vocabulary.indexOf("\n## ");
+        int count = 0;
+        for (String line : vocabulary.substring(0, next).split("\n")) {
+            String[] cells = line.split("\\|");
+            if (cells.length == 7) {
+                java.util.regex.Matcher name = java.util.regex.Pattern.compile("`([^`]+)`").matcher(cells[6]);
+                while (name.find()) {
+                    assertTrue(names.contains(name.group(1)), "the library has no " + name.group(1));
+                    count++;
+                }
+            }
+        }
+        assertTrue(count > 40, "the README has only " + count + " names");
+    }
+
+    @Test
     void generated_key_meets_the_rule() {
         Set<String> keys = new HashSet<>();
         for (int number = 0; number < 1_000; number++) {
-            String key = KeyText.generate();
+            String key = SealwardClient.generateKeyText().exposeText();
             assertTrue(key.matches("([0-9A-HJKMNP-TV-Z]{5}-){6}[0-9A-HJKMNP-TV-Z]{5}") && key.matches(".*[0-9].*") && key.matches(".*[A-Z].*"));
             keys.add(key);
         }

@@ -37,10 +37,10 @@ export async function* pages<Request extends object, Response extends ListRespon
 }
 
 /**
- * Iterates over the records of a list, page by page: `for await (const mailbox of records(client.mailboxes.listMailboxes, { parent }))`.
+ * Iterates over the records of a list, page by page: `for await (const mailbox of listAll(client.mailboxes.listMailboxes, { parent }))`.
  * See {@link pages}.
  */
-export async function* records<Request extends object, Response extends ListResponse>(
+export async function* listAll<Request extends object, Response extends ListResponse>(
   list: ListMethod<Request, Response>,
   request: Request,
   options?: CallOptions,

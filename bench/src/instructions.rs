@@ -1,0 +1,230 @@
+//! Instructions per call on the hot paths, counted by Callgrind in user space.
+//!
+//! The counts hardly vary between runs and machines, unlike times. The server runs under Valgrind, on one core, with one connection and 16 calls
+//! in flight. Each path is called a few and many times, and the difference is divided, so that start and handshake don't count.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+
+use crate::{
+    deployment::Deployment,
+    h2load::{self, Amount},
+    outcome::Outcome,
+    process::{self, Process},
+    rates::{self, answer_bytes},
+    run::server_of_this_build,
+    target::{Subject, Target, write_requests},
+    workload::{WORKLOADS, Workload},
+};
+
+/// The arguments of the count.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Compares with the file instead of writing it
+    #[arg(long)]
+    check: bool,
+
+    /// The file with the counts
+    #[arg(long, value_name = "FILE", default_value = "bench/instructions.txt")]
+    file: PathBuf,
+
+    /// Another sealward-server than the one of this build
+    #[arg(long, value_name = "PROGRAM")]
+    server: Option<PathBuf>,
+}
+
+/// The hot paths, by the names of their workloads. The path of the echo is that of the first one.
+const PATHS: [&str; 5] = ["get", "create", "reveal", "active", "list"];
+const ECHO: &str = "echo";
+
+/// The calls of the two loads on each path. A page of records takes as many instructions as dozens of records.
+const CALLS: (u64, u64) = (200, 1_200);
+const CALLS_OF_LIST: (u64, u64) = (20, 120);
+
+/// The change that has to be written to the file.
+const TOLERANCE: f64 = 0.03;
+
+/// The records of the server: enough for a page of 100.
+const RECORDS: u64 = 200;
+
+type Counts = BTreeMap<String, u64>;
+
+pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
+    let counts = count(arguments).await?;
+    if !arguments.check {
+        let written = fs::write(&arguments.file, render(&counts));
+        written.map_err(|error| format!("{}: {error}", arguments.file.display()))?;
+        print!("{}", render(&counts));
+        return Ok(());
+    }
+    let text = fs::read_to_string(&arguments.file).map_err(|error| format!("{}: {error}", arguments.file.display()))?;
+    let (lines, is_equal) = compare(&parse(&text)?, &counts);
+    print!("{lines}");
+    if is_equal {
+        Ok(())
+    } else {
+        Err(format!(
+            "counts changed by more than {:.0} %: run `cargo xtask bench instructions`, and commit the file with the reason",
+            TOLERANCE * 100.0
+        ))
+    }
+}
+
+async fn count(arguments: &Arguments) -> Outcome<Counts> {
+    let scratch = tempfile::tempdir().map_err(|error| format!("a temporary folder can't be created: {error}"))?;
+    let scratch = scratch.path();
+    let program = arguments.server.clone().map_or_else(server_of_this_build, Ok)?;
+    let subject = Subject { name: "server".to_owned(), program };
+    let paths: Vec<&Workload> =
+        PATHS.iter().filter_map(|path| WORKLOADS.iter().find(|workload| workload.name == *path)).collect();
+
+    // The records are created before, at full speed.
+    let mut target = Target::start(&subject, &scratch.join("server"), &[]).await?;
+    target.fill(RECORDS, scratch).await?;
+    let answers = scratch.join("answers");
+    rates::write_answers(&paths, &mut target, scratch, &answers).await?;
+    let Target { process, deployment, .. } = target;
+    process.stop().await?;
+
+    let mut counts = Counts::new();
+    let server =
+        Process::server_counted(&subject.program, deployment.folder(), &scratch.join("server.callgrind")).await?;
+    for path in &paths {
+        counts.insert(path.name.to_owned(), count_path(path, &server, &deployment, scratch, "server.callgrind").await?);
+    }
+    server.stop().await?;
+    let echo = Process::echo_counted(&deployment.tls(), &answers, &scratch.join("echo.callgrind")).await?;
+    let first = paths.first().ok_or("there are paths")?;
+    counts.insert(ECHO.to_owned(), count_path(first, &echo, &deployment, scratch, "echo.callgrind").await?);
+    Ok(counts)
+}
+
+/// The instructions of one call.
+async fn count_path(
+    path: &Workload,
+    process: &Process,
+    deployment: &Deployment,
+    scratch: &Path,
+    profile: &str,
+) -> Outcome<u64> {
+    eprintln!("counting {} of {profile}", path.name);
+    let (few, many) = if path.name == "list" { CALLS_OF_LIST } else { CALLS };
+    let requests = scratch.join("request");
+    write_requests(&requests, [(path.request)(0)])?;
+    let answer_bytes = answer_bytes(&scratch.join("answers"), path)?;
+    let mut totals = Vec::new();
+    // The first load fills caches.
+    for calls in [few, few, many] {
+        let load = h2load::Load {
+            address: process.address,
+            paths: &[path.method.path.to_owned()],
+            headers: &h2load::grpc_headers(&deployment.token(path.caller)?),
+            body: Some(&requests),
+            success: h2load::HTTP_OK,
+            answer_bytes: Some(answer_bytes),
+            connections: 1,
+            in_flight: 16,
+            amount: Amount::Calls(calls),
+            rate: None,
+            log: &scratch.join("load.log"),
+        };
+        let log = h2load::run(&load).await?;
+        if log.refused > 0 {
+            return Err(format!("{} calls of {} were refused", log.refused, path.name));
+        }
+        totals.push(dump(process, scratch, profile).await?);
+    }
+    match totals.as_slice() {
+        [_, of_few, of_many] => Ok(of_many.saturating_sub(*of_few) / (many - few)),
+        _ => Err("there are three loads".to_owned()),
+    }
+}
+
+/// Makes Callgrind write its counts and start again from zero, and returns their total.
+async fn dump(process: &Process, scratch: &Path, profile: &str) -> Outcome<u64> {
+    let arguments = ["--dump".to_owned(), process.id.to_string()];
+    process::output("callgrind_control", &arguments, Duration::from_secs(60)).await?;
+    // Dumps are numbered. Each is read and removed.
+    let dumps =
+        fs::read_dir(scratch).map_err(|error| error.to_string())?.filter_map(Result::ok).map(|file| file.path());
+    let is_dump = |file: &PathBuf| {
+        file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&format!("{profile}.")))
+    };
+    let mut total = None;
+    for file in dumps.filter(is_dump) {
+        let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
+        fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    total.ok_or_else(|| "Callgrind wrote no total".to_owned())
+}
+
+/// The content of the file.
+fn render(counts: &Counts) -> String {
+    let mut text = "# Instructions per call, written by `cargo xtask bench instructions`.\n".to_owned();
+    for (path, count) in counts {
+        let _infallible = writeln!(text, "{path} {count}");
+    }
+    text
+}
+
+fn parse(text: &str) -> Outcome<Counts> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (path, count) = line.split_once(' ').ok_or_else(|| format!("malformed line: {line}"))?;
+            Ok((path.to_owned(), count.parse().map_err(|error| format!("{line}: {error}"))?))
+        })
+        .collect()
+}
+
+/// A line for each path, and whether each count is within the tolerance.
+fn compare(before: &Counts, now: &Counts) -> (String, bool) {
+    let (mut text, mut is_equal) = (String::new(), true);
+    let paths: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    for path in paths {
+        let line = match (before.get(path), now.get(path)) {
+            (Some(before), Some(now)) => {
+                let change = *now as f64 / *before as f64 - 1.0;
+                let verdict = if change.abs() > TOLERANCE { "CHANGED" } else { "ok" };
+                is_equal &= change.abs() <= TOLERANCE;
+                format!("{path:<8} {before:>10} {now:>10} {:>+6.1} %  {verdict}", change * 100.0)
+            }
+            (before, now) => {
+                is_equal = false;
+                format!("{path:<8} {before:?} {now:?}  CHANGED")
+            }
+        };
+        let _infallible = writeln!(text, "{line}");
+    }
+    (text, is_equal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(count: u64) -> Counts {
+        Counts::from([("get".to_owned(), count)])
+    }
+
+    #[test]
+    fn file_is_read_as_written() {
+        assert_eq!(parse(&render(&counts(123_456))).unwrap(), counts(123_456));
+    }
+
+    #[test]
+    fn change_of_more_than_three_percent_is_reported() {
+        assert!(compare(&counts(100_000), &counts(102_900)).1);
+        assert!(!compare(&counts(100_000), &counts(103_100)).1);
+        assert!(!compare(&counts(100_000), &counts(96_900)).1);
+        assert!(!compare(&counts(100_000), &Counts::new()).1);
+    }
+}

@@ -1,0 +1,262 @@
+//! Rates, latencies and CPU time of calls, beside the echo.
+//!
+//! Short rounds of all sides alternate, so that other load on the machine affects all of them. A figure is the median of the rounds, and a
+//! ratio is the median of the ratios in each round. Only ratios can be compared with those of another run.
+
+use std::{fs, path::Path};
+
+use crate::{
+    answers,
+    deployment::Deployment,
+    driver::{self, framed},
+    figures::{Round, Rounds},
+    h2load,
+    outcome::Outcome,
+    peers::{Peer, Programs},
+    process::Process,
+    shape::Shape,
+    target::{Subject, Target, drive, write_requests},
+    workload::{Sent, Workload},
+};
+
+/// The records of a new server: enough for every list, and for updates of different records.
+const STOCK: u64 = 10_000;
+/// The records that a round of deletions deletes.
+const DELETIONS: u64 = 8_000;
+/// The share of a round that warms up a side, once for each row.
+const WARM_UP: f64 = 0.3;
+
+/// The number of the rounds that count, and the time of each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) rounds: u32,
+    pub(crate) seconds: f64,
+}
+
+/// The result of a row.
+pub(crate) struct Row {
+    pub(crate) workload: &'static Workload,
+    /// The echo, then the servers in their order, then the peers.
+    pub(crate) sides: Vec<Side>,
+}
+
+/// The rounds of a side of a row.
+pub(crate) struct Side {
+    pub(crate) name: String,
+    /// The load generator.
+    pub(crate) load_by: &'static str,
+    pub(crate) rounds: Rounds,
+}
+
+/// The servers, and the echo of the first one's answers.
+pub(crate) struct Bench<'a> {
+    targets: Vec<Target>,
+    echo: Process,
+    peers: Vec<Peer>,
+    scratch: &'a Path,
+    pace: Pace,
+}
+
+impl<'a> Bench<'a> {
+    /// Starts the servers, creates their records, and starts the echo for these rows, and the peers.
+    pub(crate) async fn start(
+        subjects: &[Subject],
+        settings: &[(&str, String)],
+        rows: &[&Workload],
+        programs: &Programs,
+        scratch: &'a Path,
+        pace: Pace,
+    ) -> Outcome<Self> {
+        let mut targets = Vec::new();
+        for subject in subjects {
+            let mut target = Target::start(subject, &scratch.join(&subject.name), settings).await?;
+            target.fill(STOCK, scratch).await?;
+            targets.push(target);
+        }
+        let first = targets.first_mut().ok_or("there is a server")?;
+        let answers = answers_folder(scratch);
+        write_answers(rows, first, scratch, &answers).await?;
+        let echo = Process::echo(&first.deployment.tls(), &answers).await?;
+        let is_shared = rows.iter().any(|workload| workload.peers.is_some());
+        let none = Programs::default();
+        let peers = Peer::start_all(if is_shared { programs } else { &none }, &first.deployment, scratch).await?;
+        Ok(Self { targets, echo, peers, scratch, pace })
+    }
+
+    /// The rows per second that pgcrypto encrypts again, if PostgreSQL runs.
+    pub(crate) async fn pgcrypto(&self) -> Outcome<Option<f64>> {
+        for peer in &self.peers {
+            if let Peer::Postgres(postgres) = peer {
+                return postgres.encrypt_again().await.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends the servers and the peers, which proves that none has ended before.
+    pub(crate) async fn stop(self) -> Outcome<()> {
+        for target in self.targets {
+            target.process.stop().await?;
+        }
+        for peer in self.peers {
+            peer.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// Measures a row.
+    pub(crate) async fn measure(&mut self, workload: &'static Workload, shape: Shape) -> Outcome<Row> {
+        let requests = self.scratch.join(workload.name);
+        match workload.sent {
+            Sent::Same | Sent::OneRecord => write_requests(&requests, [(workload.request)(0)])?,
+            Sent::Spread => write_requests(&requests, shuffled(STOCK).map(workload.request))?,
+            Sent::Once => {}
+        }
+        let load = Load {
+            workload,
+            shape,
+            requests: &requests,
+            answer_bytes: answer_bytes(&answers_folder(self.scratch), workload)?,
+            scratch: self.scratch,
+        };
+        let load_by = if workload.sent == Sent::Same { "h2load" } else { "driver" };
+        let side = |name: &str, load_by| Side { name: name.to_owned(), load_by, rounds: Rounds::default() };
+        let mut sides = vec![side("echo", load_by)];
+        sides.extend(self.targets.iter().map(|target| side(&target.name, load_by)));
+        if let Some(work) = workload.peers {
+            sides.extend(self.peers.iter().map(|peer| side(peer.title(work), peer.load_by())));
+        }
+        for round in 0..=self.pace.rounds {
+            // The first round warms up.
+            let seconds = if round == 0 { self.pace.seconds * WARM_UP } else { self.pace.seconds };
+            // Every second round backwards, because a load may have effects on the next one.
+            let indices = 0..sides.len();
+            let order: Vec<usize> = if round % 2 == 0 { indices.collect() } else { indices.rev().collect() };
+            for index in order {
+                let figures = self.one_round(&load, index, seconds).await?;
+                if let (1.., Some(side)) = (round, sides.get_mut(index)) {
+                    side.rounds.0.push(figures);
+                }
+            }
+        }
+        Ok(Row { workload, sides })
+    }
+
+    /// A round of the echo (0), of a server (from 1), or of a peer (after the servers).
+    async fn one_round(&mut self, load: &Load<'_>, index: usize, seconds: f64) -> Outcome<Round> {
+        if load.workload.sent == Sent::Once {
+            let first = match index.checked_sub(1).and_then(|index| self.targets.get_mut(index)) {
+                Some(target) => target.fill(DELETIONS, self.scratch).await?,
+                None => 0,
+            };
+            write_requests(load.requests, (first..first + DELETIONS).map(load.workload.request))?;
+        }
+        let peer = index.checked_sub(1 + self.targets.len()).and_then(|index| self.peers.get(index));
+        if let (Some(peer), Some(work)) = (peer, load.workload.peers) {
+            return peer.run(work, load.shape, seconds, self.scratch).await;
+        }
+        let first = self.targets.first().ok_or("there is a server")?;
+        match index.checked_sub(1).and_then(|index| self.targets.get(index)) {
+            Some(target) => load.run(&target.process, &target.deployment, seconds).await,
+            None => load.run(&self.echo, &first.deployment, seconds).await,
+        }
+    }
+}
+
+/// A load that is the same for all sides.
+struct Load<'a> {
+    workload: &'a Workload,
+    shape: Shape,
+    requests: &'a Path,
+    answer_bytes: usize,
+    scratch: &'a Path,
+}
+
+impl Load<'_> {
+    /// Runs the load on a process, with the callers of a deployment.
+    async fn run(&self, process: &Process, deployment: &Deployment, seconds: f64) -> Outcome<Round> {
+        let Self { workload, shape: Shape { in_flight, connections }, requests, answer_bytes, scratch } = *self;
+        let (address, method, log) = (process.address, workload.method.path, &scratch.join("load.log"));
+        let cpu = process.cpu()?;
+        let log = match workload.sent {
+            Sent::Same => {
+                let load = h2load::Load {
+                    address,
+                    paths: &[method.to_owned()],
+                    headers: &h2load::grpc_headers(&deployment.token(workload.caller)?),
+                    body: Some(requests),
+                    success: h2load::HTTP_OK,
+                    answer_bytes: Some(answer_bytes),
+                    connections,
+                    in_flight,
+                    amount: h2load::Amount::Seconds(seconds),
+                    rate: None,
+                    log,
+                };
+                h2load::run(&load).await?
+            }
+            Sent::OneRecord | Sent::Spread | Sent::Once => {
+                let load = driver::Load {
+                    address,
+                    method,
+                    tls: &deployment.tls(),
+                    caller: workload.caller,
+                    connections,
+                    in_flight,
+                    requests,
+                    seconds: (workload.sent != Sent::Once).then_some(seconds),
+                    log,
+                };
+                drive(&load).await?
+            }
+        };
+        Round::of(log, process.cpu()?.saturating_sub(cpu))
+    }
+}
+
+fn answers_folder(scratch: &Path) -> std::path::PathBuf {
+    scratch.join("answers")
+}
+
+/// Calls each method of the rows once, so that the echo can repeat its answer.
+pub(crate) async fn write_answers(
+    rows: &[&Workload],
+    target: &mut Target,
+    scratch: &Path,
+    answers: &Path,
+) -> Outcome<()> {
+    fs::create_dir_all(answers).map_err(|error| format!("{}: {error}", answers.display()))?;
+    for workload in rows {
+        let number = if workload.sent == Sent::Once { target.fill(1, scratch).await? } else { 0 };
+        let request = framed(&(workload.request)(number));
+        let (address, tls) = (target.process.address, target.deployment.tls());
+        let answer = driver::unary(address, &tls, workload.caller, workload.method.path, request).await?;
+        answers::write(answers, workload.method.path, &answer)?;
+    }
+    Ok(())
+}
+
+/// The length of a method's answer with its prefix.
+pub(crate) fn answer_bytes(answers: &Path, workload: &Workload) -> Outcome<usize> {
+    let file = answers.join(workload.method.path.trim_start_matches('/'));
+    fs::read(&file).map(|answer| framed(&answer).len()).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// The numbers below `count`, each once, in an order in which neighbours are far apart.
+fn shuffled(count: u64) -> impl Iterator<Item = u64> {
+    /// A prime, so that every number comes once.
+    const STEP: u64 = 7_919;
+    (0..count).map(move |index| index * STEP % count)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_record_of_the_stock_comes_once() {
+        assert_eq!(shuffled(STOCK).collect::<BTreeSet<_>>(), (0..STOCK).collect());
+    }
+}

@@ -1,0 +1,158 @@
+//! The measurement: its arguments, its steps, and what it prints.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::{
+    machine, many,
+    outcome::Outcome,
+    peers::Programs,
+    process::this_program,
+    rates::{Bench, Pace},
+    report::{AGAINST, Results},
+    shape::{SHAPE, SHAPES, Shape},
+    target::Subject,
+    workload::{WORKLOADS, Workload},
+};
+
+/// The arguments of the measurement.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The rows to measure; without names, all
+    #[arg(value_name = "ROW", value_parser = row_names())]
+    rows: Vec<String>,
+
+    /// Also measures 1, 64 and 256 calls in flight on 1, 4 and 64 connections, and ten times the records
+    #[arg(long)]
+    full: bool,
+
+    /// The number of rounds of each side of a row
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+
+    /// The duration of a round in seconds
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = seconds)]
+    seconds: f64,
+
+    /// The records of the row `many` [default: a million; ten million with --full]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    records: Option<u64>,
+
+    /// Another sealward-server than the one of this build
+    #[arg(long, value_name = "PROGRAM")]
+    server: Option<PathBuf>,
+
+    /// A second sealward-server, measured in the same rounds
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
+
+    /// OpenBao's program `bao` [default: the one on the PATH, if there is one]
+    #[arg(long, value_name = "PROGRAM")]
+    bao: Option<PathBuf>,
+
+    /// The folder of PostgreSQL's programs [default: Debian's, if it is installed]
+    #[arg(long, value_name = "FOLDER")]
+    postgres: Option<PathBuf>,
+
+    /// The folder for benchmarks.md and its pictures [default: docs, if all rows of this build alone are measured]
+    #[arg(long, value_name = "FOLDER")]
+    report: Option<PathBuf>,
+
+    /// The level of the servers' log [default: the server's]
+    #[arg(long, value_name = "LEVEL", value_parser = ["off", "error", "warn", "info", "debug"])]
+    log_level: Option<String>,
+}
+
+fn row_names() -> Vec<&'static str> {
+    WORKLOADS.iter().map(|workload| workload.name).chain([MANY]).collect()
+}
+
+/// The row of the measurements with many records.
+const MANY: &str = "many";
+const RECORDS: u64 = 1_000_000;
+const RECORDS_FULL: u64 = 10_000_000;
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(seconds),
+        Ok(_) | Err(_) => Err("must be a number from 0.1 to 60".to_owned()),
+    }
+}
+
+/// The server that was built with this program.
+pub(crate) fn server_of_this_build() -> Outcome<PathBuf> {
+    Ok(this_program()?.with_file_name("sealward-server"))
+}
+
+impl Arguments {
+    fn subjects(&self) -> Outcome<Vec<Subject>> {
+        let program = self.server.clone().map_or_else(server_of_this_build, Ok)?;
+        let server = Subject { name: "server".to_owned(), program };
+        let against = self.against.clone().map(|program| Subject { name: AGAINST.to_owned(), program });
+        Ok([server].into_iter().chain(against).collect())
+    }
+
+    fn is_wanted(&self, row: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|wanted| wanted == row)
+    }
+
+    fn workloads(&self) -> Vec<&'static Workload> {
+        WORKLOADS.iter().filter(|workload| self.is_wanted(workload.name)).collect()
+    }
+
+    fn report_folder(&self) -> Option<&Path> {
+        let is_complete = self.rows.is_empty() && self.server.is_none() && self.against.is_none();
+        self.report.as_deref().or(is_complete.then_some(Path::new("docs")))
+    }
+
+    /// The settings of the servers that aren't the defaults.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        self.log_level.iter().map(|level| ("level", format!("\"{level}\""))).collect()
+    }
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
+    let scratch = tempfile::tempdir().map_err(|error| format!("a temporary folder can't be created: {error}"))?;
+    let scratch = scratch.path();
+    let (subjects, settings) = (arguments.subjects()?, arguments.settings());
+    let mut results = Results {
+        place: format!("Revision {} on {}.", machine::revision(), machine::describe(scratch)),
+        pace: Pace { rounds: arguments.rounds, seconds: arguments.seconds },
+        rates: Vec::new(),
+        many: None,
+        pgcrypto: None,
+    };
+    let workloads = arguments.workloads();
+    if !workloads.is_empty() {
+        let peers = Programs::find(arguments.bao.clone(), arguments.postgres.clone());
+        let mut bench = Bench::start(&subjects, &settings, &workloads, &peers, scratch, results.pace).await?;
+        let shapes: &[Shape] = if arguments.full { &SHAPES } else { &[SHAPE] };
+        for &shape in shapes {
+            let Shape { in_flight, connections } = shape;
+            let mut rows = Vec::new();
+            for workload in &workloads {
+                eprintln!("measuring {} ({in_flight} in flight on {connections})", workload.name);
+                rows.push(bench.measure(workload, shape).await?);
+            }
+            results.rates.push((shape, rows));
+        }
+        if arguments.is_wanted(MANY) {
+            results.pgcrypto = bench.pgcrypto().await?;
+        }
+        bench.stop().await?;
+    }
+    if arguments.is_wanted(MANY) {
+        let records = arguments.records.unwrap_or(if arguments.full { RECORDS_FULL } else { RECORDS });
+        let mut sides = Vec::new();
+        for subject in &subjects {
+            sides.push((subject.name.clone(), many::measure(subject, &settings, records, scratch).await?));
+        }
+        results.many = Some((records, sides));
+    }
+    print!("{}", results.render());
+    match arguments.report_folder() {
+        Some(folder) => results.write(folder),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,47 @@
+//! A server of this layer around any service, with development certificates and a port of its own.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use http::{Request, Response};
+use tokio::{sync::watch, task::JoinHandle};
+use tonic::body::Body;
+use tower::Service;
+
+use crate::{
+    config::limits::Limits,
+    drain::Drain,
+    telemetry::shed::Shed,
+    transport::{handshake::Handshakes, serving::Serving, test_deployment::TestDeployment, tls::TlsContext},
+};
+
+pub(crate) struct TestServer {
+    pub(crate) deployment: TestDeployment,
+    pub(crate) address: SocketAddr,
+    pub(crate) tls_context: watch::Sender<Arc<TlsContext>>,
+    pub(crate) drain: Drain,
+    pub(crate) shed: Shed,
+    /// Ends with the last connection after a drain.
+    pub(crate) serving: JoinHandle<()>,
+}
+
+impl TestServer {
+    pub(crate) async fn start<S>(limits: Limits, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    {
+        let deployment = TestDeployment::new();
+        let listener = TestDeployment::listener().await;
+        let address = listener.address();
+        let (tls_context, current) = watch::channel(deployment.tls_context());
+        let (drain, shed) = (Drain::new(), Shed::default());
+        let connections = listener.accept(current.clone(), Handshakes::for_tests(), &limits, &shed);
+        let serving = Serving::for_tests(&limits, current, &drain, &shed);
+        let serving = tokio::spawn(serving.serve(connections, service));
+        Self { deployment, address, tls_context, drain, shed, serving }
+    }
+
+    /// Another context: the same server certificate, with another trust.
+    pub(crate) fn replace_trust(&self) {
+        self.tls_context.send_replace(self.deployment.tls_context());
+    }
+}
