@@ -20,10 +20,13 @@ pub(crate) struct Results {
     pub(crate) pace: Pace,
     pub(crate) rates: Vec<(Shape, Vec<Row>)>,
     /// The number of records, and the figures of each server.
-    pub(crate) many: Option<(u64, Vec<(String, Vec<Figure>)>)>,
+    pub(crate) many: Option<(u64, Vec<Measured>)>,
     /// The rows per second that pgcrypto encrypts again.
     pub(crate) pgcrypto: Option<f64>,
 }
+
+/// A server's name, and its figures.
+pub(crate) type Measured = (String, Vec<Figure>);
 
 /// The file, and the folder of its pictures beside it.
 const FILE: &str = "benchmarks.md";
