@@ -72,11 +72,12 @@ async fn administrators_and_probes_are_served_while_request_memory_is_full() {
     })
     .await;
     let mut connection = Connection::with_tls(server.folder(), server.address(), Some(Person::Reader), 65_535).await;
-    // Three quarters are for all, which is less than three messages.
+    // Three quarters are for all. That is less than four messages, and more than both forms of one.
     let first = connection.begin(GET_MAILBOX, &[], framed(4 * MIB, &[])).await.unwrap();
     let second = connection.begin(GET_MAILBOX, &[], framed(4 * MIB, &[])).await.unwrap();
     let third = connection.begin(GET_MAILBOX, &[], framed(4 * MIB, &[])).await.unwrap();
-    let status = third.refusal().await.unwrap();
+    let fourth = connection.begin(GET_MAILBOX, &[], framed(4 * MIB, &[])).await.unwrap();
+    let status = fourth.refusal().await.unwrap();
     let details = status.get_error_details();
     assert_eq!(status.code(), Code::ResourceExhausted);
     let info = details.error_info().unwrap();
@@ -92,7 +93,7 @@ async fn administrators_and_probes_are_served_while_request_memory_is_full() {
     listed(&server.client(Person::Writer)).await;
     let metrics = scraped(server.metrics_address()).await;
     assert!(metrics.contains("sealward_refused_by_bound_total{bound=\"requests_max_bytes\"} 2"), "{metrics}");
-    drop((first, second));
+    drop((first, second, third));
 }
 
 #[tokio::test]
@@ -326,9 +327,11 @@ async fn request_memory_is_limited_per_connection() {
     .await;
     let reader = server.client(Person::Reader);
     let mut connection = Connection::with_tls(server.folder(), server.address(), Some(Person::Reader), 65_535).await;
+    // The server uses at least twice the size of a message.
     let _first = connection.begin(GET_MAILBOX, &[], framed(1_048_576, &[])).await.unwrap();
-    let second = connection.begin(GET_MAILBOX, &[], framed(1_048_576, &[])).await.unwrap();
-    let status = second.refusal().await.unwrap();
+    let _second = connection.begin(GET_MAILBOX, &[], framed(1_048_576, &[])).await.unwrap();
+    let third = connection.begin(GET_MAILBOX, &[], framed(1_048_576, &[])).await.unwrap();
+    let status = third.refusal().await.unwrap();
     let info = status.get_details_error_info().unwrap();
     assert_eq!(
         (&*info.reason, &*info.metadata["bound"]),

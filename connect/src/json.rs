@@ -68,7 +68,7 @@ pub fn decode(descriptor: &MessageDescriptor, json: &[u8]) -> Result<Zeroizing<V
 ///
 /// # Errors
 /// [`JsonError`] if the text isn't the JSON form of such a message; the error of `take_room`.
-pub fn decode_within<E: From<JsonError>>(
+pub(crate) fn decode_within<E: From<JsonError>>(
     descriptor: &MessageDescriptor,
     json: &[u8],
     take_room: impl FnOnce(usize) -> Result<(), E>,
