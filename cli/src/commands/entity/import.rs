@@ -165,30 +165,31 @@ impl<'a> Import<'a> {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
+            let is_over = tokio::select! {
                 received = results.next() => match received? {
                     Some(received) => {
                         sent = sent.saturating_sub(received.len());
                         self.answer(received)?;
+                        false
                     }
                     None if self.unanswered.is_empty() && sender.is_none() => return Ok(()),
                     None => return Err(Failure::Failed("the server ended the import early".to_owned())),
                 },
                 permit = next, if may_send => {
                     let message = self.message(sent)?;
-                    let is_sent = match permit {
+                    match permit {
                         Ok(permit) if !message.is_empty() => {
                             sent += message.len();
                             permit.send(message);
-                            true
+                            false
                         }
                         // No line is left, or the stream has ended: its result follows.
-                        Ok(_) | Err(_) => false,
-                    };
-                    if !is_sent {
-                        sender = None;
+                        Ok(_) | Err(_) => true,
                     }
                 }
+            };
+            if is_over {
+                sender = None;
             }
         }
     }

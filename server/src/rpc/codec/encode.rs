@@ -11,7 +11,7 @@ use sealward_core::{
     id::{RecordId, Timestamp},
     mask::ReadMask,
     name::OrganizationName,
-    record::{Record, list::Listed, update::Updated},
+    record::{Record, list::Listed},
     schema::{Entity, Kind, Value},
 };
 use tonic::Status;
@@ -122,10 +122,9 @@ impl ReplyPlan {
                 self.several(records.iter().map(shared), None, buffer, reserve);
             }
             EntityReply::BatchUpdated(organization, updated) => {
-                let shared = |updated: &'_ Updated| -> (&Record, &[String]) { (&updated.record, &updated.cleared) };
-                let records = updated.iter().map(shared);
-                let records =
-                    records.map(|(record, cleared)| (record, Shared::new(organization, &everything, cleared)));
+                let records = updated
+                    .iter()
+                    .map(|updated| (&updated.record, Shared::new(organization, &everything, &updated.cleared)));
                 self.several(records, None, buffer, reserve);
             }
             EntityReply::Imported(organization, results) => {

@@ -29,6 +29,8 @@ pub(crate) enum EntityRequest {
 pub(crate) struct CreateRequest {
     /// The organization.
     pub(crate) parent: ParsedName<OrganizationName>,
+    /// Whether the request names the organization. An item of a batch can leave that to the batch.
+    pub(crate) parent_is_given: bool,
     /// The record's id; empty if the service generates it.
     pub(crate) id: String,
     /// The given attributes.
