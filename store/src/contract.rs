@@ -249,6 +249,7 @@ fn entry(subject: &str) -> AuditEntry {
         fingerprint: None,
         key_version: None,
         details: None,
+        records: None,
     }
 }
 
