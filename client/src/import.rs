@@ -2,7 +2,7 @@
 //! [`dynamic`](crate::dynamic).
 
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _};
 use tonic::{Code, Status, Streaming};
 
 use crate::{
@@ -17,11 +17,14 @@ use crate::{
 pub struct ImportResults {
     method: Method,
     stream: Streaming<Answer>,
-    read: Box<dyn Fn(&Answer) -> Result<Vec<ReadResult>, Error> + Send + Sync>,
+    read: Box<ReadResults>,
 }
 
 /// The result of one request of an import: the resource name of the created record, or why it wasn't created.
 pub type ImportResult = Result<String, Error>;
+
+/// Reads the results in a response.
+type ReadResults = dyn Fn(&Answer) -> Result<Vec<ReadResult>, Error> + Send + Sync;
 
 /// A result as it was received.
 pub(crate) type ReadResult = Result<String, v1::ItemStatus>;
@@ -71,8 +74,7 @@ fn read_result(result: &DynamicMessage, invalid: impl Fn() -> SchemaError) -> Re
         let name = result.get_field_by_name("name").ok_or_else(&invalid)?;
         return Ok(Ok(name.as_str().ok_or_else(&invalid)?.to_owned()));
     }
-    match &*result.get_field(&error) {
-        Value::Message(status) => Ok(Err(status.transcode_to().map_err(|_| invalid())?)),
-        _ => Err(invalid()),
-    }
+    let error = result.get_field(&error);
+    let status = error.as_message().ok_or_else(&invalid)?;
+    Ok(Err(status.transcode_to().map_err(|_| invalid())?))
 }

@@ -104,22 +104,25 @@ impl RecordError {
 
     /// Returns the error of a call with a single item: its refusal is that of the call.
     pub(crate) fn of_single(self) -> Self {
-        match self {
-            RecordError::Items(mut items) if items.len() == 1 => match items.pop() {
-                Some((_, error)) => error,
-                None => exhausted(),
-            },
-            error => error,
+        if let RecordError::Items(mut items) = self {
+            return match (items.pop(), items.is_empty()) {
+                (Some((_, error)), true) => error,
+                (Some(last), false) => {
+                    items.push(last);
+                    RecordError::Items(items)
+                }
+                (None, _) => exhausted(),
+            };
         }
+        self
     }
 
     /// Returns whether fields are invalid.
     pub(crate) fn is_invalid(&self) -> bool {
-        match self {
-            RecordError::Invalid(_) => true,
-            RecordError::Items(items) => items.iter().any(|(_, error)| matches!(error, RecordError::Invalid(_))),
-            _ => false,
+        if let RecordError::Items(items) = self {
+            return items.iter().any(|(_, error)| matches!(error, RecordError::Invalid(_)));
         }
+        matches!(self, RecordError::Invalid(_))
     }
 }
 

@@ -277,10 +277,12 @@ impl Group<'_> {
 
     /// Refuses the records with values to seal, if the key is missing. Other errors are those of the group.
     fn refuse_sealed(&mut self, error: RecordError) -> Result<(), RecordError> {
-        let refusal: Box<dyn Fn() -> RecordError> = match error {
-            RecordError::Inactive { wanted } => Box::new(move || RecordError::Inactive { wanted }),
-            RecordError::RingDamaged => Box::new(|| RecordError::RingDamaged),
-            error => return Err(error),
+        let refusal: Box<dyn Fn() -> RecordError> = if let RecordError::Inactive { wanted } = error {
+            Box::new(move || RecordError::Inactive { wanted })
+        } else if matches!(error, RecordError::RingDamaged) {
+            Box::new(|| RecordError::RingDamaged)
+        } else {
+            return Err(error);
         };
         for open in std::mem::take(&mut self.open) {
             if open.record.seals() {

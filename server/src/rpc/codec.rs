@@ -148,10 +148,9 @@ mod tests {
     }
 
     fn batch(bytes: &[u8]) -> BatchRequest<CreateRequest> {
-        match decoded(&method("BatchCreateMailboxes"), bytes).unwrap() {
-            EntityRequest::BatchCreate(batch) => batch,
-            _ => panic!("another request"),
-        }
+        let request = decoded(&method("BatchCreateMailboxes"), bytes).unwrap();
+        let EntityRequest::BatchCreate(batch) = request else { panic!("another request") };
+        batch
     }
 
     #[test]

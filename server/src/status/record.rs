@@ -81,17 +81,12 @@ impl BatchFields<'_> {
 
 /// Errors of batches. An error of items lists them.
 pub(crate) fn batch(error: RecordError, place: &RecordPlace, fields: &BatchFields<'_>) -> Status {
-    let items = match error {
-        RecordError::Items(items) => items,
-        error => return record(error, place),
-    };
+    let RecordError::Items(items) = error else { return record(error, place) };
     if items.iter().any(|(_, error)| matches!(error, RecordError::Invalid(_))) {
-        let violations = items.into_iter().flat_map(|(index, error)| match error {
-            RecordError::Invalid(violations) => {
-                let item = fields.path(index, "");
-                violations.into_iter().map(|violation| violation.within(&item)).collect()
-            }
-            _ => Vec::new(),
+        let violations = items.into_iter().flat_map(|(index, error)| {
+            let RecordError::Invalid(violations) = error else { return Vec::new() };
+            let item = fields.path(index, "");
+            violations.into_iter().map(|violation| violation.within(&item)).collect()
         });
         return invalid(violations.collect());
     }

@@ -98,15 +98,14 @@ pub(super) async fn run(entity: &EntityType, matches: &ArgMatches, connection: &
     let Lines { refused, total, .. } = lines;
     let done = if is_check { "would be imported (dry run)" } else { "imported" };
     stderr::notice(&format!("{created} of {total} records {done}, {refused} refused."));
-    outcome.map_err(|failure| match failure {
-        Failure::Call(error) if !is_check => {
-            let name = command_name(entity);
-            let file = path.display();
-            Failure::Call(error).with_advice(format!(
-                "to continue without importing a record twice: sealward {name} import {file} --request-id {key}"
-            ))
+    outcome.map_err(|failure| {
+        if is_check || !matches!(failure, Failure::Call(_)) {
+            return failure;
         }
-        failure => failure,
+        let (name, file) = (command_name(entity), path.display());
+        failure.with_advice(format!(
+            "to continue without importing a record twice: sealward {name} import {file} --request-id {key}"
+        ))
     })?;
     if refused == 0 { Ok(()) } else { Err(Failure::Failed(format!("{refused} of {total} lines were refused"))) }
 }

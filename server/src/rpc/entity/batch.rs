@@ -238,10 +238,10 @@ impl Batch<'_> {
 
     /// The status of an error. Refusals by a limit are counted.
     fn failed(&self, error: RecordError, place: &RecordPlace, fields: &BatchFields<'_>) -> Status {
-        match error {
-            RecordError::BatchTooLarge { .. } => self.dispatcher.shed.count("message_size_max_bytes"),
-            RecordError::ListTooLong { .. } => self.dispatcher.shed.count("list_time_max_ms"),
-            _ => {}
+        if matches!(error, RecordError::BatchTooLarge { .. }) {
+            self.dispatcher.shed.count("message_size_max_bytes");
+        } else if matches!(error, RecordError::ListTooLong { .. }) {
+            self.dispatcher.shed.count("list_time_max_ms");
         }
         status::batch(error, place, fields)
     }

@@ -92,10 +92,7 @@ async fn ends(dispatcher: &Dispatcher, connection: &ConnectionEnding) -> Refusal
 }
 
 fn import_request(request: EntityRequest) -> Result<ImportRequest, Status> {
-    match request {
-        EntityRequest::Import(request) => Ok(request),
-        _ => Err(status::message_invalid()),
-    }
+    if let EntityRequest::Import(request) = request { Ok(request) } else { Err(status::message_invalid()) }
 }
 
 /// A running import.
