@@ -423,9 +423,9 @@ def test_errors_of_asyncio_print_no_secret(server: DevServer) -> None:
         for arguments in (
             {},
             {"timeout": 0.001},
-            {"token": sealward.Secret(canary()), "certificate": None, "key": None},
+            {"bearer_token": sealward.Secret(canary()), "certificate": None, "key": None},
             {"endpoint": "https://127.0.0.1:1", "retry": sealward.RetryPolicy.never()},
-            {"token": lambda refresh: f"Bearer {canary()}"},
+            {"token_source": lambda refresh: f"Bearer {canary()}"},
         ):
             async with server.connect_aio("writer", **arguments) as client:
                 for call in (

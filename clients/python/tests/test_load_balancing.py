@@ -135,7 +135,7 @@ def test_no_call_fails_when_connections_reach_their_maximum_age(program: Path, t
                 calls = 0
                 while proxy.connections < CONNECTIONS_MIN and calls < CALLS_MAX:
                     client.mailboxes.get_mailbox(mail_v1.GetMailboxRequest(name=mailbox.name))
-                    assert client.reveal(mailbox.name, ["password"], purpose="load")["password"].expose_text() == "Sales"
+                    assert client.reveal_attributes(mailbox.name, ["password"], purpose="load")["password"].expose_text() == "Sales"
                     client.mailboxes.update_mailbox(mail_v1.UpdateMailboxRequest(mailbox=mailbox_named(mailbox.name)))
                     calls += 3
                 return calls
@@ -159,7 +159,7 @@ def test_no_call_of_asyncio_fails_when_connections_reach_their_maximum_age(progr
                     calls = 0
                     while proxy.connections < CONNECTIONS_MIN and calls < CALLS_MAX:
                         await client.mailboxes.get_mailbox(mail_v1.GetMailboxRequest(name=mailbox.name))
-                        await client.reveal(mailbox.name, ["password"], purpose="load")
+                        await client.reveal_attributes(mailbox.name, ["password"], purpose="load")
                         await client.access.who_am_i(v1.WhoAmIRequest())
                         calls += 3
                     return calls

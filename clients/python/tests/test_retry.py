@@ -415,10 +415,16 @@ def test_watched_key_change_continues_after_a_break(server: DevServer, monkeypat
     with FailingServer(failures) as failing:  # type: ignore[arg-type]
         assert asyncio.run(run(failing.endpoint)) == 1
         assert len(failing.requests) == 5
-    with FailingServer([None, *[Failure(Code.UNAVAILABLE, "SHUTTING_DOWN")] * 6]) as failing:  # type: ignore[list-item]
+    # A server that has answered may restart for a minute. One that never answered is reported after a few attempts.
+    shutting_down = Failure(Code.UNAVAILABLE, "SHUTTING_DOWN")
+    with FailingServer([None, *[shutting_down] * 61]) as failing:  # type: ignore[list-item]
         with sealward.connect(failing.endpoint, plaintext=True) as client, pytest.raises(sealward.SealwardError):
             list(client.change_key("a", "key"))
-        assert len(failing.requests) == 7
+        assert len(failing.requests) == 62
+    with FailingServer([shutting_down] * 6) as failing:
+        with sealward.connect(failing.endpoint, plaintext=True) as client, pytest.raises(sealward.SealwardError):
+            list(client.watch_reencryption("a"))
+        assert len(failing.requests) == 6
 
 
 def test_only_a_reset_by_the_other_end_resumes_a_watch() -> None:
