@@ -48,22 +48,22 @@ async function readUntil(client, name, isEnough) {
   return seen;
 }
 
-test("reads go round two URLs, and to the other server when one is killed", async () => {
+test("reads go round two URLs, and to the other server when one stops", async () => {
   const { servers, name } = await twoServers({});
   const client = connect(servers.map(({ url }) => url), servers[0].as("reader"));
   const balanced = await readUntil(client, name, (reads) => reads >= 200);
   assert.ok(Math.abs(balanced.first - balanced.second) <= 8, JSON.stringify(balanced));
 
-  // One server is killed in the middle of the load.
-  let killed;
+  // One server stops in the middle of the load, and ends its calls first.
+  let stopped;
   let readsAfter = 0;
   const seen = await readUntil(client, name, (reads) => {
-    if (reads >= 100) killed ??= servers[1].stop({ signal: "SIGKILL" }).then(() => (readsAfter = 1));
+    if (reads >= 100) stopped ??= servers[1].stop().then(() => (readsAfter = 1));
     return readsAfter > 0 && readsAfter++ > 200;
   });
-  await killed;
+  await stopped;
   assert.ok(seen.first > seen.second && seen.second > 0, JSON.stringify(seen));
-  console.log(`reads by server: ${JSON.stringify(balanced)}; while one is killed: ${JSON.stringify(seen)}; failed: 0`);
+  console.log(`reads by server: ${JSON.stringify(balanced)}; while one stops: ${JSON.stringify(seen)}; failed: 0`);
   client.close();
   await servers[0].stop();
 });

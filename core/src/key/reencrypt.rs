@@ -2,7 +2,7 @@
 //! destroys the old keys.
 //!
 //! The work consists of steps. [`Reencryption::advance`] does one step, which is a commit, and a crash can follow any
-//! step. The progress is stored only in the database. The steps follow the [walk over all cells](crate::cells). Each
+//! step. The progress is stored only in the database. The steps follow the walk over all cells in `cells.rs`. Each
 //! write compares the old cell, so that a concurrent update wins. The revision, time and trail of a record don't change.
 //!
 //! Old data keys are destroyed only after a full scan of the stored headers, started after the last cell was done. The
