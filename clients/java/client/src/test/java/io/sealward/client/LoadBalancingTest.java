@@ -78,7 +78,10 @@ class LoadBalancingTest {
 
     @Test
     void no_call_fails_while_connections_reach_their_maximum_age() throws Exception {
-        Map<String, String> settings = Map.of("limits.connection_age_max_seconds", "1", "limits.connection_grace_seconds", "1");
+        Map<String, String> settings = Map.of(
+                "limits.connection_age_max_seconds", "1",
+                "limits.connection_grace_seconds", "1",
+                "limits.reveals_per_minute_per_identity", "0");
         try (DevServer server = DevServer.start(settings, "");
                 SealwardClient writer = server.connect("writer");
                 Forwarder forwarder = new Forwarder("127.0.0.1", 0, server.port(), 0);
