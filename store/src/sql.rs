@@ -565,9 +565,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The column is not null and doesn't begin with these bytes. Two comparisons, because a function would cost more than the rest of the read. A value that begins with the
-    /// header isn't before it, and is before every value with a greater beginning. For a null column, both comparisons
-    /// are null, which is not true.
+    /// The column is not null and doesn't begin with these bytes. Two comparisons, because a function would cost more
+    /// than the rest of the read. A value that begins with the header isn't before it, and is before every value with a
+    /// greater beginning. For a null column, both comparisons are null, which is not true.
     fn begins_otherwise(&mut self, column: &'a str, header: &'a [u8]) -> Result<(), Malformed> {
         self.text("(");
         self.name(column)?;

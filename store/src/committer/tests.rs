@@ -42,7 +42,7 @@ enum End {
 }
 
 /// A backend whose steps are inserts. The tables `refuse`, `fail`, `lose` and `panic` have the effect of their name;
-/// all others store rows. Rows can be removed without the whole transaction only if the backend is told before.
+/// all others store rows. The rows of a single commit can be undone only with [`Undo::Alone`].
 struct Double {
     disk: Arc<Mutex<Disk>>,
     rows: Vec<String>,
