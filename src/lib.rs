@@ -178,19 +178,24 @@ mod tests {
     }
 
     #[test]
-    fn every_service_of_an_entity_has_the_five_standard_methods() {
+    fn every_service_of_an_entity_has_the_standard_methods() {
         for service in pool().services() {
             let Some(entity) = options::entity_service(&service).unwrap() else { continue };
             let entity = pool().get_message_by_name(&entity).unwrap();
             let collection = options::entity(&entity).unwrap().unwrap().collection;
             let (first, rest) = collection.split_at(1);
-            let name = entity.name();
+            let (name, plural) = (entity.name(), format!("{}{rest}", first.to_uppercase()));
             let expected = [
                 format!("Create{name}"),
                 format!("Get{name}"),
-                format!("List{}{rest}", first.to_uppercase()),
+                format!("List{plural}"),
                 format!("Update{name}"),
                 format!("Delete{name}"),
+                format!("BatchGet{plural}"),
+                format!("BatchCreate{plural}"),
+                format!("BatchUpdate{plural}"),
+                format!("BatchDelete{plural}"),
+                format!("Import{plural}"),
             ];
             let methods: Vec<_> = service.methods().map(|method| method.name().to_owned()).collect();
             assert_eq!(methods, expected);
@@ -361,10 +366,16 @@ mod tests {
     fn record_writes_have_validate_only_and_request_id() {
         for service in pool().services().filter(|service| options::entity_service(service).unwrap().is_some()) {
             for method in service.methods() {
-                let is_write = ["Create", "Update", "Delete"].iter().any(|verb| method.name().starts_with(verb));
+                let verbs = ["Create", "Update", "Delete", "BatchCreate", "BatchUpdate", "BatchDelete"];
+                let is_write = verbs.iter().any(|verb| method.name().starts_with(verb));
                 let kind = |field| method.input().get_field_by_name(field).map(|field| field.kind());
                 let kinds = (kind("validate_only"), kind("request_id"));
-                let expected = if is_write { (Some(Kind::Bool), Some(Kind::String)) } else { (None, None) };
+                let expected = match method.name() {
+                    // The requests in it have idempotency keys.
+                    name if name.starts_with("Import") => (Some(Kind::Bool), None),
+                    _ if is_write => (Some(Kind::Bool), Some(Kind::String)),
+                    _ => (None, None),
+                };
                 assert_eq!(kinds, expected, "{}", method.full_name());
             }
         }

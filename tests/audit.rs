@@ -64,6 +64,7 @@ fn rehashed(record: &Trail) -> Vec<u8> {
         fingerprint: record.fingerprint.clone(),
         key_version: record.key_version,
         details: record.details.clone(),
+        records: record.records.clone(),
     };
     let writer = Uuid::from_slice(&record.writer).unwrap();
     let before = ChainHead::at(writer, record.sequence - 1, record.previous_hash.clone().try_into().unwrap());

@@ -315,7 +315,7 @@ mod tests {
         for name in ["mailbox", "user-settings"] {
             let names: Vec<&str> =
                 command.find_subcommand(name).unwrap().get_subcommands().map(Command::get_name).collect();
-            assert_eq!(names, ["create", "get", "list", "update", "delete", "reveal"]);
+            assert_eq!(names, ["create", "get", "list", "update", "delete", "reveal", "import"]);
         }
     }
 

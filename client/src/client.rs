@@ -123,6 +123,21 @@ impl Client {
         Ok(self.record_answer(opened)?.into_inner())
     }
 
+    /// Opens a stream in both directions. The timeout doesn't apply.
+    pub(crate) async fn bidirectional_stream(
+        &self,
+        method: &Method,
+        requests: impl Stream<Item = Encoded> + Send + 'static,
+    ) -> Result<Streaming<Answer>, Error> {
+        let mut requests = Request::new(requests);
+        identify(&mut requests, self.authorization()?.as_ref());
+        let mut grpc = self.grpc();
+        grpc.ready().await.map_err(|error| CallError::not_connected(method.retry_safety, error))?;
+        let answered = grpc.streaming(requests, path(method), BytesCodec).await;
+        let answered = answered.map_err(|status| CallError::from_status(method, status));
+        Ok(self.record_answer(answered)?.into_inner())
+    }
+
     /// Sends a client stream and waits for the answer. The timeout doesn't apply.
     pub(crate) async fn client_stream(
         &self,

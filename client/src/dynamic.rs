@@ -1,14 +1,16 @@
-//! Records of any entity, by its descriptors: the five standard methods with dynamic messages. The content of records is up to the caller.
+//! Records of any entity, by its descriptors: the standard methods with dynamic messages. The content of records is up to the caller.
 
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage as _, Value,
 };
+use tokio_stream::{Stream, StreamExt as _};
 use zeroize::Zeroize as _;
 
 use crate::{
     client::Client,
     codec::{Answer, Encoded},
     error::{CallError, Error},
+    import::{ImportResults, read_results},
     method::Method,
     records::{ListOptions, Page, Pages},
     schema::{self, EntityType, SchemaError, schema_error},
@@ -159,6 +161,67 @@ impl<'a> DynamicRecords<'a> {
         self.write(method, request, options).await.map(drop)
     }
 
+    /// Returns records of the organization `parent` by their names, in this order: all of them, or an error. At most 1,000 by default. An
+    /// empty `read_mask` means all fields.
+    ///
+    /// # Errors
+    /// [`Error`], with the reasons of the rpc in the contract; [`SchemaError`] if the entity's service lacks the method.
+    pub async fn batch_get(
+        &self,
+        parent: &str,
+        names: &[String],
+        read_mask: &[String],
+    ) -> Result<Vec<DynamicMessage>, Error> {
+        let method = self.entity.batch_get.as_ref().ok_or_else(|| self.lacks("BatchGet"))?;
+        let mut request = DynamicMessage::new(method.input());
+        set(&mut request, "parent", Value::String(parent.to_owned()))?;
+        set(&mut request, "names", Value::List(names.iter().cloned().map(Value::String).collect()))?;
+        set_mask(&mut request, "read_mask", read_mask)?;
+        self.records(method, &mut self.call(method, schema::method(method), request).await?)
+    }
+
+    /// Creates any number of records in the organization `parent`, each on its own, from messages with up to 1,000 records by default. A dry
+    /// run creates nothing. Read the results while the records are sent. Each record with an idempotency key can be sent again after an error.
+    /// The text of the records is wiped after it is encoded.
+    ///
+    /// # Errors
+    /// [`Error`], with the reasons of the rpc in the contract; [`SchemaError`] if the entity's service lacks the method. Never retried
+    /// automatically.
+    pub async fn import(
+        &self,
+        parent: &str,
+        validate_only: bool,
+        messages: impl Stream<Item = Vec<NewRecord>> + Send + 'static,
+    ) -> Result<ImportResults, Error> {
+        let descriptor = self.entity.import.clone().ok_or_else(|| self.lacks("Import"))?;
+        let singular = self.entity.options.singular.clone();
+        let mut first = DynamicMessage::new(descriptor.input());
+        set(&mut first, "parent", Value::String(parent.to_owned()))?;
+        set(&mut first, "validate_only", Value::Bool(validate_only))?;
+        let request = message_of_field(&first, "requests")?;
+        let input = descriptor.input();
+        // The descriptors are checked with an empty record before the first message is sent.
+        import_request(&request, &singular, NewRecord::empty(&self.entity.message))?;
+        let messages = messages.filter_map(move |records| {
+            let requests = records.into_iter().map(|record| import_request(&request, &singular, record));
+            let requests: Vec<_> = requests.collect::<Result<_, _>>().ok()?;
+            let mut message = DynamicMessage::new(input.clone());
+            set(&mut message, "requests", Value::List(requests.into_iter().map(Value::Message).collect())).ok()?;
+            let encoded = Encoded::of(&message);
+            wipe_message(&mut message);
+            Some(encoded)
+        });
+        let messages = tokio_stream::once(Encoded::of(&first)).chain(messages);
+        let method = schema::method(&descriptor);
+        let stream = self.client.bidirectional_stream(&method, messages).await?;
+        let output = descriptor.output();
+        Ok(ImportResults::new(method, stream, move |answer| read_results(&output, answer)))
+    }
+
+    fn lacks(&self, method: &str) -> SchemaError {
+        schema_error(self.entity.message.full_name(), format!("its service has no method {method}"))
+    }
+
     /// Sends a write. If the service of a custom schema has no field `request_id`, none is generated, and the call isn't retried.
     async fn write(
         &self,
@@ -201,24 +264,63 @@ impl<'a> DynamicRecords<'a> {
         decode(descriptor.output(), &answer)
     }
 
-    fn page(&self, response: &mut DynamicMessage) -> Result<Page<DynamicMessage>, Error> {
-        let invalid =
-            || schema_error(self.entity.list.full_name(), "the response isn't that of a standard List method");
+    /// Takes the records from the response of a list or a batch.
+    fn records(&self, method: &MethodDescriptor, response: &mut DynamicMessage) -> Result<Vec<DynamicMessage>, Error> {
+        let invalid = || schema_error(method.full_name(), "the response contains no records");
         let is_of_records = |field: &FieldDescriptor| {
             field.is_list() && field.kind().as_message().is_some_and(|message| *message == self.entity.message)
         };
         let field = response.descriptor().fields().find(is_of_records).ok_or_else(invalid)?;
-        let token = response.get_field_by_name("next_page_token").ok_or_else(invalid)?;
-        let next_page_token = token.as_str().ok_or_else(invalid)?.to_owned();
         let records = response.get_field_mut(&field).as_list_mut().ok_or_else(invalid)?;
         let records =
             std::mem::take(records).into_iter().map(|record| record.as_message().cloned().ok_or_else(invalid));
-        let records = records.collect::<Result<_, _>>()?;
+        Ok(records.collect::<Result<_, _>>()?)
+    }
+
+    fn page(&self, response: &mut DynamicMessage) -> Result<Page<DynamicMessage>, Error> {
+        let invalid =
+            || schema_error(self.entity.list.full_name(), "the response isn't that of a standard List method");
+        let token = response.get_field_by_name("next_page_token").ok_or_else(invalid)?;
+        let next_page_token = token.as_str().ok_or_else(invalid)?.to_owned();
+        let records = self.records(&self.entity.list, response)?;
         let total_size =
             response.descriptor().get_field_by_name("total_size").filter(|field| response.has_field(field));
         let total_size = total_size.and_then(|field| response.get_field(&field).as_i64());
         Ok(Page { records, next_page_token, total_size })
     }
+}
+
+/// A record to import.
+#[derive(Clone)]
+pub struct NewRecord {
+    /// The record.
+    pub record: DynamicMessage,
+    /// The record's UUID; `None` lets the server generate one.
+    pub id: Option<String>,
+    /// The idempotency key; `None` if the record isn't sent again.
+    pub request_id: Option<String>,
+}
+
+impl NewRecord {
+    fn empty(message: &MessageDescriptor) -> Self {
+        NewRecord { record: DynamicMessage::new(message.clone()), id: None, request_id: None }
+    }
+}
+
+fn import_request(
+    request: &MessageDescriptor,
+    singular: &str,
+    NewRecord { record, id, request_id }: NewRecord,
+) -> Result<DynamicMessage, SchemaError> {
+    let mut message = DynamicMessage::new(request.clone());
+    set(&mut message, singular, Value::Message(record))?;
+    if let Some(id) = id {
+        set(&mut message, &format!("{singular}_id"), Value::String(id))?;
+    }
+    if let Some(request_id) = request_id {
+        set(&mut message, REQUEST_ID, Value::String(request_id))?;
+    }
+    Ok(message)
 }
 
 fn set(message: &mut DynamicMessage, field: &str, value: Value) -> Result<(), SchemaError> {

@@ -1,15 +1,17 @@
-//! The four mail entities with their generated types: the five standard methods each.
+//! The four mail entities with their generated types: the standard methods each.
 //!
 //! [`dynamic`](crate::dynamic) has the same methods for entities that are known only at run time.
 
 use prost_types::FieldMask;
 use sealward::methods;
+use tokio_stream::{Stream, StreamExt as _};
 use zeroize::Zeroize as _;
 
 use crate::{
     client::{Client, decode},
     codec::Encoded,
     error::Error,
+    import::ImportResults,
     mail_v1,
     method::Method,
     records::{ListOptions, Page, Pages, Records},
@@ -23,6 +25,11 @@ macro_rules! entities {
             $Create:ident($CreateRequest:ident), $Get:ident($GetRequest:ident),
             $List:ident($ListRequest:ident, $ListResponse:ident),
             $Update:ident($UpdateRequest:ident), $Delete:ident($DeleteRequest:ident),
+            $BatchGet:ident($BatchGetRequest:ident, $BatchGetResponse:ident),
+            $BatchCreate:ident($BatchCreateRequest:ident, $BatchCreateResponse:ident),
+            $BatchUpdate:ident($BatchUpdateRequest:ident, $BatchUpdateResponse:ident),
+            $BatchDelete:ident($BatchDeleteRequest:ident),
+            $Import:ident($ImportRequest:ident, $ImportResponse:ident, $import_result:ident),
         }
     )+) => {
         impl Client {
@@ -70,9 +77,7 @@ macro_rules! entities {
                     request_id,
                 };
                 let encoded = Encoded::of(&request);
-                if let Some(record) = &mut request.$singular {
-                    $(record.$encrypted.zeroize();)+
-                }
+                request.$singular.iter_mut().for_each(Self::wipe);
                 decode(&self.client.unary(&Method::of(methods::$Create).with_retry_safety(retry_safety), encoded).await?)
             }
 
@@ -167,9 +172,7 @@ macro_rules! entities {
                     request_id,
                 };
                 let encoded = Encoded::of(&request);
-                if let Some(record) = &mut request.$singular {
-                    $(record.$encrypted.zeroize();)+
-                }
+                request.$singular.iter_mut().for_each(Self::wipe);
                 decode(&self.client.unary(&Method::of(methods::$Update).with_retry_safety(retry_safety), encoded).await?)
             }
 
@@ -196,6 +199,122 @@ macro_rules! entities {
                 let method = Method::of(methods::$Delete).with_retry_safety(retry_safety);
                 decode(&self.client.unary(&method, Encoded::of(&request)).await?)
             }
+
+            /// Returns records of the organization `parent` by their names, in this order: all of them, or an error. At most 1,000 by
+            /// default. An empty `read_mask` means all fields.
+            ///
+            /// # Errors
+            /// [`Error`], with the reasons of the rpc in the contract.
+            pub async fn batch_get(
+                &self,
+                parent: impl Into<String>,
+                names: impl IntoIterator<Item = impl Into<String>>,
+                read_mask: impl IntoIterator<Item = impl Into<String>>,
+            ) -> Result<Vec<mail_v1::$Entity>, Error> {
+                let names = names.into_iter().map(Into::into).collect();
+                let paths = read_mask.into_iter().map(Into::into).collect();
+                let request = mail_v1::$BatchGetRequest { parent: parent.into(), names, read_mask: field_mask(paths) };
+                let answer = self.client.unary(&Method::of(methods::$BatchGet), Encoded::of(&request)).await?;
+                let response: mail_v1::$BatchGetResponse = decode(&answer)?;
+                Ok(response.$plural)
+            }
+
+            /// Creates records in the organization `parent`, all or none, and returns them in this order. At most 1,000 by default.
+            /// `parent`, `validate_only` and `request_id` of the single requests stay empty. Retries take effect once.
+            ///
+            /// # Errors
+            /// [`Error`], with the reasons of the rpc in the contract.
+            pub async fn batch_create(
+                &self,
+                parent: impl Into<String>,
+                requests: Vec<mail_v1::$CreateRequest>,
+                options: WriteOptions,
+            ) -> Result<Vec<mail_v1::$Entity>, Error> {
+                let ResolvedWrite { validate_only, request_id, retry_safety } = self.client.write(options);
+                let mut request =
+                    mail_v1::$BatchCreateRequest { parent: parent.into(), requests, validate_only, request_id };
+                let encoded = Encoded::of(&request);
+                request.requests.iter_mut().filter_map(|request| request.$singular.as_mut()).for_each(Self::wipe);
+                let method = Method::of(methods::$BatchCreate).with_retry_safety(retry_safety);
+                let response: mail_v1::$BatchCreateResponse = decode(&self.client.unary(&method, encoded).await?)?;
+                Ok(response.$plural)
+            }
+
+            /// Updates records of the organization `parent`, all or none, and returns them in this order. At most 1,000 by default.
+            /// `validate_only` and `request_id` of the single requests stay empty. Retries take effect once.
+            ///
+            /// # Errors
+            /// [`Error`], with the reasons of the rpc in the contract.
+            pub async fn batch_update(
+                &self,
+                parent: impl Into<String>,
+                requests: Vec<mail_v1::$UpdateRequest>,
+                options: WriteOptions,
+            ) -> Result<Vec<mail_v1::$Entity>, Error> {
+                let ResolvedWrite { validate_only, request_id, retry_safety } = self.client.write(options);
+                let mut request =
+                    mail_v1::$BatchUpdateRequest { parent: parent.into(), requests, validate_only, request_id };
+                let encoded = Encoded::of(&request);
+                request.requests.iter_mut().filter_map(|request| request.$singular.as_mut()).for_each(Self::wipe);
+                let method = Method::of(methods::$BatchUpdate).with_retry_safety(retry_safety);
+                let response: mail_v1::$BatchUpdateResponse = decode(&self.client.unary(&method, encoded).await?)?;
+                Ok(response.$plural)
+            }
+
+            /// Deletes records of the organization `parent`, all or none. At most 1,000 by default. `validate_only` and `request_id` of
+            /// the single requests stay empty. Retries take effect once.
+            ///
+            /// # Errors
+            /// [`Error`], with the reasons of the rpc in the contract.
+            pub async fn batch_delete(
+                &self,
+                parent: impl Into<String>,
+                requests: Vec<mail_v1::$DeleteRequest>,
+                options: WriteOptions,
+            ) -> Result<(), Error> {
+                let ResolvedWrite { validate_only, request_id, retry_safety } = self.client.write(options);
+                let request =
+                    mail_v1::$BatchDeleteRequest { parent: parent.into(), requests, validate_only, request_id };
+                let method = Method::of(methods::$BatchDelete).with_retry_safety(retry_safety);
+                decode(&self.client.unary(&method, Encoded::of(&request)).await?)
+            }
+
+            /// Creates any number of records in the organization `parent`, each on its own, from messages with up to 1,000 requests by
+            /// default. A dry run creates nothing. Read the results while the requests are sent. Give each request a `request_id`, so that
+            /// you can repeat those without a result after an error.
+            ///
+            /// # Errors
+            /// [`Error`], with the reasons of the rpc in the contract. Never retried automatically.
+            pub async fn import(
+                &self,
+                parent: impl Into<String>,
+                validate_only: bool,
+                messages: impl Stream<Item = Vec<mail_v1::$CreateRequest>> + Send + 'static,
+            ) -> Result<ImportResults, Error> {
+                let message = |requests| mail_v1::$ImportRequest { requests, ..Default::default() };
+                let first = mail_v1::$ImportRequest { parent: parent.into(), validate_only, requests: Vec::new() };
+                let messages = tokio_stream::once(first).chain(messages.map(message)).map(|mut message| {
+                    let encoded = Encoded::of(&message);
+                    message.requests.iter_mut().filter_map(|request| request.$singular.as_mut()).for_each(Self::wipe);
+                    encoded
+                });
+                let method = Method::of(methods::$Import);
+                let stream = self.client.bidirectional_stream(&method, messages).await?;
+                Ok(ImportResults::new(method, stream, |answer| {
+                    let response: mail_v1::$ImportResponse = decode(answer)?;
+                    let results = response.results.into_iter().map(|result| match result.result {
+                        Some(mail_v1::$import_result::Result::Name(name)) => Ok(name),
+                        Some(mail_v1::$import_result::Result::Error(status)) => Err(status),
+                        None => Err(crate::v1::ItemStatus::default()),
+                    });
+                    Ok(results.collect())
+                }))
+            }
+
+            /// Wipes the encrypted attributes of a record that was encoded.
+            fn wipe(record: &mut mail_v1::$Entity) {
+                $(record.$encrypted.zeroize();)+
+            }
         })+
 
         /// Every method above, for the test of completeness.
@@ -206,6 +325,11 @@ macro_rules! entities {
             Method::of(methods::$List),
             Method::of(methods::$Update),
             Method::of(methods::$Delete),
+            Method::of(methods::$BatchGet),
+            Method::of(methods::$BatchCreate),
+            Method::of(methods::$BatchUpdate),
+            Method::of(methods::$BatchDelete),
+            Method::of(methods::$Import),
         )+];
 
         /// Every attribute that is wiped from a request, for the test of completeness.
@@ -227,24 +351,44 @@ entities! {
         ListEmailServerProfiles(ListEmailServerProfilesRequest, ListEmailServerProfilesResponse),
         UpdateEmailServerProfile(UpdateEmailServerProfileRequest),
         DeleteEmailServerProfile(DeleteEmailServerProfileRequest),
+        BatchGetEmailServerProfiles(BatchGetEmailServerProfilesRequest, BatchGetEmailServerProfilesResponse),
+        BatchCreateEmailServerProfiles(BatchCreateEmailServerProfilesRequest, BatchCreateEmailServerProfilesResponse),
+        BatchUpdateEmailServerProfiles(BatchUpdateEmailServerProfilesRequest, BatchUpdateEmailServerProfilesResponse),
+        BatchDeleteEmailServerProfiles(BatchDeleteEmailServerProfilesRequest),
+        ImportEmailServerProfiles(ImportEmailServerProfilesRequest, ImportEmailServerProfilesResponse, import_email_server_profiles_result),
     }
     mailboxes: Mailbox {
         mailbox, mailbox_id, mailboxes, encrypted: [password],
         CreateMailbox(CreateMailboxRequest), GetMailbox(GetMailboxRequest),
         ListMailboxes(ListMailboxesRequest, ListMailboxesResponse),
         UpdateMailbox(UpdateMailboxRequest), DeleteMailbox(DeleteMailboxRequest),
+        BatchGetMailboxes(BatchGetMailboxesRequest, BatchGetMailboxesResponse),
+        BatchCreateMailboxes(BatchCreateMailboxesRequest, BatchCreateMailboxesResponse),
+        BatchUpdateMailboxes(BatchUpdateMailboxesRequest, BatchUpdateMailboxesResponse),
+        BatchDeleteMailboxes(BatchDeleteMailboxesRequest),
+        ImportMailboxes(ImportMailboxesRequest, ImportMailboxesResponse, import_mailboxes_result),
     }
     queues: Queue {
         queue, queue_id, queues, encrypted: [email_password],
         CreateQueue(CreateQueueRequest), GetQueue(GetQueueRequest),
         ListQueues(ListQueuesRequest, ListQueuesResponse),
         UpdateQueue(UpdateQueueRequest), DeleteQueue(DeleteQueueRequest),
+        BatchGetQueues(BatchGetQueuesRequest, BatchGetQueuesResponse),
+        BatchCreateQueues(BatchCreateQueuesRequest, BatchCreateQueuesResponse),
+        BatchUpdateQueues(BatchUpdateQueuesRequest, BatchUpdateQueuesResponse),
+        BatchDeleteQueues(BatchDeleteQueuesRequest),
+        ImportQueues(ImportQueuesRequest, ImportQueuesResponse, import_queues_result),
     }
     user_settings: UserSettings {
         user_settings, user_settings_id, user_settings, encrypted: [email_password],
         CreateUserSettings(CreateUserSettingsRequest), GetUserSettings(GetUserSettingsRequest),
         ListUserSettings(ListUserSettingsRequest, ListUserSettingsResponse),
         UpdateUserSettings(UpdateUserSettingsRequest), DeleteUserSettings(DeleteUserSettingsRequest),
+        BatchGetUserSettings(BatchGetUserSettingsRequest, BatchGetUserSettingsResponse),
+        BatchCreateUserSettings(BatchCreateUserSettingsRequest, BatchCreateUserSettingsResponse),
+        BatchUpdateUserSettings(BatchUpdateUserSettingsRequest, BatchUpdateUserSettingsResponse),
+        BatchDeleteUserSettings(BatchDeleteUserSettingsRequest),
+        ImportUserSettings(ImportUserSettingsRequest, ImportUserSettingsResponse, import_user_settings_result),
     }
 }
 

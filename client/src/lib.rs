@@ -24,6 +24,8 @@
 //! * **Errors.** [`Error::action`] says what to do: fix the call, wait, check the outcome, or give up.
 //! * **Retries.** Reads and writes of records are retried after transient failures, within the call's timeout: see [`RetryPolicy`]. A write has
 //!   an idempotency key, so that it takes effect once: see [`WriteOptions`], which also has dry runs.
+//! * **Batches and imports.** `batch_get`, `batch_create`, `batch_update` and `batch_delete` do up to 1,000 records in one call, all or none.
+//!   `import` creates any number of records from a stream, and [`ImportResults`] has the result of each.
 //! * **Lists.** [`ListOptions`] has filter, order and read mask. `pages` iterates over all pages:
 //!
 //! ```no_run
@@ -50,6 +52,7 @@ mod data_encryption;
 mod dynamic;
 mod entities;
 mod error;
+mod import;
 mod key_text;
 mod mail;
 mod metadata;
@@ -66,8 +69,9 @@ mod write;
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use data_encryption::{KeyOperation, ReencryptionStream, RetrievedKey};
-pub use dynamic::DynamicRecords;
+pub use dynamic::{DynamicRecords, NewRecord};
 pub use error::{Action, CallError, Error, FieldViolation, Origin, SetupError, code_name, reason_name};
+pub use import::{ImportResult, ImportResults};
 pub use key_text::{GENERATED_KEY_BITS, generate_key_text};
 pub use mail::{MailConnection, ResolvedMailbox};
 pub use records::{ListOptions, Page, Pages, Records};

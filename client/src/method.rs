@@ -81,7 +81,7 @@ mod tests {
         }
         for method in entities::METHODS {
             let name = method.path.rsplit('/').next().unwrap();
-            let only_reads = name.starts_with("Get") || name.starts_with("List");
+            let only_reads = ["Get", "List", "BatchGet"].iter().any(|verb| name.starts_with(verb));
             let expected = if only_reads { RetrySafety::ReadOnly } else { RetrySafety::Unsafe };
             assert_eq!(method.retry_safety, expected, "{name}");
         }

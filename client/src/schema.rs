@@ -39,6 +39,9 @@ pub struct EntityType {
     pub(crate) list: MethodDescriptor,
     pub(crate) update: MethodDescriptor,
     pub(crate) delete: MethodDescriptor,
+    /// The service of a custom schema can lack the batches and the import.
+    pub(crate) batch_get: Option<MethodDescriptor>,
+    pub(crate) import: Option<MethodDescriptor>,
 }
 
 /// An attribute of an entity.
@@ -84,6 +87,12 @@ impl EntityType {
         self.attributes.iter().find(|attribute| attribute.options.reports_set == encrypted)
     }
 
+    /// Returns whether the entity's service can import records.
+    #[must_use]
+    pub fn has_import(&self) -> bool {
+        self.import.is_some()
+    }
+
     /// Returns the names of the encrypted attributes.
     pub fn encrypted(&self) -> impl Iterator<Item = &str> {
         self.attributes.iter().filter(|attribute| attribute.options.encrypted).map(AttributeType::name)
@@ -105,10 +114,14 @@ impl EntityType {
             found.ok_or_else(|| schema_error(service.full_name(), format!("missing method {name}")))
         };
         let name = message.name();
+        let plural = upper_first(&options.collection);
+        let optional = |name: String| service.methods().find(|method| method.name() == name);
         Ok(Some(Self {
+            batch_get: optional(format!("BatchGet{plural}")),
+            import: optional(format!("Import{plural}")),
             create: method(format!("Create{name}"))?,
             get: method(format!("Get{name}"))?,
-            list: method(format!("List{}", upper_first(&options.collection)))?,
+            list: method(format!("List{plural}"))?,
             update: method(format!("Update{name}"))?,
             delete: method(format!("Delete{name}"))?,
             attributes: attributes(&message)?,

@@ -1,5 +1,5 @@
 //! Records: their content and checks, the common parts of all writes, and the use cases create, get, list, update,
-//! delete, reveal and compare.
+//! delete, import, reveal and compare. A single write is a batch of one.
 //!
 //! All of them use the schema of the organization, and none knows a specific entity. Encrypted attributes arrive as
 //! [`Given::Secret`] and are sealed before they reach a store. They are opened only by [`reveal`], [`compare`] and
@@ -13,6 +13,7 @@ pub mod delete;
 pub(crate) mod error;
 pub mod get;
 pub mod idempotency;
+pub mod import;
 pub mod list;
 pub(crate) mod mode;
 pub(crate) mod place;
@@ -22,6 +23,8 @@ pub(crate) mod row;
 pub mod rules;
 pub(crate) mod seal;
 mod secret_writes;
+mod size;
+mod turns;
 pub mod update;
 
 pub use content::{Draft, Given, Record, Touched, given_text};

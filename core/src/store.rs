@@ -159,9 +159,10 @@ pub enum Comparison {
 }
 
 /// A condition on rows. A row either meets a condition or doesn't; there is no third result. A row whose column is null
-/// meets no [`Compare`], [`BeginsWith`] or [`Lists`] of that column, and therefore meets every [`Not`] of one.
+/// meets no [`Compare`], [`Among`], [`BeginsWith`] or [`Lists`] of that column, and therefore meets every [`Not`] of one.
 ///
 /// [`Compare`]: Condition::Compare
+/// [`Among`]: Condition::Among
 /// [`BeginsWith`]: Condition::BeginsWith
 /// [`Lists`]: Condition::Lists
 /// [`Not`]: Condition::Not
@@ -175,6 +176,13 @@ pub enum Condition {
         comparison: Comparison,
         /// The value, of the column's type.
         value: Datum,
+    },
+    /// The column equals one of these values, which are not null; no row if the list is empty.
+    Among {
+        /// The column.
+        column: Name,
+        /// The values, of the column's type, at most [`AMONG_MAX`].
+        values: Vec<Datum>,
     },
     /// The text column is not null and begins with this text, case-sensitively and by code point. Every text begins
     /// with "".
@@ -254,6 +262,7 @@ impl Condition {
                 Condition::All(conditions)
             }
             Condition::Compare { .. }
+            | Condition::Among { .. }
             | Condition::BeginsWith { .. }
             | Condition::Lists { .. }
             | Condition::IsNull(_)
@@ -262,6 +271,10 @@ impl Condition {
         }
     }
 }
+
+/// The maximum number of values of a [`Condition::Among`]. Every database can bind this many in one statement, and it is
+/// the maximum number of records in a batch.
+pub const AMONG_MAX: usize = 1_000;
 
 /// A change of a column in an update.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -69,6 +69,8 @@ pub enum Problem {
     NotEncrypted,
     /// The list contains the value more than once.
     Repeated,
+    /// The field belongs to the batch, not to a single request in it.
+    OfBatch,
     /// The text isn't a UUID with hyphens. An id must be in lower case.
     NotAUuid,
     /// The text isn't a valid id of an organization.
@@ -202,6 +204,7 @@ reasons! {
     Problem::NoSuchField { .. } => "NO_SUCH_FIELD",
     Problem::NotEncrypted => "NOT_ENCRYPTED",
     Problem::Repeated | Problem::Order { fault: OrderFault::Repeated, .. } => "REPEATED",
+    Problem::OfBatch => "OF_BATCH",
     Problem::NotAUuid => "NOT_A_UUID",
     Problem::NotAName { .. } | Problem::NotAnOrganizationId => "NOT_A_NAME",
     Problem::SystemRequired => "SYSTEM_REQUIRED",
@@ -257,6 +260,7 @@ impl fmt::Display for Problem {
             }
             Problem::NotEncrypted => f.write_str("is not an encrypted attribute: read it with Get"),
             Problem::Repeated => f.write_str("is listed more than once"),
+            Problem::OfBatch => f.write_str("must not be set in a single request of a batch: set it in the batch"),
             Problem::NotAUuid => {
                 f.write_str("must be a UUID with hyphens, such as 0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506; an id must be in lower case")
             }
@@ -334,6 +338,12 @@ impl Violation {
     /// Creates a violation.
     pub fn new(field: impl Into<String>, problem: Problem) -> Self {
         Violation { field: field.into(), problem }
+    }
+
+    /// Returns the same violation in an item of a batch, such as `requests[3]`.
+    #[must_use]
+    pub fn within(self, item: &str) -> Self {
+        Violation { field: format!("{item}.{}", self.field), problem: self.problem }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads the schema from descriptors, by Sealward's options on messages and services, once at the start.
 //!
-//! Every message with the option `entity` becomes an entity; every service with the option `entity_service` serves one, by the five
-//! standard methods, recognized by name and shape. The options of every method declare the requirements of a call. An invalid schema is an
+//! Every message with the option `entity` becomes an entity; every service with the option `entity_service` serves one, by the standard
+//! methods, recognized by name and shape. The options of every method declare the requirements of a call. An invalid schema is an
 //! error that names the declaration. Only this file and the codec use prost-reflect.
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -82,9 +82,24 @@ pub struct EntityMethod {
     pub input: MessageDescriptor,
     /// The response's message.
     pub output: MessageDescriptor,
+    /// The field of the request that contains the items, for a batch or an import.
+    pub items: Option<FieldDescriptor>,
+    /// The fields of an import's response.
+    pub results: Option<ResultFields>,
 }
 
-/// The five standard methods of an entity service.
+/// The fields of an import's response.
+#[derive(Clone)]
+pub struct ResultFields {
+    /// The list of results.
+    pub results: FieldDescriptor,
+    /// In a result: the name of the created record.
+    pub name: FieldDescriptor,
+    /// In a result: the error.
+    pub error: FieldDescriptor,
+}
+
+/// The standard methods of an entity service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandardMethod {
     /// `CreateX`
@@ -97,6 +112,91 @@ pub enum StandardMethod {
     Update,
     /// `DeleteX`
     Delete,
+    /// `BatchGetXs`
+    BatchGet,
+    /// `BatchCreateXs`
+    BatchCreate,
+    /// `BatchUpdateXs`
+    BatchUpdate,
+    /// `BatchDeleteXs`
+    BatchDelete,
+    /// `ImportXs`
+    Import,
+}
+
+impl StandardMethod {
+    /// Every method, in the order of the contract.
+    const ALL: [StandardMethod; 10] = [
+        StandardMethod::Create,
+        StandardMethod::Get,
+        StandardMethod::List,
+        StandardMethod::Update,
+        StandardMethod::Delete,
+        StandardMethod::BatchGet,
+        StandardMethod::BatchCreate,
+        StandardMethod::BatchUpdate,
+        StandardMethod::BatchDelete,
+        StandardMethod::Import,
+    ];
+
+    /// The name of the method for this entity.
+    fn name(self, entity: &Entity) -> String {
+        let (one, many) = (&entity.name, upper_first(&entity.collection));
+        match self {
+            StandardMethod::Create => format!("Create{one}"),
+            StandardMethod::Get => format!("Get{one}"),
+            StandardMethod::List => format!("List{many}"),
+            StandardMethod::Update => format!("Update{one}"),
+            StandardMethod::Delete => format!("Delete{one}"),
+            StandardMethod::BatchGet => format!("BatchGet{many}"),
+            StandardMethod::BatchCreate => format!("BatchCreate{many}"),
+            StandardMethod::BatchUpdate => format!("BatchUpdate{many}"),
+            StandardMethod::BatchDelete => format!("BatchDelete{many}"),
+            StandardMethod::Import => format!("Import{many}"),
+        }
+    }
+
+    /// The fields that a request needs.
+    fn inputs(self, entity: &Entity) -> Vec<String> {
+        let fields: &[&str] = match self {
+            StandardMethod::Create => return vec!["parent".to_owned(), entity.singular.clone(), id_field(entity)],
+            StandardMethod::Update => return vec![entity.singular.clone(), "update_mask".to_owned()],
+            StandardMethod::Get => &["name"],
+            StandardMethod::List => &["parent", "page_size", "page_token"],
+            StandardMethod::Delete => &["name", "etag"],
+            StandardMethod::BatchGet => &["parent", NAMES],
+            StandardMethod::BatchCreate
+            | StandardMethod::BatchUpdate
+            | StandardMethod::BatchDelete
+            | StandardMethod::Import => &["parent", REQUESTS],
+        };
+        fields.iter().map(|field| (*field).to_owned()).collect()
+    }
+
+    /// For a batch of requests: the method that a single request is for.
+    pub(crate) fn of_item(self) -> Option<Self> {
+        match self {
+            StandardMethod::BatchCreate | StandardMethod::Import => Some(StandardMethod::Create),
+            StandardMethod::BatchUpdate => Some(StandardMethod::Update),
+            StandardMethod::BatchDelete => Some(StandardMethod::Delete),
+            StandardMethod::Create
+            | StandardMethod::Get
+            | StandardMethod::List
+            | StandardMethod::Update
+            | StandardMethod::Delete
+            | StandardMethod::BatchGet => None,
+        }
+    }
+}
+
+/// The field of a batch's request that contains the single requests.
+pub(crate) const REQUESTS: &str = "requests";
+
+/// The field of a batch's request that contains the names of records.
+pub(crate) const NAMES: &str = "names";
+
+fn id_field(entity: &Entity) -> String {
+    format!("{}_id", entity.singular)
 }
 
 /// An entity's message, with the field of each attribute, by the attribute's index.
@@ -342,11 +442,14 @@ fn served_entity(
     Err(wrong(service.full_name(), format!("the service serves `{name}`, which isn't an entity")))
 }
 
+/// The beginnings of the names of methods that write records.
+const WRITING_VERBS: [&str; 7] = ["Create", "Update", "Delete", "BatchCreate", "BatchUpdate", "BatchDelete", "Import"];
+
 /// The privilege for writing records of an entity: that of the writing methods of its services. prvWriteRecords if no method writes.
 fn write_privilege<'a>(services: impl Iterator<Item = &'a ServiceDescriptor>) -> Result<Privilege, DescriptorError> {
     let mut found = None;
     for method in services.flat_map(|service| service.methods().collect::<Vec<_>>()) {
-        if !["Create", "Update", "Delete"].iter().any(|verb| method.name().starts_with(verb)) {
+        if !WRITING_VERBS.iter().any(|verb| method.name().starts_with(verb)) {
             continue;
         }
         match (method_needs(&method)?.privileges.as_slice(), found) {
@@ -423,11 +526,16 @@ fn entity_methods(
     service
         .methods()
         .map(|method| {
-            let standard = standard_method(&method, entity).ok_or_else(|| {
-                wrong(method.full_name(), "an entity service can only have the five standard methods")
+            let known = StandardMethod::ALL.into_iter().find(|standard| standard.name(entity) == method.name());
+            let standard = known.ok_or_else(|| {
+                let names: Vec<_> = StandardMethod::ALL.iter().map(|standard| standard.name(entity)).collect();
+                let problem = format!("an entity service can only have the standard methods {}", names.join(", "));
+                wrong(method.full_name(), problem)
             })?;
             check_shape(&method, standard, entity, message)?;
             Ok(EntityMethod {
+                items: items_field(&method, standard, entity)?,
+                results: if standard == StandardMethod::Import { Some(result_fields(&method)?) } else { None },
                 path: path(&method),
                 standard,
                 entity: Arc::clone(entity),
@@ -439,50 +547,97 @@ fn entity_methods(
         .collect()
 }
 
-fn standard_method(method: &MethodDescriptor, entity: &Entity) -> Option<StandardMethod> {
-    let plural = upper_first(&entity.collection);
-    match method.name() {
-        name if name == format!("Create{}", entity.name) => Some(StandardMethod::Create),
-        name if name == format!("Get{}", entity.name) => Some(StandardMethod::Get),
-        name if name == format!("List{plural}") => Some(StandardMethod::List),
-        name if name == format!("Update{}", entity.name) => Some(StandardMethod::Update),
-        name if name == format!("Delete{}", entity.name) => Some(StandardMethod::Delete),
-        _ => None,
-    }
-}
-
 fn check_shape(
     method: &MethodDescriptor,
     standard: StandardMethod,
     entity: &Entity,
     message: &MessageDescriptor,
 ) -> Result<(), DescriptorError> {
-    let id_field = format!("{}_id", entity.singular);
-    let inputs: &[&str] = match standard {
-        StandardMethod::Create => &["parent", &entity.singular, &id_field],
-        StandardMethod::Get => &["name"],
-        StandardMethod::List => &["parent", "page_size", "page_token"],
-        StandardMethod::Update => &[&entity.singular, "update_mask"],
-        StandardMethod::Delete => &["name", "etag"],
-    };
-    if let Some(missing) = inputs.iter().find(|name| method.input().get_field_by_name(name).is_none()) {
-        return Err(wrong(method.input().full_name(), format!("the field `{missing}` is missing")));
-    }
+    require_fields(&method.input(), &standard.inputs(entity))?;
     let output = method.output();
     let fits = match standard {
         StandardMethod::Create | StandardMethod::Get | StandardMethod::Update => output == *message,
         StandardMethod::List => {
             output.get_field_by_name("next_page_token").is_some() && list_field(&output, message).is_some()
         }
-        StandardMethod::Delete => output.full_name() == "google.protobuf.Empty",
+        StandardMethod::Delete | StandardMethod::BatchDelete => output.full_name() == "google.protobuf.Empty",
+        StandardMethod::BatchGet | StandardMethod::BatchCreate | StandardMethod::BatchUpdate => {
+            list_field(&output, message).is_some()
+        }
+        StandardMethod::Import => true,
     };
-    if method.is_client_streaming() || method.is_server_streaming() || !fits {
+    if !fits {
         return Err(wrong(method.full_name(), "the response isn't that of the standard method with this name"));
     }
-    Ok(())
+    let streams = (method.is_client_streaming(), method.is_server_streaming());
+    match (standard == StandardMethod::Import, streams) {
+        (true, (true, true)) | (false, (false, false)) => Ok(()),
+        (true, _) => Err(wrong(method.full_name(), "an import takes and returns a stream")),
+        (false, _) => Err(wrong(method.full_name(), "only an import takes or returns a stream")),
+    }
 }
 
-/// The field of a list's response that contains the records.
+fn require_fields(message: &MessageDescriptor, fields: &[String]) -> Result<(), DescriptorError> {
+    match fields.iter().find(|name| message.get_field_by_name(name).is_none()) {
+        Some(missing) => Err(wrong(message.full_name(), format!("the field `{missing}` is missing"))),
+        None => Ok(()),
+    }
+}
+
+/// The field with the items of a batch or an import, whose requests are those of the method for a single record.
+fn items_field(
+    method: &MethodDescriptor,
+    standard: StandardMethod,
+    entity: &Entity,
+) -> Result<Option<FieldDescriptor>, DescriptorError> {
+    let input = method.input();
+    let wrong_items = |name: &str, what: &str| wrong(input.full_name(), format!("the field `{name}` must be {what}"));
+    match standard.of_item() {
+        None if standard == StandardMethod::BatchGet => {
+            let names = input.get_field_by_name(NAMES);
+            let names = names.filter(|field| field.is_list() && field.kind() == ProtoKind::String);
+            names.map(Some).ok_or_else(|| wrong_items(NAMES, "a repeated string"))
+        }
+        None => Ok(None),
+        Some(single) => {
+            let requests = input.get_field_by_name(REQUESTS).filter(FieldDescriptor::is_list);
+            let requests = requests.ok_or_else(|| wrong_items(REQUESTS, "a repeated message"))?;
+            let ProtoKind::Message(request) = requests.kind() else {
+                return Err(wrong_items(REQUESTS, "a repeated message"));
+            };
+            require_fields(&request, &single.inputs(entity))?;
+            Ok(Some(requests))
+        }
+    }
+}
+
+/// The fields of an import's response: a list `results`, each with a `name` or an `error` in the form of `google.rpc.Status`.
+fn result_fields(method: &MethodDescriptor) -> Result<ResultFields, DescriptorError> {
+    let output = method.output();
+    let problem = "an import's response needs the field `results`: a repeated message with a string `name` and a message `error` that has \
+                   the fields of google.rpc.Status";
+    let found = || {
+        let results = output.get_field_by_name("results").filter(FieldDescriptor::is_list)?;
+        let ProtoKind::Message(result) = results.kind() else { return None };
+        let name =
+            result.get_field_by_name("name").filter(|field| !field.is_list() && field.kind() == ProtoKind::String)?;
+        let error = result.get_field_by_name("error").filter(|field| !field.is_list())?;
+        let ProtoKind::Message(status) = error.kind() else { return None };
+        is_status(&status).then_some(ResultFields { results, name, error })
+    };
+    found().ok_or_else(|| wrong(output.full_name(), problem))
+}
+
+/// Whether a message has the fields of `google.rpc.Status`, with the same numbers.
+fn is_status(message: &MessageDescriptor) -> bool {
+    let field = |number: u32, name: &str| message.get_field(number).filter(|field| field.name() == name);
+    let is_any = |kind: &ProtoKind| matches!(kind, ProtoKind::Message(of) if of.full_name() == "google.protobuf.Any");
+    field(1, "code").is_some_and(|code| code.kind() == ProtoKind::Int32 && !code.is_list())
+        && field(2, "message").is_some_and(|text| text.kind() == ProtoKind::String && !text.is_list())
+        && field(3, "details").is_some_and(|details| details.is_list() && is_any(&details.kind()))
+}
+
+/// The field of the response to a list or a batch that contains the records.
 #[must_use]
 pub(crate) fn list_field(output: &MessageDescriptor, message: &MessageDescriptor) -> Option<FieldDescriptor> {
     output.fields().find(|field| field.is_list() && matches!(field.kind(), ProtoKind::Message(of) if of == *message))
@@ -556,7 +711,7 @@ mod tests {
         let served = read(sealward::FILE_DESCRIPTOR_SET).unwrap();
         let names: Vec<_> = served.schema.entities().iter().map(|entity| entity.name.as_str()).collect();
         assert_eq!(names.len(), 4, "{names:?}");
-        assert_eq!(served.methods.len(), 20);
+        assert_eq!(served.methods.len(), 4 * StandardMethod::ALL.len());
         let encrypted: Vec<String> = served
             .schema
             .entities()

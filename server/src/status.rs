@@ -28,7 +28,8 @@ pub(crate) use self::{
     organization::{create_organization, import_organization, not_entered},
     reason::{Reason, reason_name},
     record::{
-        COMPARISONS, encrypted_attribute, listing, metadata_not_found, page_token_invalid, record, update_metadata,
+        BatchFields, COMPARISONS, batch, encrypted_attribute, listing, metadata_not_found, page_token_invalid, record,
+        update_metadata,
     },
     refusal::{
         BrokenMessage, MetadataTooLarge, PrivilegeRefusal, Refusal, TransferLimit, broken_message, broken_request,

@@ -78,6 +78,7 @@ macro_rules! contract_tests {
                 text_is_compared_case_sensitively
                 a_prefix_matches_code_point_by_code_point
                 a_list_has_whole_elements_only
+                a_value_is_among_up_to_a_thousand_others
                 numbers_and_times_are_ordered_by_value
                 bytes_and_uuids_are_ordered_by_their_bytes
                 nulls_come_first_and_in_reverse_last
@@ -248,6 +249,7 @@ fn entry(subject: &str) -> AuditEntry {
         fingerprint: None,
         key_version: None,
         details: None,
+        records: None,
     }
 }
 

@@ -521,6 +521,25 @@ impl<'a> Builder<'a> {
                 });
                 self.value(Value::Datum(column, value))
             }
+            Condition::Among { values, .. } if values.is_empty() => {
+                self.text("FALSE");
+                Ok(())
+            }
+            Condition::Among { column, values } => {
+                self.name(column)?;
+                self.text(" IN (");
+                self.list(values, ", ", |sql, value| match value {
+                    Datum::Null => Err(Malformed::NullComparison),
+                    Datum::Boolean(_)
+                    | Datum::Integer(_)
+                    | Datum::Text(_)
+                    | Datum::Bytes(_)
+                    | Datum::Uuid(_)
+                    | Datum::Time(_) => sql.value(Value::Datum(column, value)),
+                })?;
+                self.text(")");
+                Ok(())
+            }
             // A range can use an index. LIKE ignores case in one dialect and not in the other.
             Condition::BeginsWith { column, prefix } => {
                 self.text("(");

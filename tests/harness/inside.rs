@@ -30,6 +30,7 @@ pub(crate) struct Trail {
     pub fingerprint: Option<String>,
     pub key_version: Option<u32>,
     pub details: Option<String>,
+    pub records: Option<String>,
 }
 
 impl Inside {
@@ -110,7 +111,8 @@ impl Inside {
     /// The audit trail, oldest first, of all writers.
     pub(crate) fn trail(&self) -> Vec<Trail> {
         let sql = "SELECT sequence, previous_hash, hash, identity, peer, call_id, action, outcome, subject, attributes, \
-                   purpose, fingerprint, key_version, writer, time, details FROM sealward_audit ORDER BY time, sequence";
+                   purpose, fingerprint, key_version, writer, time, details, records FROM sealward_audit \
+                   ORDER BY time, sequence";
         self.rows(sql, |row| {
             Ok(Trail {
                 sequence: row.get(0)?,
@@ -129,6 +131,7 @@ impl Inside {
                 writer: row.get(13)?,
                 time_us: row.get(14)?,
                 details: row.get(15)?,
+                records: row.get(16)?,
             })
         })
     }

@@ -23,6 +23,9 @@ pub(super) const SKIPPED: &[(&str, &str, &str)] = &[
     ("key-change-running.yaml", "a second stream of the same identity is refused", KEPT_OPEN),
     ("key-change-running.yaml", "follow the re-encryption", KEPT_OPEN),
     ("limits.yaml", "a second connection of the identity is refused", CONNECTION),
+    ("records.yaml", "a batch creates two mailboxes", BATCH),
+    ("records.yaml", "a batch deletes mailboxes", BATCH),
+    ("records.yaml", "a batch is created as a whole or not at all", BATCH),
     ("records.yaml", "a read mask selects fields", READ_MASK),
     ("refusals.yaml", "a message that ends too early", RAW),
     ("refusals.yaml", "metadata that is too large", METADATA),
@@ -32,6 +35,7 @@ const CONFIRMED: &str = "the command compares the names before it calls";
 const CONTINUES: &str = "the command continues on a new connection";
 const KEPT_OPEN: &str = "the command ends with the stream";
 const CONNECTION: &str = "each command has one connection";
+const BATCH: &str = "commands write single records, and `import` each on its own";
 const READ_MASK: &str = "`get` shows all fields";
 const RAW: &str = "the command line sends only messages";
 const METADATA: &str = "the command line sends no other metadata";
@@ -346,6 +350,13 @@ fn entity(group: &str, field: &str, method: &str, request: &Value) -> Result<Com
         }
         "Get" if !request["read_mask"].is_null() => return Err(Declined(READ_MASK)),
         "Get" => Command::of(&[group, "get", text(request, "name")]),
+        "Batch" if method.starts_with("BatchGet") => {
+            let names: Vec<&str> =
+                request["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+            let command = Command::of(&[&[group, "get"], names.as_slice()].concat());
+            command.option("--organization", request, "parent")
+        }
+        "Batch" => return Err(Declined(BATCH)),
         "List" => {
             let command = page(Command::of(&[group, "list"]), request).option("--organization", request, "parent");
             let command = command.option("--filter", request, "filter").option("--order-by", request, "order_by");

@@ -1,10 +1,13 @@
-//! The commands of an entity: create, get, list, update, delete and reveal. They are generated from its descriptors, alike for all entities.
+//! The commands of an entity: create, get, list, update, delete, import and reveal. They are generated from its descriptors, alike for all entities.
 
 mod attribute_help;
+mod import;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _, ValueHint};
 use prost_reflect::{DynamicMessage, Value};
-use sealward_client::{EntityType, ListOptions, WriteOptions};
+use sealward_client::{DynamicRecords, EntityType, ListOptions, WriteOptions};
 use serde_json::Map;
 
 use super::reveal;
@@ -24,14 +27,16 @@ use attribute_help::attributes;
 pub(super) fn command(entity: &EntityType) -> Command {
     let name = command_name(entity);
     let label = entity.options.singular.replace('_', " ");
-    Command::new(name.clone())
+    let command = Command::new(name.clone())
         .about(first_sentence(&entity.description))
         .subcommand(create(entity, &name, &label))
         .subcommand(get(&name, &label))
         .subcommand(list(&name, &label))
         .subcommand(update(entity, &name, &label))
         .subcommand(delete(&name, &label))
-        .subcommand(reveal::command(Command::new(REVEAL), Some(entity)))
+        .subcommand(reveal::command(Command::new(REVEAL), Some(entity)));
+    // The service of a custom schema can lack it.
+    if entity.has_import() { command.subcommand(import::command(&name, &label)) } else { command }
 }
 
 pub(super) async fn run(
@@ -47,6 +52,7 @@ pub(super) async fn run(
         Some((LIST, matches)) => run_list(entity, matches, connection, output).await,
         Some((UPDATE, matches)) => run_update(entity, matches, connection, output, secrets).await,
         Some((DELETE, matches)) => run_delete(entity, matches, connection).await,
+        Some((import::IMPORT, matches)) => import::run(entity, matches, connection).await,
         Some((REVEAL, matches)) => reveal::run(Some(entity), matches, connection, output).await,
         Some(_) | None => Err(Failure::usage("missing subcommand")),
     }
@@ -243,15 +249,13 @@ async fn run_get(
     connection: &Connection,
     output: &Output,
 ) -> Result<(), Failure> {
-    let names = values(matches, NAME);
+    let names: Vec<String> =
+        values(matches, NAME).into_iter().map(|name| full_name(entity, name, connection)).collect();
     let client = connection.connect().await?;
-    let mut records = Vec::new();
-    for name in &names {
-        records.push(client.records(entity).get(&full_name(entity, name, connection)).await?);
-    }
-    if let [record] = records.as_slice() {
-        return output.record(entity, record);
-    }
+    let records = match names.as_slice() {
+        [only] => return output.record(entity, &client.records(entity).get(only).await?),
+        several => get_several(client.records(entity), several, &connection.organization()).await?,
+    };
     output.list(RecordList {
         collection: &snake_case(&entity.options.collection),
         records: records.iter().map(|record| output::record(entity, record)).collect(),
@@ -260,6 +264,24 @@ async fn run_get(
         extra_fields: Map::new(),
     })
 }
+
+/// Gets records in batches, in the order of their names. A name can be repeated.
+async fn get_several(
+    records: DynamicRecords<'_>,
+    names: &[String],
+    organization: &str,
+) -> Result<Vec<DynamicMessage>, Failure> {
+    let different: Vec<String> = names.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut found = BTreeMap::new();
+    for batch in different.chunks(BATCH_RECORDS) {
+        let got = records.batch_get(organization, batch, &[]).await?;
+        found.extend(batch.iter().cloned().zip(got));
+    }
+    Ok(names.iter().filter_map(|name| found.get(name).cloned()).collect())
+}
+
+/// Records that are read in one call.
+const BATCH_RECORDS: usize = 100;
 
 async fn run_update(
     entity: &EntityType,

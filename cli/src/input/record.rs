@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use prost_reflect::{DynamicMessage, Kind, Value};
-use sealward_client::{AttributeType, EntityType, ExposeSecret as _};
+use sealward_client::{AttributeType, EntityType, ExposeSecret as _, schema_v1};
 use sealward_connect::json::{self, JsonProblem};
 use serde_json::Value as Json;
 
@@ -40,7 +40,7 @@ pub(crate) struct Record {
     pub(crate) name: Option<String>,
     /// The field `etag` of the JSON.
     pub(crate) etag: Option<String>,
-    /// Attributes in the JSON that an update can't write.
+    /// Attributes in the JSON that the write skips.
     pub(crate) skipped: Vec<String>,
 }
 
@@ -49,6 +49,8 @@ pub(crate) struct Record {
 pub(crate) enum Operation {
     Create,
     Update,
+    /// A create of a record that may have been read from a server.
+    Import,
 }
 
 impl RecordArguments<'_> {
@@ -107,10 +109,19 @@ fn read_json(
         "-" => secrets.read_document("JSON")?,
         file => read_file("JSON", &PathBuf::from(file))?,
     };
-    if byte_order_mark(&text).is_some() {
+    parse_json(entity, operation, &text)
+}
+
+/// Reads a record to import from a line of JSON.
+pub(crate) fn read_line(entity: &EntityType, line: &[u8]) -> Result<Record, Failure> {
+    parse_json(entity, Operation::Import, line)
+}
+
+fn parse_json(entity: &EntityType, operation: Operation, text: &[u8]) -> Result<Record, Failure> {
+    if byte_order_mark(text).is_some() {
         return Err(Failure::usage("the JSON begins with a byte order mark: save it as UTF-8 without one"));
     }
-    let mut record = Record::new(from_json(entity, &text)?);
+    let mut record = Record::new(from_json(entity, text)?);
     for field in entity.message.fields() {
         if !record.message.has_field(&field) {
             continue;
@@ -128,7 +139,7 @@ fn read_json(
         let options = &attribute.options;
         if options.output_only || !options.reports_set.is_empty() {
             record.message.clear_field(&field);
-        } else if operation == Operation::Update && (options.immutable || options.not_valid_for_update) {
+        } else if is_skipped(operation, options) {
             record.message.clear_field(&field);
             record.skipped.push(name);
         } else {
@@ -136,6 +147,15 @@ fn read_json(
         }
     }
     Ok(record)
+}
+
+/// Whether a write skips an attribute that a record can have.
+fn is_skipped(operation: Operation, options: &schema_v1::Attribute) -> bool {
+    match operation {
+        Operation::Create => false,
+        Operation::Update => options.immutable || options.not_valid_for_update,
+        Operation::Import => options.not_valid_for_create,
+    }
 }
 
 /// Converts a JSON document. No error contains a value.

@@ -156,6 +156,8 @@ pub struct AuditEntry {
     pub key_version: Option<u32>,
     /// Additional details, which depend on the action.
     pub details: Option<String>,
+    /// The ids of the records, separated by commas, if the subject is a collection.
+    pub records: Option<String>,
 }
 
 impl AuditEntry {
@@ -172,6 +174,7 @@ impl AuditEntry {
             fingerprint: None,
             key_version: None,
             details: None,
+            records: None,
         }
     }
 }

@@ -43,8 +43,7 @@ static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
         field("key_version", Kind::Integer64),
         field("details", Kind::Text),
         field("sequence", Kind::Integer64),
-        // Records are stored in the subject.
-        Attribute { storage_name: "subject".to_owned(), ..field("record", Kind::Text) },
+        field(RECORD, Kind::Text),
         field(ATTRIBUTE, Kind::Text),
     ];
     Entity::new("AuditRecord", "auditRecords", "audit_record", fields)
@@ -53,7 +52,24 @@ static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
 /// A pseudo field for a single attribute of a record; see [`translate`].
 const ATTRIBUTE: &str = "attribute";
 
-/// Translates conditions on [`ATTRIBUTE`] to conditions on the list of attributes in the table.
+/// A pseudo field for a record that an action was about; see [`translate`].
+const RECORD: &str = "record";
+
+/// Returns the condition that an action was about the record with this name: it is the subject, or one of the records of
+/// the subject, which is their collection.
+fn is_about(name: String) -> Condition {
+    let is_subject = |subject: &str| AuditRecord::subject().is(subject.to_owned());
+    match name.rsplit_once('/') {
+        Some((collection, id)) if !id.contains(',') => {
+            let listed = Condition::Lists { column: AuditRecord::records().name(), element: id.to_owned() };
+            Condition::Any(vec![is_subject(&name), is_subject(collection).and(listed)])
+        }
+        Some(_) | None => is_subject(&name),
+    }
+}
+
+/// Translates conditions on [`ATTRIBUTE`] to conditions on the list of attributes in the table, and conditions on
+/// [`RECORD`] to conditions on the subject and the list of records.
 fn translate(condition: Condition) -> Result<Condition, FilterProblem> {
     let translate_all =
         |conditions: Vec<Condition>| conditions.into_iter().map(translate).collect::<Result<Vec<_>, _>>();
@@ -69,15 +85,28 @@ fn translate(condition: Condition) -> Result<Condition, FilterProblem> {
             }
         }
         Condition::IsNull(column) if column == ATTRIBUTE => AuditRecord::attributes().is(None),
+        Condition::Compare { column, comparison: Comparison::Equal, value: Datum::Text(name) } if column == RECORD => {
+            is_about(name)
+        }
+        // Records whose names compare in another way are found by the subject only.
+        Condition::Compare { column, comparison, value } if column == RECORD => {
+            Condition::Compare { column: AuditRecord::subject().name(), comparison, value }
+        }
+        Condition::BeginsWith { column, prefix } if column == RECORD => {
+            Condition::BeginsWith { column: AuditRecord::subject().name(), prefix }
+        }
+        Condition::IsNull(column) if column == RECORD => Condition::IsNull(AuditRecord::subject().name()),
         Condition::Compare { column, .. } | Condition::BeginsWith { column, .. } if column == ATTRIBUTE => {
             return Err(FilterProblem::Operator { name: ATTRIBUTE.to_owned(), operators: "`=`, `!=` and `:*`" });
         }
         Condition::All(conditions) => Condition::All(translate_all(conditions)?),
         Condition::Any(conditions) => Condition::Any(translate_all(conditions)?),
         Condition::Not(condition) => translate(*condition)?.negated(),
-        Condition::Compare { .. } | Condition::BeginsWith { .. } | Condition::Lists { .. } | Condition::IsNull(_) => {
-            condition
-        }
+        Condition::Compare { .. }
+        | Condition::Among { .. }
+        | Condition::BeginsWith { .. }
+        | Condition::Lists { .. }
+        | Condition::IsNull(_) => condition,
     })
 }
 
@@ -180,7 +209,10 @@ mod tests {
         assert_eq!(translated("attribute:*"), Ok(present()));
         assert_eq!(translated("attribute = \"a,b\""), Ok(Condition::Any(Vec::new())));
         let subject = Condition::equal("subject", Datum::Text("organizations/a/mailboxes/1".to_owned()));
-        assert_eq!(translated("record = \"organizations/a/mailboxes/1\""), Ok(subject));
+        let listed = Condition::Lists { column: "records".into(), element: "1".to_owned() };
+        let collection = Condition::equal("subject", Datum::Text("organizations/a/mailboxes".to_owned()));
+        let about = Condition::Any(vec![subject, collection.and(listed)]);
+        assert_eq!(translated("record = \"organizations/a/mailboxes/1\""), Ok(about));
         for filter in ["attribute = pass*", "attribute < password", "NOT (attribute >= a)"] {
             let refused = translated(filter).unwrap_err();
             assert!(matches!(refused, FilterProblem::Operator { .. }), "{filter}: {refused:?}");

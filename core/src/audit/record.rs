@@ -59,10 +59,13 @@ impl ChainHead {
 }
 
 /// The format of new records.
-const FORMAT: i64 = FORMAT_WITH_DETAILS;
+const FORMAT: i64 = FORMAT_WITH_RECORDS;
 
 /// The first format whose hash covers the details.
 const FORMAT_WITH_DETAILS: i64 = 2;
+
+/// The first format whose hash covers the records.
+const FORMAT_WITH_RECORDS: i64 = 3;
 
 impl AuditRecord {
     /// Returns the next record after this head for an entry, without its hash.
@@ -84,6 +87,7 @@ impl AuditRecord {
             fingerprint: entry.fingerprint.clone(),
             key_version: entry.key_version.map(i64::from),
             details: entry.details.clone(),
+            records: entry.records.clone(),
             format: FORMAT,
             hash: [0; 32],
         }
@@ -114,6 +118,7 @@ impl AuditRecord {
             fingerprint,
             key_version,
             details,
+            records,
             format,
             hash: _,
         } = self;
@@ -136,6 +141,9 @@ impl AuditRecord {
         put(key_version.map_or(Field::Null, Field::Integer));
         if *format >= FORMAT_WITH_DETAILS {
             put(Field::text(details));
+        }
+        if *format >= FORMAT_WITH_RECORDS {
+            put(Field::text(records));
         }
         put(Field::Integer(*format));
         // One long update costs half as much as many short ones.
@@ -247,7 +255,7 @@ pub(crate) mod tests {
             call_id: "c".to_owned(),
         });
         (full.purpose, full.fingerprint, full.key_version) = (Some("p".to_owned()), Some("f".to_owned()), Some(3));
-        full.details = Some("d".to_owned());
+        (full.details, full.records) = (Some("d".to_owned()), Some("r".to_owned()));
         for entry in [full, entry("a")] {
             let (step, head) = ChainHead::empty(Uuid::nil()).link(&entry);
             let Step::Insert { row, .. } = step else { panic!("a link is an insert") };

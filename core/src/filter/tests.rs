@@ -526,7 +526,7 @@ fn meets(condition: &Condition, row: &[Option<Value>]) -> bool {
                 Comparison::GreaterOrEqual => order.is_ge(),
             }
         }
-        Condition::Lists { .. } => panic!("an attribute has no list"),
+        Condition::Among { .. } | Condition::Lists { .. } => panic!("an attribute has no list"),
     }
 }
 

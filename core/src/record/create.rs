@@ -1,10 +1,13 @@
-//! Creates a record: adds defaults, checks everything and seals encrypted attributes.
+//! Creates records: adds defaults, checks everything and seals encrypted attributes. A single create is a batch of one.
 //!
-//! A repeated create returns the record of the first one, even if the service generated its id.
+//! A repeated create returns the records of the first one, even if the service generated their ids.
+
+use std::sync::Arc;
 
 use crate::{
+    crypto::ring::KeyRing,
     deployment::Deployment,
-    id::RecordId,
+    id::{RecordId, Timestamp},
     identity::Caller,
     metadata::changes::{Operation, RecordWrite},
     permit::Permit,
@@ -12,63 +15,32 @@ use crate::{
     record::{
         check::check_create,
         content::{self, Draft, Given, Record},
-        error::{RecordError, exhausted, invalid_unless_empty},
-        idempotency::{IdempotencyKey, RequestContent, Verb},
+        error::{RecordError, exhausted, invalid_unless_empty, unless_refused},
+        idempotency::{IdempotencyKey, ItemContent, Items, RequestContent, Shape, Verb},
         mode::Mode,
         place::RecordPlace,
         plan::{
-            ATTEMPTS, Plan, Refusal, count_cells, record_changes, require_references, require_ring, require_schema,
+            ATTEMPTS, Plan, Refusal, Refused, Required, count_cells, record_changes, reference_missing, references,
+            require_references, require_ring, require_schema,
         },
-        row::table_of,
+        row::{existing, table_of},
         seal::{sealing_ring, stored_datum},
-        secret_writes::{Effect, SecretWrites},
+        secret_writes::{self, Effect, SecretWrites},
+        size::require_fitting,
     },
     schema::{entity::Entity, value::Value},
-    store::{Datum, Step},
+    store::{AMONG_MAX, Datum, Name, Step},
     table::{declare::TableRow as _, record::RecordColumns},
 };
 
-/// Creates a record with this id and returns it. `id_origin` is the source of the id.
-///
-/// # Errors
-/// See [`RecordError`].
-pub async fn create(
-    deployment: &Deployment,
-    permit: Permit<policy::WriteRecords>,
-    id: RecordId,
-    id_origin: IdOrigin,
-    mut draft: Draft,
-    mode: Mode,
-) -> Result<Record, RecordError> {
-    let (place, caller) = (&permit.record(id), permit.caller());
-    let given: Vec<usize> = draft.given.keys().copied().collect();
-    let idempotency = IdempotencyKey::of(deployment, mode, caller, &content(place, id_origin, &draft, &given))?;
-    let outcome = match invalid_unless_empty(check_create(&place.entity, &mut draft)) {
-        Ok(()) => make(deployment, caller, place.clone(), Checked { draft, given }, mode, idempotency.as_ref()).await,
-        // The first attempt may have succeeded, even if this one is invalid now.
-        Err(refusal) => Err(refusal),
-    };
-    match (outcome, idempotency) {
-        (Err(refusal), Some(idempotency)) => {
-            idempotency.answer(deployment, place, refusal).await.map(|(record, _)| record)
-        }
-        (outcome, _) => outcome,
-    }
-}
-
-/// A draft with defaults, and the attributes that it had without them.
-struct Checked {
-    draft: Draft,
-    given: Vec<usize>,
-}
-
-impl Checked {
-    /// Checks the draft again with other metadata.
-    fn renewed(mut self, entity: &Entity) -> Result<Self, RecordError> {
-        self.draft.given.retain(|index, _| self.given.contains(index));
-        invalid_unless_empty(check_create(entity, &mut self.draft))?;
-        Ok(self)
-    }
+/// A record to create.
+pub struct NewRecord {
+    /// The id.
+    pub id: RecordId,
+    /// The source of the id.
+    pub id_origin: IdOrigin,
+    /// The input.
+    pub draft: Draft,
 }
 
 /// The source of the id of a new record.
@@ -80,21 +52,113 @@ pub enum IdOrigin {
     Service,
 }
 
+/// Creates a record and returns it.
+///
+/// # Errors
+/// See [`RecordError`].
+pub async fn create(
+    deployment: &Deployment,
+    permit: Permit<policy::WriteRecords>,
+    record: NewRecord,
+    mode: Mode,
+) -> Result<Record, RecordError> {
+    let created = create_all(deployment, permit, vec![record], Shape::Single, mode).await;
+    created.map_err(RecordError::of_single)?.pop().ok_or_else(exhausted)
+}
+
+/// Creates records with different ids, at most [`AMONG_MAX`](crate::store::AMONG_MAX), in one commit, and returns them
+/// in this order.
+///
+/// # Errors
+/// See [`RecordError`]. [`RecordError::Items`] if single records are refused.
+pub async fn create_batch(
+    deployment: &Deployment,
+    permit: Permit<policy::WriteRecords>,
+    records: Vec<NewRecord>,
+    mode: Mode,
+) -> Result<Vec<Record>, RecordError> {
+    create_all(deployment, permit, records, Shape::Batch, mode).await
+}
+
+async fn create_all(
+    deployment: &Deployment,
+    permit: Permit<policy::WriteRecords>,
+    records: Vec<NewRecord>,
+    shape: Shape,
+    mode: Mode,
+) -> Result<Vec<Record>, RecordError> {
+    let Some(first) = records.first() else { return Ok(Vec::new()) };
+    let (place, caller) = (&permit.record(first.id), permit.caller());
+    let idempotency = IdempotencyKey::of(deployment, mode, caller, || {
+        let items = Items::of(shape, records.iter().map(|record| content(place, record)).collect());
+        RequestContent { verb: Verb::Create, organization: place.organization.id, entity: &place.entity, items }
+    })?;
+    let mut checked: Vec<Checked> = records.into_iter().map(Checked::unchecked).collect();
+    let outcome = match check_all(&place.entity, &mut checked) {
+        Ok(()) => make(deployment, caller, place.clone(), checked, mode, idempotency.as_ref()).await,
+        // The first attempt may have succeeded, even if this one is invalid now.
+        Err(refusal) => Err(refusal),
+    };
+    match (outcome, idempotency) {
+        (Err(refusal), Some(idempotency)) => {
+            let records = idempotency.answer(deployment, place, refusal).await?;
+            Ok(records.into_iter().map(|(record, _)| record).collect())
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+/// A draft with defaults, and the attributes that it had without them.
+pub(super) struct Checked {
+    pub(super) id: RecordId,
+    draft: Draft,
+    given: Vec<usize>,
+}
+
+impl Checked {
+    /// Returns a draft that [`check`](Self::check) must check before its use.
+    pub(super) fn unchecked(NewRecord { id, draft, .. }: NewRecord) -> Self {
+        let given = draft.given.keys().copied().collect();
+        Checked { id, draft, given }
+    }
+
+    /// Checks the draft, also again with other metadata, and adds defaults.
+    pub(super) fn check(&mut self, entity: &Entity) -> Result<(), RecordError> {
+        self.draft.given.retain(|index, _| self.given.contains(index));
+        invalid_unless_empty(check_create(entity, &mut self.draft))
+    }
+
+    /// Returns whether it has values to seal.
+    pub(super) fn seals(&self) -> bool {
+        self.draft.given.values().any(|given| matches!(given, Given::Secret(_)))
+    }
+
+    /// Returns its values that aren't secret, by index of the entity's attributes.
+    fn clear_values(&self) -> impl Iterator<Item = (usize, &Value)> {
+        self.draft.given.iter().filter_map(|(index, given)| match given {
+            Given::Clear(value) => Some((*index, value)),
+            Given::Secret(_) | Given::Wrong(_) => None,
+        })
+    }
+}
+
+fn check_all(entity: &Entity, records: &mut [Checked]) -> Result<(), RecordError> {
+    let checked = records.iter_mut().enumerate().map(|(index, record)| (index, record.check(entity)));
+    unless_refused(checked.filter_map(|(index, checked)| Some((index, checked.err()?))).collect())
+}
+
 /// Returns the content of a create request. It leaves out defaults, which the next version of a schema may change, and
 /// attributes that a create ignores.
-fn content<'a>(place: &'a RecordPlace, id_origin: IdOrigin, draft: &'a Draft, given: &[usize]) -> RequestContent<'a> {
-    let attribute = |index: &usize| {
+pub(super) fn content<'a>(place: &'a RecordPlace, record: &'a NewRecord) -> ItemContent<'a> {
+    let attribute = |(index, given): (&usize, &'a Given)| {
         let attribute = place.entity.attributes.get(*index)?;
         let is_ignored = attribute.output_only || !attribute.stored();
-        (!is_ignored).then_some((attribute, Some(draft.given.get(index)?)))
+        (!is_ignored).then_some((attribute, Some(given)))
     };
-    RequestContent {
-        verb: Verb::Create,
-        organization: place.organization.id,
-        entity: &place.entity,
-        named: (id_origin == IdOrigin::Caller).then_some(place.id),
+    ItemContent {
+        named: (record.id_origin == IdOrigin::Caller).then_some(record.id),
         etag_revision: None,
-        attributes: given.iter().filter_map(attribute).collect(),
+        attributes: record.draft.given.iter().filter_map(attribute).collect(),
     }
 }
 
@@ -102,39 +166,121 @@ async fn make(
     deployment: &Deployment,
     caller: &Caller,
     mut place: RecordPlace,
-    mut checked: Checked,
+    mut records: Vec<Checked>,
     mode: Mode,
     idempotency: Option<&IdempotencyKey>,
-) -> Result<Record, RecordError> {
-    let seals = checked.draft.given.values().any(|given| matches!(given, Given::Secret(_)));
+) -> Result<Vec<Record>, RecordError> {
+    let seals = records.iter().any(Checked::seals);
     for _ in 0..ATTEMPTS {
         let ring = if seals { Some(sealing_ring(deployment, &place.organization).await?) } else { None };
-        let now = deployment.now();
-        let draft = &checked.draft;
-        let values = content::values(&place.entity, draft);
-        let identity = caller.identity.to_string();
+        let mut creation = Creation::begin(deployment, &place, caller, ring.as_ref());
+        if let Some(idempotency) = idempotency {
+            let ids: Vec<RecordId> = records.iter().map(|record| record.id).collect();
+            idempotency.remember(&mut creation.plan, &ids, &[]);
+        }
+        creation.require();
+        for (index, record) in records.iter().enumerate() {
+            creation.add(index, record)?;
+        }
+        let Creation { created, .. } = &creation;
+        if created.len() > 1 {
+            require_fitting(deployment, &place.entity, created)?;
+        }
+        let (plan, created) = creation.finish(mode)?;
+        match plan.commit(&place.organization, mode).await? {
+            None => return Ok(created),
+            Some(Refused { refusal: Refusal::StaleRing, .. }) => {
+                place.organization.load_keys(deployment).await?;
+            }
+            Some(Refused { refusal: Refusal::StaleSchema, .. }) => {
+                place.organization.load_schema(deployment).await?;
+                place = place.renewed();
+                check_all(&place.entity, &mut records)?;
+            }
+            Some(Refused { refusal: Refusal::Moved, .. }) => {}
+            Some(Refused { refusal: Refusal::Answer(error), item }) => {
+                if records.len() > 1 && item.is_some() {
+                    // The store returns only the first refusal.
+                    unless_refused(refusals(&place, records.iter().enumerate()).await?)?;
+                }
+                return Err(Refused::answer(item, error));
+            }
+        }
+    }
+    Err(exhausted())
+}
+
+/// A commit under construction that creates records.
+pub(super) struct Creation<'a> {
+    pub(super) plan: Plan,
+    /// The records so far.
+    pub(super) created: Vec<Record>,
+    deployment: &'a Deployment,
+    place: &'a RecordPlace,
+    caller: &'a Caller,
+    ring: Option<&'a Arc<KeyRing>>,
+    identity: String,
+    now: Timestamp,
+    required: Required,
+    writes: Vec<(RecordId, SecretWrites<'a>)>,
+}
+
+impl<'a> Creation<'a> {
+    /// `ring` seals the values of encrypted attributes; `None` if there are none.
+    pub(super) fn begin(
+        deployment: &'a Deployment,
+        place: &'a RecordPlace,
+        caller: &'a Caller,
+        ring: Option<&'a Arc<KeyRing>>,
+    ) -> Self {
+        Creation {
+            plan: Plan::default(),
+            created: Vec::new(),
+            deployment,
+            place,
+            caller,
+            ring,
+            identity: caller.identity.to_string(),
+            now: deployment.now(),
+            required: Required::new(),
+            writes: Vec::new(),
+        }
+    }
+
+    /// Adds the steps that require that schema and ring are those that the records are checked and sealed with.
+    pub(super) fn require(&mut self) {
+        require_schema(&mut self.plan, self.place);
+        require_ring(&mut self.plan, self.ring);
+    }
+
+    /// Adds the steps that create a record, which has this index in the request.
+    pub(super) fn add(&mut self, index: usize, checked: &Checked) -> Result<(), RecordError> {
+        let Creation { deployment, caller, ring, now, .. } = *self;
+        let Checked { id, draft, .. } = checked;
+        let place = &self.place.at(*id);
+        let entity = &self.place.entity;
         let record = Record {
-            id: place.id,
+            id: *id,
             revision: 1,
             create_time: now,
             update_time: now,
-            created_by: Some(identity.clone()),
-            modified_by: Some(identity.clone()),
-            values,
+            created_by: Some(self.identity.clone()),
+            modified_by: Some(self.identity.clone()),
+            values: content::values(entity, draft),
         };
         let columns = RecordColumns {
-            id: place.id,
+            id: *id,
             revision: 1,
             create_time: now,
             update_time: now,
-            created_by: Some(identity.clone()),
-            modified_by: Some(identity),
+            created_by: Some(self.identity.clone()),
+            modified_by: Some(self.identity.clone()),
         };
         let mut row = columns.into_row();
         let mut cells = Vec::new();
         for (index, given) in &draft.given {
-            if let Some(attribute) = place.entity.attributes.get(*index) {
-                let datum = stored_datum(deployment, &place, attribute, Some(given), ring.as_deref())?;
+            if let Some(attribute) = entity.attributes.get(*index) {
+                let datum = stored_datum(deployment, place, attribute, Some(given), ring.map(|ring| &**ring))?;
                 if attribute.encrypted
                     && let Datum::Bytes(cell) = &datum
                 {
@@ -143,50 +289,62 @@ async fn make(
                 row.push((attribute.storage_name.clone().into(), datum));
             }
         }
-        let mut plan = Plan::default();
-        if let Some(idempotency) = idempotency {
-            idempotency.remember(&mut plan, place.id, &[]);
-        }
-        require_schema(&mut plan, &place);
-        require_ring(&mut plan, ring.as_ref());
-        require_references(&mut plan, &place, clear_values(draft));
-        let insert = Step::Insert { table: table_of(&place.entity), row };
+        let plan = &mut self.plan;
+        plan.begin_item(index);
+        require_references(plan, place, checked.clear_values(), &mut self.required);
+        let insert = Step::Insert { table: table_of(entity), row };
         plan.step(insert, Refusal::Answer(RecordError::AlreadyExists));
         let mut writes = SecretWrites::default();
         for (attribute, cell) in cells {
-            count_cells(&mut plan, &place, &attribute.storage_name, None, Some(&cell));
+            count_cells(plan, place, &attribute.storage_name, None, Some(&cell));
             writes.add(Effect::Set, attribute);
         }
-        let write = RecordWrite {
-            entity: &place.entity,
-            id: place.id,
-            operation: Operation::Create,
-            revision: record.revision,
-            time: now,
-            caller,
-        };
-        record_changes(&mut plan, &write, None, Some(&record));
-        writes.record(&mut plan, deployment, &place, caller, now, mode)?;
-        match plan.commit(&place.organization, mode).await? {
-            None => return Ok(record),
-            Some(Refusal::StaleRing) => {
-                place.organization.load_keys(deployment).await?;
-            }
-            Some(Refusal::StaleSchema) => {
-                place.organization.load_schema(deployment).await?;
-                place = place.renewed();
-                checked = checked.renewed(&place.entity)?;
-            }
-            Some(Refusal::Moved) => {}
-            Some(Refusal::Answer(error)) => return Err(error),
-        }
+        let (id, operation, revision) = (*id, Operation::Create, record.revision);
+        let write = RecordWrite { entity, id, operation, revision, time: now, caller };
+        record_changes(plan, &write, None, Some(&record));
+        self.writes.push((id, writes));
+        self.created.push(record);
+        Ok(())
     }
-    Err(exhausted())
+
+    /// Adds the audit record. Returns the plan and the records.
+    pub(super) fn finish(mut self, mode: Mode) -> Result<(Plan, Vec<Record>), RecordError> {
+        let Creation { deployment, place, caller, now, .. } = self;
+        secret_writes::record(&mut self.plan, deployment, place, caller, now, mode, &self.writes)?;
+        Ok((self.plan, self.created))
+    }
 }
 
-fn clear_values(draft: &Draft) -> impl Iterator<Item = (usize, Value)> + '_ {
-    draft.given.iter().filter_map(|(index, given)| match given {
-        Given::Clear(value) => Some((*index, value.clone())),
-        Given::Secret(_) | Given::Wrong(_) => None,
-    })
+/// Returns the records that can't be created, because their id exists or the target of a reference doesn't.
+pub(super) async fn refusals(
+    place: &RecordPlace,
+    records: impl Iterator<Item = (usize, &Checked)> + Clone,
+) -> Result<Vec<(usize, RecordError)>, RecordError> {
+    let store = &*place.organization.store;
+    let taken = existing(store, table_of(&place.entity), records.clone().map(|(_, record)| record.id)).await?;
+    let mut targets: Vec<(Name, RecordId)> = records
+        .clone()
+        .flat_map(|(_, record)| references(place, record.clear_values()).map(|found| (found.table, found.id)))
+        .collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let mut found = Required::new();
+    for targets in targets.chunk_by(|(table, _), (other, _)| table == other) {
+        for targets in targets.chunks(AMONG_MAX) {
+            let Some((table, _)) = targets.first() else { continue };
+            let ids = existing(store, table.clone(), targets.iter().map(|(_, id)| *id)).await?;
+            found.extend(ids.into_iter().map(|id| (table.clone(), id)));
+        }
+    }
+    let refusal = |(index, record): (usize, &Checked)| {
+        if taken.contains(&record.id) {
+            return Some((index, RecordError::AlreadyExists));
+        }
+        let missing = references(place, record.clear_values())
+            .filter(|reference| !found.contains(&(reference.table.clone(), reference.id)))
+            .map(|reference| reference_missing(place, reference.attribute));
+        let missing: Vec<_> = missing.collect();
+        (!missing.is_empty()).then_some((index, RecordError::Invalid(missing)))
+    };
+    Ok(records.filter_map(refusal).collect())
 }

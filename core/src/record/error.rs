@@ -22,6 +22,15 @@ pub enum RecordError {
         /// The time limit in milliseconds.
         limit_ms: u64,
     },
+    /// Items of a batch were refused, by their index in the request. Nothing changed.
+    #[error("items of the batch were refused")]
+    Items(Vec<(usize, RecordError)>),
+    /// The records of a batch are too large for one message.
+    #[error("the records of the batch are larger than {limit_bytes} bytes")]
+    BatchTooLarge {
+        /// The maximum size in bytes.
+        limit_bytes: usize,
+    },
     /// The record doesn't exist.
     #[error("the record doesn't exist")]
     NotFound,
@@ -85,6 +94,41 @@ impl From<RootKeyError> for RecordError {
     fn from(error: RootKeyError) -> Self {
         RecordError::Store(StoreFailure::internal(error))
     }
+}
+
+impl RecordError {
+    /// Returns the refusal of one item of a batch.
+    pub(crate) fn of_item(index: usize, error: RecordError) -> Self {
+        RecordError::Items(vec![(index, error)])
+    }
+
+    /// Returns the error of a call with a single item: its refusal is that of the call.
+    pub(crate) fn of_single(self) -> Self {
+        if let RecordError::Items(mut items) = self {
+            return match (items.pop(), items.is_empty()) {
+                (Some((_, error)), true) => error,
+                (Some(last), false) => {
+                    items.push(last);
+                    RecordError::Items(items)
+                }
+                (None, _) => exhausted(),
+            };
+        }
+        self
+    }
+
+    /// Returns whether fields are invalid.
+    pub(crate) fn is_invalid(&self) -> bool {
+        if let RecordError::Items(items) = self {
+            return items.iter().any(|(_, error)| matches!(error, RecordError::Invalid(_)));
+        }
+        matches!(self, RecordError::Invalid(_))
+    }
+}
+
+/// Fails if any item was refused.
+pub(crate) fn unless_refused(items: Vec<(usize, RecordError)>) -> Result<(), RecordError> {
+    if items.is_empty() { Ok(()) } else { Err(RecordError::Items(items)) }
 }
 
 pub(crate) fn exhausted() -> RecordError {

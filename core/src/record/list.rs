@@ -21,6 +21,7 @@ use crate::{
         content::Record,
         error::RecordError,
         row::{is_read, parse_row, record_columns, table_of},
+        size::{FIELD, TIME, fixed_bytes_max, name_bytes_max},
     },
     schema::entity::{Entity, Kind},
     store::{Condition, Datum, ScanError, StoreFailure, Unavailable},
@@ -148,16 +149,10 @@ impl From<ScanError> for RecordError {
 /// addition to its value.
 #[must_use]
 pub fn record_bytes_max(entity: &Entity, mask: &ReadMask, row: &[Datum]) -> usize {
-    const FIELD: usize = 8;
-    // `organizations/{63}/{collection}/{36}`
-    let name = |collection: &str| 14 + 63 + 1 + collection.len() + 1 + 36 + FIELD;
-    let time = 20 + FIELD;
     // The field number needs two bytes more than that of an attribute.
     let identity = |datum: &Datum| if let Datum::Text(identity) = datum { identity.len() + FIELD + 2 } else { 0 };
     let identities: usize = row.iter().take(RecordColumns::COLUMNS.len()).map(identity).sum();
-    // The record in the page, its name, etag, two times and two identities, and the attributes that report whether a
-    // secret is set.
-    let fixed = FIELD + name(&entity.collection) + 20 + FIELD + 2 * time + identities + entity.attributes.len() * 3;
+    let fixed = fixed_bytes_max(entity) + identities;
     let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
     let values = row.get(RecordColumns::COLUMNS.len()..).unwrap_or_default();
     read.zip(values).fold(fixed, |bytes, ((_, attribute), datum)| {
@@ -167,8 +162,8 @@ pub fn record_bytes_max(entity: &Entity, mask: &ReadMask, row: &[Datum]) -> usiz
             (Datum::Null, _) => 0,
             (Datum::Text(text), _) => text.len() + FIELD,
             (Datum::Bytes(data), _) => data.len() + FIELD,
-            (Datum::Time(_), _) => time,
-            (Datum::Uuid(_), Kind::Reference { collection, .. }) => name(collection),
+            (Datum::Time(_), _) => TIME,
+            (Datum::Uuid(_), Kind::Reference { collection, .. }) => name_bytes_max(collection),
             (Datum::Uuid(_), _) => 36 + FIELD,
             (Datum::Boolean(_) | Datum::Integer(_), _) => 10 + FIELD,
         };

@@ -33,6 +33,16 @@ impl RecordPlace {
         RecordPlace::new(&self.organization, entity, id)
     }
 
+    /// Returns the location of another record of the entity.
+    pub(crate) fn at(&self, id: RecordId) -> Self {
+        RecordPlace { id, ..self.clone() }
+    }
+
+    /// Returns the resource name of the collection: `organizations/contoso/mailboxes`.
+    pub(crate) fn collection_name(&self) -> String {
+        format!("{}/{}", self.organization.resource_name(), self.entity.collection)
+    }
+
     /// Returns the same location with the current schema of the organization.
     pub(crate) fn renewed(&self) -> Self {
         RecordPlace::new(&self.organization, &self.entity, self.id)

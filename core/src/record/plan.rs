@@ -1,21 +1,25 @@
-//! Plans: the steps of a commit for one record, each with the meaning of its refusal.
+//! Plans: the steps of a commit for one record or several, each with the meaning of its refusal.
 //!
 //! A dry run uses the same plan without its effects.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     census::CellKind,
     crypto::ring::KeyRing,
+    id::RecordId,
     key::unreadable,
     metadata::changes::RecordWrite,
     organization::{handle::Organization, ring_rows},
     record::{content::Record, error::RecordError, mode::Mode, place::RecordPlace, row::is_record},
-    schema::{entity::Kind, value::Value},
-    store::{Commit, CommitError, Condition, Expect, Step, StoreFailure, Submitted},
+    schema::{
+        entity::{Attribute, Kind},
+        value::Value,
+    },
+    store::{Commit, CommitError, Condition, Expect, Name, Step, StoreFailure, Submitted},
     table::record::RecordColumns,
     ticket::Promise,
-    violation::{Problem, field_violation},
+    violation::{Problem, Violation, field_violation},
 };
 
 /// The maximum number of attempts of a write, if the key ring or the record changes concurrently.
@@ -25,7 +29,27 @@ pub(crate) const ATTEMPTS: usize = 32;
 #[derive(Default)]
 pub(crate) struct Plan {
     steps: Vec<Step>,
-    refusals: Vec<Refusal>,
+    refusals: Vec<Refused>,
+    /// The record that the next steps belong to, by its index in the request; `None` for steps of the whole commit.
+    item: Option<usize>,
+}
+
+/// A refused step.
+pub(crate) struct Refused {
+    /// The record that the step belongs to, by its index in the request; `None` for a step of the whole commit.
+    pub(crate) item: Option<usize>,
+    /// The meaning of the refusal.
+    pub(crate) refusal: Refusal,
+}
+
+impl Refused {
+    /// Returns the error of the call: that of the record that the step belongs to, if it belongs to one.
+    pub(crate) fn answer(item: Option<usize>, error: RecordError) -> RecordError {
+        match item {
+            Some(index) => RecordError::of_item(index, error),
+            None => error,
+        }
+    }
 }
 
 /// The meaning of a refused step.
@@ -43,11 +67,16 @@ pub(crate) enum Refusal {
 impl Plan {
     pub(crate) fn step(&mut self, step: Step, refusal: Refusal) {
         self.steps.push(step);
-        self.refusals.push(refusal);
+        self.refusals.push(Refused { item: self.item, refusal });
+    }
+
+    /// The next steps belong to the record with this index in the request; with `None`, to the whole commit.
+    pub(crate) fn begin_item(&mut self, item: impl Into<Option<usize>>) {
+        self.item = item.into();
     }
 
     /// Commits the plan. See [`HandedOver::outcome`].
-    pub(crate) async fn commit(self, organization: &Organization, mode: Mode) -> Result<Option<Refusal>, RecordError> {
+    pub(crate) async fn commit(self, organization: &Organization, mode: Mode) -> Result<Option<Refused>, RecordError> {
         self.hand_over(organization, mode, None).await.outcome().await
     }
 
@@ -58,7 +87,7 @@ impl Plan {
         mode: Mode,
         promise: Option<Promise>,
     ) -> HandedOver {
-        let Plan { steps, refusals } = match mode {
+        let Plan { steps, refusals, .. } = match mode {
             Mode::Execute | Mode::ExecuteOnce(_) => self,
             Mode::ValidateOnly => self.without_effects(),
         };
@@ -70,18 +99,18 @@ impl Plan {
 /// A plan that was handed over.
 pub(crate) struct HandedOver {
     submitted: Submitted,
-    refusals: Vec<Refusal>,
+    refusals: Vec<Refused>,
 }
 
 impl HandedOver {
     /// Waits for the outcome. Returns `Ok(None)` if the plan took effect, or would have in a dry run, and
-    /// `Ok(Some(refusal))` if a step was refused.
-    pub(crate) async fn outcome(self) -> Result<Option<Refusal>, RecordError> {
+    /// `Ok(Some(refused))` if a step was refused.
+    pub(crate) async fn outcome(self) -> Result<Option<Refused>, RecordError> {
         let HandedOver { submitted, refusals } = self;
         match submitted.outcome().await {
             Ok(()) => Ok(None),
             Err(CommitError::Refused { step }) => match refusals.into_iter().nth(step) {
-                Some(refusal) => Ok(Some(refusal)),
+                Some(refused) => Ok(Some(refused)),
                 None => Err(RecordError::Store(StoreFailure::Unavailable("the store refused an unknown step".into()))),
             },
             Err(CommitError::Unavailable(cause)) => Err(RecordError::Store(StoreFailure::Unavailable(cause))),
@@ -94,9 +123,10 @@ impl Plan {
     /// Returns a plan with the conditions of the steps, without their effects.
     fn without_effects(self) -> Plan {
         let mut plan = Plan::default();
-        for (step, refusal) in self.steps.into_iter().zip(self.refusals) {
+        for (step, refused) in self.steps.into_iter().zip(self.refusals) {
             if let Some(step) = expectation(step) {
-                plan.step(step, refusal);
+                plan.steps.push(step);
+                plan.refusals.push(refused);
             }
         }
         plan
@@ -128,18 +158,50 @@ fn expectation(step: Step) -> Option<Step> {
     }
 }
 
-/// Adds steps that require that the target of each reference exists.
-pub(crate) fn require_references(plan: &mut Plan, place: &RecordPlace, given: impl Iterator<Item = (usize, Value)>) {
-    for (index, value) in given {
-        let Some(attribute) = place.entity.attributes.get(index) else { continue };
-        let (Kind::Reference { collection, .. }, Value::Reference(id)) = (&attribute.kind, &value) else { continue };
-        let Some(target) = place.schema.schema.by_collection(collection) else { continue };
-        let violation = field_violation(&place.entity, attribute, Problem::ReferenceMissing);
-        plan.step(
-            Step::Require { table: target.storage_name.clone().into(), rows: is_record(*id) },
-            Refusal::Answer(RecordError::Invalid(vec![violation])),
-        );
+/// The references that a commit requires already, by the storage name of the target.
+pub(crate) type Required = BTreeSet<(Name, RecordId)>;
+
+/// Adds steps that require that the target of each reference exists, unless they are in `required` already.
+pub(crate) fn require_references<'v>(
+    plan: &mut Plan,
+    place: &RecordPlace,
+    given: impl Iterator<Item = (usize, &'v Value)>,
+    required: &mut Required,
+) {
+    for Reference { attribute, table, id } in references(place, given) {
+        if required.insert((table.clone(), id)) {
+            plan.step(
+                Step::Require { table, rows: is_record(id) },
+                Refusal::Answer(RecordError::Invalid(vec![reference_missing(place, attribute)])),
+            );
+        }
     }
+}
+
+/// A reference of a record.
+pub(crate) struct Reference<'a> {
+    pub(crate) attribute: &'a Attribute,
+    /// The table of the referenced record.
+    pub(crate) table: Name,
+    pub(crate) id: RecordId,
+}
+
+/// Returns the references among these values, by index of the entity's attributes.
+pub(crate) fn references<'a, 'v>(
+    place: &'a RecordPlace,
+    given: impl Iterator<Item = (usize, &'v Value)>,
+) -> impl Iterator<Item = Reference<'a>> {
+    given.filter_map(move |(index, value)| {
+        let attribute = place.entity.attributes.get(index)?;
+        let (Kind::Reference { collection, .. }, Value::Reference(id)) = (&attribute.kind, value) else { return None };
+        let target = place.schema.schema.by_collection(collection)?;
+        Some(Reference { attribute, table: target.storage_name.clone().into(), id: *id })
+    })
+}
+
+/// Returns the violation of a reference to a record that doesn't exist.
+pub(crate) fn reference_missing(place: &RecordPlace, attribute: &Attribute) -> Violation {
+    field_violation(&place.entity, attribute, Problem::ReferenceMissing)
 }
 
 /// Adds the step that requires that the metadata is unchanged since the check.
@@ -219,12 +281,12 @@ mod tests {
             let answer = RecordError::ReferenceInUse { entity: String::new(), attribute };
             plan.step(step, Refusal::Answer(answer));
         }
-        let Plan { steps, refusals } = plan.without_effects();
+        let Plan { steps, refusals, .. } = plan.without_effects();
         let steps: Vec<_> = steps.iter().map(|step| format!("{step:?}")).collect();
         let require = format!("{:?}", Step::Require { table: table(), rows: rows() });
         let forbid = format!("{:?}", Step::Forbid { table: table(), rows: rows() });
         assert_eq!(steps, [&require, &forbid, &require, &require, &forbid].map(String::as_str));
-        let answers = refusals.iter().map(|refusal| match refusal {
+        let answers = refusals.iter().map(|refused| match &refused.refusal {
             Refusal::Answer(RecordError::ReferenceInUse { attribute, .. }) => attribute.as_str(),
             Refusal::Answer(_) | Refusal::Moved | Refusal::StaleRing | Refusal::StaleSchema => "",
         });

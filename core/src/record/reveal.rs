@@ -83,6 +83,8 @@ pub(crate) fn refusal_word(error: &RecordError) -> &'static str {
         RecordError::Invalid(_)
         | RecordError::PageToken
         | RecordError::ListTooLong { .. }
+        | RecordError::Items(_)
+        | RecordError::BatchTooLarge { .. }
         | RecordError::AlreadyExists
         | RecordError::EtagMismatch
         | RecordError::RequestIdReused

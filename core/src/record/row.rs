@@ -1,12 +1,13 @@
 //! Rows of records: the columns to read, and the conversion of a row to a record and its cells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     id::RecordId,
     mask::ReadMask,
     record::{
         content::{Record, report_set},
+        error::RecordError,
         place::RecordPlace,
     },
     schema::{
@@ -14,9 +15,9 @@ use crate::{
         entity::{Attribute, Entity},
         lookups::Part,
     },
-    store::{Condition, Datum, Lookup, Name, Row, Unavailable},
+    store::{Condition, Datum, Lookup, Name, Reader, Row, Scanned, Select, Unavailable},
     table::{
-        declare::{Declared, TableRow as _},
+        declare::{Columns as _, Declared, TableRow as _},
         record::RecordColumns,
     },
 };
@@ -97,6 +98,46 @@ pub(crate) async fn read_cells(place: &RecordPlace, wanted: &[&Attribute]) -> Re
         lookup(entity, columns)
     });
     place.organization.store.look_up(&lookup, key(place)).await
+}
+
+/// Reads the fields in the mask of these records, at most [`AMONG_MAX`], in one read. Missing records are absent.
+///
+/// # Errors
+/// [`RecordError::BatchTooLarge`] if the stored records are larger than `bytes_max`. [`RecordError::Store`].
+pub(crate) async fn read_records(
+    place: &RecordPlace,
+    ids: &[RecordId],
+    mask: &ReadMask,
+    bytes_max: usize,
+) -> Result<BTreeMap<RecordId, (Record, Cells)>, RecordError> {
+    let select = Select {
+        table: table_of(&place.entity),
+        columns: record_columns(&place.entity, mask),
+        rows: RecordColumns::id().is_among(ids.iter().copied()),
+        order: Vec::new(),
+        limit: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+    };
+    let Scanned { rows, is_cut } = place.organization.store.scan(select, bytes_max).await?;
+    if is_cut {
+        return Err(RecordError::BatchTooLarge { limit_bytes: bytes_max });
+    }
+    let parsed = rows.into_iter().map(|row| {
+        let (record, cells) = parse_row(&place.entity, mask, row)?;
+        Ok((record.id, (record, cells)))
+    });
+    Ok(parsed.collect::<Result<_, Unavailable>>()?)
+}
+
+/// Returns those of these ids, at most [`AMONG_MAX`], that records in this table have.
+pub(crate) async fn existing(
+    store: &dyn Reader,
+    table: Name,
+    ids: impl IntoIterator<Item = RecordId>,
+) -> Result<BTreeSet<RecordId>, Unavailable> {
+    let rows = RecordColumns::id().is_among(ids);
+    let select = Select { table, ..RecordColumns::id().select(rows) };
+    let found = store.select(select).await?.into_iter();
+    Ok(found.map(|row| RecordColumns::id().values(row)).collect::<Result<_, _>>()?)
 }
 
 /// Reads the fields of a record in the mask.

@@ -6,7 +6,7 @@ use crate::{id::Timestamp, table::declare::table};
 
 table! {
     /// A stored record of a trail. The hash covers all other columns, in this order. In format 1 it doesn't cover the
-    /// details.
+    /// details, and in formats 1 and 2 it doesn't cover the records.
     pub struct AuditRecord = "sealward_audit" {
         /// The writer of the chain.
         writer: Uuid,
@@ -38,6 +38,8 @@ table! {
         key_version: Option<i64>,
         /// See [`AuditEntry::details`](crate::audit::AuditEntry::details).
         details: Option<String>,
+        /// See [`AuditEntry::records`](crate::audit::AuditEntry::records).
+        records: Option<String>,
         /// The format, which determines the fields that the hash covers.
         format: i64,
         /// The hash of this record.

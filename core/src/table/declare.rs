@@ -279,6 +279,18 @@ impl<R: TableRow, T: ColumnValue> TableColumn<R, T> {
         if datum == Datum::Null { Condition::IsNull(self.name()) } else { Condition::equal(self.name, datum) }
     }
 
+    /// Returns the condition that the column has one of these values, which must not be null.
+    pub(crate) fn is_among(&self, values: impl IntoIterator<Item = T>) -> Condition {
+        let mut values: Vec<Datum> = values.into_iter().map(T::into_datum).collect();
+        match (values.len(), values.pop()) {
+            (1, Some(only)) => Condition::equal(self.name, only),
+            (_, last) => {
+                values.extend(last);
+                Condition::Among { column: self.name(), values }
+            }
+        }
+    }
+
     /// Returns the condition that compares the column with this value, which must not be null.
     pub(crate) fn compares(&self, comparison: Comparison, value: T) -> Condition {
         Condition::Compare { column: self.name(), comparison, value: value.into_datum() }

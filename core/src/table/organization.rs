@@ -26,14 +26,17 @@ table! {
         id: RequestId,
         /// The identity of the caller.
         identity: String,
-        /// The id of the written record.
+        /// The id of the written record; of a batch, that of the first one.
         record_id: RecordId,
         /// The MAC of the request under a key derived from the root key.
         mac: Vec<u8>,
         /// The time of the write.
         time: Timestamp,
-        /// The attributes that the write cleared although the request didn't ask for it, separated by commas.
+        /// The attributes that the write cleared although the request didn't ask for it, separated by commas; of a batch,
+        /// those of each record, separated by semicolons.
         cleared: Option<String>,
+        /// The ids of the records of a batch, 16 bytes each, in the order of the request.
+        records: Option<Vec<u8>>,
     }
     key [id, identity]
     index "sealward_request_by_time" [time]

@@ -58,6 +58,7 @@ pub(crate) fn message(owner: &TrailOwner, record: AuditRecord, head: Option<Sign
         fingerprint: record.fingerprint.unwrap_or_default(),
         key_version: record.key_version.unwrap_or_default(),
         details: record.details.unwrap_or_default(),
+        records: record.records.map(|ids| ids.split(',').map(str::to_owned).collect()).unwrap_or_default(),
         format: record.format,
         previous_hash: record.previous_hash.to_vec(),
         hash: record.hash.to_vec(),
@@ -133,7 +134,8 @@ pub(crate) mod tests {
             fingerprint: None,
             key_version: None,
             details: None,
-            format: 2,
+            records: None,
+            format: 3,
             hash: [7; 32],
         }
     }

@@ -6,8 +6,8 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use governor::{
-    DefaultKeyedRateLimiter, Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
+    DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
 };
 use sealward_core::{identity::Identity, name::OrganizationName};
 
@@ -69,23 +69,81 @@ impl Rates {
         }
         Ok(())
     }
+
+    /// Counts the items of a batch of this identity, of which the call itself counted one.
+    ///
+    /// # Errors
+    /// [`Refusal::TooOften`], or [`Refusal::BatchAboveRate`] if such a batch is never admitted.
+    pub(crate) fn admit_items(
+        &self,
+        identity: &Identity,
+        organization: &OrganizationName,
+        items: usize,
+    ) -> Result<(), Refusal> {
+        let (Some(rate), Some(more)) = (&self.calls, further(items)) else { return Ok(()) };
+        rate.admit_many(identity, organization, more)
+    }
+
+    /// Counts the items of a stream of this identity, once the rate allows them.
+    pub(crate) async fn pace(&self, identity: &Identity, organization: &OrganizationName, items: usize) {
+        let Some(rate) = &self.calls else { return };
+        let mut left = u32::try_from(items).unwrap_or(u32::MAX);
+        while let Some(next) = NonZeroU32::new(left.min(rate.limit)) {
+            let key = (identity.clone(), Some(organization.clone()));
+            match rate.limiter.check_key_n(&key, next) {
+                Ok(Ok(())) => left = left.saturating_sub(next.get()),
+                Ok(Err(not_until)) => pause(not_until.wait_time_from(DefaultClock::default().now())).await,
+                // The rate always allows this number at some time.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// The number of items beyond the first; `None` if there are none.
+fn further(items: usize) -> Option<NonZeroU32> {
+    NonZeroU32::new(u32::try_from(items.saturating_sub(1)).unwrap_or(u32::MAX))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a rate has no event to wait for")]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
 }
 
 impl Rate {
+    fn admit_many(
+        &self,
+        identity: &Identity,
+        organization: &OrganizationName,
+        items: NonZeroU32,
+    ) -> Result<(), Refusal> {
+        let key = (identity.clone(), Some(organization.clone()));
+        match self.limiter.check_key_n(&key, items) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(not_until)) => Err(self.refused(&not_until)),
+            Err(_) => {
+                self.shed.count(self.bound);
+                Err(Refusal::BatchAboveRate { bound: self.bound, limit: self.limit })
+            }
+        }
+    }
+
+    fn refused(&self, not_until: &NotUntil<<DefaultClock as Clock>::Instant>) -> Refusal {
+        self.shed.count(self.bound);
+        Refusal::TooOften {
+            bound: self.bound,
+            limit: self.limit,
+            interval_seconds: self.interval_seconds,
+            retry_after: not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1)),
+        }
+    }
+
     fn admit(&self, identity: &Identity, organization: Option<&OrganizationName>) -> Result<(), Refusal> {
         if self.limiter.len() > KNOWN_MAX {
             self.limiter.retain_recent();
         }
         let key = (identity.clone(), organization.cloned());
-        self.limiter.check_key(&key).map_err(|not_until| {
-            self.shed.count(self.bound);
-            Refusal::TooOften {
-                bound: self.bound,
-                limit: self.limit,
-                interval_seconds: self.interval_seconds,
-                retry_after: not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1)),
-            }
-        })
+        self.limiter.check_key(&key).map_err(|not_until| self.refused(&not_until))
     }
 }
 
@@ -125,6 +183,21 @@ mod tests {
         rates.admit(&ada(), Some(&contoso), Cost::Call).unwrap();
         rates.admit(&ada(), Some(&fabrikam), Cost::Reveal).unwrap();
         rates.admit(&Identity::Dns("ada".to_owned()), Some(&contoso), Cost::Reveal).unwrap();
+    }
+
+    #[test]
+    fn items_of_a_batch_count_as_calls() {
+        let (rates, shed) = rates(10, 0);
+        let contoso = "contoso".parse().unwrap();
+        let bound = "calls_per_second_per_identity";
+        rates.admit_items(&ada(), &contoso, 1).unwrap();
+        rates.admit(&ada(), Some(&contoso), Cost::Call).unwrap();
+        rates.admit_items(&ada(), &contoso, 6).unwrap();
+        let refused = rates.admit_items(&ada(), &contoso, 10).unwrap_err();
+        assert!(matches!(refused, Refusal::TooOften { bound: of, limit: 10, .. } if of == bound), "{refused:?}");
+        let never = rates.admit_items(&ada(), &contoso, 12).unwrap_err();
+        assert_eq!(never, Refusal::BatchAboveRate { bound, limit: 10 });
+        assert_eq!(shed.refused_by(bound), 2);
     }
 
     #[test]

@@ -89,7 +89,8 @@ limits! {
     /// The age at which a key is reported as due for a change.
     key_change_due_days: 365 within 1 to 3_650, "days";
 
-    /// Maximum calls per second of one identity in one organization; 0 removes the limit.
+    /// Maximum calls per second of one identity in one organization; 0 removes the limit. Each item of a batch or an import counts as a call. A
+    /// batch with more items than this is refused, and an import is slowed down.
     /// This number of calls can arrive in a burst, followed by the same number per second. Each server counts separately.
     calls_per_second_per_identity: 0 within 0 to 1_000_000, "calls";
 
@@ -283,7 +284,19 @@ limits! {
     /// A page is held in memory.
     page_size_max: 1_000 within 1 to 1_000, "records";
 
-    /// Maximum concurrent lists of one identity, including verifications of audit trails. Two of them run, the others wait.
+    /// Maximum items of a batch (BatchGet, BatchCreate, BatchUpdate, BatchDelete), and maximum requests in one message of an import. The contract
+    /// allows at most 1000. Other writes of the organization wait while a batch is written, some ten milliseconds for a thousand records. One
+    /// audit record lists the ids of a batch.
+    batch_items_max: 1_000 within 1 to 1_000, "items";
+
+    /// Maximum records that an import writes in one transaction. A larger group is hardly faster, and other writes wait for it.
+    import_group_max_records: 1_000 within 1 to 1_000, "records";
+
+    /// Maximum size of the requests that an import writes in one transaction. A single larger request is a group of its own. Each import holds
+    /// three groups in memory.
+    import_group_max_bytes: 1_048_576 within 65_536 to 16_777_216, "bytes";
+
+    /// Maximum concurrent lists of one identity, including BatchGet and verifications of audit trails. Two of them run, the others wait.
     /// The default is more than a program needs that lists in parallel, and far too low to fill memory.
     lists_per_identity_max: 64 within 1 to 10_000, "calls";
 
@@ -291,7 +304,7 @@ limits! {
     /// LIST_TIME_LIMIT. Four lists run at once in an organization, so other lists wait at most this time.
     list_time_max_ms: 10_000 within 10 to 300_000, "milliseconds";
 
-    /// Maximum concurrent streams of one identity: WatchReencryption, VerifyCells, ExportOrganization, ImportOrganization.
+    /// Maximum concurrent streams of one identity: WatchReencryption, VerifyCells, ExportOrganization, ImportOrganization, and imports of records.
     /// Each uses memory, and some hold a snapshot of a database.
     streams_per_identity_max: 32 within 1 to 10_000, "calls";
 

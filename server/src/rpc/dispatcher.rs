@@ -19,7 +19,7 @@ use sealward_core::{
 };
 use tonic::Status;
 
-use super::name::ParsedName;
+use super::{codec::CodecBounds, name::ParsedName};
 use crate::{
     audit::{copy::CopyHandle, denials::Denials},
     bounds::{
@@ -78,6 +78,12 @@ impl Dispatcher {
     /// The maximum number of paths in a mask.
     pub(crate) fn mask_paths_max(&self) -> usize {
         usize::try_from(self.limits.mask_paths_max).unwrap_or(usize::MAX)
+    }
+
+    /// The maximum numbers of elements in requests for records.
+    pub(crate) fn codec_bounds(&self) -> CodecBounds {
+        let batch_items_max = usize::try_from(self.limits.batch_items_max).unwrap_or(usize::MAX);
+        CodecBounds { mask_paths_max: self.mask_paths_max(), batch_items_max }
     }
 
     /// Refuses a field with more than `limit` elements, before any of them is checked.

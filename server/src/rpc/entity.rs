@@ -1,4 +1,8 @@
-//! The five standard methods, for all entities.
+//! The standard methods, for all entities. Batches and imports are in the folder.
+
+mod batch;
+mod fields;
+mod import;
 
 use std::sync::Arc;
 
@@ -10,47 +14,92 @@ use sealward_core::{
     permit::Permit,
     policy::{ReadRecords, WriteRecords},
     record::{
-        Draft, Mode, RecordError, RecordPlace, Touched,
+        Mode, RecordError, RecordPlace,
         check::{check_create, check_update},
-        create::{self, IdOrigin},
-        delete, get, list, update,
+        create::{self, NewRecord},
+        delete::{self, Deletion},
+        get, list,
+        update::{self, RecordChange},
     },
     schema::Entity,
-    violation::{Problem, Violation},
+    violation::Violation,
 };
-use tonic::{Status, body::Body};
+use tonic::{
+    Request, Response, Status, Streaming,
+    body::Body,
+    server::{Grpc, StreamingService},
+};
 
+use self::{
+    batch::Batch,
+    fields::{mode, new_id, revision},
+};
 use super::{
+    answers::Answered,
     codec::{
-        CreateRequest, DeleteRequest, EntityCodec, EntityReply, EntityRequest, GetRequest, ListRequest, UpdateRequest,
-        WriteOptions,
+        CreateRequest, DeleteRequest, EntityCodec, EntityReply, EntityRequest, GetRequest, ListRequest, StreamCodec,
+        UpdateRequest,
     },
     dispatcher::Dispatcher,
     services::ServicesBuilder,
     unary,
 };
-use crate::{background::reencryption, bounds::turns::Place, schema::EntityMethod, status};
+use crate::{
+    background::reencryption,
+    bounds::turns::Place,
+    schema::{EntityMethod, StandardMethod},
+    status,
+};
 
 /// Adds one method.
 pub(super) fn add(services: &mut ServicesBuilder, dispatcher: Arc<Dispatcher>, method: EntityMethod) {
     let path = method.path.clone();
-    let codec = EntityCodec::new(&method, dispatcher.mask_paths_max());
+    let codec = Arc::new(EntityCodec::new(&method, dispatcher.codec_bounds()));
+    let is_import = method.standard == StandardMethod::Import;
     let handler = Arc::new(Handler { dispatcher, method, codec });
     services.add_method(path, move |request| {
         let handler = Arc::clone(&handler);
-        Box::pin(async move { Ok(handler.serve(request).await) })
+        if is_import {
+            Box::pin(async move { Ok(handler.serve_import(request).await) })
+        } else {
+            Box::pin(async move { Ok(handler.serve(request).await) })
+        }
     });
 }
 
 struct Handler {
     dispatcher: Arc<Dispatcher>,
     method: EntityMethod,
-    codec: EntityCodec,
+    codec: Arc<EntityCodec>,
+}
+
+/// The handler of an import, which is a stream in both directions.
+struct ImportHandler(Arc<Handler>);
+
+impl StreamingService<EntityRequest> for ImportHandler {
+    type Response = EntityReply;
+    type ResponseStream = Answered<EntityReply>;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<Self::ResponseStream>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Streaming<EntityRequest>>) -> Self::Future {
+        let handler = Arc::clone(&self.0);
+        Box::pin(async move {
+            let (_, extensions, stream) = request.into_parts();
+            let (dispatcher, entity) = (Arc::clone(&handler.dispatcher), Arc::clone(handler.entity()));
+            import::begin(dispatcher, entity, &extensions, stream).await.map(Response::new)
+        })
+    }
 }
 
 impl Handler {
     async fn serve(&self, request: http::Request<Body>) -> http::Response<Body> {
         self.answer(request).await.map_or_else(Status::into_http, unary::response)
+    }
+
+    async fn serve_import(self: Arc<Self>, request: http::Request<Body>) -> http::Response<Body> {
+        let max = Some(self.dispatcher.message_size_max_bytes());
+        let codec = StreamCodec::new(Arc::clone(&self.codec));
+        Grpc::new(codec).apply_max_message_size_config(max, max).streaming(ImportHandler(self), request).await
     }
 
     async fn answer(&self, request: http::Request<Body>) -> Result<BytesMut, Status> {
@@ -69,14 +118,28 @@ impl Handler {
             EntityRequest::List(request) => self.list(extensions, request).await,
             EntityRequest::Update(request) => self.update(extensions, request).await,
             EntityRequest::Delete(request) => self.delete(extensions, request).await,
+            EntityRequest::BatchGet(request) => self.batch(extensions).get(request).await,
+            EntityRequest::BatchCreate(request) => self.batch(extensions).create(request).await,
+            EntityRequest::BatchUpdate(request) => {
+                let (reply, place) = self.batch(extensions).update(request).await?;
+                self.retire_healed(&place);
+                Ok(reply)
+            }
+            EntityRequest::BatchDelete(request) => {
+                let (reply, place) = self.batch(extensions).delete(request).await?;
+                self.retire_healed(&place);
+                Ok(reply)
+            }
+            // Only a stream has requests of an import.
+            EntityRequest::Import(_) => Err(status::message_invalid()),
         }
     }
 
     async fn create(&self, extensions: &Extensions, request: CreateRequest) -> Result<EntityReply, Status> {
         let permit = self.dispatcher.enter_to_write(extensions, &request.parent, self.entity())?;
-        let NewRecord { id, id_origin, draft, mode } = self.new_record(&permit, request)?;
-        let place = permit.record(id);
-        let created = create::create(&self.dispatcher.deployment, permit, id, id_origin, draft, mode).await;
+        let (record, mode) = self.new_record(&permit, request)?;
+        let place = permit.record(record.id);
+        let created = create::create(&self.dispatcher.deployment, permit, record, mode).await;
         let record = created.map_err(|error| status::record(error, &place))?;
         Ok(EntityReply::Record(place.organization.name.clone(), record))
     }
@@ -104,11 +167,10 @@ impl Handler {
 
     async fn update(&self, extensions: &Extensions, request: UpdateRequest) -> Result<EntityReply, Status> {
         let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
-        let Change { id, draft, touched, etag, mode } = self.change(&permit, request)?;
-        let place = permit.record(id);
+        let (change, mode) = self.change(&permit, request)?;
+        let place = permit.record(change.id);
         let line = self.line(&place)?;
-        let given = (&draft, &touched);
-        let updated = update::update(&self.dispatcher.deployment, permit, id, given, etag, mode, &line).await;
+        let updated = update::update(&self.dispatcher.deployment, permit, &change, mode, &line).await;
         let updated = updated.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Updated(place.organization.name.clone(), updated))
@@ -117,11 +179,12 @@ impl Handler {
     async fn delete(&self, extensions: &Extensions, request: DeleteRequest) -> Result<EntityReply, Status> {
         let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
         let id = request.name.resource.map_err(invalid)?;
-        let etag = revision("etag", &request.etag).map_err(invalid)?;
+        let etag_revision = revision("etag", &request.etag).map_err(invalid)?;
         let mode = mode(&request.write).map_err(invalid)?;
         let place = permit.record(id);
         let line = self.line(&place)?;
-        let deleted = delete::delete(&self.dispatcher.deployment, permit, id, etag, mode, &line).await;
+        let deletion = Deletion { id, etag_revision };
+        let deleted = delete::delete(&self.dispatcher.deployment, permit, deletion, mode, &line).await;
         deleted.map_err(|error| status::record(error, &place))?;
         self.retire_healed(&place);
         Ok(EntityReply::Empty)
@@ -131,11 +194,11 @@ impl Handler {
     fn new_record(
         &self,
         permit: &Permit<WriteRecords>,
-        CreateRequest { parent, id, mut draft, write }: CreateRequest,
-    ) -> Result<NewRecord, Status> {
-        let id_origin = if id.is_empty() { IdOrigin::Service } else { IdOrigin::Caller };
-        match (parent.resource, self.new_id(&id), mode(&write)) {
-            (Ok(_), Ok(id), Ok(mode)) => Ok(NewRecord { id, id_origin, draft, mode }),
+        CreateRequest { parent, id, mut draft, write, .. }: CreateRequest,
+    ) -> Result<(NewRecord, Mode), Status> {
+        let new_id = new_id(&self.dispatcher.deployment, self.entity(), &id);
+        match (parent.resource, new_id, mode(&write)) {
+            (Ok(_), Ok((id, id_origin)), Ok(mode)) => Ok((NewRecord { id, id_origin, draft }, mode)),
             (parent, id, mode) => {
                 let mut violations: Vec<_> = [parent.err(), id.err(), mode.err()].into_iter().flatten().collect();
                 violations.extend(check_create(&permit.entity(), &mut draft));
@@ -149,10 +212,12 @@ impl Handler {
         &self,
         permit: &Permit<WriteRecords>,
         UpdateRequest { name, etag, draft, touched, mask_violations, write }: UpdateRequest,
-    ) -> Result<Change, Status> {
+    ) -> Result<(RecordChange, Mode), Status> {
         let etag = revision(&format!("{}.etag", self.entity().singular), &etag);
         match (name.resource, etag, mode(&write)) {
-            (Ok(id), Ok(etag), Ok(mode)) if mask_violations.is_empty() => Ok(Change { id, draft, touched, etag, mode }),
+            (Ok(id), Ok(etag_revision), Ok(mode)) if mask_violations.is_empty() => {
+                Ok((RecordChange { id, draft, touched, etag_revision }, mode))
+            }
             (id, etag, mode) => {
                 let mut violations = mask_violations;
                 violations.extend([id.err(), etag.err(), mode.err()].into_iter().flatten());
@@ -214,62 +279,11 @@ impl Handler {
         &self.method.entity
     }
 
-    /// The given id, or a new one if the entity allows to omit it.
-    fn new_id(&self, given: &str) -> Result<RecordId, Violation> {
-        let field = || format!("{}_id", self.entity().singular);
-        if !given.is_empty() {
-            return given.parse().map_err(|_| Violation::new(field(), Problem::NotAUuid));
-        }
-        if self.entity().id_required {
-            return Err(Violation::new(field(), Problem::Required));
-        }
-        let ports = &self.dispatcher.deployment.ports;
-        Ok(RecordId::new_v7(ports.clock.now(), &*ports.random))
+    fn batch<'a>(&'a self, extensions: &'a Extensions) -> Batch<'a> {
+        Batch { dispatcher: &self.dispatcher, entity: self.entity(), extensions }
     }
-}
-
-/// A record to create.
-struct NewRecord {
-    id: RecordId,
-    id_origin: IdOrigin,
-    draft: Draft,
-    mode: Mode,
-}
-
-/// A change of a record.
-struct Change {
-    id: RecordId,
-    draft: Draft,
-    touched: Touched,
-    /// The revision that the caller expects.
-    etag: Option<i64>,
-    mode: Mode,
 }
 
 fn invalid(violation: Violation) -> Status {
     status::invalid(vec![violation])
-}
-
-/// The mode of a write. A dry run ignores the idempotency key.
-fn mode(write: &WriteOptions) -> Result<Mode, Violation> {
-    let WriteOptions { validate_only, request_id } = write;
-    if *validate_only {
-        return Ok(Mode::ValidateOnly);
-    }
-    if request_id.is_empty() {
-        return Ok(Mode::Execute);
-    }
-    let id = request_id.parse().map_err(|_| Violation::new("request_id", Problem::NotAUuid))?;
-    Ok(Mode::ExecuteOnce(id))
-}
-
-/// The revision in an etag; `None` without an etag.
-fn revision(field: &str, etag: &str) -> Result<Option<i64>, Violation> {
-    if etag.is_empty() {
-        return Ok(None);
-    }
-    match etag.parse::<i64>() {
-        Ok(revision) if revision > 0 && revision.to_string() == etag => Ok(Some(revision)),
-        Ok(_) | Err(_) => Err(Violation::new(field, Problem::NotAnEtag)),
-    }
 }

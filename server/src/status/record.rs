@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use sealward::v1::ErrorReason;
 use sealward_core::{
+    id::RecordId,
     list::page::ListingError,
     metadata::update::UpdateMetadataError,
+    name::RecordName,
     organization::{Organization, comparisons::INTERVAL_SECONDS},
     record::{RecordError, RecordPlace},
     schema::{Attribute, Entity},
@@ -15,10 +17,12 @@ use tonic::{Code, Status};
 
 use super::{
     builder::StatusBuilder,
-    failure::{store_failure, unavailable},
+    failure::{internal, store_failure, unavailable},
     key::{inaccessible, inactive, ring_damaged},
+    text::and_more,
     violation::invalid,
 };
+use crate::config::limits::ERROR_VIOLATIONS_MAX;
 
 /// The page token wasn't issued for this list and this caller.
 pub(crate) fn page_token_invalid() -> Status {
@@ -55,6 +59,79 @@ pub(super) fn list_too_long(limit_ms: u64) -> Status {
         .build()
 }
 
+/// The fields that errors of a batch's items are about.
+pub(crate) struct BatchFields<'a> {
+    /// The list of items: `requests` or `names`.
+    pub(crate) items: &'a str,
+    /// The field of an item with the record's name or id; empty if the item is the name.
+    pub(crate) id: &'a str,
+    /// The field of an item with the etag.
+    pub(crate) etag: &'a str,
+    /// The records, by the index of their items.
+    pub(crate) ids: &'a [RecordId],
+}
+
+impl BatchFields<'_> {
+    /// `requests[3].mailbox.name`
+    fn path(&self, index: usize, field: &str) -> String {
+        let item = format!("{}[{index}]", self.items);
+        if field.is_empty() { item } else { format!("{item}.{field}") }
+    }
+}
+
+/// Errors of batches. An error of items lists them.
+pub(crate) fn batch(error: RecordError, place: &RecordPlace, fields: &BatchFields<'_>) -> Status {
+    let RecordError::Items(items) = error else { return record(error, place) };
+    if items.iter().any(|(_, error)| matches!(error, RecordError::Invalid(_))) {
+        let violations = items.into_iter().flat_map(|(index, error)| {
+            let RecordError::Invalid(violations) = error else { return Vec::new() };
+            let item = fields.path(index, "");
+            violations.into_iter().map(|violation| violation.within(&item)).collect()
+        });
+        return invalid(violations.collect());
+    }
+    let total = items.len();
+    let mut items = items.into_iter().peekable();
+    let (field, problem, reason) = match items.peek() {
+        Some((_, RecordError::NotFound)) => (fields.id, "doesn't exist", "NOT_FOUND"),
+        Some((_, RecordError::AlreadyExists)) => (fields.id, "already exists: use another id", "ALREADY_EXISTS"),
+        Some((_, RecordError::EtagMismatch)) => {
+            (fields.etag, "was changed after this etag was read: read it again", "ETAG_MISMATCH")
+        }
+        // Errors that aren't those of several items.
+        Some(_) | None => {
+            return items.next().map_or_else(|| internal(UnknownItem), |(_, error)| record(error, place));
+        }
+    };
+    let organization = &place.organization.name;
+    let name = |index: usize| {
+        let (organization, collection) = (organization.clone(), &place.entity.collection);
+        let id = fields.ids.get(index).copied();
+        id.map(|id| RecordName { organization, collection, id }.to_string()).unwrap_or_default()
+    };
+    let listed: Vec<(String, String)> = items
+        .take(ERROR_VIOLATIONS_MAX)
+        .map(|(index, _)| (fields.path(index, field), format!("{} {problem}", name(index))))
+        .collect();
+    let message = match listed.first() {
+        Some((field, words)) => and_more(format!("{field}: {words}"), total),
+        None => problem.to_owned(),
+    };
+    let builder = match reason {
+        "NOT_FOUND" => StatusBuilder::not_found(&message),
+        "ALREADY_EXISTS" => StatusBuilder::already_exists(&message),
+        _ => StatusBuilder::new(Code::Aborted, ErrorReason::EtagMismatch, message).dynamics_code("80060882"),
+    };
+    let builder = builder.with("organization", organization).with("entity", &place.entity.name);
+    let builder = listed.iter().fold(builder, |builder, (field, words)| builder.violation(field, words, reason));
+    builder.leave_out(total.saturating_sub(listed.len())).build()
+}
+
+/// A batch was refused without an item.
+#[derive(Debug, thiserror::Error)]
+#[error("a batch was refused without an item")]
+struct UnknownItem;
+
 /// Errors of records.
 pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
     let (organization, entity) = (&place.organization.name, &place.entity.name);
@@ -62,6 +139,21 @@ pub(crate) fn record(error: RecordError, place: &RecordPlace) -> Status {
         RecordError::Invalid(violations) => invalid(violations),
         RecordError::PageToken => page_token_invalid(),
         RecordError::ListTooLong { limit_ms } => list_too_long(limit_ms),
+        RecordError::Items(items) => match items.into_iter().next() {
+            Some((_, error)) => record(error, place),
+            None => internal(UnknownItem),
+        },
+        RecordError::BatchTooLarge { limit_bytes } => StatusBuilder::new(
+            Code::OutOfRange,
+            ErrorReason::MessageTooLarge,
+            format!(
+                "the records of the batch are larger than {limit_bytes} bytes, the part of a message that is left for them \
+                 (message_size_max_bytes); nothing was done: send smaller batches"
+            ),
+        )
+        .bound("message_size_max_bytes")
+        .with("limit", limit_bytes)
+        .build(),
         RecordError::NotFound => StatusBuilder::not_found("the record doesn't exist")
             .with("organization", organization)
             .with("entity", entity)

@@ -102,6 +102,13 @@ pub(crate) enum Refusal {
         /// The delay before a retry.
         retry_after: Duration,
     },
+    /// A batch has more items than the rate ever admits at once.
+    BatchAboveRate {
+        /// The limit's name.
+        bound: &'static str,
+        /// The maximum number of items.
+        limit: u32,
+    },
     /// A limit on connections is reached.
     ConnectionLimit(LimitReached),
     /// The memory limit of requests is reached.
@@ -263,6 +270,12 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
         )
         .with("interval_seconds", interval_seconds)
         .retry_after(retry_after),
+        Refusal::BatchAboveRate { bound, limit } => exhausted(
+            ErrorReason::RateLimited,
+            bound,
+            limit,
+            format!("the batch has more than {limit} items, the number of calls that the rate admits at once ({bound}): send smaller batches"),
+        ),
         Refusal::ConnectionLimit(limit_reached) => {
             let (limit, message) = match limit_reached {
                 LimitReached::Identity { limit } => {

@@ -60,6 +60,7 @@ pub(crate) fn bound_of_violation(violation: &Violation) -> Option<&'static str> 
     match (&*violation.field, &violation.problem) {
         ("read_mask" | "update_mask", Problem::TooMany { .. }) => Some("mask_paths_max"),
         ("attributes", Problem::TooMany { .. }) => Some("reveal_attributes_max"),
+        ("names" | "requests", Problem::TooMany { .. }) => Some("batch_items_max"),
         (_, Problem::Filter(FilterError { problem: FilterProblem::TooLong { .. }, .. })) => {
             Some("filter_length_max_bytes")
         }
@@ -99,6 +100,7 @@ fn own_dynamics_code(problem: &Problem) -> Option<&str> {
         | Problem::NoSuchField { .. }
         | Problem::NotEncrypted
         | Problem::Repeated
+        | Problem::OfBatch
         | Problem::NotAUuid
         | Problem::NotAName { .. }
         | Problem::NotAnOrganizationId

@@ -1,7 +1,7 @@
 //! The results of reads and their order.
 
 use Direction::{Ascending, Descending};
-use sealward_core::store::{Assignment, Expect, Lookup, Reader};
+use sealward_core::store::{AMONG_MAX, Assignment, Expect, Lookup, Reader};
 
 use super::*;
 
@@ -150,6 +150,21 @@ pub(crate) async fn a_list_has_whole_elements_only(subject: &dyn Subject) {
         assert_eq!(ids(&*store, lists.clone()).await, wanted, "{element:?}");
         let others: Vec<u128> = (1..=texts.len() as u128).filter(|number| !wanted.contains(number)).collect();
         assert_eq!(ids(&*store, lists.negated()).await, others, "not {element:?}");
+    }
+}
+
+pub(crate) async fn a_value_is_among_up_to_a_thousand_others(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let texts = [None, Some(""), Some("a"), Some("A"), Some("b")];
+    fill(&*store, "name", texts.map(|name| name.map_or(Datum::Null, text))).await;
+    let among = |values: Vec<Datum>| Condition::Among { column: "name".into(), values };
+    assert_eq!(ids(&*store, among(vec![text("b"), text("a"), text("x"), text("a")])).await, [3, 5]);
+    assert_eq!(ids(&*store, among(vec![text("b"), text("a")]).negated()).await, [1, 2, 4]);
+    assert_eq!(ids(&*store, among(Vec::new())).await, [0; 0]);
+    let many = (0..AMONG_MAX - 1).map(|number| text(&number.to_string())).chain([text("A")]);
+    assert_eq!(ids(&*store, among(many.collect())).await, [4]);
+    for wrong in [Datum::Null, Datum::Integer(1), text("a\0")] {
+        assert!(store.select(things(&["id"], among(vec![text("a"), wrong]), &[])).await.is_err());
     }
 }
 

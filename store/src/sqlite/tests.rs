@@ -144,6 +144,7 @@ fn reveal() -> Step {
         fingerprint: None,
         key_version: None,
         details: None,
+        records: None,
     })
 }
 

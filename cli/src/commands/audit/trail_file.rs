@@ -197,6 +197,7 @@ fn parse_record(record: AuditRecord) -> Option<Line> {
         fingerprint: text(record.fingerprint),
         key_version: Some(record.key_version).filter(|version| *version != 0),
         details: text(record.details),
+        records: text(record.records.join(",")),
         format: record.format,
         hash,
     };

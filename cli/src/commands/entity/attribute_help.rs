@@ -10,7 +10,7 @@ pub(super) fn attributes(entity: &EntityType, operation: Operation) -> String {
     let writable = entity.attributes.iter().filter(|attribute| {
         let options = &attribute.options;
         let is_valid = match operation {
-            Operation::Create => !options.not_valid_for_create,
+            Operation::Create | Operation::Import => !options.not_valid_for_create,
             Operation::Update => !options.not_valid_for_update && !options.immutable,
         };
         is_valid && !options.output_only && options.reports_set.is_empty()

@@ -12,6 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 use prost_reflect::{Kind as ProtoKind, MessageDescriptor};
 use sealward_core::{
     crypto::secret::Plaintext,
+    id::RecordId,
     mask::{ReadMask, not_settable},
     name::OrganizationName,
     record::{Draft, Given, Touched, given_text},
@@ -20,11 +21,15 @@ use sealward_core::{
 };
 
 use super::{
-    message::{CreateRequest, DeleteRequest, EntityRequest, GetRequest, ListRequest, UpdateRequest, WriteOptions},
+    CodecBounds,
+    message::{
+        BatchGetRequest, BatchItem, BatchRequest, CreateRequest, DeleteRequest, EntityRequest, GetRequest,
+        ImportRequest, ListRequest, UpdateRequest, WriteOptions,
+    },
     wire::{DEPTH_MAX, Malformed, Reader, Wire},
 };
 use crate::{
-    rpc::name,
+    rpc::name::{self, ParsedName},
     schema::{EntityMethod, StandardMethod, timestamp_from_proto},
 };
 
@@ -37,6 +42,17 @@ pub(crate) struct RequestPlan {
     name_field: String,
     /// The message of the request, and those in it. Fields refer to them by index.
     messages: Vec<MessagePlan>,
+    /// The items of a batch or an import.
+    items: Option<ItemsPlan>,
+}
+
+/// The items of a batch, in a field of its request. An item is decoded as a single request is.
+struct ItemsPlan {
+    number: u32,
+    field: String,
+    items_max: usize,
+    /// The plan of a single request; `None` if the items are names.
+    single: Option<Box<RequestPlan>>,
 }
 
 /// The fields of a message, by number.
@@ -150,27 +166,163 @@ enum Part<'a> {
 }
 
 impl RequestPlan {
-    /// Compiles the plan of a method. `mask_paths_max` is the maximum number of paths in a mask.
-    pub(crate) fn new(method: &EntityMethod, mask_paths_max: usize) -> Self {
+    /// Compiles the plan of a method.
+    pub(crate) fn new(method: &EntityMethod, bounds: CodecBounds) -> Self {
         let mut compiler = Compiler { method, messages: Vec::new(), unused: HashMap::new() };
         compiler.message(&method.input, Role::Request);
         RequestPlan {
             standard: method.standard,
             entity: Arc::clone(&method.entity),
-            mask_paths_max,
+            mask_paths_max: bounds.mask_paths_max,
+            items: ItemsPlan::of(method, bounds),
             name_field: format!("{}.name", method.entity.singular),
             messages: compiler.messages,
         }
     }
 
-    /// Decodes a request. The result contains violations of fields.
+    /// Decodes a request. The result contains violations of fields. `import_parent` is the organization of an import, which its first
+    /// message names.
     ///
     /// # Errors
     /// The bytes aren't a message of the expected type.
-    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<EntityRequest, Malformed> {
+    pub(crate) fn decode(
+        &self,
+        bytes: &[u8],
+        import_parent: &mut Option<OrganizationName>,
+    ) -> Result<EntityRequest, Malformed> {
+        match &self.items {
+            None => Ok(self.request(&self.parts(bytes)?)),
+            Some(items) => self.batch(items, bytes, import_parent),
+        }
+    }
+
+    fn parts<'a>(&self, bytes: &'a [u8]) -> Result<Parts<'a>, Malformed> {
         let mut parts = Parts::default();
         self.read(0, &mut Reader::new(bytes), DEPTH_MAX, None, &mut parts)?;
-        Ok(self.request(&parts))
+        Ok(parts)
+    }
+
+    /// Decodes the request of a batch. Its items stay encoded until they are counted, so a request with too many of them takes no memory.
+    fn batch(
+        &self,
+        items: &ItemsPlan,
+        bytes: &[u8],
+        import_parent: &mut Option<OrganizationName>,
+    ) -> Result<EntityRequest, Malformed> {
+        let message = self.messages.first().ok_or(Malformed)?;
+        let (mut parts, mut found, mut count) = (Parts::default(), Vec::new(), 0_usize);
+        let mut reader = Reader::new(bytes);
+        while !reader.is_empty() {
+            match reader.key()? {
+                (number, Wire::Length) if number == items.number => {
+                    let item = reader.bytes()?;
+                    count += 1;
+                    if count <= items.items_max {
+                        found.push(item);
+                    }
+                }
+                (_, Wire::GroupEnd) => return Err(Malformed),
+                (number, wire) => match message.field(number) {
+                    Some(field) => self.read_field(field, wire, &mut reader, DEPTH_MAX, &mut parts)?,
+                    None => reader.skip(number, wire, DEPTH_MAX)?,
+                },
+            }
+        }
+        let problem = Problem::TooMany { limit: items.items_max };
+        let found = if count > items.items_max { Err(Violation::new(&items.field, problem)) } else { Ok(found) };
+        self.batch_request(items, &parts, found, import_parent)
+    }
+
+    fn batch_request(
+        &self,
+        items: &ItemsPlan,
+        parts: &Parts<'_>,
+        found: Result<Vec<&[u8]>, Violation>,
+        import_parent: &mut Option<OrganizationName>,
+    ) -> Result<EntityRequest, Malformed> {
+        let parent = name::organization("parent", parts.parent);
+        let of_parent = |request: &CreateRequest, organization: Option<&OrganizationName>| {
+            let is_other = request.parent.organization.as_ref().ok() != organization;
+            (is_other && request.parent_is_given).then(|| not_of_parent(organization))
+        };
+        Ok(match self.standard {
+            StandardMethod::BatchGet => EntityRequest::BatchGet(BatchGetRequest {
+                names: self.names(items, found)?,
+                read_mask: self.read_mask(parts),
+                parent,
+            }),
+            StandardMethod::BatchUpdate => EntityRequest::BatchUpdate(BatchRequest {
+                items: items.read(found, |single, parts| {
+                    let request = single.update(parts);
+                    let violations = of_batch(&request.write);
+                    (request, violations)
+                })?,
+                write: parts.write(),
+                parent,
+            }),
+            StandardMethod::BatchDelete => EntityRequest::BatchDelete(BatchRequest {
+                items: items.read(found, |single, parts| {
+                    let request = single.delete(parts);
+                    let violations = of_batch(&request.write);
+                    (request, violations)
+                })?,
+                write: parts.write(),
+                parent,
+            }),
+            StandardMethod::Import => {
+                if import_parent.is_none() {
+                    *import_parent = parent.resource.as_ref().ok().cloned();
+                }
+                let organization = import_parent.as_ref();
+                let read = items.read(found, |single, parts| {
+                    let request = single.create(parts, organization);
+                    let is_of_batch = |violation: &Violation| violation.field == VALIDATE_ONLY;
+                    let violations = of_batch(&request.write).into_iter().filter(is_of_batch);
+                    let violations = violations.chain(of_parent(&request, organization)).collect();
+                    (request, violations)
+                })?;
+                EntityRequest::Import(ImportRequest {
+                    items: read,
+                    validate_only: parts.validate_only,
+                    parent: (!parts.parent.is_empty()).then_some(parent),
+                })
+            }
+            // Only a batch has items.
+            StandardMethod::BatchCreate
+            | StandardMethod::Create
+            | StandardMethod::Get
+            | StandardMethod::List
+            | StandardMethod::Update
+            | StandardMethod::Delete => {
+                let organization = parent.organization.as_ref().ok();
+                EntityRequest::BatchCreate(BatchRequest {
+                    items: items.read(found, |single, parts| {
+                        let request = single.create(parts, organization);
+                        let violations = of_batch(&request.write).into_iter();
+                        let violations = violations.chain(of_parent(&request, organization)).collect();
+                        (request, violations)
+                    })?,
+                    write: parts.write(),
+                    parent,
+                })
+            }
+        })
+    }
+
+    /// Reads items that are names of records.
+    fn names(
+        &self,
+        items: &ItemsPlan,
+        found: Result<Vec<&[u8]>, Violation>,
+    ) -> Result<Result<Vec<ParsedName<RecordId>>, Violation>, Malformed> {
+        let read = |(index, item): (usize, &[u8])| {
+            let text = std::str::from_utf8(item).map_err(|_| Malformed)?;
+            Ok(name::record(&format!("{}[{index}]", items.field), text, &self.entity))
+        };
+        match found {
+            Ok(found) => found.into_iter().enumerate().map(read).collect::<Result<_, Malformed>>().map(Ok),
+            Err(violation) => Ok(Err(violation)),
+        }
     }
 
     /// Reads the fields of a message, to the end of the bytes or of the group. `depth` is the number of levels that it may contain.
@@ -264,20 +416,10 @@ impl RequestPlan {
     }
 
     fn request(&self, parts: &Parts<'_>) -> EntityRequest {
-        let entity = &*self.entity;
-        let write = || WriteOptions { validate_only: parts.validate_only, request_id: parts.request_id.to_owned() };
         match self.standard {
-            StandardMethod::Create => {
-                let parent = name::organization("parent", parts.parent);
-                EntityRequest::Create(CreateRequest {
-                    id: parts.id.to_owned(),
-                    draft: parts.draft(entity, parent.organization.as_ref().ok()),
-                    write: write(),
-                    parent,
-                })
-            }
+            StandardMethod::Create => EntityRequest::Create(self.create(parts, None)),
             StandardMethod::Get => EntityRequest::Get(GetRequest {
-                name: name::record("name", parts.name, entity),
+                name: name::record("name", parts.name, &self.entity),
                 read_mask: self.read_mask(parts),
             }),
             StandardMethod::List => EntityRequest::List(ListRequest {
@@ -289,19 +431,39 @@ impl RequestPlan {
                 read_mask: self.read_mask(parts),
                 return_total_size: parts.return_total_size,
             }),
-            StandardMethod::Update => {
-                let name = name::record(&self.name_field, parts.name, entity);
-                let draft = parts.draft(entity, name.organization.as_ref().ok());
-                let (touched, mask_violations) = self.update_mask(&draft, parts);
-                let etag = parts.etag.to_owned();
-                EntityRequest::Update(UpdateRequest { name, etag, draft, touched, mask_violations, write: write() })
-            }
-            StandardMethod::Delete => EntityRequest::Delete(DeleteRequest {
-                name: name::record("name", parts.name, entity),
-                etag: parts.etag.to_owned(),
-                write: write(),
-            }),
+            StandardMethod::Update => EntityRequest::Update(self.update(parts)),
+            // A batch has items.
+            StandardMethod::Delete
+            | StandardMethod::BatchGet
+            | StandardMethod::BatchCreate
+            | StandardMethod::BatchUpdate
+            | StandardMethod::BatchDelete
+            | StandardMethod::Import => EntityRequest::Delete(self.delete(parts)),
         }
+    }
+
+    /// `organization` is that of a batch; without one, the request names it.
+    fn create(&self, parts: &Parts<'_>, organization: Option<&OrganizationName>) -> CreateRequest {
+        let parent = name::organization("parent", parts.parent);
+        CreateRequest {
+            id: parts.id.to_owned(),
+            draft: parts.draft(&self.entity, organization.or(parent.organization.as_ref().ok())),
+            write: parts.write(),
+            parent_is_given: !parts.parent.is_empty(),
+            parent,
+        }
+    }
+
+    fn update(&self, parts: &Parts<'_>) -> UpdateRequest {
+        let name = name::record(&self.name_field, parts.name, &self.entity);
+        let draft = parts.draft(&self.entity, name.organization.as_ref().ok());
+        let (touched, mask_violations) = self.update_mask(&draft, parts);
+        UpdateRequest { name, etag: parts.etag.to_owned(), draft, touched, mask_violations, write: parts.write() }
+    }
+
+    fn delete(&self, parts: &Parts<'_>) -> DeleteRequest {
+        let name = name::record("name", parts.name, &self.entity);
+        DeleteRequest { name, etag: parts.etag.to_owned(), write: parts.write() }
     }
 
     fn read_mask(&self, parts: &Parts<'_>) -> Result<ReadMask, Vec<Violation>> {
@@ -339,6 +501,56 @@ impl RequestPlan {
         (touched, violations)
     }
 }
+
+impl ItemsPlan {
+    /// Compiles the plan of the items, if the method has any.
+    fn of(method: &EntityMethod, bounds: CodecBounds) -> Option<Self> {
+        let field = method.items.as_ref()?;
+        let single = match (field.kind(), method.standard.of_item()) {
+            (ProtoKind::Message(input), Some(standard)) => {
+                let single = EntityMethod { standard, input, items: None, results: None, ..method.clone() };
+                Some(Box::new(RequestPlan::new(&single, bounds)))
+            }
+            (_, _) => None,
+        };
+        let (number, field) = (field.number(), field.name().to_owned());
+        Some(ItemsPlan { number, field, items_max: bounds.batch_items_max, single })
+    }
+
+    /// Decodes items, and reads each with the violations of fields that belong to the batch.
+    fn read<T>(
+        &self,
+        found: Result<Vec<&[u8]>, Violation>,
+        read: impl Fn(&RequestPlan, &Parts<'_>) -> (T, Vec<Violation>),
+    ) -> Result<Result<Vec<BatchItem<T>>, Violation>, Malformed> {
+        let single = self.single.as_ref().ok_or(Malformed)?;
+        let item = |bytes: &[u8]| {
+            let (request, violations) = read(single, &single.parts(bytes)?);
+            Ok(BatchItem { request, violations, bytes: bytes.len() })
+        };
+        match found {
+            Ok(found) => found.into_iter().map(item).collect::<Result<_, Malformed>>().map(Ok),
+            Err(violation) => Ok(Err(violation)),
+        }
+    }
+}
+
+/// The violations of a single request that sets options of its batch.
+fn of_batch(write: &WriteOptions) -> Vec<Violation> {
+    let WriteOptions { validate_only, request_id } = write;
+    let set = [(VALIDATE_ONLY, *validate_only), (REQUEST_ID, !request_id.is_empty())];
+    let set = set.into_iter().filter(|(_, is_set)| *is_set);
+    set.map(|(field, _)| Violation::new(field, Problem::OfBatch)).collect()
+}
+
+/// The violation of a single request that names another organization than its batch.
+fn not_of_parent(organization: Option<&OrganizationName>) -> Violation {
+    let form = organization.map(OrganizationName::resource_name).unwrap_or_default();
+    Violation::new("parent", Problem::NotAName { form })
+}
+
+const VALIDATE_ONLY: &str = "validate_only";
+const REQUEST_ID: &str = "request_id";
 
 impl MessagePlan {
     fn field(&self, number: u32) -> Option<&FieldPlan> {
@@ -468,6 +680,10 @@ impl<'a> Parts<'a> {
         }
     }
 
+    fn write(&self) -> WriteOptions {
+        WriteOptions { validate_only: self.validate_only, request_id: self.request_id.to_owned() }
+    }
+
     /// The attributes of the resource, which may refer to records of this organization.
     fn draft(&self, entity: &Entity, organization: Option<&OrganizationName>) -> Draft {
         let given = entity.attributes.iter().zip(&self.attributes).enumerate();
@@ -571,7 +787,7 @@ impl Compiler<'_> {
             (Role::Request, ProtoKind::Bool, "return_total_size") => Target::Number(NumberPart::ReturnTotalSize),
             (Role::Request, ProtoKind::Bool, "validate_only") => Target::Number(NumberPart::ValidateOnly),
             (Role::Request, ProtoKind::Message(_), name) => match (standard, name) {
-                (StandardMethod::Get | StandardMethod::List, "read_mask") => Target::Mask,
+                (StandardMethod::Get | StandardMethod::List | StandardMethod::BatchGet, "read_mask") => Target::Mask,
                 (StandardMethod::Update, "update_mask") => Target::Mask,
                 (StandardMethod::Create | StandardMethod::Update, name) if name == entity.singular => Target::Resource,
                 _ => Target::Nothing,
@@ -597,16 +813,22 @@ impl Compiler<'_> {
 
     /// The part that a text of the request fills.
     fn text(&self, name: &str) -> Option<TextPart> {
-        use StandardMethod::{Create, Delete, Get, List, Update};
+        use StandardMethod::{
+            BatchCreate, BatchDelete, BatchGet, BatchUpdate, Create, Delete, Get, Import, List, Update,
+        };
         match (self.method.standard, name) {
-            (Create | List, "parent") => Some(TextPart::Parent),
+            (Create | List | BatchGet | BatchCreate | BatchUpdate | BatchDelete | Import, "parent") => {
+                Some(TextPart::Parent)
+            }
             (Get | Delete, "name") => Some(TextPart::Name),
             (Create, name) if name.strip_suffix("_id") == Some(&self.method.entity.singular) => Some(TextPart::Id),
             (List, "page_token") => Some(TextPart::PageToken),
             (List, "filter") => Some(TextPart::Filter),
             (List, "order_by") => Some(TextPart::OrderBy),
             (Delete, "etag") => Some(TextPart::Etag),
-            (Create | Update | Delete, "request_id") => Some(TextPart::RequestId),
+            (Create | Update | Delete | BatchCreate | BatchUpdate | BatchDelete, "request_id") => {
+                Some(TextPart::RequestId)
+            }
             _ => None,
         }
     }

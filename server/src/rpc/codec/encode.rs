@@ -14,20 +14,30 @@ use sealward_core::{
     record::{Record, list::Listed},
     schema::{Entity, Kind, Value},
 };
+use tonic::Status;
 
 use super::{
     message::EntityReply,
     wire::{Buffer, ID_BYTES, Length, Sink, Wire, key, length, signed},
 };
-use crate::schema::{CLEARED_FIELD, EntityMethod, list_field, timestamp_to_proto};
+use crate::schema::{CLEARED_FIELD, EntityMethod, ResultFields, list_field, timestamp_to_proto};
 
 /// Encodes the answers of one method.
 pub(crate) struct ReplyPlan {
     entity: Arc<Entity>,
     /// The fields of a record, in the order of their numbers.
     fields: Vec<FieldPlan>,
-    /// The fields of a page, if the method lists.
+    /// The fields of a page, if the method lists or returns a batch.
     page: Option<PagePlan>,
+    /// The keys of the results of an import.
+    results: Option<ResultPlan>,
+}
+
+/// The keys of the fields of an import's response.
+struct ResultPlan {
+    results: u64,
+    name: u64,
+    error: u64,
 }
 
 /// A field of a record's message.
@@ -80,7 +90,12 @@ impl ReplyPlan {
         let planned =
             fields.iter().filter_map(|field| Some(FieldPlan { key: key_of(field), content: content(field)? }));
         let page = list_field(&method.output, &resource.message).map(|records| PagePlan::new(&method.output, &records));
-        ReplyPlan { entity: Arc::clone(&method.entity), fields: planned.collect(), page }
+        let results = method.results.as_ref().map(|ResultFields { results, name, error }| ResultPlan {
+            results: key_of(results),
+            name: key_of(name),
+            error: key_of(error),
+        });
+        ReplyPlan { entity: Arc::clone(&method.entity), fields: planned.collect(), page, results }
     }
 
     /// Encodes an answer. `reserve` gets the length of the answer before anything is written.
@@ -99,22 +114,76 @@ impl ReplyPlan {
                 self.one(record, &Shared::new(organization, mask, &[]), buffer, reserve);
             }
             EntityReply::List(organization, listed, mask) => {
-                let (Some(page), shared) = (&self.page, Shared::new(organization, mask, &[])) else {
-                    return reserve(buffer, 0);
-                };
-                let lengths: Vec<_> = listed.records.iter().map(|record| self.length(record, &shared)).collect();
+                let shared = |record| (record, Shared::new(organization, mask, &[]));
+                self.several(listed.records.iter().map(shared), Some(listed), buffer, reserve);
+            }
+            EntityReply::Batch(organization, records, mask) => {
+                let shared = |record| (record, Shared::new(organization, mask, &[]));
+                self.several(records.iter().map(shared), None, buffer, reserve);
+            }
+            EntityReply::BatchUpdated(organization, updated) => {
+                let records = updated
+                    .iter()
+                    .map(|updated| (&updated.record, Shared::new(organization, &everything, &updated.cleared)));
+                self.several(records, None, buffer, reserve);
+            }
+            EntityReply::Imported(organization, results) => {
+                let Some(plan) = &self.results else { return reserve(buffer, 0) };
+                let shared = Shared::new(organization, &everything, &[]);
+                let lengths: Vec<_> = results.iter().map(|result| self.result_length(plan, result, &shared)).collect();
                 let mut counted = Length::default();
-                lengths.iter().for_each(|bytes| page.begin_record(*bytes, &mut counted));
-                page.end(listed, &mut counted);
+                lengths.iter().for_each(|bytes| begin(plan.results, *bytes, &mut counted));
                 reserve(buffer, lengths.iter().fold(counted.0, |all, bytes| all + bytes));
                 let mut sink = Buffer(buffer);
-                for (record, bytes) in listed.records.iter().zip(lengths) {
-                    page.begin_record(bytes, &mut sink);
-                    self.write(record, &shared, &mut sink);
+                for (result, bytes) in results.iter().zip(lengths) {
+                    begin(plan.results, bytes, &mut sink);
+                    self.write_result(plan, result, &shared, &mut sink);
                 }
-                page.end(listed, &mut sink);
             }
             EntityReply::Empty => reserve(buffer, 0),
+        }
+    }
+
+    /// Encodes the records of a page or of a batch.
+    fn several<'r, B: BufMut>(
+        &self,
+        records: impl Iterator<Item = (&'r Record, Shared<'r>)>,
+        listed: Option<&Listed>,
+        buffer: &mut B,
+        reserve: impl FnOnce(&mut B, usize),
+    ) {
+        let Some(page) = &self.page else { return reserve(buffer, 0) };
+        let counted = records.map(|(record, shared)| (record, self.length(record, &shared), shared));
+        let records: Vec<_> = counted.collect();
+        let mut counted = Length::default();
+        records.iter().for_each(|(_, bytes, _)| begin(page.records, *bytes, &mut counted));
+        listed.into_iter().for_each(|listed| page.end(listed, &mut counted));
+        reserve(buffer, records.iter().fold(counted.0, |all, (_, bytes, _)| all + bytes));
+        let mut sink = Buffer(buffer);
+        for (record, bytes, shared) in &records {
+            begin(page.records, *bytes, &mut sink);
+            self.write(record, shared, &mut sink);
+        }
+        listed.into_iter().for_each(|listed| page.end(listed, &mut sink));
+    }
+
+    fn result_length(&self, plan: &ResultPlan, result: &Result<RecordId, Status>, shared: &Shared<'_>) -> usize {
+        let mut counted = Length::default();
+        self.write_result(plan, result, shared, &mut counted);
+        counted.0
+    }
+
+    /// Writes a result: a name, or an error in the form of `google.rpc.Status`, which is also the form of a status' details.
+    fn write_result<S: Sink>(
+        &self,
+        plan: &ResultPlan,
+        result: &Result<RecordId, Status>,
+        shared: &Shared<'_>,
+        sink: &mut S,
+    ) {
+        match result {
+            Ok(id) => shared.name(plan.name, &self.entity.collection, *id, sink),
+            Err(status) => bytes(plan.error, status.details(), sink),
         }
     }
 
@@ -191,12 +260,6 @@ impl PagePlan {
         }
     }
 
-    /// Writes the key and the length of a record.
-    fn begin_record<S: Sink>(&self, bytes: usize, sink: &mut S) {
-        sink.varint(self.records);
-        sink.varint(length(bytes));
-    }
-
     /// Writes the fields after the records.
     fn end<S: Sink>(&self, listed: &Listed, sink: &mut S) {
         if let Some(key) = self.next_page_token
@@ -249,6 +312,12 @@ fn system_content(field: &FieldDescriptor) -> Option<Content> {
 fn key_of(field: &FieldDescriptor) -> u64 {
     let is_number = matches!(field.kind(), ProtoKind::Bool | ProtoKind::Int32 | ProtoKind::Int64 | ProtoKind::Enum(_));
     key(field.number(), if is_number { Wire::Varint } else { Wire::Length })
+}
+
+/// Writes the key and the length of a message.
+fn begin<S: Sink>(key: u64, bytes: usize, sink: &mut S) {
+    sink.varint(key);
+    sink.varint(length(bytes));
 }
 
 fn number<S: Sink>(key: u64, value: u64, sink: &mut S) {

@@ -7,22 +7,30 @@ use sealward_core::{
     record::{Draft, Record, Touched, list::Listed, update::Updated},
     violation::Violation,
 };
+use tonic::Status;
 
 use crate::rpc::name::ParsedName;
 
-/// A request to one of the five standard methods.
+/// A request to one of the standard methods.
 pub(crate) enum EntityRequest {
     Create(CreateRequest),
     Get(GetRequest),
     List(ListRequest),
     Update(UpdateRequest),
     Delete(DeleteRequest),
+    BatchGet(BatchGetRequest),
+    BatchCreate(BatchRequest<CreateRequest>),
+    BatchUpdate(BatchRequest<UpdateRequest>),
+    BatchDelete(BatchRequest<DeleteRequest>),
+    Import(ImportRequest),
 }
 
 /// A record to create.
 pub(crate) struct CreateRequest {
     /// The organization.
     pub(crate) parent: ParsedName<OrganizationName>,
+    /// Whether the request names the organization. An item of a batch can leave that to the batch.
+    pub(crate) parent_is_given: bool,
     /// The record's id; empty if the service generates it.
     pub(crate) id: String,
     /// The given attributes.
@@ -83,6 +91,45 @@ pub(crate) struct DeleteRequest {
     pub(crate) write: WriteOptions,
 }
 
+/// Records to read.
+pub(crate) struct BatchGetRequest {
+    /// The organization.
+    pub(crate) parent: ParsedName<OrganizationName>,
+    /// The records, or the violation if there are too many.
+    pub(crate) names: Result<Vec<ParsedName<RecordId>>, Violation>,
+    /// The fields of the answer, or the violations of the mask.
+    pub(crate) read_mask: Result<ReadMask, Vec<Violation>>,
+}
+
+/// Records to write, all or none.
+pub(crate) struct BatchRequest<T> {
+    /// The organization.
+    pub(crate) parent: ParsedName<OrganizationName>,
+    /// The single requests, or the violation if there are too many.
+    pub(crate) items: Result<Vec<BatchItem<T>>, Violation>,
+    /// The options of the write.
+    pub(crate) write: WriteOptions,
+}
+
+/// A single request of a batch or an import.
+pub(crate) struct BatchItem<T> {
+    pub(crate) request: T,
+    /// The violations of fields that belong to the batch.
+    pub(crate) violations: Vec<Violation>,
+    /// The size of the encoded request.
+    pub(crate) bytes: usize,
+}
+
+/// A message of an import.
+pub(crate) struct ImportRequest {
+    /// The organization; `None` if the message doesn't name one.
+    pub(crate) parent: Option<ParsedName<OrganizationName>>,
+    /// The records to create, or the violation if there are too many.
+    pub(crate) items: Result<Vec<BatchItem<CreateRequest>>, Violation>,
+    /// Whether the import is a dry run.
+    pub(crate) validate_only: bool,
+}
+
 /// The options of every write.
 pub(crate) struct WriteOptions {
     /// Whether the write is only validated (dry run).
@@ -101,6 +148,12 @@ pub(crate) enum EntityReply {
     Read(OrganizationName, Record, ReadMask),
     /// A page of records with the selected fields, in the organization of this name.
     List(OrganizationName, Listed, ReadMask),
+    /// The selected fields of the records of a batch, in the organization of this name.
+    Batch(OrganizationName, Vec<Record>, ReadMask),
+    /// The records of a batch that were updated, in the organization of this name.
+    BatchUpdated(OrganizationName, Vec<Updated>),
+    /// The results of the next records of an import, in the organization of this name.
+    Imported(OrganizationName, Vec<Result<RecordId, Status>>),
     /// Nothing.
     Empty,
 }

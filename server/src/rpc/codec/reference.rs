@@ -33,7 +33,10 @@ pub(crate) fn encode(method: &EntityMethod, reply: EntityReply) -> Vec<u8> {
             write_record(&method.entity, &method.resource, &organization, record, &mask)
         }
         EntityReply::List(organization, listed, mask) => write_list(method, &organization, listed, &mask),
-        EntityReply::Empty => DynamicMessage::new(method.output.clone()),
+        // Batches consist of the records of single answers.
+        EntityReply::Batch(..) | EntityReply::BatchUpdated(..) | EntityReply::Imported(..) | EntityReply::Empty => {
+            DynamicMessage::new(method.output.clone())
+        }
     };
     message.encode_to_vec()
 }
@@ -100,7 +103,12 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
             return_total_size: take_bool(message, "return_total_size"),
         }),
         StandardMethod::Update => EntityRequest::Update(read_update(method, mask_paths_max, message)),
-        StandardMethod::Delete => EntityRequest::Delete(DeleteRequest {
+        StandardMethod::Delete
+        | StandardMethod::BatchGet
+        | StandardMethod::BatchCreate
+        | StandardMethod::BatchUpdate
+        | StandardMethod::BatchDelete
+        | StandardMethod::Import => EntityRequest::Delete(DeleteRequest {
             name: name::record("name", &take_text(message, "name"), &method.entity),
             etag: take_text(message, "etag"),
             write: write_options(message),
@@ -110,9 +118,11 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
 
 fn read_create(method: &EntityMethod, message: &mut DynamicMessage) -> CreateRequest {
     let entity = &method.entity;
-    let parent = name::organization("parent", &take_text(message, "parent"));
+    let parent_text = take_text(message, "parent");
+    let parent = name::organization("parent", &parent_text);
     let resource = take(message, &entity.singular);
     CreateRequest {
+        parent_is_given: !parent_text.is_empty(),
         id: take_text(message, &format!("{}_id", entity.singular)),
         draft: read_draft(entity, &method.resource, resource, parent.organization.as_ref().ok()),
         write: write_options(message),
