@@ -1,16 +1,20 @@
 //! Compares the plans with the reference, for tests and fuzzing.
 
 use bytes::Buf as _;
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::{
+    Message as _,
+    encoding::{WireType, encode_key, encode_varint},
+};
 use prost_reflect::{Kind as ProtoKind, MessageDescriptor};
+use sealward::v1::ItemStatus;
 use sealward_core::{
     id::{RecordId, Timestamp},
     mask::ReadMask,
     record::{Draft, Given, Record, list::Listed, update::Updated},
     schema::{Entity, Kind, Value},
-    violation::{Problem, Violation},
+    violation::Violation,
 };
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{
     CodecBounds,
@@ -24,7 +28,6 @@ use super::{
 use crate::{
     rpc::name::ParsedName,
     schema::{EntityMethod, StandardMethod},
-    status,
 };
 
 /// Small, so that inputs exceed them.
@@ -356,9 +359,12 @@ impl Choices<'_> {
     }
 
     /// The result of an item of an import.
+    #[expect(clippy::disallowed_methods, reason = "any details, but no map: the order of its entries is random")]
     fn result(&mut self) -> Result<RecordId, Status> {
         if self.once_in(2) {
-            return Err(status::invalid(vec![Violation::new(self.printable(), Problem::Required)]));
+            let (code, message) = (Code::from_i32(i32::from(self.byte() % 17)), self.printable());
+            let details = ItemStatus { code: code.into(), message: message.clone(), details: Vec::new() };
+            return Err(Status::with_details(code, message, details.encode_to_vec().into()));
         }
         Ok(RecordId::from_bytes([self.byte(); 16]))
     }
