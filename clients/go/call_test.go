@@ -31,6 +31,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -775,5 +776,39 @@ func TestWatchAsksForAnotherToken(t *testing.T) {
 	client, server = serve(t, []outcome{refused, refused, progress(done, nil)}, WithTokenSource(source))
 	if states, err = watch(t, client, client.WatchReencryption(t.Context(), "organizations/a")); status.Code(err) != codes.Unauthenticated || server.calls() != 2 {
 		t.Errorf("got %v and %v after %d calls", states, err, server.calls())
+	}
+}
+
+func TestImportIsNeverRetried(t *testing.T) {
+	source := TokenFunc(func(context.Context, bool) (string, error) { return "token", nil })
+	for _, refused := range []outcome{fail(codes.Unavailable, "SHUTTING_DOWN"), fail(codes.Unauthenticated, "IDENTITY_REQUIRED")} {
+		client, server := serve(t, []outcome{refused, found}, WithTokenSource(source))
+		requests := slices.Values([]*sealwardmailv1.ImportMailboxesRequest{{Parent: "organizations/a"}})
+		failures := 0
+		for _, err := range ImportAll(t.Context(), client.Mailboxes.ImportMailboxes, requests) {
+			if failures++; status.Code(err) != status.Code(refused.err) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if failures != 1 || server.calls() != 1 {
+			t.Errorf("%d failures of %d calls", failures, server.calls())
+		}
+	}
+}
+
+func TestErrorOfAnItem(t *testing.T) {
+	info, err := anypb.New(&errdetails.ErrorInfo{Domain: "sealward", Reason: "OUTCOME_UNKNOWN"})
+	check(t, err)
+	uncertain := ItemError(&sealwardv1.ItemStatus{Code: int32(codes.Unavailable), Message: "words", Details: []*anypb.Any{info}})
+	if uncertain.Error() != "sealward: OUTCOME_UNKNOWN: words" || status.Code(uncertain) != codes.Unavailable || !uncertain.MayHaveTakenEffect {
+		t.Errorf("got %#v", uncertain)
+	}
+	for _, code := range []int32{0, 99, -1} {
+		if unknown := ItemError(&sealwardv1.ItemStatus{Code: code}); unknown.Code != codes.Unknown {
+			t.Errorf("got %#v", unknown)
+		}
+	}
+	if ItemError(nil) != nil {
+		t.Error("there is no error")
 	}
 }
