@@ -570,26 +570,50 @@ func TestFailureOfAStreamAfterAMessageHasItsOrigin(t *testing.T) {
 }
 
 func TestStreamThatTheServerResetsIsNotCanceledByTheCaller(t *testing.T) {
-	certificates := newTestCertificates(t)
-	pair, err := tls.X509KeyPair(certificates.certificate, certificates.key)
-	check(t, err)
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}})
-	check(t, err)
-	defer func() { _ = listener.Close() }()
-	go resetStreams(listener)
-	client, err := NewClient("https://"+listener.Addr().String(), WithCAPEM(certificates.ca))
-	check(t, err)
-	defer func() { _ = client.Close() }()
-	_, err = verify(t.Context(), client, func() {})
+	const typeReset, cancel = 3, 8
+	client := serveFrames(t, func(connection net.Conn, stream []byte) {
+		_, _ = connection.Write(slices.Concat([]byte{0, 0, 4, typeReset, 0}, stream, []byte{0, 0, 0, cancel}))
+	})
+	_, err := verify(t.Context(), client, func() {})
 	var failure *Error
 	if !errors.As(err, &failure) || failure.Code != codes.Canceled || failure.Origin != OriginServer || errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// resetStreams is an HTTP/2 server (RFC 9113) that resets each stream with CANCEL. gRPC's server always sends trailers.
-func resetStreams(listener net.Listener) {
-	const typeHeaders, typeReset, typeSettings, flagAck, cancel = 1, 3, 4, 1, 8
+func TestConnectionThatEndsWithGoAwayDuringACallIsBroken(t *testing.T) {
+	const typeGoAway = 7
+	client := serveFrames(t, func(connection net.Conn, stream []byte) {
+		// The server accepts the call, and is ended before it answers.
+		_, _ = connection.Write(slices.Concat([]byte{0, 0, 8, typeGoAway, 0, 0, 0, 0, 0}, stream, []byte{0, 0, 0, 0}))
+		_ = connection.Close()
+	})
+	_, err := client.Mailboxes.CreateMailbox(t.Context(), &sealwardmailv1.CreateMailboxRequest{Parent: "organizations/a"})
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Origin != OriginBroken || !failure.MayHaveTakenEffect {
+		t.Errorf("got %#v", err)
+	}
+}
+
+// serveFrames starts an HTTP/2 server (RFC 9113) for one connection that answers the headers of each stream with frames. gRPC's server always
+// sends trailers.
+func serveFrames(t *testing.T, answer func(connection net.Conn, stream []byte)) *Client {
+	t.Helper()
+	certificates := newTestCertificates(t)
+	pair, err := tls.X509KeyPair(certificates.certificate, certificates.key)
+	check(t, err)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}})
+	check(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go answerStreams(listener, answer)
+	client, err := NewClient("https://"+listener.Addr().String(), WithCAPEM(certificates.ca), WithRetry(NeverRetry()))
+	check(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func answerStreams(listener net.Listener, answer func(connection net.Conn, stream []byte)) {
+	const typeHeaders, typeSettings, flagAck = 1, 4, 1
 	connection, err := listener.Accept()
 	if err != nil {
 		return
@@ -612,7 +636,7 @@ func resetStreams(listener net.Listener) {
 		case header[3] == typeSettings && header[4]&flagAck == 0:
 			_, _ = connection.Write([]byte{0, 0, 0, typeSettings, flagAck, 0, 0, 0, 0})
 		case header[3] == typeHeaders:
-			_, _ = connection.Write(append([]byte{0, 0, 4, typeReset, 0}, header[5], header[6], header[7], header[8], 0, 0, 0, cancel))
+			answer(connection, header[5:])
 		}
 	}
 }
