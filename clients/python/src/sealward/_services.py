@@ -812,7 +812,7 @@ class EmailServerProfileService:
 
     def import_email_server_profiles(
         self, requests: Iterable[mail_v1.ImportEmailServerProfilesRequest], *, timeout: float | None = None
-    ) -> mail_v1.ImportEmailServerProfilesResponse:
+    ) -> ServerStream[mail_v1.ImportEmailServerProfilesResponse]:
         """Creates any number of e-mail server profiles from a stream, and returns a result for each, in the order of the requests. Each e-mail
         server profile is created or refused on its own.
 
@@ -833,9 +833,11 @@ class EmailServerProfileService:
         name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
         other e-mail server profiles.
 
+        A thread of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
         The stream has no time limit, unless `timeout` sets one, in seconds.
         """
-        return self._connection.client_stream(_methods.IMPORT_EMAIL_SERVER_PROFILES, requests, timeout)
+        return self._connection.bidirectional_stream(_methods.IMPORT_EMAIL_SERVER_PROFILES, requests, timeout)
 
 
 class MailboxService:
@@ -1033,7 +1035,7 @@ class MailboxService:
 
     def import_mailboxes(
         self, requests: Iterable[mail_v1.ImportMailboxesRequest], *, timeout: float | None = None
-    ) -> mail_v1.ImportMailboxesResponse:
+    ) -> ServerStream[mail_v1.ImportMailboxesResponse]:
         """Creates any number of mailboxes from a stream, and returns a result for each, in the order of the requests. Each mailbox is created or
         refused on its own.
 
@@ -1054,9 +1056,11 @@ class MailboxService:
         name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
         other mailboxes.
 
+        A thread of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
         The stream has no time limit, unless `timeout` sets one, in seconds.
         """
-        return self._connection.client_stream(_methods.IMPORT_MAILBOXES, requests, timeout)
+        return self._connection.bidirectional_stream(_methods.IMPORT_MAILBOXES, requests, timeout)
 
 
 class MailboxConnectionService:
@@ -1293,7 +1297,7 @@ class QueueService:
 
     def import_queues(
         self, requests: Iterable[mail_v1.ImportQueuesRequest], *, timeout: float | None = None
-    ) -> mail_v1.ImportQueuesResponse:
+    ) -> ServerStream[mail_v1.ImportQueuesResponse]:
         """Creates any number of queues from a stream, and returns a result for each, in the order of the requests. Each queue is created or
         refused on its own.
 
@@ -1314,9 +1318,11 @@ class QueueService:
         name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
         other queues.
 
+        A thread of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
         The stream has no time limit, unless `timeout` sets one, in seconds.
         """
-        return self._connection.client_stream(_methods.IMPORT_QUEUES, requests, timeout)
+        return self._connection.bidirectional_stream(_methods.IMPORT_QUEUES, requests, timeout)
 
 
 class UserSettingsService:
@@ -1513,7 +1519,7 @@ class UserSettingsService:
 
     def import_user_settings(
         self, requests: Iterable[mail_v1.ImportUserSettingsRequest], *, timeout: float | None = None
-    ) -> mail_v1.ImportUserSettingsResponse:
+    ) -> ServerStream[mail_v1.ImportUserSettingsResponse]:
         """Creates any number of user settings records from a stream, and returns a result for each, in the order of the requests. Each user
         settings record is created or refused on its own.
 
@@ -1533,9 +1539,11 @@ class UserSettingsService:
         Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
         name. The repetition of a request without one returns ALREADY_EXISTS.
 
+        A thread of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
         The stream has no time limit, unless `timeout` sets one, in seconds.
         """
-        return self._connection.client_stream(_methods.IMPORT_USER_SETTINGS, requests, timeout)
+        return self._connection.bidirectional_stream(_methods.IMPORT_USER_SETTINGS, requests, timeout)
 
 
 class Services:

@@ -810,9 +810,9 @@ class EmailServerProfileService:
         """
         await self._connection.unary(_methods.BATCH_DELETE_EMAIL_SERVER_PROFILES, request, timeout)
 
-    async def import_email_server_profiles(
+    def import_email_server_profiles(
         self, requests: AsyncIterable[mail_v1.ImportEmailServerProfilesRequest] | Iterable[mail_v1.ImportEmailServerProfilesRequest], *, timeout: float | None = None
-    ) -> mail_v1.ImportEmailServerProfilesResponse:
+    ) -> ServerStream[mail_v1.ImportEmailServerProfilesResponse]:
         """Creates any number of e-mail server profiles from a stream, and returns a result for each, in the order of the requests. Each e-mail
         server profile is created or refused on its own.
 
@@ -833,9 +833,11 @@ class EmailServerProfileService:
         name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
         other e-mail server profiles.
 
+        A task of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
         The stream has no time limit, unless `timeout` sets one, in seconds.
         """
-        return await self._connection.client_stream(_methods.IMPORT_EMAIL_SERVER_PROFILES, requests, timeout)
+        return self._connection.bidirectional_stream(_methods.IMPORT_EMAIL_SERVER_PROFILES, requests, timeout)
 
 
 class MailboxService:
@@ -1031,9 +1033,9 @@ class MailboxService:
         """
         await self._connection.unary(_methods.BATCH_DELETE_MAILBOXES, request, timeout)
 
-    async def import_mailboxes(
+    def import_mailboxes(
         self, requests: AsyncIterable[mail_v1.ImportMailboxesRequest] | Iterable[mail_v1.ImportMailboxesRequest], *, timeout: float | None = None
-    ) -> mail_v1.ImportMailboxesResponse:
+    ) -> ServerStream[mail_v1.ImportMailboxesResponse]:
         """Creates any number of mailboxes from a stream, and returns a result for each, in the order of the requests. Each mailbox is created or
         refused on its own.
 
@@ -1054,9 +1056,11 @@ class MailboxService:
         name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
         other mailboxes.
 
+        A task of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
         The stream has no time limit, unless `timeout` sets one, in seconds.
         """
-        return await self._connection.client_stream(_methods.IMPORT_MAILBOXES, requests, timeout)
+        return self._connection.bidirectional_stream(_methods.IMPORT_MAILBOXES, requests, timeout)
 
 
 class MailboxConnectionService:
@@ -1291,9 +1295,9 @@ class QueueService:
         """
         await self._connection.unary(_methods.BATCH_DELETE_QUEUES, request, timeout)
 
-    async def import_queues(
+    def import_queues(
         self, requests: AsyncIterable[mail_v1.ImportQueuesRequest] | Iterable[mail_v1.ImportQueuesRequest], *, timeout: float | None = None
-    ) -> mail_v1.ImportQueuesResponse:
+    ) -> ServerStream[mail_v1.ImportQueuesResponse]:
         """Creates any number of queues from a stream, and returns a result for each, in the order of the requests. Each queue is created or
         refused on its own.
 
@@ -1314,9 +1318,11 @@ class QueueService:
         name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
         other queues.
 
+        A task of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
         The stream has no time limit, unless `timeout` sets one, in seconds.
         """
-        return await self._connection.client_stream(_methods.IMPORT_QUEUES, requests, timeout)
+        return self._connection.bidirectional_stream(_methods.IMPORT_QUEUES, requests, timeout)
 
 
 class UserSettingsService:
@@ -1511,9 +1517,9 @@ class UserSettingsService:
         """
         await self._connection.unary(_methods.BATCH_DELETE_USER_SETTINGS, request, timeout)
 
-    async def import_user_settings(
+    def import_user_settings(
         self, requests: AsyncIterable[mail_v1.ImportUserSettingsRequest] | Iterable[mail_v1.ImportUserSettingsRequest], *, timeout: float | None = None
-    ) -> mail_v1.ImportUserSettingsResponse:
+    ) -> ServerStream[mail_v1.ImportUserSettingsResponse]:
         """Creates any number of user settings records from a stream, and returns a result for each, in the order of the requests. Each user
         settings record is created or refused on its own.
 
@@ -1533,9 +1539,11 @@ class UserSettingsService:
         Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
         name. The repetition of a request without one returns ALREADY_EXISTS.
 
+        A task of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
         The stream has no time limit, unless `timeout` sets one, in seconds.
         """
-        return await self._connection.client_stream(_methods.IMPORT_USER_SETTINGS, requests, timeout)
+        return self._connection.bidirectional_stream(_methods.IMPORT_USER_SETTINGS, requests, timeout)
 
 
 class Services:

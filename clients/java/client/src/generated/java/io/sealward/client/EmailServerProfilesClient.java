@@ -413,16 +413,9 @@ public final class EmailServerProfilesClient {
      * <p>Safe to repeat if every request has a {@code request_id}: the repetition of a request that was executed creates nothing and returns the same
      * name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
      * other e-mail server profiles.
-     * <p>The requests are read as the server takes them.
+     * <p>A thread of the client reads the requests as the server takes them. Close the stream unless you read it to its end.
      */
-    public io.sealward.mail.v1.ImportEmailServerProfilesResponse importEmailServerProfiles(Iterable<io.sealward.mail.v1.ImportEmailServerProfilesRequest> requests) {
-        return calls.clientStream(IMPORT_EMAIL_SERVER_PROFILES, requests);
-    }
-
-    /**
-     * The asynchronous form of {@link #importEmailServerProfiles}. The requests are read in a thread of the client.
-     */
-    public CompletableFuture<io.sealward.mail.v1.ImportEmailServerProfilesResponse> importEmailServerProfilesAsync(Iterable<io.sealward.mail.v1.ImportEmailServerProfilesRequest> requests) {
-        return calls.clientStreamAsync(IMPORT_EMAIL_SERVER_PROFILES, requests);
+    public ResponseStream<io.sealward.mail.v1.ImportEmailServerProfilesResponse> importEmailServerProfiles(Iterable<io.sealward.mail.v1.ImportEmailServerProfilesRequest> requests) {
+        return calls.bidirectionalStream(IMPORT_EMAIL_SERVER_PROFILES, requests);
     }
 }

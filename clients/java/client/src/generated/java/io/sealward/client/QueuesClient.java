@@ -406,16 +406,9 @@ public final class QueuesClient {
      * <p>Safe to repeat if every request has a {@code request_id}: the repetition of a request that was executed creates nothing and returns the same
      * name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
      * other queues.
-     * <p>The requests are read as the server takes them.
+     * <p>A thread of the client reads the requests as the server takes them. Close the stream unless you read it to its end.
      */
-    public io.sealward.mail.v1.ImportQueuesResponse importQueues(Iterable<io.sealward.mail.v1.ImportQueuesRequest> requests) {
-        return calls.clientStream(IMPORT_QUEUES, requests);
-    }
-
-    /**
-     * The asynchronous form of {@link #importQueues}. The requests are read in a thread of the client.
-     */
-    public CompletableFuture<io.sealward.mail.v1.ImportQueuesResponse> importQueuesAsync(Iterable<io.sealward.mail.v1.ImportQueuesRequest> requests) {
-        return calls.clientStreamAsync(IMPORT_QUEUES, requests);
+    public ResponseStream<io.sealward.mail.v1.ImportQueuesResponse> importQueues(Iterable<io.sealward.mail.v1.ImportQueuesRequest> requests) {
+        return calls.bidirectionalStream(IMPORT_QUEUES, requests);
     }
 }

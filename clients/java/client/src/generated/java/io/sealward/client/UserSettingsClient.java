@@ -405,16 +405,9 @@ public final class UserSettingsClient {
      * requests without a result may have been executed.
      * <p>Safe to repeat if every request has a {@code request_id}: the repetition of a request that was executed creates nothing and returns the same
      * name. The repetition of a request without one returns ALREADY_EXISTS.
-     * <p>The requests are read as the server takes them.
+     * <p>A thread of the client reads the requests as the server takes them. Close the stream unless you read it to its end.
      */
-    public io.sealward.mail.v1.ImportUserSettingsResponse importUserSettings(Iterable<io.sealward.mail.v1.ImportUserSettingsRequest> requests) {
-        return calls.clientStream(IMPORT_USER_SETTINGS, requests);
-    }
-
-    /**
-     * The asynchronous form of {@link #importUserSettings}. The requests are read in a thread of the client.
-     */
-    public CompletableFuture<io.sealward.mail.v1.ImportUserSettingsResponse> importUserSettingsAsync(Iterable<io.sealward.mail.v1.ImportUserSettingsRequest> requests) {
-        return calls.clientStreamAsync(IMPORT_USER_SETTINGS, requests);
+    public ResponseStream<io.sealward.mail.v1.ImportUserSettingsResponse> importUserSettings(Iterable<io.sealward.mail.v1.ImportUserSettingsRequest> requests) {
+        return calls.bidirectionalStream(IMPORT_USER_SETTINGS, requests);
     }
 }
