@@ -127,6 +127,19 @@ impl Dialect {
         }
     }
 
+    /// Selects whether [`TAKEN`] wants more rows after each row. It gets the values of the row.
+    pub(crate) fn select_taken(self, select: &Select) -> Result<Sql<'_>, Malformed> {
+        let mut sql = Builder::new("SELECT ");
+        sql.text(match self {
+            Dialect::Sqlite => TAKEN,
+        });
+        sql.text("(");
+        sql.list(&select.columns, ", ", |sql, column| sql.name(column))?;
+        sql.text(")");
+        sql.rows_of(select)?;
+        Ok(sql.finish())
+    }
+
     /// Selects row number, key and value of a column.
     pub(crate) fn scan_column(self, scan: &ColumnScan) -> Result<Sql<'_>, Malformed> {
         let mut sql = Builder::new("SELECT ");
@@ -375,24 +388,12 @@ pub(crate) fn tally(tally: &Tally) -> Result<Sql<'_>, Malformed> {
 pub(crate) fn select(select: &Select) -> Result<Sql<'_>, Malformed> {
     let mut sql = Builder::new("SELECT ");
     sql.list(&select.columns, ", ", |sql, column| sql.name(column))?;
-    sql.text(" FROM ");
-    sql.name(&select.table)?;
-    sql.filter(&select.rows)?;
-    if !select.order.is_empty() {
-        sql.text(" ORDER BY ");
-        sql.list(&select.order, ", ", |sql, (column, direction)| {
-            sql.name(column)?;
-            sql.text(match direction {
-                Direction::Ascending => " ASC NULLS FIRST",
-                Direction::Descending => " DESC NULLS LAST",
-            });
-            Ok(())
-        })?;
-    }
-    sql.text(" LIMIT ");
-    sql.value(Value::Limit(select.limit))?;
+    sql.rows_of(select)?;
     Ok(sql.finish())
 }
+
+/// The function in SQL that takes the values of a row, and returns whether there can be more rows.
+pub(crate) const TAKEN: &str = "sealward_taken";
 
 /// Returns the text of a lookup. Its only placeholder is the key.
 pub(crate) fn look_up(lookup: &Lookup) -> Result<String, Malformed> {
@@ -497,6 +498,26 @@ impl<'a> Builder<'a> {
                 self.value(Value::Increment(column, *by))
             }
         }
+    }
+
+    /// The rows of a read, in their order.
+    fn rows_of(&mut self, select: &'a Select) -> Result<(), Malformed> {
+        self.text(" FROM ");
+        self.name(&select.table)?;
+        self.filter(&select.rows)?;
+        if !select.order.is_empty() {
+            self.text(" ORDER BY ");
+            self.list(&select.order, ", ", |sql, (column, direction)| {
+                sql.name(column)?;
+                sql.text(match direction {
+                    Direction::Ascending => " ASC NULLS FIRST",
+                    Direction::Descending => " DESC NULLS LAST",
+                });
+                Ok(())
+            })?;
+        }
+        self.text(" LIMIT ");
+        self.value(Value::Limit(select.limit))
     }
 
     fn filter(&mut self, rows: &'a Condition) -> Result<(), Malformed> {

@@ -8,6 +8,7 @@
 mod blocking;
 mod connection;
 mod databases;
+mod datum;
 mod file;
 mod folder;
 mod inline;
@@ -18,6 +19,7 @@ mod readers;
 mod snapshot;
 mod stop;
 mod store;
+mod taker;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -1,19 +1,20 @@
 //! Compares the plans with the reference, for tests and fuzzing.
 
+use std::sync::Arc;
+
 use bytes::Buf as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_reflect::{Kind as ProtoKind, MessageDescriptor};
 use sealward_core::{
     id::{RecordId, Timestamp},
     mask::ReadMask,
+    name::OrganizationName,
     record::{Draft, Given, Record, list::Listed, update::Updated},
     schema::{Entity, Kind, Value},
 };
 
 use super::{
-    CodecBounds,
-    decode::RequestPlan,
-    encode::ReplyPlan,
+    CodecBounds, EntityCodec,
     message::{EntityReply, EntityRequest, WriteOptions},
     reference,
 };
@@ -27,13 +28,12 @@ const BOUNDS: CodecBounds = CodecBounds { mask_paths_max: MASK_PATHS_MAX, batch_
 /// The plans of a method, and their reference.
 pub(crate) struct Compared {
     pub(super) method: EntityMethod,
-    request: RequestPlan,
-    reply: ReplyPlan,
+    codec: Arc<EntityCodec>,
 }
 
 impl Compared {
     pub(crate) fn new(method: EntityMethod) -> Self {
-        Compared { request: RequestPlan::new(&method, BOUNDS), reply: ReplyPlan::new(&method), method }
+        Compared { codec: Arc::new(EntityCodec::new(&method, BOUNDS)), method }
     }
 
     /// Compares a method for single records. The items of a batch are decoded by the same plan as single requests.
@@ -43,7 +43,7 @@ impl Compared {
 
     /// Panics unless both decode these bytes to the same request, or both refuse them. Returns whether they decoded them.
     pub(crate) fn request(&self, bytes: &[u8]) -> bool {
-        let planned = self.request.decode(bytes, &mut None).ok();
+        let planned = self.codec.request.decode(bytes, &mut None).ok();
         let expected = reference::decode(&self.method, MASK_PATHS_MAX, bytes);
         let path = &self.method.path;
         assert_eq!(planned.is_some(), expected.is_some(), "{path}: whether plan and reference decode it");
@@ -60,14 +60,31 @@ impl Compared {
 
     /// Panics unless both encode the same bytes for an answer with chosen values, and the announced length is that of the bytes.
     pub(crate) fn chosen_reply(&self, choices: &[u8]) {
+        if self.method.output.get_field_by_name("next_page_token").is_some() {
+            return self.chosen_page(choices);
+        }
         let reply = || Choices(choices).reply(&self.method.entity);
         let (mut planned, mut announced) = (Vec::new(), 0);
-        self.reply.encode(&reply(), &mut planned, |_, bytes| announced = bytes);
+        self.codec.reply.encode(&reply(), &mut planned, |_, bytes| announced = bytes);
         assert_eq!(announced, planned.len(), "{}", self.method.path);
-        if matches!(reply(), EntityReply::List(..)) == self.method.output.get_field_by_name("next_page_token").is_some()
-        {
-            assert_eq!(planned, reference::encode(&self.method, reply()), "{}", self.method.path);
-        }
+        assert_eq!(planned, reference::encode(&self.method, reply()), "{}", self.method.path);
+    }
+
+    /// Like [`chosen_reply`](Self::chosen_reply), for a page of chosen records, in a buffer that isn't empty.
+    fn chosen_page(&self, choices: &[u8]) {
+        let (choices, entity) = (&mut Choices(choices), &self.method.entity);
+        let organization: OrganizationName = "contoso".parse().expect("the name is valid");
+        let mask = choices.mask(entity);
+        let records: Vec<Record> = (0..choices.below(4)).map(|_| choices.record(entity)).collect();
+        let next_page_token = choices.printable();
+        let total_size = choices.once_in(2).then(|| choices.number());
+        let bytes_max = if choices.once_in(2) { usize::MAX } else { usize::from(choices.byte()) * 8 };
+        let mut page = self.codec.page(organization.clone(), mask.clone(), b"head".to_vec(), bytes_max);
+        let fitting = records.into_iter().take_while(|record| page.add_record(record)).collect();
+        let planned = page.finish(&next_page_token, total_size);
+        let listed = Listed { records: fitting, next_page_token, total_size };
+        let expected = reference::encode_list(&self.method, &organization, listed, &mask);
+        assert_eq!(planned, [&b"head"[..], &expected].concat(), "{}", self.method.path);
     }
 }
 
@@ -249,21 +266,13 @@ impl Choices<'_> {
 
     fn reply(&mut self, entity: &Entity) -> EntityReply {
         let organization = "contoso".parse().expect("the name is valid");
-        match self.below(5) {
+        match self.below(4) {
             0 => EntityReply::Record(organization, self.record(entity)),
             1 => {
                 let cleared = (0..self.below(3)).map(|_| self.printable()).collect();
                 EntityReply::Updated(organization, Updated { record: self.record(entity), cleared })
             }
             2 => EntityReply::Read(organization, self.record(entity), self.mask(entity)),
-            3 => {
-                let listed = Listed {
-                    records: (0..self.below(4)).map(|_| self.record(entity)).collect(),
-                    next_page_token: self.printable(),
-                    total_size: self.once_in(2).then(|| self.number()),
-                };
-                EntityReply::List(organization, listed, self.mask(entity))
-            }
             _ => EntityReply::Empty,
         }
     }
