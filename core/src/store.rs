@@ -543,6 +543,16 @@ pub struct Scan {
     pub is_short: bool,
 }
 
+/// How a scan into a sink ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScanEnd {
+    /// All rows were passed, or the sink has enough.
+    Complete,
+    /// The time of a page is over. All rows up to the one with these values in the columns of the order were examined,
+    /// and no later one was passed. A scan that begins after it continues this one.
+    Cut(Row),
+}
+
 /// Takes the rows of a scan, on the thread that reads them. It copies only what it needs of them.
 pub trait RowSink: Send {
     /// Takes a row, whose values are in the order of the selected columns. The scan ends after [`ControlFlow::Break`].
@@ -813,8 +823,8 @@ pub trait Reader: Send + Sync {
     }
 
     /// Passes rows to a sink, which nothing else uses meanwhile, until the sink has enough. The limits are those of
-    /// [`scan`](Reader::scan).
-    fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Pending<'_, Result<(), ScanError>> {
+    /// [`scan`](Reader::scan). A store that finds the rows in their order may end the scan before: see [`ScanEnd::Cut`].
+    fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Pending<'_, Result<ScanEnd, ScanError>> {
         Box::pin(async move {
             let rows = self.select(scan.select).await?;
             let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
@@ -824,7 +834,7 @@ pub trait Reader: Send + Sync {
                     break;
                 }
             }
-            Ok(())
+            Ok(ScanEnd::Complete)
         })
     }
 

@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use sealward_core::store::{
     Assignment, Column, ColumnScan, ColumnType, Comparison, Condition, Datum, Direction, Index, Lookup, Name, Rewrite,
-    RowNumber, Select, Source, Table, Tally,
+    RowNumber, Scan, Select, Source, Table, Tally,
 };
 
 /// A statement: its text, and the values of its placeholders, in order.
@@ -127,16 +127,30 @@ impl Dialect {
         }
     }
 
-    /// Selects whether [`TAKEN`] wants more rows after each row. It gets the values of the row.
-    pub(crate) fn select_taken(self, select: &Select) -> Result<Sql<'_>, Malformed> {
+    /// Selects whether [`TAKEN`] wants more rows after each row. It gets the values of the row. Before, [`EXAMINED`] gets
+    /// the values of the order's columns, also of rows that don't meet the condition, unless the scan is short.
+    pub(crate) fn select_taken(self, Scan { select, is_short }: &Scan) -> Result<Sql<'_>, Malformed> {
         let mut sql = Builder::new("SELECT ");
         sql.text(match self {
             Dialect::Sqlite => TAKEN,
         });
         sql.text("(");
         sql.list(&select.columns, ", ", |sql, column| sql.name(column))?;
-        sql.text(")");
-        sql.rows_of(select)?;
+        sql.text(") FROM ");
+        sql.name(&select.table)?;
+        if *is_short {
+            sql.filter(&select.rows)?;
+        } else {
+            sql.text(" WHERE ");
+            sql.text(match self {
+                Dialect::Sqlite => EXAMINED,
+            });
+            sql.text("(");
+            sql.list(&select.order, ", ", |sql, (column, _)| sql.name(column))?;
+            sql.text(") AND ");
+            sql.condition(&select.rows)?;
+        }
+        sql.order_and_limit(select)?;
         Ok(sql.finish())
     }
 
@@ -388,12 +402,18 @@ pub(crate) fn tally(tally: &Tally) -> Result<Sql<'_>, Malformed> {
 pub(crate) fn select(select: &Select) -> Result<Sql<'_>, Malformed> {
     let mut sql = Builder::new("SELECT ");
     sql.list(&select.columns, ", ", |sql, column| sql.name(column))?;
-    sql.rows_of(select)?;
+    sql.text(" FROM ");
+    sql.name(&select.table)?;
+    sql.filter(&select.rows)?;
+    sql.order_and_limit(select)?;
     Ok(sql.finish())
 }
 
 /// The function in SQL that takes the values of a row, and returns whether there can be more rows.
 pub(crate) const TAKEN: &str = "sealward_taken";
+
+/// The function in SQL that records a row as examined, and is true.
+pub(crate) const EXAMINED: &str = "sealward_examined";
 
 /// Returns the text of a lookup. Its only placeholder is the key.
 pub(crate) fn look_up(lookup: &Lookup) -> Result<String, Malformed> {
@@ -500,11 +520,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The rows of a read, in their order.
-    fn rows_of(&mut self, select: &'a Select) -> Result<(), Malformed> {
-        self.text(" FROM ");
-        self.name(&select.table)?;
-        self.filter(&select.rows)?;
+    fn order_and_limit(&mut self, select: &'a Select) -> Result<(), Malformed> {
         if !select.order.is_empty() {
             self.text(" ORDER BY ");
             self.list(&select.order, ", ", |sql, (column, direction)| {

@@ -14,6 +14,7 @@ mod folder;
 mod inline;
 mod on_demand;
 mod options;
+mod position;
 mod prepared;
 mod readers;
 mod snapshot;

@@ -2,8 +2,9 @@
 //!
 //! The next page begins after the keys of the last row, even if that row has moved or is gone. A row that doesn't
 //! change is therefore on exactly one page, even if other rows are added, deleted or moved between two pages. A page
-//! ends before it exceeds the maximum size of a message, but has at least one row. This file doesn't know the meaning
-//! of rows.
+//! ends before it exceeds the maximum size of a message, but has at least one row. It also ends when the store has
+//! searched for its time: then it may be empty, and the next page begins after the last row that was examined. This file
+//! doesn't know the meaning of rows.
 
 use std::{
     ops::ControlFlow,
@@ -14,7 +15,10 @@ use crate::{
     crypto::root_key::{RootKey, RootKeyError},
     list::page_token::{self, PageContext},
     order::Order,
-    store::{Cause, Condition, DatumRef, Name, Reader, Row, RowSink, Scan, ScanError, Select, Unavailable, row_bytes},
+    store::{
+        Cause, Condition, DatumRef, Name, Reader, Row, RowSink, Scan, ScanEnd, ScanError, Select, Unavailable,
+        row_bytes,
+    },
 };
 
 /// A request for a page of a table.
@@ -103,11 +107,17 @@ pub(crate) async fn page<R: PageRows>(
     let select = Select { table, columns, rows: condition, order: order.to_store(), limit };
     let sink = PageSink { rows: Some(rows), width, keys, size, taken: 0, cursor: Vec::new(), is_full: false };
     let sink = Arc::new(Mutex::new(sink));
-    store.scan_into(Scan { select, is_short }, Arc::clone(&sink) as Arc<Mutex<dyn RowSink>>).await?;
+    let end = store.scan_into(Scan { select, is_short }, Arc::clone(&sink) as Arc<Mutex<dyn RowSink>>).await?;
     let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-    let rows = sink.rows.take().ok_or_else(|| Unavailable("a page was read twice".into()))?;
+    if let ScanEnd::Cut(keys) = &end
+        && !sink.is_full
+    {
+        sink.ends_after(keys.iter().map(DatumRef::from));
+        sink.is_full = true;
+    }
     let next_page_token =
         if sink.is_full { page_token::token(root_key, context, &sink.cursor)? } else { String::new() };
+    let rows = sink.rows.take().ok_or_else(|| Unavailable("a page was read twice".into()))?;
     Ok((rows, next_page_token))
 }
 
@@ -134,10 +144,18 @@ struct PageSink<R> {
     size: u32,
     /// The number of rows in the page.
     taken: u32,
-    /// The cursor of the last row in the page.
+    /// The cursor after which the next page begins.
     cursor: Vec<u8>,
     /// Whether there are rows after the page.
     is_full: bool,
+}
+
+impl<R> PageSink<R> {
+    /// Sets the keys after which the next page begins.
+    fn ends_after<'a>(&mut self, keys: impl Iterator<Item = DatumRef<'a>>) {
+        self.cursor.clear();
+        Order::write_cursor(keys, &mut self.cursor);
+    }
 }
 
 impl<R: PageRows> RowSink for PageSink<R> {

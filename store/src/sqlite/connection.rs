@@ -10,7 +10,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{
@@ -22,13 +22,14 @@ use rusqlite::{
 };
 use sealward_core::store::{
     Assignment, Cause, Column, ColumnRow, ColumnRows, ColumnScan, ColumnType, Condition, Datum, DatumRef, Lookup, Name,
-    Rewrite, Row, RowNumber, RowSink, Scan, Scanned, Select, Unavailable, row_bytes,
+    Rewrite, Row, RowNumber, RowSink, Scan, ScanEnd, Scanned, Select, Unavailable, row_bytes,
 };
 use uuid::Uuid;
 
 use super::{
     datum::{datum, datum_ref, emptied},
     options::SqliteOptions,
+    position::Position,
     stop::Stop,
     taker::{TakeError, Taker},
 };
@@ -105,6 +106,11 @@ pub(super) struct Connection {
     /// Whether SQLite finds the rows of a statement in their order, by its text.
     is_in_order: HashMap<String, bool>,
     taker: Taker,
+    /// The position of the current scan.
+    position: Position,
+    /// See [`stop_when`](Self::stop_when).
+    stop: Option<Arc<Stop>>,
+    page_time: Duration,
 }
 
 /// The types of the columns of a statement's values, by number of the placeholder. `None` if the value has no column.
@@ -193,11 +199,14 @@ impl Connection {
         sqlite.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok(Connection {
             taker: Taker::register(&sqlite)?,
+            position: Position::register(&sqlite)?,
             sqlite,
             tables: HashMap::new(),
             types: HashMap::new(),
             lookups: HashMap::new(),
             is_in_order: HashMap::new(),
+            stop: None,
+            page_time: options.page_time,
         })
     }
 
@@ -246,39 +255,66 @@ impl Connection {
         Ok(Scanned { is_cut: kept.bytes > bytes_max, rows: kept.rows })
     }
 
-    /// Passes rows to a sink, until it has enough.
-    pub(super) fn scan_into(&mut self, scan: &Scan, sink: &Arc<Mutex<dyn RowSink>>) -> Result<(), SqliteError> {
+    /// Passes rows to a sink, until it has enough, or until the time of a page is over. A read of rows that SQLite has to
+    /// sort can't be continued, so it isn't ended by that time.
+    pub(super) fn scan_into(&mut self, scan: &Scan, sink: &Arc<Mutex<dyn RowSink>>) -> Result<ScanEnd, SqliteError> {
         let select = &scan.select;
         if select.columns.len() <= TAKEN_MAX {
-            let sql = DIALECT.select_taken(select)?;
-            // SQLite would call the function before it sorts the rows.
+            let sql = DIALECT.select_taken(scan)?;
+            // SQLite would call the functions before it sorts the rows.
             if self.is_in_order(&sql.text)? {
-                return self.take(select, &sql, sink);
+                return self.take(scan, &sql, sink);
             }
         }
-        self.pass(select, &sql::select(select)?, &mut *sink.lock().unwrap_or_else(PoisonError::into_inner))
+        self.pass(select, &sql::select(select)?, &mut *sink.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(ScanEnd::Complete)
     }
 
     /// Passes the rows of a statement to a sink, until it has enough. The statement calls [`TAKEN`](sql::TAKEN).
-    fn take(&mut self, select: &Select, sql: &Sql<'_>, sink: &Arc<Mutex<dyn RowSink>>) -> Result<(), SqliteError> {
-        let taker = self.taker.clone();
-        taker.begin(sink, self.wanted(select)?.into_iter().map(|(_, kind)| kind));
+    fn take(
+        &mut self,
+        Scan { select, is_short }: &Scan,
+        sql: &Sql<'_>,
+        sink: &Arc<Mutex<dyn RowSink>>,
+    ) -> Result<ScanEnd, SqliteError> {
+        let (taker, position) = (self.taker.clone(), self.position.clone());
+        position.restart();
+        if let (false, Some(stop)) = (is_short, &self.stop) {
+            stop.pause_at(Instant::now().checked_add(self.page_time));
+        }
+        let kinds = self.wanted(select)?.into_iter().map(|(_, kind)| kind);
+        taker.begin(sink, kinds, (!is_short).then(|| position.clone()));
         let mut statement = self.bound(&select.table, sql)?;
         let mut found = statement.raw_query();
         let stepped = loop {
             match found.next() {
                 Ok(Some(row)) if row.get_ref(0) == Ok(ValueRef::Integer(1)) => {}
                 Ok(Some(_) | None) => break Ok(()),
-                Err(error) => break Err(error),
+                Err(error) => break Err(SqliteError::from(error)),
             }
         };
+        drop(found);
+        drop(statement);
         taker.end().map_err(|error| match error {
             TakeError::Unreadable(index) => {
                 unreadable(&select.table, select.columns.get(index).map_or("", |column| &**column))
             }
             TakeError::Refused(error) => SqliteError::Refused(error),
         })?;
-        Ok(stepped?)
+        match stepped {
+            Err(error) if error.is_interrupted() && position.has_examined() => self.cut(select),
+            stepped => stepped.map(|()| ScanEnd::Complete),
+        }
+    }
+
+    /// Returns the end of a scan after the last row that was examined.
+    fn cut(&mut self, select: &Select) -> Result<ScanEnd, SqliteError> {
+        let columns = self.columns(&select.table, select.order.iter().map(|(name, _)| &**name))?;
+        let keys = select.order.iter().zip(self.position.examined()).map(|((name, _), value)| {
+            let kind = columns.get(&**name);
+            kind.and_then(|kind| datum((&value).into(), *kind)).ok_or_else(|| unreadable(&select.table, name))
+        });
+        Ok(ScanEnd::Cut(keys.collect::<Result<_, _>>()?))
     }
 
     /// Returns whether SQLite finds the rows of a statement in their order, without sorting them.
@@ -470,7 +506,9 @@ impl Connection {
     /// Makes every statement stop with [`SqliteError::is_interrupted`] when `stop` requires it; `None` removes the
     /// limit.
     pub(super) fn stop_when(&mut self, stop: Option<Arc<Stop>>) -> Result<(), SqliteError> {
-        let handler = stop.map(|stop| move || stop.is_due());
+        self.stop.clone_from(&stop);
+        let position = self.position.clone();
+        let handler = stop.map(|stop| move || stop.is_due(|| position.has_examined()));
         Ok(self.sqlite.progress_handler(OPERATIONS_BETWEEN_LOOKS, handler)?)
     }
 

@@ -22,7 +22,7 @@ use sealward_core::{
     name::OrganizationName,
     store::{
         Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError,
-        Pending, Reader, Row, RowSink, Scan, ScanError, Scanned, Select, Store, Submitted, Unavailable,
+        Pending, Reader, Row, RowSink, Scan, ScanEnd, ScanError, Scanned, Select, Store, Submitted, Unavailable,
     },
 };
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
@@ -264,7 +264,7 @@ impl Reader for OnDemandStore {
         Box::pin(async move { self.get().await.map_err(unavailable)?.scan(select, bytes_max).await })
     }
 
-    fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Pending<'_, Result<(), ScanError>> {
+    fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Pending<'_, Result<ScanEnd, ScanError>> {
         Box::pin(async move { self.get().await.map_err(unavailable)?.scan_into(scan, sink).await })
     }
 

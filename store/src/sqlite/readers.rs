@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealward_core::store::{Cause, Datum, Lookup, Row, RowSink, Scan, ScanError, Unavailable};
+use sealward_core::store::{Cause, Datum, Lookup, Row, RowSink, Scan, ScanEnd, ScanError, Unavailable};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
@@ -130,12 +130,12 @@ impl Readers {
 
     /// Passes the rows of a scan to a sink: on this thread if that is likely to take microseconds, otherwise as
     /// [`scan`](Self::scan) does.
-    pub(super) async fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Result<(), ScanError> {
+    pub(super) async fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Result<ScanEnd, ScanError> {
         let is_short = scan.is_short;
         if is_short {
             let read = |connection: &mut Connection| connection.scan_into(&scan, &sink);
-            if self.inline.read_at_most(read).is_some() {
-                return Ok(());
+            if let Some(end) = self.inline.read_at_most(read) {
+                return Ok(end);
             }
             sink.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }

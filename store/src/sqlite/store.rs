@@ -13,7 +13,7 @@ use std::{
 
 use sealward_core::store::{
     Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError, Pending,
-    Reader, Row, RowSink, Scan, ScanError, Scanned, Select, Store, Submitted, Unavailable,
+    Reader, Row, RowSink, Scan, ScanEnd, ScanError, Scanned, Select, Store, Submitted, Unavailable,
 };
 use uuid::Uuid;
 
@@ -133,7 +133,7 @@ impl Reader for SqliteStore {
         Box::pin(self.readers.scan(move |connection| connection.scan(&select, bytes_max)))
     }
 
-    fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Pending<'_, Result<(), ScanError>> {
+    fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Pending<'_, Result<ScanEnd, ScanError>> {
         Box::pin(self.readers.scan_into(scan, sink))
     }
 

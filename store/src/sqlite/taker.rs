@@ -12,7 +12,10 @@ use std::{
 use rusqlite::{Connection, functions::FunctionFlags, types::ValueRef};
 use sealward_core::store::{ColumnType, DatumRef, RowSink, Unavailable};
 
-use super::datum::{datum_ref, emptied};
+use super::{
+    datum::{datum_ref, emptied},
+    position::Position,
+};
 use crate::sql::TAKEN;
 
 /// The taker of a connection.
@@ -26,6 +29,8 @@ struct Taking {
     /// The types of the columns.
     kinds: Vec<ColumnType>,
     failure: Option<TakeError>,
+    /// Records the rows that were taken, if the statement can be continued.
+    position: Option<Position>,
     /// The memory for the values of a row.
     values: Vec<DatumRef<'static>>,
 }
@@ -51,8 +56,14 @@ impl Taker {
     }
 
     /// Begins a statement whose columns have these types.
-    pub(super) fn begin(&self, sink: &Arc<Mutex<dyn RowSink>>, kinds: impl Iterator<Item = ColumnType>) {
+    pub(super) fn begin(
+        &self,
+        sink: &Arc<Mutex<dyn RowSink>>,
+        kinds: impl Iterator<Item = ColumnType>,
+        position: Option<Position>,
+    ) {
         let mut taking = self.taking();
+        taking.position = position;
         taking.sink = Some(Arc::clone(sink));
         taking.kinds.clear();
         taking.kinds.extend(kinds);
@@ -89,6 +100,8 @@ impl Taking {
         }
         let taken = sink.lock().unwrap_or_else(PoisonError::into_inner).take(&row);
         self.values = emptied(row);
+        // SQLite can stop the statement before it returns the row.
+        self.position.iter().for_each(Position::row_was_taken);
         match taken {
             Ok(then) => then.is_continue(),
             Err(error) => {
