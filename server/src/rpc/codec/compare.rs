@@ -1,5 +1,7 @@
 //! Compares the plans with the reference, for tests and fuzzing.
 
+use std::sync::Arc;
+
 use bytes::Buf as _;
 use prost::{
     Message as _,
@@ -10,6 +12,7 @@ use sealward::v1::ItemStatus;
 use sealward_core::{
     id::{RecordId, Timestamp},
     mask::ReadMask,
+    name::OrganizationName,
     record::{Draft, Given, Record, list::Listed, update::Updated},
     schema::{Entity, Kind, Value},
     violation::Violation,
@@ -17,9 +20,7 @@ use sealward_core::{
 use tonic::{Code, Status};
 
 use super::{
-    CodecBounds,
-    decode::RequestPlan,
-    encode::ReplyPlan,
+    CodecBounds, EntityCodec,
     message::{
         BatchItem, BatchRequest, CreateRequest, DeleteRequest, EntityReply, EntityRequest, UpdateRequest, WriteOptions,
     },
@@ -36,18 +37,17 @@ const BOUNDS: CodecBounds = CodecBounds { mask_paths_max: 3, batch_items_max: 3 
 /// The plans of a method, and their reference.
 pub(crate) struct Compared {
     pub(super) method: EntityMethod,
-    request: RequestPlan,
-    reply: ReplyPlan,
+    codec: Arc<EntityCodec>,
 }
 
 impl Compared {
     pub(crate) fn new(method: EntityMethod) -> Self {
-        Compared { request: RequestPlan::new(&method, BOUNDS), reply: ReplyPlan::new(&method), method }
+        Compared { codec: Arc::new(EntityCodec::new(&method, BOUNDS)), method }
     }
 
     /// Panics unless both decode these bytes to the same request, or both refuse them. Returns whether they decoded them.
     pub(crate) fn request(&self, bytes: &[u8]) -> bool {
-        let planned = self.request.decode(bytes, &mut None).ok();
+        let planned = self.codec.request.decode(bytes, &mut None).ok();
         let expected = reference::decode(&self.method, BOUNDS, bytes);
         let path = &self.method.path;
         if planned.as_ref().is_some_and(has_too_many_items) {
@@ -69,11 +69,31 @@ impl Compared {
 
     /// Panics unless both encode the same bytes for an answer with chosen values, and the announced length is that of the bytes.
     pub(crate) fn chosen_reply(&self, choices: &[u8]) {
+        if self.method.standard == StandardMethod::List {
+            return self.chosen_page(choices);
+        }
         let reply = || Choices(choices).reply(&self.method);
         let (mut planned, mut announced) = (Vec::new(), 0);
-        self.reply.encode(&reply(), &mut planned, |_, bytes| announced = bytes);
+        self.codec.reply.encode(&reply(), &mut planned, |_, bytes| announced = bytes);
         assert_eq!(announced, planned.len(), "{}", self.method.path);
         assert_eq!(planned, reference::encode(&self.method, reply()), "{}", self.method.path);
+    }
+
+    /// Like [`chosen_reply`](Self::chosen_reply), for a page of chosen records, in a buffer that isn't empty.
+    fn chosen_page(&self, choices: &[u8]) {
+        let (choices, entity) = (&mut Choices(choices), &self.method.entity);
+        let organization: OrganizationName = "contoso".parse().expect("the name is valid");
+        let mask = choices.mask(entity);
+        let records: Vec<Record> = (0..choices.below(4)).map(|_| choices.record(entity)).collect();
+        let next_page_token = choices.printable();
+        let total_size = choices.once_in(2).then(|| choices.number());
+        let bytes_max = if choices.once_in(2) { usize::MAX } else { usize::from(choices.byte()) * 8 };
+        let mut page = self.codec.page(organization.clone(), mask.clone(), b"head".to_vec(), bytes_max);
+        let fitting = records.into_iter().take_while(|record| page.add_record(record)).collect();
+        let planned = page.finish(&next_page_token, total_size);
+        let listed = Listed { records: fitting, next_page_token, total_size };
+        let expected = reference::encode_list(&self.method, &organization, listed, &mask);
+        assert_eq!(planned, [&b"head"[..], &expected].concat(), "{}", self.method.path);
     }
 }
 
@@ -331,14 +351,6 @@ impl Choices<'_> {
             StandardMethod::Create => EntityReply::Record(organization, self.record(entity)),
             StandardMethod::Update => EntityReply::Updated(organization, self.updated(entity)),
             StandardMethod::Get => EntityReply::Read(organization, self.record(entity), self.mask(entity)),
-            StandardMethod::List => {
-                let listed = Listed {
-                    records: self.several(|choices| choices.record(entity)),
-                    next_page_token: self.printable(),
-                    total_size: self.once_in(2).then(|| self.number()),
-                };
-                EntityReply::List(organization, listed, self.mask(entity))
-            }
             StandardMethod::BatchGet | StandardMethod::BatchCreate => {
                 EntityReply::Batch(organization, self.several(|choices| choices.record(entity)), self.mask(entity))
             }
@@ -346,7 +358,8 @@ impl Choices<'_> {
                 EntityReply::BatchUpdated(organization, self.several(|choices| choices.updated(entity)))
             }
             StandardMethod::Import => EntityReply::Imported(organization, self.several(Choices::result)),
-            StandardMethod::Delete | StandardMethod::BatchDelete => EntityReply::Empty,
+            // A page has no reply: see `chosen_page`.
+            StandardMethod::List | StandardMethod::Delete | StandardMethod::BatchDelete => EntityReply::Empty,
         }
     }
 

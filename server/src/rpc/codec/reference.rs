@@ -39,7 +39,6 @@ pub(crate) fn encode(method: &EntityMethod, reply: EntityReply) -> Vec<u8> {
         EntityReply::Read(organization, record, mask) => {
             write_record(&method.entity, &method.resource, &organization, record, &mask)
         }
-        EntityReply::List(organization, listed, mask) => write_list(method, &organization, listed, &mask),
         EntityReply::Batch(organization, records, mask) => {
             let write = |record| write_record(&method.entity, &method.resource, &organization, record, &mask);
             write_batch(method, records.into_iter().map(write))
@@ -49,7 +48,8 @@ pub(crate) fn encode(method: &EntityMethod, reply: EntityReply) -> Vec<u8> {
             write_batch(method, updated.into_iter().map(write))
         }
         EntityReply::Imported(organization, results) => write_results(method, &organization, results),
-        EntityReply::Empty => DynamicMessage::new(method.output.clone()),
+        // A page is already encoded: see `encode_list`.
+        EntityReply::Page(_) | EntityReply::Empty => DynamicMessage::new(method.output.clone()),
     };
     message.encode_to_vec()
 }
@@ -104,12 +104,13 @@ fn write_updated(
     message
 }
 
-fn write_list(
+/// Encodes a page.
+pub(crate) fn encode_list(
     method: &EntityMethod,
     organization: &OrganizationName,
-    listed: Listed,
+    listed: Listed<Vec<Record>>,
     mask: &ReadMask,
-) -> DynamicMessage {
+) -> Vec<u8> {
     let mut message = DynamicMessage::new(method.output.clone());
     let write = |record| write_record(&method.entity, &method.resource, organization, record, mask);
     let records = listed.records.into_iter().map(|record| ProtoValue::Message(write(record))).collect();
@@ -121,7 +122,7 @@ fn write_list(
         let total_size = i64::try_from(total_size).unwrap_or(i64::MAX);
         message.set_field_by_name("total_size", ProtoValue::I64(total_size));
     }
-    message
+    message.encode_to_vec()
 }
 
 /// Decodes the request of a method. `None` if the bytes aren't a message of this type.
