@@ -293,6 +293,20 @@ impl Dialect {
     }
 }
 
+/// Checks that every store can contain the value.
+pub(crate) fn check(datum: &Datum) -> Result<(), Malformed> {
+    match datum {
+        Datum::Text(text) if text.contains('\0') => Err(Malformed::NulCharacter),
+        Datum::Text(_)
+        | Datum::Null
+        | Datum::Boolean(_)
+        | Datum::Integer(_)
+        | Datum::Bytes(_)
+        | Datum::Uuid(_)
+        | Datum::Time(_) => Ok(()),
+    }
+}
+
 /// Inserts a row.
 pub(crate) fn insert<'a>(table: &'a Name, row: &'a [(Name, Datum)]) -> Result<Sql<'a>, Malformed> {
     let mut sql = Builder::new("INSERT INTO ");
