@@ -1,4 +1,4 @@
-//! The answers of the echo, as a folder: a file for each method, in a folder for each service.
+//! The answers of the echo, as a folder: a file for each method, in a folder for each service. A file has messages with their gRPC prefixes.
 
 use std::{fs, path::Path};
 

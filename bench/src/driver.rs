@@ -17,7 +17,7 @@ use std::{
 use bytes::{Buf as _, Bytes, BytesMut};
 use clap::Args;
 use h2::client::SendRequest;
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_rustls::TlsConnector;
@@ -25,7 +25,7 @@ use tokio_rustls::TlsConnector;
 use crate::{deployment::Caller, outcome::Outcome};
 
 /// The length of the prefix of a gRPC message: a flag, and the length of the message.
-const PREFIX_BYTES: usize = 5;
+pub(crate) const PREFIX_BYTES: usize = 5;
 
 /// The arguments of a load.
 #[derive(Debug, Args)]
@@ -48,9 +48,12 @@ pub(crate) struct Arguments {
     /// Calls in flight on all connections together.
     #[arg(long)]
     in_flight: usize,
-    /// A file with requests, each with its gRPC prefix.
+    /// A file with messages, each with its gRPC prefix.
     #[arg(long)]
     requests: PathBuf,
+    /// The messages of a request: a stream if there are several.
+    #[arg(long)]
+    messages: usize,
     /// The time to send for, starting again with the first request after the last. Without it, each request is sent once.
     #[arg(long)]
     seconds: Option<f64>,
@@ -68,6 +71,7 @@ pub(crate) struct Load<'a> {
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
     pub(crate) requests: &'a Path,
+    pub(crate) messages: u64,
     pub(crate) seconds: Option<f64>,
     pub(crate) log: &'a Path,
 }
@@ -84,6 +88,7 @@ impl Load<'_> {
             format!("--connections={}", self.connections),
             format!("--in-flight={}", self.in_flight),
             format!("--requests={}", self.requests.display()),
+            format!("--messages={}", self.messages),
             format!("--log={}", self.log.display()),
         ];
         arguments.extend(self.seconds.map(|seconds| format!("--seconds={seconds}")));
@@ -119,10 +124,11 @@ impl Requests {
 pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
     let file =
         std::fs::read(&arguments.requests).map_err(|error| format!("{}: {error}", arguments.requests.display()))?;
-    let all = split(file.into())?;
+    let messages = split(file.into())?;
+    let all = messages.chunks(arguments.messages.max(1)).map(|messages| messages.concat().into()).collect();
     let mut senders = Vec::new();
     for _ in 0..arguments.connections {
-        senders.push(connect(arguments.address, &arguments.tls, arguments.caller).await?);
+        senders.push(connect(arguments.address, &arguments.tls, Some(arguments.caller)).await?);
     }
 
     let start = Instant::now();
@@ -154,12 +160,12 @@ fn write_log<'a>(log: &Path, calls: impl Iterator<Item = &'a Call>) -> Outcome<(
     std::fs::write(log, text).map_err(|error| format!("{}: {error}", log.display()))
 }
 
-/// Splits requests at their prefixes.
-fn split(mut file: Bytes) -> Outcome<Vec<Bytes>> {
+/// Splits messages at their prefixes.
+pub(crate) fn split(mut file: Bytes) -> Outcome<Vec<Bytes>> {
     let mut requests = Vec::new();
     while !file.is_empty() {
         let length = file.get(1..PREFIX_BYTES).map(|mut length| PREFIX_BYTES + length.get_u32() as usize);
-        let length = length.filter(|length| *length <= file.len()).ok_or("the last request is incomplete")?;
+        let length = length.filter(|length| *length <= file.len()).ok_or("the last message is incomplete")?;
         requests.push(file.split_to(length));
     }
     Ok(requests)
@@ -171,25 +177,29 @@ pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
     [&[0][..], &length.to_be_bytes(), message].concat()
 }
 
-/// Makes one call, and returns the answer without its prefix.
+/// Makes one call with a bearer token, as h2load does, and returns the body of its answer: messages with their prefixes. An answer may
+/// contain the caller's identity, so its length depends on the way that the caller is authenticated.
 ///
 /// # Errors
 /// The server can't be reached, or the gRPC status isn't 0.
-pub(crate) async fn unary(
+pub(crate) async fn one_call(
     address: SocketAddr,
     tls: &Path,
-    caller: Caller,
+    token: &str,
     method: &str,
     request: Vec<u8>,
 ) -> Outcome<Bytes> {
-    let sender = connect(address, tls, caller).await?;
-    match call(&sender, head(address, method)?, request.into(), Answer::Kept).await? {
-        (0, mut answer) if answer.len() >= PREFIX_BYTES => Ok(answer.split_off(PREFIX_BYTES).freeze()),
+    let sender = connect(address, tls, None).await?;
+    let mut head = head(address, method)?;
+    let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|error| format!("the token: {error}"))?;
+    head.headers_mut().insert(header::AUTHORIZATION, value);
+    match call(&sender, head, request.into(), Answer::Kept).await? {
+        (0, answer) if answer.len() >= PREFIX_BYTES => Ok(answer.freeze()),
         (status, _) => Err(format!("{method} was refused with the gRPC status {status}")),
     }
 }
 
-async fn connect(address: SocketAddr, tls: &Path, caller: Caller) -> Outcome<SendRequest<Bytes>> {
+async fn connect(address: SocketAddr, tls: &Path, caller: Option<Caller>) -> Outcome<SendRequest<Bytes>> {
     let failed = |error: &dyn std::fmt::Display| format!("can't connect to {address}: {error}");
     let stream = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
     stream.set_nodelay(true).map_err(|error| failed(&error))?;
@@ -209,21 +219,23 @@ async fn connect(address: SocketAddr, tls: &Path, caller: Caller) -> Outcome<Sen
 
 const WINDOW_BYTES: u32 = (1 << 30) - 1;
 
-fn client_config(tls: &Path, caller: Caller) -> Outcome<ClientConfig> {
+fn client_config(tls: &Path, caller: Option<Caller>) -> Outcome<ClientConfig> {
     let read = |name: &str| std::fs::read(tls.join(name)).map_err(|error| format!("{name}: {error}"));
     let failed = |error: &dyn std::fmt::Display| format!("TLS of the load generator: {error}");
     let certificates =
         |name: &str| sealward_pem::certificates(&read(name)?).map_err(|error| format!("{name}: {error}"));
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(certificates("ca.pem")?);
-    let name = caller.name();
-    let key = sealward_pem::private_key(&read(&format!("{name}.key"))?).map_err(|error| failed(&error))?;
-    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| failed(&error))?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(certificates(&format!("{name}.pem"))?, key)
-        .map_err(|error| failed(&error))?;
+        .with_root_certificates(roots);
+    let mut config = if let Some(name) = caller.map(Caller::name) {
+        let key = sealward_pem::private_key(&read(&format!("{name}.key"))?).map_err(|error| failed(&error))?;
+        config.with_client_auth_cert(certificates(&format!("{name}.pem"))?, key).map_err(|error| failed(&error))?
+    } else {
+        config.with_no_client_auth()
+    };
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }
@@ -277,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_split_at_their_prefixes() {
+    fn messages_are_split_at_their_prefixes() {
         let file: Bytes = [framed(b"one"), framed(b""), framed(b"three")].concat().into();
         assert_eq!(split(file.clone()).unwrap(), [framed(b"one"), framed(b""), framed(b"three")]);
         assert!(split(file.slice(..file.len() - 1)).is_err());

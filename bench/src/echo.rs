@@ -14,14 +14,19 @@ use bytes::{Buf as _, BufMut as _, Bytes};
 use clap::Args;
 use tokio::net::TcpListener;
 use tonic::{
-    Request, Response, Status,
+    Request, Response, Status, Streaming,
+    body::Body,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     server::Grpc,
     service::Routes,
     transport::{Certificate, Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
 
-use crate::{answers, outcome::Outcome};
+use crate::{
+    answers,
+    driver::{self, PREFIX_BYTES},
+    outcome::Outcome,
+};
 
 /// What the echo prints before its address.
 pub(crate) const GREETING: &str = "echo listens on ";
@@ -40,13 +45,11 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
     let mut router = Router::new();
     for (method, answer) in answers::read(&arguments.answers)? {
+        let messages: Vec<Bytes> =
+            driver::split(answer)?.into_iter().map(|message| message.slice(PREFIX_BYTES..)).collect();
         let service = tower::service_fn(move |request: http::Request<axum::body::Body>| {
-            let answer = answer.clone();
-            async move {
-                let answering =
-                    tower::service_fn(move |_: Request<Bytes>| ready(Ok::<_, Status>(Response::new(answer.clone()))));
-                Ok::<_, Infallible>(Grpc::new(Bare).unary(answering, request).await)
-            }
+            let messages = messages.clone();
+            async move { Ok::<_, Infallible>(answer_with(messages, request).await) }
         });
         router = router.route_service(&method, service);
     }
@@ -58,6 +61,25 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
     println!("{GREETING}{address}");
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     server.add_routes(Routes::from(router)).serve_with_incoming(incoming).await.map_err(|error| failed(&error))
+}
+
+/// Answers a call: a stream if there are several messages, after the last message of the request.
+async fn answer_with(messages: Vec<Bytes>, request: http::Request<axum::body::Body>) -> http::Response<Body> {
+    if let [message] = messages.as_slice() {
+        let message = message.clone();
+        let answering =
+            tower::service_fn(move |_: Request<Bytes>| ready(Ok::<_, Status>(Response::new(message.clone()))));
+        return Grpc::new(Bare).unary(answering, request).await;
+    }
+    let answering = tower::service_fn(move |request: Request<Streaming<Bytes>>| {
+        let messages = messages.clone();
+        async move {
+            let mut requests = request.into_inner();
+            while requests.message().await?.is_some() {}
+            Ok::<_, Status>(Response::new(tokio_stream::iter(messages.into_iter().map(Ok::<_, Status>))))
+        }
+    });
+    Grpc::new(Bare).streaming(answering, request).await
 }
 
 /// TLS as the server has it: its certificate, and client certificates that are optional.

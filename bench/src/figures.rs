@@ -26,6 +26,11 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// The number of calls.
+    pub(crate) fn calls(&self) -> u64 {
+        self.times_us.len() as u64 + self.refused
+    }
+
     /// Parses lines of start, status and time, in microseconds and separated by tabs, as h2load writes them.
     pub(crate) fn parse(text: &str, success: i32) -> Outcome<Self> {
         let (mut log, mut first, mut last) =

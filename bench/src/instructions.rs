@@ -20,7 +20,8 @@ use crate::{
     process::{self, Process},
     rates::{self, answer_bytes},
     run::server_of_this_build,
-    target::{Subject, Target, write_requests},
+    shape::Shape,
+    target::{Filling, Subject, Target, write_requests},
     workload::{WORKLOADS, Workload},
 };
 
@@ -35,18 +36,26 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "bench/instructions.txt")]
     file: PathBuf,
 
+    /// Keeps Callgrind's profile of each path in this folder, for callgrind_annotate
+    #[arg(long, value_name = "FOLDER")]
+    profiles: Option<PathBuf>,
+
     /// Another sealward-server than the one of this build
     #[arg(long, value_name = "PROGRAM")]
     server: Option<PathBuf>,
 }
 
 /// The hot paths, by the names of their workloads. The path of the echo is that of the first one.
-const PATHS: [&str; 5] = ["get", "create", "reveal", "active", "list"];
+const PATHS: [&str; 8] = ["get", "create", "update-one", "reveal", "active", "list", "batch-get", "import"];
 const ECHO: &str = "echo";
 
-/// The calls of the two loads on each path. A page of records takes as many instructions as dozens of records.
-const CALLS: (u64, u64) = (200, 1_200);
-const CALLS_OF_LIST: (u64, u64) = (20, 120);
+/// The load on each path: one connection, so that the order of the calls hardly varies.
+const SHAPE: Shape = Shape { in_flight: 16, connections: 1 };
+/// The calls of the two loads on each path, by the records of a call.
+const CALLS: [(u64, (u64, u64)); 3] = [(1, (200, 1_200)), (100, (20, 120)), (u64::MAX, (4, 12))];
+
+/// The profile of the last load.
+const LAST: &str = "last";
 
 /// The change that has to be written to the file.
 const TOLERANCE: f64 = 0.03;
@@ -87,7 +96,7 @@ async fn count(arguments: &Arguments) -> Outcome<Counts> {
 
     // The records are created before, at full speed.
     let mut target = Target::start(&subject, &scratch.join("server"), &[]).await?;
-    target.fill(RECORDS, scratch).await?;
+    target.fill(RECORDS, Filling::Creates, scratch).await?;
     let answers = scratch.join("answers");
     rates::write_answers(&paths, &mut target, scratch, &answers).await?;
     let Target { process, deployment, .. } = target;
@@ -98,6 +107,10 @@ async fn count(arguments: &Arguments) -> Outcome<Counts> {
         Process::server_counted(&subject.program, deployment.folder(), &scratch.join("server.callgrind")).await?;
     for path in &paths {
         counts.insert(path.name.to_owned(), count_path(path, &server, &deployment, scratch, "server.callgrind").await?);
+        if let Some(folder) = &arguments.profiles {
+            let file = folder.join(path.name);
+            fs::copy(scratch.join(LAST), &file).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
     }
     server.stop().await?;
     let echo = Process::echo_counted(&deployment.tls(), &answers, &scratch.join("echo.callgrind")).await?;
@@ -115,9 +128,11 @@ async fn count_path(
     profile: &str,
 ) -> Outcome<u64> {
     eprintln!("counting {} of {profile}", path.name);
-    let (few, many) = if path.name == "list" { CALLS_OF_LIST } else { CALLS };
+    let calls = CALLS.iter().find(|(records, _)| path.records <= *records);
+    let (few, many) = calls.ok_or("there are calls for any number of records")?.1;
+    let shape = path.shape(SHAPE);
     let requests = scratch.join("request");
-    write_requests(&requests, [(path.request)(0)])?;
+    write_requests(&requests, [path.body(0)])?;
     let answer_bytes = answer_bytes(&scratch.join("answers"), path)?;
     let mut totals = Vec::new();
     // The first load fills caches.
@@ -129,8 +144,8 @@ async fn count_path(
             body: Some(&requests),
             success: h2load::HTTP_OK,
             answer_bytes: Some(answer_bytes),
-            connections: 1,
-            in_flight: 16,
+            connections: shape.connections,
+            in_flight: shape.in_flight,
             amount: Amount::Calls(calls),
             rate: None,
             log: &scratch.join("load.log"),
@@ -151,7 +166,7 @@ async fn count_path(
 async fn dump(process: &Process, scratch: &Path, profile: &str) -> Outcome<u64> {
     let arguments = ["--dump".to_owned(), process.id.to_string()];
     process::output("callgrind_control", &arguments, Duration::from_secs(60)).await?;
-    // Dumps are numbered. Each is read and removed.
+    // Dumps are numbered. Each is read and renamed.
     let dumps =
         fs::read_dir(scratch).map_err(|error| error.to_string())?.filter_map(Result::ok).map(|file| file.path());
     let is_dump = |file: &PathBuf| {
@@ -161,7 +176,7 @@ async fn dump(process: &Process, scratch: &Path, profile: &str) -> Outcome<u64> 
     for file in dumps.filter(is_dump) {
         let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
         total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
-        fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        fs::rename(&file, scratch.join(LAST)).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     total.ok_or_else(|| "Callgrind wrote no total".to_owned())
 }
@@ -195,11 +210,11 @@ fn compare(before: &Counts, now: &Counts) -> (String, bool) {
                 let change = *now as f64 / *before as f64 - 1.0;
                 let verdict = if change.abs() > TOLERANCE { "CHANGED" } else { "ok" };
                 is_equal &= change.abs() <= TOLERANCE;
-                format!("{path:<8} {before:>10} {now:>10} {:>+6.1} %  {verdict}", change * 100.0)
+                format!("{path:<10} {before:>12} {now:>12} {:>+6.1} %  {verdict}", change * 100.0)
             }
             (before, now) => {
                 is_equal = false;
-                format!("{path:<8} {before:?} {now:?}  CHANGED")
+                format!("{path:<10} {before:?} {now:?}  CHANGED")
             }
         };
         let _infallible = writeln!(text, "{line}");
@@ -210,6 +225,13 @@ fn compare(before: &Counts, now: &Counts) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn file_has_every_path() {
+        let file = parse(include_str!("../instructions.txt")).unwrap();
+        let paths: std::collections::BTreeSet<&str> = PATHS.into_iter().chain([ECHO]).collect();
+        assert_eq!(file.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), paths);
+    }
 
     fn counts(count: u64) -> Counts {
         Counts::from([("get".to_owned(), count)])

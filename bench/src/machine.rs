@@ -2,24 +2,37 @@
 
 use std::{fs, path::Path, process::Command};
 
-/// The revision of the source, with its date.
-pub(crate) fn revision() -> String {
-    let log = Command::new("git").args(["log", "-1", "--format=%h of %cs"]).output();
-    let log = log.map(|log| String::from_utf8_lossy(&log.stdout).trim().to_owned());
-    log.ok().filter(|log| !log.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+/// The command, the revision of the source, and the machine, as lines of Markdown.
+pub(crate) fn place(folder: &Path) -> String {
+    let date = output("date", &["--utc", "+%Y-%m-%d %H:%M UTC"]);
+    let revision = output("git", &["log", "-1", "--format=%h"]);
+    let is_changed = !output("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let command = ["cargo xtask bench"].into_iter().chain(arguments.iter().map(String::as_str)).collect::<Vec<_>>();
+    format!(
+        "* `{}`, {date}, commit {revision}{}\n* {}",
+        command.join(" "),
+        if is_changed { " with changes" } else { "" },
+        describe(folder)
+    )
+}
+
+/// What a program prints, or nothing.
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// One line: processor, cores, memory, kernel, and the file system of the databases.
-pub(crate) fn describe(folder: &Path) -> String {
+fn describe(folder: &Path) -> String {
     let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory_kib: u64 = field("/proc/meminfo", "MemTotal")
         .and_then(|memory| memory.trim_end_matches(" kB").parse().ok())
         .unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let disk = Command::new("df").args(["--output=fstype"]).arg(folder).output().ok();
-    let disk = disk.map(|disk| String::from_utf8_lossy(&disk.stdout).into_owned());
-    let disk = disk.as_deref().and_then(|disk| disk.lines().nth(1)).unwrap_or("an unknown file system").to_owned();
+    let disk = output("df", &["--output=fstype", &folder.to_string_lossy()]);
+    let disk = disk.lines().nth(1).unwrap_or("an unknown file system");
     format!("{cpu}, {cores} cores, {} GiB, Linux {}, databases on {disk}", memory_kib >> 20, kernel.trim())
 }
 

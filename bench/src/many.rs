@@ -1,6 +1,6 @@
 //! Measurements with many records: start, memory, tail, re-encryption, verification.
 //!
-//! Each server is measured on its own, one after the other, on a database that it filled itself through CreateMailbox.
+//! Each server is measured on its own, one after the other, on a database that it filled itself through CreateMailbox and ImportMailboxes.
 
 use std::{
     path::Path,
@@ -11,16 +11,18 @@ use sealward_client::v1::reencryption::State;
 use tokio::time::timeout;
 
 use crate::{
-    deployment::{Caller, Deployment},
-    driver::{self, framed},
+    deployment::Caller,
     figures::{Round, Rounds},
-    h2load::{self, Amount},
+    load::Load,
     outcome::Outcome,
-    process::Process,
     shape::SHAPE,
-    target::{Subject, Target, write_requests},
-    workload::{ORGANIZATION, WORKLOADS, Workload},
+    target::{Filling, Subject, Target},
+    workload::{ORGANIZATION, row},
 };
+
+/// The records of a run, and of a full one.
+pub(crate) const RECORDS: u64 = 1_000_000;
+pub(crate) const RECORDS_FULL: u64 = 10_000_000;
 
 /// The maximum time of a re-encryption or a verification.
 const WALK_MAX: Duration = Duration::from_secs(900);
@@ -30,6 +32,9 @@ const LOAD_SECONDS: f64 = 2.0;
 const LOADS: usize = 3;
 /// The share of time in which a re-encryption works on an idle server.
 const WHOLE_SHARE_PERCENT: u32 = 100;
+
+/// The records that are created one by one: enough audit records for a verification of the trail.
+const CREATED: u64 = 100_000;
 
 /// A measured figure.
 pub(crate) struct Figure {
@@ -71,20 +76,31 @@ pub(crate) async fn measure(
         "Resident size of a server without records after its start.".to_owned()
     });
 
-    eprintln!("creating {records} records");
-    let filling = Instant::now();
-    target.fill(records, scratch).await?;
-    let rate = records as f64 / filling.elapsed().as_secs_f64();
-    figures.add("create, 256 in flight", "records/s", None, rate, || {
-        format!("{records} records by the driver on 4 connections, with the start of the load generator.")
+    let created = records.min(CREATED);
+    eprintln!("creating {created} records, and importing {} more", records - created);
+    let took = target.fill(created, Filling::Creates, scratch).await?;
+    figures.add("create, 256 in flight", "records/s", None, created as f64 / took.as_secs_f64(), || {
+        format!("The first {created} records, by the driver on 4 connections.")
     });
+    let imported = records - created;
+    if imported > 0 {
+        let cpu = target.process.cpu()?;
+        let took = target.fill(imported, Filling::Imports, scratch).await?;
+        let cpu = target.process.cpu()?.saturating_sub(cpu);
+        let how =
+            || format!("{imported} records with one sealed attribute, by the driver: 4 streams on 4 connections.");
+        let rate = imported as f64 / took.as_secs_f64();
+        figures.add("import", "records/s", Some(Goal::AtLeast(200_000.0)), rate, how);
+        let each = cpu.as_secs_f64() * 1e6 / imported as f64;
+        figures.add("import, server CPU time", "µs/record", None, each, || "The same import.".to_owned());
+    }
 
     eprintln!("starting with {records} records");
     let mut starts = Vec::new();
     for _ in 0..LOADS {
         target = target.restart(subject, settings).await?;
         let answering = Instant::now();
-        get_one(&target.process, &target.deployment).await?;
+        target.call(row("get")?, 0).await?;
         starts.push((target.process.started_in + answering.elapsed()).as_secs_f64());
     }
     figures.add("start to the first answer", "s", Some(Goal::AtMost(0.3)), crate::figures::median(starts), || {
@@ -165,7 +181,7 @@ pub(crate) async fn measure(
         records / took.as_secs_f64(),
         || format!("VerifyAuditTrail of {records} records, idle server."),
     );
-    target.process.stop().await?;
+    target.end().await?;
     Ok(figures.0)
 }
 
@@ -189,38 +205,20 @@ impl Figures {
     }
 }
 
-fn workload(name: &str) -> Outcome<&'static Workload> {
-    WORKLOADS.iter().find(|workload| workload.name == name).ok_or_else(|| format!("there is no row {name}"))
-}
-
-async fn get_one(process: &Process, deployment: &Deployment) -> Outcome<()> {
-    let get = workload("get")?;
-    let request = framed(&(get.request)(0));
-    driver::unary(process.address, &deployment.tls(), get.caller, get.method.path, request).await.map(|_| ())
-}
-
 /// A load of h2load in the shape of the goals.
 async fn load(target: &Target, name: &str, rate: Option<f64>, scratch: &Path) -> Outcome<Round> {
-    let workload = workload(name)?;
-    let requests = scratch.join("request");
-    write_requests(&requests, [(workload.request)(0)])?;
-    let load = h2load::Load {
-        address: target.process.address,
-        paths: &[workload.method.path.to_owned()],
-        headers: &h2load::grpc_headers(&target.deployment.token(workload.caller)?),
-        body: Some(&requests),
-        success: h2load::HTTP_OK,
-        // Refused calls are counted with the rates.
-        answer_bytes: None,
-        connections: SHAPE.connections,
-        in_flight: SHAPE.in_flight,
-        amount: Amount::Seconds(LOAD_SECONDS),
+    let workload = row(name)?;
+    let answer = target.call(workload, 0).await?;
+    let load = Load {
+        method: workload.method,
+        caller: workload.caller,
+        bodies: &[workload.body(0)],
+        shape: SHAPE,
+        answer_bytes: Some(answer.len()),
+        seconds: LOAD_SECONDS,
         rate,
-        log: &scratch.join("load.log"),
     };
-    let cpu = target.process.cpu()?;
-    let log = h2load::run(&load).await?;
-    Round::of(log, target.process.cpu()?.saturating_sub(cpu))
+    load.run(&target.process, &target.deployment, scratch).await
 }
 
 async fn change_key(client: &sealward_client::Client, text: &str) -> Outcome<()> {

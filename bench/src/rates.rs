@@ -8,14 +8,14 @@ use std::{fs, path::Path};
 use crate::{
     answers,
     deployment::Deployment,
-    driver::{self, framed},
+    driver,
     figures::{Round, Rounds},
     h2load,
     outcome::Outcome,
     peers::{Peer, Programs},
     process::Process,
     shape::Shape,
-    target::{Subject, Target, drive, write_requests},
+    target::{Filling, Subject, Target, drive, write_requests},
     workload::{Sent, Workload},
 };
 
@@ -70,7 +70,7 @@ impl<'a> Bench<'a> {
         let mut targets = Vec::new();
         for subject in subjects {
             let mut target = Target::start(subject, &scratch.join(&subject.name), settings).await?;
-            target.fill(STOCK, scratch).await?;
+            target.fill(STOCK, Filling::Creates, scratch).await?;
             targets.push(target);
         }
         let first = targets.first_mut().ok_or("there is a server")?;
@@ -108,13 +108,13 @@ impl<'a> Bench<'a> {
     pub(crate) async fn measure(&mut self, workload: &'static Workload, shape: Shape) -> Outcome<Row> {
         let requests = self.scratch.join(workload.name);
         match workload.sent {
-            Sent::Same | Sent::OneRecord => write_requests(&requests, [(workload.request)(0)])?,
-            Sent::Spread => write_requests(&requests, shuffled(STOCK).map(workload.request))?,
+            Sent::Same | Sent::OneRecord => write_requests(&requests, [workload.body(0)])?,
+            Sent::Spread => write_requests(&requests, shuffled(STOCK).map(|number| workload.body(number)))?,
             Sent::Once => {}
         }
         let load = Load {
             workload,
-            shape,
+            shape: workload.shape(shape),
             requests: &requests,
             answer_bytes: answer_bytes(&answers_folder(self.scratch), workload)?,
             scratch: self.scratch,
@@ -146,10 +146,13 @@ impl<'a> Bench<'a> {
     async fn one_round(&mut self, load: &Load<'_>, index: usize, seconds: f64) -> Outcome<Round> {
         if load.workload.sent == Sent::Once {
             let first = match index.checked_sub(1).and_then(|index| self.targets.get_mut(index)) {
-                Some(target) => target.fill(DELETIONS, self.scratch).await?,
+                Some(target) => {
+                    target.fill(DELETIONS, Filling::Creates, self.scratch).await?;
+                    target.next - DELETIONS
+                }
                 None => 0,
             };
-            write_requests(load.requests, (first..first + DELETIONS).map(load.workload.request))?;
+            write_requests(load.requests, (first..first + DELETIONS).map(|number| load.workload.body(number)))?;
         }
         let peer = index.checked_sub(1 + self.targets.len()).and_then(|index| self.peers.get(index));
         if let (Some(peer), Some(work)) = (peer, load.workload.peers) {
@@ -204,6 +207,7 @@ impl Load<'_> {
                     connections,
                     in_flight,
                     requests,
+                    messages: workload.messages,
                     seconds: (workload.sent != Sent::Once).then_some(seconds),
                     log,
                 };
@@ -227,19 +231,20 @@ pub(crate) async fn write_answers(
 ) -> Outcome<()> {
     fs::create_dir_all(answers).map_err(|error| format!("{}: {error}", answers.display()))?;
     for workload in rows {
-        let number = if workload.sent == Sent::Once { target.fill(1, scratch).await? } else { 0 };
-        let request = framed(&(workload.request)(number));
-        let (address, tls) = (target.process.address, target.deployment.tls());
-        let answer = driver::unary(address, &tls, workload.caller, workload.method.path, request).await?;
+        let number = if workload.sent == Sent::Once { target.next } else { 0 };
+        if workload.sent == Sent::Once {
+            target.fill(1, Filling::Creates, scratch).await?;
+        }
+        let answer = target.call(workload, number).await?;
         answers::write(answers, workload.method.path, &answer)?;
     }
     Ok(())
 }
 
-/// The length of a method's answer with its prefix.
+/// The length of a method's answer with its prefixes.
 pub(crate) fn answer_bytes(answers: &Path, workload: &Workload) -> Outcome<usize> {
     let file = answers.join(workload.method.path.trim_start_matches('/'));
-    fs::read(&file).map(|answer| framed(&answer).len()).map_err(|error| format!("{}: {error}", file.display()))
+    fs::read(&file).map(|answer| answer.len()).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// The numbers below `count`, each once, in an order in which neighbours are far apart.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::{
-    machine, many,
+    growth, machine,
+    many::{self, RECORDS, RECORDS_FULL},
     outcome::Outcome,
     peers::Programs,
     process::this_program,
@@ -23,7 +24,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "ROW", value_parser = row_names())]
     rows: Vec<String>,
 
-    /// Also measures 1, 64 and 256 calls in flight on 1, 4 and 64 connections, and ten times the records
+    /// Also measures 1, 64 and 256 calls in flight on 1, 4 and 64 connections, ten times the records, and 1,000 organizations
     #[arg(long)]
     full: bool,
 
@@ -35,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = seconds)]
     seconds: f64,
 
-    /// The records of the row `many` [default: a million; ten million with --full]
+    /// The most records of the rows `many` and `growth` [default: a million; with --full, also ten million]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     records: Option<u64>,
 
@@ -65,13 +66,13 @@ pub(crate) struct Arguments {
 }
 
 fn row_names() -> Vec<&'static str> {
-    WORKLOADS.iter().map(|workload| workload.name).chain([MANY]).collect()
+    WORKLOADS.iter().map(|workload| workload.name).chain([MANY, GROWTH]).collect()
 }
 
 /// The row of the measurements with many records.
 const MANY: &str = "many";
-const RECORDS: u64 = 1_000_000;
-const RECORDS_FULL: u64 = 10_000_000;
+/// The row of the curves.
+const GROWTH: &str = "growth";
 
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
@@ -117,11 +118,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
     let scratch = scratch.path();
     let (subjects, settings) = (arguments.subjects()?, arguments.settings());
     let mut results = Results {
-        place: format!("Revision {} on {}.", machine::revision(), machine::describe(scratch)),
+        place: machine::place(scratch),
         pace: Pace { rounds: arguments.rounds, seconds: arguments.seconds },
         rates: Vec::new(),
-        many: None,
+        many: Vec::new(),
         pgcrypto: None,
+        growth: Vec::new(),
     };
     let workloads = arguments.workloads();
     if !workloads.is_empty() {
@@ -142,13 +144,22 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
         }
         bench.stop().await?;
     }
+    let counts: Vec<u64> = match arguments.records {
+        Some(records) => vec![records],
+        None if arguments.full => vec![RECORDS, RECORDS_FULL],
+        None => vec![RECORDS],
+    };
     if arguments.is_wanted(MANY) {
-        let records = arguments.records.unwrap_or(if arguments.full { RECORDS_FULL } else { RECORDS });
-        let mut sides = Vec::new();
-        for subject in &subjects {
-            sides.push((subject.name.clone(), many::measure(subject, &settings, records, scratch).await?));
+        for &records in &counts {
+            let mut sides = Vec::new();
+            for subject in &subjects {
+                sides.push((subject.name.clone(), many::measure(subject, &settings, records, scratch).await?));
+            }
+            results.many.push((records, sides));
         }
-        results.many = Some((records, sides));
+    }
+    if let (true, [subject, ..], Some(most)) = (arguments.is_wanted(GROWTH), subjects.as_slice(), counts.last()) {
+        results.growth = growth::measure(subject, &settings, *most, arguments.full, scratch).await?;
     }
     print!("{}", results.render());
     match arguments.report_folder() {

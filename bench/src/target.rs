@@ -2,12 +2,14 @@
 
 use std::{
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use bytes::Bytes;
 use prost::Message as _;
-use sealward::methods;
+use sealward::methods::{self, Method};
 
 use crate::{
     deployment::{Caller, Deployment},
@@ -15,7 +17,7 @@ use crate::{
     figures::Log,
     outcome::Outcome,
     process::{self, Process, this_program},
-    workload,
+    workload::{IMPORT_MESSAGE, Workload, create, import, row},
 };
 
 /// Calls in flight, and connections, while records are created.
@@ -59,34 +61,85 @@ impl Target {
         Ok(Self { name, process, deployment, next })
     }
 
-    /// Creates records with the next numbers, and returns the number of the first.
-    pub(crate) async fn fill(&mut self, count: u64, scratch: &Path) -> Outcome<u64> {
-        let (first, end) = (self.next, self.next + count);
+    /// Stops the server, and removes its folder, which may have gigabytes.
+    pub(crate) async fn end(self) -> Outcome<()> {
+        self.process.stop().await?;
+        let folder = self.deployment.folder();
+        fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+    }
+
+    /// Creates records with the next numbers, and returns the time that the calls took.
+    pub(crate) async fn fill(&mut self, count: u64, by: Filling, scratch: &Path) -> Outcome<Duration> {
+        let (end, mut took) = (self.next + count, Duration::ZERO);
+        let requests = scratch.join("fill");
         while self.next < end {
-            let chunk = FILL_RECORDS_MAX.min(end - self.next);
-            let requests = scratch.join("fill");
-            let numbers = self.next..self.next + chunk;
-            write_requests(&requests, numbers.map(|number| workload::create(number).encode_to_vec()))?;
+            let numbers = self.next..end.min(self.next + FILL_RECORDS_MAX);
+            let next = numbers.end;
+            let (method, messages, in_flight) = match by {
+                Filling::Creates => {
+                    write_requests(&requests, numbers.map(|number| framed(&create(number).encode_to_vec())))?;
+                    (methods::CreateMailbox, 1, FILLERS)
+                }
+                Filling::Imports => {
+                    write_requests(&requests, imports(numbers))?;
+                    (methods::ImportMailboxes, IMPORT_MESSAGES, FILL_CONNECTIONS)
+                }
+            };
             let load = driver::Load {
                 address: self.process.address,
-                method: methods::CreateMailbox.path,
+                method: method.path,
                 tls: &self.deployment.tls(),
                 caller: Caller::Writer,
                 connections: FILL_CONNECTIONS,
-                in_flight: FILLERS,
+                in_flight,
                 requests: &requests,
+                messages,
                 seconds: None,
                 log: &scratch.join("fill.log"),
             };
             let log = drive(&load).await?;
             if log.refused > 0 {
-                return Err(format!("{} of {chunk} records couldn't be created", log.refused));
+                return Err(format!("{} of {} calls that create records were refused", log.refused, log.calls()));
             }
-            self.next += chunk;
+            took += log.span;
+            self.next = next;
         }
-        Ok(first)
+        // An import refuses a record without failing.
+        self.call(row("get")?, end.saturating_sub(1)).await.map(|_| took)
+    }
+
+    /// Makes one call for the record with this number, on a new connection, and returns the body of its answer.
+    pub(crate) async fn call(&self, workload: &Workload, number: u64) -> Outcome<Bytes> {
+        self.call_with(workload.caller, workload.method, workload.body(number)).await
+    }
+
+    /// Makes one call with this body.
+    pub(crate) async fn call_with(&self, caller: Caller, method: Method, body: Vec<u8>) -> Outcome<Bytes> {
+        let token = self.deployment.token(caller)?;
+        driver::one_call(self.process.address, &self.deployment.tls(), &token, method.path, body).await
     }
 }
+
+/// How records are created.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Filling {
+    /// By CreateMailbox, each with an audit record.
+    Creates,
+    /// By ImportMailboxes.
+    Imports,
+}
+
+/// The messages of streams that create these records.
+fn imports(mut numbers: Range<u64>) -> impl Iterator<Item = Vec<u8>> {
+    (0..).map_while(move |index: u64| {
+        let message: Vec<u64> = numbers.by_ref().take(IMPORT_MESSAGE as usize).collect();
+        let is_first = index.is_multiple_of(IMPORT_MESSAGES);
+        (!message.is_empty()).then(|| framed(&import(is_first, message.into_iter().map(create))))
+    })
+}
+
+/// The messages of each stream.
+const IMPORT_MESSAGES: u64 = 20;
 
 /// Runs the driver in a process of its own, and returns its log.
 pub(crate) async fn drive(load: &driver::Load<'_>) -> Outcome<Log> {
@@ -98,8 +151,22 @@ pub(crate) async fn drive(load: &driver::Load<'_>) -> Outcome<Log> {
 
 const GRPC_OK: i32 = 0;
 
-/// Writes requests with their gRPC prefixes.
-pub(crate) fn write_requests(file: &Path, requests: impl IntoIterator<Item = Vec<u8>>) -> Outcome<()> {
-    let bytes: Vec<u8> = requests.into_iter().flat_map(|request| framed(&request)).collect();
+/// Writes the bodies of requests to a file.
+pub(crate) fn write_requests(file: &Path, bodies: impl IntoIterator<Item = Vec<u8>>) -> Outcome<()> {
+    let bytes: Vec<u8> = bodies.into_iter().flatten().collect();
     fs::write(file, bytes).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_message_of_each_stream_names_the_organization() {
+        let messages: Vec<_> = imports(0..IMPORT_MESSAGES * IMPORT_MESSAGE + 1).collect();
+        assert_eq!(messages.len(), 21);
+        let names = |message: &[u8]| message.windows(13).any(|bytes| bytes == b"organizations");
+        let first: Vec<_> = messages.iter().map(|message| names(&message[..40])).collect();
+        assert!(first[0] && !first[1] && !first[19] && first[20], "{first:?}");
+    }
 }

@@ -21,26 +21,30 @@ Rounds of both alternate. OpenBao and PostgreSQL do comparable work in the same 
 Rows:
   get, get-spread       GetMailbox of one record, of all records in turn
   list                  ListMailboxes, a page of 100
+  batch-get             BatchGetMailboxes, 100 records
   create                CreateMailbox, one attribute sealed
+  batch-create          BatchCreateMailboxes, 100 records
+  import                ImportMailboxes, streams of 5,000 records
   update, update-one    UpdateMailbox, spread over records, all on one record
   delete                DeleteMailbox
   reveal                RevealAttributes
   active                IsDataEncryptionActive
-  many                  with a million records: start, memory, tail, re-encryption, verification
+  many                  with a million records: import, start, memory, tail, re-encryption, verification
+  growth                cost by records, size of values, attributes, organizations, connections
 
-Without rows, it measures all and writes docs/benchmarks.md; this takes less than ten minutes after the build.
+Without rows, it measures all and writes the tables and pictures of docs/benchmarks.md; this takes eight minutes after the build.
 
 Options:
   --rounds N            rounds of each side of a row, 1 to 100 (default 5)
   --seconds S           duration of a round, 0.1 to 60 (default 1)
-  --full                also 1, 64 and 256 calls in flight on 1, 4 and 64 connections, and ten million records
-  --records N           records of the row `many`
+  --full                also 1, 64 and 256 calls in flight on 1, 4 and 64 connections, ten million records, 1,000 organizations
+  --records N           most records of the rows `many` and `growth`
   --server PROGRAM      another sealward-server than the one of this build
   --against PROGRAM     a second sealward-server, measured in the same rounds
   --log-level LEVEL     level of the servers' log (default: the server's)
   --bao PROGRAM         OpenBao (default: bao on the PATH)
   --postgres FOLDER     PostgreSQL's programs (default: Debian's)
-  --report FOLDER       folder for benchmarks.md and its pictures
+  --report FOLDER       folder of benchmarks.md and its pictures, whose measured sections are replaced
 
 `instructions` counts the instructions of a call on the hot paths with Valgrind, and writes them to bench/instructions.txt. With --check, it
 compares them with the file, and fails if a path changed by more than 3 %: commit the new file with the reason.
