@@ -35,7 +35,7 @@ use crate::{
     ports::clock::SystemClock,
     telemetry::shed::Shed,
     transport::{
-        connection::{Connection, TlsFacts},
+        connection::{Connection, ConnectionFacts, TlsFacts},
         connection_ending::ConnectionEnding,
         connection_limit::{Bounds, ConnectionSlot, ConnectionSlots},
         handshake::Handshakes,
@@ -229,7 +229,7 @@ impl AcceptLoop {
             let tls = transport.tls_facts(peer);
             let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
             let limit_reached = identity.and_then(|identity| slot.identify(identity).err());
-            let connection = Connection { peer, tls, limit_reached, ending: ConnectionEnding::default() };
+            let connection = ConnectionFacts { peer, tls, limit_reached, ending: ConnectionEnding::default() }.into();
             // Fails when the server drains; the connection closes then.
             let stream = ConnectionStream::new(transport, connection, deadline, stall_max, slot, place);
             let _drained = finished.send(stream).await;
@@ -566,10 +566,11 @@ mod tests {
         let client = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
         let connection = connections.recv().await.unwrap().connection().clone();
         assert_eq!(connection.peer, client.get_ref().0.local_addr().unwrap());
-        assert_eq!(connection.tls.unwrap().certificate.unwrap().identity.to_string(), "cn:admin");
+        let certificate = connection.tls.as_ref().unwrap().certificate.as_ref().unwrap();
+        assert_eq!(certificate.identity.to_string(), "cn:admin");
 
         let _client = fixture.connect(fixture.client(None)).await.unwrap();
-        assert!(connections.recv().await.unwrap().connection().clone().tls.unwrap().certificate.is_none());
+        assert!(connections.recv().await.unwrap().connection().tls.as_ref().unwrap().certificate.is_none());
 
         let client = TcpStream::connect(fixture.plaintext_address).await.unwrap();
         let connection = connections.recv().await.unwrap().connection().clone();
