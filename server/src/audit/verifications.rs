@@ -19,6 +19,8 @@ use sealward_core::{
 };
 use tokio::sync::{Semaphore, watch};
 
+use crate::drain::Drain;
+
 /// The number of trails that are verified at a time: each occupies a processor with hashing.
 const AT_ONCE: usize = 2;
 
@@ -54,8 +56,9 @@ impl Verifications {
         self: &Arc<Self>,
         deployment: &Arc<Deployment>,
         organization: Option<&Arc<Organization>>,
+        drain: &Drain,
     ) -> Result<VerificationResult, Cause> {
-        let mut outcome = self.join(deployment, organization);
+        let mut outcome = self.join(deployment, organization, drain);
         let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
         match outcome {
             Some(Ok(found)) => Ok(found),
@@ -69,6 +72,7 @@ impl Verifications {
         self: &Arc<Self>,
         deployment: &Arc<Deployment>,
         organization: Option<&Arc<Organization>>,
+        drain: &Drain,
     ) -> watch::Receiver<Option<Outcome>> {
         let key = organization.map(|organization| organization.id);
         let mut trails = self.trails();
@@ -81,7 +85,8 @@ impl Verifications {
         trail.next = Some(Arc::clone(&sender));
         let (all, turn) = (Arc::clone(self), Arc::clone(&trail.turn));
         let (deployment, organization) = (Arc::clone(deployment), organization.cloned());
-        tokio::spawn(async move {
+        // Callers on several connections share it, so it doesn't belong to the connection of the first one.
+        drain.spawn(async move {
             let _turn = turn.lock_owned().await;
             let permit = all.at_once.acquire().await;
             all.begin(key);
