@@ -44,7 +44,7 @@ pub(crate) struct CodecBounds {
 /// The codec of one method.
 pub(crate) struct EntityCodec {
     request: RequestPlan,
-    reply: ReplyPlan,
+    reply: Arc<ReplyPlan>,
 }
 
 /// The codec of a stream of messages: of an import.
@@ -58,7 +58,7 @@ pub(crate) struct StreamCodec {
 impl EntityCodec {
     /// Compiles the plans of a method.
     pub(crate) fn new(method: &EntityMethod, bounds: CodecBounds) -> Self {
-        EntityCodec { request: RequestPlan::new(method, bounds), reply: ReplyPlan::new(method) }
+        EntityCodec { request: RequestPlan::new(method, bounds), reply: Arc::new(ReplyPlan::new(method)) }
     }
 
     /// Decodes a request. The result contains violations of fields.
@@ -82,13 +82,13 @@ impl EntityCodec {
     /// Begins a page of records with the selected fields, in the organization of this name, in a buffer that is kept. The
     /// records have at most `bytes_max` bytes, except for a single one.
     pub(crate) fn page(
-        self: &Arc<Self>,
+        &self,
         organization: OrganizationName,
         mask: ReadMask,
         buffer: Vec<u8>,
         bytes_max: usize,
     ) -> PageWriter {
-        PageWriter::new(Arc::clone(self), organization, mask, buffer, bytes_max)
+        PageWriter::new(Arc::clone(&self.reply), organization, mask, buffer, bytes_max)
     }
 }
 

@@ -18,7 +18,6 @@ use sealward_core::{
 use tonic::Status;
 
 use super::{
-    EntityCodec,
     message::EntityReply,
     wire::{Buffer, ID_BYTES, Length, Sink, Stored, Wire, key, length, signed, varint_bytes},
 };
@@ -248,7 +247,7 @@ impl ReplyPlan {
 
 /// Writes the records of a page to a message, one by one.
 pub(crate) struct PageWriter {
-    codec: Arc<EntityCodec>,
+    plan: Arc<ReplyPlan>,
     organization: OrganizationName,
     mask: ReadMask,
     /// The message. It begins with what its buffer contained.
@@ -261,23 +260,23 @@ pub(crate) struct PageWriter {
 impl PageWriter {
     /// Begins a page in a buffer, whose content is kept.
     pub(super) fn new(
-        codec: Arc<EntityCodec>,
+        plan: Arc<ReplyPlan>,
         organization: OrganizationName,
         mask: ReadMask,
         message: Vec<u8>,
         bytes_max: usize,
     ) -> Self {
         let start = message.len();
-        PageWriter { codec, organization, mask, message, start, bytes_max }
+        PageWriter { plan, organization, mask, message, start, bytes_max }
     }
 
     /// Adds a record. Returns `false` without adding it if it doesn't fit.
     pub(super) fn add_record(&mut self, record: &impl RecordContent) -> bool {
-        let ReplyPlan { page: Some(page), .. } = &self.codec.reply else { return true };
+        let ReplyPlan { page: Some(page), .. } = &*self.plan else { return true };
         let before = self.message.len();
         let shared = Shared::new(&self.organization, &self.mask, &[]);
         Stored(&mut self.message).varint(page.records);
-        message(&mut self.message, |message| self.codec.reply.write(record, &shared, &mut Stored(message)));
+        message(&mut self.message, |message| self.plan.write(record, &shared, &mut Stored(message)));
         let fits = before == self.start || self.message.len() - self.start <= self.bytes_max;
         if !fits {
             self.message.truncate(before);
@@ -287,7 +286,7 @@ impl PageWriter {
 
     /// Adds the fields after the records, and returns the buffer.
     pub(crate) fn finish(mut self, next_page_token: &str, total_size: Option<u64>) -> Vec<u8> {
-        if let Some(page) = &self.codec.reply.page {
+        if let Some(page) = &self.plan.page {
             page.end(next_page_token, total_size, &mut Stored(&mut self.message));
         }
         self.message
