@@ -226,13 +226,6 @@ fn compare(before: &Counts, now: &Counts) -> (String, bool) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn file_has_every_path() {
-        let file = parse(include_str!("../instructions.txt")).unwrap();
-        let paths: std::collections::BTreeSet<&str> = PATHS.into_iter().chain([ECHO]).collect();
-        assert_eq!(file.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), paths);
-    }
-
     fn counts(count: u64) -> Counts {
         Counts::from([("get".to_owned(), count)])
     }
