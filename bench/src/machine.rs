@@ -6,7 +6,7 @@ use std::{fs, path::Path, process::Command};
 pub(crate) fn place(folder: &Path) -> String {
     let date = output("date", &["--utc", "+%Y-%m-%d %H:%M UTC"]);
     let revision = output("git", &["log", "-1", "--format=%h"]);
-    let is_changed = !output("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty();
+    let is_changed = !output("git", &["status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs"]).is_empty();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let command = ["cargo xtask bench"].into_iter().chain(arguments.iter().map(String::as_str)).collect::<Vec<_>>();
     format!(

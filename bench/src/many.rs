@@ -128,7 +128,7 @@ pub(crate) async fn measure(
 
     eprintln!("re-encrypting beside calls");
     let client = target.deployment.client(target.process.address, Caller::Admin)?;
-    change_key(&client, "the key of the second version!").await?;
+    change_key(&client, "the key of version 2!").await?;
     let mut beside = Rounds::default();
     while beside.0.len() < LOADS && is_running(&client).await? {
         beside.0.push(load(&target, "get", None, scratch).await?);
@@ -154,7 +154,7 @@ pub(crate) async fn measure(
     let whole: Vec<_> = settings.iter().cloned().chain([share]).collect();
     target = target.restart(subject, &whole).await?;
     let client = target.deployment.client(target.process.address, Caller::Admin)?;
-    change_key(&client, "the key of the third version!").await?;
+    change_key(&client, "the key of version 3!").await?;
     let walk = follow(&client).await?;
     let how = || format!("{} cells, idle server, share {WHOLE_SHARE_PERCENT} %.", walk.cells);
     figures.add(WALK, "cells/s", Some(Goal::AtLeast(300_000.0)), walk.walk, || {

@@ -58,7 +58,9 @@ impl Results {
             add(
                 "rates",
                 format!(
-                    "{} calls in flight on {} connections:\n\n{}{}\n{}",
+                    "![Rates as parts of the echo's]({PICTURES}/rates.svg)\n\n\
+                     ![CPU time as multiples of the echo's]({PICTURES}/cpu.svg)\n\n\
+                     {} calls in flight on {} connections:\n\n{}{}\n{}",
                     shape.in_flight,
                     shape.connections,
                     rates(rows),
@@ -88,7 +90,8 @@ impl Results {
             );
         }
         for curve in &self.growth {
-            add(&curve.section(), curve.table());
+            let (section, title) = (curve.section(), curve.title);
+            add(&section, format!("![{title}]({PICTURES}/{section}.svg)\n\n{}", curve.table()));
         }
         sections
     }

@@ -87,7 +87,7 @@ const IMPORTS: usize = 4;
 const BATCH: u64 = 100;
 /// The records of a message of an import: the maximum.
 pub(crate) const IMPORT_MESSAGE: u64 = 1_000;
-const IMPORT_MESSAGES: u64 = 5;
+const IMPORT_MESSAGES: u64 = 2;
 
 /// A unary call for one record by a writer, without goals.
 const CALL: Workload = Workload {
@@ -167,7 +167,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "import",
-        title: "ImportMailboxes, streams of 5,000 records",
+        title: "ImportMailboxes, streams of 2,000 records",
         method: methods::ImportMailboxes,
         request: |number| import(number == 0, (0..IMPORT_MESSAGE).map(|_| new())),
         messages: IMPORT_MESSAGES,

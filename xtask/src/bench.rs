@@ -24,7 +24,7 @@ Rows:
   batch-get             BatchGetMailboxes, 100 records
   create                CreateMailbox, one attribute sealed
   batch-create          BatchCreateMailboxes, 100 records
-  import                ImportMailboxes, streams of 5,000 records
+  import                ImportMailboxes, streams of 2,000 records
   update, update-one    UpdateMailbox, spread over records, all on one record
   delete                DeleteMailbox
   reveal                RevealAttributes
