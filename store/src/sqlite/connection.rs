@@ -173,7 +173,6 @@ impl Connection {
             return Err(SqliteError::NoLog);
         }
         connection.sqlite.pragma_update(None, "cache_size", WRITER_CACHE_KIB.saturating_neg())?;
-        connection.sqlite.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
         Ok(connection)
     }
 
@@ -812,13 +811,8 @@ const OPERATIONS_BETWEEN_LOOKS: i32 = 1_000;
 const TAKEN_MAX: usize = 100;
 
 /// The maximum size of a writer's cache of pages. With SQLite's default of 2 MB, each update of one of 10,000 records reads
-/// its page again, which takes a seventh of the time of the writer. A cache only grows as far as it is used.
+/// its page again, which takes a tenth of the time of the writer. A cache only grows as far as it is used.
 const WRITER_CACHE_KIB: i64 = 8_192;
-
-/// The size of the log in pages above which a commit moves it to the database, which takes two more waits for the disk. With
-/// SQLite's default of 1,000, updates of different records would fill the log some ten times per second. A larger log has
-/// more versions of the same pages, of which only the last one is moved.
-const CHECKPOINT_PAGES: i64 = 4_000;
 
 /// The maximum number of prepared statements per connection: enough for some dozen tables.
 const STATEMENTS_MAX: usize = 128;
