@@ -236,6 +236,16 @@ async fn import_over_the_rate_is_slowed_down_and_not_refused() {
 }
 
 #[tokio::test]
+async fn import_of_many_short_messages_waits_for_its_rate() {
+    let server = Server::start_with(|config| config.limits.calls_per_second_per_identity = 800).await;
+    let writer = server.client(Person::Writer);
+    // So many waiting frames ended the connection when each counted as 256 bytes.
+    let messages = (0..2_000).map(|_| vec![create("x")]).collect();
+    let results = import(&writer, false, messages).await.unwrap();
+    assert!(results.len() == 2_000 && results.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
 async fn imports_of_one_identity_are_limited() {
     let server = Server::start_with(|config| config.limits.streams_per_identity_max = 1).await;
     let writer = server.client(Person::Writer);

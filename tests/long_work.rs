@@ -196,6 +196,27 @@ async fn slow_list_is_ended_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slow_list_continues_with_the_next_page() {
+    let server = Server::start().await;
+    let change = |config: &mut Config| config.limits.list_page_time_ms = 10;
+    let server = server.restart(|folder| with_rows(folder, &many_mailboxes(60_000)), change).await;
+    let reader = server.client(Person::Reader);
+    let mut comparisons: Vec<_> = (0..63).map(|number| format!("display_name = \"none {number}*\"")).collect();
+    comparisons.push("display_name = \"row 777\"".to_owned());
+    let options = || ListOptions::default().filter(comparisons.join(" OR "));
+    let (mut found, mut shorter, mut pages) = (Vec::new(), 0, reader.mailboxes().pages(DEFAULT, options()));
+    while let Some(page) = pages.next().await.unwrap() {
+        found.extend(page.records.into_iter().filter_map(|mailbox| mailbox.display_name));
+        shorter += usize::from(!page.next_page_token.is_empty());
+    }
+    assert_eq!(found, ["row 777"]);
+    assert!(shorter > 0);
+    // An order that isn't that of an index can't continue.
+    let sorted = reader.mailboxes().pages(DEFAULT, options().order_by("display_name")).all().await.unwrap();
+    assert_eq!(sorted.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn record_is_read_while_another_identity_uses_all_its_lists() {
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();

@@ -31,6 +31,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -569,26 +570,50 @@ func TestFailureOfAStreamAfterAMessageHasItsOrigin(t *testing.T) {
 }
 
 func TestStreamThatTheServerResetsIsNotCanceledByTheCaller(t *testing.T) {
-	certificates := newTestCertificates(t)
-	pair, err := tls.X509KeyPair(certificates.certificate, certificates.key)
-	check(t, err)
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}})
-	check(t, err)
-	defer func() { _ = listener.Close() }()
-	go resetStreams(listener)
-	client, err := NewClient("https://"+listener.Addr().String(), WithCAPEM(certificates.ca))
-	check(t, err)
-	defer func() { _ = client.Close() }()
-	_, err = verify(t.Context(), client, func() {})
+	const typeReset, cancel = 3, 8
+	client := serveFrames(t, func(connection net.Conn, stream []byte) {
+		_, _ = connection.Write(slices.Concat([]byte{0, 0, 4, typeReset, 0}, stream, []byte{0, 0, 0, cancel}))
+	})
+	_, err := verify(t.Context(), client, func() {})
 	var failure *Error
 	if !errors.As(err, &failure) || failure.Code != codes.Canceled || failure.Origin != OriginServer || errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// resetStreams is an HTTP/2 server (RFC 9113) that resets each stream with CANCEL. gRPC's server always sends trailers.
-func resetStreams(listener net.Listener) {
-	const typeHeaders, typeReset, typeSettings, flagAck, cancel = 1, 3, 4, 1, 8
+func TestConnectionThatEndsWithGoAwayDuringACallIsBroken(t *testing.T) {
+	const typeGoAway = 7
+	client := serveFrames(t, func(connection net.Conn, stream []byte) {
+		// The server accepts the call, and is ended before it answers.
+		_, _ = connection.Write(slices.Concat([]byte{0, 0, 8, typeGoAway, 0, 0, 0, 0, 0}, stream, []byte{0, 0, 0, 0}))
+		_ = connection.Close()
+	})
+	_, err := client.Mailboxes.CreateMailbox(t.Context(), &sealwardmailv1.CreateMailboxRequest{Parent: "organizations/a"})
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Origin != OriginBroken || !failure.MayHaveTakenEffect {
+		t.Errorf("got %#v", err)
+	}
+}
+
+// serveFrames starts an HTTP/2 server (RFC 9113) for one connection that answers the headers of each stream with frames. gRPC's server always
+// sends trailers.
+func serveFrames(t *testing.T, answer func(connection net.Conn, stream []byte)) *Client {
+	t.Helper()
+	certificates := newTestCertificates(t)
+	pair, err := tls.X509KeyPair(certificates.certificate, certificates.key)
+	check(t, err)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}})
+	check(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go answerStreams(listener, answer)
+	client, err := NewClient("https://"+listener.Addr().String(), WithCAPEM(certificates.ca), WithRetry(NeverRetry()))
+	check(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func answerStreams(listener net.Listener, answer func(connection net.Conn, stream []byte)) {
+	const typeHeaders, typeSettings, flagAck = 1, 4, 1
 	connection, err := listener.Accept()
 	if err != nil {
 		return
@@ -611,7 +636,7 @@ func resetStreams(listener net.Listener) {
 		case header[3] == typeSettings && header[4]&flagAck == 0:
 			_, _ = connection.Write([]byte{0, 0, 0, typeSettings, flagAck, 0, 0, 0, 0})
 		case header[3] == typeHeaders:
-			_, _ = connection.Write(append([]byte{0, 0, 4, typeReset, 0}, header[5], header[6], header[7], header[8], 0, 0, 0, cancel))
+			answer(connection, header[5:])
 		}
 	}
 }
@@ -775,5 +800,39 @@ func TestWatchAsksForAnotherToken(t *testing.T) {
 	client, server = serve(t, []outcome{refused, refused, progress(done, nil)}, WithTokenSource(source))
 	if states, err = watch(t, client, client.WatchReencryption(t.Context(), "organizations/a")); status.Code(err) != codes.Unauthenticated || server.calls() != 2 {
 		t.Errorf("got %v and %v after %d calls", states, err, server.calls())
+	}
+}
+
+func TestImportIsNeverRetried(t *testing.T) {
+	source := TokenFunc(func(context.Context, bool) (string, error) { return "token", nil })
+	for _, refused := range []outcome{fail(codes.Unavailable, "SHUTTING_DOWN"), fail(codes.Unauthenticated, "IDENTITY_REQUIRED")} {
+		client, server := serve(t, []outcome{refused, found}, WithTokenSource(source))
+		requests := slices.Values([]*sealwardmailv1.ImportMailboxesRequest{{Parent: "organizations/a"}})
+		failures := 0
+		for _, err := range ImportAll(t.Context(), client.Mailboxes.ImportMailboxes, requests) {
+			if failures++; status.Code(err) != status.Code(refused.err) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if failures != 1 || server.calls() != 1 {
+			t.Errorf("%d failures of %d calls", failures, server.calls())
+		}
+	}
+}
+
+func TestErrorOfAnItem(t *testing.T) {
+	info, err := anypb.New(&errdetails.ErrorInfo{Domain: "sealward", Reason: "OUTCOME_UNKNOWN"})
+	check(t, err)
+	uncertain := ItemError(&sealwardv1.ItemStatus{Code: int32(codes.Unavailable), Message: "words", Details: []*anypb.Any{info}})
+	if uncertain.Error() != "sealward: OUTCOME_UNKNOWN: words" || status.Code(uncertain) != codes.Unavailable || !uncertain.MayHaveTakenEffect {
+		t.Errorf("got %#v", uncertain)
+	}
+	for _, code := range []int32{0, 99, -1} {
+		if unknown := ItemError(&sealwardv1.ItemStatus{Code: code}); unknown.Code != codes.Unknown {
+			t.Errorf("got %#v", unknown)
+		}
+	}
+	if ItemError(nil) != nil {
+		t.Error("there is no error")
 	}
 }

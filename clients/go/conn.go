@@ -152,6 +152,8 @@ type stream struct {
 	method     string
 	// isWrite is whether the stream has several requests: such a call writes.
 	isWrite bool
+	// isAnswered is whether there was a message.
+	isAnswered atomic.Bool
 
 	mutex   sync.Mutex
 	current grpc.ClientStream
@@ -171,6 +173,9 @@ func (s *stream) stream() grpc.ClientStream {
 func (s *stream) RecvMsg(message any) error {
 	current := s.stream()
 	err := s.convert(current.RecvMsg(message))
+	if err == nil {
+		s.isAnswered.Store(true)
+	}
 	if header, failure := current.Header(); failure == nil {
 		s.connection.noteVersion(header)
 	}
@@ -257,7 +262,8 @@ func (s *stream) convert(err error) error {
 	}
 	// The server ends each stream with trailers. A message proves only that it began to answer.
 	failure := newError(s.caller, s.method, err, len(s.Trailer()) > 0)
-	failure.MayHaveTakenEffect = s.isWrite && mayHaveTakenEffect(failure)
+	// After an answer to some of the requests, others may have been executed too.
+	failure.MayHaveTakenEffect = s.isWrite && (s.isAnswered.Load() || mayHaveTakenEffect(failure))
 	return failure
 }
 

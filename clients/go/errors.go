@@ -265,6 +265,9 @@ func originOf(ctx context.Context, state *status.Status) Origin {
 	case codes.Unavailable:
 		text := state.Message()
 		switch {
+		case strings.HasPrefix(text, "closing transport due to: "):
+			// A connection that ended during the call, after a GOAWAY. The rest of the text is like that of one that never existed.
+			return OriginBroken
 		case strings.Contains(text, "authentication handshake failed") || strings.Contains(text, "tls: "):
 			return OriginTLSRefused
 		case strings.Contains(text, "connection error: ") || strings.Contains(text, "name resolver error") ||

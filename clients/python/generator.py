@@ -331,6 +331,14 @@ def services_module(contract: Contract, *, is_async: bool) -> str:
 def method_lines(method: Method, *, is_async: bool) -> Iterator[str]:
     constant = f"_methods.{method.constant}"
     stream_timeout = "\n\nThe stream has no time limit, unless `timeout` sets one, in seconds."
+    if method.is_client_stream and method.is_server_stream:
+        requests = f"AsyncIterable[{method.request}] | Iterable[{method.request}]" if is_async else f"Iterable[{method.request}]"
+        yield f"\n    def {method.function}(\n"
+        yield f"        self, requests: {requests}, *, timeout: float | None = None\n    ) -> ServerStream[{method.response}]:\n"
+        reader = f"A {'task' if is_async else 'thread'} of gRPC reads `requests` as the server takes them"
+        yield docstring(f"{method.comment}\n\n{reader}, while you iterate over the responses.{stream_timeout}", " " * 8)
+        yield f"        return self._connection.bidirectional_stream({constant}, requests, timeout)\n"
+        return
     if method.is_client_stream:
         requests = f"AsyncIterable[{method.request}] | Iterable[{method.request}]" if is_async else f"Iterable[{method.request}]"
         yield f"\n    {'async ' if is_async else ''}def {method.function}(\n"

@@ -42,8 +42,8 @@ pub struct Methods {
 pub struct MethodsError(#[from] prost_reflect::DescriptorError);
 
 impl Methods {
-    /// The methods of all services in these encoded descriptor sets. Each set contains its imports. The types of Google's error details
-    /// are known, too.
+    /// The methods of all services in these encoded descriptor sets. Each set contains its imports, and the types that its values of the type
+    /// `google.protobuf.Any` can have. The types of Google's error details are known for errors, too.
     ///
     /// # Errors
     /// A set is malformed or incomplete.

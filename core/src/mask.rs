@@ -116,6 +116,11 @@ impl ReadMask {
         self.0.as_ref().is_none_or(|fields| fields.read.get(index).copied().unwrap_or_default())
     }
 
+    /// Returns whether the attribute with this index is requested.
+    pub(crate) fn requests(&self, index: usize) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.requested.get(index).copied().unwrap_or_default())
+    }
+
     /// Removes values that weren't requested from a record.
     pub(crate) fn apply(&self, record: &mut Record) {
         if let Some(fields) = &self.0 {

@@ -22,7 +22,7 @@ use crate::{
         column::column_type,
         entity::{Attribute, Entity, Kind},
     },
-    store::{ColumnType, Comparison, Condition, Datum, Direction, Name},
+    store::{ColumnType, Comparison, Condition, Datum, DatumRef, Direction, Name},
     table::{declare::TableColumn, record::RecordColumns},
     violation::{Problem, Violation},
 };
@@ -118,6 +118,11 @@ impl Order {
         Order { keys: columns.map(key).into() }
     }
 
+    /// Returns whether this is the order by id, which the table's key has.
+    pub(crate) fn is_by_id(&self) -> bool {
+        matches!(&self.keys[..], [only] if only.column == ID)
+    }
+
     /// Returns the columns that a cursor contains.
     pub(crate) fn columns(&self) -> impl ExactSizeIterator<Item = Name> {
         self.keys.iter().map(|key| key.column.clone())
@@ -128,26 +133,24 @@ impl Order {
         self.keys.iter().map(|key| (key.column.clone(), key.direction)).collect()
     }
 
-    /// Returns the cursor of a record with these values in these [columns](Order::columns), for [`Order::after`].
-    pub(crate) fn cursor(values: &[Datum]) -> Vec<u8> {
-        let mut bytes = Vec::new();
+    /// Writes the cursor of a record with these values in these [columns](Order::columns), for [`Order::after`].
+    pub(crate) fn write_cursor<'a>(values: impl IntoIterator<Item = DatumRef<'a>>, bytes: &mut Vec<u8>) {
         for value in values {
-            if *value == Datum::Null {
+            if value == DatumRef::Null {
                 bytes.push(NULL);
                 continue;
             }
             bytes.push(VALUE);
             match value {
-                Datum::Null => {}
-                Datum::Boolean(value) => bytes.push(u8::from(*value)),
-                Datum::Integer(value) => bytes.extend_from_slice(&value.to_be_bytes()),
-                Datum::Time(value) => bytes.extend_from_slice(&value.unix_micros().to_be_bytes()),
-                Datum::Uuid(value) => bytes.extend_from_slice(value.as_bytes()),
-                Datum::Text(value) => put(&mut bytes, value.as_bytes()),
-                Datum::Bytes(value) => put(&mut bytes, value),
+                DatumRef::Null => {}
+                DatumRef::Boolean(value) => bytes.push(u8::from(value)),
+                DatumRef::Integer(value) => bytes.extend_from_slice(&value.to_be_bytes()),
+                DatumRef::Time(value) => bytes.extend_from_slice(&value.unix_micros().to_be_bytes()),
+                DatumRef::Uuid(value) => bytes.extend_from_slice(value.as_bytes()),
+                DatumRef::Text(value) => put(bytes, value.as_bytes()),
+                DatumRef::Bytes(value) => put(bytes, value),
             }
         }
-        bytes
     }
 
     /// Returns the condition for the records after the cursor's record, or `None` if the bytes aren't a cursor of this
@@ -325,6 +328,12 @@ mod tests {
         order.to_store().into_iter().map(|(column, direction)| (column.into_owned(), direction)).collect()
     }
 
+    fn cursor_of(values: &[Datum]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Order::write_cursor(values.iter().map(DatumRef::from), &mut bytes);
+        bytes
+    }
+
     fn problems(text: &str) -> Vec<Problem> {
         let violations = Order::parse(text, &thing()).expect_err(text);
         assert!(violations.iter().all(|violation| violation.field == "order_by"));
@@ -411,7 +420,7 @@ mod tests {
         let seen = Condition::IsNull("stored_seen".into());
         let among = seen.clone().and(after_id.clone());
         let after_seen = Condition::Any(vec![seen.negated(), among]);
-        let cursor = Order::cursor(&[Datum::Integer(5), Datum::Null, id.clone()]);
+        let cursor = cursor_of(&[Datum::Integer(5), Datum::Null, id.clone()]);
         let big = |comparison| Condition::Compare { column: "stored_big".into(), comparison, value: Datum::Integer(5) };
         assert_eq!(
             order.after(&cursor),
@@ -422,11 +431,11 @@ mod tests {
             ]))
         );
         // In a descending order, only other nulls come after a null.
-        let cursor = Order::cursor(&[Datum::Null, Datum::Null, id.clone()]);
+        let cursor = cursor_of(&[Datum::Null, Datum::Null, id.clone()]);
         assert_eq!(order.after(&cursor), Some(Condition::IsNull("stored_big".into()).and(after_seen)));
         // By id alone, the condition is one comparison.
         let plain = Order::parse("", &thing()).unwrap();
-        assert_eq!(plain.after(&Order::cursor(&[id])), Some(after_id));
+        assert_eq!(plain.after(&cursor_of(&[id])), Some(after_id));
     }
 
     const EVERY_KIND: &str = "flag, small desc, color, name_1, seen desc, link";
@@ -453,14 +462,14 @@ mod tests {
         let text = Datum::Text("\u{10FFFF}".repeat(250));
         let mut values = vec![text.clone(), text];
         values.resize(longest.columns().len(), Datum::Uuid(Uuid::nil()));
-        assert!(Order::cursor(&values).len() <= 2_200);
+        assert!(cursor_of(&values).len() <= 2_200);
     }
 
     proptest! {
         #[test]
         fn incomplete_cursor_is_refused(values in values(), cut in any::<prop::sample::Index>(), more: u8) {
             let order = Order::parse(EVERY_KIND, &thing()).unwrap();
-            let cursor = Order::cursor(&values);
+            let cursor = cursor_of(&values);
             let mut rest = &cursor[..];
             let read: Vec<Datum> = order.keys.iter().map(|key| key.read(&mut rest).unwrap()).collect();
             prop_assert_eq!(read, values);
@@ -478,7 +487,7 @@ mod tests {
                 let read = read.filter(|_| rest.is_empty());
                 prop_assert_eq!(read.is_some(), order.after(&bytes).is_some());
                 if let Some(values) = read {
-                    prop_assert_eq!(Order::cursor(&values), &bytes[..]);
+                    prop_assert_eq!(cursor_of(&values), &bytes[..]);
                 }
             }
             let _total = Order::parse(&text, &thing());

@@ -20,6 +20,7 @@ pub(crate) mod place;
 pub(crate) mod plan;
 pub mod reveal;
 pub(crate) mod row;
+pub(crate) mod row_content;
 pub mod rules;
 pub(crate) mod seal;
 mod secret_writes;
@@ -27,7 +28,8 @@ mod size;
 mod turns;
 pub mod update;
 
-pub use content::{Draft, Given, Record, Touched, given_text};
+pub use content::{Draft, Given, Record, RecordContent, Touched, given_text};
 pub use error::RecordError;
 pub use mode::Mode;
 pub use place::RecordPlace;
+pub use row_content::RowContent;

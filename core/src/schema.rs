@@ -18,7 +18,7 @@ use std::{collections::HashSet, sync::Arc};
 
 pub use entity::{Attribute, Choice, Entity, Kind, OnDelete, StateAndStatus, TextForm, display_name};
 pub use lookups::Lookups;
-pub use value::Value;
+pub use value::{Value, ValueRef};
 
 use crate::{
     schema::rule::RuleError,

@@ -1,9 +1,10 @@
 //! The store port: the operations that a database must support, as values.
 //!
 //! A write is a [`Commit`]: a list of steps with expectations. It is applied as a whole, or refused with the index of
-//! the first step that failed. A read is a [`Select`]. The contract contains no closures, connections or SQL, so one
-//! conformance suite tests every store. It defines what SQL dialects leave open: text compares by code point and
-//! case-sensitively, nulls come first in an ascending order, text never contains U+0000, and times are in microseconds.
+//! the first step that failed. A read is a [`Select`]; its rows are returned, or passed to a [`RowSink`]. The contract
+//! contains no connections or SQL, so one conformance suite tests every store. It defines what SQL dialects leave open:
+//! text compares by code point and case-sensitively, nulls come first in an ascending order, text never contains U+0000,
+//! and times are in microseconds.
 //!
 //! This file knows no records, keys or audit trails, except that the store chains an [`AuditEntry`] when it commits it.
 
@@ -13,9 +14,10 @@ use std::{
     fmt,
     future::Future,
     num::NonZeroU64,
+    ops::ControlFlow,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -139,6 +141,53 @@ impl Datum {
             Datum::Bytes(_) => Some(ColumnType::Bytes),
             Datum::Uuid(_) => Some(ColumnType::Uuid),
             Datum::Time(_) => Some(ColumnType::Time),
+        }
+    }
+}
+
+/// A value of a row that is being read. It is valid until the next row is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatumRef<'a> {
+    /// Null.
+    Null,
+    /// A value of a boolean column.
+    Boolean(bool),
+    /// A value of an integer column.
+    Integer(i64),
+    /// A value of a text column.
+    Text(&'a str),
+    /// A value of a bytes column.
+    Bytes(&'a [u8]),
+    /// A value of a UUID column.
+    Uuid(Uuid),
+    /// A value of a time column.
+    Time(Timestamp),
+}
+
+impl<'a> From<&'a Datum> for DatumRef<'a> {
+    fn from(datum: &'a Datum) -> Self {
+        match datum {
+            Datum::Null => DatumRef::Null,
+            Datum::Boolean(value) => DatumRef::Boolean(*value),
+            Datum::Integer(value) => DatumRef::Integer(*value),
+            Datum::Text(value) => DatumRef::Text(value),
+            Datum::Bytes(value) => DatumRef::Bytes(value),
+            Datum::Uuid(value) => DatumRef::Uuid(*value),
+            Datum::Time(value) => DatumRef::Time(*value),
+        }
+    }
+}
+
+impl From<DatumRef<'_>> for Datum {
+    fn from(datum: DatumRef<'_>) -> Self {
+        match datum {
+            DatumRef::Null => Datum::Null,
+            DatumRef::Boolean(value) => Datum::Boolean(value),
+            DatumRef::Integer(value) => Datum::Integer(value),
+            DatumRef::Text(value) => Datum::Text(value.to_owned()),
+            DatumRef::Bytes(value) => Datum::Bytes(value.to_vec()),
+            DatumRef::Uuid(value) => Datum::Uuid(value),
+            DatumRef::Time(value) => Datum::Time(value),
         }
     }
 }
@@ -484,6 +533,38 @@ pub struct Select {
     pub limit: u32,
 }
 
+/// A read of one table whose rows are taken one by one.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// The rows and their columns.
+    pub select: Select,
+    /// Whether the store finds the rows without reading many others, and they are few. It may then read them on the
+    /// calling thread.
+    pub is_short: bool,
+}
+
+/// How a scan into a sink ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScanEnd {
+    /// All rows were passed, or the sink has enough.
+    Complete,
+    /// The time of a page is over. All rows up to the one with these values in the columns of the order were examined,
+    /// and no later one was passed. A scan that begins after it continues this one.
+    Cut(Row),
+}
+
+/// Takes the rows of a scan, on the thread that reads them. It copies only what it needs of them.
+pub trait RowSink: Send {
+    /// Takes a row, whose values are in the order of the selected columns. The scan ends after [`ControlFlow::Break`].
+    ///
+    /// # Errors
+    /// If the row is malformed. The scan then fails with the error.
+    fn take(&mut self, row: &[DatumRef<'_>]) -> Result<ControlFlow<()>, Unavailable>;
+
+    /// Drops the rows that were taken, because the store reads them again from the first one.
+    fn clear(&mut self);
+}
+
 /// A read of one row by its key, for any key. It is created once and used for many reads, so that a store can keep what
 /// it derives from the columns.
 #[derive(Debug)]
@@ -741,6 +822,22 @@ pub trait Reader: Send + Sync {
         Box::pin(async move { Ok(Scanned::cut(self.select(select).await?, bytes_max)) })
     }
 
+    /// Passes rows to a sink, which nothing else uses meanwhile, until the sink has enough. The limits are those of
+    /// [`scan`](Reader::scan). A store that finds the rows in their order may end the scan before: see [`ScanEnd::Cut`].
+    fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Pending<'_, Result<ScanEnd, ScanError>> {
+        Box::pin(async move {
+            let rows = self.select(scan.select).await?;
+            let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
+            for row in &rows {
+                let row: Vec<DatumRef<'_>> = row.iter().map(DatumRef::from).collect();
+                if sink.take(&row)?.is_break() {
+                    break;
+                }
+            }
+            Ok(ScanEnd::Complete)
+        })
+    }
+
     /// Counts rows as [`count`](Reader::count) does, within the limits of [`scan`](Reader::scan).
     fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {
         Box::pin(async move { Ok(self.count(table, rows).await?) })
@@ -777,15 +874,15 @@ impl Scanned {
 
 /// Returns the size of a row's values in bytes: the lengths of texts and bytes, and 16 for any other value.
 #[must_use]
-pub fn row_bytes(row: &[Datum]) -> usize {
-    row.iter().map(datum_bytes).fold(0, usize::saturating_add)
+pub fn row_bytes<'a, D: Into<DatumRef<'a>>>(row: impl IntoIterator<Item = D>) -> usize {
+    row.into_iter().map(|datum| datum_bytes(datum.into())).fold(0, usize::saturating_add)
 }
 
-fn datum_bytes(datum: &Datum) -> usize {
+fn datum_bytes(datum: DatumRef<'_>) -> usize {
     match datum {
-        Datum::Text(text) => text.len(),
-        Datum::Bytes(bytes) => bytes.len(),
-        Datum::Null | Datum::Boolean(_) | Datum::Integer(_) | Datum::Uuid(_) | Datum::Time(_) => 16,
+        DatumRef::Text(text) => text.len(),
+        DatumRef::Bytes(bytes) => bytes.len(),
+        DatumRef::Null | DatumRef::Boolean(_) | DatumRef::Integer(_) | DatumRef::Uuid(_) | DatumRef::Time(_) => 16,
     }
 }
 

@@ -46,6 +46,7 @@ use crate::{
         file_descriptors,
         probe::Readiness,
         serving::{Serving, Shared},
+        workers::Workers,
     },
     version::VERSION,
 };
@@ -111,11 +112,13 @@ impl App {
             shed: &shed,
         })?;
         let Observation { samples, handshakes, .. } = observation;
-        let connections = sockets.listener.accept(reloadable.tls_context.clone(), handshakes, &config.limits, &shed);
+        let workers = Workers::start().map_err(StartError::Workers)?;
+        let (tls_context, places) = (reloadable.tls_context.clone(), workers.places());
+        let connections = sockets.listener.accept(tls_context, handshakes, places, &config.limits, &shed);
         let random = Arc::new(SystemRandom);
         let shared = Shared { requests, readiness, shed: shed.clone() };
         let serving = Serving::new(&config.limits, reloadable.tls_context, random, drain.clone(), shared);
-        let serving = tokio::spawn(serving.serve(connections, service));
+        let serving = tokio::spawn(serve(serving.serve(connections, service), workers, drain.clone()));
         // Last, so that no reload happens during the start.
         let read = Read { certificate: credentials.certificate, trust: credentials.trust, issuers };
         let reloader = Reloader::start(&config, read, senders, (token_bounds, fetching), clock);
@@ -167,9 +170,9 @@ fn maintain_databases(
 ) {
     let (deployment, databases) = (Arc::clone(deployment), Arc::clone(databases));
     let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), *limits, drain.clone());
-    drain.tasks().spawn(closing);
+    drain.spawn(closing);
     let signing = maintenance::keep_signing(deployment, databases, *limits, audit_copy.clone(), drain.clone());
-    drain.tasks().spawn(signing);
+    drain.spawn(signing);
 }
 
 /// Reports health, and starts to retry organizations that weren't opened.
@@ -183,7 +186,16 @@ async fn watch_health(
     health.check(deployment).await;
     tokio::spawn(health.clone().keep_checking(Arc::clone(deployment)));
     let retries = reopen::keep_trying(Arc::clone(deployment), *limits, drain.clone(), health.clone(), not_opened);
-    drain.tasks().spawn(retries);
+    drain.spawn(retries);
+}
+
+/// Serves until the server has stopped. The workers belong to this task, so that they end with the runtime of the server at the latest.
+async fn serve(serving: impl Future<Output = ()>, workers: Workers, drain: Drain) {
+    serving.await;
+    // Tasks may still read requests, whose timers belong to the workers.
+    drain.begin();
+    drain.tasks_ended().await;
+    workers.end().await;
 }
 
 fn log_serving(addresses: &Addresses, schema: &Schema, deployment: &Deployment) {

@@ -1,13 +1,15 @@
 //! The shutdown of the server. After the first signal it announces the shutdown, accepts no more calls after a delay, and finishes running
 //! calls within a time limit. After the second signal it stops at once.
 //!
-//! This module doesn't know the work. Work that must end before the process does is spawned on [`Drain::tasks`]. Work that would never end
+//! This module doesn't know the work. Work that must end before the process does is started by [`Drain::spawn`]. Work that would never end
 //! on its own, such as a stream, ends when [`Drain::begun`] resolves.
 
 use std::{future::Future, io, time::Duration};
 
 use tokio::{
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_util::{
@@ -16,12 +18,13 @@ use tokio_util::{
 };
 
 /// A handle to the shutdown, shared by all parts of the server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Drain {
     announced: CancellationToken,
     begun: CancellationToken,
     cut_short: CancellationToken,
     tasks: TaskTracker,
+    runtime: Handle,
 }
 
 /// The result of a drain.
@@ -34,10 +37,20 @@ pub enum Drained {
 }
 
 impl Drain {
-    /// A server that isn't shutting down.
+    /// A server that isn't shutting down, on the current runtime.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[expect(clippy::new_without_default, reason = "it needs a runtime")]
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            announced: CancellationToken::new(),
+            begun: CancellationToken::new(),
+            cut_short: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            runtime: Handle::current(),
+        }
     }
 
     /// Announces the shutdown: calls are served as before, but health reports NOT_SERVING, so that balancers select other servers.
@@ -78,10 +91,15 @@ impl Drain {
         self.begun.clone().cancelled_owned()
     }
 
-    /// Tracks tasks that must end before the process does, above all key operations.
-    #[must_use]
-    pub fn tasks(&self) -> &TaskTracker {
-        &self.tasks
+    /// Starts a task that must end before the process does, above all a key operation. It runs on the server's own runtime: a call runs on
+    /// the thread that serves its connection, and ends with it, so work that continues, or takes long, doesn't belong there.
+    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.tasks.spawn_on(task, &self.runtime)
+    }
+
+    /// Resolves when the server stops and all tasks have ended.
+    pub(crate) async fn tasks_ended(&self) {
+        self.tasks.wait().await;
     }
 
     /// Announces the shutdown at the first SIGTERM or SIGINT, starts it after `delay`, and stops at once at the second signal.
@@ -91,8 +109,8 @@ impl Drain {
     pub fn on_signals(&self, delay: Duration) -> io::Result<()> {
         let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let drain = self.clone();
-        // Not on `tasks`: it waits for a second signal, which may never come.
-        tokio::spawn(async move {
+        // Not tracked: it waits for a second signal, which may never come.
+        self.runtime.spawn(async move {
             next(&mut signals).await;
             let delay_seconds = delay.as_secs();
             tracing::info!(delay_seconds, "shutdown requested; a second signal stops the server at once");
@@ -169,7 +187,7 @@ mod tests {
         let (release, released) = oneshot::channel::<()>();
         let done = std::sync::Arc::new(AtomicBool::new(false));
         let seen = std::sync::Arc::clone(&done);
-        drain.tasks().spawn(async move {
+        drain.spawn(async move {
             released.await.unwrap();
             seen.store(true, Ordering::SeqCst);
         });
@@ -183,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn endless_task_is_cut_short_at_the_limit() {
         let drain = Drain::new();
-        drain.tasks().spawn(pending::<()>());
+        drain.spawn(pending::<()>());
         drain.begin();
         assert_eq!(drain.finish(ready(()), pending(), Duration::ZERO).await, Drained::CutShort);
     }

@@ -35,7 +35,7 @@ pub fn resource_name(text: &str) {
 
 /// The plans of the entities' methods, with their reference.
 static COMPARED: LazyLock<Vec<Compared>> =
-    LazyLock::new(|| SERVED.methods.iter().cloned().filter_map(Compared::of_single).collect());
+    LazyLock::new(|| SERVED.methods.iter().cloned().map(Compared::new).collect());
 
 /// Decodes a request of every method of an entity. The plan and prost-reflect must return the same request, or both refuse it.
 pub fn request(bytes: &[u8]) {

@@ -166,7 +166,7 @@ mod tests {
         status::Refusal,
         telemetry::{samples::Samples, shed::Shed},
         transport::{
-            connection::{Connection, TlsFacts},
+            connection::{Connection, ConnectionFacts, TlsFacts},
             connection_ending::ConnectionEnding,
             test_deployment::TestDeployment,
         },
@@ -208,18 +208,17 @@ mod tests {
         request
     }
 
+    fn connection(tls: Option<TlsFacts>) -> Connection {
+        ConnectionFacts { peer: peer(), tls, limit_reached: None, ending: ConnectionEnding::default() }.into()
+    }
+
     fn over_tls(certificate: Option<(&str, Timestamp)>) -> Option<Connection> {
         let certificate = certificate.map(|(name, not_after)| {
             let identity = Identity::CommonName(name.to_owned()).into();
             Arc::new(ClientCertificate { identity, sha256: [0; 32], not_after })
         });
         let (chain, trust) = (Arc::from([]), Arc::clone(&tls_context().trust));
-        Some(Connection {
-            peer: peer(),
-            tls: Some(TlsFacts { certificate, chain, trust }),
-            limit_reached: None,
-            ending: ConnectionEnding::default(),
-        })
+        Some(connection(Some(TlsFacts { certificate, chain, trust })))
     }
 
     /// The same for all, as without a reload.
@@ -281,8 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_tls_only_health_is_answered_and_no_body_is_read() {
-        let plaintext =
-            || Some(Connection { peer: peer(), tls: None, limit_reached: None, ending: ConnectionEnding::default() });
+        let plaintext = || Some(connection(None));
         let refused = (Code::FailedPrecondition, "HTTPS_REQUIRED".to_owned());
         assert_eq!(status(request(GET, plaintext())).await, refused);
         assert_eq!(status(request("/nothing/There", plaintext())).await, refused);

@@ -37,13 +37,15 @@ use self::{
 pub(crate) use self::{health::Health, services::Services};
 use crate::{gates::permission::RpcTable, schema::ServedSchema};
 
-/// All services: those of the platform, each method of the entity services, and the services of an application.
+/// All services: those of the platform, each method of the entity services, and the services of an application. Reflection serves these
+/// complete `descriptors`.
 pub(crate) fn services(
     dispatcher: Arc<Dispatcher>,
     served: &ServedSchema,
+    descriptors: &[u8],
     rpcs: Arc<RpcTable>,
     health: Health,
-) -> Result<Services, reflection::ReflectionError> {
+) -> Result<Services, tonic_reflection::server::Error> {
     let max = dispatcher.message_size_max_bytes();
     let probe_max = usize::try_from(dispatcher.limits.probe_message_size_max_bytes).unwrap_or(usize::MAX);
     let mut services = ServicesBuilder::default();
@@ -82,7 +84,7 @@ pub(crate) fn services(
     if mail::is_served(served) {
         mail::add(&mut services, Arc::clone(&dispatcher), max);
     }
-    reflection::add(&mut services, &served.descriptors, probe_max)?;
+    reflection::add(&mut services, descriptors, probe_max)?;
     for method in &served.methods {
         entity::add(&mut services, Arc::clone(&dispatcher), method.clone());
     }

@@ -25,6 +25,7 @@ pub(crate) mod test_deployment;
 mod test_server;
 pub(crate) mod tls;
 mod without_tls;
+pub(crate) mod workers;
 
 pub(crate) use self::calls::{CallStage, EndsAt};
 #[cfg(fuzzing)]

@@ -1,13 +1,13 @@
 //! The committer: one thread that writes the commits of many callers in one transaction, so that they share one wait
 //! for the disk.
 //!
-//! Commits queue while the disk works. The next transaction takes up to [`BATCH_MAX`] of them. A refused commit doesn't
-//! affect the others: if it has changed rows, the transaction is rolled back, and all its commits are applied again, each
-//! in its own savepoint. Most refusals change no rows, so savepoints, which cost as much as a statement, are rare. No
-//! caller gets an answer before the transaction has ended.
-//! This includes refusals, because a refusal may depend on another commit's rows that never reach the disk. The
-//! committer also chains audit records, because only it knows their order. After a failed commit, it discards its
-//! state, reopens the database and reads again.
+//! Commits queue while the disk works. The next transaction takes up to [`BATCH_MAX`] of them, and no more of them after
+//! [`ROWS_MAX`] rows. A refused commit doesn't affect the others: if it has changed rows, the transaction is rolled back,
+//! and all its commits are applied again, each in its own savepoint. Most refusals change no rows, so savepoints, which
+//! cost as much as a statement, are rare. No caller gets an answer before the transaction has ended. This includes
+//! refusals, because a refusal may depend on another commit's rows that never reach the disk. The committer also chains
+//! audit records, because only it knows their order. After a failed commit, it discards its state, reopens the database
+//! and reads again.
 //!
 //! It knows no SQL and no database: [`Backend`] hides them.
 
@@ -246,6 +246,11 @@ pub(crate) fn commit_alone(backend: impl Backend, writer: Uuid, commit: Commit) 
 /// this number, the wait for the disk is already a small part.
 pub(crate) const BATCH_MAX: usize = 256;
 
+/// The number of rows after which a transaction takes no further commit. All callers of a transaction wait for its end,
+/// and a commit of a batch writes hundreds of times as many rows as that of a single record. At some 10 to 20 µs a row, a
+/// transaction takes some 50 ms at most, plus the time of its last commit, which may have more rows on its own.
+pub(crate) const ROWS_MAX: usize = 4_096;
+
 /// The maximum number of commits that wait for a transaction. Further callers wait until the queue has room.
 const WAITING_MAX: usize = 4 * BATCH_MAX;
 
@@ -449,16 +454,42 @@ impl<B: Backend> Writer<B> {
 
 /// Takes waiting jobs: up to a full batch, or up to a scrub, which runs after the commits before it.
 fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Waiting>, Option<oneshot::Sender<Result<(), Cause>>>) {
-    let mut batch = Vec::new();
+    let (mut batch, mut written) = (Vec::new(), 0_usize);
     let mut next = Some(first);
     while let Some(job) = next {
         match job {
-            Job::Commit(waiting) => batch.push(waiting),
+            Job::Commit(waiting) => {
+                written = written.saturating_add(rows(&waiting.commit));
+                batch.push(waiting);
+            }
             Job::Scrub(reply) => return (batch, Some(reply)),
         }
-        next = if batch.len() < BATCH_MAX { jobs.try_recv().ok() } else { None };
+        next = if batch.len() < BATCH_MAX && written < ROWS_MAX { jobs.try_recv().ok() } else { None };
     }
     (batch, None)
+}
+
+/// Returns the number of rows that the commit writes, as far as its steps determine it. A step for rows that meet a
+/// condition counts as one.
+fn rows(commit: &Commit) -> usize {
+    let of = |step: &Step| match step {
+        Step::Rewrite { rows, .. } => rows.len(),
+        Step::Insert { .. }
+        | Step::InsertFrom { .. }
+        | Step::Update { .. }
+        | Step::Delete { .. }
+        | Step::Prune { .. }
+        | Step::Audit(_) => 1,
+        Step::After(_)
+        | Step::Require { .. }
+        | Step::Forbid { .. }
+        | Step::Tally(_)
+        | Step::CreateTable(_)
+        | Step::AddColumn { .. }
+        | Step::CreateIndex { .. }
+        | Step::DropIndex { .. } => 0,
+    };
+    commit.steps.iter().map(of).fold(0, usize::saturating_add)
 }
 
 /// Converts a verdict after the transaction failed to commit. A refusal isn't returned, because it may depend on rows

@@ -89,6 +89,8 @@ macro_rules! contract_tests {
                 limit_is_applied
                 rows_are_counted
                 a_scan_ends_with_the_row_that_exceeds_its_bytes
+                rows_are_passed_to_a_sink_until_it_has_enough
+                scan_fails_with_the_error_of_its_sink
                 a_column_is_scanned_in_parts_without_gap_or_repetition
                 a_column_scan_leaves_out_a_header
                 missing_table_or_column_is_unavailable;

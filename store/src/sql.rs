@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use sealward_core::store::{
     Assignment, Column, ColumnScan, ColumnType, Comparison, Condition, Datum, Direction, Index, Lookup, Name, Rewrite,
-    RowNumber, Select, Source, Table, Tally,
+    RowNumber, Scan, Select, Source, Table, Tally,
 };
 
 /// A statement: its text, and the values of its placeholders, in order.
@@ -125,6 +125,33 @@ impl Dialect {
         match self {
             Dialect::Sqlite => "_rowid_",
         }
+    }
+
+    /// Selects whether [`TAKEN`] wants more rows after each row. It gets the values of the row. Before, [`EXAMINED`] gets
+    /// the values of the order's columns, also of rows that don't meet the condition, unless the scan is short.
+    pub(crate) fn select_taken(self, Scan { select, is_short }: &Scan) -> Result<Sql<'_>, Malformed> {
+        let mut sql = Builder::new("SELECT ");
+        sql.text(match self {
+            Dialect::Sqlite => TAKEN,
+        });
+        sql.text("(");
+        sql.list(&select.columns, ", ", |sql, column| sql.name(column))?;
+        sql.text(") FROM ");
+        sql.name(&select.table)?;
+        if *is_short {
+            sql.filter(&select.rows)?;
+        } else {
+            sql.text(" WHERE ");
+            sql.text(match self {
+                Dialect::Sqlite => EXAMINED,
+            });
+            sql.text("(");
+            sql.list(&select.order, ", ", |sql, (column, _)| sql.name(column))?;
+            sql.text(") AND ");
+            sql.condition(&select.rows)?;
+        }
+        sql.order_and_limit(select)?;
+        Ok(sql.finish())
     }
 
     /// Selects row number, key and value of a column.
@@ -266,6 +293,20 @@ impl Dialect {
     }
 }
 
+/// Checks that every store can contain the value.
+pub(crate) fn check(datum: &Datum) -> Result<(), Malformed> {
+    match datum {
+        Datum::Text(text) if text.contains('\0') => Err(Malformed::NulCharacter),
+        Datum::Text(_)
+        | Datum::Null
+        | Datum::Boolean(_)
+        | Datum::Integer(_)
+        | Datum::Bytes(_)
+        | Datum::Uuid(_)
+        | Datum::Time(_) => Ok(()),
+    }
+}
+
 /// Inserts a row.
 pub(crate) fn insert<'a>(table: &'a Name, row: &'a [(Name, Datum)]) -> Result<Sql<'a>, Malformed> {
     let mut sql = Builder::new("INSERT INTO ");
@@ -378,21 +419,15 @@ pub(crate) fn select(select: &Select) -> Result<Sql<'_>, Malformed> {
     sql.text(" FROM ");
     sql.name(&select.table)?;
     sql.filter(&select.rows)?;
-    if !select.order.is_empty() {
-        sql.text(" ORDER BY ");
-        sql.list(&select.order, ", ", |sql, (column, direction)| {
-            sql.name(column)?;
-            sql.text(match direction {
-                Direction::Ascending => " ASC NULLS FIRST",
-                Direction::Descending => " DESC NULLS LAST",
-            });
-            Ok(())
-        })?;
-    }
-    sql.text(" LIMIT ");
-    sql.value(Value::Limit(select.limit))?;
+    sql.order_and_limit(select)?;
     Ok(sql.finish())
 }
+
+/// The function in SQL that takes the values of a row, and returns whether there can be more rows.
+pub(crate) const TAKEN: &str = "sealward_taken";
+
+/// The function in SQL that records a row as examined, and is true.
+pub(crate) const EXAMINED: &str = "sealward_examined";
 
 /// Returns the text of a lookup. Its only placeholder is the key.
 pub(crate) fn look_up(lookup: &Lookup) -> Result<String, Malformed> {
@@ -497,6 +532,22 @@ impl<'a> Builder<'a> {
                 self.value(Value::Increment(column, *by))
             }
         }
+    }
+
+    fn order_and_limit(&mut self, select: &'a Select) -> Result<(), Malformed> {
+        if !select.order.is_empty() {
+            self.text(" ORDER BY ");
+            self.list(&select.order, ", ", |sql, (column, direction)| {
+                sql.name(column)?;
+                sql.text(match direction {
+                    Direction::Ascending => " ASC NULLS FIRST",
+                    Direction::Descending => " DESC NULLS LAST",
+                });
+                Ok(())
+            })?;
+        }
+        self.text(" LIMIT ");
+        self.value(Value::Limit(select.limit))
     }
 
     fn filter(&mut self, rows: &'a Condition) -> Result<(), Malformed> {

@@ -8,16 +8,19 @@
 mod blocking;
 mod connection;
 mod databases;
+mod datum;
 mod file;
 mod folder;
 mod inline;
 mod on_demand;
 mod options;
+mod position;
 mod prepared;
 mod readers;
 mod snapshot;
 mod stop;
 mod store;
+mod taker;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -48,11 +48,13 @@ impl PageOptions {
 }
 
 impl Pages {
-    /// The next page to request; `None` if all requested records were fetched.
+    /// The next page to request; `None` if all requested records were fetched. An empty page may be followed by others, when the server
+    /// searched for a long time. A list of one page therefore ends with the first page that has records.
     pub(crate) fn next(&self) -> Option<NextPage> {
         let fetched = i32::try_from(self.records.len()).unwrap_or(i32::MAX);
         let missing = self.options.limit.map(|limit| limit.saturating_sub(fetched));
-        let is_needed = !self.is_started || (!self.token.is_empty() && (self.options.all || missing > Some(0)));
+        let is_incomplete = self.options.all || missing > Some(0) || self.records.is_empty();
+        let is_needed = !self.is_started || (!self.token.is_empty() && is_incomplete);
         let size = match (self.options.page_size, missing) {
             (size, None) => size,
             (0, Some(missing)) => missing,
@@ -127,6 +129,21 @@ mod tests {
         let mut pages = PageOptions { page_token: "t".to_owned(), ..PageOptions::default() }.start();
         assert_eq!(pages.next(), page(0, "t"));
         pages.add(records(50), "u".to_owned(), None);
+        assert_eq!(pages.next(), None);
+    }
+
+    #[test]
+    fn empty_pages_before_the_first_records_are_skipped() {
+        let mut pages = PageOptions::default().start();
+        for (token, next) in [("", "t"), ("t", "u")] {
+            assert_eq!(pages.next(), page(0, token));
+            pages.add(records(0), next.to_owned(), None);
+        }
+        assert_eq!(pages.next(), page(0, "u"));
+        pages.add(records(1), "v".to_owned(), None);
+        assert_eq!(pages.next(), None);
+        let mut pages = PageOptions::default().start();
+        pages.add(records(0), String::new(), None);
         assert_eq!(pages.next(), None);
     }
 

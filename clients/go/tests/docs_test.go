@@ -91,6 +91,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/sealward/sealward/clients/go"
@@ -121,6 +122,7 @@ var (
 	_ = json.Marshal
 	_ = errors.As
 	_ = slog.Info
+	_ = slices.Contains[[]string]
 	_ = strings.Contains
 	_ = sealwardmailv1.File_sealward_mail_v1_mailbox_proto
 	_ = sealwardv1.File_sealward_v1_errors_proto

@@ -90,6 +90,14 @@ final class JavaClients {
         String answer = java(method.getOutputType());
         String name = Character.toLowerCase(method.getName().charAt(0)) + method.getName().substring(1);
         out.append('\n');
+        if (method.getClientStreaming() && method.getServerStreaming()) {
+            String sent = "A thread of the client reads the requests as the server takes them. ";
+            String more = sent + "Close the stream unless you read it to its end.";
+            javadoc(out, "    ", comment, more);
+            out.append("    public ResponseStream<").append(answer).append("> ").append(name).append("(Iterable<").append(request);
+            out.append("> requests) {\n        return calls.bidirectionalStream(").append(constant(method)).append(", requests);\n    }\n");
+            return;
+        }
         if (method.getClientStreaming()) {
             javadoc(out, "    ", comment, "The requests are read as the server takes them.");
             out.append("    public ").append(answer).append(' ').append(name).append("(Iterable<").append(request).append("> requests) {\n");

@@ -48,6 +48,9 @@ class FailingServer:
     def answers(self, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         yield self.answer(data, context)
 
+    def answers_to_all(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        yield self.answer(next(requests, b""), context)
+
     def __enter__(self) -> FailingServer:
         return self
 
@@ -56,7 +59,7 @@ class FailingServer:
 
 
 class Handler(grpc.GenericRpcHandler):
-    """All methods; those that begin with Watch have a stream of answers."""
+    """All methods; those that begin with Watch have a stream of answers, and imports of mailboxes one of requests too."""
 
     def __init__(self, server: FailingServer) -> None:
         self._server = server
@@ -64,6 +67,8 @@ class Handler(grpc.GenericRpcHandler):
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         if "/Watch" in details.method:
             return grpc.unary_stream_rpc_method_handler(self._server.answers)
+        if "/ImportMailboxes" in details.method:
+            return grpc.stream_stream_rpc_method_handler(self._server.answers_to_all)
         return grpc.unary_unary_rpc_method_handler(self._server.answer)
 
 

@@ -11,9 +11,9 @@ from dev_server import DevServer
 
 #: The start of each program: functions that create a client.
 START = """
-    import asyncio, multiprocessing, os, sys
+    import asyncio, multiprocessing, os, queue, sys, threading
     import sealward, sealward.aio
-    from sealward import v1
+    from sealward import mail_v1, v1
     folder, endpoint = sys.argv[1:]
     arguments = {"ca": f"{folder}/tls/ca.pem", "certificate": f"{folder}/tls/admin.pem", "key": f"{folder}/tls/admin.key"}
     def connect(module=sealward):
@@ -46,6 +46,60 @@ PROGRAMS = {
             stream = client.data_encryption.verify_cells(v1.VerifyCellsRequest(organization="organizations/default"))
             print(await anext(stream) is not None)
             print((await client.access.who_am_i(v1.WhoAmIRequest())).identity)
+        asyncio.run(main())
+    """,
+    "ends_with_an_import_that_waits_for_requests": """
+        def messages():
+            yield mail_v1.ImportMailboxesRequest(parent="organizations/default", requests=[mail_v1.CreateMailboxRequest(mailbox={})])
+            queue.SimpleQueue().get()
+        client = connect()
+        stream = client.mailboxes.import_mailboxes(messages())
+        print(len(next(stream).results))
+        print(client.access.who_am_i(v1.WhoAmIRequest()).identity)
+    """,
+    "ends_with_an_import_of_asyncio_that_waits_for_requests": """
+        async def messages():
+            yield mail_v1.ImportMailboxesRequest(parent="organizations/default", requests=[mail_v1.CreateMailboxRequest(mailbox={})])
+            await asyncio.Event().wait()
+        async def main():
+            global client, stream
+            client = connect(sealward.aio)
+            stream = client.mailboxes.import_mailboxes(messages())
+            print(len((await anext(stream)).results))
+            print((await client.access.who_am_i(v1.WhoAmIRequest())).identity)
+        asyncio.run(main())
+    """,
+    "an_import_ends_with_its_loop": """
+        ended = threading.Event()
+        def messages():
+            message = mail_v1.ImportMailboxesRequest(parent="organizations/default")
+            try:
+                while True:
+                    message.requests.extend([mail_v1.CreateMailboxRequest(mailbox={"display_name": "x" * 50})] * 10)
+                    yield message
+                    message = mail_v1.ImportMailboxesRequest()
+            finally:
+                ended.set()
+        client = connect()
+        for response in client.mailboxes.import_mailboxes(messages()):
+            break
+        assert ended.wait(20)
+        print(client.access.who_am_i(v1.WhoAmIRequest()).identity)
+    """,
+    "an_import_of_asyncio_ends_with_its_loop": """
+        async def messages(ended):
+            try:
+                yield mail_v1.ImportMailboxesRequest(parent="organizations/default", requests=[mail_v1.CreateMailboxRequest(mailbox={})])
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+        async def main():
+            async with connect(sealward.aio) as client:
+                ended = asyncio.Event()
+                async for response in client.mailboxes.import_mailboxes(messages(ended)):
+                    break
+                await asyncio.wait_for(ended.wait(), 20)
+                print((await client.access.who_am_i(v1.WhoAmIRequest())).identity)
         asyncio.run(main())
     """,
     "a_fork_before_the_first_client_is_supported": """

@@ -33,6 +33,14 @@ def explain(error: sealward.SealwardError) -> tuple[str, datetime.timedelta | No
     return error.reason_name or error.code.name, error.retry_delay
 
 
+def load(client: sealward.Client, names: list[str]) -> list[str]:
+    mailboxes = [mail_v1.CreateMailboxRequest(mailbox=mail_v1.Mailbox(display_name=name)) for name in names]
+    request = mail_v1.ImportMailboxesRequest(parent="organizations/default", requests=mailboxes)
+    with client.mailboxes.import_mailboxes([request]) as responses:
+        results = [result for response in responses for result in response.results]
+    return [explain(sealward.item_error(result.error))[0] for result in results if result.HasField("error")]
+
+
 async def reveal(endpoint: str, name: str, source: sealward.AsyncTokenSource) -> str:
     async with sealward.aio.connect(endpoint, ca="ca.pem", token_source=source) as client:
         values: dict[str, sealward.Secret] = await client.reveal_attributes(name, ["password"], purpose="incoming mail")

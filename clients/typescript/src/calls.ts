@@ -26,6 +26,7 @@ import {
   TokenFailure,
   unusableValue,
 } from "./errors.js";
+import { Requests } from "./requests.js";
 import { changesNothing, pauseMs, type Repeatable, type RetryPolicy } from "./retry.js";
 import { protect, unusableSecret } from "./secret.js";
 import { authorization, type Token } from "./token.js";
@@ -100,16 +101,19 @@ export function callTransport(attempts: Transport, settings: CallSettings): Tran
       const limits = new Limits(name, timeoutOf(timeoutMs), signal, settings.closing);
       // Only the single request of a server stream can be sent again.
       const single = method.methodKind === "server_streaming" ? await collect(input) : undefined;
+      const several = single === undefined ? new Requests(name, method.input, input) : undefined;
       let mayRefresh = isRefreshable && single !== undefined;
       for (let forceRefresh = false; ; forceRefresh = true) {
         try {
-          const requests = single === undefined ? input : iterate(single);
+          const requests = several?.messages() ?? iterate(single ?? []);
+          const end = several?.signal(signal) ?? signal;
           const sent = await limits.within(() => headers(header, forceRefresh));
-          const response = await limits.within(() => attempts.stream(method, signal, limits.attemptMs(), sent, requests, contextValues));
+          const response = await limits.within(() => attempts.stream(method, end, limits.attemptMs(), sent, requests, contextValues));
           noteServer(response.header, settings);
-          return await opened(name, response, limits, single !== undefined);
+          return await opened(name, response, limits, several);
         } catch (caught) {
-          const error = streamError(name, caught, limits, single === undefined);
+          several?.end();
+          const error = streamError(name, caught, limits, several, false);
           if (!mayRefresh || !isTokenRefused(error)) throw error;
           mayRefresh = false;
         }
@@ -172,40 +176,49 @@ async function opened<I extends DescMessage, O extends DescMessage>(
   name: string,
   response: StreamResponse<I, O>,
   limits: Limits,
-  isServerStream: boolean,
+  requests: Requests<I> | undefined,
 ): Promise<StreamResponse<I, O>> {
   const iterator = response.message[Symbol.asyncIterator]();
-  const first = isServerStream ? await iterator.next() : undefined;
-  return { ...response, message: messages(name, response.method.output, iterator, first, limits, isServerStream) };
+  const first = requests === undefined ? await iterator.next() : undefined;
+  return { ...response, message: messages(name, response.method.output, iterator, first, limits, requests) };
 }
 
-async function* messages<O extends DescMessage>(
+async function* messages<I extends DescMessage, O extends DescMessage>(
   name: string,
   output: O,
   iterator: AsyncIterator<MessageShape<O>>,
   first: IteratorResult<MessageShape<O>> | undefined,
   limits: Limits,
-  isServerStream: boolean,
+  requests: Requests<I> | undefined,
 ): AsyncGenerator<MessageShape<O>> {
   let isEnded = false;
+  let isAnswered = false;
   try {
     for (let next = first ?? (await iterator.next()); !next.done; next = await iterator.next()) {
+      isAnswered = true;
       yield protect(output, next.value);
     }
     isEnded = true;
   } catch (error) {
     isEnded = true;
-    throw streamError(name, error, limits, !isServerStream);
+    throw streamError(name, error, limits, requests, isAnswered);
   } finally {
+    requests?.end();
     // The program stopped reading. The end of the call doesn't concern it any more.
     if (!isEnded) Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
 }
 
-/** The failure of a stream. A stream of requests writes. */
-function streamError(name: string, caught: unknown, limits: Limits, isWrite: boolean): SealwardError {
-  const error = callError(name, caught, limits.isCanceled);
-  return isWrite && mayHaveTakenEffect(error) ? markEffect(error) : error;
+/** The failure of a stream. A stream of requests writes. After an answer to some of the requests, others may have been executed too. */
+function streamError<I extends DescMessage>(
+  name: string,
+  caught: unknown,
+  limits: Limits,
+  requests: Requests<I> | undefined,
+  isAnswered: boolean,
+): SealwardError {
+  const error = requests?.failure ?? callError(name, caught, limits.isCanceled);
+  return requests !== undefined && (isAnswered || mayHaveTakenEffect(error)) ? markEffect(error) : error;
 }
 
 async function collect<T>(input: AsyncIterable<T>): Promise<T[]> {

@@ -3,7 +3,7 @@
 export { Code } from "@connectrpc/connect";
 export type { CallOptions } from "@connectrpc/connect";
 export { SealwardClient, type CommonOptions } from "./client.js";
-export { codeName, SealwardError, SetupError, type FieldViolation, type Origin } from "./errors.js";
+export { codeName, itemError, SealwardError, SetupError, type FieldViolation, type Origin } from "./errors.js";
 export { ErrorReason as MailErrorReason } from "./gen/sealward/mail/v1/mailbox_connection_pb.js";
 export { ErrorReason } from "./gen/sealward/v1/errors_pb.js";
 export type { KeyChangeProgress } from "./key-change.js";

@@ -11,6 +11,7 @@ import {
 } from "./gen/google/rpc/error_details_pb.js";
 import { ErrorReason as MailErrorReason } from "./gen/sealward/mail/v1/mailbox_connection_pb.js";
 import { ErrorReason } from "./gen/sealward/v1/errors_pb.js";
+import type { ItemStatus } from "./gen/sealward/v1/item_status_pb.js";
 
 /** An invalid option of a client: an unreadable file, or a plaintext target that wasn't asked for. */
 export class SetupError extends Error {
@@ -158,6 +159,18 @@ export class TokenFailure extends Error {
 /** Returns the name of a gRPC code, such as `FAILED_PRECONDITION`. */
 export function codeName(code: Code): string {
   return CODE_NAMES[code];
+}
+
+/**
+ * Converts the error of one item, such as a result of an import, to the error that a call of its own would throw. Its `method` is empty: the
+ * item doesn't name it.
+ */
+export function itemError(status: ItemStatus): SealwardError {
+  const code = Object.hasOwn(CODE_NAMES, status.code) ? (status.code as Code) : Code.Unknown;
+  const packed = new ConnectError(status.message, code);
+  packed.details = status.details.map(({ typeUrl, value }) => ({ type: typeUrl.slice(typeUrl.lastIndexOf("/") + 1), value }));
+  const error = new SealwardError({ method: "", origin: "server", code, serverMessage: status.message, ...details(packed), cause: packed });
+  return mayHaveTakenEffect(error) ? markEffect(error) : error;
 }
 
 /** Converts the error of an attempt. `isCanceled`: the program has canceled the call or closed the client. */

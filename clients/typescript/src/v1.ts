@@ -5,6 +5,7 @@ export * from "./gen/sealward/v1/audit_pb.js";
 export * from "./gen/sealward/v1/data_encryption_pb.js";
 export * from "./gen/sealward/v1/errors_pb.js";
 export * from "./gen/sealward/v1/export_pb.js";
+export * from "./gen/sealward/v1/item_status_pb.js";
 export * from "./gen/sealward/v1/metadata_pb.js";
 export * from "./gen/sealward/v1/organization_pb.js";
 export * from "./gen/sealward/v1/secret_access_pb.js";

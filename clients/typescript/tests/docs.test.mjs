@@ -6,6 +6,8 @@ import { mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } fr
 import { join } from "node:path";
 import test from "node:test";
 
+import { MailboxService } from "@sealward/client/mail/v1";
+
 import { startServer } from "./support.mjs";
 
 const text = readFileSync(process.env.SEALWARD_DOC, "utf8");
@@ -28,7 +30,7 @@ test("the README of all clients names what the package has", () => {
     [`(function|class|interface|type|const) ${name}\\b`, `^ +(readonly |get )?${name}[?(:]`, `type Origin =[^;]*"${name}"`].some((pattern) =>
       new RegExp(pattern, "m").test(declarations),
     );
-  for (const name of names) assert.ok(declared(name), `the package has no ${name}`);
+  for (const name of names) assert.ok(declared(name) || name in MailboxService.method, `the package has no ${name}`);
 });
 
 test("the code of the document runs as it is, and prints what the document says", async () => {

@@ -270,11 +270,16 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn hashes_of_both_formats_never_change() {
+    fn hashes_of_all_formats_never_change() {
         let mut record = linked(&ChainHead::empty(Uuid::nil()), &entry("a"));
-        let hex = |record: &AuditRecord| HEXLOWER.encode(&record.digest());
-        assert_eq!(hex(&record), "c2472601821c9e7564b57a8bf45ee73006b877957397a7a8939975ec32e7cb41");
-        record.format = 1;
-        assert_eq!(hex(&record), "eb825ecec7e40009cb4f53830d7f6a242b944a3210af96bcca807360332a186f");
+        let hashes = [
+            (1, "eb825ecec7e40009cb4f53830d7f6a242b944a3210af96bcca807360332a186f"),
+            (2, "c2472601821c9e7564b57a8bf45ee73006b877957397a7a8939975ec32e7cb41"),
+            (3, "bc86a1747401b71a862d9bebc8f6305e7a7c5be952d304b90fc02463dc96d794"),
+        ];
+        for (format, hash) in hashes {
+            record.format = format;
+            assert_eq!(HEXLOWER.encode(&record.digest()), hash, "format {format}");
+        }
     }
 }

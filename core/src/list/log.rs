@@ -11,12 +11,12 @@ use crate::{
     },
     identity::Identity,
     list::{
-        page::{self, Listing, ListingError},
+        page::{self, Listing, ListingError, StoredRows},
         page_token::PageContext,
     },
     order::Order,
     schema::entity::Entity,
-    store::{Condition, Datum, Name, Reader, Row, row_bytes},
+    store::{Condition, Name, Reader, Row},
 };
 
 /// A request for a page.
@@ -84,9 +84,7 @@ pub(crate) async fn page(
     let translated = (log.translate)(filter.condition());
     let condition = translated.map_err(|problem| FilterError { position: 0, problem })?;
     let context = PageContext { method: request.method, parent, filter: request.filter, order_by: "", identity };
-    let overhead_bytes = log.overhead_bytes;
-    let weight =
-        |row: &[Datum]| row_bytes(row).saturating_add(row.len().saturating_mul(8)).saturating_add(overhead_bytes);
+    let kept = StoredRows::new(deployment.page_bytes_max, log.overhead_bytes);
     let listing = Listing {
         table: log.table,
         columns: log.columns,
@@ -95,10 +93,9 @@ pub(crate) async fn page(
         context: &context,
         token: request.token,
         size: request.size,
-        bytes_max: deployment.page_bytes_max,
-        weight: &weight,
     };
-    Ok(page::page(&*deployment.ports.root_key, store, listing).await?)
+    let (kept, next_page_token) = page::page(&*deployment.ports.root_key, store, listing, kept).await?;
+    Ok((kept.into_rows(), next_page_token))
 }
 
 /// Returns the name of a field that only records have, not recorded events.

@@ -9,7 +9,7 @@ use crate::{
     id::{RecordId, Timestamp, parse_uuid_in_any_case},
     schema::{
         entity::{Attribute, Entity},
-        value::Value,
+        value::{Value, ValueRef},
     },
     violation::Problem,
 };
@@ -33,6 +33,60 @@ pub struct Record {
     /// The values, by index of the entity's attributes. Encrypted attributes are always `None`. No code path returns
     /// their values to a caller.
     pub values: Vec<Option<Value>>,
+}
+
+/// The content of a record that is returned to callers, wherever it is stored.
+pub trait RecordContent {
+    /// The id of the record.
+    fn id(&self) -> RecordId;
+
+    /// The revision; see [`Record::revision`].
+    fn revision(&self) -> i64;
+
+    /// The creation time.
+    fn create_time(&self) -> Timestamp;
+
+    /// The time of the last change.
+    fn update_time(&self) -> Timestamp;
+
+    /// The identity that created the record; see [`Record::created_by`].
+    fn created_by(&self) -> Option<&str>;
+
+    /// The identity that last changed the record; see [`Record::modified_by`].
+    fn modified_by(&self) -> Option<&str>;
+
+    /// The value of the attribute with this index; see [`Record::values`].
+    fn value(&self, index: usize) -> Option<ValueRef<'_>>;
+}
+
+impl RecordContent for Record {
+    fn id(&self) -> RecordId {
+        self.id
+    }
+
+    fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    fn create_time(&self) -> Timestamp {
+        self.create_time
+    }
+
+    fn update_time(&self) -> Timestamp {
+        self.update_time
+    }
+
+    fn created_by(&self) -> Option<&str> {
+        self.created_by.as_deref()
+    }
+
+    fn modified_by(&self) -> Option<&str> {
+        self.modified_by.as_deref()
+    }
+
+    fn value(&self, index: usize) -> Option<ValueRef<'_>> {
+        self.values.get(index)?.as_ref().map(ValueRef::from)
+    }
 }
 
 /// The input for one attribute.

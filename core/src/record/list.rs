@@ -10,7 +10,7 @@ use crate::{
         parser::Bounds,
     },
     list::{
-        page::{self, Listing, ListingError},
+        page::{self, Listing, ListingError, PageRows},
         page_token::PageContext,
     },
     mask::ReadMask,
@@ -18,13 +18,13 @@ use crate::{
     permit::Permit,
     policy,
     record::{
-        content::Record,
         error::RecordError,
-        row::{is_read, parse_row, record_columns, table_of},
+        row::{is_read, record_columns, table_of},
+        row_content::{RowContent, RowLayout},
         size::{FIELD, TIME, fixed_bytes_max, name_bytes_max},
     },
     schema::entity::{Entity, Kind},
-    store::{Condition, Datum, ScanError, StoreFailure, Unavailable},
+    store::{Condition, Datum, DatumRef, ScanError, StoreFailure, Unavailable},
     table::{declare::TableRow as _, record::RecordColumns},
     violation::{Problem, Violation},
 };
@@ -87,52 +87,79 @@ pub struct Page<'a> {
     pub method: &'a str,
 }
 
+/// Takes the records of a page, on the thread that reads them.
+pub trait PageWriter: Send + 'static {
+    /// Takes a record. Returns `false` without taking it if the page would become too large. The first record always
+    /// fits.
+    fn add(&mut self, record: &RowContent<'_>) -> bool;
+
+    /// Drops all records, because they are read again.
+    fn clear(&mut self);
+}
+
 /// A page of records.
-pub struct Listed {
+pub struct Listed<W> {
     /// The records, without their encrypted attributes.
-    pub records: Vec<Record>,
+    pub records: W,
     /// The token of the next page; empty on the last page.
     pub next_page_token: String,
     /// The number of records on all pages at the time of this page, if requested.
     pub total_size: Option<u64>,
 }
 
-/// Lists one page of an entity's records. The page token is bound to the caller.
+/// Lists one page of an entity's records, which `records` takes. The page token is bound to the caller.
 ///
 /// # Errors
 /// [`RecordError::PageToken`], [`RecordError::ListTooLong`], [`RecordError::Store`].
-pub async fn list(
+pub async fn list<W: PageWriter>(
     deployment: &Deployment,
     permit: Permit<policy::ReadRecords>,
     query: Query<'_>,
     wanted: Page<'_>,
-) -> Result<Listed, RecordError> {
+    records: W,
+) -> Result<Listed<W>, RecordError> {
     let Query { entity, rows, order, filter, order_by } = query;
-    let (organization, entity, identity) = (permit.organization(), &*entity, &*permit.caller().identity);
+    let (organization, identity) = (permit.organization(), &*permit.caller().identity);
     let parent = format!("{}/{}", organization.resource_name(), entity.collection);
     let context = PageContext { method: wanted.method, parent: &parent, filter, order_by, identity };
-    let weight = |row: &[Datum]| record_bytes_max(entity, wanted.mask, row);
+    let count = wanted.count.then(|| rows.clone());
     let listing = Listing {
-        table: table_of(entity),
-        columns: record_columns(entity, wanted.mask),
-        rows: rows.clone(),
+        table: table_of(&entity),
+        columns: record_columns(&entity, wanted.mask),
+        rows,
         order: &order,
         context: &context,
         token: wanted.token,
         size: wanted.size,
-        bytes_max: deployment.page_bytes_max,
-        weight: &weight,
     };
-    let (found, next_page_token) =
-        page::page(&*deployment.ports.root_key, &*organization.store, listing).await.map_err(|error| match error {
-            ListingError::PageToken => RecordError::PageToken,
-            ListingError::TooLong { limit_ms } => RecordError::ListTooLong { limit_ms },
-            ListingError::Unavailable(Unavailable(cause)) => RecordError::Store(StoreFailure::Unavailable(cause)),
-        })?;
-    let total_size =
-        if wanted.count { Some(organization.store.scan_count(table_of(entity), rows).await?) } else { None };
-    let parsed = found.into_iter().map(|row| parse_row(entity, wanted.mask, row).map(|(record, _)| record));
-    Ok(Listed { records: parsed.collect::<Result<_, _>>()?, next_page_token, total_size })
+    let written = Written { layout: RowLayout::new(&entity, wanted.mask), records };
+    let listed = page::page(&*deployment.ports.root_key, &*organization.store, listing, written).await;
+    let (Written { records, .. }, next_page_token) = listed.map_err(|error| match error {
+        ListingError::PageToken => RecordError::PageToken,
+        ListingError::TooLong { limit_ms } => RecordError::ListTooLong { limit_ms },
+        ListingError::Unavailable(Unavailable(cause)) => RecordError::Store(StoreFailure::Unavailable(cause)),
+    })?;
+    let total_size = match count {
+        Some(rows) => Some(organization.store.scan_count(table_of(&entity), rows).await?),
+        None => None,
+    };
+    Ok(Listed { records, next_page_token, total_size })
+}
+
+/// Passes records to a writer.
+struct Written<W> {
+    layout: RowLayout,
+    records: W,
+}
+
+impl<W: PageWriter> PageRows for Written<W> {
+    fn add(&mut self, row: &[DatumRef<'_>]) -> Result<bool, Unavailable> {
+        self.layout.read(row, |record| self.records.add(record))
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+    }
 }
 
 impl From<ScanError> for RecordError {

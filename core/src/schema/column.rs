@@ -2,8 +2,11 @@
 
 use crate::{
     id::RecordId,
-    schema::{entity::Kind, value::Value},
-    store::{ColumnType, Datum},
+    schema::{
+        entity::Kind,
+        value::{Value, ValueRef},
+    },
+    store::{ColumnType, Datum, DatumRef},
 };
 
 /// Returns the type of the column of an attribute of this kind, unless the column contains cells.
@@ -31,4 +34,18 @@ pub(crate) fn value_of(kind: &Kind, datum: Datum) -> Option<Option<Value>> {
         (Kind::Reference { .. }, Datum::Uuid(value)) => Value::Reference(RecordId::from_uuid(value)),
         _ => return None,
     }))
+}
+
+/// Returns the value of a stored datum that isn't null, for an attribute whose column has this type. Returns `None` if
+/// the datum has another type.
+pub(crate) fn value_in(column: ColumnType, datum: DatumRef<'_>) -> Option<ValueRef<'_>> {
+    Some(match (column, datum) {
+        (ColumnType::Boolean, DatumRef::Boolean(value)) => ValueRef::Boolean(value),
+        (ColumnType::Integer, DatumRef::Integer(value)) => ValueRef::Integer(value),
+        (ColumnType::Text, DatumRef::Text(value)) => ValueRef::Text(value),
+        (ColumnType::Bytes, DatumRef::Bytes(value)) => ValueRef::Bytes(value),
+        (ColumnType::Time, DatumRef::Time(value)) => ValueRef::Time(value),
+        (ColumnType::Uuid, DatumRef::Uuid(value)) => ValueRef::Reference(RecordId::from_uuid(value)),
+        _ => return None,
+    })
 }

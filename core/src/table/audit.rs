@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::{id::Timestamp, table::declare::table};
 
 table! {
-    /// A stored record of a trail. The hash covers all other columns, in this order. In format 1 it doesn't cover the
-    /// details, and in formats 1 and 2 it doesn't cover the records.
+    /// A stored record of a trail. The hash covers all other columns, in this order, but the records come before the
+    /// format. In format 1 it doesn't cover the details, and in formats 1 and 2 it doesn't cover the records.
     pub struct AuditRecord = "sealward_audit" {
         /// The writer of the chain.
         writer: Uuid,
@@ -38,12 +38,12 @@ table! {
         key_version: Option<i64>,
         /// See [`AuditEntry::details`](crate::audit::AuditEntry::details).
         details: Option<String>,
-        /// See [`AuditEntry::records`](crate::audit::AuditEntry::records).
-        records: Option<String>,
         /// The format, which determines the fields that the hash covers.
         format: i64,
         /// The hash of this record.
         hash: [u8; 32],
+        /// See [`AuditEntry::records`](crate::audit::AuditEntry::records).
+        records: Option<String>,
     }
     key [writer, sequence]
     index "sealward_audit_by_time" [time, sequence, writer]

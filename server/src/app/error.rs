@@ -57,6 +57,9 @@ pub enum StartError {
     /// A listener can't be bound to its address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The threads that serve connections can't be started.
+    #[error("the threads that serve connections can't be started: raise the limits of threads and file descriptors")]
+    Workers(#[source] std::io::Error),
     /// The methods of the contract can't be read for the protocols other than gRPC.
     #[error("the methods of the contract can't be read")]
     Methods(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -42,9 +42,9 @@ pub(super) fn observe(
     limits: &Limits,
     (drain, shed): (&Drain, &Shed),
 ) -> Observation {
-    drain.tasks().spawn(key_change_reminder::keep_reporting(Arc::clone(deployment), drain.clone()));
+    drain.spawn(key_change_reminder::keep_reporting(Arc::clone(deployment), drain.clone()));
     let samples = Samples::new(limits.refusal_log_lines_per_minute, shed.clone());
-    drain.tasks().spawn(samples.clone().keep_reporting(drain.clone()));
+    drain.spawn(samples.clone().keep_reporting(drain.clone()));
     let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
     let refused_handshakes = handshake::Refused::default();
     let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
@@ -52,7 +52,7 @@ pub(super) fn observe(
         let trust = CurrentTrust { tls_context: reloadable.tls_context.clone(), issuers: reloadable.issuers.clone() };
         let counted = Counted { shed: shed.clone(), refused_handshakes };
         let scraped = (Arc::clone(deployment), audit_copy.clone(), counted, trust);
-        drain.tasks().spawn(metrics.serve(scraped, readiness, *limits, drain.clone()));
+        drain.spawn(metrics.serve(scraped, readiness, *limits, drain.clone()));
     }
     Observation { samples, trace, handshakes }
 }

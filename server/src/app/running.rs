@@ -97,7 +97,7 @@ impl Running {
 
     /// Counts and reports dropped log lines. `dropped` returns their number so far.
     pub fn report_dropped_lines(&self, dropped: impl Fn() -> u64 + Send + 'static) {
-        self.drain.tasks().spawn(log_queue::keep_reporting(dropped, self.shed.clone(), self.drain.clone()));
+        self.drain.spawn(log_queue::keep_reporting(dropped, self.shed.clone(), self.drain.clone()));
     }
 
     /// An id for a new record, for examples.

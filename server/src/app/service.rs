@@ -13,6 +13,7 @@ use crate::{
     audit::{copy::CopyHandle, denials::Denials},
     bounds::{Bounded, rates::Rates},
     config::Config,
+    descriptors,
     drain::Drain,
     gates::{
         self, Layers, arrival::ArrivalBounds, deadline::Deadlines, http_gate::HttpGateLayer, metadata::MetadataGate,
@@ -76,15 +77,12 @@ pub(super) fn service(
         audit_copy,
         shed: shed.clone(),
     });
-    let services = rpc::services(dispatcher, served, Arc::clone(&rpcs), health.clone())
+    let descriptors =
+        descriptors::complete(&served.descriptors).map_err(|error| StartError::Reflection(Box::new(error)))?;
+    let services = rpc::services(dispatcher, served, &descriptors, Arc::clone(&rpcs), health.clone())
         .map_err(|error| StartError::Reflection(Box::new(error)))?;
-    let methods = Methods::new([
-        &*served.descriptors,
-        tonic_health::pb::FILE_DESCRIPTOR_SET,
-        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-    ])
-    .map_err(|error| StartError::Methods(Box::new(error)))?;
+    // With the types of error details: the results of an import contain them.
+    let methods = Methods::new([&*descriptors]).map_err(|error| StartError::Methods(Box::new(error)))?;
     let layers = Layers {
         http_gate: HttpGateLayer::new(config.pages.clone(), observation.samples.clone()),
         framing: FramingLayer::new(

@@ -51,6 +51,7 @@ impl Stores {
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let options = SqliteOptions {
             scan_time_max: config.limits.list_time_max(),
+            page_time: config.limits.list_page_time(),
             log_max_bytes: config.limits.write_ahead_log_max_bytes.into(),
             sync_failure,
             ..SqliteOptions::default()

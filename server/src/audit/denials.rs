@@ -62,7 +62,7 @@ impl Denials {
     /// Starts recording, until the server drains.
     pub(crate) fn start(deployment: Arc<Deployment>, limits: &Limits, shed: Shed, drain: &Drain) -> Self {
         let denials = Self::new(Some(deployment), limits, shed);
-        drain.tasks().spawn(denials.clone().run(drain.clone()));
+        drain.spawn(denials.clone().run(drain.clone()));
         denials
     }
 

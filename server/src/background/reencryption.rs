@@ -62,8 +62,7 @@ pub(crate) fn resume(deployment: &Arc<Deployment>, limits: Limits, drain: &Drain
         return;
     }
     let deployment = Arc::clone(deployment);
-    let tracker = drain.tasks().clone();
-    let drain = drain.clone();
+    let (spawning, drain) = (drain, drain.clone());
     let span = tracing::info_span!("resume_reencryption", organization = organization.name.as_str());
     let work = async move {
         match KeyWork::begin(&deployment, organization).await {
@@ -71,7 +70,7 @@ pub(crate) fn resume(deployment: &Arc<Deployment>, limits: Limits, drain: &Drain
             Err(error) => tracing::warn!(%error, "re-encryption not resumed"),
         }
     };
-    tracker.spawn(work.instrument(span));
+    spawning.spawn(work.instrument(span));
 }
 
 /// After a write that may have replaced the last unreadable cell of a data key: destroys the key material that was kept for it.
@@ -80,8 +79,7 @@ pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organiz
         return;
     }
     let (deployment, organization) = (Arc::clone(deployment), Arc::clone(organization));
-    let tracker = drain.tasks().clone();
-    let drain = drain.clone();
+    let (spawning, drain) = (drain, drain.clone());
     let span = tracing::info_span!("destroy_unused_data_key", organization = organization.name.as_str());
     let work = async move {
         while !drain.has_begun() {
@@ -104,7 +102,7 @@ pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organiz
             }
         }
     };
-    tracker.spawn(work.instrument(span));
+    spawning.spawn(work.instrument(span));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a pause between steps, which the drain cuts short")]

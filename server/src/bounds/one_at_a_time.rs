@@ -116,7 +116,7 @@ impl OneAtATime {
             drop(at_work);
             outcome
         };
-        let task = self.drain.tasks().spawn(work.in_current_span());
+        let task = self.drain.spawn(work.in_current_span());
         match receiver.await {
             Ok(outcome) => Ok(outcome),
             // The task has ended and released the permit and the lock, so the caller's next call isn't refused.

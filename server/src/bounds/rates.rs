@@ -81,6 +81,10 @@ impl Rates {
         items: usize,
     ) -> Result<(), Refusal> {
         let (Some(rate), Some(more)) = (&self.calls, further(items)) else { return Ok(()) };
+        // The call and its further items together, even after a pause.
+        if more.get() >= rate.limit {
+            return Err(rate.never_admitted());
+        }
         rate.admit_many(identity, organization, more)
     }
 
@@ -121,11 +125,14 @@ impl Rate {
         match self.limiter.check_key_n(&key, items) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(not_until)) => Err(self.refused(&not_until)),
-            Err(_) => {
-                self.shed.count(self.bound);
-                Err(Refusal::BatchAboveRate { bound: self.bound, limit: self.limit })
-            }
+            Err(_) => Err(self.never_admitted()),
         }
+    }
+
+    /// Counts the refusal of a batch that has more items than the rate ever admits, and returns it.
+    fn never_admitted(&self) -> Refusal {
+        self.shed.count(self.bound);
+        Refusal::BatchAboveRate { bound: self.bound, limit: self.limit }
     }
 
     fn refused(&self, not_until: &NotUntil<<DefaultClock as Clock>::Instant>) -> Refusal {
@@ -195,7 +202,7 @@ mod tests {
         rates.admit_items(&ada(), &contoso, 6).unwrap();
         let refused = rates.admit_items(&ada(), &contoso, 10).unwrap_err();
         assert!(matches!(refused, Refusal::TooOften { bound: of, limit: 10, .. } if of == bound), "{refused:?}");
-        let never = rates.admit_items(&ada(), &contoso, 12).unwrap_err();
+        let never = rates.admit_items(&ada(), &contoso, 11).unwrap_err();
         assert_eq!(never, Refusal::BatchAboveRate { bound, limit: 10 });
         assert_eq!(shed.refused_by(bound), 2);
     }

@@ -1,9 +1,9 @@
 //! The log on stderr: its levels and format.
 //!
-//! A separate thread writes the lines from a queue. No other thread waits for it, so a stalled reader of stderr doesn't stall the server. A
-//! full queue drops lines and counts them.
+//! A separate thread writes the lines from a queue. No other thread waits for it, so a stalled reader of stderr doesn't stall the server.
 
 mod fields;
+mod queue;
 
 use std::{
     env,
@@ -15,7 +15,6 @@ use std::{
 use rustix::fs::fstat;
 use sealward_server::config::{Log, LogFormat, limits::Limits};
 use tracing::{Subscriber, level_filters::LevelFilter};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     Layer, Registry,
     filter::Targets,
@@ -26,7 +25,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use self::fields::PlainFields;
+use self::{
+    fields::PlainFields,
+    queue::{Queue, Writer},
+};
 use super::print::within;
 
 /// The maximum time that the exiting process waits for a reader of stderr.
@@ -35,27 +37,23 @@ const FLUSH_MAX: Duration = Duration::from_millis(1_500);
 /// The log of this process.
 pub(super) struct Logging {
     level: reload::Handle<Targets, Registry>,
-    dropped: ErrorCounter,
-    writer: WorkerGuard,
+    queue: Queue,
+    writer: Writer,
 }
 
 /// Starts the log. Panics are logged as events too, so that they don't wait for a reader either.
 pub(super) fn to_stderr(log: Log, limits: &Limits) -> Logging {
     let lines_max = usize::try_from(limits.log_queue_lines).unwrap_or(usize::MAX);
-    let (queue, writer) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(lines_max)
-        .thread_name("log")
-        .finish(io::stderr());
-    let dropped = queue.error_counter();
+    let (queue, writer) = Queue::start(lines_max, io::stderr());
     let (targets, level) = reload::Layer::new(targets(log.level));
     // Fails if the process already has a log. That log remains.
-    let _exists_already = tracing_subscriber::registry().with(targets).with(format_layer(log.format, queue)).try_init();
+    let format = format_layer(log.format, queue.clone());
+    let _exists_already = tracing_subscriber::registry().with(targets).with(format).try_init();
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(tracing::field::display);
         tracing::error!(location, cause = panic.payload_as_str(), "task panicked");
     }));
-    Logging { level, dropped, writer }
+    Logging { level, queue, writer }
 }
 
 impl Logging {
@@ -70,13 +68,12 @@ impl Logging {
 
     /// The number of lines dropped so far.
     pub(super) fn dropped(&self) -> impl Fn() -> u64 + Send + use<> {
-        let dropped = self.dropped.clone();
-        move || u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX)
+        let queue = self.queue.clone();
+        move || queue.dropped()
     }
 
     /// Writes the queued lines, for at most [`FLUSH_MAX`].
     pub(super) fn end(self) {
-        // The guard has its own time limit, but prints to stdout when it is reached, and stdout may stall too.
         within(FLUSH_MAX, move || drop(self.writer));
     }
 }
@@ -89,7 +86,7 @@ fn targets(level: LevelFilter) -> Targets {
 
 fn format_layer<S: Subscriber + for<'a> LookupSpan<'a>>(
     format: LogFormat,
-    queue: NonBlocking,
+    queue: Queue,
 ) -> Box<dyn Layer<S> + Send + Sync> {
     let layer = fmt::layer().with_writer(queue);
     match format {

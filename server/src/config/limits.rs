@@ -300,8 +300,13 @@ limits! {
     /// The default is more than a program needs that lists in parallel, and far too low to fill memory.
     lists_per_identity_max: 64 within 1 to 10_000, "calls";
 
-    /// Maximum time that the database searches for the records of a page, and maximum time that it counts records. A longer list ends with
-    /// LIST_TIME_LIMIT. Four lists run at once in an organization, so other lists wait at most this time.
+    /// The time after which a page of a list has the records that the database has found until then, perhaps none, and the token of the next
+    /// page. It applies to the order of the ids, and to other orders that have an index: their search continues with the next page.
+    /// A caller gets the first records soon, and lists of other callers run between the pages. A million records are searched in a second.
+    list_page_time_ms: 1_000 within 10 to 60_000, "milliseconds";
+
+    /// Maximum time that the database searches for the records of a page in an order without an index, and maximum time that it counts
+    /// records. A longer list ends with LIST_TIME_LIMIT. Four lists run at once in an organization, so other lists wait at most this time.
     list_time_max_ms: 10_000 within 10 to 300_000, "milliseconds";
 
     /// Maximum concurrent streams of one identity: WatchReencryption, VerifyCells, ExportOrganization, ImportOrganization, and imports of records.
@@ -537,6 +542,12 @@ impl Limits {
     pub fn reencryption_rest(&self, worked: Duration) -> Duration {
         let share = f64::from(self.reencryption_share_percent.clamp(1, 100));
         worked.mul_f64((100.0 - share) / share).max(self.reencryption_pause())
+    }
+
+    /// See [`Limits::list_page_time_ms`].
+    #[must_use]
+    pub fn list_page_time(&self) -> Duration {
+        Duration::from_millis(self.list_page_time_ms.into())
     }
 
     /// See [`Limits::list_time_max_ms`].

@@ -105,7 +105,8 @@ pub(crate) struct ArrivalLayer {
 /// A service whose requests arrive within bounds.
 #[derive(Clone)]
 pub(crate) struct Arrival<S> {
-    layer: ArrivalLayer,
+    /// Shared, because a service is cloned for each call.
+    layer: Arc<ArrivalLayer>,
     inner: S,
 }
 
@@ -136,7 +137,7 @@ impl<S> Layer<S> for ArrivalLayer {
     type Service = Arrival<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Arrival { layer: self.clone(), inner }
+        Arrival { layer: Arc::new(self.clone()), inner }
     }
 }
 
@@ -153,7 +154,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let ArrivalLayer { bounds, rpcs } = &self.layer;
+        let ArrivalLayer { bounds, rpcs } = &*self.layer;
         let payer = ArrivalLayer::payer(&request);
         if let Payer::Identity(identity) | Payer::Administrator(identity) = &payer
             && let Some(slot_handle) = request.extensions().get::<SlotHandle>()

@@ -5,6 +5,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -39,7 +40,8 @@ pub(crate) struct GateLayer<G>(pub(crate) G);
 /// A service behind a gate.
 #[derive(Clone)]
 pub(crate) struct Gated<G, S> {
-    gate: G,
+    /// Shared, because a service is cloned for each call.
+    gate: Arc<G>,
     inner: S,
 }
 
@@ -47,7 +49,7 @@ impl<G: Gate, S> Layer<S> for GateLayer<G> {
     type Service = Gated<G, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Gated { gate: self.0.clone(), inner }
+        Gated { gate: Arc::new(self.0.clone()), inner }
     }
 }
 
@@ -72,7 +74,7 @@ where
             Err(refusal) => match self.gate.wait(&head, &refusal) {
                 None => GatedFuture::Refused { refusal },
                 Some(wait) => {
-                    let (gate, inner) = (self.gate.clone(), self.inner.clone());
+                    let (gate, inner) = (Arc::clone(&self.gate), self.inner.clone());
                     GatedFuture::Waiting { answer: Box::pin(admit_after(wait, gate, inner, head, body)) }
                 }
             },
@@ -82,7 +84,7 @@ where
 
 async fn admit_after<G, S>(
     wait: Wait,
-    gate: G,
+    gate: Arc<G>,
     inner: S,
     mut head: Parts,
     body: Body,

@@ -129,7 +129,8 @@ pub(crate) struct HttpGateLayer {
 /// A service that receives only calls.
 #[derive(Clone)]
 pub(crate) struct HttpGate<S> {
-    layer: HttpGateLayer,
+    /// Shared, because a service is cloned for each call.
+    layer: Arc<HttpGateLayer>,
     inner: S,
 }
 
@@ -196,7 +197,7 @@ impl<S> Layer<S> for HttpGateLayer {
     type Service = HttpGate<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        HttpGate { layer: self.clone(), inner }
+        HttpGate { layer: Arc::new(self.clone()), inner }
     }
 }
 

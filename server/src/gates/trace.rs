@@ -122,7 +122,8 @@ pub(crate) struct TraceLayer {
 /// A service whose calls are logged.
 #[derive(Clone)]
 pub(crate) struct Trace<S> {
-    layer: TraceLayer,
+    /// Shared, because a service is cloned for each call.
+    layer: Arc<TraceLayer>,
     inner: S,
 }
 
@@ -137,7 +138,7 @@ impl<S> Layer<S> for TraceLayer {
     type Service = Trace<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Trace { layer: self.clone(), inner }
+        Trace { layer: Arc::new(self.clone()), inner }
     }
 }
 

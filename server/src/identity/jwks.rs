@@ -371,7 +371,7 @@ impl Fetched {
     pub(crate) fn begin(self: &Arc<Self>) {
         if self.begun.set(()).is_ok() {
             let fetched = Arc::downgrade(self);
-            self.fetching.drain.tasks().spawn(keep_fetching(fetched, self.fetching.drain.clone()));
+            self.fetching.drain.spawn(keep_fetching(fetched, self.fetching.drain.clone()));
         }
     }
 

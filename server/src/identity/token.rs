@@ -6,9 +6,8 @@
 //! checked in each call. The policy decides on the permissions of an identity.
 
 use std::{
-    borrow::Borrow,
     collections::HashMap,
-    hash::{Hash, Hasher},
+    hash::{BuildHasher as _, RandomState},
     path::Path,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -37,6 +36,9 @@ const REMEMBERED_MAX_BYTES: usize = 16 * 1_024 * 1_024;
 
 /// The memory for the content of a remembered token, beside its text.
 const REMEMBERED_CONTENT_BYTES: usize = 512;
+
+/// The part of a token that is hashed to find it, from its end.
+const HASHED_BYTES: usize = 32;
 
 /// A longer token is refused unread. Headers are bounded too; this bounds the data that is decoded before it is verified.
 const TOKEN_MAX_BYTES: usize = 16 * 1_024;
@@ -208,42 +210,47 @@ struct Issuer {
 /// Verified tokens. New issuers and changed settings begin with none, because [`Issuers`] are replaced as a whole.
 #[derive(Default)]
 struct Remembered {
-    tokens: HashMap<TokenText, Verified>,
+    /// By their hashes.
+    tokens: HashMap<u64, Verified>,
+    hashes: RandomState,
     bytes: usize,
 }
 
-/// A verified token: its content, its issuer, and the keys that verified it.
+/// A verified token: its text, its content, its issuer, and the keys that verified it.
 struct Verified {
+    /// A secret: wiped on drop.
+    text: Zeroizing<String>,
     proven: Arc<Proven>,
     issuer: Arc<Issuer>,
     keys: Arc<KeySet>,
 }
 
-/// The text of a token, which is a secret: wiped on drop. A map finds it by a hash whose key is drawn for each map, and compares all bytes.
-#[derive(PartialEq, Eq)]
-struct TokenText(Zeroizing<String>);
-
-impl Hash for TokenText {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.as_str().hash(state);
-    }
-}
-
-impl Borrow<str> for TokenText {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
 impl Remembered {
-    fn insert(&mut self, token: &str, verified: Verified) {
-        let bytes = token.len().saturating_add(REMEMBERED_CONTENT_BYTES);
+    /// The hash of a token, with a key that is drawn for each map. The last characters are a part of its signature, so they differ in all
+    /// verified tokens, and a hash of all characters took several times as long.
+    fn hash(&self, token: &str) -> u64 {
+        let begin = token.len().saturating_sub(HASHED_BYTES);
+        self.hashes.hash_one(token.as_bytes().get(begin..))
+    }
+
+    /// Compares all bytes.
+    fn get(&self, token: &str) -> Option<&Verified> {
+        self.tokens.get(&self.hash(token)).filter(|verified| *verified.text == token)
+    }
+
+    fn insert(&mut self, verified: Verified) {
+        let bytes = verified.bytes();
         if self.bytes.saturating_add(bytes) > REMEMBERED_MAX_BYTES {
             *self = Remembered::default();
         }
-        if self.tokens.insert(TokenText(Zeroizing::new(token.to_owned())), verified).is_none() {
-            self.bytes = self.bytes.saturating_add(bytes);
-        }
+        let replaced = self.tokens.insert(self.hash(&verified.text), verified);
+        self.bytes = self.bytes.saturating_add(bytes).saturating_sub(replaced.map_or(0, |before| before.bytes()));
+    }
+}
+
+impl Verified {
+    fn bytes(&self) -> usize {
+        self.text.len().saturating_add(REMEMBERED_CONTENT_BYTES)
     }
 }
 
@@ -335,7 +342,7 @@ impl Issuers {
     /// The content of a token that the current keys of its issuer have verified before.
     fn remembered(&self, token: &str, now: Timestamp) -> Option<Arc<Proven>> {
         let remembered = self.remembered.read().unwrap_or_else(PoisonError::into_inner);
-        let Verified { proven, issuer, keys } = remembered.tokens.get(token)?;
+        let Verified { proven, issuer, keys, .. } = remembered.get(token)?;
         let is_current = issuer.keys.current(now).is_some_and(|current| Arc::ptr_eq(&current, keys));
         is_current.then(|| Arc::clone(proven))
     }
@@ -345,8 +352,9 @@ impl Issuers {
         let issuer = self.issuer_of(token)?;
         let keys = issuer.keys.current(now).ok_or(TokenProblem::KeysUnavailable)?;
         let proven = Arc::new(issuer.verify(token, &keys, &self.bounds)?);
-        let verified = Verified { proven: Arc::clone(&proven), issuer: Arc::clone(issuer), keys };
-        self.remembered.write().unwrap_or_else(PoisonError::into_inner).insert(token, verified);
+        let text = Zeroizing::new(token.to_owned());
+        let verified = Verified { text, proven: Arc::clone(&proven), issuer: Arc::clone(issuer), keys };
+        self.remembered.write().unwrap_or_else(PoisonError::into_inner).insert(verified);
         Ok(proven)
     }
 
@@ -711,18 +719,24 @@ mod tests {
         assert!(issuers.verify(&theirs.token(|_| {}), at(NOW)).is_err());
         assert!(issuers.remembered.read().unwrap().tokens.is_empty());
         issuers.verify(&ours.token(|_| {}), at(NOW)).unwrap();
-        let verified = || {
+        let verified = |text| {
             let remembered = issuers.remembered.read().unwrap();
-            let Verified { proven, issuer, keys } = remembered.tokens.values().next().unwrap();
-            Verified { proven: Arc::clone(proven), issuer: Arc::clone(issuer), keys: Arc::clone(keys) }
+            let Verified { proven, issuer, keys, .. } = remembered.tokens.values().next().unwrap();
+            let (proven, issuer, keys) = (Arc::clone(proven), Arc::clone(issuer), Arc::clone(keys));
+            Verified { text: Zeroizing::new(text), proven, issuer, keys }
         };
         let mut remembered = Remembered::default();
         let tokens = REMEMBERED_MAX_BYTES / (TOKEN_MAX_BYTES + REMEMBERED_CONTENT_BYTES);
         for number in 0..=tokens {
-            remembered.insert(&format!("{number:0>TOKEN_MAX_BYTES$}"), verified());
+            remembered.insert(verified(format!("{number:0>TOKEN_MAX_BYTES$}")));
         }
         assert_eq!(remembered.tokens.len(), 1);
         assert_eq!(remembered.bytes, TOKEN_MAX_BYTES + REMEMBERED_CONTENT_BYTES);
+        // A token with the same end replaces it.
+        let shorter = format!("{tokens:0>HASHED_BYTES$}");
+        remembered.insert(verified(shorter.clone()));
+        assert!(remembered.get(&shorter).is_some() && remembered.get(&format!("0{shorter}")).is_none());
+        assert_eq!((remembered.tokens.len(), remembered.bytes), (1, HASHED_BYTES + REMEMBERED_CONTENT_BYTES));
     }
 
     #[test]

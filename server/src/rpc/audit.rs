@@ -106,10 +106,10 @@ impl AuditService for Audit {
     ) -> Result<Response<VerifyAuditTrailResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let trail = self.enter(&extensions, &request.organization)?;
-        let (deployment, bounded) = (&self.dispatcher.deployment, &self.dispatcher.bounded);
+        let Dispatcher { deployment, bounded, drain, .. } = &*self.dispatcher;
         let _held = bounded.lists.enter(&trail.caller().identity)?;
-        let found =
-            bounded.verifications.verify(deployment, trail.organization()).await.map_err(status::unavailable)?;
+        let found = bounded.verifications.verify(deployment, trail.organization(), drain).await;
+        let found = found.map_err(status::unavailable)?;
         let owner = trail.owner();
         let verified = match trail {
             Trail::Organization(permit) => found.report(deployment, permit).await,

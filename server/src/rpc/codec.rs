@@ -15,8 +15,8 @@ mod wire;
 
 use std::sync::Arc;
 
-use bytes::{Buf as _, BytesMut};
-use sealward_core::name::OrganizationName;
+use bytes::{Buf as _, Bytes, BytesMut};
+use sealward_core::{mask::ReadMask, name::OrganizationName};
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -26,7 +26,10 @@ pub(crate) use self::message::{
     BatchGetRequest, BatchItem, BatchRequest, CreateRequest, DeleteRequest, EntityReply, EntityRequest, GetRequest,
     ImportRequest, ListRequest, UpdateRequest, WriteOptions,
 };
-use self::{decode::RequestPlan, encode::ReplyPlan};
+use self::{
+    decode::RequestPlan,
+    encode::{PageWriter, ReplyPlan},
+};
 use crate::{schema::EntityMethod, status};
 
 /// The maximum numbers of elements in a request.
@@ -41,7 +44,7 @@ pub(crate) struct CodecBounds {
 /// The codec of one method.
 pub(crate) struct EntityCodec {
     request: RequestPlan,
-    reply: ReplyPlan,
+    reply: Arc<ReplyPlan>,
 }
 
 /// The codec of a stream of messages: of an import.
@@ -55,7 +58,7 @@ pub(crate) struct StreamCodec {
 impl EntityCodec {
     /// Compiles the plans of a method.
     pub(crate) fn new(method: &EntityMethod, bounds: CodecBounds) -> Self {
-        EntityCodec { request: RequestPlan::new(method, bounds), reply: ReplyPlan::new(method) }
+        EntityCodec { request: RequestPlan::new(method, bounds), reply: Arc::new(ReplyPlan::new(method)) }
     }
 
     /// Decodes a request. The result contains violations of fields.
@@ -67,10 +70,25 @@ impl EntityCodec {
     }
 
     /// Encodes an answer. `begin` creates the buffer for an answer of this length.
-    pub(crate) fn encode(&self, reply: &EntityReply, begin: impl FnOnce(usize) -> BytesMut) -> BytesMut {
+    pub(crate) fn encode(&self, reply: EntityReply, begin: impl FnOnce(usize) -> BytesMut) -> Bytes {
+        if let EntityReply::Page(message) = reply {
+            return message.into();
+        }
         let mut buffer = BytesMut::new();
-        self.reply.encode(reply, &mut buffer, |buffer, length| *buffer = begin(length));
-        buffer
+        self.reply.encode(&reply, &mut buffer, |buffer, length| *buffer = begin(length));
+        buffer.freeze()
+    }
+
+    /// Begins a page of records with the selected fields, in the organization of this name, in a buffer that is kept. The
+    /// records have at most `bytes_max` bytes, except for a single one.
+    pub(crate) fn page(
+        &self,
+        organization: OrganizationName,
+        mask: ReadMask,
+        buffer: Vec<u8>,
+        bytes_max: usize,
+    ) -> PageWriter {
+        PageWriter::new(Arc::clone(&self.reply), organization, mask, buffer, bytes_max)
     }
 }
 

@@ -101,7 +101,7 @@ impl DataEncryption {
                 // In a separate task, so that the refusal is recorded even if the caller has left.
                 let deployment = Arc::clone(&self.dispatcher.deployment);
                 let refusal = async move { refuse(&deployment, &by, KeyError::AlreadyRunning).await };
-                self.dispatcher.drain.tasks().spawn(refusal).await.map_err(|_| status::broken())?
+                self.dispatcher.drain.spawn(refusal).await.map_err(|_| status::broken())?
             }
             Err(NotRun::Broken) => return Err(status::broken()),
         };
@@ -197,7 +197,7 @@ impl DataEncryptionService for DataEncryption {
         let connection_ending = ConnectionEnding::of(&extensions);
         let (answers, answered) = answers();
         let dispatcher = Arc::clone(&self.dispatcher);
-        tokio::spawn(async move {
+        self.dispatcher.drain.spawn(async move {
             let _held = (held, connection_ending.hold());
             watch(dispatcher, permit, connection_ending, answers).await;
         });
@@ -242,7 +242,7 @@ impl DataEncryptionService for DataEncryption {
             Ok(verification) => {
                 let (answers, answered) = answers();
                 let dispatcher = Arc::clone(&self.dispatcher);
-                tokio::spawn(async move {
+                self.dispatcher.drain.spawn(async move {
                     let _held = (held, ending.connection.hold());
                     verify(dispatcher, organization, verification, ending, answers).await;
                 });

@@ -6,7 +6,7 @@ mod import;
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use http::Extensions;
 use sealward_core::{
     id::{OrganizationId, RecordId},
@@ -102,31 +102,33 @@ impl Handler {
         Grpc::new(codec).apply_max_message_size_config(max, max).streaming(ImportHandler(self), request).await
     }
 
-    async fn answer(&self, request: http::Request<Body>) -> Result<BytesMut, Status> {
+    async fn answer(&self, request: http::Request<Body>) -> Result<Bytes, Status> {
         let (head, body) = request.into_parts();
         let request = self.codec.decode(&unary::read(body).await?)?;
         let reply = self.call(&head.extensions, request).await?;
-        let message = self.codec.encode(&reply, unary::begin);
+        let message = self.codec.encode(reply, unary::begin);
         unary::check_length(&message, self.dispatcher.message_size_max_bytes())?;
         Ok(message)
     }
 
     async fn call(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
         match request {
-            EntityRequest::Create(request) => self.create(extensions, request).await,
             EntityRequest::Get(request) => self.get(extensions, request).await,
-            EntityRequest::List(request) => self.list(extensions, request).await,
-            EntityRequest::Update(request) => self.update(extensions, request).await,
-            EntityRequest::Delete(request) => self.delete(extensions, request).await,
-            EntityRequest::BatchGet(request) => self.batch(extensions).get(request).await,
-            EntityRequest::BatchCreate(request) => self.batch(extensions).create(request).await,
+            // In boxes, because the future of a call has the size of the largest of these, and is moved several times. Only the shortest
+            // method gains from the room in it.
+            EntityRequest::Create(request) => Box::pin(self.create(extensions, request)).await,
+            EntityRequest::List(request) => Box::pin(self.list(extensions, request)).await,
+            EntityRequest::Update(request) => Box::pin(self.update(extensions, request)).await,
+            EntityRequest::Delete(request) => Box::pin(self.delete(extensions, request)).await,
+            EntityRequest::BatchGet(request) => Box::pin(self.batch(extensions).get(request)).await,
+            EntityRequest::BatchCreate(request) => Box::pin(self.batch(extensions).create(request)).await,
             EntityRequest::BatchUpdate(request) => {
-                let (reply, place) = self.batch(extensions).update(request).await?;
+                let (reply, place) = Box::pin(self.batch(extensions).update(request)).await?;
                 self.retire_healed(&place);
                 Ok(reply)
             }
             EntityRequest::BatchDelete(request) => {
-                let (reply, place) = self.batch(extensions).delete(request).await?;
+                let (reply, place) = Box::pin(self.batch(extensions).delete(request)).await?;
                 self.retire_healed(&place);
                 Ok(reply)
             }
@@ -160,9 +162,12 @@ impl Handler {
         let page = list::Page { size, token, mask, count, method };
         let _held = self.dispatcher.bounded.lists.enter_in_turn(&permit.caller().identity).await?;
         let place = permit.record_of(self.entity(), RecordId::from_bytes([0; 16]));
-        let listed = list::list(&self.dispatcher.deployment, permit, query, page).await;
+        let (deployment, organization) = (&self.dispatcher.deployment, place.organization.name.clone());
+        let records = self.codec.page(organization, mask.clone(), unary::begin_page(size), deployment.page_bytes_max);
+        let listed = list::list(deployment, permit, query, page, records).await;
         let listed = listed.map_err(|error| self.list_error(error, &place))?;
-        Ok(EntityReply::List(place.organization.name.clone(), listed, mask.clone()))
+        let message = listed.records.finish(&listed.next_page_token, listed.total_size);
+        Ok(EntityReply::Page(unary::end_page(message)))
     }
 
     async fn update(&self, extensions: &Extensions, request: UpdateRequest) -> Result<EntityReply, Status> {

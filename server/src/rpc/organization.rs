@@ -64,7 +64,7 @@ impl OrganizationService for Organizations {
             .map_err(|_| status::invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]))?;
         let new = name.clone();
         // In a separate task, so that a caller that leaves doesn't interrupt it.
-        let task = self.dispatcher.drain.tasks().spawn(async move { create(&deployment, permit, &new).await });
+        let task = self.dispatcher.drain.spawn(async move { create(&deployment, permit, &new).await });
         match task.await {
             Ok(Ok(organization)) => {
                 warn_of_bindings(&policy, &organization.name, "role bindings already name created organization");
@@ -129,7 +129,7 @@ impl OrganizationService for Organizations {
         match Export::begin(&self.dispatcher.deployment, permit).await {
             Ok((exported, export)) => {
                 let (answers, answered) = answers();
-                tokio::spawn(async move {
+                self.dispatcher.drain.spawn(async move {
                     let _held = (held, ending.connection.hold());
                     transfer::export(&organization.name, exported, export, ending, bounds, answers).await;
                 });
@@ -150,7 +150,7 @@ impl OrganizationService for Organizations {
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
         // In a separate task, so that an import whose caller leaves is cleaned up.
-        let task = self.dispatcher.drain.tasks().spawn(async move {
+        let task = self.dispatcher.drain.spawn(async move {
             let _held = (held, ending.connection.hold());
             transfer::import(&deployment, permit, &ending, &bounds, file).await
         });
@@ -174,7 +174,7 @@ impl OrganizationService for Organizations {
         let id = permit.organization().id;
         let audit_copy = self.dispatcher.audit_copy.clone();
         // In a separate task, so that a caller that leaves doesn't interrupt it.
-        let task = self.dispatcher.drain.tasks().spawn(async move {
+        let task = self.dispatcher.drain.spawn(async move {
             let work = permit.begin_work(&deployment).await?;
             audit_copy.catch_up(id).await;
             delete(&deployment, work).await?;

@@ -51,8 +51,33 @@ pub(super) fn begin(length: usize) -> BytesMut {
     message
 }
 
+/// Begins an answer of unknown length with at most this number of records.
+pub(super) fn begin_page(records: u32) -> Vec<u8> {
+    /// The space for a record with a few texts.
+    const RECORD_BYTES: usize = 384;
+    /// A larger page grows: most requests for one find fewer records.
+    const RECORDS_MAX: u32 = 128;
+    let records = usize::try_from(records.min(RECORDS_MAX)).unwrap_or_default();
+    let mut message = Vec::with_capacity(records * RECORD_BYTES);
+    message.extend_from_slice(&[0; HEADER_BYTES]);
+    message
+}
+
+/// Writes the length of an answer that was begun without it.
+pub(super) fn end_page(mut message: Vec<u8>) -> Vec<u8> {
+    let length = length_prefix(message.len().saturating_sub(HEADER_BYTES));
+    if let Some([_, place @ ..]) = message.first_chunk_mut::<HEADER_BYTES>() {
+        *place = length;
+    }
+    // An answer may wait for its caller.
+    if message.capacity() / 2 > message.len() {
+        message.shrink_to_fit();
+    }
+    message
+}
+
 /// Refuses an answer that is larger than the limit.
-pub(super) fn check_length(message: &BytesMut, limit: usize) -> Result<(), Status> {
+pub(super) fn check_length(message: &[u8], limit: usize) -> Result<(), Status> {
     let bytes = message.len().saturating_sub(HEADER_BYTES);
     if bytes > limit { Err(status::answer_too_large(bytes, limit)) } else { Ok(()) }
 }
@@ -62,8 +87,8 @@ fn length_prefix(length: usize) -> [u8; 4] {
 }
 
 /// The response with this answer.
-pub(super) fn response(message: BytesMut) -> Response<Body> {
-    let mut response = Response::new(Body::new(Answer { message: Some(message.freeze()), has_ended: false }));
+pub(super) fn response(message: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::new(Answer { message: Some(message), has_ended: false }));
     *response.version_mut() = Version::HTTP_2;
     response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
     response
@@ -120,11 +145,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn page_has_its_length() {
+        let mut message = begin_page(1);
+        message.put_slice(b"abc");
+        assert_eq!(end_page(message), b"\0\0\0\0\x03abc");
+        assert_eq!(end_page(begin_page(1_000)), b"\0\0\0\0\0");
+    }
+
     #[tokio::test]
     async fn answer_is_a_message_and_trailers() {
         let mut message = begin(3);
         message.put_slice(b"abc");
-        let response = response(message);
+        let response = response(message.freeze());
         assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc");
         let answer = response.into_body().collect().await.unwrap();
         assert_eq!(answer.trailers().unwrap()["grpc-status"], "0");

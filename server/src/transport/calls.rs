@@ -26,6 +26,7 @@ pub(crate) struct EndsAt(pub(crate) Instant);
 pub(crate) struct Calls {
     open: Count,
     working: Count,
+    /// Notified when one of them becomes zero, or is no longer zero: each notification wakes the task of the connection.
     changed: Notify,
 }
 
@@ -37,13 +38,16 @@ struct Count {
 }
 
 impl Count {
-    fn begin(&self) {
-        self.now.fetch_add(1, Ordering::SeqCst);
+    /// Counts a call. Returns whether it is the first.
+    fn begin(&self) -> bool {
+        let before = self.now.fetch_add(1, Ordering::SeqCst);
         self.ever.fetch_add(1, Ordering::SeqCst);
+        before == 0
     }
 
-    fn end(&self) {
-        self.now.fetch_sub(1, Ordering::SeqCst);
+    /// Returns whether it was the last.
+    fn end(&self) -> bool {
+        self.now.fetch_sub(1, Ordering::SeqCst) == 1
     }
 
     fn now(&self) -> usize {
@@ -76,8 +80,9 @@ const OVER: u8 = 2;
 impl Calls {
     /// Counts a call.
     pub(crate) fn open(self: &Arc<Self>) -> OpenCall {
-        self.open.begin();
-        self.changed.notify_waiters();
+        if self.open.begin() {
+            self.changed.notify_waiters();
+        }
         OpenCall { calls: Arc::clone(self), stage: Arc::new(AtomicU8::new(ARRIVING)) }
     }
 
@@ -129,8 +134,8 @@ impl OpenCall {
 impl CallStage {
     /// Marks the call as working: its first message has arrived completely.
     pub(crate) fn mark_working(&self) {
-        if self.stage.compare_exchange(ARRIVING, WORKING, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            self.calls.working.begin();
+        let is_first_mark = self.stage.compare_exchange(ARRIVING, WORKING, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if is_first_mark && self.calls.working.begin() {
             self.calls.changed.notify_waiters();
         }
     }
@@ -138,11 +143,10 @@ impl CallStage {
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        if self.stage.swap(OVER, Ordering::SeqCst) == WORKING {
-            self.calls.working.end();
+        let was_last_working = self.stage.swap(OVER, Ordering::SeqCst) == WORKING && self.calls.working.end();
+        if self.calls.open.end() || was_last_working {
+            self.calls.changed.notify_waiters();
         }
-        self.calls.open.end();
-        self.calls.changed.notify_waiters();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! They are determined once per connection, and added to every request. Nothing here decides about permissions.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
 use http::Extensions;
 use rustls::pki_types::CertificateDer;
@@ -12,9 +12,13 @@ use crate::{
     transport::{connection_ending::ConnectionEnding, connection_limit::LimitReached, tls::Trust},
 };
 
-/// The facts about the connection of a request. They are in every request's extensions.
+/// The facts about the connection of a request. They are in every request's extensions, and clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Connection(Arc<ConnectionFacts>);
+
+/// The content of [`Connection`].
+#[derive(Debug)]
+pub(crate) struct ConnectionFacts {
     /// The peer's address.
     pub(crate) peer: SocketAddr,
     /// The result of TLS; `None` on the plaintext listener.
@@ -34,6 +38,20 @@ pub(crate) struct TlsFacts {
     pub(crate) chain: Arc<[CertificateDer<'static>]>,
     /// The trust that verified them. If the trust has changed since, they must be verified again.
     pub(crate) trust: Arc<Trust>,
+}
+
+impl Deref for Connection {
+    type Target = ConnectionFacts;
+
+    fn deref(&self) -> &ConnectionFacts {
+        &self.0
+    }
+}
+
+impl From<ConnectionFacts> for Connection {
+    fn from(facts: ConnectionFacts) -> Self {
+        Self(Arc::new(facts))
+    }
 }
 
 impl ConnectionEnding {

@@ -4,12 +4,18 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{config::Config, transport::connection_limit::Bounds};
+use crate::{
+    config::Config,
+    transport::{connection_limit::Bounds, workers},
+};
 
 /// The number for an open database of an organization: the file, its log and its index, for the writer and each reader.
 const PER_DATABASE: u64 = 12;
 
-/// The number for everything except connections and databases: the runtime, the configuration database, logs, files that are read.
+/// The number for a worker: its runtime's queue of events, two names of that, and the end of signals.
+const PER_WORKER: u64 = 4;
+
+/// The number for everything except connections, workers and databases: the server's runtime, the configuration database, logs, files that are read.
 const BASE: u64 = 64;
 
 /// The number that this process may open after [`raise`]; `None` is unlimited.
@@ -37,10 +43,15 @@ pub(crate) fn needed(config: &Config) -> u64 {
         listeners * Bounds::of(limits).connections_max(),
         metrics.into(),
         u64::from(limits.databases_open_max) * PER_DATABASE,
+        of_workers(),
         BASE,
     ]
     .iter()
     .sum()
+}
+
+fn of_workers() -> u64 {
+    u64::try_from(workers::count()).unwrap_or(u64::MAX).saturating_mul(PER_WORKER)
 }
 
 #[cfg(test)]
@@ -55,8 +66,8 @@ mod tests {
         config.listen.metrics_address = None;
         config.limits = Limits { connections_max: 100, databases_open_max: 10, ..Limits::default() };
         let base = needed(&config);
-        // The connections, those that are about to be refused, the databases and the base number.
-        assert_eq!(base, 100 + 32 + 120 + 64);
+        // The connections, those that are about to be refused, the databases, the workers and the base number.
+        assert_eq!(base, 100 + 32 + 120 + of_workers() + 64);
         config.listen.plaintext_address = Some("127.0.0.1:0".parse().unwrap());
         assert_eq!(needed(&config), base + 132);
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());

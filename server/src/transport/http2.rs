@@ -24,7 +24,10 @@ use tokio::time::{interval, timeout};
 use tonic::body::Body;
 use tower::Service;
 
-use self::{call::CallBounds, late_frames::LateFrames};
+use self::{
+    call::{CallBounds, Ends},
+    late_frames::LateFrames,
+};
 use crate::{
     config::limits::Limits,
     gates::metadata::SIZE_LEEWAY,
@@ -42,6 +45,14 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The time in which frames of a reset stream may still arrive. Later frames are errors of the connection.
 const RESET_STREAM_TIME: Duration = Duration::from_secs(5);
+
+/// The bytes by which waiting frames of data may fall short of 256 bytes each, before h2 ends the connection. By h2's default, 544 short
+/// messages of an import that waits for its rate would end it. With this budget, the flow control stops a call before that if its frames
+/// have 15 bytes or more, as every message of an import with a record has. A frame takes some 300 bytes of memory, so waiting frames take
+/// at most 2.5 MB of a connection with the default window. Only a caller whose call is read slowly can reach that, so an identified one.
+fn data_frame_budget(stream_window: u32) -> usize {
+    usize::try_from(stream_window).unwrap_or(usize::MAX).saturating_mul(16)
+}
 
 /// Serves connections of HTTP/2.
 #[derive(Clone)]
@@ -69,6 +80,7 @@ impl Http2 {
             // Unread data is held in memory. One call may use half of the window, so that it doesn't block the others.
             .initial_connection_window_size(limits.connection_window_max_bytes)
             .initial_window_size(limits.connection_window_max_bytes / 2)
+            .data_frame_budget(data_frame_budget(limits.connection_window_max_bytes / 2))
             .max_send_buffer_size(SEND_BUFFER_BYTES);
         let calls = CallBounds {
             stall_max: limits.answer_stall_max(),
@@ -89,19 +101,20 @@ impl Http2 {
         let (peer, activity, slot) = (facts.peer, stream.activity(), Arc::clone(stream.slot()));
         let calls = Arc::new(Calls::default());
         let mut served = {
-            let (facts, calls, bounds) = (facts.clone(), Arc::clone(&calls), self.calls.clone());
+            let (facts, calls) = (facts.clone(), Arc::clone(&calls));
             let (share, slot_handle) = (ConnectionShare::default(), slot.handle());
-            let unread = self.discard.of(&facts, share.clone());
+            // One reference for each call, instead of a clone of every part.
+            let ends = Arc::new(Ends { bounds: self.calls.clone(), unread: self.discard.of(&facts, share.clone()) });
             move |mut request: Request<RecvStream>, respond: SendResponse<Bytes>| {
                 let open = calls.open();
                 request.extensions_mut().insert(facts.clone());
                 request.extensions_mut().insert(open.stage());
                 request.extensions_mut().insert(share.clone());
                 request.extensions_mut().insert(slot_handle.clone());
-                let (service, bounds, unread) = (service.clone(), bounds.clone(), unread.clone());
+                let (service, ends) = (service.clone(), Arc::clone(&ends));
                 // In a separate task, so that no call waits for another call's handler.
                 tokio::spawn(async move {
-                    call::serve(service, request, respond, bounds, unread).await;
+                    call::serve(service, request, respond, &ends).await;
                     drop(open);
                 });
             }

@@ -1,4 +1,5 @@
-//! Accepts connections: separate accept loops for TLS and plaintext, handshakes with limits, one queue of finished connections.
+//! Accepts connections: separate accept loops for TLS and plaintext, handshakes with limits on the workers, one queue of finished
+//! connections.
 //!
 //! The facts about a connection, its peer and the result of TLS, are determined once, and added to every request as [`Connection`]. Nothing
 //! here decides about permissions.
@@ -22,6 +23,7 @@ use sealward_core::port::Clock as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     sync::{mpsc, watch},
     time::{Instant, Sleep, timeout},
 };
@@ -33,12 +35,13 @@ use crate::{
     ports::clock::SystemClock,
     telemetry::shed::Shed,
     transport::{
-        connection::{Connection, TlsFacts},
+        connection::{Connection, ConnectionFacts, TlsFacts},
         connection_ending::ConnectionEnding,
         connection_limit::{Bounds, ConnectionSlot, ConnectionSlots},
         handshake::Handshakes,
         keepalive::Keepalive,
         tls::{ALPN_HTTP_2, TlsContext, Trust},
+        workers::{Place, Places},
     },
 };
 
@@ -92,20 +95,21 @@ impl Listener {
     }
 
     /// Starts to accept. Dropping the receiver closes the sockets. Each handshake uses the current TLS context, so that certificates can be
-    /// replaced while the server runs. Each connection has a slot of its listener.
+    /// replaced while the server runs. Each connection has a slot of its listener, and a place on a worker.
     pub(crate) fn accept(
         self,
         tls_context: watch::Receiver<Arc<TlsContext>>,
         handshakes: Handshakes,
+        places: Places,
         limits: &Limits,
         shed: &Shed,
     ) -> mpsc::Receiver<ConnectionStream> {
         let (finished, connections) = mpsc::channel(FINISHED_MAX);
         if let Some((listener, _)) = self.plaintext {
-            tokio::spawn(AcceptLoop::new(limits, None, shed, finished.clone()).run(listener));
+            tokio::spawn(AcceptLoop::new(limits, None, shed, places.clone(), finished.clone()).run(listener));
         }
         let tls = Some((tls_context, handshakes));
-        tokio::spawn(AcceptLoop::new(limits, tls, shed, finished).run(self.tls));
+        tokio::spawn(AcceptLoop::new(limits, tls, shed, places, finished).run(self.tls));
         connections
     }
 }
@@ -160,6 +164,7 @@ struct AcceptLoop {
     tls: Option<(watch::Receiver<Arc<TlsContext>>, Handshakes)>,
     /// Each listener has separate slots, so that callers can't block probes.
     slots: Arc<ConnectionSlots>,
+    places: Places,
     keepalive: Keepalive,
     handshake_timeout: Duration,
     stall_max: Duration,
@@ -171,11 +176,13 @@ impl AcceptLoop {
         limits: &Limits,
         tls: Option<(watch::Receiver<Arc<TlsContext>>, Handshakes)>,
         shed: &Shed,
+        places: Places,
         finished: mpsc::Sender<ConnectionStream>,
     ) -> Self {
         Self {
             tls,
             slots: ConnectionSlots::new(Bounds::of(limits), shed.clone()),
+            places,
             keepalive: Keepalive::of(limits),
             handshake_timeout: limits.handshake_timeout(),
             stall_max: limits.answer_stall_max(),
@@ -192,13 +199,20 @@ impl AcceptLoop {
         }
     }
 
-    /// In a separate task, so that a slow client doesn't delay others.
+    /// In a separate task, so that a slow client doesn't delay others, and on the worker that serves the connection afterwards.
     fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr) {
         let deadline = Instant::now() + self.handshake_timeout;
         let tls =
             self.tls.as_ref().map(|(tls_context, handshakes)| (Arc::clone(&tls_context.borrow()), handshakes.clone()));
         let (finished, slot, stall_max) = (self.finished.clone(), self.slots.acquire(peer), self.stall_max);
-        tokio::spawn(async move {
+        let place = self.places.take();
+        // A socket belongs to the runtime that waits for its bytes.
+        let stream = stream.into_std();
+        place.runtime().clone().spawn(async move {
+            let stream = match stream.and_then(TcpStream::from_std) {
+                Ok(stream) => stream,
+                Err(error) => return tracing::warn!(%peer, %error, "accepted connection not served"),
+            };
             // Answers are small and written at once, so Nagle's algorithm would only delay them.
             let _slower_without = stream.set_nodelay(true);
             let transport = match tls {
@@ -215,9 +229,9 @@ impl AcceptLoop {
             let tls = transport.tls_facts(peer);
             let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
             let limit_reached = identity.and_then(|identity| slot.identify(identity).err());
-            let connection = Connection { peer, tls, limit_reached, ending: ConnectionEnding::default() };
+            let connection = ConnectionFacts { peer, tls, limit_reached, ending: ConnectionEnding::default() }.into();
             // Fails when the server drains; the connection closes then.
-            let stream = ConnectionStream::new(transport, connection, deadline, stall_max, slot);
+            let stream = ConnectionStream::new(transport, connection, deadline, stall_max, slot, place);
             let _drained = finished.send(stream).await;
         });
     }
@@ -315,6 +329,8 @@ pub(crate) struct ConnectionStream {
     activity: Activity,
     stall: Stall,
     slot: Arc<ConnectionSlot>,
+    /// Its place on the worker that serves it.
+    place: Place,
 }
 
 /// The protocol of a connection.
@@ -366,15 +382,22 @@ impl ConnectionStream {
         deadline: Instant,
         stall_max: Duration,
         slot: Arc<ConnectionSlot>,
+        place: Place,
     ) -> Self {
         let preface = Preface { missing: PREFACE.len(), deadline: Box::pin(tokio::time::sleep_until(deadline)) };
         let stall = Stall { max: stall_max, deadline: None };
-        Self { transport, connection, begin: BytesMut::new(), preface, activity: Activity::default(), stall, slot }
+        let (begin, activity) = (BytesMut::new(), Activity::default());
+        Self { transport, connection, begin, preface, activity, stall, slot, place }
     }
 
     /// Its slot, which it keeps until it is dropped.
     pub(crate) fn slot(&self) -> &Arc<ConnectionSlot> {
         &self.slot
+    }
+
+    /// The runtime of its worker.
+    pub(crate) fn runtime(&self) -> &Handle {
+        self.place.runtime()
     }
 
     /// Whether data arrives from the peer.
@@ -492,6 +515,7 @@ mod tests {
         transport::{
             connection_limit::LimitReached,
             test_deployment::{TestDeployment, connect},
+            workers::Workers,
         },
     };
 
@@ -511,6 +535,7 @@ mod tests {
         deployment: TestDeployment,
         address: SocketAddr,
         plaintext_address: SocketAddr,
+        _workers: Workers,
     }
 
     async fn listen(limits: Limits) -> (Fixture, mpsc::Receiver<ConnectionStream>) {
@@ -518,8 +543,10 @@ mod tests {
         let listener = TestDeployment::listener().await;
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
         let tls_context = watch::channel(deployment.tls_context()).1;
-        let connections = listener.accept(tls_context, Handshakes::for_tests(), &limits, &Shed::default());
-        (Fixture { deployment, address, plaintext_address }, connections)
+        let workers = Workers::start().unwrap();
+        let (handshakes, shed) = (Handshakes::for_tests(), Shed::default());
+        let connections = listener.accept(tls_context, handshakes, workers.places(), &limits, &shed);
+        (Fixture { deployment, address, plaintext_address, _workers: workers }, connections)
     }
 
     impl Fixture {
@@ -539,10 +566,11 @@ mod tests {
         let client = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
         let connection = connections.recv().await.unwrap().connection().clone();
         assert_eq!(connection.peer, client.get_ref().0.local_addr().unwrap());
-        assert_eq!(connection.tls.unwrap().certificate.unwrap().identity.to_string(), "cn:admin");
+        let certificate = connection.tls.as_ref().unwrap().certificate.as_ref().unwrap();
+        assert_eq!(certificate.identity.to_string(), "cn:admin");
 
         let _client = fixture.connect(fixture.client(None)).await.unwrap();
-        assert!(connections.recv().await.unwrap().connection().clone().tls.unwrap().certificate.is_none());
+        assert!(connections.recv().await.unwrap().connection().tls.as_ref().unwrap().certificate.is_none());
 
         let client = TcpStream::connect(fixture.plaintext_address).await.unwrap();
         let connection = connections.recv().await.unwrap().connection().clone();

@@ -1,4 +1,4 @@
-//! Serves connections, each in its protocol, until the server stops.
+//! Serves connections, each in its protocol and on its worker, until the server stops.
 
 use std::{convert::Infallible, pin::pin, sync::Arc};
 
@@ -88,7 +88,8 @@ impl Serving {
                 stream = connections.recv() => stream,
             };
             let Some(stream) = stream else { break };
-            tasks.spawn(self.clone().serve_one(stream, service.clone()));
+            let runtime = stream.runtime().clone();
+            tasks.spawn_on(self.clone().serve_one(stream, service.clone()), &runtime);
         }
         // Closes the sockets, so that new clients don't wait.
         drop(connections);

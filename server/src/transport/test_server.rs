@@ -11,7 +11,9 @@ use crate::{
     config::limits::Limits,
     drain::Drain,
     telemetry::shed::Shed,
-    transport::{handshake::Handshakes, serving::Serving, test_deployment::TestDeployment, tls::TlsContext},
+    transport::{
+        handshake::Handshakes, serving::Serving, test_deployment::TestDeployment, tls::TlsContext, workers::Workers,
+    },
 };
 
 pub(crate) struct TestServer {
@@ -22,6 +24,7 @@ pub(crate) struct TestServer {
     pub(crate) shed: Shed,
     /// Ends with the last connection after a drain.
     pub(crate) serving: JoinHandle<()>,
+    _workers: Workers,
 }
 
 impl TestServer {
@@ -34,10 +37,11 @@ impl TestServer {
         let address = listener.address();
         let (tls_context, current) = watch::channel(deployment.tls_context());
         let (drain, shed) = (Drain::new(), Shed::default());
-        let connections = listener.accept(current.clone(), Handshakes::for_tests(), &limits, &shed);
+        let workers = Workers::start().unwrap();
+        let connections = listener.accept(current.clone(), Handshakes::for_tests(), workers.places(), &limits, &shed);
         let serving = Serving::for_tests(&limits, current, &drain, &shed);
         let serving = tokio::spawn(serving.serve(connections, service));
-        Self { deployment, address, tls_context, drain, shed, serving }
+        Self { deployment, address, tls_context, drain, shed, serving, _workers: workers }
     }
 
     /// Another context: the same server certificate, with another trust.

@@ -306,6 +306,24 @@ async fn transaction_is_limited_to_a_batch() {
 }
 
 #[tokio::test]
+async fn transaction_takes_no_commit_after_its_rows() {
+    let gated = gated(Disk::default());
+    let first = gated.hand_over(&["row"]).await;
+    gated.arrived.recv().unwrap();
+    let half = vec!["row"; ROWS_MAX / 2];
+    let mut answers = vec![first];
+    // The second commit stays one row below the limit, so the third one still fits, although it exceeds the limit.
+    for rows in [&half, &half[1..], &half, &half] {
+        answers.push(gated.hand_over(rows).await);
+    }
+    gated.let_through(3);
+    for answer in answers {
+        answer.await.unwrap();
+    }
+    assert_eq!(gated.disk.lock().unwrap().transactions, [1, 3 * half.len() - 1, half.len()]);
+}
+
+#[tokio::test]
 async fn full_queue_makes_callers_wait_and_loses_no_commit() {
     let gated = gated(Disk::default());
     let first = gated.hand_over(&["row"]).await;

@@ -1,7 +1,11 @@
 //! The results of reads and their order.
 
+use std::{ops::ControlFlow, sync::Mutex};
+
 use Direction::{Ascending, Descending};
-use sealward_core::store::{AMONG_MAX, Assignment, Expect, Lookup, Reader};
+use sealward_core::store::{
+    AMONG_MAX, Assignment, DatumRef, Expect, Lookup, Reader, Row, RowSink, Scan, ScanEnd, ScanError, Unavailable,
+};
 
 use super::*;
 
@@ -303,6 +307,83 @@ pub(crate) async fn a_scan_ends_with_the_row_that_exceeds_its_bytes(subject: &dy
         }
     }
     assert_eq!(store.scan_count(THING.into(), Condition::greater("id", id(2))).await.unwrap(), 3);
+}
+
+/// Takes copies of rows, until it has enough.
+struct Copies {
+    rows: Vec<Row>,
+    enough: usize,
+    fails: bool,
+}
+
+impl RowSink for Copies {
+    fn take(&mut self, row: &[DatumRef<'_>]) -> Result<ControlFlow<()>, Unavailable> {
+        if self.fails {
+            return Err(Unavailable("no row is wanted".into()));
+        }
+        self.rows.push(row.iter().map(|datum| Datum::from(*datum)).collect());
+        Ok(if self.rows.len() >= self.enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+    }
+}
+
+async fn copied(reader: &dyn Reader, scan: Scan, enough: usize, fails: bool) -> Result<Vec<Row>, ScanError> {
+    let sink = Arc::new(Mutex::new(Copies { rows: Vec::new(), enough, fails }));
+    let end = reader.scan_into(scan, Arc::clone(&sink) as Arc<Mutex<dyn RowSink>>).await?;
+    assert_eq!(end, ScanEnd::Complete);
+    let rows = std::mem::take(&mut sink.lock().unwrap().rows);
+    Ok(rows)
+}
+
+pub(crate) async fn rows_are_passed_to_a_sink_until_it_has_enough(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    let row = |number: i64| {
+        let data = Datum::Bytes(vec![7; usize::try_from(number).unwrap()]);
+        let link = if number % 2 == 0 { Datum::Null } else { id(9) };
+        let values = [("number", Datum::Integer(-number)), ("name", text("ä")), ("data", data), ("link", link)];
+        insert(u128::try_from(number).unwrap(), values)
+    };
+    apply(&*store, (1..=9).map(row).collect()).await;
+    let snapshot = store.snapshot().await.unwrap();
+    let columns = ["time", "name", "id", "flag", "number", "data", "link", "name"];
+    for condition in [Condition::EVERYTHING, Condition::greater("id", id(2)), Condition::IsNull("link".into())] {
+        // By the key, by an index, and without an index.
+        for order in [&[("id", Descending)][..], &[("number", Ascending), ("name", Ascending)], &[("data", Ascending)]]
+        {
+            let select = things(&columns, condition.clone(), order);
+            let expected = store.select(select.clone()).await.unwrap();
+            for (reader, is_short) in
+                [(&*store as &dyn Reader, true), (&*store as &dyn Reader, false), (&*snapshot, false)]
+            {
+                for enough in [1, 3, 100] {
+                    // Repeated, because connections keep what they derive from a statement.
+                    for _ in 0..2 {
+                        let scan = Scan { select: select.clone(), is_short };
+                        let rows = copied(reader, scan, enough, false).await.unwrap();
+                        assert_eq!(rows, expected[..enough.min(expected.len())], "{order:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(crate) async fn scan_fails_with_the_error_of_its_sink(subject: &dyn Subject) {
+    let store = opened(subject).await;
+    apply(&*store, vec![insert(1, []), insert(2, [])]).await;
+    for is_short in [true, false] {
+        for order in ["id", "data"] {
+            let scan = || Scan { select: things(&["id"], Condition::EVERYTHING, &[(order, Ascending)]), is_short };
+            assert!(matches!(copied(&*store, scan(), 9, true).await, Err(ScanError::Unavailable(_))));
+            // A missing column is an error too.
+            let select = things(&["id", "nowhere"], Condition::EVERYTHING, &[(order, Ascending)]);
+            assert!(copied(&*store, Scan { select, is_short }, 9, false).await.is_err());
+            assert_eq!(copied(&*store, scan(), 9, false).await.unwrap().len(), 2);
+        }
+    }
 }
 
 pub(crate) async fn a_column_is_scanned_in_parts_without_gap_or_repetition(subject: &dyn Subject) {

@@ -6,10 +6,11 @@
 
 use std::{
     collections::HashMap,
+    ops::ControlFlow,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use rusqlite::{
@@ -19,16 +20,19 @@ use rusqlite::{
     ffi,
     types::{Null, ToSql, ToSqlOutput, ValueRef},
 };
-use sealward_core::{
-    id::Timestamp,
-    store::{
-        Assignment, Cause, Column, ColumnRow, ColumnRows, ColumnScan, ColumnType, Condition, Datum, Lookup, Name,
-        Rewrite, Row, RowNumber, Scanned, Select, row_bytes,
-    },
+use sealward_core::store::{
+    Assignment, Cause, Column, ColumnRow, ColumnRows, ColumnScan, ColumnType, Condition, Datum, DatumRef, Lookup, Name,
+    Rewrite, Row, RowNumber, RowSink, Scan, ScanEnd, Scanned, Select, Unavailable, row_bytes,
 };
 use uuid::Uuid;
 
-use super::{options::SqliteOptions, stop::Stop};
+use super::{
+    datum::{datum, datum_ref, emptied},
+    options::SqliteOptions,
+    position::Position,
+    stop::Stop,
+    taker::{TakeError, Taker},
+};
 use crate::sql::{self, Dialect, Malformed, Sql, Value};
 
 /// Why a statement was not executed.
@@ -56,6 +60,8 @@ pub(super) enum SqliteError {
     NoLog,
     #[error("a reader of the write-ahead log prevents its truncation")]
     LogInUse,
+    #[error("a row was refused")]
+    Refused(#[source] Unavailable),
 }
 
 impl SqliteError {
@@ -97,6 +103,16 @@ pub(super) struct Connection {
     types: HashMap<String, Arc<Types>>,
     /// By the id of the lookup.
     lookups: HashMap<u64, Arc<PreparedLookup>>,
+    /// Whether SQLite finds the rows of a statement in their order, by its text.
+    is_in_order: HashMap<String, bool>,
+    taker: Taker,
+    /// The position of the current scan.
+    position: Position,
+    /// See [`stop_when`](Self::stop_when).
+    stop: Option<Arc<Stop>>,
+    page_time: Duration,
+    /// By the table. Rows of a table have few different lists of columns.
+    inserts: HashMap<Name, Vec<Arc<PreparedInsert>>>,
 }
 
 /// The types of the columns of a statement's values, by number of the placeholder. `None` if the value has no column.
@@ -109,6 +125,21 @@ struct PreparedLookup {
     text: String,
     key: ColumnType,
     columns: Vec<ColumnType>,
+}
+
+/// The text of an insert, and the types of its columns. To build and to hash the text for each row would take a tenth of
+/// the time of a small commit.
+#[derive(Debug)]
+struct PreparedInsert {
+    text: String,
+    columns: Vec<(Name, ColumnType)>,
+}
+
+impl PreparedInsert {
+    fn is_for(&self, row: &[(Name, Datum)]) -> bool {
+        let columns = self.columns.iter().map(|(column, _)| column);
+        columns.eq(row.iter().map(|(column, _)| column))
+    }
 }
 
 impl Connection {
@@ -138,7 +169,12 @@ impl Connection {
     pub(super) fn open_writer(path: &Path, options: SqliteOptions) -> Result<Self, SqliteError> {
         let connection = Connection::open_unlogged(path, options)?;
         let mode: String = connection.sqlite.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
-        if mode == "wal" { Ok(connection) } else { Err(SqliteError::NoLog) }
+        if mode != "wal" {
+            return Err(SqliteError::NoLog);
+        }
+        connection.sqlite.pragma_update(None, "cache_size", WRITER_CACHE_KIB.saturating_neg())?;
+        connection.sqlite.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
+        Ok(connection)
     }
 
     /// Opens a database for reading while a writer has it open.
@@ -183,7 +219,18 @@ impl Connection {
              PRAGMA journal_size_limit = 67108864;",
         )?;
         sqlite.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Connection { sqlite, tables: HashMap::new(), types: HashMap::new(), lookups: HashMap::new() })
+        Ok(Connection {
+            taker: Taker::register(&sqlite)?,
+            position: Position::register(&sqlite)?,
+            sqlite,
+            tables: HashMap::new(),
+            types: HashMap::new(),
+            lookups: HashMap::new(),
+            is_in_order: HashMap::new(),
+            inserts: HashMap::new(),
+            stop: None,
+            page_time: options.page_time,
+        })
     }
 
     fn recognize(&self) -> Result<(), SqliteError> {
@@ -206,6 +253,44 @@ impl Connection {
         Ok(self.bound(table, sql)?.raw_execute()?)
     }
 
+    /// Inserts a row.
+    pub(super) fn insert(&mut self, table: &Name, row: &[(Name, Datum)]) -> Result<usize, SqliteError> {
+        let prepared = self.prepared_insert(table, row)?;
+        for ((_, datum), (column, kind)) in row.iter().zip(&prepared.columns) {
+            if datum.kind().is_some_and(|claimed| claimed != *kind) {
+                return Err(SqliteError::WrongType { table: table.to_string(), column: column.to_string() });
+            }
+            sql::check(datum)?;
+        }
+        let mut statement = self.sqlite.prepare_cached(&prepared.text)?;
+        for (index, (_, datum)) in (1..).zip(row) {
+            statement.raw_bind_parameter::<usize, _>(index, Bound(&Value::Literal(datum)))?;
+        }
+        Ok(statement.raw_execute()?)
+    }
+
+    /// Returns the text and the types of an insert of these columns, which are derived at its first use.
+    fn prepared_insert(&mut self, table: &Name, row: &[(Name, Datum)]) -> Result<Arc<PreparedInsert>, SqliteError> {
+        if let Some(prepared) = self.inserts.get(table).and_then(|known| known.iter().find(|known| known.is_for(row))) {
+            return Ok(Arc::clone(prepared));
+        }
+        let text = sql::insert(table, row)?.text;
+        let types = self.columns(table, row.iter().map(|(column, _)| &**column))?;
+        let kind = |(column, _): &(Name, Datum)| match types.get(&**column) {
+            Some(kind) => Ok((column.clone(), *kind)),
+            None => Err(SqliteError::WrongType { table: table.to_string(), column: column.to_string() }),
+        };
+        let columns = row.iter().map(kind).collect::<Result<_, _>>()?;
+        let prepared = Arc::new(PreparedInsert { text, columns });
+        let known = self.inserts.entry(table.clone()).or_default();
+        // Callers can leave out any attributes of a record.
+        if known.len() >= INSERTS_MAX {
+            known.clear();
+        }
+        known.push(Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
     /// Returns whether a statement returns a row.
     pub(super) fn exists(&mut self, table: &str, sql: &Sql<'_>) -> Result<bool, SqliteError> {
         let mut statement = self.bound(table, sql)?;
@@ -226,26 +311,122 @@ impl Connection {
 
     /// Reads rows until their values have more than `bytes_max` bytes in total.
     pub(super) fn scan(&mut self, select: &Select, bytes_max: usize) -> Result<Scanned, SqliteError> {
+        let mut kept = KeptRows { rows: Vec::new(), bytes: 0, bytes_max };
+        self.pass(select, &sql::select(select)?, &mut kept)?;
+        Ok(Scanned { is_cut: kept.bytes > bytes_max, rows: kept.rows })
+    }
+
+    /// Passes rows to a sink, until it has enough, or until the time of a page is over. A read of rows that SQLite has to
+    /// sort can't be continued, so it isn't ended by that time.
+    pub(super) fn scan_into(&mut self, scan: &Scan, sink: &Arc<Mutex<dyn RowSink>>) -> Result<ScanEnd, SqliteError> {
+        let select = &scan.select;
+        if select.columns.len() <= TAKEN_MAX {
+            let sql = DIALECT.select_taken(scan)?;
+            // SQLite would call the functions before it sorts the rows.
+            if self.is_in_order(&sql.text)? {
+                return self.take(scan, &sql, sink);
+            }
+        }
+        self.pass(select, &sql::select(select)?, &mut *sink.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(ScanEnd::Complete)
+    }
+
+    /// Passes the rows of a statement to a sink, until it has enough. The statement calls [`TAKEN`](sql::TAKEN).
+    fn take(
+        &mut self,
+        Scan { select, is_short }: &Scan,
+        sql: &Sql<'_>,
+        sink: &Arc<Mutex<dyn RowSink>>,
+    ) -> Result<ScanEnd, SqliteError> {
+        let (taker, position) = (self.taker.clone(), self.position.clone());
+        position.restart();
+        if let (false, Some(stop)) = (is_short, &self.stop) {
+            stop.pause_at(Instant::now().checked_add(self.page_time));
+        }
+        let kinds = self.wanted(select)?.into_iter().map(|(_, kind)| kind);
+        taker.begin(sink, kinds, (!is_short).then(|| position.clone()));
+        let mut statement = self.bound(&select.table, sql)?;
+        let mut found = statement.raw_query();
+        let stepped = loop {
+            match found.next() {
+                Ok(Some(row)) if row.get_ref(0) == Ok(ValueRef::Integer(1)) => {}
+                Ok(Some(_) | None) => break Ok(()),
+                Err(error) => break Err(SqliteError::from(error)),
+            }
+        };
+        drop(found);
+        drop(statement);
+        taker.end().map_err(|error| match error {
+            TakeError::Unreadable(index) => {
+                unreadable(&select.table, select.columns.get(index).map_or("", |column| &**column))
+            }
+            TakeError::Refused(error) => SqliteError::Refused(error),
+        })?;
+        match stepped {
+            Err(error) if error.is_interrupted() && position.has_examined() => self.cut(select),
+            stepped => stepped.map(|()| ScanEnd::Complete),
+        }
+    }
+
+    /// Returns the end of a scan after the last row that was examined.
+    fn cut(&mut self, select: &Select) -> Result<ScanEnd, SqliteError> {
+        let columns = self.columns(&select.table, select.order.iter().map(|(name, _)| &**name))?;
+        let keys = select.order.iter().zip(self.position.examined()).map(|((name, _), value)| {
+            let kind = columns.get(&**name);
+            kind.and_then(|kind| datum((&value).into(), *kind)).ok_or_else(|| unreadable(&select.table, name))
+        });
+        Ok(ScanEnd::Cut(keys.collect::<Result<_, _>>()?))
+    }
+
+    /// Returns whether SQLite finds the rows of a statement in their order, without sorting them.
+    fn is_in_order(&mut self, text: &str) -> Result<bool, SqliteError> {
+        if let Some(is_in_order) = self.is_in_order.get(text) {
+            return Ok(*is_in_order);
+        }
+        // The plan doesn't depend on the values, see `SQLITE_DBCONFIG_ENABLE_QPSG`.
+        let mut plan = self.sqlite.prepare(&format!("EXPLAIN QUERY PLAN {text}"))?;
+        let mut steps = plan.raw_query();
+        let mut is_in_order = true;
+        while let Some(step) = steps.next()? {
+            let ValueRef::Text(detail) = step.get_ref("detail")? else { continue };
+            is_in_order &= !String::from_utf8_lossy(detail).contains("TEMP B-TREE");
+        }
+        if self.is_in_order.len() >= STATEMENTS_MAX {
+            self.is_in_order.clear();
+        }
+        self.is_in_order.insert(text.to_owned(), is_in_order);
+        Ok(is_in_order)
+    }
+
+    /// Returns the columns of a read with their types.
+    fn wanted<'a>(&mut self, select: &'a Select) -> Result<Vec<(&'a Name, ColumnType)>, SqliteError> {
         let columns = self.columns(&select.table, select.columns.iter().map(|name| &**name))?;
-        let unreadable = |column: &Name| unreadable(&select.table, column);
         let mut wanted = Vec::with_capacity(select.columns.len());
         for column in &select.columns {
-            wanted.push((column, *columns.get(&**column).ok_or_else(|| unreadable(column))?));
+            wanted.push((column, *columns.get(&**column).ok_or_else(|| unreadable(&select.table, column))?));
         }
-        let sql = sql::select(select)?;
-        let mut statement = self.bound(&select.table, &sql)?;
+        Ok(wanted)
+    }
+
+    /// Passes the rows of a statement to a sink, until it has enough.
+    fn pass(&mut self, select: &Select, sql: &Sql<'_>, sink: &mut dyn RowSink) -> Result<(), SqliteError> {
+        let wanted = self.wanted(select)?;
+        let mut statement = self.bound(&select.table, sql)?;
         let mut found = statement.raw_query();
-        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
-        while bytes <= bytes_max {
-            let Some(row) = found.next()? else { return Ok(Scanned { rows, is_cut: false }) };
-            let mut datums = Vec::with_capacity(wanted.len());
+        let mut values = Vec::with_capacity(wanted.len());
+        while let Some(row) = found.next()? {
+            let mut datums = emptied(values);
             for (index, (column, kind)) in wanted.iter().enumerate() {
-                datums.push(datum(row.get_ref(index)?, *kind).ok_or_else(|| unreadable(column))?);
+                let datum = datum_ref(row.get_ref(index)?, *kind);
+                datums.push(datum.ok_or_else(|| unreadable(&select.table, column))?);
             }
-            bytes = bytes.saturating_add(row_bytes(&datums));
-            rows.push(datums);
+            let then = sink.take(&datums).map_err(SqliteError::Refused)?;
+            values = emptied(datums);
+            if then.is_break() {
+                break;
+            }
         }
-        Ok(Scanned { rows, is_cut: true })
+        Ok(())
     }
 
     /// Reads the row with this key.
@@ -386,7 +567,9 @@ impl Connection {
     /// Makes every statement stop with [`SqliteError::is_interrupted`] when `stop` requires it; `None` removes the
     /// limit.
     pub(super) fn stop_when(&mut self, stop: Option<Arc<Stop>>) -> Result<(), SqliteError> {
-        let handler = stop.map(|stop| move || stop.is_due());
+        self.stop.clone_from(&stop);
+        let position = self.position.clone();
+        let handler = stop.map(|stop| move || stop.is_due(|| position.has_examined()));
         Ok(self.sqlite.progress_handler(OPERATIONS_BETWEEN_LOOKS, handler)?)
     }
 
@@ -412,6 +595,8 @@ impl Connection {
         self.tables.clear();
         self.types.clear();
         self.lookups.clear();
+        self.is_in_order.clear();
+        self.inserts.clear();
     }
 
     /// Copies the current state of the database to an empty file. The copy is one read transaction, so writes don't
@@ -588,18 +773,23 @@ fn unreadable(table: &str, column: &str) -> SqliteError {
     SqliteError::Unreadable { table: table.to_owned(), column: column.to_owned() }
 }
 
-/// Converts a stored value to a datum of this type. Returns `None` if the value doesn't fit the type.
-fn datum(stored: ValueRef<'_>, kind: ColumnType) -> Option<Datum> {
-    match (kind, stored) {
-        (_, ValueRef::Null) => Some(Datum::Null),
-        (ColumnType::Boolean, ValueRef::Integer(0)) => Some(Datum::Boolean(false)),
-        (ColumnType::Boolean, ValueRef::Integer(1)) => Some(Datum::Boolean(true)),
-        (ColumnType::Integer, ValueRef::Integer(value)) => Some(Datum::Integer(value)),
-        (ColumnType::Time, ValueRef::Integer(micros)) => Some(Datum::Time(Timestamp::from_unix_micros(micros))),
-        (ColumnType::Text, ValueRef::Text(text)) => Some(Datum::Text(str::from_utf8(text).ok()?.to_owned())),
-        (ColumnType::Bytes, ValueRef::Blob(bytes)) => Some(Datum::Bytes(bytes.to_vec())),
-        (ColumnType::Uuid, ValueRef::Blob(bytes)) => Some(Datum::Uuid(Uuid::from_slice(bytes).ok()?)),
-        _ => None,
+/// Copies of rows, until their values have more than `bytes_max` bytes in total.
+struct KeptRows {
+    rows: Vec<Row>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl RowSink for KeptRows {
+    fn take(&mut self, row: &[DatumRef<'_>]) -> Result<ControlFlow<()>, Unavailable> {
+        self.bytes = self.bytes.saturating_add(row_bytes(row.iter().copied()));
+        self.rows.push(row.iter().map(|datum| (*datum).into()).collect());
+        Ok(if self.bytes > self.bytes_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.bytes = 0;
     }
 }
 
@@ -618,5 +808,21 @@ pub(crate) const FORMAT: i32 = 1;
 /// microseconds.
 const OPERATIONS_BETWEEN_LOOKS: i32 = 1_000;
 
+/// The maximum number of columns that a function gets. SQLite's limit is larger.
+const TAKEN_MAX: usize = 100;
+
+/// The maximum size of a writer's cache of pages. With SQLite's default of 2 MB, each update of one of 10,000 records reads
+/// its page again, which takes a seventh of the time of the writer. A cache only grows as far as it is used.
+const WRITER_CACHE_KIB: i64 = 8_192;
+
+/// The size of the log in pages above which a commit moves it to the database, which takes two more waits for the disk. With
+/// SQLite's default of 1,000, updates of different records would fill the log some ten times per second. A larger log has
+/// more versions of the same pages, of which only the last one is moved.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
 /// The maximum number of prepared statements per connection: enough for some dozen tables.
 const STATEMENTS_MAX: usize = 128;
+
+/// The maximum number of different lists of columns that are kept for the inserts of a table. Each insert compares its
+/// columns with them, which is fast, because lists of another length differ at once.
+const INSERTS_MAX: usize = 8;

@@ -1,15 +1,16 @@
-//! Lookups on the caller's thread, which usually is a thread of the runtime.
+//! Short reads on the caller's thread, which usually is a thread of the runtime: lookups of a row, and short pages.
 //!
 //! A lookup whose pages are in memory takes some 10 µs, less than handing it to another thread. But a runtime's thread
 //! must not wait for a disk or a lock for long:
 //!
 //! * Each thread prefers one connection. If it is in use, the thread takes another one, and never waits for one.
 //! * These connections are opened by blocking threads, and don't wait for locks in the database.
-//! * After a slow lookup, the next ones go to blocking threads, until enough of them were fast. While the pages of a
+//! * After a slow read, the next ones go to blocking threads, until enough of them were fast. While the pages of a
 //!   database aren't in memory, a thread of the runtime therefore waits for the disk at most once in
-//!   [`FAST_REQUIRED`] lookups.
+//!   [`FAST_REQUIRED`] reads.
+//! * A page that takes as long as a slow read is stopped.
 //!
-//! A lookup that can't be done here is not an error: it is repeated on a blocking thread.
+//! A read that can't be done here is not an error: it is repeated on a blocking thread.
 
 use std::{
     sync::{
@@ -19,23 +20,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealward_core::store::{Datum, Lookup, Row};
+use super::{
+    connection::{Connection, SqliteError},
+    stop::Stop,
+};
 
-use super::connection::Connection;
-
-/// The connections for lookups on the caller's thread.
+/// The connections for short reads on the caller's thread.
 #[derive(Debug)]
 pub(super) struct Inline {
-    /// Locked during a lookup. `None` until a connection is offered.
+    /// Locked during a read. `None` until a connection is offered.
     connections: Box<[Mutex<Option<Connection>>]>,
-    /// The number of lookups that must be fast before the next one runs on the caller's thread.
+    /// The number of reads that must be fast before the next one runs on the caller's thread.
     required: AtomicU32,
 }
 
-/// The duration above which a lookup has waited for a disk or a processor.
+/// The duration above which a read has waited for a disk or a processor.
 const SLOW: Duration = Duration::from_millis(1);
 
-/// The number of lookups on blocking threads that must be fast after a slow one. A larger number would cost more on a
+/// The number of reads on blocking threads that must be fast after a slow one. A larger number would cost more on a
 /// machine whose processors are all busy, because a thread that waits for a processor looks slow too.
 const FAST_REQUIRED: u32 = 16;
 
@@ -45,8 +47,8 @@ impl Inline {
         Inline { connections: (0..count).map(|_| Mutex::default()).collect(), required: AtomicU32::new(0) }
     }
 
-    /// Reads a row; `None` if it must be read on a blocking thread.
-    pub(super) fn look_up(&self, lookup: &Lookup, key: &Datum) -> Option<Option<Row>> {
+    /// Reads what takes microseconds; `None` if it must be read on a blocking thread.
+    pub(super) fn read<T>(&self, mut read: impl FnMut(&mut Connection) -> Result<T, SqliteError>) -> Option<T> {
         if self.required.load(Ordering::Relaxed) > 0 {
             return None;
         }
@@ -59,9 +61,9 @@ impl Inline {
                 Err(TryLockError::WouldBlock) => continue,
             };
             let connection = place.as_mut()?;
-            let outcome = self.timed(|| connection.look_up(lookup, key));
-            if outcome.is_err() {
-                // After an error, a connection is closed.
+            let outcome = self.timed(|| read(connection));
+            // A stopped statement doesn't mean that the connection is faulty. After any other error, it is closed.
+            if outcome.as_ref().is_err_and(|error| !error.is_interrupted()) {
                 *place = None;
             }
             return outcome.ok();
@@ -69,10 +71,20 @@ impl Inline {
         None
     }
 
-    /// Does a lookup, and decides by its duration where the next ones run.
-    pub(super) fn timed<T>(&self, look_up: impl FnOnce() -> T) -> T {
+    /// Like [`read`](Self::read), for a read whose work isn't as certain. It is stopped when it is slow.
+    pub(super) fn read_at_most<T>(&self, mut read: impl FnMut(&mut Connection) -> Result<T, SqliteError>) -> Option<T> {
+        self.read(|connection| {
+            connection.stop_when(Some(Stop::at(Instant::now().checked_add(SLOW))))?;
+            let outcome = read(connection);
+            connection.stop_when(None)?;
+            outcome
+        })
+    }
+
+    /// Reads, and decides by its duration where the next reads run.
+    pub(super) fn timed<T>(&self, read: impl FnOnce() -> T) -> T {
         let start = Instant::now();
-        let outcome = look_up();
+        let outcome = read();
         self.took(start.elapsed());
         outcome
     }

@@ -22,7 +22,7 @@ use sealward_core::{
     name::OrganizationName,
     store::{
         Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError,
-        Pending, Reader, Row, ScanError, Scanned, Select, Store, Submitted, Unavailable,
+        Pending, Reader, Row, RowSink, Scan, ScanEnd, ScanError, Scanned, Select, Store, Submitted, Unavailable,
     },
 };
 use tokio::{runtime::Handle, sync::OwnedMutexGuard};
@@ -262,6 +262,10 @@ impl Reader for OnDemandStore {
 
     fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
         Box::pin(async move { self.get().await.map_err(unavailable)?.scan(select, bytes_max).await })
+    }
+
+    fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Pending<'_, Result<ScanEnd, ScanError>> {
+        Box::pin(async move { self.get().await.map_err(unavailable)?.scan_into(scan, sink).await })
     }
 
     fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {

@@ -14,6 +14,8 @@ pub struct SqliteOptions {
     pub scans_max: u32,
     /// The maximum duration of a scan.
     pub scan_time_max: Duration,
+    /// The duration after which a scan that can be continued ends.
+    pub page_time: Duration,
     /// The maximum size of the write-ahead log. Above it, snapshots that prevent its truncation are ended.
     pub log_max_bytes: u64,
     /// The time that a snapshot may continue after a scrub was requested.
@@ -33,6 +35,7 @@ impl Default for SqliteOptions {
             readers_max: thread::available_parallelism().map_or(4, NonZero::get).clamp(4, 16),
             scans_max: SCANS_MAX,
             scan_time_max: Duration::from_secs(10),
+            page_time: Duration::from_secs(1),
             log_max_bytes: 256 * 1024 * 1024,
             snapshot_grace: Duration::from_secs(10),
             busy_timeout: Duration::from_secs(5),

@@ -1,5 +1,5 @@
-//! Reads: a few connections, opened on demand and kept, on threads that may block. A lookup of one row usually runs on
-//! the caller's thread: see [`Inline`].
+//! Reads: a few connections, opened on demand and kept, on threads that may block. A lookup of one row and a short page
+//! usually run on the caller's thread: see [`Inline`].
 //!
 //! Reads have two lanes, which share only the pool of idle connections. Quick reads, whose work the service limits,
 //! never wait for scans, whose work a caller determines. A scan stops when its caller leaves or its time is over. After
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealward_core::store::{Cause, Datum, Lookup, Row, ScanError, Unavailable};
+use sealward_core::store::{Cause, Datum, Lookup, Row, RowSink, Scan, ScanEnd, ScanError, Unavailable};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
@@ -62,7 +62,7 @@ impl Readers {
     /// Reads the row with this key: on this thread if that is likely to take microseconds, otherwise as
     /// [`read`](Self::read) does.
     pub(super) async fn look_up(&self, lookup: Arc<Lookup>, key: Datum) -> Result<Option<Row>, Unavailable> {
-        if let Some(row) = self.inline.look_up(&lookup, &key) {
+        if let Some(row) = self.inline.read(|connection| connection.look_up(&lookup, &key)) {
             return Ok(row);
         }
         let permit = permit(&self.quick, 1).await?;
@@ -100,12 +100,21 @@ impl Readers {
         &self,
         read: impl FnOnce(&mut Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, ScanError> {
+        self.scan_then(read, Some).await
+    }
+
+    /// Like [`scan`](Self::scan). Afterwards, `keep` gets the connection, and may leave it to the pool.
+    async fn scan_then<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Connection) -> Result<T, SqliteError> + Send + 'static,
+        keep: impl FnOnce(Connection) -> Option<Connection> + Send + 'static,
+    ) -> Result<T, ScanError> {
         let permit = permit(&self.scans, 1).await?;
         let stop = Stop::at(Instant::now().checked_add(self.scan_time_max));
         let _left = StopWhenDropped(Arc::clone(&stop));
         let pool = Arc::clone(&self.pool);
         let outcome = blocking(move || {
-            let outcome = pool.read_until(stop, read);
+            let outcome = pool.read_until(stop, read, keep);
             drop(permit);
             outcome
         });
@@ -117,6 +126,25 @@ impl Readers {
                 ScanError::Unavailable(Unavailable(error.into()))
             }
         })
+    }
+
+    /// Passes the rows of a scan to a sink: on this thread if that is likely to take microseconds, otherwise as
+    /// [`scan`](Self::scan) does.
+    pub(super) async fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Result<ScanEnd, ScanError> {
+        let is_short = scan.is_short;
+        if is_short {
+            let read = |connection: &mut Connection| connection.scan_into(&scan, &sink);
+            if let Some(end) = self.inline.read_at_most(read) {
+                return Ok(end);
+            }
+            sink.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        let (timed, inline) = (Arc::clone(&self.inline), Arc::clone(&self.inline));
+        let read = move |connection: &mut Connection| {
+            let mut read = || connection.scan_into(&scan, &sink);
+            if is_short { timed.timed(read) } else { read() }
+        };
+        self.scan_then(read, move |connection| if is_short { inline.offer(connection) } else { Some(connection) }).await
     }
 
     /// Opens a separate connection that reads the current state of the database and no later commits. It doesn't belong
@@ -157,6 +185,7 @@ impl Pool {
         &self,
         stop: Arc<Stop>,
         read: impl FnOnce(&mut Connection) -> Result<T, SqliteError>,
+        keep: impl FnOnce(Connection) -> Option<Connection>,
     ) -> Result<T, SqliteError> {
         let mut connection = self.connection()?;
         connection.stop_when(Some(stop))?;
@@ -164,7 +193,7 @@ impl Pool {
         // A stopped statement doesn't mean that the connection is faulty.
         let is_sound = outcome.as_ref().err().is_none_or(SqliteError::is_interrupted);
         if is_sound && connection.stop_when(None).is_ok() {
-            self.idle().push(connection);
+            self.idle().extend(keep(connection));
         }
         outcome
     }

@@ -7,13 +7,13 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use sealward_core::store::{
     Cause, ColumnRows, ColumnScan, Commit, CommitError, Condition, Datum, Generation, Lookup, Name, OpenError, Pending,
-    Reader, Row, ScanError, Scanned, Select, Store, Submitted, Unavailable,
+    Reader, Row, RowSink, Scan, ScanEnd, ScanError, Scanned, Select, Store, Submitted, Unavailable,
 };
 use uuid::Uuid;
 
@@ -131,6 +131,10 @@ impl Reader for SqliteStore {
 
     fn scan(&self, select: Select, bytes_max: usize) -> Pending<'_, Result<Scanned, ScanError>> {
         Box::pin(self.readers.scan(move |connection| connection.scan(&select, bytes_max)))
+    }
+
+    fn scan_into(&self, scan: Scan, sink: Arc<Mutex<dyn RowSink>>) -> Pending<'_, Result<ScanEnd, ScanError>> {
+        Box::pin(self.readers.scan_into(scan, sink))
     }
 
     fn scan_count(&self, table: Name, rows: Condition) -> Pending<'_, Result<u64, ScanError>> {

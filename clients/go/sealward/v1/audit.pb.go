@@ -110,7 +110,7 @@ type ListAuditRecordsRequest struct {
 	// `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
 	// `action = "reveal-attributes" AND time > "2026-11-01T00:00:00Z"`. Empty: all records.
 	//
-	// Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+	// Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
 	// the `attributes`, with the operators `=`, `!=` and `:*`. Example:
 	// `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
 	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
@@ -243,7 +243,7 @@ type AuditRecord struct {
 	Action string `protobuf:"bytes,7,opt,name=action,proto3" json:"action,omitempty"`
 	// The outcome: `done`, or the reason of the error.
 	Outcome string `protobuf:"bytes,8,opt,name=outcome,proto3" json:"outcome,omitempty"`
-	// The subject of the action: the name of a record or an organization, or the method of a refused call.
+	// The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
 	Subject string `protobuf:"bytes,9,opt,name=subject,proto3" json:"subject,omitempty"`
 	// The attributes that were revealed, compared, set, cleared or deleted.
 	Attributes []string `protobuf:"bytes,10,rep,name=attributes,proto3" json:"attributes,omitempty"`
@@ -270,8 +270,12 @@ type AuditRecord struct {
 	// The UUID of that organization. It distinguishes the trail from that of an earlier organization with the same name. Empty: the trail of
 	// the deployment.
 	OrganizationUid string `protobuf:"bytes,20,opt,name=organization_uid,json=organizationUid,proto3" json:"organization_uid,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+	// `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+	// Empty: the subject is complete.
+	Records       []string `protobuf:"bytes,21,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AuditRecord) Reset() {
@@ -438,6 +442,13 @@ func (x *AuditRecord) GetOrganizationUid() string {
 		return x.OrganizationUid
 	}
 	return ""
+}
+
+func (x *AuditRecord) GetRecords() []string {
+	if x != nil {
+		return x.Records
+	}
+	return nil
 }
 
 // The signature of a chain's last record.
@@ -799,7 +810,7 @@ const file_sealward_v1_audit_proto_rawDesc = "" +
 	"\x06filter\x18\x04 \x01(\tR\x06filter\"\x81\x01\n" +
 	"\x18ListAuditRecordsResponse\x12=\n" +
 	"\raudit_records\x18\x01 \x03(\v2\x18.sealward.v1.AuditRecordR\fauditRecords\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf8\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x92\x05\n" +
 	"\vAuditRecord\x12\x16\n" +
 	"\x06writer\x18\x01 \x01(\tR\x06writer\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12.\n" +
@@ -824,7 +835,8 @@ const file_sealward_v1_audit_proto_rawDesc = "" +
 	"\x04hash\x18\x11 \x01(\fR\x04hash\x129\n" +
 	"\tsignature\x18\x12 \x01(\v2\x1b.sealward.v1.AuditSignatureR\tsignature\x12\"\n" +
 	"\forganization\x18\x13 \x01(\tR\forganization\x12)\n" +
-	"\x10organization_uid\x18\x14 \x01(\tR\x0forganizationUid\"}\n" +
+	"\x10organization_uid\x18\x14 \x01(\tR\x0forganizationUid\x12\x18\n" +
+	"\arecords\x18\x15 \x03(\tR\arecords\"}\n" +
 	"\x0eAuditSignature\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
 	"\n" +

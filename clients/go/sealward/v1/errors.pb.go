@@ -130,6 +130,7 @@ const (
 	// * NOT_ORDERABLE: the order, or a field in it, can't be used for ordering.
 	// * SYSTEM_REQUIRED: the required level can't be lowered, because the schema requires the attribute.
 	// * NOT_REQUIRABLE, NOT_AUDITABLE, NOT_INDEXABLE, HAS_NO_LENGTH: the attribute can't be required, audited, indexed or limited in length.
+	// * OF_BATCH: the field is set in a single request of a batch or an import, but belongs to the batch.
 	// * NOT_CONFIRMED: the field doesn't repeat the name or fingerprint that confirms the call.
 	// * ENCRYPTED, NOT_A_FILTER: only with the reasons ENCRYPTED_ATTRIBUTE and FILTER_INVALID, which take precedence over FIELD_INVALID.
 	//
@@ -182,8 +183,8 @@ const (
 	// INVALID_ARGUMENT. The request isn't a valid request of the method: its message can't be decoded, is missing or truncated, or there is a
 	// second one. Correct the client.
 	ErrorReason_ERROR_REASON_MESSAGE_INVALID ErrorReason = 25
-	// OUT_OF_RANGE. A message of the request is larger than the deployment accepts. Nothing was changed. Send smaller messages. `limit` is in
-	// bytes. Any method can return this.
+	// OUT_OF_RANGE. A message of the request is larger than the deployment accepts, or the records of a batch are too large for one message.
+	// Nothing was changed. Send smaller messages or batches. `limit` is in bytes. Any method can return this.
 	// Metadata: bound, limit.
 	ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE ErrorReason = 26
 	// DEADLINE_EXCEEDED. The caller's deadline, or the server's maximum time for a call, has passed. Read the state before you try again,
@@ -216,7 +217,8 @@ const (
 	// Metadata: organization, bound, limit, interval_seconds.
 	ErrorReason_ERROR_REASON_COMPARISON_QUOTA ErrorReason = 34
 	// RESOURCE_EXHAUSTED, with RetryInfo. The caller calls more often in this organization than the deployment allows. Nothing was changed.
-	// Wait, and try again. Any method can return this.
+	// Wait, and try again. Each item of a batch counts as a call. Without RetryInfo, a batch has more items than the deployment allows at
+	// once: send smaller batches. Any method can return this.
 	// Metadata: bound, limit, interval_seconds.
 	ErrorReason_ERROR_REASON_RATE_LIMITED ErrorReason = 35
 	// RESOURCE_EXHAUSTED, with RetryInfo. The caller, or all callers together, have as many connections as the deployment allows. Nothing was

@@ -9,6 +9,7 @@ from sealward._call import new_request_id
 from sealward._client import Client, KeyChangeProgress, connect, connect_from_environment
 from sealward._connection import ServerStream
 from sealward._errors import FieldViolation, Origin, SealwardError, SetupError
+from sealward._items import item_error
 from sealward._keys import generate_key_text
 from sealward._retry import RetryPolicy
 from sealward._secret import Secret
@@ -33,6 +34,7 @@ __all__ = [
     "connect",
     "connect_from_environment",
     "generate_key_text",
+    "item_error",
     "mail_v1",
     "new_request_id",
     "v1",

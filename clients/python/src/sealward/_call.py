@@ -86,6 +86,17 @@ class Call(Generic[RequestT, ResponseT]):
             error.mark_effect()
 
 
+def failure_of_requests(failure: SealwardError, failure_of_program: Exception | None, *, is_answered: bool) -> Exception:
+    """What a stream in both directions raises: the program's own exception, if it couldn't produce a request. After an answer, other
+    requests may have been executed too.
+    """
+    if failure_of_program is not None:
+        return failure_of_program
+    if is_answered or may_have_taken_effect(failure):
+        failure.mark_effect()
+    return failure
+
+
 def with_request_id(method: Method[RequestT, ResponseT], request: RequestT) -> RequestT:
     """A copy of the request that the caller can't change during the call, with a new idempotency key if it can have one and has none."""
     sent = type(request)()

@@ -12,9 +12,10 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, end_of, remaining, server_version
+from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, end_of, failure_of_requests, remaining, server_version
 from sealward._errors import error_of, without_frames
 from sealward._method import Method, RequestT, ResponseT
+from sealward._requests import Requests
 from sealward._retry import may_have_taken_effect
 from sealward._secret import Secret, hidden
 from sealward._setup import Settings
@@ -110,6 +111,29 @@ class Connection:
             failure.mark_effect()
         raise failure
 
+    def bidirectional_stream(
+        self,
+        method: Method[RequestT, ResponseT],
+        requests: Iterable[RequestT],
+        timeout: float | None,
+    ) -> ServerStream[ResponseT]:
+        """Opens a stream in both directions. A thread of gRPC reads the requests as the server takes them."""
+        invoke = self._multicallable(method, "stream_stream")
+        end = end_of(checked_timeout(timeout), time.monotonic())
+        sent = Requests(requests)
+
+        def open_call(needs_new_token: bool) -> Any:
+            metadata = self._metadata(needs_new_token)
+            try:
+                call = invoke(iter(sent), timeout=remaining(end, time.monotonic()), metadata=metadata())
+            except BaseException as error:
+                raise without_frames(error)
+            sent.belong_to(call)
+            self._streams.add(call)
+            return call
+
+        return ServerStream(open_call, self._note_version, can_refresh_token=False, requests=sent)
+
     def close(self) -> None:
         """Ends all calls and closes the connections."""
         self._close()
@@ -172,16 +196,26 @@ _END_MAX_SECONDS = 5.0
 
 
 class ServerStream(Generic[MessageT]):
-    """The messages of a server-streaming call, in order. Raises `SealwardError` if the call fails, the connection breaks or the server shuts
-    down. Not repeated.
+    """The messages of a call that streams its answers, in order. Raises `SealwardError` if the call fails, the connection breaks or the server
+    shuts down. Not repeated.
 
     An iterator and a context manager: leaving the context, or `cancel`, ends the call.
     """
 
-    def __init__(self, open_call: Callable[[bool], Any], note_version: Callable[[Any], None], *, can_refresh_token: bool) -> None:
+    def __init__(
+        self,
+        open_call: Callable[[bool], Any],
+        note_version: Callable[[Any], None],
+        *,
+        can_refresh_token: bool,
+        requests: Requests[Any] | None = None,
+    ) -> None:
         self._open = open_call
         self._note_version = note_version
         self._can_refresh_token = can_refresh_token
+        # What a stream in both directions sends. Such a call writes.
+        self._requests = requests
+        self._is_answered = False
         self._call = open_call(False)
 
     def __iter__(self) -> ServerStream[MessageT]:
@@ -200,8 +234,11 @@ class ServerStream(Generic[MessageT]):
             else:
                 if self._can_refresh_token:
                     self._can_refresh_token = False
+                self._is_answered = True
                 self._note_version(self._call)
                 return message
+            if self._requests is not None:
+                raise failure_of_requests(failure, self._requests.failure, is_answered=self._is_answered)
             if failure.code is not grpc.StatusCode.UNAUTHENTICATED or not self._can_refresh_token:
                 raise failure
             # Before the first message only: the server refuses such a call before it does anything.

@@ -190,6 +190,11 @@ def error_of(error: grpc.RpcError) -> SealwardError:
     return typed
 
 
+def error_of_status(code: grpc.StatusCode, status: status_pb2.Status) -> SealwardError:
+    """The typed error for a status that the server sent in an answer."""
+    return SealwardError(_details_of(code, status.message, status))
+
+
 def timed_out() -> SealwardError:
     """The error of a call that timed out before gRPC had it."""
     return SealwardError(_timed_out())

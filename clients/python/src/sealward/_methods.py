@@ -35,22 +35,42 @@ GET_EMAIL_SERVER_PROFILE = Method("/sealward.mail.v1.EmailServerProfileService/G
 LIST_EMAIL_SERVER_PROFILES = Method("/sealward.mail.v1.EmailServerProfileService/ListEmailServerProfiles", mail_v1.ListEmailServerProfilesRequest, mail_v1.ListEmailServerProfilesResponse)
 UPDATE_EMAIL_SERVER_PROFILE = Method("/sealward.mail.v1.EmailServerProfileService/UpdateEmailServerProfile", mail_v1.UpdateEmailServerProfileRequest, mail_v1.EmailServerProfile)
 DELETE_EMAIL_SERVER_PROFILE = Method("/sealward.mail.v1.EmailServerProfileService/DeleteEmailServerProfile", mail_v1.DeleteEmailServerProfileRequest, empty_pb2.Empty)
+BATCH_GET_EMAIL_SERVER_PROFILES = Method("/sealward.mail.v1.EmailServerProfileService/BatchGetEmailServerProfiles", mail_v1.BatchGetEmailServerProfilesRequest, mail_v1.BatchGetEmailServerProfilesResponse)
+BATCH_CREATE_EMAIL_SERVER_PROFILES = Method("/sealward.mail.v1.EmailServerProfileService/BatchCreateEmailServerProfiles", mail_v1.BatchCreateEmailServerProfilesRequest, mail_v1.BatchCreateEmailServerProfilesResponse)
+BATCH_UPDATE_EMAIL_SERVER_PROFILES = Method("/sealward.mail.v1.EmailServerProfileService/BatchUpdateEmailServerProfiles", mail_v1.BatchUpdateEmailServerProfilesRequest, mail_v1.BatchUpdateEmailServerProfilesResponse)
+BATCH_DELETE_EMAIL_SERVER_PROFILES = Method("/sealward.mail.v1.EmailServerProfileService/BatchDeleteEmailServerProfiles", mail_v1.BatchDeleteEmailServerProfilesRequest, empty_pb2.Empty)
+IMPORT_EMAIL_SERVER_PROFILES = Method("/sealward.mail.v1.EmailServerProfileService/ImportEmailServerProfiles", mail_v1.ImportEmailServerProfilesRequest, mail_v1.ImportEmailServerProfilesResponse)
 CREATE_MAILBOX = Method("/sealward.mail.v1.MailboxService/CreateMailbox", mail_v1.CreateMailboxRequest, mail_v1.Mailbox)
 GET_MAILBOX = Method("/sealward.mail.v1.MailboxService/GetMailbox", mail_v1.GetMailboxRequest, mail_v1.Mailbox)
 LIST_MAILBOXES = Method("/sealward.mail.v1.MailboxService/ListMailboxes", mail_v1.ListMailboxesRequest, mail_v1.ListMailboxesResponse)
 UPDATE_MAILBOX = Method("/sealward.mail.v1.MailboxService/UpdateMailbox", mail_v1.UpdateMailboxRequest, mail_v1.Mailbox)
 DELETE_MAILBOX = Method("/sealward.mail.v1.MailboxService/DeleteMailbox", mail_v1.DeleteMailboxRequest, empty_pb2.Empty)
+BATCH_GET_MAILBOXES = Method("/sealward.mail.v1.MailboxService/BatchGetMailboxes", mail_v1.BatchGetMailboxesRequest, mail_v1.BatchGetMailboxesResponse)
+BATCH_CREATE_MAILBOXES = Method("/sealward.mail.v1.MailboxService/BatchCreateMailboxes", mail_v1.BatchCreateMailboxesRequest, mail_v1.BatchCreateMailboxesResponse)
+BATCH_UPDATE_MAILBOXES = Method("/sealward.mail.v1.MailboxService/BatchUpdateMailboxes", mail_v1.BatchUpdateMailboxesRequest, mail_v1.BatchUpdateMailboxesResponse)
+BATCH_DELETE_MAILBOXES = Method("/sealward.mail.v1.MailboxService/BatchDeleteMailboxes", mail_v1.BatchDeleteMailboxesRequest, empty_pb2.Empty)
+IMPORT_MAILBOXES = Method("/sealward.mail.v1.MailboxService/ImportMailboxes", mail_v1.ImportMailboxesRequest, mail_v1.ImportMailboxesResponse)
 RESOLVE_MAILBOX_CONNECTION = Method("/sealward.mail.v1.MailboxConnectionService/ResolveMailboxConnection", mail_v1.ResolveMailboxConnectionRequest, mail_v1.ResolveMailboxConnectionResponse)
 CREATE_QUEUE = Method("/sealward.mail.v1.QueueService/CreateQueue", mail_v1.CreateQueueRequest, mail_v1.Queue)
 GET_QUEUE = Method("/sealward.mail.v1.QueueService/GetQueue", mail_v1.GetQueueRequest, mail_v1.Queue)
 LIST_QUEUES = Method("/sealward.mail.v1.QueueService/ListQueues", mail_v1.ListQueuesRequest, mail_v1.ListQueuesResponse)
 UPDATE_QUEUE = Method("/sealward.mail.v1.QueueService/UpdateQueue", mail_v1.UpdateQueueRequest, mail_v1.Queue)
 DELETE_QUEUE = Method("/sealward.mail.v1.QueueService/DeleteQueue", mail_v1.DeleteQueueRequest, empty_pb2.Empty)
+BATCH_GET_QUEUES = Method("/sealward.mail.v1.QueueService/BatchGetQueues", mail_v1.BatchGetQueuesRequest, mail_v1.BatchGetQueuesResponse)
+BATCH_CREATE_QUEUES = Method("/sealward.mail.v1.QueueService/BatchCreateQueues", mail_v1.BatchCreateQueuesRequest, mail_v1.BatchCreateQueuesResponse)
+BATCH_UPDATE_QUEUES = Method("/sealward.mail.v1.QueueService/BatchUpdateQueues", mail_v1.BatchUpdateQueuesRequest, mail_v1.BatchUpdateQueuesResponse)
+BATCH_DELETE_QUEUES = Method("/sealward.mail.v1.QueueService/BatchDeleteQueues", mail_v1.BatchDeleteQueuesRequest, empty_pb2.Empty)
+IMPORT_QUEUES = Method("/sealward.mail.v1.QueueService/ImportQueues", mail_v1.ImportQueuesRequest, mail_v1.ImportQueuesResponse)
 CREATE_USER_SETTINGS = Method("/sealward.mail.v1.UserSettingsService/CreateUserSettings", mail_v1.CreateUserSettingsRequest, mail_v1.UserSettings)
 GET_USER_SETTINGS = Method("/sealward.mail.v1.UserSettingsService/GetUserSettings", mail_v1.GetUserSettingsRequest, mail_v1.UserSettings)
 LIST_USER_SETTINGS = Method("/sealward.mail.v1.UserSettingsService/ListUserSettings", mail_v1.ListUserSettingsRequest, mail_v1.ListUserSettingsResponse)
 UPDATE_USER_SETTINGS = Method("/sealward.mail.v1.UserSettingsService/UpdateUserSettings", mail_v1.UpdateUserSettingsRequest, mail_v1.UserSettings)
 DELETE_USER_SETTINGS = Method("/sealward.mail.v1.UserSettingsService/DeleteUserSettings", mail_v1.DeleteUserSettingsRequest, empty_pb2.Empty)
+BATCH_GET_USER_SETTINGS = Method("/sealward.mail.v1.UserSettingsService/BatchGetUserSettings", mail_v1.BatchGetUserSettingsRequest, mail_v1.BatchGetUserSettingsResponse)
+BATCH_CREATE_USER_SETTINGS = Method("/sealward.mail.v1.UserSettingsService/BatchCreateUserSettings", mail_v1.BatchCreateUserSettingsRequest, mail_v1.BatchCreateUserSettingsResponse)
+BATCH_UPDATE_USER_SETTINGS = Method("/sealward.mail.v1.UserSettingsService/BatchUpdateUserSettings", mail_v1.BatchUpdateUserSettingsRequest, mail_v1.BatchUpdateUserSettingsResponse)
+BATCH_DELETE_USER_SETTINGS = Method("/sealward.mail.v1.UserSettingsService/BatchDeleteUserSettings", mail_v1.BatchDeleteUserSettingsRequest, empty_pb2.Empty)
+IMPORT_USER_SETTINGS = Method("/sealward.mail.v1.UserSettingsService/ImportUserSettings", mail_v1.ImportUserSettingsRequest, mail_v1.ImportUserSettingsResponse)
 
 #: All methods.
 ALL = (
@@ -83,20 +103,40 @@ ALL = (
     LIST_EMAIL_SERVER_PROFILES,
     UPDATE_EMAIL_SERVER_PROFILE,
     DELETE_EMAIL_SERVER_PROFILE,
+    BATCH_GET_EMAIL_SERVER_PROFILES,
+    BATCH_CREATE_EMAIL_SERVER_PROFILES,
+    BATCH_UPDATE_EMAIL_SERVER_PROFILES,
+    BATCH_DELETE_EMAIL_SERVER_PROFILES,
+    IMPORT_EMAIL_SERVER_PROFILES,
     CREATE_MAILBOX,
     GET_MAILBOX,
     LIST_MAILBOXES,
     UPDATE_MAILBOX,
     DELETE_MAILBOX,
+    BATCH_GET_MAILBOXES,
+    BATCH_CREATE_MAILBOXES,
+    BATCH_UPDATE_MAILBOXES,
+    BATCH_DELETE_MAILBOXES,
+    IMPORT_MAILBOXES,
     RESOLVE_MAILBOX_CONNECTION,
     CREATE_QUEUE,
     GET_QUEUE,
     LIST_QUEUES,
     UPDATE_QUEUE,
     DELETE_QUEUE,
+    BATCH_GET_QUEUES,
+    BATCH_CREATE_QUEUES,
+    BATCH_UPDATE_QUEUES,
+    BATCH_DELETE_QUEUES,
+    IMPORT_QUEUES,
     CREATE_USER_SETTINGS,
     GET_USER_SETTINGS,
     LIST_USER_SETTINGS,
     UPDATE_USER_SETTINGS,
     DELETE_USER_SETTINGS,
+    BATCH_GET_USER_SETTINGS,
+    BATCH_CREATE_USER_SETTINGS,
+    BATCH_UPDATE_USER_SETTINGS,
+    BATCH_DELETE_USER_SETTINGS,
+    IMPORT_USER_SETTINGS,
 )

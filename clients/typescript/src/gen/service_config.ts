@@ -66,12 +66,20 @@ export const SERVICE_CONFIG = {
           "method": "ListEmailServerProfiles"
         },
         {
+          "service": "sealward.mail.v1.EmailServerProfileService",
+          "method": "BatchGetEmailServerProfiles"
+        },
+        {
           "service": "sealward.mail.v1.MailboxService",
           "method": "GetMailbox"
         },
         {
           "service": "sealward.mail.v1.MailboxService",
           "method": "ListMailboxes"
+        },
+        {
+          "service": "sealward.mail.v1.MailboxService",
+          "method": "BatchGetMailboxes"
         },
         {
           "service": "sealward.mail.v1.QueueService",
@@ -82,12 +90,20 @@ export const SERVICE_CONFIG = {
           "method": "ListQueues"
         },
         {
+          "service": "sealward.mail.v1.QueueService",
+          "method": "BatchGetQueues"
+        },
+        {
           "service": "sealward.mail.v1.UserSettingsService",
           "method": "GetUserSettings"
         },
         {
           "service": "sealward.mail.v1.UserSettingsService",
           "method": "ListUserSettings"
+        },
+        {
+          "service": "sealward.mail.v1.UserSettingsService",
+          "method": "BatchGetUserSettings"
         }
       ],
       "retryPolicy": {

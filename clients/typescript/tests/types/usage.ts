@@ -1,6 +1,7 @@
 // Compiled only, in strict mode: what programs write, with its types.
 
-import { connect, ErrorReason, listAll, pages, SealwardError, Secret, type NodeOptions, type SealwardClient } from "@sealward/client";
+import { connect, ErrorReason, itemError, listAll, pages, SealwardError, Secret } from "@sealward/client";
+import type { NodeOptions, SealwardClient } from "@sealward/client";
 import { connect as connectWeb } from "@sealward/client/web";
 import { MailboxSchema, type Mailbox } from "@sealward/client/mail/v1";
 import { create } from "@sealward/client";
@@ -26,6 +27,15 @@ export async function usage(): Promise<string | undefined> {
     void record;
   }
   for await (const page of pages(client.queues.listQueues, { parent: "organizations/a" })) void page.queues.length;
+  const messages = (async function* () {
+    yield { parent: "organizations/a", requests: [{ mailbox: { password: "x" } }] };
+  })();
+  for await (const { results } of client.mailboxes.importMailboxes(messages, { timeoutMs: 1 })) {
+    for (const { result } of results) {
+      const reason: string | undefined = result.case === "error" ? itemError(result.value).reasonName : result.value;
+      void reason;
+    }
+  }
   const changed = await client.changeKey("organizations/a", new Secret("key"));
   for await (const progress of changed) void progress.cellsDone;
   try {

@@ -57,14 +57,11 @@ fn message(descriptor: &MessageDescriptor, choices: &mut Choices<'_>, depth: u8)
         }
         "google.protobuf.Any" => {
             let names = ["google.protobuf.Timestamp", "google.protobuf.Value", "google.protobuf.Any"];
-            let name = names.get(usize::from(choices.below(4)));
+            let name = names.get(usize::from(choices.below(4))).filter(|_| depth < 6);
             let pool = descriptor.parent_pool();
-            let inner = match name {
-                Some(name) if depth < 6 => pool.get_message_by_name(name),
-                // The first message of the pool's own: a message of the contract, or one with every kind of field.
-                _ => pool.all_messages().find(|message| message.full_name().starts_with("sealward.")),
-            };
-            let inner = inner.unwrap();
+            // Otherwise the first message of the pool's own: a message of the contract, or one with every kind of field.
+            let own = || pool.all_messages().find(|message| message.full_name().starts_with("sealward."));
+            let inner = name.and_then(|name| pool.get_message_by_name(name)).or_else(own).unwrap();
             set(&mut message, "type_url", Value::String(format!("type.example.org/{}", inner.full_name())));
             let value = self::message(&inner, choices, depth + 1);
             set(&mut message, "value", Value::Bytes(value.encode_to_vec().into()));

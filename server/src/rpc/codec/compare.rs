@@ -1,51 +1,60 @@
 //! Compares the plans with the reference, for tests and fuzzing.
 
+use std::sync::Arc;
+
 use bytes::Buf as _;
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::{
+    Message as _,
+    encoding::{WireType, encode_key, encode_varint},
+};
 use prost_reflect::{Kind as ProtoKind, MessageDescriptor};
+use sealward::v1::ItemStatus;
 use sealward_core::{
     id::{RecordId, Timestamp},
     mask::ReadMask,
+    name::OrganizationName,
     record::{Draft, Given, Record, list::Listed, update::Updated},
     schema::{Entity, Kind, Value},
+    violation::Violation,
 };
+use tonic::{Code, Status};
 
 use super::{
-    CodecBounds,
-    decode::RequestPlan,
-    encode::ReplyPlan,
-    message::{EntityReply, EntityRequest, WriteOptions},
+    CodecBounds, EntityCodec,
+    message::{
+        BatchItem, BatchRequest, CreateRequest, DeleteRequest, EntityReply, EntityRequest, UpdateRequest, WriteOptions,
+    },
     reference,
 };
-use crate::{rpc::name::ParsedName, schema::EntityMethod};
+use crate::{
+    rpc::name::ParsedName,
+    schema::{EntityMethod, StandardMethod},
+};
 
-/// The maximum of paths in a mask: small, so that inputs exceed it.
-const MASK_PATHS_MAX: usize = 3;
-
-const BOUNDS: CodecBounds = CodecBounds { mask_paths_max: MASK_PATHS_MAX, batch_items_max: 3 };
+/// Small, so that inputs exceed them.
+const BOUNDS: CodecBounds = CodecBounds { mask_paths_max: 3, batch_items_max: 3 };
 
 /// The plans of a method, and their reference.
 pub(crate) struct Compared {
     pub(super) method: EntityMethod,
-    request: RequestPlan,
-    reply: ReplyPlan,
+    codec: Arc<EntityCodec>,
 }
 
 impl Compared {
     pub(crate) fn new(method: EntityMethod) -> Self {
-        Compared { request: RequestPlan::new(&method, BOUNDS), reply: ReplyPlan::new(&method), method }
-    }
-
-    /// Compares a method for single records. The items of a batch are decoded by the same plan as single requests.
-    pub(crate) fn of_single(method: EntityMethod) -> Option<Self> {
-        method.items.is_none().then(|| Compared::new(method))
+        Compared { codec: Arc::new(EntityCodec::new(&method, BOUNDS)), method }
     }
 
     /// Panics unless both decode these bytes to the same request, or both refuse them. Returns whether they decoded them.
     pub(crate) fn request(&self, bytes: &[u8]) -> bool {
-        let planned = self.request.decode(bytes, &mut None).ok();
-        let expected = reference::decode(&self.method, MASK_PATHS_MAX, bytes);
+        let planned = self.codec.request.decode(bytes, &mut None).ok();
+        let expected = reference::decode(&self.method, BOUNDS, bytes);
         let path = &self.method.path;
+        if planned.as_ref().is_some_and(has_too_many_items) {
+            // Their bytes aren't read. The reference reads them first.
+            assert!(expected.as_ref().is_none_or(has_too_many_items), "{path}: whether there are too many items");
+            return true;
+        }
         assert_eq!(planned.is_some(), expected.is_some(), "{path}: whether plan and reference decode it");
         if let (Some(planned), Some(expected)) = (&planned, &expected) {
             assert!(is_same(planned, expected), "{path}: not the same request");
@@ -60,46 +69,133 @@ impl Compared {
 
     /// Panics unless both encode the same bytes for an answer with chosen values, and the announced length is that of the bytes.
     pub(crate) fn chosen_reply(&self, choices: &[u8]) {
-        let reply = || Choices(choices).reply(&self.method.entity);
-        let (mut planned, mut announced) = (Vec::new(), 0);
-        self.reply.encode(&reply(), &mut planned, |_, bytes| announced = bytes);
-        assert_eq!(announced, planned.len(), "{}", self.method.path);
-        if matches!(reply(), EntityReply::List(..)) == self.method.output.get_field_by_name("next_page_token").is_some()
-        {
-            assert_eq!(planned, reference::encode(&self.method, reply()), "{}", self.method.path);
+        if self.method.standard == StandardMethod::List {
+            return self.chosen_page(choices);
         }
+        let reply = || Choices(choices).reply(&self.method);
+        let (mut planned, mut announced) = (Vec::new(), 0);
+        self.codec.reply.encode(&reply(), &mut planned, |_, bytes| announced = bytes);
+        assert_eq!(announced, planned.len(), "{}", self.method.path);
+        assert_eq!(planned, reference::encode(&self.method, reply()), "{}", self.method.path);
+    }
+
+    /// Like [`chosen_reply`](Self::chosen_reply), for a page of chosen records, in a buffer that isn't empty.
+    fn chosen_page(&self, choices: &[u8]) {
+        let (choices, entity) = (&mut Choices(choices), &self.method.entity);
+        let organization: OrganizationName = "contoso".parse().expect("the name is valid");
+        let mask = choices.mask(entity);
+        let records: Vec<Record> = (0..choices.below(4)).map(|_| choices.record(entity)).collect();
+        let next_page_token = choices.printable();
+        let total_size = choices.once_in(2).then(|| choices.number());
+        let bytes_max = if choices.once_in(2) { usize::MAX } else { usize::from(choices.byte()) * 8 };
+        let mut page = self.codec.page(organization.clone(), mask.clone(), b"head".to_vec(), bytes_max);
+        let fitting = records.into_iter().take_while(|record| page.add_record(record)).collect();
+        let planned = page.finish(&next_page_token, total_size);
+        let listed = Listed { records: fitting, next_page_token, total_size };
+        let expected = reference::encode_list(&self.method, &organization, listed, &mask);
+        assert_eq!(planned, [&b"head"[..], &expected].concat(), "{}", self.method.path);
+    }
+}
+
+fn has_too_many_items(request: &EntityRequest) -> bool {
+    match request {
+        EntityRequest::BatchGet(request) => request.names.is_err(),
+        EntityRequest::BatchCreate(request) => request.items.is_err(),
+        EntityRequest::BatchUpdate(request) => request.items.is_err(),
+        EntityRequest::BatchDelete(request) => request.items.is_err(),
+        EntityRequest::Import(request) => request.items.is_err(),
+        EntityRequest::Create(_)
+        | EntityRequest::Get(_)
+        | EntityRequest::List(_)
+        | EntityRequest::Update(_)
+        | EntityRequest::Delete(_) => false,
     }
 }
 
 fn is_same(one: &EntityRequest, other: &EntityRequest) -> bool {
     match (one, other) {
-        (EntityRequest::Create(one), EntityRequest::Create(other)) => {
-            is_same_name(&one.parent, &other.parent)
-                && one.id == other.id
-                && is_same_draft(&one.draft, &other.draft)
-                && is_same_write(&one.write, &other.write)
-        }
+        (EntityRequest::Create(one), EntityRequest::Create(other)) => is_same_create(one, other),
         (EntityRequest::Get(one), EntityRequest::Get(other)) => {
-            is_same_name(&one.name, &other.name) && format!("{:?}", one.read_mask) == format!("{:?}", other.read_mask)
+            is_same_name(&one.name, &other.name) && is_same_mask(&one.read_mask, &other.read_mask)
         }
         (EntityRequest::List(one), EntityRequest::List(other)) => {
             is_same_name(&one.parent, &other.parent)
                 && (one.page_size, one.return_total_size) == (other.page_size, other.return_total_size)
                 && [&one.page_token, &one.filter, &one.order_by] == [&other.page_token, &other.filter, &other.order_by]
-                && format!("{:?}", one.read_mask) == format!("{:?}", other.read_mask)
+                && is_same_mask(&one.read_mask, &other.read_mask)
         }
-        (EntityRequest::Update(one), EntityRequest::Update(other)) => {
-            is_same_name(&one.name, &other.name)
-                && one.etag == other.etag
-                && is_same_draft(&one.draft, &other.draft)
-                && (&one.touched, &one.mask_violations) == (&other.touched, &other.mask_violations)
-                && is_same_write(&one.write, &other.write)
+        (EntityRequest::Update(one), EntityRequest::Update(other)) => is_same_update(one, other),
+        (EntityRequest::Delete(one), EntityRequest::Delete(other)) => is_same_delete(one, other),
+        (EntityRequest::BatchGet(one), EntityRequest::BatchGet(other)) => {
+            is_same_name(&one.parent, &other.parent)
+                && match (&one.names, &other.names) {
+                    (Ok(one), Ok(other)) => are_same(one, other, is_same_name),
+                    (one, other) => one.is_err() && other.is_err(),
+                }
+                && is_same_mask(&one.read_mask, &other.read_mask)
         }
-        (EntityRequest::Delete(one), EntityRequest::Delete(other)) => {
-            is_same_name(&one.name, &other.name) && one.etag == other.etag && is_same_write(&one.write, &other.write)
+        (EntityRequest::BatchCreate(one), EntityRequest::BatchCreate(other)) => {
+            is_same_batch(one, other, is_same_create)
+        }
+        (EntityRequest::BatchUpdate(one), EntityRequest::BatchUpdate(other)) => {
+            is_same_batch(one, other, is_same_update)
+        }
+        (EntityRequest::BatchDelete(one), EntityRequest::BatchDelete(other)) => {
+            is_same_batch(one, other, is_same_delete)
+        }
+        (EntityRequest::Import(one), EntityRequest::Import(other)) => {
+            let parents = [&one.parent, &other.parent].map(|parent| parent.as_ref().map(|parent| &parent.resource));
+            parents[0] == parents[1]
+                && one.validate_only == other.validate_only
+                && are_same_items(&one.items, &other.items, is_same_create)
         }
         _ => false,
     }
+}
+
+fn is_same_batch<T>(one: &BatchRequest<T>, other: &BatchRequest<T>, is_same: impl Fn(&T, &T) -> bool) -> bool {
+    is_same_name(&one.parent, &other.parent)
+        && are_same_items(&one.items, &other.items, is_same)
+        && is_same_write(&one.write, &other.write)
+}
+
+/// The items of a batch, or the violation if there are too many.
+type Items<T> = Result<Vec<BatchItem<T>>, Violation>;
+
+fn are_same_items<T>(one: &Items<T>, other: &Items<T>, is_same: impl Fn(&T, &T) -> bool) -> bool {
+    match (one, other) {
+        (Ok(one), Ok(other)) => are_same(one, other, |one, other| {
+            is_same(&one.request, &other.request) && one.violations == other.violations
+        }),
+        (one, other) => one.is_err() && other.is_err(),
+    }
+}
+
+fn are_same<T>(one: &[T], other: &[T], is_same: impl Fn(&T, &T) -> bool) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+}
+
+fn is_same_create(one: &CreateRequest, other: &CreateRequest) -> bool {
+    is_same_name(&one.parent, &other.parent)
+        && (one.parent_is_given, &one.id) == (other.parent_is_given, &other.id)
+        && is_same_draft(&one.draft, &other.draft)
+        && is_same_write(&one.write, &other.write)
+}
+
+fn is_same_update(one: &UpdateRequest, other: &UpdateRequest) -> bool {
+    is_same_name(&one.name, &other.name)
+        && one.etag == other.etag
+        && is_same_draft(&one.draft, &other.draft)
+        && (&one.touched, &one.mask_violations) == (&other.touched, &other.mask_violations)
+        && is_same_write(&one.write, &other.write)
+}
+
+fn is_same_delete(one: &DeleteRequest, other: &DeleteRequest) -> bool {
+    is_same_name(&one.name, &other.name) && one.etag == other.etag && is_same_write(&one.write, &other.write)
+}
+
+fn is_same_mask(one: &Result<ReadMask, Vec<Violation>>, other: &Result<ReadMask, Vec<Violation>>) -> bool {
+    format!("{one:?}") == format!("{other:?}")
 }
 
 fn is_same_name<T: PartialEq>(one: &ParsedName<T>, other: &ParsedName<T>) -> bool {
@@ -247,25 +343,43 @@ impl Choices<'_> {
         }
     }
 
-    fn reply(&mut self, entity: &Entity) -> EntityReply {
+    /// An answer of this method.
+    fn reply(&mut self, method: &EntityMethod) -> EntityReply {
+        let entity = &method.entity;
         let organization = "contoso".parse().expect("the name is valid");
-        match self.below(5) {
-            0 => EntityReply::Record(organization, self.record(entity)),
-            1 => {
-                let cleared = (0..self.below(3)).map(|_| self.printable()).collect();
-                EntityReply::Updated(organization, Updated { record: self.record(entity), cleared })
+        match method.standard {
+            StandardMethod::Create => EntityReply::Record(organization, self.record(entity)),
+            StandardMethod::Update => EntityReply::Updated(organization, self.updated(entity)),
+            StandardMethod::Get => EntityReply::Read(organization, self.record(entity), self.mask(entity)),
+            StandardMethod::BatchGet | StandardMethod::BatchCreate => {
+                EntityReply::Batch(organization, self.several(|choices| choices.record(entity)), self.mask(entity))
             }
-            2 => EntityReply::Read(organization, self.record(entity), self.mask(entity)),
-            3 => {
-                let listed = Listed {
-                    records: (0..self.below(4)).map(|_| self.record(entity)).collect(),
-                    next_page_token: self.printable(),
-                    total_size: self.once_in(2).then(|| self.number()),
-                };
-                EntityReply::List(organization, listed, self.mask(entity))
+            StandardMethod::BatchUpdate => {
+                EntityReply::BatchUpdated(organization, self.several(|choices| choices.updated(entity)))
             }
-            _ => EntityReply::Empty,
+            StandardMethod::Import => EntityReply::Imported(organization, self.several(Choices::result)),
+            // A page has no reply: see `chosen_page`.
+            StandardMethod::List | StandardMethod::Delete | StandardMethod::BatchDelete => EntityReply::Empty,
         }
+    }
+
+    fn several<T>(&mut self, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        (0..self.below(4)).map(|_| one(self)).collect()
+    }
+
+    fn updated(&mut self, entity: &Entity) -> Updated {
+        Updated { record: self.record(entity), cleared: self.several(Choices::printable) }
+    }
+
+    /// The result of an item of an import.
+    #[expect(clippy::disallowed_methods, reason = "any details, but no map: the order of its entries is random")]
+    fn result(&mut self) -> Result<RecordId, Status> {
+        if self.once_in(2) {
+            let (code, message) = (Code::from_i32(i32::from(self.byte() % 17)), self.printable());
+            let details = ItemStatus { code: code.into(), message: message.clone(), details: Vec::new() };
+            return Err(Status::with_details(code, message, details.encode_to_vec().into()));
+        }
+        Ok(RecordId::from_bytes([self.byte(); 16]))
     }
 
     fn mask(&mut self, entity: &Entity) -> ReadMask {
@@ -328,11 +442,11 @@ mod tests {
     };
 
     use super::*;
-    use crate::schema::{self, StandardMethod};
+    use crate::schema;
 
     static COMPARED: LazyLock<Vec<Compared>> = LazyLock::new(|| {
         let served = schema::read(sealward::FILE_DESCRIPTOR_SET).unwrap();
-        served.methods.into_iter().filter_map(Compared::of_single).collect()
+        served.methods.into_iter().map(Compared::new).collect()
     });
 
     static PECULIAR: LazyLock<Compared> = LazyLock::new(|| {

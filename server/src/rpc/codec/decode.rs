@@ -536,7 +536,7 @@ impl ItemsPlan {
 }
 
 /// The violations of a single request that sets options of its batch.
-fn of_batch(write: &WriteOptions) -> Vec<Violation> {
+pub(super) fn of_batch(write: &WriteOptions) -> Vec<Violation> {
     let WriteOptions { validate_only, request_id } = write;
     let set = [(VALIDATE_ONLY, *validate_only), (REQUEST_ID, !request_id.is_empty())];
     let set = set.into_iter().filter(|(_, is_set)| *is_set);
@@ -544,12 +544,12 @@ fn of_batch(write: &WriteOptions) -> Vec<Violation> {
 }
 
 /// The violation of a single request that names another organization than its batch.
-fn not_of_parent(organization: Option<&OrganizationName>) -> Violation {
+pub(super) fn not_of_parent(organization: Option<&OrganizationName>) -> Violation {
     let form = organization.map(OrganizationName::resource_name).unwrap_or_default();
     Violation::new("parent", Problem::NotAName { form })
 }
 
-const VALIDATE_ONLY: &str = "validate_only";
+pub(super) const VALIDATE_ONLY: &str = "validate_only";
 const REQUEST_ID: &str = "request_id";
 
 impl MessagePlan {

@@ -2,8 +2,9 @@
 //!
 //! A plan lists the fields of a record's message in the order of their numbers, with their keys. An answer is counted first, so that its
 //! buffer is allocated once with the right size, and then written from the values of the records. Texts are copied once, into that buffer.
+//! A page of a list is written by a [`PageWriter`] while its rows are read, so its values are not kept in between.
 
-use std::{io::Write as _, sync::Arc};
+use std::sync::Arc;
 
 use bytes::BufMut;
 use prost_reflect::{FieldDescriptor, Kind as ProtoKind, MessageDescriptor};
@@ -11,14 +12,14 @@ use sealward_core::{
     id::{RecordId, Timestamp},
     mask::ReadMask,
     name::OrganizationName,
-    record::{Record, list::Listed},
-    schema::{Entity, Kind, Value},
+    record::{Record, RecordContent, RowContent, list},
+    schema::{Entity, Kind, ValueRef},
 };
 use tonic::Status;
 
 use super::{
     message::EntityReply,
-    wire::{Buffer, ID_BYTES, Length, Sink, Wire, key, length, signed},
+    wire::{Buffer, ID_BYTES, Length, Sink, Stored, Wire, key, length, signed, varint_bytes},
 };
 use crate::schema::{CLEARED_FIELD, EntityMethod, ResultFields, list_field, timestamp_to_proto};
 
@@ -113,19 +114,19 @@ impl ReplyPlan {
             EntityReply::Read(organization, record, mask) => {
                 self.one(record, &Shared::new(organization, mask, &[]), buffer, reserve);
             }
-            EntityReply::List(organization, listed, mask) => {
-                let shared = |record| (record, Shared::new(organization, mask, &[]));
-                self.several(listed.records.iter().map(shared), Some(listed), buffer, reserve);
+            EntityReply::Page(message) => {
+                reserve(buffer, message.len());
+                buffer.put_slice(message);
             }
             EntityReply::Batch(organization, records, mask) => {
                 let shared = |record| (record, Shared::new(organization, mask, &[]));
-                self.several(records.iter().map(shared), None, buffer, reserve);
+                self.several(records.iter().map(shared), buffer, reserve);
             }
             EntityReply::BatchUpdated(organization, updated) => {
                 let records = updated
                     .iter()
                     .map(|updated| (&updated.record, Shared::new(organization, &everything, &updated.cleared)));
-                self.several(records, None, buffer, reserve);
+                self.several(records, buffer, reserve);
             }
             EntityReply::Imported(organization, results) => {
                 let Some(plan) = &self.results else { return reserve(buffer, 0) };
@@ -144,11 +145,10 @@ impl ReplyPlan {
         }
     }
 
-    /// Encodes the records of a page or of a batch.
+    /// Encodes the records of a batch.
     fn several<'r, B: BufMut>(
         &self,
         records: impl Iterator<Item = (&'r Record, Shared<'r>)>,
-        listed: Option<&Listed>,
         buffer: &mut B,
         reserve: impl FnOnce(&mut B, usize),
     ) {
@@ -157,14 +157,12 @@ impl ReplyPlan {
         let records: Vec<_> = counted.collect();
         let mut counted = Length::default();
         records.iter().for_each(|(_, bytes, _)| begin(page.records, *bytes, &mut counted));
-        listed.into_iter().for_each(|listed| page.end(listed, &mut counted));
         reserve(buffer, records.iter().fold(counted.0, |all, (_, bytes, _)| all + bytes));
         let mut sink = Buffer(buffer);
         for (record, bytes, shared) in &records {
             begin(page.records, *bytes, &mut sink);
-            self.write(record, shared, &mut sink);
+            self.write(*record, shared, &mut sink);
         }
-        listed.into_iter().for_each(|listed| page.end(listed, &mut sink));
     }
 
     fn result_length(&self, plan: &ResultPlan, result: &Result<RecordId, Status>, shared: &Shared<'_>) -> usize {
@@ -205,18 +203,18 @@ impl ReplyPlan {
     }
 
     /// Writes the selected fields of a record. Attributes that aren't selected have no value in it.
-    fn write<S: Sink>(&self, record: &Record, shared: &Shared<'_>, sink: &mut S) {
+    fn write<R: RecordContent, S: Sink>(&self, record: &R, shared: &Shared<'_>, sink: &mut S) {
         let mask = shared.mask;
         for FieldPlan { key, content } in &self.fields {
             match content {
-                Content::Name => shared.name(*key, &self.entity.collection, record.id, sink),
-                Content::Etag if mask.has_etag() => decimal(*key, record.revision, sink),
-                Content::CreateTime if mask.has_create_time() => time(*key, record.create_time, sink),
-                Content::UpdateTime if mask.has_update_time() => time(*key, record.update_time, sink),
-                Content::CreatedBy if mask.has_created_by() => identity(*key, record.created_by.as_deref(), sink),
-                Content::ModifiedBy if mask.has_modified_by() => identity(*key, record.modified_by.as_deref(), sink),
+                Content::Name => shared.name(*key, &self.entity.collection, record.id(), sink),
+                Content::Etag if mask.has_etag() => decimal(*key, record.revision(), sink),
+                Content::CreateTime if mask.has_create_time() => time(*key, record.create_time(), sink),
+                Content::UpdateTime if mask.has_update_time() => time(*key, record.update_time(), sink),
+                Content::CreatedBy if mask.has_created_by() => identity(*key, record.created_by(), sink),
+                Content::ModifiedBy if mask.has_modified_by() => identity(*key, record.modified_by(), sink),
                 Content::Attribute(index) => {
-                    if let Some(Some(value)) = record.values.get(*index) {
+                    if let Some(value) = record.value(*index) {
                         self.value(*key, *index, value, shared, sink);
                     }
                 }
@@ -230,20 +228,99 @@ impl ReplyPlan {
         }
     }
 
-    fn value<S: Sink>(&self, key: u64, index: usize, value: &Value, shared: &Shared<'_>, sink: &mut S) {
+    fn value<S: Sink>(&self, key: u64, index: usize, value: ValueRef<'_>, shared: &Shared<'_>, sink: &mut S) {
         match value {
-            Value::Boolean(value) => number(key, u64::from(*value), sink),
-            Value::Integer(value) => number(key, signed(*value), sink),
-            Value::Text(value) => text(key, value, sink),
-            Value::Bytes(value) => bytes(key, value, sink),
-            Value::Time(value) => time(key, *value, sink),
-            Value::Reference(id) => {
+            ValueRef::Boolean(value) => number(key, u64::from(value), sink),
+            ValueRef::Integer(value) => number(key, signed(value), sink),
+            ValueRef::Text(value) => text(key, value, sink),
+            ValueRef::Bytes(value) => bytes(key, value, sink),
+            ValueRef::Time(value) => time(key, value, sink),
+            ValueRef::Reference(id) => {
                 let attribute = self.entity.attributes.get(index);
                 if let Some(Kind::Reference { collection, .. }) = attribute.map(|attribute| &attribute.kind) {
-                    shared.name(key, collection, *id, sink);
+                    shared.name(key, collection, id, sink);
                 }
             }
         }
+    }
+}
+
+/// Writes the records of a page to a message, one by one.
+pub(crate) struct PageWriter {
+    plan: Arc<ReplyPlan>,
+    organization: OrganizationName,
+    mask: ReadMask,
+    /// The message. It begins with what its buffer contained.
+    message: Vec<u8>,
+    start: usize,
+    /// The maximum size of the records together, except for a single record.
+    bytes_max: usize,
+}
+
+impl PageWriter {
+    /// Begins a page in a buffer, whose content is kept.
+    pub(super) fn new(
+        plan: Arc<ReplyPlan>,
+        organization: OrganizationName,
+        mask: ReadMask,
+        message: Vec<u8>,
+        bytes_max: usize,
+    ) -> Self {
+        let start = message.len();
+        PageWriter { plan, organization, mask, message, start, bytes_max }
+    }
+
+    /// Adds a record. Returns `false` without adding it if it doesn't fit.
+    pub(super) fn add_record(&mut self, record: &impl RecordContent) -> bool {
+        let ReplyPlan { page: Some(page), .. } = &*self.plan else { return true };
+        let before = self.message.len();
+        let shared = Shared::new(&self.organization, &self.mask, &[]);
+        Stored(&mut self.message).varint(page.records);
+        message(&mut self.message, |message| self.plan.write(record, &shared, &mut Stored(message)));
+        let fits = before == self.start || self.message.len() - self.start <= self.bytes_max;
+        if !fits {
+            self.message.truncate(before);
+        }
+        fits
+    }
+
+    /// Adds the fields after the records, and returns the buffer.
+    pub(crate) fn finish(mut self, next_page_token: &str, total_size: Option<u64>) -> Vec<u8> {
+        if let Some(page) = &self.plan.page {
+            page.end(next_page_token, total_size, &mut Stored(&mut self.message));
+        }
+        self.message
+    }
+}
+
+impl list::PageWriter for PageWriter {
+    fn add(&mut self, record: &RowContent<'_>) -> bool {
+        self.add_record(record)
+    }
+
+    fn clear(&mut self) {
+        self.message.truncate(self.start);
+    }
+}
+
+/// Writes the length of a message and the message, which is written only once. Most messages of a page have lengths with
+/// the same number of bytes.
+fn message(buffer: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    /// The bytes of the length of a message of 128 to 16,383 bytes.
+    const USUAL: usize = 2;
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0; USUAL]);
+    write(buffer);
+    let bytes = buffer.len() - start - USUAL;
+    if let Some(place) = buffer.get_mut(start..start + USUAL)
+        && (0x80..0x4000).contains(&bytes)
+    {
+        let [low, high, ..] = bytes.to_le_bytes();
+        place.copy_from_slice(&[low | 0x80, high << 1 | low >> 7]);
+    } else {
+        let mut head = Vec::new();
+        Stored(&mut head).varint(length(bytes));
+        buffer.splice(start..start + USUAL, head);
     }
 }
 
@@ -261,13 +338,13 @@ impl PagePlan {
     }
 
     /// Writes the fields after the records.
-    fn end<S: Sink>(&self, listed: &Listed, sink: &mut S) {
+    fn end<S: Sink>(&self, next_page_token: &str, total_size: Option<u64>, sink: &mut S) {
         if let Some(key) = self.next_page_token
-            && !listed.next_page_token.is_empty()
+            && !next_page_token.is_empty()
         {
-            text(key, &listed.next_page_token, sink);
+            text(key, next_page_token, sink);
         }
-        if let (Some(key), Some(total_size)) = (self.total_size, listed.total_size) {
+        if let (Some(key), Some(total_size)) = (self.total_size, total_size) {
             number(key, signed(i64::try_from(total_size).unwrap_or(i64::MAX)), sink);
         }
     }
@@ -341,14 +418,24 @@ fn identity<S: Sink>(key: u64, identity: Option<&str>, sink: &mut S) {
     }
 }
 
-/// Writes a number as text, without allocating it.
+/// Writes a number as text. The formatting of the standard library would take five times as many instructions.
 fn decimal<S: Sink>(key: u64, value: i64, sink: &mut S) {
     const LENGTH_MAX: usize = "-9223372036854775808".len();
-    let mut digits = [0; LENGTH_MAX];
-    let mut rest = &mut digits[..];
-    let _always_fits = write!(rest, "{value}");
-    let unused = rest.len();
-    bytes(key, digits.get(..LENGTH_MAX - unused).unwrap_or_default(), sink);
+    let mut text = [0; LENGTH_MAX];
+    let (mut rest, mut used) = (value.unsigned_abs(), 0);
+    for place in text.iter_mut().rev() {
+        let [digit, ..] = (rest % 10).to_le_bytes();
+        (*place, rest, used) = (b'0' + digit, rest / 10, used + 1);
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0
+        && let Some(place) = text.iter_mut().rev().nth(used)
+    {
+        (*place, used) = (b'-', used + 1);
+    }
+    bytes(key, text.get(LENGTH_MAX - used..).unwrap_or_default(), sink);
 }
 
 /// Writes a time as a google.protobuf.Timestamp.
@@ -356,11 +443,40 @@ fn time<S: Sink>(key: u64, value: Timestamp, sink: &mut S) {
     const SECONDS: u64 = 1 << 3;
     const NANOS: u64 = 2 << 3;
     let proto = timestamp_to_proto(value);
-    let fields = [(SECONDS, proto.seconds), (NANOS, proto.nanos.into())];
-    let fields = || fields.iter().filter(|(_, value)| *value != 0);
-    let mut counted = Length::default();
-    fields().for_each(|(key, value)| number(*key, signed(*value), &mut counted));
+    let (seconds, nanos) = (signed(proto.seconds), signed(proto.nanos.into()));
+    let bytes = |value| if value == 0 { 0 } else { 1 + varint_bytes(value) };
     sink.varint(key);
-    sink.varint(length(counted.0));
-    fields().for_each(|(key, value)| number(*key, signed(*value), sink));
+    sink.varint(length(bytes(seconds) + bytes(nanos)));
+    if seconds != 0 {
+        number(SECONDS, seconds, sink);
+    }
+    if nanos != 0 {
+        number(NANOS, nanos, sink);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimal_is_the_number_as_text() {
+        for value in [0, 1, -1, 9, 10, 99, 100, 1_234_567, -10, i64::MAX, i64::MIN, i64::MIN + 1] {
+            let mut written = Vec::new();
+            decimal(1, value, &mut Stored(&mut written));
+            assert_eq!(str::from_utf8(&written[2..]).unwrap(), value.to_string());
+            assert_eq!(usize::from(written[1]), written.len() - 2);
+        }
+    }
+
+    #[test]
+    fn message_has_the_shortest_length() {
+        for bytes in [0, 1, 127, 128, 129, 255, 256, 16_383, 16_384, 100_000] {
+            let (mut written, mut expected) = (b"before".to_vec(), b"before".to_vec());
+            message(&mut written, |buffer| buffer.resize(buffer.len() + bytes, 7));
+            Stored(&mut expected).varint(length(bytes));
+            expected.resize(expected.len() + bytes, 7);
+            assert!(written == expected, "{bytes}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use sealward_core::{
     id::RecordId,
     mask::ReadMask,
     name::OrganizationName,
-    record::{Draft, Record, Touched, list::Listed, update::Updated},
+    record::{Draft, Record, Touched, update::Updated},
     violation::Violation,
 };
 use tonic::Status;
@@ -146,8 +146,8 @@ pub(crate) enum EntityReply {
     Updated(OrganizationName, Updated),
     /// The selected fields of a record, in the organization of this name.
     Read(OrganizationName, Record, ReadMask),
-    /// A page of records with the selected fields, in the organization of this name.
-    List(OrganizationName, Listed, ReadMask),
+    /// A page of records: the encoded message, in the form that [`EntityCodec::encode`](super::EntityCodec::encode) returns.
+    Page(Vec<u8>),
     /// The selected fields of the records of a batch, in the organization of this name.
     Batch(OrganizationName, Vec<Record>, ReadMask),
     /// The records of a batch that were updated, in the organization of this name.

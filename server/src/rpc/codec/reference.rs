@@ -4,15 +4,22 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value as ProtoValue};
 use sealward_core::{
     crypto::secret::Plaintext,
+    id::RecordId,
     mask::{ReadMask, not_settable},
     name::{OrganizationName, RecordName},
     record::{Draft, Given, Record, Touched, given_text, list::Listed, update::Updated},
     schema::{Attribute, Entity, Kind, Value},
     violation::{Problem, Violation},
 };
+use tonic::Status;
 
-use super::message::{
-    CreateRequest, DeleteRequest, EntityReply, EntityRequest, GetRequest, ListRequest, UpdateRequest, WriteOptions,
+use super::{
+    CodecBounds,
+    decode::{VALIDATE_ONLY, not_of_parent, of_batch},
+    message::{
+        BatchGetRequest, BatchItem, BatchRequest, CreateRequest, DeleteRequest, EntityReply, EntityRequest, GetRequest,
+        ImportRequest, ListRequest, UpdateRequest, WriteOptions,
+    },
 };
 use crate::{
     rpc::name,
@@ -32,13 +39,54 @@ pub(crate) fn encode(method: &EntityMethod, reply: EntityReply) -> Vec<u8> {
         EntityReply::Read(organization, record, mask) => {
             write_record(&method.entity, &method.resource, &organization, record, &mask)
         }
-        EntityReply::List(organization, listed, mask) => write_list(method, &organization, listed, &mask),
-        // Batches consist of the records of single answers.
-        EntityReply::Batch(..) | EntityReply::BatchUpdated(..) | EntityReply::Imported(..) | EntityReply::Empty => {
-            DynamicMessage::new(method.output.clone())
+        EntityReply::Batch(organization, records, mask) => {
+            let write = |record| write_record(&method.entity, &method.resource, &organization, record, &mask);
+            write_batch(method, records.into_iter().map(write))
         }
+        EntityReply::BatchUpdated(organization, updated) => {
+            let write = |updated| write_updated(method, &organization, updated);
+            write_batch(method, updated.into_iter().map(write))
+        }
+        EntityReply::Imported(organization, results) => write_results(method, &organization, results),
+        // A page is already encoded: see `encode_list`.
+        EntityReply::Page(_) | EntityReply::Empty => DynamicMessage::new(method.output.clone()),
     };
     message.encode_to_vec()
+}
+
+fn write_batch(method: &EntityMethod, records: impl Iterator<Item = DynamicMessage>) -> DynamicMessage {
+    let mut message = DynamicMessage::new(method.output.clone());
+    if let Some(field) = list_field(&method.output, &method.resource.message) {
+        message.set_field(&field, ProtoValue::List(records.map(ProtoValue::Message).collect()));
+    }
+    message
+}
+
+fn write_results(
+    method: &EntityMethod,
+    organization: &OrganizationName,
+    results: Vec<Result<RecordId, Status>>,
+) -> DynamicMessage {
+    let mut message = DynamicMessage::new(method.output.clone());
+    let Some(fields) = &method.results else { return message };
+    let write = |result: Result<RecordId, Status>| {
+        let mut written = DynamicMessage::new(fields.name.parent_message().clone());
+        match result {
+            Ok(id) => {
+                let name = RecordName { organization: organization.clone(), collection: &method.entity.collection, id };
+                written.set_field(&fields.name, ProtoValue::String(name.to_string()));
+            }
+            Err(status) => {
+                let kind = fields.error.kind();
+                let of = kind.as_message().expect("an error is a message");
+                let error = DynamicMessage::decode(of.clone(), status.details()).expect("details are a message");
+                written.set_field(&fields.error, ProtoValue::Message(error));
+            }
+        }
+        ProtoValue::Message(written)
+    };
+    message.set_field(&fields.results, ProtoValue::List(results.into_iter().map(write).collect()));
+    message
 }
 
 /// Encodes an updated record. Only this answer lists the attributes that the update cleared automatically.
@@ -56,12 +104,13 @@ fn write_updated(
     message
 }
 
-fn write_list(
+/// Encodes a page.
+pub(crate) fn encode_list(
     method: &EntityMethod,
     organization: &OrganizationName,
-    listed: Listed,
+    listed: Listed<Vec<Record>>,
     mask: &ReadMask,
-) -> DynamicMessage {
+) -> Vec<u8> {
     let mut message = DynamicMessage::new(method.output.clone());
     let write = |record| write_record(&method.entity, &method.resource, organization, record, mask);
     let records = listed.records.into_iter().map(|record| ProtoValue::Message(write(record))).collect();
@@ -73,19 +122,19 @@ fn write_list(
         let total_size = i64::try_from(total_size).unwrap_or(i64::MAX);
         message.set_field_by_name("total_size", ProtoValue::I64(total_size));
     }
-    message
+    message.encode_to_vec()
 }
 
 /// Decodes the request of a method. `None` if the bytes aren't a message of this type.
-pub(crate) fn decode(method: &EntityMethod, mask_paths_max: usize, bytes: &[u8]) -> Option<EntityRequest> {
+pub(crate) fn decode(method: &EntityMethod, bounds: CodecBounds, bytes: &[u8]) -> Option<EntityRequest> {
     let message = DynamicMessage::decode(method.input.clone(), bytes).ok()?;
-    Some(read_request(method, mask_paths_max, message))
+    Some(read_request(method, bounds, message))
 }
 
-fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: DynamicMessage) -> EntityRequest {
-    let message = &mut message;
+fn read_request(method: &EntityMethod, bounds: CodecBounds, mut message: DynamicMessage) -> EntityRequest {
+    let (message, mask_paths_max) = (&mut message, bounds.mask_paths_max);
     match method.standard {
-        StandardMethod::Create => EntityRequest::Create(read_create(method, message)),
+        StandardMethod::Create => EntityRequest::Create(read_create(method, message, None)),
         StandardMethod::Get => EntityRequest::Get(GetRequest {
             name: name::record("name", &take_text(message, "name"), &method.entity),
             read_mask: read_mask(&method.entity, mask_paths_max, message),
@@ -103,30 +152,130 @@ fn read_request(method: &EntityMethod, mask_paths_max: usize, mut message: Dynam
             return_total_size: take_bool(message, "return_total_size"),
         }),
         StandardMethod::Update => EntityRequest::Update(read_update(method, mask_paths_max, message)),
-        StandardMethod::Delete
-        | StandardMethod::BatchGet
-        | StandardMethod::BatchCreate
-        | StandardMethod::BatchUpdate
-        | StandardMethod::BatchDelete
-        | StandardMethod::Import => EntityRequest::Delete(DeleteRequest {
-            name: name::record("name", &take_text(message, "name"), &method.entity),
-            etag: take_text(message, "etag"),
+        StandardMethod::Delete => EntityRequest::Delete(read_delete(method, message)),
+        StandardMethod::BatchGet => EntityRequest::BatchGet(BatchGetRequest {
+            parent: name::organization("parent", &take_text(message, "parent")),
+            names: take_items(method, bounds, message).map(|names| {
+                let name = |(index, name): (usize, ProtoValue)| {
+                    let field = format!("names[{index}]");
+                    name::record(&field, name.as_str().unwrap_or_default(), &method.entity)
+                };
+                names.into_iter().enumerate().map(name).collect()
+            }),
+            read_mask: read_mask(&method.entity, mask_paths_max, message),
+        }),
+        StandardMethod::BatchCreate => {
+            let parent = name::organization("parent", &take_text(message, "parent"));
+            let organization = parent.organization.as_ref().ok();
+            let items = read_items(method, bounds, message, |item| {
+                let request = read_create(method, item, organization);
+                let violations = of_batch(&request.write).into_iter();
+                let violations = violations.chain(of_other_parent(&request, organization)).collect();
+                (request, violations)
+            });
+            EntityRequest::BatchCreate(BatchRequest { items, write: write_options(message), parent })
+        }
+        StandardMethod::BatchUpdate => EntityRequest::BatchUpdate(BatchRequest {
+            parent: name::organization("parent", &take_text(message, "parent")),
+            items: read_items(method, bounds, message, |item| {
+                let request = read_update(method, mask_paths_max, item);
+                let violations = of_batch(&request.write);
+                (request, violations)
+            }),
             write: write_options(message),
         }),
+        StandardMethod::BatchDelete => EntityRequest::BatchDelete(BatchRequest {
+            parent: name::organization("parent", &take_text(message, "parent")),
+            items: read_items(method, bounds, message, |item| {
+                let request = read_delete(method, item);
+                let violations = of_batch(&request.write);
+                (request, violations)
+            }),
+            write: write_options(message),
+        }),
+        StandardMethod::Import => {
+            let parent_text = take_text(message, "parent");
+            let parent = name::organization("parent", &parent_text);
+            let organization = parent.resource.as_ref().ok();
+            let items = read_items(method, bounds, message, |item| {
+                let request = read_create(method, item, organization);
+                let mut violations = of_batch(&request.write);
+                // Each record of an import can have a request id.
+                violations.retain(|violation| violation.field == VALIDATE_ONLY);
+                violations.extend(of_other_parent(&request, organization));
+                (request, violations)
+            });
+            EntityRequest::Import(ImportRequest {
+                items,
+                validate_only: take_bool(message, VALIDATE_ONLY),
+                parent: (!parent_text.is_empty()).then_some(parent),
+            })
+        }
     }
 }
 
-fn read_create(method: &EntityMethod, message: &mut DynamicMessage) -> CreateRequest {
+/// Reads the items of a batch.
+fn read_items<T>(
+    method: &EntityMethod,
+    bounds: CodecBounds,
+    message: &mut DynamicMessage,
+    read: impl Fn(&mut DynamicMessage) -> (T, Vec<Violation>),
+) -> Result<Vec<BatchItem<T>>, Violation> {
+    let items = take_items(method, bounds, message)?.into_iter().filter_map(|item| match item {
+        ProtoValue::Message(mut item) => {
+            let (request, violations) = read(&mut item);
+            Some(BatchItem { request, violations, bytes: 0 })
+        }
+        _ => None,
+    });
+    Ok(items.collect())
+}
+
+fn take_items(
+    method: &EntityMethod,
+    bounds: CodecBounds,
+    message: &mut DynamicMessage,
+) -> Result<Vec<ProtoValue>, Violation> {
+    let Some(field) = &method.items else { return Ok(Vec::new()) };
+    let items = match message.take_field(field) {
+        Some(ProtoValue::List(items)) => items,
+        Some(_) | None => Vec::new(),
+    };
+    let limit = bounds.batch_items_max;
+    if items.len() > limit { Err(Violation::new(field.name(), Problem::TooMany { limit })) } else { Ok(items) }
+}
+
+/// The violation of a single request that names another organization than its batch.
+fn of_other_parent(request: &CreateRequest, organization: Option<&OrganizationName>) -> Option<Violation> {
+    let is_other = request.parent_is_given && request.parent.organization.as_ref().ok() != organization;
+    is_other.then(|| not_of_parent(organization))
+}
+
+/// `organization` is that of a batch; without one, the request names it.
+fn read_create(
+    method: &EntityMethod,
+    message: &mut DynamicMessage,
+    organization: Option<&OrganizationName>,
+) -> CreateRequest {
     let entity = &method.entity;
     let parent_text = take_text(message, "parent");
     let parent = name::organization("parent", &parent_text);
     let resource = take(message, &entity.singular);
+    let organization = organization.or(parent.organization.as_ref().ok());
     CreateRequest {
         parent_is_given: !parent_text.is_empty(),
         id: take_text(message, &format!("{}_id", entity.singular)),
-        draft: read_draft(entity, &method.resource, resource, parent.organization.as_ref().ok()),
+        draft: read_draft(entity, &method.resource, resource, organization),
         write: write_options(message),
         parent,
+    }
+}
+
+fn read_delete(method: &EntityMethod, message: &mut DynamicMessage) -> DeleteRequest {
+    DeleteRequest {
+        name: name::record("name", &take_text(message, "name"), &method.entity),
+        etag: take_text(message, "etag"),
+        write: write_options(message),
     }
 }
 

@@ -70,9 +70,10 @@ pub(super) async fn begin(
     };
     let held = dispatcher.bounded.streams.enter(&permit.caller().identity)?;
     let (answers, answered) = answers();
+    let drain = dispatcher.drain.clone();
     let mut running = Running::new(dispatcher, entity, Import::begin(permit, is_dry_run));
     running.collect(items);
-    tokio::spawn(async move {
+    drain.spawn(async move {
         let _held = (held, connection.hold());
         match running.run(stream, &connection, &answers).await {
             Ok(()) => answers.done(),
@@ -246,7 +247,7 @@ impl Running {
         let earlier = self.last_complete.replace(is_complete);
         let (dispatcher, import) = (Arc::clone(&self.dispatcher), Arc::clone(&self.import));
         let (place, requests) = (self.place.clone(), items.len() + refused.len());
-        let written = self.dispatcher.drain.tasks().spawn(async move {
+        let written = self.dispatcher.drain.spawn(async move {
             let _complete = complete;
             tokio::select! {
                 () = dispatcher.rates.pace(import.identity(), &place.organization.name, requests) => {}

@@ -31,7 +31,7 @@ use crate::{
     gates::{complete::CompleteLayer, trace::TraceLayer},
     status::Refusal,
     transport::{
-        connection::Connection,
+        connection::{Connection, ConnectionFacts},
         connection_ending::ConnectionEnding,
         http1::filter::call_head,
         without_tls::{self, Form},
@@ -148,7 +148,7 @@ impl WrongPort {
 }
 
 fn connection_of(peer: SocketAddr) -> Connection {
-    Connection { peer, tls: None, limit_reached: None, ending: ConnectionEnding::default() }
+    ConnectionFacts { peer, tls: None, limit_reached: None, ending: ConnectionEnding::default() }.into()
 }
 
 /// Reads the first bytes, until they are the preface of HTTP/2 or differ from it.

@@ -51,13 +51,19 @@ pub(crate) struct CallBounds {
     pub(crate) shed: Shed,
 }
 
+/// The bounds for the ends of the calls of a connection.
+pub(super) struct Ends {
+    pub(super) bounds: CallBounds,
+    /// For requests that are answered early.
+    pub(super) unread: Unread,
+}
+
 /// Serves one call. The request has its extensions already.
 pub(super) async fn serve<S>(
     service: S,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    bounds: CallBounds,
-    unread: Unread,
+    Ends { bounds, unread }: &Ends,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -76,7 +82,7 @@ pub(super) async fn serve<S>(
     let is_complete = body.is_end_stream();
     let Ok(stream) = respond.send_response(Response::from_parts(head, ()), is_complete) else { return };
     if !is_complete {
-        let mut answer = Answer { stream, ends_at, account, bounds: &bounds };
+        let mut answer = Answer { stream, ends_at, account, bounds };
         if let Err(Unsent(Some(reason))) = answer.send(body).await {
             answer.stream.send_reset(reason);
             return;

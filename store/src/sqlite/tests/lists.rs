@@ -38,9 +38,9 @@ use sealward_core::{
     port::{AuditGate, Clock, Computation, KeyDerivation},
     random::Random,
     record::{
-        Record, RecordError,
+        Record, RecordContent as _, RecordError, RowContent,
         get::get,
-        list::{Listed, Page, Query, list},
+        list::{Listed, Page, PageWriter, Query, list},
     },
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, Value},
 };
@@ -534,12 +534,35 @@ impl Lists {
         self.policy.check(&caller, organization).unwrap().enter(&self.deployment).unwrap()
     }
 
-    async fn list(&self, filter: &str, order: &str, mask: &ReadMask, size: u32, token: &str) -> Listed {
+    async fn list(&self, filter: &str, order: &str, mask: &ReadMask, size: u32, token: &str) -> Listed<Records> {
         let permit = self.permit(&self.organization.name);
         let query = Query::parse(&permit, Bounds::default(), filter, order, &self.entity)
             .unwrap_or_else(|violations| panic!("{filter} | {order}: {violations:?}"));
         let page = Page { size, token, mask, count: true, method: "/List" };
-        list(&self.deployment, permit, query, page).await.unwrap()
+        list(&self.deployment, permit, query, page, Records::default()).await.unwrap()
+    }
+}
+
+/// The records of a page.
+#[derive(Default)]
+struct Records(Vec<Record>);
+
+impl PageWriter for Records {
+    fn add(&mut self, record: &RowContent<'_>) -> bool {
+        self.0.push(Record {
+            id: record.id(),
+            revision: record.revision(),
+            create_time: record.create_time(),
+            update_time: record.update_time(),
+            created_by: record.created_by().map(str::to_owned),
+            modified_by: record.modified_by().map(str::to_owned),
+            values: (0..NAMES.len()).map(|index| record.value(index).map(Value::from)).collect(),
+        });
+        true
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -619,7 +642,7 @@ fn filtered_ordered_pages_match_a_plain_evaluation() {
         loop {
             let page = lists.list(&filter, &order, &mask, size, &token).await;
             prop_assert_eq!(page.total_size, Some(expected.len() as u64), "{}", filter);
-            found.extend(page.records);
+            found.extend(page.records.0);
             token = page.next_page_token;
             prop_assert!(token.len() <= 4_500);
             if token.is_empty() {
@@ -647,7 +670,7 @@ fn unchanged_rows_appear_once_despite_concurrent_changes() {
         let mut token = String::new();
         loop {
             let page = lists.list("", &text, &everything, size, &token).await;
-            for record in page.records {
+            for record in page.records.0 {
                 let thing = now.iter().find(|thing| Uuid::from_u128(thing.id) == record.id.uuid()).unwrap();
                 found.push(thing.clone());
             }

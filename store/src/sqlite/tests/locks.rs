@@ -62,3 +62,52 @@ async fn check_sees_a_change_by_another_process() {
     shell.execute("DELETE FROM Entry", []).unwrap();
     assert!(is_refused().await);
 }
+
+/// The writer remembers that a table is empty, and then skips deletes from it.
+#[tokio::test]
+async fn delete_finds_rows_of_a_table_that_was_empty() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    let clear = || delete(Condition::EVERYTHING);
+    let commit = async |steps| store.commit(Commit::of(steps)).await;
+    commit(vec![clear()]).await.unwrap();
+    commit(vec![clear(), insert(1, b"a"), clear(), clear()]).await.unwrap();
+    assert_eq!(count(&*store, "Entry").await, 0);
+    commit(vec![clear(), insert(1, b"a")]).await.unwrap();
+    commit(vec![clear()]).await.unwrap();
+    assert_eq!(count(&*store, "Entry").await, 0);
+    // The refused commit empties the table, and is undone.
+    commit(vec![insert(1, b"a")]).await.unwrap();
+    let never = Step::Require { table: "Entry".into(), rows: Condition::EVERYTHING };
+    assert!(matches!(commit(vec![clear(), clear(), never]).await, Err(CommitError::Refused { step: 2 })));
+    commit(vec![clear()]).await.unwrap();
+    assert_eq!(count(&*store, "Entry").await, 0);
+    let shell = rusqlite::Connection::open(fixture.database()).unwrap();
+    shell.execute("INSERT INTO Entry (id) VALUES (zeroblob(16))", []).unwrap();
+    commit(vec![clear()]).await.unwrap();
+    assert_eq!(count(&*store, "Entry").await, 0);
+}
+
+/// The writer keeps the statements of a few lists of columns.
+#[tokio::test]
+async fn rows_with_any_columns_are_inserted() {
+    let fixture = Fixture::new();
+    let store = fixture.created().await;
+    let add = |name: String| Step::AddColumn {
+        table: "Entry".into(),
+        column: Column { name: name.into(), kind: ColumnType::Integer, nullable: true },
+    };
+    let row = |id: u128, name: String| {
+        let row = vec![("id".into(), Datum::Uuid(Uuid::from_u128(id))), (name.into(), Datum::Integer(7))];
+        Step::Insert { table: "Entry".into(), row }
+    };
+    for column in 0..20 {
+        let name = format!("number_{column}");
+        let missing = store.commit(Commit::of(vec![row(column, name.clone())])).await;
+        assert!(matches!(missing, Err(CommitError::Unavailable(_))));
+        store.commit(Commit::of(vec![add(name.clone()), row(column, name.clone())])).await.unwrap();
+        store.commit(Commit::of(vec![row(100 + column, name)])).await.unwrap();
+    }
+    store.commit(Commit::of(vec![row(200, "number_0".to_owned())])).await.unwrap();
+    assert_eq!(count(&*store, "Entry").await, 41);
+}

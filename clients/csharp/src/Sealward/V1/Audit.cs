@@ -31,7 +31,7 @@ namespace Sealward.V1 {
             "CnBhZ2VfdG9rZW4YAyABKAkSDgoGZmlsdGVyGAQgASgJImQKGExpc3RBdWRp",
             "dFJlY29yZHNSZXNwb25zZRIvCg1hdWRpdF9yZWNvcmRzGAEgAygLMhguc2Vh",
             "bHdhcmQudjEuQXVkaXRSZWNvcmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJ",
-            "IrEDCgtBdWRpdFJlY29yZBIOCgZ3cml0ZXIYASABKAkSEAoIc2VxdWVuY2UY",
+            "IsIDCgtBdWRpdFJlY29yZBIOCgZ3cml0ZXIYASABKAkSEAoIc2VxdWVuY2UY",
             "AiABKAMSKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3Rh",
             "bXASEAoIaWRlbnRpdHkYBCABKAkSDAoEcGVlchgFIAEoCRIPCgdjYWxsX2lk",
             "GAYgASgJEg4KBmFjdGlvbhgHIAEoCRIPCgdvdXRjb21lGAggASgJEg8KB3N1",
@@ -40,41 +40,41 @@ namespace Sealward.V1 {
             "Eg8KB2RldGFpbHMYDiABKAkSDgoGZm9ybWF0GA8gASgDEhUKDXByZXZpb3Vz",
             "X2hhc2gYECABKAwSDAoEaGFzaBgRIAEoDBIuCglzaWduYXR1cmUYEiABKAsy",
             "Gy5zZWFsd2FyZC52MS5BdWRpdFNpZ25hdHVyZRIUCgxvcmdhbml6YXRpb24Y",
-            "EyABKAkSGAoQb3JnYW5pemF0aW9uX3VpZBgUIAEoCSJhCg5BdWRpdFNpZ25h",
-            "dHVyZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFt",
-            "cBISCgpwdWJsaWNfa2V5GAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDCIvChdW",
-            "ZXJpZnlBdWRpdFRyYWlsUmVxdWVzdBIUCgxvcmdhbml6YXRpb24YASABKAki",
-            "kAEKGFZlcmlmeUF1ZGl0VHJhaWxSZXNwb25zZRIOCgZpbnRhY3QYASABKAgS",
-            "JwoGY2hhaW5zGAIgAygLMhcuc2VhbHdhcmQudjEuQXVkaXRDaGFpbhIrCghm",
-            "aW5kaW5ncxgDIAMoCzIZLnNlYWx3YXJkLnYxLkF1ZGl0RmluZGluZxIOCgZm",
-            "YXVsdHMYBCABKAMitwEKCkF1ZGl0Q2hhaW4SDgoGd3JpdGVyGAEgASgJEg8K",
-            "B3JlY29yZHMYAiABKAMSFgoOZmlyc3Rfc2VxdWVuY2UYAyABKAMSFQoNbGFz",
-            "dF9zZXF1ZW5jZRgEIAEoAxIRCglsYXN0X2hhc2gYBSABKAwSFwoPc2lnbmVk",
-            "X3NlcXVlbmNlGAYgASgDEhMKC3B1YmxpY19rZXlzGAcgAygMEhgKEG9yZ2Fu",
-            "aXphdGlvbl91aWQYCCABKAkisQIKDEF1ZGl0RmluZGluZxIOCgZ3cml0ZXIY",
-            "ASABKAkSEAoIc2VxdWVuY2UYAiABKAMSLgoFZmF1bHQYAyABKA4yHy5zZWFs",
-            "d2FyZC52MS5BdWRpdEZpbmRpbmcuRmF1bHQSGAoQb3JnYW5pemF0aW9uX3Vp",
-            "ZBgEIAEoCSK0AQoFRmF1bHQSFQoRRkFVTFRfVU5TUEVDSUZJRUQQABIRCg1G",
-            "QVVMVF9DSEFOR0VEEAESEQoNRkFVTFRfTUlTU0lORxACEhIKDkZBVUxUX1VO",
-            "TElOS0VEEAMSEQoNRkFVTFRfQ1VUX09GRhAEEhIKDkZBVUxUX1JFUExBQ0VE",
-            "EAUSGQoVRkFVTFRfU0lHTkFUVVJFX1dST05HEAYSGAoURkFVTFRfU0lHTkVS",
-            "X1VOS05PV04QBzKwAgoMQXVkaXRTZXJ2aWNlEo0BChBMaXN0QXVkaXRSZWNv",
-            "cmRzEiQuc2VhbHdhcmQudjEuTGlzdEF1ZGl0UmVjb3Jkc1JlcXVlc3QaJS5z",
-            "ZWFsd2FyZC52MS5MaXN0QXVkaXRSZWNvcmRzUmVzcG9uc2UiLJACAdqhJSUK",
-            "EXBydlJlYWRBdWRpdFRyYWlsKhByZWFkLWF1ZGl0LXRyYWlsEo8BChBWZXJp",
-            "ZnlBdWRpdFRyYWlsEiQuc2VhbHdhcmQudjEuVmVyaWZ5QXVkaXRUcmFpbFJl",
-            "cXVlc3QaJS5zZWFsd2FyZC52MS5WZXJpZnlBdWRpdFRyYWlsUmVzcG9uc2Ui",
-            "LpACAtqhJScKEXBydlJlYWRBdWRpdFRyYWlsIhJ2ZXJpZnktYXVkaXQtdHJh",
-            "aWxCgwEKDmlvLnNlYWx3YXJkLnYxUAFaPmdpdGh1Yi5jb20vc2VhbHdhcmQv",
-            "c2VhbHdhcmQvY2xpZW50cy9nby9zZWFsd2FyZC92MTtzZWFsd2FyZHYxogID",
-            "U0xXqgILU2VhbHdhcmQuVjHKAgtTZWFsd2FyZFxWMeoCDFNlYWx3YXJkOjpW",
-            "MWIGcHJvdG8z"));
+            "EyABKAkSGAoQb3JnYW5pemF0aW9uX3VpZBgUIAEoCRIPCgdyZWNvcmRzGBUg",
+            "AygJImEKDkF1ZGl0U2lnbmF0dXJlEigKBHRpbWUYASABKAsyGi5nb29nbGUu",
+            "cHJvdG9idWYuVGltZXN0YW1wEhIKCnB1YmxpY19rZXkYAiABKAwSEQoJc2ln",
+            "bmF0dXJlGAMgASgMIi8KF1ZlcmlmeUF1ZGl0VHJhaWxSZXF1ZXN0EhQKDG9y",
+            "Z2FuaXphdGlvbhgBIAEoCSKQAQoYVmVyaWZ5QXVkaXRUcmFpbFJlc3BvbnNl",
+            "Eg4KBmludGFjdBgBIAEoCBInCgZjaGFpbnMYAiADKAsyFy5zZWFsd2FyZC52",
+            "MS5BdWRpdENoYWluEisKCGZpbmRpbmdzGAMgAygLMhkuc2VhbHdhcmQudjEu",
+            "QXVkaXRGaW5kaW5nEg4KBmZhdWx0cxgEIAEoAyK3AQoKQXVkaXRDaGFpbhIO",
+            "CgZ3cml0ZXIYASABKAkSDwoHcmVjb3JkcxgCIAEoAxIWCg5maXJzdF9zZXF1",
+            "ZW5jZRgDIAEoAxIVCg1sYXN0X3NlcXVlbmNlGAQgASgDEhEKCWxhc3RfaGFz",
+            "aBgFIAEoDBIXCg9zaWduZWRfc2VxdWVuY2UYBiABKAMSEwoLcHVibGljX2tl",
+            "eXMYByADKAwSGAoQb3JnYW5pemF0aW9uX3VpZBgIIAEoCSKxAgoMQXVkaXRG",
+            "aW5kaW5nEg4KBndyaXRlchgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoAxIuCgVm",
+            "YXVsdBgDIAEoDjIfLnNlYWx3YXJkLnYxLkF1ZGl0RmluZGluZy5GYXVsdBIY",
+            "ChBvcmdhbml6YXRpb25fdWlkGAQgASgJIrQBCgVGYXVsdBIVChFGQVVMVF9V",
+            "TlNQRUNJRklFRBAAEhEKDUZBVUxUX0NIQU5HRUQQARIRCg1GQVVMVF9NSVNT",
+            "SU5HEAISEgoORkFVTFRfVU5MSU5LRUQQAxIRCg1GQVVMVF9DVVRfT0ZGEAQS",
+            "EgoORkFVTFRfUkVQTEFDRUQQBRIZChVGQVVMVF9TSUdOQVRVUkVfV1JPTkcQ",
+            "BhIYChRGQVVMVF9TSUdORVJfVU5LTk9XThAHMrACCgxBdWRpdFNlcnZpY2US",
+            "jQEKEExpc3RBdWRpdFJlY29yZHMSJC5zZWFsd2FyZC52MS5MaXN0QXVkaXRS",
+            "ZWNvcmRzUmVxdWVzdBolLnNlYWx3YXJkLnYxLkxpc3RBdWRpdFJlY29yZHNS",
+            "ZXNwb25zZSIskAIB2qElJQoRcHJ2UmVhZEF1ZGl0VHJhaWwqEHJlYWQtYXVk",
+            "aXQtdHJhaWwSjwEKEFZlcmlmeUF1ZGl0VHJhaWwSJC5zZWFsd2FyZC52MS5W",
+            "ZXJpZnlBdWRpdFRyYWlsUmVxdWVzdBolLnNlYWx3YXJkLnYxLlZlcmlmeUF1",
+            "ZGl0VHJhaWxSZXNwb25zZSIukAIC2qElJwoRcHJ2UmVhZEF1ZGl0VHJhaWwi",
+            "EnZlcmlmeS1hdWRpdC10cmFpbEKDAQoOaW8uc2VhbHdhcmQudjFQAVo+Z2l0",
+            "aHViLmNvbS9zZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRzL2dvL3NlYWx3YXJk",
+            "L3YxO3NlYWx3YXJkdjGiAgNTTFeqAgtTZWFsd2FyZC5WMcoCC1NlYWx3YXJk",
+            "XFYx6gIMU2VhbHdhcmQ6OlYxYgZwcm90bzM="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(null, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ListAuditRecordsRequest), global::Sealward.V1.ListAuditRecordsRequest.Parser, new[]{ "Organization", "PageSize", "PageToken", "Filter" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ListAuditRecordsResponse), global::Sealward.V1.ListAuditRecordsResponse.Parser, new[]{ "AuditRecords", "NextPageToken" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.AuditRecord), global::Sealward.V1.AuditRecord.Parser, new[]{ "Writer", "Sequence", "Time", "Identity", "Peer", "CallId", "Action", "Outcome", "Subject", "Attributes", "Purpose", "Fingerprint", "KeyVersion", "Details", "Format", "PreviousHash", "Hash", "Signature", "Organization", "OrganizationUid" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.AuditRecord), global::Sealward.V1.AuditRecord.Parser, new[]{ "Writer", "Sequence", "Time", "Identity", "Peer", "CallId", "Action", "Outcome", "Subject", "Attributes", "Purpose", "Fingerprint", "KeyVersion", "Details", "Format", "PreviousHash", "Hash", "Signature", "Organization", "OrganizationUid", "Records" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.AuditSignature), global::Sealward.V1.AuditSignature.Parser, new[]{ "Time", "PublicKey", "Signature" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.VerifyAuditTrailRequest), global::Sealward.V1.VerifyAuditTrailRequest.Parser, new[]{ "Organization" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.VerifyAuditTrailResponse), global::Sealward.V1.VerifyAuditTrailResponse.Parser, new[]{ "Intact", "Chains", "Findings", "Faults" }, null, null, null, null),
@@ -190,7 +190,7 @@ namespace Sealward.V1 {
     /// `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
     /// `action = "reveal-attributes" AND time > "2026-11-01T00:00:00Z"`. Empty: all records.
     ///
-    /// Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+    /// Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
     /// the `attributes`, with the operators `=`, `!=` and `:*`. Example:
     /// `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
     /// </summary>
@@ -707,6 +707,7 @@ namespace Sealward.V1 {
       signature_ = other.signature_ != null ? other.signature_.Clone() : null;
       organization_ = other.organization_;
       organizationUid_ = other.organizationUid_;
+      records_ = other.records_.Clone();
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -841,7 +842,7 @@ namespace Sealward.V1 {
     public const int SubjectFieldNumber = 9;
     private string subject_ = "";
     /// <summary>
-    /// The subject of the action: the name of a record or an organization, or the method of a refused call.
+    /// The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1019,6 +1020,22 @@ namespace Sealward.V1 {
       }
     }
 
+    /// <summary>Field number for the "records" field.</summary>
+    public const int RecordsFieldNumber = 21;
+    private static readonly pb::FieldCodec<string> _repeated_records_codec
+        = pb::FieldCodec.ForString(170);
+    private readonly pbc::RepeatedField<string> records_ = new pbc::RepeatedField<string>();
+    /// <summary>
+    /// The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+    /// `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+    /// Empty: the subject is complete.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<string> Records {
+      get { return records_; }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -1054,6 +1071,7 @@ namespace Sealward.V1 {
       if (!object.Equals(Signature, other.Signature)) return false;
       if (Organization != other.Organization) return false;
       if (OrganizationUid != other.OrganizationUid) return false;
+      if(!records_.Equals(other.records_)) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -1081,6 +1099,7 @@ namespace Sealward.V1 {
       if (signature_ != null) hash ^= Signature.GetHashCode();
       if (Organization.Length != 0) hash ^= Organization.GetHashCode();
       if (OrganizationUid.Length != 0) hash ^= OrganizationUid.GetHashCode();
+      hash ^= records_.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -1176,6 +1195,7 @@ namespace Sealward.V1 {
         output.WriteRawTag(162, 1);
         output.WriteString(OrganizationUid);
       }
+      records_.WriteTo(output, _repeated_records_codec);
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -1263,6 +1283,7 @@ namespace Sealward.V1 {
         output.WriteRawTag(162, 1);
         output.WriteString(OrganizationUid);
       }
+      records_.WriteTo(ref output, _repeated_records_codec);
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -1331,6 +1352,7 @@ namespace Sealward.V1 {
       if (OrganizationUid.Length != 0) {
         size += 2 + pb::CodedOutputStream.ComputeStringSize(OrganizationUid);
       }
+      size += records_.CalculateSize(_repeated_records_codec);
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
       }
@@ -1407,6 +1429,7 @@ namespace Sealward.V1 {
       if (other.OrganizationUid.Length != 0) {
         OrganizationUid = other.OrganizationUid;
       }
+      records_.Add(other.records_);
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
 
@@ -1512,6 +1535,10 @@ namespace Sealward.V1 {
             OrganizationUid = input.ReadString();
             break;
           }
+          case 170: {
+            records_.AddEntriesFrom(input, _repeated_records_codec);
+            break;
+          }
         }
       }
     #endif
@@ -1615,6 +1642,10 @@ namespace Sealward.V1 {
           }
           case 162: {
             OrganizationUid = input.ReadString();
+            break;
+          }
+          case 170: {
+            records_.AddEntriesFrom(ref input, _repeated_records_codec);
             break;
           }
         }

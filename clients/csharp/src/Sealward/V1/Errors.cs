@@ -219,6 +219,7 @@ namespace Sealward.V1 {
     /// * NOT_ORDERABLE: the order, or a field in it, can't be used for ordering.
     /// * SYSTEM_REQUIRED: the required level can't be lowered, because the schema requires the attribute.
     /// * NOT_REQUIRABLE, NOT_AUDITABLE, NOT_INDEXABLE, HAS_NO_LENGTH: the attribute can't be required, audited, indexed or limited in length.
+    /// * OF_BATCH: the field is set in a single request of a batch or an import, but belongs to the batch.
     /// * NOT_CONFIRMED: the field doesn't repeat the name or fingerprint that confirms the call.
     /// * ENCRYPTED, NOT_A_FILTER: only with the reasons ENCRYPTED_ATTRIBUTE and FILTER_INVALID, which take precedence over FIELD_INVALID.
     ///
@@ -293,8 +294,8 @@ namespace Sealward.V1 {
     /// </summary>
     [pbr::OriginalName("ERROR_REASON_MESSAGE_INVALID")] MessageInvalid = 25,
     /// <summary>
-    /// OUT_OF_RANGE. A message of the request is larger than the deployment accepts. Nothing was changed. Send smaller messages. `limit` is in
-    /// bytes. Any method can return this.
+    /// OUT_OF_RANGE. A message of the request is larger than the deployment accepts, or the records of a batch are too large for one message.
+    /// Nothing was changed. Send smaller messages or batches. `limit` is in bytes. Any method can return this.
     /// Metadata: bound, limit.
     /// </summary>
     [pbr::OriginalName("ERROR_REASON_MESSAGE_TOO_LARGE")] MessageTooLarge = 26,
@@ -345,7 +346,8 @@ namespace Sealward.V1 {
     [pbr::OriginalName("ERROR_REASON_COMPARISON_QUOTA")] ComparisonQuota = 34,
     /// <summary>
     /// RESOURCE_EXHAUSTED, with RetryInfo. The caller calls more often in this organization than the deployment allows. Nothing was changed.
-    /// Wait, and try again. Any method can return this.
+    /// Wait, and try again. Each item of a batch counts as a call. Without RetryInfo, a batch has more items than the deployment allows at
+    /// once: send smaller batches. Any method can return this.
     /// Metadata: bound, limit, interval_seconds.
     /// </summary>
     [pbr::OriginalName("ERROR_REASON_RATE_LIMITED")] RateLimited = 35,

@@ -8,6 +8,7 @@ package sealwardmailv1
 
 import (
 	_ "github.com/sealward/sealward/clients/go/sealward/schema/v1"
+	v1 "github.com/sealward/sealward/clients/go/sealward/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
@@ -1228,11 +1229,607 @@ func (x *DeleteEmailServerProfileRequest) GetRequestId() string {
 	return ""
 }
 
+// Request message for EmailServerProfileService.BatchGetEmailServerProfiles.
+type BatchGetEmailServerProfilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The resource names of the e-mail server profiles, each once: `organizations/contoso/emailServerProfiles/<id>`. They belong to
+	// `parent`. 1 to 1,000 by default.
+	Names []string `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	// The fields to return, as in GetEmailServerProfile.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetEmailServerProfilesRequest) Reset() {
+	*x = BatchGetEmailServerProfilesRequest{}
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchGetEmailServerProfilesRequest) ProtoMessage() {}
+
+func (x *BatchGetEmailServerProfilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetEmailServerProfilesRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetEmailServerProfilesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BatchGetEmailServerProfilesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchGetEmailServerProfilesRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *BatchGetEmailServerProfilesRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
+}
+
+// Response message for EmailServerProfileService.BatchGetEmailServerProfiles.
+type BatchGetEmailServerProfilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The e-mail server profiles, in the order of the names.
+	EmailServerProfiles []*EmailServerProfile `protobuf:"bytes,1,rep,name=email_server_profiles,json=emailServerProfiles,proto3" json:"email_server_profiles,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *BatchGetEmailServerProfilesResponse) Reset() {
+	*x = BatchGetEmailServerProfilesResponse{}
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchGetEmailServerProfilesResponse) ProtoMessage() {}
+
+func (x *BatchGetEmailServerProfilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetEmailServerProfilesResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetEmailServerProfilesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BatchGetEmailServerProfilesResponse) GetEmailServerProfiles() []*EmailServerProfile {
+	if x != nil {
+		return x.EmailServerProfiles
+	}
+	return nil
+}
+
+// Request message for EmailServerProfileService.BatchCreateEmailServerProfiles.
+type BatchCreateEmailServerProfilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The e-mail server profiles to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their
+	// `validate_only` and `request_id` aren't set.
+	Requests []*CreateEmailServerProfileRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+	// changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateEmailServerProfilesRequest) Reset() {
+	*x = BatchCreateEmailServerProfilesRequest{}
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchCreateEmailServerProfilesRequest) ProtoMessage() {}
+
+func (x *BatchCreateEmailServerProfilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateEmailServerProfilesRequest.ProtoReflect.Descriptor instead.
+func (*BatchCreateEmailServerProfilesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BatchCreateEmailServerProfilesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchCreateEmailServerProfilesRequest) GetRequests() []*CreateEmailServerProfileRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchCreateEmailServerProfilesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchCreateEmailServerProfilesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Response message for EmailServerProfileService.BatchCreateEmailServerProfiles.
+type BatchCreateEmailServerProfilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The e-mail server profiles as stored, in the order of the requests.
+	EmailServerProfiles []*EmailServerProfile `protobuf:"bytes,1,rep,name=email_server_profiles,json=emailServerProfiles,proto3" json:"email_server_profiles,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *BatchCreateEmailServerProfilesResponse) Reset() {
+	*x = BatchCreateEmailServerProfilesResponse{}
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchCreateEmailServerProfilesResponse) ProtoMessage() {}
+
+func (x *BatchCreateEmailServerProfilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateEmailServerProfilesResponse.ProtoReflect.Descriptor instead.
+func (*BatchCreateEmailServerProfilesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BatchCreateEmailServerProfilesResponse) GetEmailServerProfiles() []*EmailServerProfile {
+	if x != nil {
+		return x.EmailServerProfiles
+	}
+	return nil
+}
+
+// Request message for EmailServerProfileService.BatchUpdateEmailServerProfiles.
+type BatchUpdateEmailServerProfilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The updates, 1 to 1,000 by default, each of another e-mail server profile of `parent`. Their `validate_only` and `request_id` aren't
+	// set.
+	Requests []*UpdateEmailServerProfileRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+	// changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUpdateEmailServerProfilesRequest) Reset() {
+	*x = BatchUpdateEmailServerProfilesRequest{}
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchUpdateEmailServerProfilesRequest) ProtoMessage() {}
+
+func (x *BatchUpdateEmailServerProfilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateEmailServerProfilesRequest.ProtoReflect.Descriptor instead.
+func (*BatchUpdateEmailServerProfilesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BatchUpdateEmailServerProfilesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchUpdateEmailServerProfilesRequest) GetRequests() []*UpdateEmailServerProfileRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchUpdateEmailServerProfilesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchUpdateEmailServerProfilesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Response message for EmailServerProfileService.BatchUpdateEmailServerProfiles.
+type BatchUpdateEmailServerProfilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The e-mail server profiles as they are now, in the order of the requests.
+	EmailServerProfiles []*EmailServerProfile `protobuf:"bytes,1,rep,name=email_server_profiles,json=emailServerProfiles,proto3" json:"email_server_profiles,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *BatchUpdateEmailServerProfilesResponse) Reset() {
+	*x = BatchUpdateEmailServerProfilesResponse{}
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchUpdateEmailServerProfilesResponse) ProtoMessage() {}
+
+func (x *BatchUpdateEmailServerProfilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateEmailServerProfilesResponse.ProtoReflect.Descriptor instead.
+func (*BatchUpdateEmailServerProfilesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BatchUpdateEmailServerProfilesResponse) GetEmailServerProfiles() []*EmailServerProfile {
+	if x != nil {
+		return x.EmailServerProfiles
+	}
+	return nil
+}
+
+// Request message for EmailServerProfileService.BatchDeleteEmailServerProfiles.
+type BatchDeleteEmailServerProfilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The deletions, 1 to 1,000 by default, each of another e-mail server profile of `parent`. Their `validate_only` and `request_id` aren't
+	// set.
+	Requests []*DeleteEmailServerProfileRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks, but changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchDeleteEmailServerProfilesRequest) Reset() {
+	*x = BatchDeleteEmailServerProfilesRequest{}
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchDeleteEmailServerProfilesRequest) ProtoMessage() {}
+
+func (x *BatchDeleteEmailServerProfilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchDeleteEmailServerProfilesRequest.ProtoReflect.Descriptor instead.
+func (*BatchDeleteEmailServerProfilesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BatchDeleteEmailServerProfilesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchDeleteEmailServerProfilesRequest) GetRequests() []*DeleteEmailServerProfileRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchDeleteEmailServerProfilesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchDeleteEmailServerProfilesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Request message for EmailServerProfileService.ImportEmailServerProfiles.
+type ImportEmailServerProfilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required in the first message, and empty in all others.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+	// own, but changes nothing. Only in the first message.
+	ValidateOnly bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The e-mail server profiles to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first
+	// message, and their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+	Requests      []*CreateEmailServerProfileRequest `protobuf:"bytes,3,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportEmailServerProfilesRequest) Reset() {
+	*x = ImportEmailServerProfilesRequest{}
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportEmailServerProfilesRequest) ProtoMessage() {}
+
+func (x *ImportEmailServerProfilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportEmailServerProfilesRequest.ProtoReflect.Descriptor instead.
+func (*ImportEmailServerProfilesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ImportEmailServerProfilesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *ImportEmailServerProfilesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ImportEmailServerProfilesRequest) GetRequests() []*CreateEmailServerProfileRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// Response message for EmailServerProfileService.ImportEmailServerProfiles.
+type ImportEmailServerProfilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+	// results.
+	Results       []*ImportEmailServerProfilesResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportEmailServerProfilesResponse) Reset() {
+	*x = ImportEmailServerProfilesResponse{}
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportEmailServerProfilesResponse) ProtoMessage() {}
+
+func (x *ImportEmailServerProfilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportEmailServerProfilesResponse.ProtoReflect.Descriptor instead.
+func (*ImportEmailServerProfilesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ImportEmailServerProfilesResponse) GetResults() []*ImportEmailServerProfilesResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// The result of one request of ImportEmailServerProfiles.
+type ImportEmailServerProfilesResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The result.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*ImportEmailServerProfilesResult_Name
+	//	*ImportEmailServerProfilesResult_Error
+	Result        isImportEmailServerProfilesResult_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportEmailServerProfilesResult) Reset() {
+	*x = ImportEmailServerProfilesResult{}
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportEmailServerProfilesResult) ProtoMessage() {}
+
+func (x *ImportEmailServerProfilesResult) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_email_server_profile_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportEmailServerProfilesResult.ProtoReflect.Descriptor instead.
+func (*ImportEmailServerProfilesResult) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ImportEmailServerProfilesResult) GetResult() isImportEmailServerProfilesResult_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *ImportEmailServerProfilesResult) GetName() string {
+	if x != nil {
+		if x, ok := x.Result.(*ImportEmailServerProfilesResult_Name); ok {
+			return x.Name
+		}
+	}
+	return ""
+}
+
+func (x *ImportEmailServerProfilesResult) GetError() *v1.ItemStatus {
+	if x != nil {
+		if x, ok := x.Result.(*ImportEmailServerProfilesResult_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isImportEmailServerProfilesResult_Result interface {
+	isImportEmailServerProfilesResult_Result()
+}
+
+type ImportEmailServerProfilesResult_Name struct {
+	// The resource name of the created e-mail server profile.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3,oneof"`
+}
+
+type ImportEmailServerProfilesResult_Error struct {
+	// Why it wasn't created: the error that CreateEmailServerProfile would return.
+	Error *v1.ItemStatus `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*ImportEmailServerProfilesResult_Name) isImportEmailServerProfilesResult_Result() {}
+
+func (*ImportEmailServerProfilesResult_Error) isImportEmailServerProfilesResult_Result() {}
+
 var File_sealward_mail_v1_email_server_profile_proto protoreflect.FileDescriptor
 
 const file_sealward_mail_v1_email_server_profile_proto_rawDesc = "" +
 	"\n" +
-	"+sealward/mail/v1/email_server_profile.proto\x12\x10sealward.mail.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"\xe6c\n" +
+	"+sealward/mail/v1/email_server_profile.proto\x12\x10sealward.mail.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\x1a\x1dsealward/v1/item_status.proto\"\xe6c\n" +
 	"\x12EmailServerProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12;\n" +
@@ -1419,7 +2016,45 @@ const file_sealward_mail_v1_email_server_profile_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId2\x98\x06\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\x8b\x01\n" +
+	"\"BatchGetEmailServerProfilesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x14\n" +
+	"\x05names\x18\x02 \x03(\tR\x05names\x127\n" +
+	"\tread_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"\x7f\n" +
+	"#BatchGetEmailServerProfilesResponse\x12X\n" +
+	"\x15email_server_profiles\x18\x01 \x03(\v2$.sealward.mail.v1.EmailServerProfileR\x13emailServerProfiles\"\xd2\x01\n" +
+	"%BatchCreateEmailServerProfilesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12M\n" +
+	"\brequests\x18\x02 \x03(\v21.sealward.mail.v1.CreateEmailServerProfileRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\x82\x01\n" +
+	"&BatchCreateEmailServerProfilesResponse\x12X\n" +
+	"\x15email_server_profiles\x18\x01 \x03(\v2$.sealward.mail.v1.EmailServerProfileR\x13emailServerProfiles\"\xd2\x01\n" +
+	"%BatchUpdateEmailServerProfilesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12M\n" +
+	"\brequests\x18\x02 \x03(\v21.sealward.mail.v1.UpdateEmailServerProfileRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\x82\x01\n" +
+	"&BatchUpdateEmailServerProfilesResponse\x12X\n" +
+	"\x15email_server_profiles\x18\x01 \x03(\v2$.sealward.mail.v1.EmailServerProfileR\x13emailServerProfiles\"\xd2\x01\n" +
+	"%BatchDeleteEmailServerProfilesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12M\n" +
+	"\brequests\x18\x02 \x03(\v21.sealward.mail.v1.DeleteEmailServerProfileRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\xae\x01\n" +
+	" ImportEmailServerProfilesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12M\n" +
+	"\brequests\x18\x03 \x03(\v21.sealward.mail.v1.CreateEmailServerProfileRequestR\brequests\"p\n" +
+	"!ImportEmailServerProfilesResponse\x12K\n" +
+	"\aresults\x18\x01 \x03(\v21.sealward.mail.v1.ImportEmailServerProfilesResultR\aresults\"r\n" +
+	"\x1fImportEmailServerProfilesResult\x12\x14\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x12/\n" +
+	"\x05error\x18\x02 \x01(\v2\x17.sealward.v1.ItemStatusH\x00R\x05errorB\b\n" +
+	"\x06result2\xe5\f\n" +
 	"\x19EmailServerProfileService\x12\x92\x01\n" +
 	"\x18CreateEmailServerProfile\x121.sealward.mail.v1.CreateEmailServerProfileRequest\x1a$.sealward.mail.v1.EmailServerProfile\"\x1dڡ%\x16\n" +
 	"\x14prvWriteDestinations\x90\x02\x00\x12\x86\x01\n" +
@@ -1430,7 +2065,17 @@ const file_sealward_mail_v1_email_server_profile_proto_rawDesc = "" +
 	"\x18UpdateEmailServerProfile\x121.sealward.mail.v1.UpdateEmailServerProfileRequest\x1a$.sealward.mail.v1.EmailServerProfile\"\x1dڡ%\x16\n" +
 	"\x14prvWriteDestinations\x90\x02\x00\x12\x84\x01\n" +
 	"\x18DeleteEmailServerProfile\x121.sealward.mail.v1.DeleteEmailServerProfileRequest\x1a\x16.google.protobuf.Empty\"\x1dڡ%\x16\n" +
-	"\x14prvWriteDestinations\x90\x02\x00\x1a'ʡ%#sealward.mail.v1.EmailServerProfileB\xa2\x01\n" +
+	"\x14prvWriteDestinations\x90\x02\x00\x12\xa3\x01\n" +
+	"\x1bBatchGetEmailServerProfiles\x124.sealward.mail.v1.BatchGetEmailServerProfilesRequest\x1a5.sealward.mail.v1.BatchGetEmailServerProfilesResponse\"\x17ڡ%\x10\n" +
+	"\x0eprvReadRecords\x90\x02\x01\x12\xb2\x01\n" +
+	"\x1eBatchCreateEmailServerProfiles\x127.sealward.mail.v1.BatchCreateEmailServerProfilesRequest\x1a8.sealward.mail.v1.BatchCreateEmailServerProfilesResponse\"\x1dڡ%\x16\n" +
+	"\x14prvWriteDestinations\x90\x02\x00\x12\xb2\x01\n" +
+	"\x1eBatchUpdateEmailServerProfiles\x127.sealward.mail.v1.BatchUpdateEmailServerProfilesRequest\x1a8.sealward.mail.v1.BatchUpdateEmailServerProfilesResponse\"\x1dڡ%\x16\n" +
+	"\x14prvWriteDestinations\x90\x02\x00\x12\x90\x01\n" +
+	"\x1eBatchDeleteEmailServerProfiles\x127.sealward.mail.v1.BatchDeleteEmailServerProfilesRequest\x1a\x16.google.protobuf.Empty\"\x1dڡ%\x16\n" +
+	"\x14prvWriteDestinations\x90\x02\x00\x12\xa7\x01\n" +
+	"\x19ImportEmailServerProfiles\x122.sealward.mail.v1.ImportEmailServerProfilesRequest\x1a3.sealward.mail.v1.ImportEmailServerProfilesResponse\"\x1dڡ%\x16\n" +
+	"\x14prvWriteDestinations\x90\x02\x00(\x010\x01\x1a'ʡ%#sealward.mail.v1.EmailServerProfileB\xa2\x01\n" +
 	"\x13io.sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
 
 var (
@@ -1446,7 +2091,7 @@ func file_sealward_mail_v1_email_server_profile_proto_rawDescGZIP() []byte {
 }
 
 var file_sealward_mail_v1_email_server_profile_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_sealward_mail_v1_email_server_profile_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_sealward_mail_v1_email_server_profile_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_sealward_mail_v1_email_server_profile_proto_goTypes = []any{
 	(EmailServerProfile_ServerType)(0),             // 0: sealward.mail.v1.EmailServerProfile.ServerType
 	(EmailServerProfile_AuthenticationProtocol)(0), // 1: sealward.mail.v1.EmailServerProfile.AuthenticationProtocol
@@ -1460,42 +2105,73 @@ var file_sealward_mail_v1_email_server_profile_proto_goTypes = []any{
 	(*ListEmailServerProfilesResponse)(nil),        // 9: sealward.mail.v1.ListEmailServerProfilesResponse
 	(*UpdateEmailServerProfileRequest)(nil),        // 10: sealward.mail.v1.UpdateEmailServerProfileRequest
 	(*DeleteEmailServerProfileRequest)(nil),        // 11: sealward.mail.v1.DeleteEmailServerProfileRequest
-	(*timestamppb.Timestamp)(nil),                  // 12: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),                  // 13: google.protobuf.FieldMask
-	(*emptypb.Empty)(nil),                          // 14: google.protobuf.Empty
+	(*BatchGetEmailServerProfilesRequest)(nil),     // 12: sealward.mail.v1.BatchGetEmailServerProfilesRequest
+	(*BatchGetEmailServerProfilesResponse)(nil),    // 13: sealward.mail.v1.BatchGetEmailServerProfilesResponse
+	(*BatchCreateEmailServerProfilesRequest)(nil),  // 14: sealward.mail.v1.BatchCreateEmailServerProfilesRequest
+	(*BatchCreateEmailServerProfilesResponse)(nil), // 15: sealward.mail.v1.BatchCreateEmailServerProfilesResponse
+	(*BatchUpdateEmailServerProfilesRequest)(nil),  // 16: sealward.mail.v1.BatchUpdateEmailServerProfilesRequest
+	(*BatchUpdateEmailServerProfilesResponse)(nil), // 17: sealward.mail.v1.BatchUpdateEmailServerProfilesResponse
+	(*BatchDeleteEmailServerProfilesRequest)(nil),  // 18: sealward.mail.v1.BatchDeleteEmailServerProfilesRequest
+	(*ImportEmailServerProfilesRequest)(nil),       // 19: sealward.mail.v1.ImportEmailServerProfilesRequest
+	(*ImportEmailServerProfilesResponse)(nil),      // 20: sealward.mail.v1.ImportEmailServerProfilesResponse
+	(*ImportEmailServerProfilesResult)(nil),        // 21: sealward.mail.v1.ImportEmailServerProfilesResult
+	(*timestamppb.Timestamp)(nil),                  // 22: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),                  // 23: google.protobuf.FieldMask
+	(*v1.ItemStatus)(nil),                          // 24: sealward.v1.ItemStatus
+	(*emptypb.Empty)(nil),                          // 25: google.protobuf.Empty
 }
 var file_sealward_mail_v1_email_server_profile_proto_depIdxs = []int32{
-	12, // 0: sealward.mail.v1.EmailServerProfile.create_time:type_name -> google.protobuf.Timestamp
-	12, // 1: sealward.mail.v1.EmailServerProfile.update_time:type_name -> google.protobuf.Timestamp
+	22, // 0: sealward.mail.v1.EmailServerProfile.create_time:type_name -> google.protobuf.Timestamp
+	22, // 1: sealward.mail.v1.EmailServerProfile.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: sealward.mail.v1.EmailServerProfile.server_type:type_name -> sealward.mail.v1.EmailServerProfile.ServerType
 	1,  // 3: sealward.mail.v1.EmailServerProfile.incoming_authentication_protocol:type_name -> sealward.mail.v1.EmailServerProfile.AuthenticationProtocol
 	2,  // 4: sealward.mail.v1.EmailServerProfile.incoming_credential_retrieval:type_name -> sealward.mail.v1.EmailServerProfile.CredentialRetrieval
 	1,  // 5: sealward.mail.v1.EmailServerProfile.outgoing_authentication_protocol:type_name -> sealward.mail.v1.EmailServerProfile.AuthenticationProtocol
 	2,  // 6: sealward.mail.v1.EmailServerProfile.outgoing_credential_retrieval:type_name -> sealward.mail.v1.EmailServerProfile.CredentialRetrieval
-	12, // 7: sealward.mail.v1.EmailServerProfile.process_emails_received_after:type_name -> google.protobuf.Timestamp
+	22, // 7: sealward.mail.v1.EmailServerProfile.process_emails_received_after:type_name -> google.protobuf.Timestamp
 	3,  // 8: sealward.mail.v1.EmailServerProfile.state_code:type_name -> sealward.mail.v1.EmailServerProfile.StateCode
 	4,  // 9: sealward.mail.v1.EmailServerProfile.status_code:type_name -> sealward.mail.v1.EmailServerProfile.StatusCode
 	5,  // 10: sealward.mail.v1.CreateEmailServerProfileRequest.email_server_profile:type_name -> sealward.mail.v1.EmailServerProfile
-	13, // 11: sealward.mail.v1.GetEmailServerProfileRequest.read_mask:type_name -> google.protobuf.FieldMask
-	13, // 12: sealward.mail.v1.ListEmailServerProfilesRequest.read_mask:type_name -> google.protobuf.FieldMask
+	23, // 11: sealward.mail.v1.GetEmailServerProfileRequest.read_mask:type_name -> google.protobuf.FieldMask
+	23, // 12: sealward.mail.v1.ListEmailServerProfilesRequest.read_mask:type_name -> google.protobuf.FieldMask
 	5,  // 13: sealward.mail.v1.ListEmailServerProfilesResponse.email_server_profiles:type_name -> sealward.mail.v1.EmailServerProfile
 	5,  // 14: sealward.mail.v1.UpdateEmailServerProfileRequest.email_server_profile:type_name -> sealward.mail.v1.EmailServerProfile
-	13, // 15: sealward.mail.v1.UpdateEmailServerProfileRequest.update_mask:type_name -> google.protobuf.FieldMask
-	6,  // 16: sealward.mail.v1.EmailServerProfileService.CreateEmailServerProfile:input_type -> sealward.mail.v1.CreateEmailServerProfileRequest
-	7,  // 17: sealward.mail.v1.EmailServerProfileService.GetEmailServerProfile:input_type -> sealward.mail.v1.GetEmailServerProfileRequest
-	8,  // 18: sealward.mail.v1.EmailServerProfileService.ListEmailServerProfiles:input_type -> sealward.mail.v1.ListEmailServerProfilesRequest
-	10, // 19: sealward.mail.v1.EmailServerProfileService.UpdateEmailServerProfile:input_type -> sealward.mail.v1.UpdateEmailServerProfileRequest
-	11, // 20: sealward.mail.v1.EmailServerProfileService.DeleteEmailServerProfile:input_type -> sealward.mail.v1.DeleteEmailServerProfileRequest
-	5,  // 21: sealward.mail.v1.EmailServerProfileService.CreateEmailServerProfile:output_type -> sealward.mail.v1.EmailServerProfile
-	5,  // 22: sealward.mail.v1.EmailServerProfileService.GetEmailServerProfile:output_type -> sealward.mail.v1.EmailServerProfile
-	9,  // 23: sealward.mail.v1.EmailServerProfileService.ListEmailServerProfiles:output_type -> sealward.mail.v1.ListEmailServerProfilesResponse
-	5,  // 24: sealward.mail.v1.EmailServerProfileService.UpdateEmailServerProfile:output_type -> sealward.mail.v1.EmailServerProfile
-	14, // 25: sealward.mail.v1.EmailServerProfileService.DeleteEmailServerProfile:output_type -> google.protobuf.Empty
-	21, // [21:26] is the sub-list for method output_type
-	16, // [16:21] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	23, // 15: sealward.mail.v1.UpdateEmailServerProfileRequest.update_mask:type_name -> google.protobuf.FieldMask
+	23, // 16: sealward.mail.v1.BatchGetEmailServerProfilesRequest.read_mask:type_name -> google.protobuf.FieldMask
+	5,  // 17: sealward.mail.v1.BatchGetEmailServerProfilesResponse.email_server_profiles:type_name -> sealward.mail.v1.EmailServerProfile
+	6,  // 18: sealward.mail.v1.BatchCreateEmailServerProfilesRequest.requests:type_name -> sealward.mail.v1.CreateEmailServerProfileRequest
+	5,  // 19: sealward.mail.v1.BatchCreateEmailServerProfilesResponse.email_server_profiles:type_name -> sealward.mail.v1.EmailServerProfile
+	10, // 20: sealward.mail.v1.BatchUpdateEmailServerProfilesRequest.requests:type_name -> sealward.mail.v1.UpdateEmailServerProfileRequest
+	5,  // 21: sealward.mail.v1.BatchUpdateEmailServerProfilesResponse.email_server_profiles:type_name -> sealward.mail.v1.EmailServerProfile
+	11, // 22: sealward.mail.v1.BatchDeleteEmailServerProfilesRequest.requests:type_name -> sealward.mail.v1.DeleteEmailServerProfileRequest
+	6,  // 23: sealward.mail.v1.ImportEmailServerProfilesRequest.requests:type_name -> sealward.mail.v1.CreateEmailServerProfileRequest
+	21, // 24: sealward.mail.v1.ImportEmailServerProfilesResponse.results:type_name -> sealward.mail.v1.ImportEmailServerProfilesResult
+	24, // 25: sealward.mail.v1.ImportEmailServerProfilesResult.error:type_name -> sealward.v1.ItemStatus
+	6,  // 26: sealward.mail.v1.EmailServerProfileService.CreateEmailServerProfile:input_type -> sealward.mail.v1.CreateEmailServerProfileRequest
+	7,  // 27: sealward.mail.v1.EmailServerProfileService.GetEmailServerProfile:input_type -> sealward.mail.v1.GetEmailServerProfileRequest
+	8,  // 28: sealward.mail.v1.EmailServerProfileService.ListEmailServerProfiles:input_type -> sealward.mail.v1.ListEmailServerProfilesRequest
+	10, // 29: sealward.mail.v1.EmailServerProfileService.UpdateEmailServerProfile:input_type -> sealward.mail.v1.UpdateEmailServerProfileRequest
+	11, // 30: sealward.mail.v1.EmailServerProfileService.DeleteEmailServerProfile:input_type -> sealward.mail.v1.DeleteEmailServerProfileRequest
+	12, // 31: sealward.mail.v1.EmailServerProfileService.BatchGetEmailServerProfiles:input_type -> sealward.mail.v1.BatchGetEmailServerProfilesRequest
+	14, // 32: sealward.mail.v1.EmailServerProfileService.BatchCreateEmailServerProfiles:input_type -> sealward.mail.v1.BatchCreateEmailServerProfilesRequest
+	16, // 33: sealward.mail.v1.EmailServerProfileService.BatchUpdateEmailServerProfiles:input_type -> sealward.mail.v1.BatchUpdateEmailServerProfilesRequest
+	18, // 34: sealward.mail.v1.EmailServerProfileService.BatchDeleteEmailServerProfiles:input_type -> sealward.mail.v1.BatchDeleteEmailServerProfilesRequest
+	19, // 35: sealward.mail.v1.EmailServerProfileService.ImportEmailServerProfiles:input_type -> sealward.mail.v1.ImportEmailServerProfilesRequest
+	5,  // 36: sealward.mail.v1.EmailServerProfileService.CreateEmailServerProfile:output_type -> sealward.mail.v1.EmailServerProfile
+	5,  // 37: sealward.mail.v1.EmailServerProfileService.GetEmailServerProfile:output_type -> sealward.mail.v1.EmailServerProfile
+	9,  // 38: sealward.mail.v1.EmailServerProfileService.ListEmailServerProfiles:output_type -> sealward.mail.v1.ListEmailServerProfilesResponse
+	5,  // 39: sealward.mail.v1.EmailServerProfileService.UpdateEmailServerProfile:output_type -> sealward.mail.v1.EmailServerProfile
+	25, // 40: sealward.mail.v1.EmailServerProfileService.DeleteEmailServerProfile:output_type -> google.protobuf.Empty
+	13, // 41: sealward.mail.v1.EmailServerProfileService.BatchGetEmailServerProfiles:output_type -> sealward.mail.v1.BatchGetEmailServerProfilesResponse
+	15, // 42: sealward.mail.v1.EmailServerProfileService.BatchCreateEmailServerProfiles:output_type -> sealward.mail.v1.BatchCreateEmailServerProfilesResponse
+	17, // 43: sealward.mail.v1.EmailServerProfileService.BatchUpdateEmailServerProfiles:output_type -> sealward.mail.v1.BatchUpdateEmailServerProfilesResponse
+	25, // 44: sealward.mail.v1.EmailServerProfileService.BatchDeleteEmailServerProfiles:output_type -> google.protobuf.Empty
+	20, // 45: sealward.mail.v1.EmailServerProfileService.ImportEmailServerProfiles:output_type -> sealward.mail.v1.ImportEmailServerProfilesResponse
+	36, // [36:46] is the sub-list for method output_type
+	26, // [26:36] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_sealward_mail_v1_email_server_profile_proto_init() }
@@ -1505,13 +2181,17 @@ func file_sealward_mail_v1_email_server_profile_proto_init() {
 	}
 	file_sealward_mail_v1_email_server_profile_proto_msgTypes[0].OneofWrappers = []any{}
 	file_sealward_mail_v1_email_server_profile_proto_msgTypes[4].OneofWrappers = []any{}
+	file_sealward_mail_v1_email_server_profile_proto_msgTypes[16].OneofWrappers = []any{
+		(*ImportEmailServerProfilesResult_Name)(nil),
+		(*ImportEmailServerProfilesResult_Error)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealward_mail_v1_email_server_profile_proto_rawDesc), len(file_sealward_mail_v1_email_server_profile_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   7,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

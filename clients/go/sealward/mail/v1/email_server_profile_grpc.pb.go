@@ -20,11 +20,16 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EmailServerProfileService_CreateEmailServerProfile_FullMethodName = "/sealward.mail.v1.EmailServerProfileService/CreateEmailServerProfile"
-	EmailServerProfileService_GetEmailServerProfile_FullMethodName    = "/sealward.mail.v1.EmailServerProfileService/GetEmailServerProfile"
-	EmailServerProfileService_ListEmailServerProfiles_FullMethodName  = "/sealward.mail.v1.EmailServerProfileService/ListEmailServerProfiles"
-	EmailServerProfileService_UpdateEmailServerProfile_FullMethodName = "/sealward.mail.v1.EmailServerProfileService/UpdateEmailServerProfile"
-	EmailServerProfileService_DeleteEmailServerProfile_FullMethodName = "/sealward.mail.v1.EmailServerProfileService/DeleteEmailServerProfile"
+	EmailServerProfileService_CreateEmailServerProfile_FullMethodName       = "/sealward.mail.v1.EmailServerProfileService/CreateEmailServerProfile"
+	EmailServerProfileService_GetEmailServerProfile_FullMethodName          = "/sealward.mail.v1.EmailServerProfileService/GetEmailServerProfile"
+	EmailServerProfileService_ListEmailServerProfiles_FullMethodName        = "/sealward.mail.v1.EmailServerProfileService/ListEmailServerProfiles"
+	EmailServerProfileService_UpdateEmailServerProfile_FullMethodName       = "/sealward.mail.v1.EmailServerProfileService/UpdateEmailServerProfile"
+	EmailServerProfileService_DeleteEmailServerProfile_FullMethodName       = "/sealward.mail.v1.EmailServerProfileService/DeleteEmailServerProfile"
+	EmailServerProfileService_BatchGetEmailServerProfiles_FullMethodName    = "/sealward.mail.v1.EmailServerProfileService/BatchGetEmailServerProfiles"
+	EmailServerProfileService_BatchCreateEmailServerProfiles_FullMethodName = "/sealward.mail.v1.EmailServerProfileService/BatchCreateEmailServerProfiles"
+	EmailServerProfileService_BatchUpdateEmailServerProfiles_FullMethodName = "/sealward.mail.v1.EmailServerProfileService/BatchUpdateEmailServerProfiles"
+	EmailServerProfileService_BatchDeleteEmailServerProfiles_FullMethodName = "/sealward.mail.v1.EmailServerProfileService/BatchDeleteEmailServerProfiles"
+	EmailServerProfileService_ImportEmailServerProfiles_FullMethodName      = "/sealward.mail.v1.EmailServerProfileService/ImportEmailServerProfiles"
 )
 
 // EmailServerProfileServiceClient is the client API for EmailServerProfileService service.
@@ -113,6 +118,85 @@ type EmailServerProfileServiceClient interface {
 	// Safe to repeat with a `request_id`: the repetition of a completed Delete changes nothing and returns the same response. Without a
 	// `request_id`, a repetition returns NOT_FOUND, or deletes an e-mail server profile that was created with the same id since.
 	DeleteEmailServerProfile(ctx context.Context, in *DeleteEmailServerProfileRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	// Returns up to 1,000 e-mail server profiles, in the order of `names`: all of them, or an error.
+	//
+	// Errors, in addition to those of every method:
+	// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+	// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+	// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+	BatchGetEmailServerProfiles(ctx context.Context, in *BatchGetEmailServerProfilesRequest, opts ...grpc.CallOption) (*BatchGetEmailServerProfilesResponse, error)
+	// Creates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as stored, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+	//     `requests[3].email_server_profile_id`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization doesn't exist.
+	//   - ALREADY_EXISTS: some of the ids exist. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were created.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+	// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set,
+	// and otherwise creates other e-mail server profiles.
+	BatchCreateEmailServerProfiles(ctx context.Context, in *BatchCreateEmailServerProfilesRequest, opts ...grpc.CallOption) (*BatchCreateEmailServerProfilesResponse, error)
+	// Updates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as they are now, in the order of the
+	// requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+	//     violations, with their request: `requests[3].email_server_profile.name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles or the response would exceed the maximum size of a message.
+	//     Nothing was updated.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were updated.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+	// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+	// changes of other callers, unless the requests have etags.
+	BatchUpdateEmailServerProfiles(ctx context.Context, in *BatchUpdateEmailServerProfilesRequest, opts ...grpc.CallOption) (*BatchUpdateEmailServerProfilesResponse, error)
+	// Deletes up to 1,000 e-mail server profiles in one transaction, all or none, including their encrypted attributes. References to them
+	// are handled as by DeleteEmailServerProfile.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+	//     violations, with their request: `requests[3].name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles exceed the maximum size of a message together. Nothing was
+	//     deleted.
+	//   - FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were deleted.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+	// `request_id`, a repetition returns NOT_FOUND.
+	BatchDeleteEmailServerProfiles(ctx context.Context, in *BatchDeleteEmailServerProfilesRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	// Creates any number of e-mail server profiles from a stream, and returns a result for each, in the order of the requests. Each e-mail
+	// server profile is created or refused on its own.
+	//
+	// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+	// 1,000 e-mail server profiles, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+	// the group is on disk. It reads ahead only a few groups, so read the results while you send.
+	//
+	// Errors, in addition to those of every method, which end the stream:
+	// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+	// * NOT_FOUND: the organization doesn't exist.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+	// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+	//
+	// Errors of a single e-mail server profile are in its result, and are those of CreateEmailServerProfile. If the stream ends with an
+	// error, requests without a result may have been executed.
+	//
+	// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+	// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+	// other e-mail server profiles.
+	ImportEmailServerProfiles(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportEmailServerProfilesRequest, ImportEmailServerProfilesResponse], error)
 }
 
 type emailServerProfileServiceClient struct {
@@ -172,6 +256,59 @@ func (c *emailServerProfileServiceClient) DeleteEmailServerProfile(ctx context.C
 	}
 	return out, nil
 }
+
+func (c *emailServerProfileServiceClient) BatchGetEmailServerProfiles(ctx context.Context, in *BatchGetEmailServerProfilesRequest, opts ...grpc.CallOption) (*BatchGetEmailServerProfilesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchGetEmailServerProfilesResponse)
+	err := c.cc.Invoke(ctx, EmailServerProfileService_BatchGetEmailServerProfiles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *emailServerProfileServiceClient) BatchCreateEmailServerProfiles(ctx context.Context, in *BatchCreateEmailServerProfilesRequest, opts ...grpc.CallOption) (*BatchCreateEmailServerProfilesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchCreateEmailServerProfilesResponse)
+	err := c.cc.Invoke(ctx, EmailServerProfileService_BatchCreateEmailServerProfiles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *emailServerProfileServiceClient) BatchUpdateEmailServerProfiles(ctx context.Context, in *BatchUpdateEmailServerProfilesRequest, opts ...grpc.CallOption) (*BatchUpdateEmailServerProfilesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchUpdateEmailServerProfilesResponse)
+	err := c.cc.Invoke(ctx, EmailServerProfileService_BatchUpdateEmailServerProfiles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *emailServerProfileServiceClient) BatchDeleteEmailServerProfiles(ctx context.Context, in *BatchDeleteEmailServerProfilesRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(emptypb.Empty)
+	err := c.cc.Invoke(ctx, EmailServerProfileService_BatchDeleteEmailServerProfiles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *emailServerProfileServiceClient) ImportEmailServerProfiles(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportEmailServerProfilesRequest, ImportEmailServerProfilesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &EmailServerProfileService_ServiceDesc.Streams[0], EmailServerProfileService_ImportEmailServerProfiles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportEmailServerProfilesRequest, ImportEmailServerProfilesResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EmailServerProfileService_ImportEmailServerProfilesClient = grpc.BidiStreamingClient[ImportEmailServerProfilesRequest, ImportEmailServerProfilesResponse]
 
 // EmailServerProfileServiceServer is the server API for EmailServerProfileService service.
 // All implementations must embed UnimplementedEmailServerProfileServiceServer
@@ -259,6 +396,85 @@ type EmailServerProfileServiceServer interface {
 	// Safe to repeat with a `request_id`: the repetition of a completed Delete changes nothing and returns the same response. Without a
 	// `request_id`, a repetition returns NOT_FOUND, or deletes an e-mail server profile that was created with the same id since.
 	DeleteEmailServerProfile(context.Context, *DeleteEmailServerProfileRequest) (*emptypb.Empty, error)
+	// Returns up to 1,000 e-mail server profiles, in the order of `names`: all of them, or an error.
+	//
+	// Errors, in addition to those of every method:
+	// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+	// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+	// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+	BatchGetEmailServerProfiles(context.Context, *BatchGetEmailServerProfilesRequest) (*BatchGetEmailServerProfilesResponse, error)
+	// Creates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as stored, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+	//     `requests[3].email_server_profile_id`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization doesn't exist.
+	//   - ALREADY_EXISTS: some of the ids exist. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were created.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+	// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set,
+	// and otherwise creates other e-mail server profiles.
+	BatchCreateEmailServerProfiles(context.Context, *BatchCreateEmailServerProfilesRequest) (*BatchCreateEmailServerProfilesResponse, error)
+	// Updates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as they are now, in the order of the
+	// requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+	//     violations, with their request: `requests[3].email_server_profile.name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles or the response would exceed the maximum size of a message.
+	//     Nothing was updated.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were updated.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+	// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+	// changes of other callers, unless the requests have etags.
+	BatchUpdateEmailServerProfiles(context.Context, *BatchUpdateEmailServerProfilesRequest) (*BatchUpdateEmailServerProfilesResponse, error)
+	// Deletes up to 1,000 e-mail server profiles in one transaction, all or none, including their encrypted attributes. References to them
+	// are handled as by DeleteEmailServerProfile.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+	//     violations, with their request: `requests[3].name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles exceed the maximum size of a message together. Nothing was
+	//     deleted.
+	//   - FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were deleted.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+	// `request_id`, a repetition returns NOT_FOUND.
+	BatchDeleteEmailServerProfiles(context.Context, *BatchDeleteEmailServerProfilesRequest) (*emptypb.Empty, error)
+	// Creates any number of e-mail server profiles from a stream, and returns a result for each, in the order of the requests. Each e-mail
+	// server profile is created or refused on its own.
+	//
+	// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+	// 1,000 e-mail server profiles, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+	// the group is on disk. It reads ahead only a few groups, so read the results while you send.
+	//
+	// Errors, in addition to those of every method, which end the stream:
+	// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+	// * NOT_FOUND: the organization doesn't exist.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+	// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+	//
+	// Errors of a single e-mail server profile are in its result, and are those of CreateEmailServerProfile. If the stream ends with an
+	// error, requests without a result may have been executed.
+	//
+	// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+	// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+	// other e-mail server profiles.
+	ImportEmailServerProfiles(grpc.BidiStreamingServer[ImportEmailServerProfilesRequest, ImportEmailServerProfilesResponse]) error
 	mustEmbedUnimplementedEmailServerProfileServiceServer()
 }
 
@@ -283,6 +499,21 @@ func (UnimplementedEmailServerProfileServiceServer) UpdateEmailServerProfile(con
 }
 func (UnimplementedEmailServerProfileServiceServer) DeleteEmailServerProfile(context.Context, *DeleteEmailServerProfileRequest) (*emptypb.Empty, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteEmailServerProfile not implemented")
+}
+func (UnimplementedEmailServerProfileServiceServer) BatchGetEmailServerProfiles(context.Context, *BatchGetEmailServerProfilesRequest) (*BatchGetEmailServerProfilesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetEmailServerProfiles not implemented")
+}
+func (UnimplementedEmailServerProfileServiceServer) BatchCreateEmailServerProfiles(context.Context, *BatchCreateEmailServerProfilesRequest) (*BatchCreateEmailServerProfilesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchCreateEmailServerProfiles not implemented")
+}
+func (UnimplementedEmailServerProfileServiceServer) BatchUpdateEmailServerProfiles(context.Context, *BatchUpdateEmailServerProfilesRequest) (*BatchUpdateEmailServerProfilesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchUpdateEmailServerProfiles not implemented")
+}
+func (UnimplementedEmailServerProfileServiceServer) BatchDeleteEmailServerProfiles(context.Context, *BatchDeleteEmailServerProfilesRequest) (*emptypb.Empty, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchDeleteEmailServerProfiles not implemented")
+}
+func (UnimplementedEmailServerProfileServiceServer) ImportEmailServerProfiles(grpc.BidiStreamingServer[ImportEmailServerProfilesRequest, ImportEmailServerProfilesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ImportEmailServerProfiles not implemented")
 }
 func (UnimplementedEmailServerProfileServiceServer) mustEmbedUnimplementedEmailServerProfileServiceServer() {
 }
@@ -396,6 +627,85 @@ func _EmailServerProfileService_DeleteEmailServerProfile_Handler(srv interface{}
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EmailServerProfileService_BatchGetEmailServerProfiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetEmailServerProfilesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EmailServerProfileServiceServer).BatchGetEmailServerProfiles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EmailServerProfileService_BatchGetEmailServerProfiles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EmailServerProfileServiceServer).BatchGetEmailServerProfiles(ctx, req.(*BatchGetEmailServerProfilesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EmailServerProfileService_BatchCreateEmailServerProfiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchCreateEmailServerProfilesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EmailServerProfileServiceServer).BatchCreateEmailServerProfiles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EmailServerProfileService_BatchCreateEmailServerProfiles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EmailServerProfileServiceServer).BatchCreateEmailServerProfiles(ctx, req.(*BatchCreateEmailServerProfilesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EmailServerProfileService_BatchUpdateEmailServerProfiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchUpdateEmailServerProfilesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EmailServerProfileServiceServer).BatchUpdateEmailServerProfiles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EmailServerProfileService_BatchUpdateEmailServerProfiles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EmailServerProfileServiceServer).BatchUpdateEmailServerProfiles(ctx, req.(*BatchUpdateEmailServerProfilesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EmailServerProfileService_BatchDeleteEmailServerProfiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchDeleteEmailServerProfilesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EmailServerProfileServiceServer).BatchDeleteEmailServerProfiles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EmailServerProfileService_BatchDeleteEmailServerProfiles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EmailServerProfileServiceServer).BatchDeleteEmailServerProfiles(ctx, req.(*BatchDeleteEmailServerProfilesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EmailServerProfileService_ImportEmailServerProfiles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(EmailServerProfileServiceServer).ImportEmailServerProfiles(&grpc.GenericServerStream[ImportEmailServerProfilesRequest, ImportEmailServerProfilesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type EmailServerProfileService_ImportEmailServerProfilesServer = grpc.BidiStreamingServer[ImportEmailServerProfilesRequest, ImportEmailServerProfilesResponse]
+
 // EmailServerProfileService_ServiceDesc is the grpc.ServiceDesc for EmailServerProfileService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -423,7 +733,30 @@ var EmailServerProfileService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "DeleteEmailServerProfile",
 			Handler:    _EmailServerProfileService_DeleteEmailServerProfile_Handler,
 		},
+		{
+			MethodName: "BatchGetEmailServerProfiles",
+			Handler:    _EmailServerProfileService_BatchGetEmailServerProfiles_Handler,
+		},
+		{
+			MethodName: "BatchCreateEmailServerProfiles",
+			Handler:    _EmailServerProfileService_BatchCreateEmailServerProfiles_Handler,
+		},
+		{
+			MethodName: "BatchUpdateEmailServerProfiles",
+			Handler:    _EmailServerProfileService_BatchUpdateEmailServerProfiles_Handler,
+		},
+		{
+			MethodName: "BatchDeleteEmailServerProfiles",
+			Handler:    _EmailServerProfileService_BatchDeleteEmailServerProfiles_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ImportEmailServerProfiles",
+			Handler:       _EmailServerProfileService_ImportEmailServerProfiles_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "sealward/mail/v1/email_server_profile.proto",
 }

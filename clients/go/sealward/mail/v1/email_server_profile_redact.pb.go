@@ -253,3 +253,353 @@ func (x *DeleteEmailServerProfileRequest) MarshalText() ([]byte, error) {
 func (x *DeleteEmailServerProfileRequest) LogValue() slog.Value {
 	return redact.LogValue(x)
 }
+
+// String returns the message as text, without its secrets.
+func (x *BatchGetEmailServerProfilesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchGetEmailServerProfilesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchGetEmailServerProfilesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchGetEmailServerProfilesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchGetEmailServerProfilesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchGetEmailServerProfilesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchGetEmailServerProfilesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchGetEmailServerProfilesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchGetEmailServerProfilesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchGetEmailServerProfilesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchGetEmailServerProfilesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchGetEmailServerProfilesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchGetEmailServerProfilesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchGetEmailServerProfilesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchCreateEmailServerProfilesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchCreateEmailServerProfilesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchCreateEmailServerProfilesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchCreateEmailServerProfilesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchCreateEmailServerProfilesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchCreateEmailServerProfilesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchCreateEmailServerProfilesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchCreateEmailServerProfilesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchCreateEmailServerProfilesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchCreateEmailServerProfilesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchCreateEmailServerProfilesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchCreateEmailServerProfilesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchCreateEmailServerProfilesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchCreateEmailServerProfilesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchUpdateEmailServerProfilesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchUpdateEmailServerProfilesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchUpdateEmailServerProfilesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchUpdateEmailServerProfilesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchUpdateEmailServerProfilesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchUpdateEmailServerProfilesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchUpdateEmailServerProfilesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchUpdateEmailServerProfilesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchUpdateEmailServerProfilesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchUpdateEmailServerProfilesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchUpdateEmailServerProfilesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchUpdateEmailServerProfilesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchUpdateEmailServerProfilesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchUpdateEmailServerProfilesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchDeleteEmailServerProfilesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchDeleteEmailServerProfilesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchDeleteEmailServerProfilesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchDeleteEmailServerProfilesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchDeleteEmailServerProfilesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchDeleteEmailServerProfilesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchDeleteEmailServerProfilesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportEmailServerProfilesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportEmailServerProfilesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportEmailServerProfilesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportEmailServerProfilesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportEmailServerProfilesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportEmailServerProfilesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportEmailServerProfilesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportEmailServerProfilesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportEmailServerProfilesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportEmailServerProfilesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportEmailServerProfilesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportEmailServerProfilesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportEmailServerProfilesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportEmailServerProfilesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportEmailServerProfilesResult) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportEmailServerProfilesResult) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportEmailServerProfilesResult) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportEmailServerProfilesResult) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportEmailServerProfilesResult) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportEmailServerProfilesResult) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportEmailServerProfilesResult) LogValue() slog.Value {
+	return redact.LogValue(x)
+}

@@ -8,6 +8,7 @@ package sealwardmailv1
 
 import (
 	_ "github.com/sealward/sealward/clients/go/sealward/schema/v1"
+	v1 "github.com/sealward/sealward/clients/go/sealward/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
@@ -1184,11 +1185,605 @@ func (x *DeleteMailboxRequest) GetRequestId() string {
 	return ""
 }
 
+// Request message for MailboxService.BatchGetMailboxes.
+type BatchGetMailboxesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The resource names of the mailboxes, each once: `organizations/contoso/mailboxes/<id>`. They belong to `parent`. 1 to 1,000 by
+	// default.
+	Names []string `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	// The fields to return, as in GetMailbox.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetMailboxesRequest) Reset() {
+	*x = BatchGetMailboxesRequest{}
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchGetMailboxesRequest) ProtoMessage() {}
+
+func (x *BatchGetMailboxesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetMailboxesRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetMailboxesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_mailbox_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BatchGetMailboxesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchGetMailboxesRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *BatchGetMailboxesRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
+}
+
+// Response message for MailboxService.BatchGetMailboxes.
+type BatchGetMailboxesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mailboxes, in the order of the names.
+	Mailboxes     []*Mailbox `protobuf:"bytes,1,rep,name=mailboxes,proto3" json:"mailboxes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetMailboxesResponse) Reset() {
+	*x = BatchGetMailboxesResponse{}
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchGetMailboxesResponse) ProtoMessage() {}
+
+func (x *BatchGetMailboxesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetMailboxesResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetMailboxesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_mailbox_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BatchGetMailboxesResponse) GetMailboxes() []*Mailbox {
+	if x != nil {
+		return x.Mailboxes
+	}
+	return nil
+}
+
+// Request message for MailboxService.BatchCreateMailboxes.
+type BatchCreateMailboxesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The mailboxes to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their `validate_only` and
+	// `request_id` aren't set.
+	Requests []*CreateMailboxRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+	// changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateMailboxesRequest) Reset() {
+	*x = BatchCreateMailboxesRequest{}
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchCreateMailboxesRequest) ProtoMessage() {}
+
+func (x *BatchCreateMailboxesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateMailboxesRequest.ProtoReflect.Descriptor instead.
+func (*BatchCreateMailboxesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_mailbox_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BatchCreateMailboxesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchCreateMailboxesRequest) GetRequests() []*CreateMailboxRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchCreateMailboxesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchCreateMailboxesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Response message for MailboxService.BatchCreateMailboxes.
+type BatchCreateMailboxesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mailboxes as stored, in the order of the requests.
+	Mailboxes     []*Mailbox `protobuf:"bytes,1,rep,name=mailboxes,proto3" json:"mailboxes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateMailboxesResponse) Reset() {
+	*x = BatchCreateMailboxesResponse{}
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchCreateMailboxesResponse) ProtoMessage() {}
+
+func (x *BatchCreateMailboxesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateMailboxesResponse.ProtoReflect.Descriptor instead.
+func (*BatchCreateMailboxesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_mailbox_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BatchCreateMailboxesResponse) GetMailboxes() []*Mailbox {
+	if x != nil {
+		return x.Mailboxes
+	}
+	return nil
+}
+
+// Request message for MailboxService.BatchUpdateMailboxes.
+type BatchUpdateMailboxesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The updates, 1 to 1,000 by default, each of another mailbox of `parent`. Their `validate_only` and `request_id` aren't set.
+	Requests []*UpdateMailboxRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+	// changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUpdateMailboxesRequest) Reset() {
+	*x = BatchUpdateMailboxesRequest{}
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchUpdateMailboxesRequest) ProtoMessage() {}
+
+func (x *BatchUpdateMailboxesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateMailboxesRequest.ProtoReflect.Descriptor instead.
+func (*BatchUpdateMailboxesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_mailbox_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BatchUpdateMailboxesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchUpdateMailboxesRequest) GetRequests() []*UpdateMailboxRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchUpdateMailboxesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchUpdateMailboxesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Response message for MailboxService.BatchUpdateMailboxes.
+type BatchUpdateMailboxesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The mailboxes as they are now, in the order of the requests.
+	Mailboxes     []*Mailbox `protobuf:"bytes,1,rep,name=mailboxes,proto3" json:"mailboxes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUpdateMailboxesResponse) Reset() {
+	*x = BatchUpdateMailboxesResponse{}
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchUpdateMailboxesResponse) ProtoMessage() {}
+
+func (x *BatchUpdateMailboxesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateMailboxesResponse.ProtoReflect.Descriptor instead.
+func (*BatchUpdateMailboxesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_mailbox_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BatchUpdateMailboxesResponse) GetMailboxes() []*Mailbox {
+	if x != nil {
+		return x.Mailboxes
+	}
+	return nil
+}
+
+// Request message for MailboxService.BatchDeleteMailboxes.
+type BatchDeleteMailboxesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The deletions, 1 to 1,000 by default, each of another mailbox of `parent`. Their `validate_only` and `request_id` aren't set.
+	Requests []*DeleteMailboxRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks, but changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchDeleteMailboxesRequest) Reset() {
+	*x = BatchDeleteMailboxesRequest{}
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchDeleteMailboxesRequest) ProtoMessage() {}
+
+func (x *BatchDeleteMailboxesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchDeleteMailboxesRequest.ProtoReflect.Descriptor instead.
+func (*BatchDeleteMailboxesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_mailbox_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BatchDeleteMailboxesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchDeleteMailboxesRequest) GetRequests() []*DeleteMailboxRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchDeleteMailboxesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchDeleteMailboxesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Request message for MailboxService.ImportMailboxes.
+type ImportMailboxesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required in the first message, and empty in all others.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+	// own, but changes nothing. Only in the first message.
+	ValidateOnly bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The mailboxes to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first message, and
+	// their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+	Requests      []*CreateMailboxRequest `protobuf:"bytes,3,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportMailboxesRequest) Reset() {
+	*x = ImportMailboxesRequest{}
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportMailboxesRequest) ProtoMessage() {}
+
+func (x *ImportMailboxesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportMailboxesRequest.ProtoReflect.Descriptor instead.
+func (*ImportMailboxesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_mailbox_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ImportMailboxesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *ImportMailboxesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ImportMailboxesRequest) GetRequests() []*CreateMailboxRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// Response message for MailboxService.ImportMailboxes.
+type ImportMailboxesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+	// results.
+	Results       []*ImportMailboxesResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportMailboxesResponse) Reset() {
+	*x = ImportMailboxesResponse{}
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportMailboxesResponse) ProtoMessage() {}
+
+func (x *ImportMailboxesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportMailboxesResponse.ProtoReflect.Descriptor instead.
+func (*ImportMailboxesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_mailbox_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ImportMailboxesResponse) GetResults() []*ImportMailboxesResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// The result of one request of ImportMailboxes.
+type ImportMailboxesResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The result.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*ImportMailboxesResult_Name
+	//	*ImportMailboxesResult_Error
+	Result        isImportMailboxesResult_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportMailboxesResult) Reset() {
+	*x = ImportMailboxesResult{}
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportMailboxesResult) ProtoMessage() {}
+
+func (x *ImportMailboxesResult) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_mailbox_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportMailboxesResult.ProtoReflect.Descriptor instead.
+func (*ImportMailboxesResult) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_mailbox_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ImportMailboxesResult) GetResult() isImportMailboxesResult_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *ImportMailboxesResult) GetName() string {
+	if x != nil {
+		if x, ok := x.Result.(*ImportMailboxesResult_Name); ok {
+			return x.Name
+		}
+	}
+	return ""
+}
+
+func (x *ImportMailboxesResult) GetError() *v1.ItemStatus {
+	if x != nil {
+		if x, ok := x.Result.(*ImportMailboxesResult_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isImportMailboxesResult_Result interface {
+	isImportMailboxesResult_Result()
+}
+
+type ImportMailboxesResult_Name struct {
+	// The resource name of the created mailbox.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3,oneof"`
+}
+
+type ImportMailboxesResult_Error struct {
+	// Why it wasn't created: the error that CreateMailbox would return.
+	Error *v1.ItemStatus `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*ImportMailboxesResult_Name) isImportMailboxesResult_Result() {}
+
+func (*ImportMailboxesResult_Error) isImportMailboxesResult_Result() {}
+
 var File_sealward_mail_v1_mailbox_proto protoreflect.FileDescriptor
 
 const file_sealward_mail_v1_mailbox_proto_rawDesc = "" +
 	"\n" +
-	"\x1esealward/mail/v1/mailbox.proto\x12\x10sealward.mail.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"\xb2&\n" +
+	"\x1esealward/mail/v1/mailbox.proto\x12\x10sealward.mail.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\x1a\x1dsealward/v1/item_status.proto\"\xb2&\n" +
 	"\aMailbox\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12;\n" +
@@ -1332,7 +1927,46 @@ const file_sealward_mail_v1_mailbox_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId2\xd7\x04\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\x81\x01\n" +
+	"\x18BatchGetMailboxesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x14\n" +
+	"\x05names\x18\x02 \x03(\tR\x05names\x127\n" +
+	"\tread_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"T\n" +
+	"\x19BatchGetMailboxesResponse\x127\n" +
+	"\tmailboxes\x18\x01 \x03(\v2\x19.sealward.mail.v1.MailboxR\tmailboxes\"\xbd\x01\n" +
+	"\x1bBatchCreateMailboxesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12B\n" +
+	"\brequests\x18\x02 \x03(\v2&.sealward.mail.v1.CreateMailboxRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"W\n" +
+	"\x1cBatchCreateMailboxesResponse\x127\n" +
+	"\tmailboxes\x18\x01 \x03(\v2\x19.sealward.mail.v1.MailboxR\tmailboxes\"\xbd\x01\n" +
+	"\x1bBatchUpdateMailboxesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12B\n" +
+	"\brequests\x18\x02 \x03(\v2&.sealward.mail.v1.UpdateMailboxRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"W\n" +
+	"\x1cBatchUpdateMailboxesResponse\x127\n" +
+	"\tmailboxes\x18\x01 \x03(\v2\x19.sealward.mail.v1.MailboxR\tmailboxes\"\xbd\x01\n" +
+	"\x1bBatchDeleteMailboxesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12B\n" +
+	"\brequests\x18\x02 \x03(\v2&.sealward.mail.v1.DeleteMailboxRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\x99\x01\n" +
+	"\x16ImportMailboxesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12B\n" +
+	"\brequests\x18\x03 \x03(\v2&.sealward.mail.v1.CreateMailboxRequestR\brequests\"\\\n" +
+	"\x17ImportMailboxesResponse\x12A\n" +
+	"\aresults\x18\x01 \x03(\v2'.sealward.mail.v1.ImportMailboxesResultR\aresults\"h\n" +
+	"\x15ImportMailboxesResult\x12\x14\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x12/\n" +
+	"\x05error\x18\x02 \x01(\v2\x17.sealward.v1.ItemStatusH\x00R\x05errorB\b\n" +
+	"\x06result2\x83\n" +
+	"\n" +
 	"\x0eMailboxService\x12l\n" +
 	"\rCreateMailbox\x12&.sealward.mail.v1.CreateMailboxRequest\x1a\x19.sealward.mail.v1.Mailbox\"\x18ڡ%\x11\n" +
 	"\x0fprvWriteRecords\x90\x02\x00\x12e\n" +
@@ -1344,7 +1978,17 @@ const file_sealward_mail_v1_mailbox_proto_rawDesc = "" +
 	"\rUpdateMailbox\x12&.sealward.mail.v1.UpdateMailboxRequest\x1a\x19.sealward.mail.v1.Mailbox\"\x18ڡ%\x11\n" +
 	"\x0fprvWriteRecords\x90\x02\x00\x12i\n" +
 	"\rDeleteMailbox\x12&.sealward.mail.v1.DeleteMailboxRequest\x1a\x16.google.protobuf.Empty\"\x18ڡ%\x11\n" +
-	"\x0fprvWriteRecords\x90\x02\x00\x1a\x1cʡ%\x18sealward.mail.v1.MailboxB\xa2\x01\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12\x85\x01\n" +
+	"\x11BatchGetMailboxes\x12*.sealward.mail.v1.BatchGetMailboxesRequest\x1a+.sealward.mail.v1.BatchGetMailboxesResponse\"\x17ڡ%\x10\n" +
+	"\x0eprvReadRecords\x90\x02\x01\x12\x8f\x01\n" +
+	"\x14BatchCreateMailboxes\x12-.sealward.mail.v1.BatchCreateMailboxesRequest\x1a..sealward.mail.v1.BatchCreateMailboxesResponse\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12\x8f\x01\n" +
+	"\x14BatchUpdateMailboxes\x12-.sealward.mail.v1.BatchUpdateMailboxesRequest\x1a..sealward.mail.v1.BatchUpdateMailboxesResponse\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12w\n" +
+	"\x14BatchDeleteMailboxes\x12-.sealward.mail.v1.BatchDeleteMailboxesRequest\x1a\x16.google.protobuf.Empty\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12\x84\x01\n" +
+	"\x0fImportMailboxes\x12(.sealward.mail.v1.ImportMailboxesRequest\x1a).sealward.mail.v1.ImportMailboxesResponse\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00(\x010\x01\x1a\x1cʡ%\x18sealward.mail.v1.MailboxB\xa2\x01\n" +
 	"\x13io.sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
 
 var (
@@ -1360,7 +2004,7 @@ func file_sealward_mail_v1_mailbox_proto_rawDescGZIP() []byte {
 }
 
 var file_sealward_mail_v1_mailbox_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sealward_mail_v1_mailbox_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_sealward_mail_v1_mailbox_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_sealward_mail_v1_mailbox_proto_goTypes = []any{
 	(Mailbox_IncomingEmailDeliveryMethod)(0), // 0: sealward.mail.v1.Mailbox.IncomingEmailDeliveryMethod
 	(Mailbox_OutgoingEmailDeliveryMethod)(0), // 1: sealward.mail.v1.Mailbox.OutgoingEmailDeliveryMethod
@@ -1376,13 +2020,24 @@ var file_sealward_mail_v1_mailbox_proto_goTypes = []any{
 	(*ListMailboxesResponse)(nil),            // 11: sealward.mail.v1.ListMailboxesResponse
 	(*UpdateMailboxRequest)(nil),             // 12: sealward.mail.v1.UpdateMailboxRequest
 	(*DeleteMailboxRequest)(nil),             // 13: sealward.mail.v1.DeleteMailboxRequest
-	(*timestamppb.Timestamp)(nil),            // 14: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),            // 15: google.protobuf.FieldMask
-	(*emptypb.Empty)(nil),                    // 16: google.protobuf.Empty
+	(*BatchGetMailboxesRequest)(nil),         // 14: sealward.mail.v1.BatchGetMailboxesRequest
+	(*BatchGetMailboxesResponse)(nil),        // 15: sealward.mail.v1.BatchGetMailboxesResponse
+	(*BatchCreateMailboxesRequest)(nil),      // 16: sealward.mail.v1.BatchCreateMailboxesRequest
+	(*BatchCreateMailboxesResponse)(nil),     // 17: sealward.mail.v1.BatchCreateMailboxesResponse
+	(*BatchUpdateMailboxesRequest)(nil),      // 18: sealward.mail.v1.BatchUpdateMailboxesRequest
+	(*BatchUpdateMailboxesResponse)(nil),     // 19: sealward.mail.v1.BatchUpdateMailboxesResponse
+	(*BatchDeleteMailboxesRequest)(nil),      // 20: sealward.mail.v1.BatchDeleteMailboxesRequest
+	(*ImportMailboxesRequest)(nil),           // 21: sealward.mail.v1.ImportMailboxesRequest
+	(*ImportMailboxesResponse)(nil),          // 22: sealward.mail.v1.ImportMailboxesResponse
+	(*ImportMailboxesResult)(nil),            // 23: sealward.mail.v1.ImportMailboxesResult
+	(*timestamppb.Timestamp)(nil),            // 24: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),            // 25: google.protobuf.FieldMask
+	(*v1.ItemStatus)(nil),                    // 26: sealward.v1.ItemStatus
+	(*emptypb.Empty)(nil),                    // 27: google.protobuf.Empty
 }
 var file_sealward_mail_v1_mailbox_proto_depIdxs = []int32{
-	14, // 0: sealward.mail.v1.Mailbox.create_time:type_name -> google.protobuf.Timestamp
-	14, // 1: sealward.mail.v1.Mailbox.update_time:type_name -> google.protobuf.Timestamp
+	24, // 0: sealward.mail.v1.Mailbox.create_time:type_name -> google.protobuf.Timestamp
+	24, // 1: sealward.mail.v1.Mailbox.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: sealward.mail.v1.Mailbox.incoming_email_delivery_method:type_name -> sealward.mail.v1.Mailbox.IncomingEmailDeliveryMethod
 	1,  // 3: sealward.mail.v1.Mailbox.outgoing_email_delivery_method:type_name -> sealward.mail.v1.Mailbox.OutgoingEmailDeliveryMethod
 	2,  // 4: sealward.mail.v1.Mailbox.act_delivery_method:type_name -> sealward.mail.v1.Mailbox.ActDeliveryMethod
@@ -1393,26 +2048,46 @@ var file_sealward_mail_v1_mailbox_proto_depIdxs = []int32{
 	5,  // 9: sealward.mail.v1.Mailbox.state_code:type_name -> sealward.mail.v1.Mailbox.StateCode
 	6,  // 10: sealward.mail.v1.Mailbox.status_code:type_name -> sealward.mail.v1.Mailbox.StatusCode
 	7,  // 11: sealward.mail.v1.CreateMailboxRequest.mailbox:type_name -> sealward.mail.v1.Mailbox
-	15, // 12: sealward.mail.v1.GetMailboxRequest.read_mask:type_name -> google.protobuf.FieldMask
-	15, // 13: sealward.mail.v1.ListMailboxesRequest.read_mask:type_name -> google.protobuf.FieldMask
+	25, // 12: sealward.mail.v1.GetMailboxRequest.read_mask:type_name -> google.protobuf.FieldMask
+	25, // 13: sealward.mail.v1.ListMailboxesRequest.read_mask:type_name -> google.protobuf.FieldMask
 	7,  // 14: sealward.mail.v1.ListMailboxesResponse.mailboxes:type_name -> sealward.mail.v1.Mailbox
 	7,  // 15: sealward.mail.v1.UpdateMailboxRequest.mailbox:type_name -> sealward.mail.v1.Mailbox
-	15, // 16: sealward.mail.v1.UpdateMailboxRequest.update_mask:type_name -> google.protobuf.FieldMask
-	8,  // 17: sealward.mail.v1.MailboxService.CreateMailbox:input_type -> sealward.mail.v1.CreateMailboxRequest
-	9,  // 18: sealward.mail.v1.MailboxService.GetMailbox:input_type -> sealward.mail.v1.GetMailboxRequest
-	10, // 19: sealward.mail.v1.MailboxService.ListMailboxes:input_type -> sealward.mail.v1.ListMailboxesRequest
-	12, // 20: sealward.mail.v1.MailboxService.UpdateMailbox:input_type -> sealward.mail.v1.UpdateMailboxRequest
-	13, // 21: sealward.mail.v1.MailboxService.DeleteMailbox:input_type -> sealward.mail.v1.DeleteMailboxRequest
-	7,  // 22: sealward.mail.v1.MailboxService.CreateMailbox:output_type -> sealward.mail.v1.Mailbox
-	7,  // 23: sealward.mail.v1.MailboxService.GetMailbox:output_type -> sealward.mail.v1.Mailbox
-	11, // 24: sealward.mail.v1.MailboxService.ListMailboxes:output_type -> sealward.mail.v1.ListMailboxesResponse
-	7,  // 25: sealward.mail.v1.MailboxService.UpdateMailbox:output_type -> sealward.mail.v1.Mailbox
-	16, // 26: sealward.mail.v1.MailboxService.DeleteMailbox:output_type -> google.protobuf.Empty
-	22, // [22:27] is the sub-list for method output_type
-	17, // [17:22] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	25, // 16: sealward.mail.v1.UpdateMailboxRequest.update_mask:type_name -> google.protobuf.FieldMask
+	25, // 17: sealward.mail.v1.BatchGetMailboxesRequest.read_mask:type_name -> google.protobuf.FieldMask
+	7,  // 18: sealward.mail.v1.BatchGetMailboxesResponse.mailboxes:type_name -> sealward.mail.v1.Mailbox
+	8,  // 19: sealward.mail.v1.BatchCreateMailboxesRequest.requests:type_name -> sealward.mail.v1.CreateMailboxRequest
+	7,  // 20: sealward.mail.v1.BatchCreateMailboxesResponse.mailboxes:type_name -> sealward.mail.v1.Mailbox
+	12, // 21: sealward.mail.v1.BatchUpdateMailboxesRequest.requests:type_name -> sealward.mail.v1.UpdateMailboxRequest
+	7,  // 22: sealward.mail.v1.BatchUpdateMailboxesResponse.mailboxes:type_name -> sealward.mail.v1.Mailbox
+	13, // 23: sealward.mail.v1.BatchDeleteMailboxesRequest.requests:type_name -> sealward.mail.v1.DeleteMailboxRequest
+	8,  // 24: sealward.mail.v1.ImportMailboxesRequest.requests:type_name -> sealward.mail.v1.CreateMailboxRequest
+	23, // 25: sealward.mail.v1.ImportMailboxesResponse.results:type_name -> sealward.mail.v1.ImportMailboxesResult
+	26, // 26: sealward.mail.v1.ImportMailboxesResult.error:type_name -> sealward.v1.ItemStatus
+	8,  // 27: sealward.mail.v1.MailboxService.CreateMailbox:input_type -> sealward.mail.v1.CreateMailboxRequest
+	9,  // 28: sealward.mail.v1.MailboxService.GetMailbox:input_type -> sealward.mail.v1.GetMailboxRequest
+	10, // 29: sealward.mail.v1.MailboxService.ListMailboxes:input_type -> sealward.mail.v1.ListMailboxesRequest
+	12, // 30: sealward.mail.v1.MailboxService.UpdateMailbox:input_type -> sealward.mail.v1.UpdateMailboxRequest
+	13, // 31: sealward.mail.v1.MailboxService.DeleteMailbox:input_type -> sealward.mail.v1.DeleteMailboxRequest
+	14, // 32: sealward.mail.v1.MailboxService.BatchGetMailboxes:input_type -> sealward.mail.v1.BatchGetMailboxesRequest
+	16, // 33: sealward.mail.v1.MailboxService.BatchCreateMailboxes:input_type -> sealward.mail.v1.BatchCreateMailboxesRequest
+	18, // 34: sealward.mail.v1.MailboxService.BatchUpdateMailboxes:input_type -> sealward.mail.v1.BatchUpdateMailboxesRequest
+	20, // 35: sealward.mail.v1.MailboxService.BatchDeleteMailboxes:input_type -> sealward.mail.v1.BatchDeleteMailboxesRequest
+	21, // 36: sealward.mail.v1.MailboxService.ImportMailboxes:input_type -> sealward.mail.v1.ImportMailboxesRequest
+	7,  // 37: sealward.mail.v1.MailboxService.CreateMailbox:output_type -> sealward.mail.v1.Mailbox
+	7,  // 38: sealward.mail.v1.MailboxService.GetMailbox:output_type -> sealward.mail.v1.Mailbox
+	11, // 39: sealward.mail.v1.MailboxService.ListMailboxes:output_type -> sealward.mail.v1.ListMailboxesResponse
+	7,  // 40: sealward.mail.v1.MailboxService.UpdateMailbox:output_type -> sealward.mail.v1.Mailbox
+	27, // 41: sealward.mail.v1.MailboxService.DeleteMailbox:output_type -> google.protobuf.Empty
+	15, // 42: sealward.mail.v1.MailboxService.BatchGetMailboxes:output_type -> sealward.mail.v1.BatchGetMailboxesResponse
+	17, // 43: sealward.mail.v1.MailboxService.BatchCreateMailboxes:output_type -> sealward.mail.v1.BatchCreateMailboxesResponse
+	19, // 44: sealward.mail.v1.MailboxService.BatchUpdateMailboxes:output_type -> sealward.mail.v1.BatchUpdateMailboxesResponse
+	27, // 45: sealward.mail.v1.MailboxService.BatchDeleteMailboxes:output_type -> google.protobuf.Empty
+	22, // 46: sealward.mail.v1.MailboxService.ImportMailboxes:output_type -> sealward.mail.v1.ImportMailboxesResponse
+	37, // [37:47] is the sub-list for method output_type
+	27, // [27:37] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_sealward_mail_v1_mailbox_proto_init() }
@@ -1422,13 +2097,17 @@ func file_sealward_mail_v1_mailbox_proto_init() {
 	}
 	file_sealward_mail_v1_mailbox_proto_msgTypes[0].OneofWrappers = []any{}
 	file_sealward_mail_v1_mailbox_proto_msgTypes[4].OneofWrappers = []any{}
+	file_sealward_mail_v1_mailbox_proto_msgTypes[16].OneofWrappers = []any{
+		(*ImportMailboxesResult_Name)(nil),
+		(*ImportMailboxesResult_Error)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealward_mail_v1_mailbox_proto_rawDesc), len(file_sealward_mail_v1_mailbox_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   7,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

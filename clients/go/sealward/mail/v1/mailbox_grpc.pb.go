@@ -20,11 +20,16 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	MailboxService_CreateMailbox_FullMethodName = "/sealward.mail.v1.MailboxService/CreateMailbox"
-	MailboxService_GetMailbox_FullMethodName    = "/sealward.mail.v1.MailboxService/GetMailbox"
-	MailboxService_ListMailboxes_FullMethodName = "/sealward.mail.v1.MailboxService/ListMailboxes"
-	MailboxService_UpdateMailbox_FullMethodName = "/sealward.mail.v1.MailboxService/UpdateMailbox"
-	MailboxService_DeleteMailbox_FullMethodName = "/sealward.mail.v1.MailboxService/DeleteMailbox"
+	MailboxService_CreateMailbox_FullMethodName        = "/sealward.mail.v1.MailboxService/CreateMailbox"
+	MailboxService_GetMailbox_FullMethodName           = "/sealward.mail.v1.MailboxService/GetMailbox"
+	MailboxService_ListMailboxes_FullMethodName        = "/sealward.mail.v1.MailboxService/ListMailboxes"
+	MailboxService_UpdateMailbox_FullMethodName        = "/sealward.mail.v1.MailboxService/UpdateMailbox"
+	MailboxService_DeleteMailbox_FullMethodName        = "/sealward.mail.v1.MailboxService/DeleteMailbox"
+	MailboxService_BatchGetMailboxes_FullMethodName    = "/sealward.mail.v1.MailboxService/BatchGetMailboxes"
+	MailboxService_BatchCreateMailboxes_FullMethodName = "/sealward.mail.v1.MailboxService/BatchCreateMailboxes"
+	MailboxService_BatchUpdateMailboxes_FullMethodName = "/sealward.mail.v1.MailboxService/BatchUpdateMailboxes"
+	MailboxService_BatchDeleteMailboxes_FullMethodName = "/sealward.mail.v1.MailboxService/BatchDeleteMailboxes"
+	MailboxService_ImportMailboxes_FullMethodName      = "/sealward.mail.v1.MailboxService/ImportMailboxes"
 )
 
 // MailboxServiceClient is the client API for MailboxService service.
@@ -108,6 +113,83 @@ type MailboxServiceClient interface {
 	// Safe to repeat with a `request_id`: the repetition of a completed Delete changes nothing and returns the same response. Without a
 	// `request_id`, a repetition returns NOT_FOUND, or deletes a mailbox that was created with the same id since.
 	DeleteMailbox(ctx context.Context, in *DeleteMailboxRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	// Returns up to 1,000 mailboxes, in the order of `names`: all of them, or an error.
+	//
+	// Errors, in addition to those of every method:
+	// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+	// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+	// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+	BatchGetMailboxes(ctx context.Context, in *BatchGetMailboxesRequest, opts ...grpc.CallOption) (*BatchGetMailboxesResponse, error)
+	// Creates up to 1,000 mailboxes in one transaction, all or none, and returns them as stored, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+	//     `requests[3].mailbox_id`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization doesn't exist.
+	//   - ALREADY_EXISTS: some of the ids exist. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were created.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+	// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+	// creates other mailboxes.
+	BatchCreateMailboxes(ctx context.Context, in *BatchCreateMailboxesRequest, opts ...grpc.CallOption) (*BatchCreateMailboxesResponse, error)
+	// Updates up to 1,000 mailboxes in one transaction, all or none, and returns them as they are now, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+	//     their request: `requests[3].mailbox.name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes or the response would exceed the maximum size of a message. Nothing was
+	//     updated.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were updated.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+	// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+	// callers, unless the requests have etags.
+	BatchUpdateMailboxes(ctx context.Context, in *BatchUpdateMailboxesRequest, opts ...grpc.CallOption) (*BatchUpdateMailboxesResponse, error)
+	// Deletes up to 1,000 mailboxes in one transaction, all or none, including their encrypted attributes. References to them are handled as
+	// by DeleteMailbox.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+	//     their request: `requests[3].name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes exceed the maximum size of a message together. Nothing was deleted.
+	//   - FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were deleted.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+	// `request_id`, a repetition returns NOT_FOUND.
+	BatchDeleteMailboxes(ctx context.Context, in *BatchDeleteMailboxesRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	// Creates any number of mailboxes from a stream, and returns a result for each, in the order of the requests. Each mailbox is created or
+	// refused on its own.
+	//
+	// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+	// 1,000 mailboxes, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is
+	// on disk. It reads ahead only a few groups, so read the results while you send.
+	//
+	// Errors, in addition to those of every method, which end the stream:
+	// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+	// * NOT_FOUND: the organization doesn't exist.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+	// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+	//
+	// Errors of a single mailbox are in its result, and are those of CreateMailbox. If the stream ends with an error, requests without a
+	// result may have been executed.
+	//
+	// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+	// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+	// other mailboxes.
+	ImportMailboxes(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportMailboxesRequest, ImportMailboxesResponse], error)
 }
 
 type mailboxServiceClient struct {
@@ -167,6 +249,59 @@ func (c *mailboxServiceClient) DeleteMailbox(ctx context.Context, in *DeleteMail
 	}
 	return out, nil
 }
+
+func (c *mailboxServiceClient) BatchGetMailboxes(ctx context.Context, in *BatchGetMailboxesRequest, opts ...grpc.CallOption) (*BatchGetMailboxesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchGetMailboxesResponse)
+	err := c.cc.Invoke(ctx, MailboxService_BatchGetMailboxes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mailboxServiceClient) BatchCreateMailboxes(ctx context.Context, in *BatchCreateMailboxesRequest, opts ...grpc.CallOption) (*BatchCreateMailboxesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchCreateMailboxesResponse)
+	err := c.cc.Invoke(ctx, MailboxService_BatchCreateMailboxes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mailboxServiceClient) BatchUpdateMailboxes(ctx context.Context, in *BatchUpdateMailboxesRequest, opts ...grpc.CallOption) (*BatchUpdateMailboxesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchUpdateMailboxesResponse)
+	err := c.cc.Invoke(ctx, MailboxService_BatchUpdateMailboxes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mailboxServiceClient) BatchDeleteMailboxes(ctx context.Context, in *BatchDeleteMailboxesRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(emptypb.Empty)
+	err := c.cc.Invoke(ctx, MailboxService_BatchDeleteMailboxes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *mailboxServiceClient) ImportMailboxes(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportMailboxesRequest, ImportMailboxesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MailboxService_ServiceDesc.Streams[0], MailboxService_ImportMailboxes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportMailboxesRequest, ImportMailboxesResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MailboxService_ImportMailboxesClient = grpc.BidiStreamingClient[ImportMailboxesRequest, ImportMailboxesResponse]
 
 // MailboxServiceServer is the server API for MailboxService service.
 // All implementations must embed UnimplementedMailboxServiceServer
@@ -249,6 +384,83 @@ type MailboxServiceServer interface {
 	// Safe to repeat with a `request_id`: the repetition of a completed Delete changes nothing and returns the same response. Without a
 	// `request_id`, a repetition returns NOT_FOUND, or deletes a mailbox that was created with the same id since.
 	DeleteMailbox(context.Context, *DeleteMailboxRequest) (*emptypb.Empty, error)
+	// Returns up to 1,000 mailboxes, in the order of `names`: all of them, or an error.
+	//
+	// Errors, in addition to those of every method:
+	// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+	// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+	// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+	BatchGetMailboxes(context.Context, *BatchGetMailboxesRequest) (*BatchGetMailboxesResponse, error)
+	// Creates up to 1,000 mailboxes in one transaction, all or none, and returns them as stored, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+	//     `requests[3].mailbox_id`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization doesn't exist.
+	//   - ALREADY_EXISTS: some of the ids exist. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were created.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+	// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+	// creates other mailboxes.
+	BatchCreateMailboxes(context.Context, *BatchCreateMailboxesRequest) (*BatchCreateMailboxesResponse, error)
+	// Updates up to 1,000 mailboxes in one transaction, all or none, and returns them as they are now, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+	//     their request: `requests[3].mailbox.name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes or the response would exceed the maximum size of a message. Nothing was
+	//     updated.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were updated.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+	// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+	// callers, unless the requests have etags.
+	BatchUpdateMailboxes(context.Context, *BatchUpdateMailboxesRequest) (*BatchUpdateMailboxesResponse, error)
+	// Deletes up to 1,000 mailboxes in one transaction, all or none, including their encrypted attributes. References to them are handled as
+	// by DeleteMailbox.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+	//     their request: `requests[3].name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes exceed the maximum size of a message together. Nothing was deleted.
+	//   - FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were deleted.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+	// `request_id`, a repetition returns NOT_FOUND.
+	BatchDeleteMailboxes(context.Context, *BatchDeleteMailboxesRequest) (*emptypb.Empty, error)
+	// Creates any number of mailboxes from a stream, and returns a result for each, in the order of the requests. Each mailbox is created or
+	// refused on its own.
+	//
+	// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+	// 1,000 mailboxes, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is
+	// on disk. It reads ahead only a few groups, so read the results while you send.
+	//
+	// Errors, in addition to those of every method, which end the stream:
+	// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+	// * NOT_FOUND: the organization doesn't exist.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+	// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+	//
+	// Errors of a single mailbox are in its result, and are those of CreateMailbox. If the stream ends with an error, requests without a
+	// result may have been executed.
+	//
+	// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+	// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+	// other mailboxes.
+	ImportMailboxes(grpc.BidiStreamingServer[ImportMailboxesRequest, ImportMailboxesResponse]) error
 	mustEmbedUnimplementedMailboxServiceServer()
 }
 
@@ -273,6 +485,21 @@ func (UnimplementedMailboxServiceServer) UpdateMailbox(context.Context, *UpdateM
 }
 func (UnimplementedMailboxServiceServer) DeleteMailbox(context.Context, *DeleteMailboxRequest) (*emptypb.Empty, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteMailbox not implemented")
+}
+func (UnimplementedMailboxServiceServer) BatchGetMailboxes(context.Context, *BatchGetMailboxesRequest) (*BatchGetMailboxesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetMailboxes not implemented")
+}
+func (UnimplementedMailboxServiceServer) BatchCreateMailboxes(context.Context, *BatchCreateMailboxesRequest) (*BatchCreateMailboxesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchCreateMailboxes not implemented")
+}
+func (UnimplementedMailboxServiceServer) BatchUpdateMailboxes(context.Context, *BatchUpdateMailboxesRequest) (*BatchUpdateMailboxesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchUpdateMailboxes not implemented")
+}
+func (UnimplementedMailboxServiceServer) BatchDeleteMailboxes(context.Context, *BatchDeleteMailboxesRequest) (*emptypb.Empty, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchDeleteMailboxes not implemented")
+}
+func (UnimplementedMailboxServiceServer) ImportMailboxes(grpc.BidiStreamingServer[ImportMailboxesRequest, ImportMailboxesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ImportMailboxes not implemented")
 }
 func (UnimplementedMailboxServiceServer) mustEmbedUnimplementedMailboxServiceServer() {}
 func (UnimplementedMailboxServiceServer) testEmbeddedByValue()                        {}
@@ -385,6 +612,85 @@ func _MailboxService_DeleteMailbox_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MailboxService_BatchGetMailboxes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetMailboxesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MailboxServiceServer).BatchGetMailboxes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MailboxService_BatchGetMailboxes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MailboxServiceServer).BatchGetMailboxes(ctx, req.(*BatchGetMailboxesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MailboxService_BatchCreateMailboxes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchCreateMailboxesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MailboxServiceServer).BatchCreateMailboxes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MailboxService_BatchCreateMailboxes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MailboxServiceServer).BatchCreateMailboxes(ctx, req.(*BatchCreateMailboxesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MailboxService_BatchUpdateMailboxes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchUpdateMailboxesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MailboxServiceServer).BatchUpdateMailboxes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MailboxService_BatchUpdateMailboxes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MailboxServiceServer).BatchUpdateMailboxes(ctx, req.(*BatchUpdateMailboxesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MailboxService_BatchDeleteMailboxes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchDeleteMailboxesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MailboxServiceServer).BatchDeleteMailboxes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MailboxService_BatchDeleteMailboxes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MailboxServiceServer).BatchDeleteMailboxes(ctx, req.(*BatchDeleteMailboxesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MailboxService_ImportMailboxes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(MailboxServiceServer).ImportMailboxes(&grpc.GenericServerStream[ImportMailboxesRequest, ImportMailboxesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MailboxService_ImportMailboxesServer = grpc.BidiStreamingServer[ImportMailboxesRequest, ImportMailboxesResponse]
+
 // MailboxService_ServiceDesc is the grpc.ServiceDesc for MailboxService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -412,7 +718,30 @@ var MailboxService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "DeleteMailbox",
 			Handler:    _MailboxService_DeleteMailbox_Handler,
 		},
+		{
+			MethodName: "BatchGetMailboxes",
+			Handler:    _MailboxService_BatchGetMailboxes_Handler,
+		},
+		{
+			MethodName: "BatchCreateMailboxes",
+			Handler:    _MailboxService_BatchCreateMailboxes_Handler,
+		},
+		{
+			MethodName: "BatchUpdateMailboxes",
+			Handler:    _MailboxService_BatchUpdateMailboxes_Handler,
+		},
+		{
+			MethodName: "BatchDeleteMailboxes",
+			Handler:    _MailboxService_BatchDeleteMailboxes_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ImportMailboxes",
+			Handler:       _MailboxService_ImportMailboxes_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "sealward/mail/v1/mailbox.proto",
 }

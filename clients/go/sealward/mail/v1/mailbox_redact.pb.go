@@ -253,3 +253,353 @@ func (x *DeleteMailboxRequest) MarshalText() ([]byte, error) {
 func (x *DeleteMailboxRequest) LogValue() slog.Value {
 	return redact.LogValue(x)
 }
+
+// String returns the message as text, without its secrets.
+func (x *BatchGetMailboxesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchGetMailboxesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchGetMailboxesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchGetMailboxesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchGetMailboxesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchGetMailboxesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchGetMailboxesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchGetMailboxesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchGetMailboxesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchGetMailboxesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchGetMailboxesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchGetMailboxesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchGetMailboxesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchGetMailboxesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchCreateMailboxesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchCreateMailboxesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchCreateMailboxesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchCreateMailboxesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchCreateMailboxesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchCreateMailboxesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchCreateMailboxesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchCreateMailboxesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchCreateMailboxesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchCreateMailboxesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchCreateMailboxesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchCreateMailboxesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchCreateMailboxesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchCreateMailboxesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchUpdateMailboxesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchUpdateMailboxesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchUpdateMailboxesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchUpdateMailboxesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchUpdateMailboxesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchUpdateMailboxesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchUpdateMailboxesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchUpdateMailboxesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchUpdateMailboxesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchUpdateMailboxesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchUpdateMailboxesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchUpdateMailboxesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchUpdateMailboxesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchUpdateMailboxesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchDeleteMailboxesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchDeleteMailboxesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchDeleteMailboxesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchDeleteMailboxesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchDeleteMailboxesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchDeleteMailboxesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchDeleteMailboxesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportMailboxesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportMailboxesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportMailboxesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportMailboxesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportMailboxesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportMailboxesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportMailboxesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportMailboxesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportMailboxesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportMailboxesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportMailboxesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportMailboxesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportMailboxesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportMailboxesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportMailboxesResult) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportMailboxesResult) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportMailboxesResult) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportMailboxesResult) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportMailboxesResult) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportMailboxesResult) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportMailboxesResult) LogValue() slog.Value {
+	return redact.LogValue(x)
+}

@@ -8,6 +8,7 @@ package sealwardmailv1
 
 import (
 	_ "github.com/sealward/sealward/clients/go/sealward/schema/v1"
+	v1 "github.com/sealward/sealward/clients/go/sealward/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
@@ -1122,11 +1123,604 @@ func (x *DeleteQueueRequest) GetRequestId() string {
 	return ""
 }
 
+// Request message for QueueService.BatchGetQueues.
+type BatchGetQueuesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The resource names of the queues, each once: `organizations/contoso/queues/<id>`. They belong to `parent`. 1 to 1,000 by default.
+	Names []string `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	// The fields to return, as in GetQueue.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetQueuesRequest) Reset() {
+	*x = BatchGetQueuesRequest{}
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchGetQueuesRequest) ProtoMessage() {}
+
+func (x *BatchGetQueuesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetQueuesRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetQueuesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_queue_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BatchGetQueuesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchGetQueuesRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *BatchGetQueuesRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
+}
+
+// Response message for QueueService.BatchGetQueues.
+type BatchGetQueuesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queues, in the order of the names.
+	Queues        []*Queue `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetQueuesResponse) Reset() {
+	*x = BatchGetQueuesResponse{}
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchGetQueuesResponse) ProtoMessage() {}
+
+func (x *BatchGetQueuesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetQueuesResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetQueuesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_queue_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BatchGetQueuesResponse) GetQueues() []*Queue {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
+// Request message for QueueService.BatchCreateQueues.
+type BatchCreateQueuesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The queues to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their `validate_only` and
+	// `request_id` aren't set.
+	Requests []*CreateQueueRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+	// changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateQueuesRequest) Reset() {
+	*x = BatchCreateQueuesRequest{}
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchCreateQueuesRequest) ProtoMessage() {}
+
+func (x *BatchCreateQueuesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateQueuesRequest.ProtoReflect.Descriptor instead.
+func (*BatchCreateQueuesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_queue_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BatchCreateQueuesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchCreateQueuesRequest) GetRequests() []*CreateQueueRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchCreateQueuesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchCreateQueuesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Response message for QueueService.BatchCreateQueues.
+type BatchCreateQueuesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queues as stored, in the order of the requests.
+	Queues        []*Queue `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateQueuesResponse) Reset() {
+	*x = BatchCreateQueuesResponse{}
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchCreateQueuesResponse) ProtoMessage() {}
+
+func (x *BatchCreateQueuesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateQueuesResponse.ProtoReflect.Descriptor instead.
+func (*BatchCreateQueuesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_queue_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BatchCreateQueuesResponse) GetQueues() []*Queue {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
+// Request message for QueueService.BatchUpdateQueues.
+type BatchUpdateQueuesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The updates, 1 to 1,000 by default, each of another queue of `parent`. Their `validate_only` and `request_id` aren't set.
+	Requests []*UpdateQueueRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+	// changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUpdateQueuesRequest) Reset() {
+	*x = BatchUpdateQueuesRequest{}
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchUpdateQueuesRequest) ProtoMessage() {}
+
+func (x *BatchUpdateQueuesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateQueuesRequest.ProtoReflect.Descriptor instead.
+func (*BatchUpdateQueuesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_queue_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BatchUpdateQueuesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchUpdateQueuesRequest) GetRequests() []*UpdateQueueRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchUpdateQueuesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchUpdateQueuesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Response message for QueueService.BatchUpdateQueues.
+type BatchUpdateQueuesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queues as they are now, in the order of the requests.
+	Queues        []*Queue `protobuf:"bytes,1,rep,name=queues,proto3" json:"queues,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUpdateQueuesResponse) Reset() {
+	*x = BatchUpdateQueuesResponse{}
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchUpdateQueuesResponse) ProtoMessage() {}
+
+func (x *BatchUpdateQueuesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateQueuesResponse.ProtoReflect.Descriptor instead.
+func (*BatchUpdateQueuesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_queue_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BatchUpdateQueuesResponse) GetQueues() []*Queue {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
+// Request message for QueueService.BatchDeleteQueues.
+type BatchDeleteQueuesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The deletions, 1 to 1,000 by default, each of another queue of `parent`. Their `validate_only` and `request_id` aren't set.
+	Requests []*DeleteQueueRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks, but changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchDeleteQueuesRequest) Reset() {
+	*x = BatchDeleteQueuesRequest{}
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchDeleteQueuesRequest) ProtoMessage() {}
+
+func (x *BatchDeleteQueuesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchDeleteQueuesRequest.ProtoReflect.Descriptor instead.
+func (*BatchDeleteQueuesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_queue_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BatchDeleteQueuesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchDeleteQueuesRequest) GetRequests() []*DeleteQueueRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchDeleteQueuesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchDeleteQueuesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Request message for QueueService.ImportQueues.
+type ImportQueuesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required in the first message, and empty in all others.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+	// own, but changes nothing. Only in the first message.
+	ValidateOnly bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The queues to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first message, and
+	// their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+	Requests      []*CreateQueueRequest `protobuf:"bytes,3,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportQueuesRequest) Reset() {
+	*x = ImportQueuesRequest{}
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportQueuesRequest) ProtoMessage() {}
+
+func (x *ImportQueuesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportQueuesRequest.ProtoReflect.Descriptor instead.
+func (*ImportQueuesRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_queue_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ImportQueuesRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *ImportQueuesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ImportQueuesRequest) GetRequests() []*CreateQueueRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// Response message for QueueService.ImportQueues.
+type ImportQueuesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+	// results.
+	Results       []*ImportQueuesResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportQueuesResponse) Reset() {
+	*x = ImportQueuesResponse{}
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportQueuesResponse) ProtoMessage() {}
+
+func (x *ImportQueuesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportQueuesResponse.ProtoReflect.Descriptor instead.
+func (*ImportQueuesResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_queue_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ImportQueuesResponse) GetResults() []*ImportQueuesResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// The result of one request of ImportQueues.
+type ImportQueuesResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The result.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*ImportQueuesResult_Name
+	//	*ImportQueuesResult_Error
+	Result        isImportQueuesResult_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportQueuesResult) Reset() {
+	*x = ImportQueuesResult{}
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportQueuesResult) ProtoMessage() {}
+
+func (x *ImportQueuesResult) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_queue_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportQueuesResult.ProtoReflect.Descriptor instead.
+func (*ImportQueuesResult) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_queue_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ImportQueuesResult) GetResult() isImportQueuesResult_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *ImportQueuesResult) GetName() string {
+	if x != nil {
+		if x, ok := x.Result.(*ImportQueuesResult_Name); ok {
+			return x.Name
+		}
+	}
+	return ""
+}
+
+func (x *ImportQueuesResult) GetError() *v1.ItemStatus {
+	if x != nil {
+		if x, ok := x.Result.(*ImportQueuesResult_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isImportQueuesResult_Result interface {
+	isImportQueuesResult_Result()
+}
+
+type ImportQueuesResult_Name struct {
+	// The resource name of the created queue.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3,oneof"`
+}
+
+type ImportQueuesResult_Error struct {
+	// Why it wasn't created: the error that CreateQueue would return.
+	Error *v1.ItemStatus `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*ImportQueuesResult_Name) isImportQueuesResult_Result() {}
+
+func (*ImportQueuesResult_Error) isImportQueuesResult_Result() {}
+
 var File_sealward_mail_v1_queue_proto protoreflect.FileDescriptor
 
 const file_sealward_mail_v1_queue_proto_rawDesc = "" +
 	"\n" +
-	"\x1csealward/mail/v1/queue.proto\x12\x10sealward.mail.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"\x93\x1e\n" +
+	"\x1csealward/mail/v1/queue.proto\x12\x10sealward.mail.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\x1a\x1dsealward/v1/item_status.proto\"\x93\x1e\n" +
 	"\x05Queue\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12;\n" +
@@ -1253,7 +1847,45 @@ const file_sealward_mail_v1_queue_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId2\xb4\x04\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"~\n" +
+	"\x15BatchGetQueuesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x14\n" +
+	"\x05names\x18\x02 \x03(\tR\x05names\x127\n" +
+	"\tread_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"I\n" +
+	"\x16BatchGetQueuesResponse\x12/\n" +
+	"\x06queues\x18\x01 \x03(\v2\x17.sealward.mail.v1.QueueR\x06queues\"\xb8\x01\n" +
+	"\x18BatchCreateQueuesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12@\n" +
+	"\brequests\x18\x02 \x03(\v2$.sealward.mail.v1.CreateQueueRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"L\n" +
+	"\x19BatchCreateQueuesResponse\x12/\n" +
+	"\x06queues\x18\x01 \x03(\v2\x17.sealward.mail.v1.QueueR\x06queues\"\xb8\x01\n" +
+	"\x18BatchUpdateQueuesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12@\n" +
+	"\brequests\x18\x02 \x03(\v2$.sealward.mail.v1.UpdateQueueRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"L\n" +
+	"\x19BatchUpdateQueuesResponse\x12/\n" +
+	"\x06queues\x18\x01 \x03(\v2\x17.sealward.mail.v1.QueueR\x06queues\"\xb8\x01\n" +
+	"\x18BatchDeleteQueuesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12@\n" +
+	"\brequests\x18\x02 \x03(\v2$.sealward.mail.v1.DeleteQueueRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\x94\x01\n" +
+	"\x13ImportQueuesRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12@\n" +
+	"\brequests\x18\x03 \x03(\v2$.sealward.mail.v1.CreateQueueRequestR\brequests\"V\n" +
+	"\x14ImportQueuesResponse\x12>\n" +
+	"\aresults\x18\x01 \x03(\v2$.sealward.mail.v1.ImportQueuesResultR\aresults\"e\n" +
+	"\x12ImportQueuesResult\x12\x14\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x12/\n" +
+	"\x05error\x18\x02 \x01(\v2\x17.sealward.v1.ItemStatusH\x00R\x05errorB\b\n" +
+	"\x06result2\xb4\t\n" +
 	"\fQueueService\x12f\n" +
 	"\vCreateQueue\x12$.sealward.mail.v1.CreateQueueRequest\x1a\x17.sealward.mail.v1.Queue\"\x18ڡ%\x11\n" +
 	"\x0fprvWriteRecords\x90\x02\x00\x12_\n" +
@@ -1265,7 +1897,17 @@ const file_sealward_mail_v1_queue_proto_rawDesc = "" +
 	"\vUpdateQueue\x12$.sealward.mail.v1.UpdateQueueRequest\x1a\x17.sealward.mail.v1.Queue\"\x18ڡ%\x11\n" +
 	"\x0fprvWriteRecords\x90\x02\x00\x12e\n" +
 	"\vDeleteQueue\x12$.sealward.mail.v1.DeleteQueueRequest\x1a\x16.google.protobuf.Empty\"\x18ڡ%\x11\n" +
-	"\x0fprvWriteRecords\x90\x02\x00\x1a\x1aʡ%\x16sealward.mail.v1.QueueB\xa2\x01\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12|\n" +
+	"\x0eBatchGetQueues\x12'.sealward.mail.v1.BatchGetQueuesRequest\x1a(.sealward.mail.v1.BatchGetQueuesResponse\"\x17ڡ%\x10\n" +
+	"\x0eprvReadRecords\x90\x02\x01\x12\x86\x01\n" +
+	"\x11BatchCreateQueues\x12*.sealward.mail.v1.BatchCreateQueuesRequest\x1a+.sealward.mail.v1.BatchCreateQueuesResponse\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12\x86\x01\n" +
+	"\x11BatchUpdateQueues\x12*.sealward.mail.v1.BatchUpdateQueuesRequest\x1a+.sealward.mail.v1.BatchUpdateQueuesResponse\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12q\n" +
+	"\x11BatchDeleteQueues\x12*.sealward.mail.v1.BatchDeleteQueuesRequest\x1a\x16.google.protobuf.Empty\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12{\n" +
+	"\fImportQueues\x12%.sealward.mail.v1.ImportQueuesRequest\x1a&.sealward.mail.v1.ImportQueuesResponse\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00(\x010\x01\x1a\x1aʡ%\x16sealward.mail.v1.QueueB\xa2\x01\n" +
 	"\x13io.sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
 
 var (
@@ -1281,7 +1923,7 @@ func file_sealward_mail_v1_queue_proto_rawDescGZIP() []byte {
 }
 
 var file_sealward_mail_v1_queue_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sealward_mail_v1_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_sealward_mail_v1_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_sealward_mail_v1_queue_proto_goTypes = []any{
 	(Queue_QueueViewType)(0),                // 0: sealward.mail.v1.Queue.QueueViewType
 	(Queue_IncomingEmailDeliveryMethod)(0),  // 1: sealward.mail.v1.Queue.IncomingEmailDeliveryMethod
@@ -1297,13 +1939,24 @@ var file_sealward_mail_v1_queue_proto_goTypes = []any{
 	(*ListQueuesResponse)(nil),              // 11: sealward.mail.v1.ListQueuesResponse
 	(*UpdateQueueRequest)(nil),              // 12: sealward.mail.v1.UpdateQueueRequest
 	(*DeleteQueueRequest)(nil),              // 13: sealward.mail.v1.DeleteQueueRequest
-	(*timestamppb.Timestamp)(nil),           // 14: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),           // 15: google.protobuf.FieldMask
-	(*emptypb.Empty)(nil),                   // 16: google.protobuf.Empty
+	(*BatchGetQueuesRequest)(nil),           // 14: sealward.mail.v1.BatchGetQueuesRequest
+	(*BatchGetQueuesResponse)(nil),          // 15: sealward.mail.v1.BatchGetQueuesResponse
+	(*BatchCreateQueuesRequest)(nil),        // 16: sealward.mail.v1.BatchCreateQueuesRequest
+	(*BatchCreateQueuesResponse)(nil),       // 17: sealward.mail.v1.BatchCreateQueuesResponse
+	(*BatchUpdateQueuesRequest)(nil),        // 18: sealward.mail.v1.BatchUpdateQueuesRequest
+	(*BatchUpdateQueuesResponse)(nil),       // 19: sealward.mail.v1.BatchUpdateQueuesResponse
+	(*BatchDeleteQueuesRequest)(nil),        // 20: sealward.mail.v1.BatchDeleteQueuesRequest
+	(*ImportQueuesRequest)(nil),             // 21: sealward.mail.v1.ImportQueuesRequest
+	(*ImportQueuesResponse)(nil),            // 22: sealward.mail.v1.ImportQueuesResponse
+	(*ImportQueuesResult)(nil),              // 23: sealward.mail.v1.ImportQueuesResult
+	(*timestamppb.Timestamp)(nil),           // 24: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),           // 25: google.protobuf.FieldMask
+	(*v1.ItemStatus)(nil),                   // 26: sealward.v1.ItemStatus
+	(*emptypb.Empty)(nil),                   // 27: google.protobuf.Empty
 }
 var file_sealward_mail_v1_queue_proto_depIdxs = []int32{
-	14, // 0: sealward.mail.v1.Queue.create_time:type_name -> google.protobuf.Timestamp
-	14, // 1: sealward.mail.v1.Queue.update_time:type_name -> google.protobuf.Timestamp
+	24, // 0: sealward.mail.v1.Queue.create_time:type_name -> google.protobuf.Timestamp
+	24, // 1: sealward.mail.v1.Queue.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: sealward.mail.v1.Queue.queue_view_type:type_name -> sealward.mail.v1.Queue.QueueViewType
 	1,  // 3: sealward.mail.v1.Queue.incoming_email_delivery_method:type_name -> sealward.mail.v1.Queue.IncomingEmailDeliveryMethod
 	2,  // 4: sealward.mail.v1.Queue.outgoing_email_delivery_method:type_name -> sealward.mail.v1.Queue.OutgoingEmailDeliveryMethod
@@ -1312,26 +1965,46 @@ var file_sealward_mail_v1_queue_proto_depIdxs = []int32{
 	5,  // 7: sealward.mail.v1.Queue.state_code:type_name -> sealward.mail.v1.Queue.StateCode
 	6,  // 8: sealward.mail.v1.Queue.status_code:type_name -> sealward.mail.v1.Queue.StatusCode
 	7,  // 9: sealward.mail.v1.CreateQueueRequest.queue:type_name -> sealward.mail.v1.Queue
-	15, // 10: sealward.mail.v1.GetQueueRequest.read_mask:type_name -> google.protobuf.FieldMask
-	15, // 11: sealward.mail.v1.ListQueuesRequest.read_mask:type_name -> google.protobuf.FieldMask
+	25, // 10: sealward.mail.v1.GetQueueRequest.read_mask:type_name -> google.protobuf.FieldMask
+	25, // 11: sealward.mail.v1.ListQueuesRequest.read_mask:type_name -> google.protobuf.FieldMask
 	7,  // 12: sealward.mail.v1.ListQueuesResponse.queues:type_name -> sealward.mail.v1.Queue
 	7,  // 13: sealward.mail.v1.UpdateQueueRequest.queue:type_name -> sealward.mail.v1.Queue
-	15, // 14: sealward.mail.v1.UpdateQueueRequest.update_mask:type_name -> google.protobuf.FieldMask
-	8,  // 15: sealward.mail.v1.QueueService.CreateQueue:input_type -> sealward.mail.v1.CreateQueueRequest
-	9,  // 16: sealward.mail.v1.QueueService.GetQueue:input_type -> sealward.mail.v1.GetQueueRequest
-	10, // 17: sealward.mail.v1.QueueService.ListQueues:input_type -> sealward.mail.v1.ListQueuesRequest
-	12, // 18: sealward.mail.v1.QueueService.UpdateQueue:input_type -> sealward.mail.v1.UpdateQueueRequest
-	13, // 19: sealward.mail.v1.QueueService.DeleteQueue:input_type -> sealward.mail.v1.DeleteQueueRequest
-	7,  // 20: sealward.mail.v1.QueueService.CreateQueue:output_type -> sealward.mail.v1.Queue
-	7,  // 21: sealward.mail.v1.QueueService.GetQueue:output_type -> sealward.mail.v1.Queue
-	11, // 22: sealward.mail.v1.QueueService.ListQueues:output_type -> sealward.mail.v1.ListQueuesResponse
-	7,  // 23: sealward.mail.v1.QueueService.UpdateQueue:output_type -> sealward.mail.v1.Queue
-	16, // 24: sealward.mail.v1.QueueService.DeleteQueue:output_type -> google.protobuf.Empty
-	20, // [20:25] is the sub-list for method output_type
-	15, // [15:20] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	25, // 14: sealward.mail.v1.UpdateQueueRequest.update_mask:type_name -> google.protobuf.FieldMask
+	25, // 15: sealward.mail.v1.BatchGetQueuesRequest.read_mask:type_name -> google.protobuf.FieldMask
+	7,  // 16: sealward.mail.v1.BatchGetQueuesResponse.queues:type_name -> sealward.mail.v1.Queue
+	8,  // 17: sealward.mail.v1.BatchCreateQueuesRequest.requests:type_name -> sealward.mail.v1.CreateQueueRequest
+	7,  // 18: sealward.mail.v1.BatchCreateQueuesResponse.queues:type_name -> sealward.mail.v1.Queue
+	12, // 19: sealward.mail.v1.BatchUpdateQueuesRequest.requests:type_name -> sealward.mail.v1.UpdateQueueRequest
+	7,  // 20: sealward.mail.v1.BatchUpdateQueuesResponse.queues:type_name -> sealward.mail.v1.Queue
+	13, // 21: sealward.mail.v1.BatchDeleteQueuesRequest.requests:type_name -> sealward.mail.v1.DeleteQueueRequest
+	8,  // 22: sealward.mail.v1.ImportQueuesRequest.requests:type_name -> sealward.mail.v1.CreateQueueRequest
+	23, // 23: sealward.mail.v1.ImportQueuesResponse.results:type_name -> sealward.mail.v1.ImportQueuesResult
+	26, // 24: sealward.mail.v1.ImportQueuesResult.error:type_name -> sealward.v1.ItemStatus
+	8,  // 25: sealward.mail.v1.QueueService.CreateQueue:input_type -> sealward.mail.v1.CreateQueueRequest
+	9,  // 26: sealward.mail.v1.QueueService.GetQueue:input_type -> sealward.mail.v1.GetQueueRequest
+	10, // 27: sealward.mail.v1.QueueService.ListQueues:input_type -> sealward.mail.v1.ListQueuesRequest
+	12, // 28: sealward.mail.v1.QueueService.UpdateQueue:input_type -> sealward.mail.v1.UpdateQueueRequest
+	13, // 29: sealward.mail.v1.QueueService.DeleteQueue:input_type -> sealward.mail.v1.DeleteQueueRequest
+	14, // 30: sealward.mail.v1.QueueService.BatchGetQueues:input_type -> sealward.mail.v1.BatchGetQueuesRequest
+	16, // 31: sealward.mail.v1.QueueService.BatchCreateQueues:input_type -> sealward.mail.v1.BatchCreateQueuesRequest
+	18, // 32: sealward.mail.v1.QueueService.BatchUpdateQueues:input_type -> sealward.mail.v1.BatchUpdateQueuesRequest
+	20, // 33: sealward.mail.v1.QueueService.BatchDeleteQueues:input_type -> sealward.mail.v1.BatchDeleteQueuesRequest
+	21, // 34: sealward.mail.v1.QueueService.ImportQueues:input_type -> sealward.mail.v1.ImportQueuesRequest
+	7,  // 35: sealward.mail.v1.QueueService.CreateQueue:output_type -> sealward.mail.v1.Queue
+	7,  // 36: sealward.mail.v1.QueueService.GetQueue:output_type -> sealward.mail.v1.Queue
+	11, // 37: sealward.mail.v1.QueueService.ListQueues:output_type -> sealward.mail.v1.ListQueuesResponse
+	7,  // 38: sealward.mail.v1.QueueService.UpdateQueue:output_type -> sealward.mail.v1.Queue
+	27, // 39: sealward.mail.v1.QueueService.DeleteQueue:output_type -> google.protobuf.Empty
+	15, // 40: sealward.mail.v1.QueueService.BatchGetQueues:output_type -> sealward.mail.v1.BatchGetQueuesResponse
+	17, // 41: sealward.mail.v1.QueueService.BatchCreateQueues:output_type -> sealward.mail.v1.BatchCreateQueuesResponse
+	19, // 42: sealward.mail.v1.QueueService.BatchUpdateQueues:output_type -> sealward.mail.v1.BatchUpdateQueuesResponse
+	27, // 43: sealward.mail.v1.QueueService.BatchDeleteQueues:output_type -> google.protobuf.Empty
+	22, // 44: sealward.mail.v1.QueueService.ImportQueues:output_type -> sealward.mail.v1.ImportQueuesResponse
+	35, // [35:45] is the sub-list for method output_type
+	25, // [25:35] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_sealward_mail_v1_queue_proto_init() }
@@ -1341,13 +2014,17 @@ func file_sealward_mail_v1_queue_proto_init() {
 	}
 	file_sealward_mail_v1_queue_proto_msgTypes[0].OneofWrappers = []any{}
 	file_sealward_mail_v1_queue_proto_msgTypes[4].OneofWrappers = []any{}
+	file_sealward_mail_v1_queue_proto_msgTypes[16].OneofWrappers = []any{
+		(*ImportQueuesResult_Name)(nil),
+		(*ImportQueuesResult_Error)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealward_mail_v1_queue_proto_rawDesc), len(file_sealward_mail_v1_queue_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   7,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,11 +20,16 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	QueueService_CreateQueue_FullMethodName = "/sealward.mail.v1.QueueService/CreateQueue"
-	QueueService_GetQueue_FullMethodName    = "/sealward.mail.v1.QueueService/GetQueue"
-	QueueService_ListQueues_FullMethodName  = "/sealward.mail.v1.QueueService/ListQueues"
-	QueueService_UpdateQueue_FullMethodName = "/sealward.mail.v1.QueueService/UpdateQueue"
-	QueueService_DeleteQueue_FullMethodName = "/sealward.mail.v1.QueueService/DeleteQueue"
+	QueueService_CreateQueue_FullMethodName       = "/sealward.mail.v1.QueueService/CreateQueue"
+	QueueService_GetQueue_FullMethodName          = "/sealward.mail.v1.QueueService/GetQueue"
+	QueueService_ListQueues_FullMethodName        = "/sealward.mail.v1.QueueService/ListQueues"
+	QueueService_UpdateQueue_FullMethodName       = "/sealward.mail.v1.QueueService/UpdateQueue"
+	QueueService_DeleteQueue_FullMethodName       = "/sealward.mail.v1.QueueService/DeleteQueue"
+	QueueService_BatchGetQueues_FullMethodName    = "/sealward.mail.v1.QueueService/BatchGetQueues"
+	QueueService_BatchCreateQueues_FullMethodName = "/sealward.mail.v1.QueueService/BatchCreateQueues"
+	QueueService_BatchUpdateQueues_FullMethodName = "/sealward.mail.v1.QueueService/BatchUpdateQueues"
+	QueueService_BatchDeleteQueues_FullMethodName = "/sealward.mail.v1.QueueService/BatchDeleteQueues"
+	QueueService_ImportQueues_FullMethodName      = "/sealward.mail.v1.QueueService/ImportQueues"
 )
 
 // QueueServiceClient is the client API for QueueService service.
@@ -107,6 +112,83 @@ type QueueServiceClient interface {
 	// Safe to repeat with a `request_id`: the repetition of a completed Delete changes nothing and returns the same response. Without a
 	// `request_id`, a repetition returns NOT_FOUND, or deletes a queue that was created with the same id since.
 	DeleteQueue(ctx context.Context, in *DeleteQueueRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	// Returns up to 1,000 queues, in the order of `names`: all of them, or an error.
+	//
+	// Errors, in addition to those of every method:
+	// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+	// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+	// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+	BatchGetQueues(ctx context.Context, in *BatchGetQueuesRequest, opts ...grpc.CallOption) (*BatchGetQueuesResponse, error)
+	// Creates up to 1,000 queues in one transaction, all or none, and returns them as stored, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+	//     `requests[3].queue_id`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization doesn't exist.
+	//   - ALREADY_EXISTS: some of the ids exist. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were created.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+	// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+	// creates other queues.
+	BatchCreateQueues(ctx context.Context, in *BatchCreateQueuesRequest, opts ...grpc.CallOption) (*BatchCreateQueuesResponse, error)
+	// Updates up to 1,000 queues in one transaction, all or none, and returns them as they are now, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+	//     their request: `requests[3].queue.name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues or the response would exceed the maximum size of a message. Nothing was
+	//     updated.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were updated.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+	// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+	// callers, unless the requests have etags.
+	BatchUpdateQueues(ctx context.Context, in *BatchUpdateQueuesRequest, opts ...grpc.CallOption) (*BatchUpdateQueuesResponse, error)
+	// Deletes up to 1,000 queues in one transaction, all or none, including their encrypted attributes. References to them are handled as by
+	// DeleteQueue.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+	//     their request: `requests[3].name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues exceed the maximum size of a message together. Nothing was deleted.
+	//   - FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were deleted.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+	// `request_id`, a repetition returns NOT_FOUND.
+	BatchDeleteQueues(ctx context.Context, in *BatchDeleteQueuesRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	// Creates any number of queues from a stream, and returns a result for each, in the order of the requests. Each queue is created or
+	// refused on its own.
+	//
+	// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+	// 1,000 queues, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is on
+	// disk. It reads ahead only a few groups, so read the results while you send.
+	//
+	// Errors, in addition to those of every method, which end the stream:
+	// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+	// * NOT_FOUND: the organization doesn't exist.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+	// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+	//
+	// Errors of a single queue are in its result, and are those of CreateQueue. If the stream ends with an error, requests without a result
+	// may have been executed.
+	//
+	// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+	// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+	// other queues.
+	ImportQueues(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportQueuesRequest, ImportQueuesResponse], error)
 }
 
 type queueServiceClient struct {
@@ -166,6 +248,59 @@ func (c *queueServiceClient) DeleteQueue(ctx context.Context, in *DeleteQueueReq
 	}
 	return out, nil
 }
+
+func (c *queueServiceClient) BatchGetQueues(ctx context.Context, in *BatchGetQueuesRequest, opts ...grpc.CallOption) (*BatchGetQueuesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchGetQueuesResponse)
+	err := c.cc.Invoke(ctx, QueueService_BatchGetQueues_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queueServiceClient) BatchCreateQueues(ctx context.Context, in *BatchCreateQueuesRequest, opts ...grpc.CallOption) (*BatchCreateQueuesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchCreateQueuesResponse)
+	err := c.cc.Invoke(ctx, QueueService_BatchCreateQueues_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queueServiceClient) BatchUpdateQueues(ctx context.Context, in *BatchUpdateQueuesRequest, opts ...grpc.CallOption) (*BatchUpdateQueuesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchUpdateQueuesResponse)
+	err := c.cc.Invoke(ctx, QueueService_BatchUpdateQueues_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queueServiceClient) BatchDeleteQueues(ctx context.Context, in *BatchDeleteQueuesRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(emptypb.Empty)
+	err := c.cc.Invoke(ctx, QueueService_BatchDeleteQueues_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queueServiceClient) ImportQueues(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportQueuesRequest, ImportQueuesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &QueueService_ServiceDesc.Streams[0], QueueService_ImportQueues_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportQueuesRequest, ImportQueuesResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QueueService_ImportQueuesClient = grpc.BidiStreamingClient[ImportQueuesRequest, ImportQueuesResponse]
 
 // QueueServiceServer is the server API for QueueService service.
 // All implementations must embed UnimplementedQueueServiceServer
@@ -247,6 +382,83 @@ type QueueServiceServer interface {
 	// Safe to repeat with a `request_id`: the repetition of a completed Delete changes nothing and returns the same response. Without a
 	// `request_id`, a repetition returns NOT_FOUND, or deletes a queue that was created with the same id since.
 	DeleteQueue(context.Context, *DeleteQueueRequest) (*emptypb.Empty, error)
+	// Returns up to 1,000 queues, in the order of `names`: all of them, or an error.
+	//
+	// Errors, in addition to those of every method:
+	// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+	// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+	// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+	BatchGetQueues(context.Context, *BatchGetQueuesRequest) (*BatchGetQueuesResponse, error)
+	// Creates up to 1,000 queues in one transaction, all or none, and returns them as stored, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+	//     `requests[3].queue_id`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization doesn't exist.
+	//   - ALREADY_EXISTS: some of the ids exist. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were created.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+	// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+	// creates other queues.
+	BatchCreateQueues(context.Context, *BatchCreateQueuesRequest) (*BatchCreateQueuesResponse, error)
+	// Updates up to 1,000 queues in one transaction, all or none, and returns them as they are now, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+	//     their request: `requests[3].queue.name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues or the response would exceed the maximum size of a message. Nothing was
+	//     updated.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were updated.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+	// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+	// callers, unless the requests have etags.
+	BatchUpdateQueues(context.Context, *BatchUpdateQueuesRequest) (*BatchUpdateQueuesResponse, error)
+	// Deletes up to 1,000 queues in one transaction, all or none, including their encrypted attributes. References to them are handled as by
+	// DeleteQueue.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+	//     their request: `requests[3].name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues exceed the maximum size of a message together. Nothing was deleted.
+	//   - FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were deleted.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+	// `request_id`, a repetition returns NOT_FOUND.
+	BatchDeleteQueues(context.Context, *BatchDeleteQueuesRequest) (*emptypb.Empty, error)
+	// Creates any number of queues from a stream, and returns a result for each, in the order of the requests. Each queue is created or
+	// refused on its own.
+	//
+	// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+	// 1,000 queues, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is on
+	// disk. It reads ahead only a few groups, so read the results while you send.
+	//
+	// Errors, in addition to those of every method, which end the stream:
+	// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+	// * NOT_FOUND: the organization doesn't exist.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+	// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+	//
+	// Errors of a single queue are in its result, and are those of CreateQueue. If the stream ends with an error, requests without a result
+	// may have been executed.
+	//
+	// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+	// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+	// other queues.
+	ImportQueues(grpc.BidiStreamingServer[ImportQueuesRequest, ImportQueuesResponse]) error
 	mustEmbedUnimplementedQueueServiceServer()
 }
 
@@ -271,6 +483,21 @@ func (UnimplementedQueueServiceServer) UpdateQueue(context.Context, *UpdateQueue
 }
 func (UnimplementedQueueServiceServer) DeleteQueue(context.Context, *DeleteQueueRequest) (*emptypb.Empty, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteQueue not implemented")
+}
+func (UnimplementedQueueServiceServer) BatchGetQueues(context.Context, *BatchGetQueuesRequest) (*BatchGetQueuesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetQueues not implemented")
+}
+func (UnimplementedQueueServiceServer) BatchCreateQueues(context.Context, *BatchCreateQueuesRequest) (*BatchCreateQueuesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchCreateQueues not implemented")
+}
+func (UnimplementedQueueServiceServer) BatchUpdateQueues(context.Context, *BatchUpdateQueuesRequest) (*BatchUpdateQueuesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchUpdateQueues not implemented")
+}
+func (UnimplementedQueueServiceServer) BatchDeleteQueues(context.Context, *BatchDeleteQueuesRequest) (*emptypb.Empty, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchDeleteQueues not implemented")
+}
+func (UnimplementedQueueServiceServer) ImportQueues(grpc.BidiStreamingServer[ImportQueuesRequest, ImportQueuesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ImportQueues not implemented")
 }
 func (UnimplementedQueueServiceServer) mustEmbedUnimplementedQueueServiceServer() {}
 func (UnimplementedQueueServiceServer) testEmbeddedByValue()                      {}
@@ -383,6 +610,85 @@ func _QueueService_DeleteQueue_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QueueService_BatchGetQueues_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetQueuesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueueServiceServer).BatchGetQueues(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueueService_BatchGetQueues_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueueServiceServer).BatchGetQueues(ctx, req.(*BatchGetQueuesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueueService_BatchCreateQueues_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchCreateQueuesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueueServiceServer).BatchCreateQueues(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueueService_BatchCreateQueues_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueueServiceServer).BatchCreateQueues(ctx, req.(*BatchCreateQueuesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueueService_BatchUpdateQueues_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchUpdateQueuesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueueServiceServer).BatchUpdateQueues(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueueService_BatchUpdateQueues_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueueServiceServer).BatchUpdateQueues(ctx, req.(*BatchUpdateQueuesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueueService_BatchDeleteQueues_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchDeleteQueuesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueueServiceServer).BatchDeleteQueues(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueueService_BatchDeleteQueues_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueueServiceServer).BatchDeleteQueues(ctx, req.(*BatchDeleteQueuesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueueService_ImportQueues_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(QueueServiceServer).ImportQueues(&grpc.GenericServerStream[ImportQueuesRequest, ImportQueuesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QueueService_ImportQueuesServer = grpc.BidiStreamingServer[ImportQueuesRequest, ImportQueuesResponse]
+
 // QueueService_ServiceDesc is the grpc.ServiceDesc for QueueService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -410,7 +716,30 @@ var QueueService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "DeleteQueue",
 			Handler:    _QueueService_DeleteQueue_Handler,
 		},
+		{
+			MethodName: "BatchGetQueues",
+			Handler:    _QueueService_BatchGetQueues_Handler,
+		},
+		{
+			MethodName: "BatchCreateQueues",
+			Handler:    _QueueService_BatchCreateQueues_Handler,
+		},
+		{
+			MethodName: "BatchUpdateQueues",
+			Handler:    _QueueService_BatchUpdateQueues_Handler,
+		},
+		{
+			MethodName: "BatchDeleteQueues",
+			Handler:    _QueueService_BatchDeleteQueues_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ImportQueues",
+			Handler:       _QueueService_ImportQueues_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "sealward/mail/v1/queue.proto",
 }

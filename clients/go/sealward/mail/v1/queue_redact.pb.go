@@ -253,3 +253,353 @@ func (x *DeleteQueueRequest) MarshalText() ([]byte, error) {
 func (x *DeleteQueueRequest) LogValue() slog.Value {
 	return redact.LogValue(x)
 }
+
+// String returns the message as text, without its secrets.
+func (x *BatchGetQueuesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchGetQueuesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchGetQueuesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchGetQueuesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchGetQueuesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchGetQueuesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchGetQueuesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchGetQueuesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchGetQueuesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchGetQueuesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchGetQueuesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchGetQueuesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchGetQueuesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchGetQueuesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchCreateQueuesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchCreateQueuesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchCreateQueuesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchCreateQueuesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchCreateQueuesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchCreateQueuesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchCreateQueuesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchCreateQueuesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchCreateQueuesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchCreateQueuesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchCreateQueuesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchCreateQueuesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchCreateQueuesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchCreateQueuesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchUpdateQueuesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchUpdateQueuesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchUpdateQueuesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchUpdateQueuesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchUpdateQueuesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchUpdateQueuesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchUpdateQueuesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchUpdateQueuesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchUpdateQueuesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchUpdateQueuesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchUpdateQueuesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchUpdateQueuesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchUpdateQueuesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchUpdateQueuesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchDeleteQueuesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchDeleteQueuesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchDeleteQueuesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchDeleteQueuesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchDeleteQueuesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchDeleteQueuesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchDeleteQueuesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportQueuesRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportQueuesRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportQueuesRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportQueuesRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportQueuesRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportQueuesRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportQueuesRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportQueuesResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportQueuesResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportQueuesResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportQueuesResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportQueuesResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportQueuesResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportQueuesResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportQueuesResult) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportQueuesResult) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportQueuesResult) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportQueuesResult) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportQueuesResult) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportQueuesResult) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportQueuesResult) LogValue() slog.Value {
+	return redact.LogValue(x)
+}

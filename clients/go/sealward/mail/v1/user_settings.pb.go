@@ -8,6 +8,7 @@ package sealwardmailv1
 
 import (
 	_ "github.com/sealward/sealward/clients/go/sealward/schema/v1"
+	v1 "github.com/sealward/sealward/clients/go/sealward/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	emptypb "google.golang.org/protobuf/types/known/emptypb"
@@ -1018,11 +1019,607 @@ func (x *DeleteUserSettingsRequest) GetRequestId() string {
 	return ""
 }
 
+// Request message for UserSettingsService.BatchGetUserSettings.
+type BatchGetUserSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The resource names of the user settings records, each once: `organizations/contoso/userSettings/<id>`. They belong to `parent`. 1 to
+	// 1,000 by default.
+	Names []string `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	// The fields to return, as in GetUserSettings.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetUserSettingsRequest) Reset() {
+	*x = BatchGetUserSettingsRequest{}
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchGetUserSettingsRequest) ProtoMessage() {}
+
+func (x *BatchGetUserSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetUserSettingsRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetUserSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_user_settings_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BatchGetUserSettingsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchGetUserSettingsRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *BatchGetUserSettingsRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
+}
+
+// Response message for UserSettingsService.BatchGetUserSettings.
+type BatchGetUserSettingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user settings records, in the order of the names.
+	UserSettings  []*UserSettings `protobuf:"bytes,1,rep,name=user_settings,json=userSettings,proto3" json:"user_settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetUserSettingsResponse) Reset() {
+	*x = BatchGetUserSettingsResponse{}
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchGetUserSettingsResponse) ProtoMessage() {}
+
+func (x *BatchGetUserSettingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetUserSettingsResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetUserSettingsResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_user_settings_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BatchGetUserSettingsResponse) GetUserSettings() []*UserSettings {
+	if x != nil {
+		return x.UserSettings
+	}
+	return nil
+}
+
+// Request message for UserSettingsService.BatchCreateUserSettings.
+type BatchCreateUserSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The user settings records to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their `validate_only`
+	// and `request_id` aren't set.
+	Requests []*CreateUserSettingsRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+	// changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateUserSettingsRequest) Reset() {
+	*x = BatchCreateUserSettingsRequest{}
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchCreateUserSettingsRequest) ProtoMessage() {}
+
+func (x *BatchCreateUserSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateUserSettingsRequest.ProtoReflect.Descriptor instead.
+func (*BatchCreateUserSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_user_settings_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BatchCreateUserSettingsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchCreateUserSettingsRequest) GetRequests() []*CreateUserSettingsRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchCreateUserSettingsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchCreateUserSettingsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Response message for UserSettingsService.BatchCreateUserSettings.
+type BatchCreateUserSettingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user settings records as stored, in the order of the requests.
+	UserSettings  []*UserSettings `protobuf:"bytes,1,rep,name=user_settings,json=userSettings,proto3" json:"user_settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateUserSettingsResponse) Reset() {
+	*x = BatchCreateUserSettingsResponse{}
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchCreateUserSettingsResponse) ProtoMessage() {}
+
+func (x *BatchCreateUserSettingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateUserSettingsResponse.ProtoReflect.Descriptor instead.
+func (*BatchCreateUserSettingsResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_user_settings_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BatchCreateUserSettingsResponse) GetUserSettings() []*UserSettings {
+	if x != nil {
+		return x.UserSettings
+	}
+	return nil
+}
+
+// Request message for UserSettingsService.BatchUpdateUserSettings.
+type BatchUpdateUserSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The updates, 1 to 1,000 by default, each of another user settings record of `parent`. Their `validate_only` and `request_id` aren't
+	// set.
+	Requests []*UpdateUserSettingsRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+	// changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUpdateUserSettingsRequest) Reset() {
+	*x = BatchUpdateUserSettingsRequest{}
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchUpdateUserSettingsRequest) ProtoMessage() {}
+
+func (x *BatchUpdateUserSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateUserSettingsRequest.ProtoReflect.Descriptor instead.
+func (*BatchUpdateUserSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_user_settings_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BatchUpdateUserSettingsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchUpdateUserSettingsRequest) GetRequests() []*UpdateUserSettingsRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchUpdateUserSettingsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchUpdateUserSettingsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Response message for UserSettingsService.BatchUpdateUserSettings.
+type BatchUpdateUserSettingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user settings records as they are now, in the order of the requests.
+	UserSettings  []*UserSettings `protobuf:"bytes,1,rep,name=user_settings,json=userSettings,proto3" json:"user_settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUpdateUserSettingsResponse) Reset() {
+	*x = BatchUpdateUserSettingsResponse{}
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchUpdateUserSettingsResponse) ProtoMessage() {}
+
+func (x *BatchUpdateUserSettingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateUserSettingsResponse.ProtoReflect.Descriptor instead.
+func (*BatchUpdateUserSettingsResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_user_settings_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BatchUpdateUserSettingsResponse) GetUserSettings() []*UserSettings {
+	if x != nil {
+		return x.UserSettings
+	}
+	return nil
+}
+
+// Request message for UserSettingsService.BatchDeleteUserSettings.
+type BatchDeleteUserSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The deletions, 1 to 1,000 by default, each of another user settings record of `parent`. Their `validate_only` and `request_id` aren't
+	// set.
+	Requests []*DeleteUserSettingsRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether the call is a dry run. If true, the server performs all checks, but changes nothing.
+	ValidateOnly bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+	// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+	// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+	// remembered. Ignored if `validate_only` is true.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchDeleteUserSettingsRequest) Reset() {
+	*x = BatchDeleteUserSettingsRequest{}
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*BatchDeleteUserSettingsRequest) ProtoMessage() {}
+
+func (x *BatchDeleteUserSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchDeleteUserSettingsRequest.ProtoReflect.Descriptor instead.
+func (*BatchDeleteUserSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_user_settings_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BatchDeleteUserSettingsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchDeleteUserSettingsRequest) GetRequests() []*DeleteUserSettingsRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchDeleteUserSettingsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *BatchDeleteUserSettingsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Request message for UserSettingsService.ImportUserSettings.
+type ImportUserSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization: `organizations/contoso`. Required in the first message, and empty in all others.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+	// own, but changes nothing. Only in the first message.
+	ValidateOnly bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The user settings records to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first
+	// message, and their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+	Requests      []*CreateUserSettingsRequest `protobuf:"bytes,3,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUserSettingsRequest) Reset() {
+	*x = ImportUserSettingsRequest{}
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportUserSettingsRequest) ProtoMessage() {}
+
+func (x *ImportUserSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUserSettingsRequest.ProtoReflect.Descriptor instead.
+func (*ImportUserSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_user_settings_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ImportUserSettingsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *ImportUserSettingsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ImportUserSettingsRequest) GetRequests() []*CreateUserSettingsRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// Response message for UserSettingsService.ImportUserSettings.
+type ImportUserSettingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+	// results.
+	Results       []*ImportUserSettingsResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUserSettingsResponse) Reset() {
+	*x = ImportUserSettingsResponse{}
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportUserSettingsResponse) ProtoMessage() {}
+
+func (x *ImportUserSettingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUserSettingsResponse.ProtoReflect.Descriptor instead.
+func (*ImportUserSettingsResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_user_settings_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ImportUserSettingsResponse) GetResults() []*ImportUserSettingsResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// The result of one request of ImportUserSettings.
+type ImportUserSettingsResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The result.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*ImportUserSettingsResult_Name
+	//	*ImportUserSettingsResult_Error
+	Result        isImportUserSettingsResult_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUserSettingsResult) Reset() {
+	*x = ImportUserSettingsResult{}
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ImportUserSettingsResult) ProtoMessage() {}
+
+func (x *ImportUserSettingsResult) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_mail_v1_user_settings_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUserSettingsResult.ProtoReflect.Descriptor instead.
+func (*ImportUserSettingsResult) Descriptor() ([]byte, []int) {
+	return file_sealward_mail_v1_user_settings_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ImportUserSettingsResult) GetResult() isImportUserSettingsResult_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *ImportUserSettingsResult) GetName() string {
+	if x != nil {
+		if x, ok := x.Result.(*ImportUserSettingsResult_Name); ok {
+			return x.Name
+		}
+	}
+	return ""
+}
+
+func (x *ImportUserSettingsResult) GetError() *v1.ItemStatus {
+	if x != nil {
+		if x, ok := x.Result.(*ImportUserSettingsResult_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isImportUserSettingsResult_Result interface {
+	isImportUserSettingsResult_Result()
+}
+
+type ImportUserSettingsResult_Name struct {
+	// The resource name of the created user settings record.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3,oneof"`
+}
+
+type ImportUserSettingsResult_Error struct {
+	// Why it wasn't created: the error that CreateUserSettings would return.
+	Error *v1.ItemStatus `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*ImportUserSettingsResult_Name) isImportUserSettingsResult_Result() {}
+
+func (*ImportUserSettingsResult_Error) isImportUserSettingsResult_Result() {}
+
 var File_sealward_mail_v1_user_settings_proto protoreflect.FileDescriptor
 
 const file_sealward_mail_v1_user_settings_proto_rawDesc = "" +
 	"\n" +
-	"$sealward/mail/v1/user_settings.proto\x12\x10sealward.mail.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"\x9a\x1c\n" +
+	"$sealward/mail/v1/user_settings.proto\x12\x10sealward.mail.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\x1a\x1dsealward/v1/item_status.proto\"\x9a\x1c\n" +
 	"\fUserSettings\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12;\n" +
@@ -1147,7 +1744,46 @@ const file_sealward_mail_v1_user_settings_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId2\xa2\x05\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\x84\x01\n" +
+	"\x1bBatchGetUserSettingsRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x14\n" +
+	"\x05names\x18\x02 \x03(\tR\x05names\x127\n" +
+	"\tread_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"c\n" +
+	"\x1cBatchGetUserSettingsResponse\x12C\n" +
+	"\ruser_settings\x18\x01 \x03(\v2\x1e.sealward.mail.v1.UserSettingsR\fuserSettings\"\xc5\x01\n" +
+	"\x1eBatchCreateUserSettingsRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12G\n" +
+	"\brequests\x18\x02 \x03(\v2+.sealward.mail.v1.CreateUserSettingsRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"f\n" +
+	"\x1fBatchCreateUserSettingsResponse\x12C\n" +
+	"\ruser_settings\x18\x01 \x03(\v2\x1e.sealward.mail.v1.UserSettingsR\fuserSettings\"\xc5\x01\n" +
+	"\x1eBatchUpdateUserSettingsRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12G\n" +
+	"\brequests\x18\x02 \x03(\v2+.sealward.mail.v1.UpdateUserSettingsRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"f\n" +
+	"\x1fBatchUpdateUserSettingsResponse\x12C\n" +
+	"\ruser_settings\x18\x01 \x03(\v2\x1e.sealward.mail.v1.UserSettingsR\fuserSettings\"\xc5\x01\n" +
+	"\x1eBatchDeleteUserSettingsRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12G\n" +
+	"\brequests\x18\x02 \x03(\v2+.sealward.mail.v1.DeleteUserSettingsRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\xa1\x01\n" +
+	"\x19ImportUserSettingsRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12G\n" +
+	"\brequests\x18\x03 \x03(\v2+.sealward.mail.v1.CreateUserSettingsRequestR\brequests\"b\n" +
+	"\x1aImportUserSettingsResponse\x12D\n" +
+	"\aresults\x18\x01 \x03(\v2*.sealward.mail.v1.ImportUserSettingsResultR\aresults\"k\n" +
+	"\x18ImportUserSettingsResult\x12\x14\n" +
+	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x12/\n" +
+	"\x05error\x18\x02 \x01(\v2\x17.sealward.v1.ItemStatusH\x00R\x05errorB\b\n" +
+	"\x06result2\xf8\n" +
+	"\n" +
 	"\x13UserSettingsService\x12{\n" +
 	"\x12CreateUserSettings\x12+.sealward.mail.v1.CreateUserSettingsRequest\x1a\x1e.sealward.mail.v1.UserSettings\"\x18ڡ%\x11\n" +
 	"\x0fprvWriteRecords\x90\x02\x00\x12t\n" +
@@ -1158,7 +1794,17 @@ const file_sealward_mail_v1_user_settings_proto_rawDesc = "" +
 	"\x12UpdateUserSettings\x12+.sealward.mail.v1.UpdateUserSettingsRequest\x1a\x1e.sealward.mail.v1.UserSettings\"\x18ڡ%\x11\n" +
 	"\x0fprvWriteRecords\x90\x02\x00\x12s\n" +
 	"\x12DeleteUserSettings\x12+.sealward.mail.v1.DeleteUserSettingsRequest\x1a\x16.google.protobuf.Empty\"\x18ڡ%\x11\n" +
-	"\x0fprvWriteRecords\x90\x02\x00\x1a!ʡ%\x1dsealward.mail.v1.UserSettingsB\xa2\x01\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12\x8e\x01\n" +
+	"\x14BatchGetUserSettings\x12-.sealward.mail.v1.BatchGetUserSettingsRequest\x1a..sealward.mail.v1.BatchGetUserSettingsResponse\"\x17ڡ%\x10\n" +
+	"\x0eprvReadRecords\x90\x02\x01\x12\x98\x01\n" +
+	"\x17BatchCreateUserSettings\x120.sealward.mail.v1.BatchCreateUserSettingsRequest\x1a1.sealward.mail.v1.BatchCreateUserSettingsResponse\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12\x98\x01\n" +
+	"\x17BatchUpdateUserSettings\x120.sealward.mail.v1.BatchUpdateUserSettingsRequest\x1a1.sealward.mail.v1.BatchUpdateUserSettingsResponse\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12}\n" +
+	"\x17BatchDeleteUserSettings\x120.sealward.mail.v1.BatchDeleteUserSettingsRequest\x1a\x16.google.protobuf.Empty\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00\x12\x8d\x01\n" +
+	"\x12ImportUserSettings\x12+.sealward.mail.v1.ImportUserSettingsRequest\x1a,.sealward.mail.v1.ImportUserSettingsResponse\"\x18ڡ%\x11\n" +
+	"\x0fprvWriteRecords\x90\x02\x00(\x010\x01\x1a!ʡ%\x1dsealward.mail.v1.UserSettingsB\xa2\x01\n" +
 	"\x13io.sealward.mail.v1P\x01ZGgithub.com/sealward/sealward/clients/go/sealward/mail/v1;sealwardmailv1\xa2\x02\x04SLWM\xaa\x02\x10Sealward.Mail.V1\xca\x02\x10Sealward\\Mail\\V1\xea\x02\x12Sealward::Mail::V1b\x06proto3"
 
 var (
@@ -1174,7 +1820,7 @@ func file_sealward_mail_v1_user_settings_proto_rawDescGZIP() []byte {
 }
 
 var file_sealward_mail_v1_user_settings_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_sealward_mail_v1_user_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_sealward_mail_v1_user_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_sealward_mail_v1_user_settings_proto_goTypes = []any{
 	(UserSettings_IncomingEmailFilteringMethod)(0), // 0: sealward.mail.v1.UserSettings.IncomingEmailFilteringMethod
 	(UserSettings_DefaultSearchExperience)(0),      // 1: sealward.mail.v1.UserSettings.DefaultSearchExperience
@@ -1187,38 +1833,69 @@ var file_sealward_mail_v1_user_settings_proto_goTypes = []any{
 	(*ListUserSettingsResponse)(nil),               // 8: sealward.mail.v1.ListUserSettingsResponse
 	(*UpdateUserSettingsRequest)(nil),              // 9: sealward.mail.v1.UpdateUserSettingsRequest
 	(*DeleteUserSettingsRequest)(nil),              // 10: sealward.mail.v1.DeleteUserSettingsRequest
-	(*timestamppb.Timestamp)(nil),                  // 11: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),                  // 12: google.protobuf.FieldMask
-	(*emptypb.Empty)(nil),                          // 13: google.protobuf.Empty
+	(*BatchGetUserSettingsRequest)(nil),            // 11: sealward.mail.v1.BatchGetUserSettingsRequest
+	(*BatchGetUserSettingsResponse)(nil),           // 12: sealward.mail.v1.BatchGetUserSettingsResponse
+	(*BatchCreateUserSettingsRequest)(nil),         // 13: sealward.mail.v1.BatchCreateUserSettingsRequest
+	(*BatchCreateUserSettingsResponse)(nil),        // 14: sealward.mail.v1.BatchCreateUserSettingsResponse
+	(*BatchUpdateUserSettingsRequest)(nil),         // 15: sealward.mail.v1.BatchUpdateUserSettingsRequest
+	(*BatchUpdateUserSettingsResponse)(nil),        // 16: sealward.mail.v1.BatchUpdateUserSettingsResponse
+	(*BatchDeleteUserSettingsRequest)(nil),         // 17: sealward.mail.v1.BatchDeleteUserSettingsRequest
+	(*ImportUserSettingsRequest)(nil),              // 18: sealward.mail.v1.ImportUserSettingsRequest
+	(*ImportUserSettingsResponse)(nil),             // 19: sealward.mail.v1.ImportUserSettingsResponse
+	(*ImportUserSettingsResult)(nil),               // 20: sealward.mail.v1.ImportUserSettingsResult
+	(*timestamppb.Timestamp)(nil),                  // 21: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),                  // 22: google.protobuf.FieldMask
+	(*v1.ItemStatus)(nil),                          // 23: sealward.v1.ItemStatus
+	(*emptypb.Empty)(nil),                          // 24: google.protobuf.Empty
 }
 var file_sealward_mail_v1_user_settings_proto_depIdxs = []int32{
-	11, // 0: sealward.mail.v1.UserSettings.create_time:type_name -> google.protobuf.Timestamp
-	11, // 1: sealward.mail.v1.UserSettings.update_time:type_name -> google.protobuf.Timestamp
+	21, // 0: sealward.mail.v1.UserSettings.create_time:type_name -> google.protobuf.Timestamp
+	21, // 1: sealward.mail.v1.UserSettings.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: sealward.mail.v1.UserSettings.incoming_email_filtering_method:type_name -> sealward.mail.v1.UserSettings.IncomingEmailFilteringMethod
 	1,  // 3: sealward.mail.v1.UserSettings.default_search_experience:type_name -> sealward.mail.v1.UserSettings.DefaultSearchExperience
 	2,  // 4: sealward.mail.v1.UserSettings.entity_form_mode:type_name -> sealward.mail.v1.UserSettings.EntityFormMode
 	3,  // 5: sealward.mail.v1.UserSettings.report_script_errors:type_name -> sealward.mail.v1.UserSettings.ReportScriptErrors
 	4,  // 6: sealward.mail.v1.CreateUserSettingsRequest.user_settings:type_name -> sealward.mail.v1.UserSettings
-	12, // 7: sealward.mail.v1.GetUserSettingsRequest.read_mask:type_name -> google.protobuf.FieldMask
-	12, // 8: sealward.mail.v1.ListUserSettingsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	22, // 7: sealward.mail.v1.GetUserSettingsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	22, // 8: sealward.mail.v1.ListUserSettingsRequest.read_mask:type_name -> google.protobuf.FieldMask
 	4,  // 9: sealward.mail.v1.ListUserSettingsResponse.user_settings:type_name -> sealward.mail.v1.UserSettings
 	4,  // 10: sealward.mail.v1.UpdateUserSettingsRequest.user_settings:type_name -> sealward.mail.v1.UserSettings
-	12, // 11: sealward.mail.v1.UpdateUserSettingsRequest.update_mask:type_name -> google.protobuf.FieldMask
-	5,  // 12: sealward.mail.v1.UserSettingsService.CreateUserSettings:input_type -> sealward.mail.v1.CreateUserSettingsRequest
-	6,  // 13: sealward.mail.v1.UserSettingsService.GetUserSettings:input_type -> sealward.mail.v1.GetUserSettingsRequest
-	7,  // 14: sealward.mail.v1.UserSettingsService.ListUserSettings:input_type -> sealward.mail.v1.ListUserSettingsRequest
-	9,  // 15: sealward.mail.v1.UserSettingsService.UpdateUserSettings:input_type -> sealward.mail.v1.UpdateUserSettingsRequest
-	10, // 16: sealward.mail.v1.UserSettingsService.DeleteUserSettings:input_type -> sealward.mail.v1.DeleteUserSettingsRequest
-	4,  // 17: sealward.mail.v1.UserSettingsService.CreateUserSettings:output_type -> sealward.mail.v1.UserSettings
-	4,  // 18: sealward.mail.v1.UserSettingsService.GetUserSettings:output_type -> sealward.mail.v1.UserSettings
-	8,  // 19: sealward.mail.v1.UserSettingsService.ListUserSettings:output_type -> sealward.mail.v1.ListUserSettingsResponse
-	4,  // 20: sealward.mail.v1.UserSettingsService.UpdateUserSettings:output_type -> sealward.mail.v1.UserSettings
-	13, // 21: sealward.mail.v1.UserSettingsService.DeleteUserSettings:output_type -> google.protobuf.Empty
-	17, // [17:22] is the sub-list for method output_type
-	12, // [12:17] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	22, // 11: sealward.mail.v1.UpdateUserSettingsRequest.update_mask:type_name -> google.protobuf.FieldMask
+	22, // 12: sealward.mail.v1.BatchGetUserSettingsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	4,  // 13: sealward.mail.v1.BatchGetUserSettingsResponse.user_settings:type_name -> sealward.mail.v1.UserSettings
+	5,  // 14: sealward.mail.v1.BatchCreateUserSettingsRequest.requests:type_name -> sealward.mail.v1.CreateUserSettingsRequest
+	4,  // 15: sealward.mail.v1.BatchCreateUserSettingsResponse.user_settings:type_name -> sealward.mail.v1.UserSettings
+	9,  // 16: sealward.mail.v1.BatchUpdateUserSettingsRequest.requests:type_name -> sealward.mail.v1.UpdateUserSettingsRequest
+	4,  // 17: sealward.mail.v1.BatchUpdateUserSettingsResponse.user_settings:type_name -> sealward.mail.v1.UserSettings
+	10, // 18: sealward.mail.v1.BatchDeleteUserSettingsRequest.requests:type_name -> sealward.mail.v1.DeleteUserSettingsRequest
+	5,  // 19: sealward.mail.v1.ImportUserSettingsRequest.requests:type_name -> sealward.mail.v1.CreateUserSettingsRequest
+	20, // 20: sealward.mail.v1.ImportUserSettingsResponse.results:type_name -> sealward.mail.v1.ImportUserSettingsResult
+	23, // 21: sealward.mail.v1.ImportUserSettingsResult.error:type_name -> sealward.v1.ItemStatus
+	5,  // 22: sealward.mail.v1.UserSettingsService.CreateUserSettings:input_type -> sealward.mail.v1.CreateUserSettingsRequest
+	6,  // 23: sealward.mail.v1.UserSettingsService.GetUserSettings:input_type -> sealward.mail.v1.GetUserSettingsRequest
+	7,  // 24: sealward.mail.v1.UserSettingsService.ListUserSettings:input_type -> sealward.mail.v1.ListUserSettingsRequest
+	9,  // 25: sealward.mail.v1.UserSettingsService.UpdateUserSettings:input_type -> sealward.mail.v1.UpdateUserSettingsRequest
+	10, // 26: sealward.mail.v1.UserSettingsService.DeleteUserSettings:input_type -> sealward.mail.v1.DeleteUserSettingsRequest
+	11, // 27: sealward.mail.v1.UserSettingsService.BatchGetUserSettings:input_type -> sealward.mail.v1.BatchGetUserSettingsRequest
+	13, // 28: sealward.mail.v1.UserSettingsService.BatchCreateUserSettings:input_type -> sealward.mail.v1.BatchCreateUserSettingsRequest
+	15, // 29: sealward.mail.v1.UserSettingsService.BatchUpdateUserSettings:input_type -> sealward.mail.v1.BatchUpdateUserSettingsRequest
+	17, // 30: sealward.mail.v1.UserSettingsService.BatchDeleteUserSettings:input_type -> sealward.mail.v1.BatchDeleteUserSettingsRequest
+	18, // 31: sealward.mail.v1.UserSettingsService.ImportUserSettings:input_type -> sealward.mail.v1.ImportUserSettingsRequest
+	4,  // 32: sealward.mail.v1.UserSettingsService.CreateUserSettings:output_type -> sealward.mail.v1.UserSettings
+	4,  // 33: sealward.mail.v1.UserSettingsService.GetUserSettings:output_type -> sealward.mail.v1.UserSettings
+	8,  // 34: sealward.mail.v1.UserSettingsService.ListUserSettings:output_type -> sealward.mail.v1.ListUserSettingsResponse
+	4,  // 35: sealward.mail.v1.UserSettingsService.UpdateUserSettings:output_type -> sealward.mail.v1.UserSettings
+	24, // 36: sealward.mail.v1.UserSettingsService.DeleteUserSettings:output_type -> google.protobuf.Empty
+	12, // 37: sealward.mail.v1.UserSettingsService.BatchGetUserSettings:output_type -> sealward.mail.v1.BatchGetUserSettingsResponse
+	14, // 38: sealward.mail.v1.UserSettingsService.BatchCreateUserSettings:output_type -> sealward.mail.v1.BatchCreateUserSettingsResponse
+	16, // 39: sealward.mail.v1.UserSettingsService.BatchUpdateUserSettings:output_type -> sealward.mail.v1.BatchUpdateUserSettingsResponse
+	24, // 40: sealward.mail.v1.UserSettingsService.BatchDeleteUserSettings:output_type -> google.protobuf.Empty
+	19, // 41: sealward.mail.v1.UserSettingsService.ImportUserSettings:output_type -> sealward.mail.v1.ImportUserSettingsResponse
+	32, // [32:42] is the sub-list for method output_type
+	22, // [22:32] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_sealward_mail_v1_user_settings_proto_init() }
@@ -1228,13 +1905,17 @@ func file_sealward_mail_v1_user_settings_proto_init() {
 	}
 	file_sealward_mail_v1_user_settings_proto_msgTypes[0].OneofWrappers = []any{}
 	file_sealward_mail_v1_user_settings_proto_msgTypes[4].OneofWrappers = []any{}
+	file_sealward_mail_v1_user_settings_proto_msgTypes[16].OneofWrappers = []any{
+		(*ImportUserSettingsResult_Name)(nil),
+		(*ImportUserSettingsResult_Error)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealward_mail_v1_user_settings_proto_rawDesc), len(file_sealward_mail_v1_user_settings_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   7,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

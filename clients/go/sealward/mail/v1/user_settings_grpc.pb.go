@@ -20,11 +20,16 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	UserSettingsService_CreateUserSettings_FullMethodName = "/sealward.mail.v1.UserSettingsService/CreateUserSettings"
-	UserSettingsService_GetUserSettings_FullMethodName    = "/sealward.mail.v1.UserSettingsService/GetUserSettings"
-	UserSettingsService_ListUserSettings_FullMethodName   = "/sealward.mail.v1.UserSettingsService/ListUserSettings"
-	UserSettingsService_UpdateUserSettings_FullMethodName = "/sealward.mail.v1.UserSettingsService/UpdateUserSettings"
-	UserSettingsService_DeleteUserSettings_FullMethodName = "/sealward.mail.v1.UserSettingsService/DeleteUserSettings"
+	UserSettingsService_CreateUserSettings_FullMethodName      = "/sealward.mail.v1.UserSettingsService/CreateUserSettings"
+	UserSettingsService_GetUserSettings_FullMethodName         = "/sealward.mail.v1.UserSettingsService/GetUserSettings"
+	UserSettingsService_ListUserSettings_FullMethodName        = "/sealward.mail.v1.UserSettingsService/ListUserSettings"
+	UserSettingsService_UpdateUserSettings_FullMethodName      = "/sealward.mail.v1.UserSettingsService/UpdateUserSettings"
+	UserSettingsService_DeleteUserSettings_FullMethodName      = "/sealward.mail.v1.UserSettingsService/DeleteUserSettings"
+	UserSettingsService_BatchGetUserSettings_FullMethodName    = "/sealward.mail.v1.UserSettingsService/BatchGetUserSettings"
+	UserSettingsService_BatchCreateUserSettings_FullMethodName = "/sealward.mail.v1.UserSettingsService/BatchCreateUserSettings"
+	UserSettingsService_BatchUpdateUserSettings_FullMethodName = "/sealward.mail.v1.UserSettingsService/BatchUpdateUserSettings"
+	UserSettingsService_BatchDeleteUserSettings_FullMethodName = "/sealward.mail.v1.UserSettingsService/BatchDeleteUserSettings"
+	UserSettingsService_ImportUserSettings_FullMethodName      = "/sealward.mail.v1.UserSettingsService/ImportUserSettings"
 )
 
 // UserSettingsServiceClient is the client API for UserSettingsService service.
@@ -106,6 +111,83 @@ type UserSettingsServiceClient interface {
 	// Safe to repeat with a `request_id`: the repetition of a completed Delete changes nothing and returns the same response. Without a
 	// `request_id`, a repetition returns NOT_FOUND, or deletes a user settings record that was created with the same id since.
 	DeleteUserSettings(ctx context.Context, in *DeleteUserSettingsRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	// Returns up to 1,000 user settings records, in the order of `names`: all of them, or an error.
+	//
+	// Errors, in addition to those of every method:
+	// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+	// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+	// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+	BatchGetUserSettings(ctx context.Context, in *BatchGetUserSettingsRequest, opts ...grpc.CallOption) (*BatchGetUserSettingsResponse, error)
+	// Creates up to 1,000 user settings records in one transaction, all or none, and returns them as stored, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+	//     `requests[3].user_settings_id`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization doesn't exist.
+	//   - ALREADY_EXISTS: some of the ids exist. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were created.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+	// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS.
+	BatchCreateUserSettings(ctx context.Context, in *BatchCreateUserSettingsRequest, opts ...grpc.CallOption) (*BatchCreateUserSettingsResponse, error)
+	// Updates up to 1,000 user settings records in one transaction, all or none, and returns them as they are now, in the order of the
+	// requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+	//     violations, with their request: `requests[3].user_settings.name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records or the response would exceed the maximum size of a message.
+	//     Nothing was updated.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were updated.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+	// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+	// changes of other callers, unless the requests have etags.
+	BatchUpdateUserSettings(ctx context.Context, in *BatchUpdateUserSettingsRequest, opts ...grpc.CallOption) (*BatchUpdateUserSettingsResponse, error)
+	// Deletes up to 1,000 user settings records in one transaction, all or none, including their encrypted attributes. References to them
+	// are handled as by DeleteUserSettings.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+	//     violations, with their request: `requests[3].name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records exceed the maximum size of a message together. Nothing was
+	//     deleted.
+	//   - FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were deleted.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+	// `request_id`, a repetition returns NOT_FOUND.
+	BatchDeleteUserSettings(ctx context.Context, in *BatchDeleteUserSettingsRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
+	// Creates any number of user settings records from a stream, and returns a result for each, in the order of the requests. Each user
+	// settings record is created or refused on its own.
+	//
+	// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+	// 1,000 user settings records, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+	// the group is on disk. It reads ahead only a few groups, so read the results while you send.
+	//
+	// Errors, in addition to those of every method, which end the stream:
+	// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+	// * NOT_FOUND: the organization doesn't exist.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+	// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+	//
+	// Errors of a single user settings record are in its result, and are those of CreateUserSettings. If the stream ends with an error,
+	// requests without a result may have been executed.
+	//
+	// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+	// name. The repetition of a request without one returns ALREADY_EXISTS.
+	ImportUserSettings(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportUserSettingsRequest, ImportUserSettingsResponse], error)
 }
 
 type userSettingsServiceClient struct {
@@ -165,6 +247,59 @@ func (c *userSettingsServiceClient) DeleteUserSettings(ctx context.Context, in *
 	}
 	return out, nil
 }
+
+func (c *userSettingsServiceClient) BatchGetUserSettings(ctx context.Context, in *BatchGetUserSettingsRequest, opts ...grpc.CallOption) (*BatchGetUserSettingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchGetUserSettingsResponse)
+	err := c.cc.Invoke(ctx, UserSettingsService_BatchGetUserSettings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userSettingsServiceClient) BatchCreateUserSettings(ctx context.Context, in *BatchCreateUserSettingsRequest, opts ...grpc.CallOption) (*BatchCreateUserSettingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchCreateUserSettingsResponse)
+	err := c.cc.Invoke(ctx, UserSettingsService_BatchCreateUserSettings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userSettingsServiceClient) BatchUpdateUserSettings(ctx context.Context, in *BatchUpdateUserSettingsRequest, opts ...grpc.CallOption) (*BatchUpdateUserSettingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchUpdateUserSettingsResponse)
+	err := c.cc.Invoke(ctx, UserSettingsService_BatchUpdateUserSettings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userSettingsServiceClient) BatchDeleteUserSettings(ctx context.Context, in *BatchDeleteUserSettingsRequest, opts ...grpc.CallOption) (*emptypb.Empty, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(emptypb.Empty)
+	err := c.cc.Invoke(ctx, UserSettingsService_BatchDeleteUserSettings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userSettingsServiceClient) ImportUserSettings(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportUserSettingsRequest, ImportUserSettingsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &UserSettingsService_ServiceDesc.Streams[0], UserSettingsService_ImportUserSettings_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportUserSettingsRequest, ImportUserSettingsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type UserSettingsService_ImportUserSettingsClient = grpc.BidiStreamingClient[ImportUserSettingsRequest, ImportUserSettingsResponse]
 
 // UserSettingsServiceServer is the server API for UserSettingsService service.
 // All implementations must embed UnimplementedUserSettingsServiceServer
@@ -245,6 +380,83 @@ type UserSettingsServiceServer interface {
 	// Safe to repeat with a `request_id`: the repetition of a completed Delete changes nothing and returns the same response. Without a
 	// `request_id`, a repetition returns NOT_FOUND, or deletes a user settings record that was created with the same id since.
 	DeleteUserSettings(context.Context, *DeleteUserSettingsRequest) (*emptypb.Empty, error)
+	// Returns up to 1,000 user settings records, in the order of `names`: all of them, or an error.
+	//
+	// Errors, in addition to those of every method:
+	// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+	// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+	// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+	BatchGetUserSettings(context.Context, *BatchGetUserSettingsRequest) (*BatchGetUserSettingsResponse, error)
+	// Creates up to 1,000 user settings records in one transaction, all or none, and returns them as stored, in the order of the requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+	//     `requests[3].user_settings_id`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization doesn't exist.
+	//   - ALREADY_EXISTS: some of the ids exist. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were created.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+	// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS.
+	BatchCreateUserSettings(context.Context, *BatchCreateUserSettingsRequest) (*BatchCreateUserSettingsResponse, error)
+	// Updates up to 1,000 user settings records in one transaction, all or none, and returns them as they are now, in the order of the
+	// requests.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+	//     violations, with their request: `requests[3].user_settings.name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records or the response would exceed the maximum size of a message.
+	//     Nothing was updated.
+	//   - FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were updated.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+	// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+	// changes of other callers, unless the requests have etags.
+	BatchUpdateUserSettings(context.Context, *BatchUpdateUserSettingsRequest) (*BatchUpdateUserSettingsResponse, error)
+	// Deletes up to 1,000 user settings records in one transaction, all or none, including their encrypted attributes. References to them
+	// are handled as by DeleteUserSettings.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+	//     violations, with their request: `requests[3].name`.
+	//   - INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+	//   - NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+	//   - ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+	//   - OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records exceed the maximum size of a message together. Nothing was
+	//     deleted.
+	//   - FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+	//   - UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were deleted.
+	//
+	// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+	// `request_id`, a repetition returns NOT_FOUND.
+	BatchDeleteUserSettings(context.Context, *BatchDeleteUserSettingsRequest) (*emptypb.Empty, error)
+	// Creates any number of user settings records from a stream, and returns a result for each, in the order of the requests. Each user
+	// settings record is created or refused on its own.
+	//
+	// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+	// 1,000 user settings records, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+	// the group is on disk. It reads ahead only a few groups, so read the results while you send.
+	//
+	// Errors, in addition to those of every method, which end the stream:
+	// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+	// * NOT_FOUND: the organization doesn't exist.
+	// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+	// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+	//
+	// Errors of a single user settings record are in its result, and are those of CreateUserSettings. If the stream ends with an error,
+	// requests without a result may have been executed.
+	//
+	// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+	// name. The repetition of a request without one returns ALREADY_EXISTS.
+	ImportUserSettings(grpc.BidiStreamingServer[ImportUserSettingsRequest, ImportUserSettingsResponse]) error
 	mustEmbedUnimplementedUserSettingsServiceServer()
 }
 
@@ -269,6 +481,21 @@ func (UnimplementedUserSettingsServiceServer) UpdateUserSettings(context.Context
 }
 func (UnimplementedUserSettingsServiceServer) DeleteUserSettings(context.Context, *DeleteUserSettingsRequest) (*emptypb.Empty, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteUserSettings not implemented")
+}
+func (UnimplementedUserSettingsServiceServer) BatchGetUserSettings(context.Context, *BatchGetUserSettingsRequest) (*BatchGetUserSettingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetUserSettings not implemented")
+}
+func (UnimplementedUserSettingsServiceServer) BatchCreateUserSettings(context.Context, *BatchCreateUserSettingsRequest) (*BatchCreateUserSettingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchCreateUserSettings not implemented")
+}
+func (UnimplementedUserSettingsServiceServer) BatchUpdateUserSettings(context.Context, *BatchUpdateUserSettingsRequest) (*BatchUpdateUserSettingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchUpdateUserSettings not implemented")
+}
+func (UnimplementedUserSettingsServiceServer) BatchDeleteUserSettings(context.Context, *BatchDeleteUserSettingsRequest) (*emptypb.Empty, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchDeleteUserSettings not implemented")
+}
+func (UnimplementedUserSettingsServiceServer) ImportUserSettings(grpc.BidiStreamingServer[ImportUserSettingsRequest, ImportUserSettingsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ImportUserSettings not implemented")
 }
 func (UnimplementedUserSettingsServiceServer) mustEmbedUnimplementedUserSettingsServiceServer() {}
 func (UnimplementedUserSettingsServiceServer) testEmbeddedByValue()                             {}
@@ -381,6 +608,85 @@ func _UserSettingsService_DeleteUserSettings_Handler(srv interface{}, ctx contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _UserSettingsService_BatchGetUserSettings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetUserSettingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserSettingsServiceServer).BatchGetUserSettings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserSettingsService_BatchGetUserSettings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserSettingsServiceServer).BatchGetUserSettings(ctx, req.(*BatchGetUserSettingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserSettingsService_BatchCreateUserSettings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchCreateUserSettingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserSettingsServiceServer).BatchCreateUserSettings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserSettingsService_BatchCreateUserSettings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserSettingsServiceServer).BatchCreateUserSettings(ctx, req.(*BatchCreateUserSettingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserSettingsService_BatchUpdateUserSettings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchUpdateUserSettingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserSettingsServiceServer).BatchUpdateUserSettings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserSettingsService_BatchUpdateUserSettings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserSettingsServiceServer).BatchUpdateUserSettings(ctx, req.(*BatchUpdateUserSettingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserSettingsService_BatchDeleteUserSettings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchDeleteUserSettingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserSettingsServiceServer).BatchDeleteUserSettings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserSettingsService_BatchDeleteUserSettings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserSettingsServiceServer).BatchDeleteUserSettings(ctx, req.(*BatchDeleteUserSettingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserSettingsService_ImportUserSettings_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(UserSettingsServiceServer).ImportUserSettings(&grpc.GenericServerStream[ImportUserSettingsRequest, ImportUserSettingsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type UserSettingsService_ImportUserSettingsServer = grpc.BidiStreamingServer[ImportUserSettingsRequest, ImportUserSettingsResponse]
+
 // UserSettingsService_ServiceDesc is the grpc.ServiceDesc for UserSettingsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -408,7 +714,30 @@ var UserSettingsService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "DeleteUserSettings",
 			Handler:    _UserSettingsService_DeleteUserSettings_Handler,
 		},
+		{
+			MethodName: "BatchGetUserSettings",
+			Handler:    _UserSettingsService_BatchGetUserSettings_Handler,
+		},
+		{
+			MethodName: "BatchCreateUserSettings",
+			Handler:    _UserSettingsService_BatchCreateUserSettings_Handler,
+		},
+		{
+			MethodName: "BatchUpdateUserSettings",
+			Handler:    _UserSettingsService_BatchUpdateUserSettings_Handler,
+		},
+		{
+			MethodName: "BatchDeleteUserSettings",
+			Handler:    _UserSettingsService_BatchDeleteUserSettings_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ImportUserSettings",
+			Handler:       _UserSettingsService_ImportUserSettings_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "sealward/mail/v1/user_settings.proto",
 }

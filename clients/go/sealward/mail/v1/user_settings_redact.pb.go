@@ -253,3 +253,353 @@ func (x *DeleteUserSettingsRequest) MarshalText() ([]byte, error) {
 func (x *DeleteUserSettingsRequest) LogValue() slog.Value {
 	return redact.LogValue(x)
 }
+
+// String returns the message as text, without its secrets.
+func (x *BatchGetUserSettingsRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchGetUserSettingsRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchGetUserSettingsRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchGetUserSettingsRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchGetUserSettingsRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchGetUserSettingsRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchGetUserSettingsRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchGetUserSettingsResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchGetUserSettingsResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchGetUserSettingsResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchGetUserSettingsResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchGetUserSettingsResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchGetUserSettingsResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchGetUserSettingsResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchCreateUserSettingsRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchCreateUserSettingsRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchCreateUserSettingsRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchCreateUserSettingsRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchCreateUserSettingsRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchCreateUserSettingsRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchCreateUserSettingsRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchCreateUserSettingsResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchCreateUserSettingsResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchCreateUserSettingsResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchCreateUserSettingsResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchCreateUserSettingsResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchCreateUserSettingsResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchCreateUserSettingsResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchUpdateUserSettingsRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchUpdateUserSettingsRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchUpdateUserSettingsRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchUpdateUserSettingsRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchUpdateUserSettingsRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchUpdateUserSettingsRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchUpdateUserSettingsRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchUpdateUserSettingsResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchUpdateUserSettingsResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchUpdateUserSettingsResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchUpdateUserSettingsResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchUpdateUserSettingsResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchUpdateUserSettingsResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchUpdateUserSettingsResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *BatchDeleteUserSettingsRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *BatchDeleteUserSettingsRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *BatchDeleteUserSettingsRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *BatchDeleteUserSettingsRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *BatchDeleteUserSettingsRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *BatchDeleteUserSettingsRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *BatchDeleteUserSettingsRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportUserSettingsRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportUserSettingsRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportUserSettingsRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportUserSettingsRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportUserSettingsRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportUserSettingsRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportUserSettingsRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportUserSettingsResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportUserSettingsResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportUserSettingsResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportUserSettingsResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportUserSettingsResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportUserSettingsResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportUserSettingsResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ImportUserSettingsResult) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ImportUserSettingsResult) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ImportUserSettingsResult) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ImportUserSettingsResult) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ImportUserSettingsResult) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ImportUserSettingsResult) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ImportUserSettingsResult) LogValue() slog.Value {
+	return redact.LogValue(x)
+}

@@ -199,8 +199,8 @@ type Method struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
 	// If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-	// decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-	// the same privilege.
+	// decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+	// privilege: Create, Update and Delete, their batches, and Import.
 	Privileges []string `protobuf:"bytes,1,rep,name=privileges,proto3" json:"privileges,omitempty"`
 	// Whether every caller with an identity may call the method, even without a role.
 	AnyIdentity bool `protobuf:"varint,2,opt,name=any_identity,json=anyIdentity,proto3" json:"any_identity,omitempty"`
@@ -848,8 +848,12 @@ var (
 var (
 	// The full name of the entity that the service serves with standard methods: `sealward.mail.v1.Mailbox`. The methods are recognized by
 	// name and shape. The service can have each of them at most once, and no others. Create, Get, Update and Delete are followed by the name
-	// of the message. List is followed by the collection in upper camel case. Examples: CreateMailbox, GetMailbox, UpdateMailbox,
-	// DeleteMailbox, ListMailboxes.
+	// of the message. List, BatchGet, BatchCreate, BatchUpdate, BatchDelete and Import are followed by the collection in upper camel case.
+	// Examples: CreateMailbox, GetMailbox, UpdateMailbox, DeleteMailbox, ListMailboxes, BatchGetMailboxes, ImportMailboxes.
+	//
+	// The requests of BatchCreate, BatchUpdate and BatchDelete have `parent` and a list `requests` of the requests of Create, Update and
+	// Delete. That of BatchGet has `parent` and `names`. Import takes and returns streams. Its request is that of BatchCreate. Its response
+	// has a list `results`, each with a string `name` or a message `error` that has the fields of google.rpc.Status.
 	//
 	// optional string entity_service = 76313;
 	E_EntityService = &file_sealward_schema_v1_annotations_proto_extTypes[4]

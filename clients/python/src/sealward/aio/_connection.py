@@ -17,9 +17,10 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, end_of, remaining, server_version
+from sealward._call import CLIENT_HEADER, Call, check_process, checked_timeout, end_of, failure_of_requests, remaining, server_version
 from sealward._errors import STATUS_LOST, SealwardError, cancelled, error_of, timed_out, without_frames
 from sealward._method import Method, RequestT, ResponseT
+from sealward._requests import AsyncRequests
 from sealward._retry import may_have_taken_effect
 from sealward._secret import Secret, hidden
 from sealward._setup import Settings
@@ -133,6 +134,33 @@ class Connection:
             failure.mark_effect()
         raise failure
 
+    def bidirectional_stream(
+        self,
+        method: Method[RequestT, ResponseT],
+        requests: AsyncIterable[RequestT] | Iterable[RequestT],
+        timeout: float | None,
+    ) -> ServerStream[ResponseT]:
+        """Opens a stream in both directions. The call begins with the first message that is asked for. A task of gRPC reads the requests as
+        the server takes them.
+        """
+        invoke = self._multicallable(method, "stream_stream")
+        limit = checked_timeout(timeout)
+        sent = AsyncRequests(requests)
+
+        async def open_call(needs_new_token: bool) -> Any:
+            end = end_of(limit, time.monotonic())
+            metadata = await self._metadata(needs_new_token, end)
+            try:
+                call = invoke(aiter(sent), timeout=remaining(end, time.monotonic()), metadata=metadata())
+            except BaseException as error:
+                raise without_frames(error)
+            sent.belong_to(call)
+            return call
+
+        stream = ServerStream[ResponseT](open_call, self._note_version, can_refresh_token=False, requests=sent)
+        self._streams.add(stream)
+        return stream
+
     async def close(self) -> None:
         """Ends all calls and closes the connections."""
         # gRPC 1.66 doesn't end streams, and the tasks that wait for a message would wait for ever.
@@ -205,8 +233,8 @@ atexit.register(_release_all)
 
 
 class ServerStream(Generic[MessageT]):
-    """The messages of a server-streaming call, in order. Raises `SealwardError` if the call fails, the connection breaks or the server shuts
-    down. Not repeated.
+    """The messages of a call that streams its answers, in order. Raises `SealwardError` if the call fails, the connection breaks or the server
+    shuts down. Not repeated.
 
     An asynchronous iterator and context manager: leaving the context, or `cancel`, ends the call.
     """
@@ -217,10 +245,15 @@ class ServerStream(Generic[MessageT]):
         note_version: Callable[[Any], None],
         *,
         can_refresh_token: bool,
+        requests: AsyncRequests[Any] | None = None,
     ) -> None:
         self._open = open_call
         self._note_version = note_version
         self._can_refresh_token = can_refresh_token
+        # What a stream in both directions sends. Such a call writes.
+        self._requests = requests
+        self._is_answered = False
+        self._status: _ServerStatus | None = None
         self._call: Any = None
         self._is_cancelled = False
 
@@ -232,12 +265,14 @@ class ServerStream(Generic[MessageT]):
             raise StopAsyncIteration
         if self._call is None:
             self._call = await self._open(False)
+            if self._requests is not None:
+                self._status = _ServerStatus(self._call)
         while True:
             try:
                 message = await self._call.read()
                 headers = await self._call.initial_metadata()
             except grpc.RpcError as error:
-                failure = error_of(error)
+                failure = error_of(error if self._status is None else await self._status.restored(error))
             except BaseException as error:
                 failure = _failure_of(error)
             else:
@@ -245,8 +280,11 @@ class ServerStream(Generic[MessageT]):
                 self._can_refresh_token = False
                 if message is grpc.aio.EOF:
                     raise StopAsyncIteration
+                self._is_answered = True
                 received: MessageT = message
                 return received
+            if self._requests is not None:
+                raise failure_of_requests(failure, self._requests.failure, is_answered=self._is_answered)
             if failure.code is not grpc.StatusCode.UNAUTHENTICATED or not self._can_refresh_token:
                 raise failure
             # Before the first message only: the server refuses such a call before it does anything.
@@ -268,6 +306,11 @@ class ServerStream(Generic[MessageT]):
         self._is_cancelled = True
         self._call = None
         del self._open
+
+    def __del__(self) -> None:
+        # gRPC's task that reads the requests keeps the call, so that gRPC doesn't end it when the program no longer has it.
+        if self._requests is not None:
+            self.end_call()
 
     async def __aenter__(self) -> ServerStream[MessageT]:
         return self

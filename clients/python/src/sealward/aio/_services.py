@@ -731,6 +731,114 @@ class EmailServerProfileService:
         """
         await self._connection.unary(_methods.DELETE_EMAIL_SERVER_PROFILE, request, timeout)
 
+    async def batch_get_email_server_profiles(
+        self, request: mail_v1.BatchGetEmailServerProfilesRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchGetEmailServerProfilesResponse:
+        """Returns up to 1,000 e-mail server profiles, in the order of `names`: all of them, or an error.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+        * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+        * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+        """
+        return await self._connection.unary(_methods.BATCH_GET_EMAIL_SERVER_PROFILES, request, timeout)
+
+    async def batch_create_email_server_profiles(
+        self, request: mail_v1.BatchCreateEmailServerProfilesRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchCreateEmailServerProfilesResponse:
+        """Creates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as stored, in the order of the requests.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+          `requests[3].email_server_profile_id`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization doesn't exist.
+        * ALREADY_EXISTS: some of the ids exist. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+        * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were created.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+        are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set,
+        and otherwise creates other e-mail server profiles.
+        """
+        return await self._connection.unary(_methods.BATCH_CREATE_EMAIL_SERVER_PROFILES, request, timeout)
+
+    async def batch_update_email_server_profiles(
+        self, request: mail_v1.BatchUpdateEmailServerProfilesRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchUpdateEmailServerProfilesResponse:
+        """Updates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as they are now, in the order of the
+        requests.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+          violations, with their request: `requests[3].email_server_profile.name`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+        * ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles or the response would exceed the maximum size of a message.
+          Nothing was updated.
+        * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were updated.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+        are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+        changes of other callers, unless the requests have etags.
+        """
+        return await self._connection.unary(_methods.BATCH_UPDATE_EMAIL_SERVER_PROFILES, request, timeout)
+
+    async def batch_delete_email_server_profiles(
+        self, request: mail_v1.BatchDeleteEmailServerProfilesRequest, *, timeout: float | None = None
+    ) -> None:
+        """Deletes up to 1,000 e-mail server profiles in one transaction, all or none, including their encrypted attributes. References to them
+        are handled as by DeleteEmailServerProfile.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+          violations, with their request: `requests[3].name`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+        * ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles exceed the maximum size of a message together. Nothing was
+          deleted.
+        * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were deleted.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+        `request_id`, a repetition returns NOT_FOUND.
+        """
+        await self._connection.unary(_methods.BATCH_DELETE_EMAIL_SERVER_PROFILES, request, timeout)
+
+    def import_email_server_profiles(
+        self, requests: AsyncIterable[mail_v1.ImportEmailServerProfilesRequest] | Iterable[mail_v1.ImportEmailServerProfilesRequest], *, timeout: float | None = None
+    ) -> ServerStream[mail_v1.ImportEmailServerProfilesResponse]:
+        """Creates any number of e-mail server profiles from a stream, and returns a result for each, in the order of the requests. Each e-mail
+        server profile is created or refused on its own.
+
+        The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+        1,000 e-mail server profiles, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+        the group is on disk. It reads ahead only a few groups, so read the results while you send.
+
+        Errors, in addition to those of every method, which end the stream:
+        * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+        * NOT_FOUND: the organization doesn't exist.
+        * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+        * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+
+        Errors of a single e-mail server profile are in its result, and are those of CreateEmailServerProfile. If the stream ends with an
+        error, requests without a result may have been executed.
+
+        Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+        name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+        other e-mail server profiles.
+
+        A task of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
+        The stream has no time limit, unless `timeout` sets one, in seconds.
+        """
+        return self._connection.bidirectional_stream(_methods.IMPORT_EMAIL_SERVER_PROFILES, requests, timeout)
+
 
 class MailboxService:
     """Manages mailboxes: addresses that mail is received at and sent from, with their credentials.
@@ -847,6 +955,112 @@ class MailboxService:
         `request_id`, a repetition returns NOT_FOUND, or deletes a mailbox that was created with the same id since.
         """
         await self._connection.unary(_methods.DELETE_MAILBOX, request, timeout)
+
+    async def batch_get_mailboxes(
+        self, request: mail_v1.BatchGetMailboxesRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchGetMailboxesResponse:
+        """Returns up to 1,000 mailboxes, in the order of `names`: all of them, or an error.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+        * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+        * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+        """
+        return await self._connection.unary(_methods.BATCH_GET_MAILBOXES, request, timeout)
+
+    async def batch_create_mailboxes(
+        self, request: mail_v1.BatchCreateMailboxesRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchCreateMailboxesResponse:
+        """Creates up to 1,000 mailboxes in one transaction, all or none, and returns them as stored, in the order of the requests.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+          `requests[3].mailbox_id`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization doesn't exist.
+        * ALREADY_EXISTS: some of the ids exist. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+        * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were created.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+        NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+        creates other mailboxes.
+        """
+        return await self._connection.unary(_methods.BATCH_CREATE_MAILBOXES, request, timeout)
+
+    async def batch_update_mailboxes(
+        self, request: mail_v1.BatchUpdateMailboxesRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchUpdateMailboxesResponse:
+        """Updates up to 1,000 mailboxes in one transaction, all or none, and returns them as they are now, in the order of the requests.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+          their request: `requests[3].mailbox.name`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+        * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes or the response would exceed the maximum size of a message. Nothing was
+          updated.
+        * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were updated.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+        NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+        callers, unless the requests have etags.
+        """
+        return await self._connection.unary(_methods.BATCH_UPDATE_MAILBOXES, request, timeout)
+
+    async def batch_delete_mailboxes(
+        self, request: mail_v1.BatchDeleteMailboxesRequest, *, timeout: float | None = None
+    ) -> None:
+        """Deletes up to 1,000 mailboxes in one transaction, all or none, including their encrypted attributes. References to them are handled as
+        by DeleteMailbox.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+          their request: `requests[3].name`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+        * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes exceed the maximum size of a message together. Nothing was deleted.
+        * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were deleted.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+        `request_id`, a repetition returns NOT_FOUND.
+        """
+        await self._connection.unary(_methods.BATCH_DELETE_MAILBOXES, request, timeout)
+
+    def import_mailboxes(
+        self, requests: AsyncIterable[mail_v1.ImportMailboxesRequest] | Iterable[mail_v1.ImportMailboxesRequest], *, timeout: float | None = None
+    ) -> ServerStream[mail_v1.ImportMailboxesResponse]:
+        """Creates any number of mailboxes from a stream, and returns a result for each, in the order of the requests. Each mailbox is created or
+        refused on its own.
+
+        The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+        1,000 mailboxes, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is
+        on disk. It reads ahead only a few groups, so read the results while you send.
+
+        Errors, in addition to those of every method, which end the stream:
+        * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+        * NOT_FOUND: the organization doesn't exist.
+        * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+        * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+
+        Errors of a single mailbox are in its result, and are those of CreateMailbox. If the stream ends with an error, requests without a
+        result may have been executed.
+
+        Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+        name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+        other mailboxes.
+
+        A task of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
+        The stream has no time limit, unless `timeout` sets one, in seconds.
+        """
+        return self._connection.bidirectional_stream(_methods.IMPORT_MAILBOXES, requests, timeout)
 
 
 class MailboxConnectionService:
@@ -1004,6 +1218,112 @@ class QueueService:
         """
         await self._connection.unary(_methods.DELETE_QUEUE, request, timeout)
 
+    async def batch_get_queues(
+        self, request: mail_v1.BatchGetQueuesRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchGetQueuesResponse:
+        """Returns up to 1,000 queues, in the order of `names`: all of them, or an error.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+        * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+        * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+        """
+        return await self._connection.unary(_methods.BATCH_GET_QUEUES, request, timeout)
+
+    async def batch_create_queues(
+        self, request: mail_v1.BatchCreateQueuesRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchCreateQueuesResponse:
+        """Creates up to 1,000 queues in one transaction, all or none, and returns them as stored, in the order of the requests.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+          `requests[3].queue_id`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization doesn't exist.
+        * ALREADY_EXISTS: some of the ids exist. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+        * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were created.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+        NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+        creates other queues.
+        """
+        return await self._connection.unary(_methods.BATCH_CREATE_QUEUES, request, timeout)
+
+    async def batch_update_queues(
+        self, request: mail_v1.BatchUpdateQueuesRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchUpdateQueuesResponse:
+        """Updates up to 1,000 queues in one transaction, all or none, and returns them as they are now, in the order of the requests.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+          their request: `requests[3].queue.name`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+        * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues or the response would exceed the maximum size of a message. Nothing was
+          updated.
+        * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were updated.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+        NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+        callers, unless the requests have etags.
+        """
+        return await self._connection.unary(_methods.BATCH_UPDATE_QUEUES, request, timeout)
+
+    async def batch_delete_queues(
+        self, request: mail_v1.BatchDeleteQueuesRequest, *, timeout: float | None = None
+    ) -> None:
+        """Deletes up to 1,000 queues in one transaction, all or none, including their encrypted attributes. References to them are handled as by
+        DeleteQueue.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+          their request: `requests[3].name`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+        * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues exceed the maximum size of a message together. Nothing was deleted.
+        * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were deleted.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+        `request_id`, a repetition returns NOT_FOUND.
+        """
+        await self._connection.unary(_methods.BATCH_DELETE_QUEUES, request, timeout)
+
+    def import_queues(
+        self, requests: AsyncIterable[mail_v1.ImportQueuesRequest] | Iterable[mail_v1.ImportQueuesRequest], *, timeout: float | None = None
+    ) -> ServerStream[mail_v1.ImportQueuesResponse]:
+        """Creates any number of queues from a stream, and returns a result for each, in the order of the requests. Each queue is created or
+        refused on its own.
+
+        The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+        1,000 queues, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is on
+        disk. It reads ahead only a few groups, so read the results while you send.
+
+        Errors, in addition to those of every method, which end the stream:
+        * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+        * NOT_FOUND: the organization doesn't exist.
+        * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+        * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+
+        Errors of a single queue are in its result, and are those of CreateQueue. If the stream ends with an error, requests without a result
+        may have been executed.
+
+        Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+        name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+        other queues.
+
+        A task of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
+        The stream has no time limit, unless `timeout` sets one, in seconds.
+        """
+        return self._connection.bidirectional_stream(_methods.IMPORT_QUEUES, requests, timeout)
+
 
 class UserSettingsService:
     """Manages the settings of users: one record for each user, with the user's id.
@@ -1118,6 +1438,112 @@ class UserSettingsService:
         `request_id`, a repetition returns NOT_FOUND, or deletes a user settings record that was created with the same id since.
         """
         await self._connection.unary(_methods.DELETE_USER_SETTINGS, request, timeout)
+
+    async def batch_get_user_settings(
+        self, request: mail_v1.BatchGetUserSettingsRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchGetUserSettingsResponse:
+        """Returns up to 1,000 user settings records, in the order of `names`: all of them, or an error.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+        * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+        * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+        """
+        return await self._connection.unary(_methods.BATCH_GET_USER_SETTINGS, request, timeout)
+
+    async def batch_create_user_settings(
+        self, request: mail_v1.BatchCreateUserSettingsRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchCreateUserSettingsResponse:
+        """Creates up to 1,000 user settings records in one transaction, all or none, and returns them as stored, in the order of the requests.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+          `requests[3].user_settings_id`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization doesn't exist.
+        * ALREADY_EXISTS: some of the ids exist. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+        * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were created.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+        are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS.
+        """
+        return await self._connection.unary(_methods.BATCH_CREATE_USER_SETTINGS, request, timeout)
+
+    async def batch_update_user_settings(
+        self, request: mail_v1.BatchUpdateUserSettingsRequest, *, timeout: float | None = None
+    ) -> mail_v1.BatchUpdateUserSettingsResponse:
+        """Updates up to 1,000 user settings records in one transaction, all or none, and returns them as they are now, in the order of the
+        requests.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+          violations, with their request: `requests[3].user_settings.name`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+        * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records or the response would exceed the maximum size of a message.
+          Nothing was updated.
+        * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were updated.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+        are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+        changes of other callers, unless the requests have etags.
+        """
+        return await self._connection.unary(_methods.BATCH_UPDATE_USER_SETTINGS, request, timeout)
+
+    async def batch_delete_user_settings(
+        self, request: mail_v1.BatchDeleteUserSettingsRequest, *, timeout: float | None = None
+    ) -> None:
+        """Deletes up to 1,000 user settings records in one transaction, all or none, including their encrypted attributes. References to them
+        are handled as by DeleteUserSettings.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+          violations, with their request: `requests[3].name`.
+        * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+        * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+        * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+        * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records exceed the maximum size of a message together. Nothing was
+          deleted.
+        * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+        * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were deleted.
+
+        Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+        `request_id`, a repetition returns NOT_FOUND.
+        """
+        await self._connection.unary(_methods.BATCH_DELETE_USER_SETTINGS, request, timeout)
+
+    def import_user_settings(
+        self, requests: AsyncIterable[mail_v1.ImportUserSettingsRequest] | Iterable[mail_v1.ImportUserSettingsRequest], *, timeout: float | None = None
+    ) -> ServerStream[mail_v1.ImportUserSettingsResponse]:
+        """Creates any number of user settings records from a stream, and returns a result for each, in the order of the requests. Each user
+        settings record is created or refused on its own.
+
+        The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+        1,000 user settings records, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+        the group is on disk. It reads ahead only a few groups, so read the results while you send.
+
+        Errors, in addition to those of every method, which end the stream:
+        * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+        * NOT_FOUND: the organization doesn't exist.
+        * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+        * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+
+        Errors of a single user settings record are in its result, and are those of CreateUserSettings. If the stream ends with an error,
+        requests without a result may have been executed.
+
+        Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+        name. The repetition of a request without one returns ALREADY_EXISTS.
+
+        A task of gRPC reads `requests` as the server takes them, while you iterate over the responses.
+
+        The stream has no time limit, unless `timeout` sets one, in seconds.
+        """
+        return self._connection.bidirectional_stream(_methods.IMPORT_USER_SETTINGS, requests, timeout)
 
 
 class Services:

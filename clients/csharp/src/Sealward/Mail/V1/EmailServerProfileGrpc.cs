@@ -49,6 +49,15 @@ namespace Sealward.Mail.V1 {
     static readonly grpc::Marshaller<global::Sealward.Mail.V1.UpdateEmailServerProfileRequest> __Marshaller_sealward_mail_v1_UpdateEmailServerProfileRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.UpdateEmailServerProfileRequest.Parser));
     static readonly grpc::Marshaller<global::Sealward.Mail.V1.DeleteEmailServerProfileRequest> __Marshaller_sealward_mail_v1_DeleteEmailServerProfileRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.DeleteEmailServerProfileRequest.Parser));
     static readonly grpc::Marshaller<global::Google.Protobuf.WellKnownTypes.Empty> __Marshaller_google_protobuf_Empty = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Google.Protobuf.WellKnownTypes.Empty.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchGetEmailServerProfilesRequest> __Marshaller_sealward_mail_v1_BatchGetEmailServerProfilesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchGetEmailServerProfilesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchGetEmailServerProfilesResponse> __Marshaller_sealward_mail_v1_BatchGetEmailServerProfilesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchGetEmailServerProfilesResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchCreateEmailServerProfilesRequest> __Marshaller_sealward_mail_v1_BatchCreateEmailServerProfilesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchCreateEmailServerProfilesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchCreateEmailServerProfilesResponse> __Marshaller_sealward_mail_v1_BatchCreateEmailServerProfilesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchCreateEmailServerProfilesResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesRequest> __Marshaller_sealward_mail_v1_BatchUpdateEmailServerProfilesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesResponse> __Marshaller_sealward_mail_v1_BatchUpdateEmailServerProfilesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchDeleteEmailServerProfilesRequest> __Marshaller_sealward_mail_v1_BatchDeleteEmailServerProfilesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchDeleteEmailServerProfilesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.ImportEmailServerProfilesRequest> __Marshaller_sealward_mail_v1_ImportEmailServerProfilesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.ImportEmailServerProfilesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.ImportEmailServerProfilesResponse> __Marshaller_sealward_mail_v1_ImportEmailServerProfilesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.ImportEmailServerProfilesResponse.Parser));
 
     static readonly grpc::Method<global::Sealward.Mail.V1.CreateEmailServerProfileRequest, global::Sealward.Mail.V1.EmailServerProfile> __Method_CreateEmailServerProfile = new grpc::Method<global::Sealward.Mail.V1.CreateEmailServerProfileRequest, global::Sealward.Mail.V1.EmailServerProfile>(
         grpc::MethodType.Unary,
@@ -84,6 +93,41 @@ namespace Sealward.Mail.V1 {
         "DeleteEmailServerProfile",
         __Marshaller_sealward_mail_v1_DeleteEmailServerProfileRequest,
         __Marshaller_google_protobuf_Empty);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchGetEmailServerProfilesRequest, global::Sealward.Mail.V1.BatchGetEmailServerProfilesResponse> __Method_BatchGetEmailServerProfiles = new grpc::Method<global::Sealward.Mail.V1.BatchGetEmailServerProfilesRequest, global::Sealward.Mail.V1.BatchGetEmailServerProfilesResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchGetEmailServerProfiles",
+        __Marshaller_sealward_mail_v1_BatchGetEmailServerProfilesRequest,
+        __Marshaller_sealward_mail_v1_BatchGetEmailServerProfilesResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchCreateEmailServerProfilesRequest, global::Sealward.Mail.V1.BatchCreateEmailServerProfilesResponse> __Method_BatchCreateEmailServerProfiles = new grpc::Method<global::Sealward.Mail.V1.BatchCreateEmailServerProfilesRequest, global::Sealward.Mail.V1.BatchCreateEmailServerProfilesResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchCreateEmailServerProfiles",
+        __Marshaller_sealward_mail_v1_BatchCreateEmailServerProfilesRequest,
+        __Marshaller_sealward_mail_v1_BatchCreateEmailServerProfilesResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesRequest, global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesResponse> __Method_BatchUpdateEmailServerProfiles = new grpc::Method<global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesRequest, global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchUpdateEmailServerProfiles",
+        __Marshaller_sealward_mail_v1_BatchUpdateEmailServerProfilesRequest,
+        __Marshaller_sealward_mail_v1_BatchUpdateEmailServerProfilesResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchDeleteEmailServerProfilesRequest, global::Google.Protobuf.WellKnownTypes.Empty> __Method_BatchDeleteEmailServerProfiles = new grpc::Method<global::Sealward.Mail.V1.BatchDeleteEmailServerProfilesRequest, global::Google.Protobuf.WellKnownTypes.Empty>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchDeleteEmailServerProfiles",
+        __Marshaller_sealward_mail_v1_BatchDeleteEmailServerProfilesRequest,
+        __Marshaller_google_protobuf_Empty);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.ImportEmailServerProfilesRequest, global::Sealward.Mail.V1.ImportEmailServerProfilesResponse> __Method_ImportEmailServerProfiles = new grpc::Method<global::Sealward.Mail.V1.ImportEmailServerProfilesRequest, global::Sealward.Mail.V1.ImportEmailServerProfilesResponse>(
+        grpc::MethodType.DuplexStreaming,
+        __ServiceName,
+        "ImportEmailServerProfiles",
+        __Marshaller_sealward_mail_v1_ImportEmailServerProfilesRequest,
+        __Marshaller_sealward_mail_v1_ImportEmailServerProfilesResponse);
 
     /// <summary>Client of the service.</summary>
     public partial class EmailServerProfileServiceClient : grpc::ClientBase<EmailServerProfileServiceClient>
@@ -489,6 +533,381 @@ namespace Sealward.Mail.V1 {
       public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> DeleteEmailServerProfileAsync(global::Sealward.Mail.V1.DeleteEmailServerProfileRequest request, grpc::CallOptions options)
       {
         return CallInvoker.AsyncUnaryCall(__Method_DeleteEmailServerProfile, null, options, request);
+      }
+
+      /// <summary>
+      /// Returns up to 1,000 e-mail server profiles, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchGetEmailServerProfilesResponse BatchGetEmailServerProfiles(global::Sealward.Mail.V1.BatchGetEmailServerProfilesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchGetEmailServerProfiles(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Returns up to 1,000 e-mail server profiles, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchGetEmailServerProfilesResponse BatchGetEmailServerProfiles(global::Sealward.Mail.V1.BatchGetEmailServerProfilesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchGetEmailServerProfiles, null, options, request);
+      }
+
+      /// <summary>
+      /// Returns up to 1,000 e-mail server profiles, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchGetEmailServerProfilesResponse> BatchGetEmailServerProfilesAsync(global::Sealward.Mail.V1.BatchGetEmailServerProfilesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchGetEmailServerProfilesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Returns up to 1,000 e-mail server profiles, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchGetEmailServerProfilesResponse> BatchGetEmailServerProfilesAsync(global::Sealward.Mail.V1.BatchGetEmailServerProfilesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchGetEmailServerProfiles, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].email_server_profile_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set,
+      /// and otherwise creates other e-mail server profiles.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchCreateEmailServerProfilesResponse BatchCreateEmailServerProfiles(global::Sealward.Mail.V1.BatchCreateEmailServerProfilesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchCreateEmailServerProfiles(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].email_server_profile_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set,
+      /// and otherwise creates other e-mail server profiles.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchCreateEmailServerProfilesResponse BatchCreateEmailServerProfiles(global::Sealward.Mail.V1.BatchCreateEmailServerProfilesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchCreateEmailServerProfiles, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].email_server_profile_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set,
+      /// and otherwise creates other e-mail server profiles.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchCreateEmailServerProfilesResponse> BatchCreateEmailServerProfilesAsync(global::Sealward.Mail.V1.BatchCreateEmailServerProfilesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchCreateEmailServerProfilesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].email_server_profile_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set,
+      /// and otherwise creates other e-mail server profiles.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchCreateEmailServerProfilesResponse> BatchCreateEmailServerProfilesAsync(global::Sealward.Mail.V1.BatchCreateEmailServerProfilesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchCreateEmailServerProfiles, null, options, request);
+      }
+
+      /// <summary>
+      /// Updates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as they are now, in the order of the
+      /// requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+      ///   violations, with their request: `requests[3].email_server_profile.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles or the response would exceed the maximum size of a message.
+      ///   Nothing was updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+      /// changes of other callers, unless the requests have etags.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesResponse BatchUpdateEmailServerProfiles(global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchUpdateEmailServerProfiles(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Updates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as they are now, in the order of the
+      /// requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+      ///   violations, with their request: `requests[3].email_server_profile.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles or the response would exceed the maximum size of a message.
+      ///   Nothing was updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+      /// changes of other callers, unless the requests have etags.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesResponse BatchUpdateEmailServerProfiles(global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchUpdateEmailServerProfiles, null, options, request);
+      }
+
+      /// <summary>
+      /// Updates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as they are now, in the order of the
+      /// requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+      ///   violations, with their request: `requests[3].email_server_profile.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles or the response would exceed the maximum size of a message.
+      ///   Nothing was updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+      /// changes of other callers, unless the requests have etags.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesResponse> BatchUpdateEmailServerProfilesAsync(global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchUpdateEmailServerProfilesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Updates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as they are now, in the order of the
+      /// requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+      ///   violations, with their request: `requests[3].email_server_profile.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles or the response would exceed the maximum size of a message.
+      ///   Nothing was updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+      /// changes of other callers, unless the requests have etags.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesResponse> BatchUpdateEmailServerProfilesAsync(global::Sealward.Mail.V1.BatchUpdateEmailServerProfilesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchUpdateEmailServerProfiles, null, options, request);
+      }
+
+      /// <summary>
+      /// Deletes up to 1,000 e-mail server profiles in one transaction, all or none, including their encrypted attributes. References to them
+      /// are handled as by DeleteEmailServerProfile.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+      ///   violations, with their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles exceed the maximum size of a message together. Nothing was
+      ///   deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual global::Google.Protobuf.WellKnownTypes.Empty BatchDeleteEmailServerProfiles(global::Sealward.Mail.V1.BatchDeleteEmailServerProfilesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchDeleteEmailServerProfiles(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Deletes up to 1,000 e-mail server profiles in one transaction, all or none, including their encrypted attributes. References to them
+      /// are handled as by DeleteEmailServerProfile.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+      ///   violations, with their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles exceed the maximum size of a message together. Nothing was
+      ///   deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual global::Google.Protobuf.WellKnownTypes.Empty BatchDeleteEmailServerProfiles(global::Sealward.Mail.V1.BatchDeleteEmailServerProfilesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchDeleteEmailServerProfiles, null, options, request);
+      }
+
+      /// <summary>
+      /// Deletes up to 1,000 e-mail server profiles in one transaction, all or none, including their encrypted attributes. References to them
+      /// are handled as by DeleteEmailServerProfile.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+      ///   violations, with their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles exceed the maximum size of a message together. Nothing was
+      ///   deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> BatchDeleteEmailServerProfilesAsync(global::Sealward.Mail.V1.BatchDeleteEmailServerProfilesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchDeleteEmailServerProfilesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Deletes up to 1,000 e-mail server profiles in one transaction, all or none, including their encrypted attributes. References to them
+      /// are handled as by DeleteEmailServerProfile.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+      ///   violations, with their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles exceed the maximum size of a message together. Nothing was
+      ///   deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> BatchDeleteEmailServerProfilesAsync(global::Sealward.Mail.V1.BatchDeleteEmailServerProfilesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchDeleteEmailServerProfiles, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates any number of e-mail server profiles from a stream, and returns a result for each, in the order of the requests. Each e-mail
+      /// server profile is created or refused on its own.
+      ///
+      /// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+      /// 1,000 e-mail server profiles, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+      /// the group is on disk. It reads ahead only a few groups, so read the results while you send.
+      ///
+      /// Errors, in addition to those of every method, which end the stream:
+      /// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+      /// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+      ///
+      /// Errors of a single e-mail server profile are in its result, and are those of CreateEmailServerProfile. If the stream ends with an
+      /// error, requests without a result may have been executed.
+      ///
+      /// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+      /// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+      /// other e-mail server profiles.
+      /// </summary>
+      public virtual grpc::AsyncDuplexStreamingCall<global::Sealward.Mail.V1.ImportEmailServerProfilesRequest, global::Sealward.Mail.V1.ImportEmailServerProfilesResponse> ImportEmailServerProfiles(grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return ImportEmailServerProfiles(new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates any number of e-mail server profiles from a stream, and returns a result for each, in the order of the requests. Each e-mail
+      /// server profile is created or refused on its own.
+      ///
+      /// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+      /// 1,000 e-mail server profiles, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+      /// the group is on disk. It reads ahead only a few groups, so read the results while you send.
+      ///
+      /// Errors, in addition to those of every method, which end the stream:
+      /// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+      /// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+      ///
+      /// Errors of a single e-mail server profile are in its result, and are those of CreateEmailServerProfile. If the stream ends with an
+      /// error, requests without a result may have been executed.
+      ///
+      /// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+      /// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+      /// other e-mail server profiles.
+      /// </summary>
+      public virtual grpc::AsyncDuplexStreamingCall<global::Sealward.Mail.V1.ImportEmailServerProfilesRequest, global::Sealward.Mail.V1.ImportEmailServerProfilesResponse> ImportEmailServerProfiles(grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncDuplexStreamingCall(__Method_ImportEmailServerProfiles, null, options);
       }
 
       /// <summary>Creates a client of the same channel with another configuration.</summary>

@@ -28,142 +28,182 @@ namespace Sealward.Mail.V1 {
             "aWwudjEaG2dvb2dsZS9wcm90b2J1Zi9lbXB0eS5wcm90bxogZ29vZ2xlL3By",
             "b3RvYnVmL2ZpZWxkX21hc2sucHJvdG8aH2dvb2dsZS9wcm90b2J1Zi90aW1l",
             "c3RhbXAucHJvdG8aJHNlYWx3YXJkL3NjaGVtYS92MS9hbm5vdGF0aW9ucy5w",
-            "cm90byLDIgoHTWFpbGJveBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkS",
-            "LwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0",
-            "YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRp",
-            "bWVzdGFtcBIXCgpjcmVhdGVkX2J5GGQgASgJSACIAQESGAoLbW9kaWZpZWRf",
-            "YnkYZSABKAlIAYgBARIkCgxkaXNwbGF5X25hbWUYBSABKAlCCbqhJQUQASDI",
-            "AUgCiAEBEiIKDWVtYWlsX2FkZHJlc3MYBiABKAlCBrqhJQIgZEgDiAEBEh4K",
-            "CHVzZXJuYW1lGAcgASgJQge6oSUDIMgBSASIAQESIwoIcGFzc3dvcmQYCCAB",
-            "KAlCDIABAbqhJQUIASDIAUgFiAEBEi4KD2lzX3Bhc3N3b3JkX3NldBgJIAEo",
-            "CEIQuqElDDgBcghwYXNzd29yZEgGiAEBEj8KKGFsbG93X2VtYWlsX2Nvbm5l",
-            "Y3Rvcl90b191c2VfY3JlZGVudGlhbHMYCiABKAhCCLqhJQQaAhgASAeIAQES",
-            "QAoUZW1haWxfc2VydmVyX3Byb2ZpbGUYCyABKAlCHbqhJRlaFwoTZW1haWxT",
-            "ZXJ2ZXJQcm9maWxlcxABSAiIAQESaAoeaW5jb21pbmdfZW1haWxfZGVsaXZl",
-            "cnlfbWV0aG9kGAwgASgOMjUuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94Lklu",
-            "Y29taW5nRW1haWxEZWxpdmVyeU1ldGhvZEIEuqElAEgJiAEBEmgKHm91dGdv",
-            "aW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZBgNIAEoDjI1LnNlYWx3YXJkLm1h",
-            "aWwudjEuTWFpbGJveC5PdXRnb2luZ0VtYWlsRGVsaXZlcnlNZXRob2RCBLqh",
-            "JQBICogBARJTChNhY3RfZGVsaXZlcnlfbWV0aG9kGA4gASgOMisuc2VhbHdh",
-            "cmQubWFpbC52MS5NYWlsYm94LkFjdERlbGl2ZXJ5TWV0aG9kQgS6oSUASAuI",
-            "AQESjAEKHGVtYWlsX3JvdXRlcl9hY2Nlc3NfYXBwcm92YWwYDyABKA4yMy5z",
-            "ZWFsd2FyZC5tYWlsLnYxLk1haWxib3guRW1haWxSb3V0ZXJBY2Nlc3NBcHBy",
-            "b3ZhbEIsuqElKBABGiQiIkVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxf",
-            "RU1QVFlIDIgBARI1ChplbmFibGVkX2Zvcl9pbmNvbWluZ19lbWFpbBgQIAEo",
-            "CEIMuqElCBABGgIYAUgBSA2IAQESNQoaZW5hYmxlZF9mb3Jfb3V0Z29pbmdf",
-            "ZW1haWwYESABKAhCDLqhJQgQARoCGAFIAUgOiAEBEioKD2VuYWJsZWRfZm9y",
-            "X2FjdBgSIAEoCEIMuqElCBABGgIYAUgBSA+IAQESVgoVaW5jb21pbmdfZW1h",
-            "aWxfc3RhdHVzGBMgASgOMiouc2VhbHdhcmQubWFpbC52MS5NYWlsYm94LlBy",
-            "b2Nlc3NpbmdTdGF0dXNCBrqhJQJIAUgQiAEBElYKFW91dGdvaW5nX2VtYWls",
-            "X3N0YXR1cxgUIAEoDjIqLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5Qcm9j",
-            "ZXNzaW5nU3RhdHVzQga6oSUCSAFIEYgBARJLCgphY3Rfc3RhdHVzGBUgASgO",
-            "Miouc2VhbHdhcmQubWFpbC52MS5NYWlsYm94LlByb2Nlc3NpbmdTdGF0dXNC",
-            "BrqhJQJIAUgSiAEBEjAKGXByb2Nlc3NfYW5kX2RlbGV0ZV9lbWFpbHMYFiAB",
-            "KAhCCLqhJQQaAhgASBOIAQESLQoSaXNfZm9yd2FyZF9tYWlsYm94GBcgASgI",
-            "Qgy6oSUIEAEaAhgBOAFIFIgBARIrChNyZWdhcmRpbmdfb2JqZWN0X2lkGBgg",
-            "ASgJQgm6oSUFICSQAQFIFYgBARIgCghvd25lcl9pZBgZIAEoCUIJuqElBSAk",
-            "kAEBSBaIAQESWwoKc3RhdGVfY29kZRgaIAEoDjIjLnNlYWx3YXJkLm1haWwu",
-            "djEuTWFpbGJveC5TdGF0ZUNvZGVCHbqhJRkQARoTIhFTVEFURV9DT0RFX0FD",
-            "VElWRUgBSBeIAQESaQoLc3RhdHVzX2NvZGUYGyABKA4yJC5zZWFsd2FyZC5t",
-            "YWlsLnYxLk1haWxib3guU3RhdHVzQ29kZUIpuqElJRABGhQiElNUQVRVU19D",
-            "T0RFX0FDVElWRaIBCnN0YXRlX2NvZGVIGIgBASKjAgobSW5jb21pbmdFbWFp",
-            "bERlbGl2ZXJ5TWV0aG9kEi4KKklOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01F",
-            "VEhPRF9VTlNQRUNJRklFRBAAEi0KI0lOQ09NSU5HX0VNQUlMX0RFTElWRVJZ",
-            "X01FVEhPRF9OT05FEAEaBMChJQASMAomSU5DT01JTkdfRU1BSUxfREVMSVZF",
-            "UllfTUVUSE9EX09VVExPT0sQAhoEwKElARI5Ci9JTkNPTUlOR19FTUFJTF9E",
-            "RUxJVkVSWV9NRVRIT0RfU0VSVkVSX1NJREVfU1lOQxADGgTAoSUCEjgKLklO",
-            "Q09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9GT1JXQVJEX01BSUxCT1gQ",
-            "BBoEwKElAyLpAQobT3V0Z29pbmdFbWFpbERlbGl2ZXJ5TWV0aG9kEi4KKk9V",
-            "VEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9VTlNQRUNJRklFRBAAEi0K",
-            "I09VVEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9OT05FEAEaBMChJQAS",
-            "MAomT1VUR09JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX09VVExPT0sQAhoE",
-            "wKElARI5Ci9PVVRHT0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfU0VSVkVS",
-            "X1NJREVfU1lOQxADGgTAoSUCIrMBChFBY3REZWxpdmVyeU1ldGhvZBIjCh9B",
-            "Q1RfREVMSVZFUllfTUVUSE9EX1VOU1BFQ0lGSUVEEAASJQobQUNUX0RFTElW",
-            "RVJZX01FVEhPRF9PVVRMT09LEAEaBMChJQASLgokQUNUX0RFTElWRVJZX01F",
-            "VEhPRF9TRVJWRVJfU0lERV9TWU5DEAIaBMChJQESIgoYQUNUX0RFTElWRVJZ",
-            "X01FVEhPRF9OT05FEAMaBMChJQIikgIKGUVtYWlsUm91dGVyQWNjZXNzQXBw",
-            "cm92YWwSLAooRU1BSUxfUk9VVEVSX0FDQ0VTU19BUFBST1ZBTF9VTlNQRUNJ",
-            "RklFRBAAEiwKIkVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfRU1QVFkQ",
-            "ARoEwKElABIvCiVFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0FQUFJP",
-            "VkVEEAIaBMChJQESNwotRU1BSUxfUk9VVEVSX0FDQ0VTU19BUFBST1ZBTF9Q",
-            "RU5ESU5HX0FQUFJPVkFMEAMaBMChJQISLwolRU1BSUxfUk9VVEVSX0FDQ0VT",
-            "U19BUFBST1ZBTF9SRUpFQ1RFRBAEGgTAoSUDIqQBChBQcm9jZXNzaW5nU3Rh",
-            "dHVzEiEKHVBST0NFU1NJTkdfU1RBVFVTX1VOU1BFQ0lGSUVEEAASIwoZUFJP",
-            "Q0VTU0lOR19TVEFUVVNfTk9UX1JVThABGgTAoSUAEiMKGVBST0NFU1NJTkdf",
-            "U1RBVFVTX1NVQ0NFU1MQAhoEwKElARIjChlQUk9DRVNTSU5HX1NUQVRVU19G",
-            "QUlMVVJFEAMaBMChJQIiYwoJU3RhdGVDb2RlEhoKFlNUQVRFX0NPREVfVU5T",
-            "UEVDSUZJRUQQABIbChFTVEFURV9DT0RFX0FDVElWRRABGgTAoSUAEh0KE1NU",
-            "QVRFX0NPREVfSU5BQ1RJVkUQAhoEwKElASKTAQoKU3RhdHVzQ29kZRIbChdT",
-            "VEFUVVNfQ09ERV9VTlNQRUNJRklFRBAAEjEKElNUQVRVU19DT0RFX0FDVElW",
-            "RRABGhnAoSUB0qElEVNUQVRFX0NPREVfQUNUSVZFEjUKFFNUQVRVU19DT0RF",
-            "X0lOQUNUSVZFEAIaG8ChJQLSoSUTU1RBVEVfQ09ERV9JTkFDVElWRTq7BbKh",
-            "JbYFCgltYWlsYm94ZXMSB21haWxib3gaB01haWxib3gqB01haWxib3gy6AEK",
-            "EFVTRVJOQU1FX01JU1NJTkcSCHVzZXJuYW1lGnBhbGxvd19lbWFpbF9jb25u",
-            "ZWN0b3JfdG9fdXNlX2NyZWRlbnRpYWxzID0gdHJ1ZSBBTkQgaXNfcGFzc3dv",
-            "cmRfc2V0ID0gdHJ1ZSBBTkQgKE5PVCB1c2VybmFtZToqIE9SIHVzZXJuYW1l",
-            "ID0gIiIpIk5tdXN0IGhhdmUgYSB2YWx1ZSBpZiBhIGNvbm5lY3RvciBtYXkg",
-            "dXNlIHRoZSBjcmVkZW50aWFscyBhbmQgYSBwYXNzd29yZCBpcyBzZXQqCDgw",
-            "MDVFMjA5MqIDChRFTUFJTFNfTk9UX0RFTEVUQUJMRRIZcHJvY2Vzc19hbmRf",
-            "ZGVsZXRlX2VtYWlscxqBAnByb2Nlc3NfYW5kX2RlbGV0ZV9lbWFpbHMgPSB0",
-            "cnVlIEFORCAoaW5jb21pbmdfZW1haWxfZGVsaXZlcnlfbWV0aG9kID0gSU5D",
-            "T01JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX05PTkUgT1IgaW5jb21pbmdf",
-            "ZW1haWxfZGVsaXZlcnlfbWV0aG9kID0gSU5DT01JTkdfRU1BSUxfREVMSVZF",
-            "UllfTUVUSE9EX09VVExPT0sgT1Igb3V0Z29pbmdfZW1haWxfZGVsaXZlcnlf",
-            "bWV0aG9kID0gT1VUR09JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX09VVExP",
-            "T0spImFtdXN0IG5vdCBiZSB0cnVlIGZvciBhIHVzZXIncyBtYWlsYm94IChv",
-            "bmUgdGhhdCB1c2VzIE91dGxvb2spLCBvciBpZiBpbmNvbWluZyBtYWlsIGlz",
-            "bid0IHJlY2VpdmVkKgg4MDA1RTIzM0INCgtfY3JlYXRlZF9ieUIOCgxfbW9k",
-            "aWZpZWRfYnlCDwoNX2Rpc3BsYXlfbmFtZUIQCg5fZW1haWxfYWRkcmVzc0IL",
-            "CglfdXNlcm5hbWVCCwoJX3Bhc3N3b3JkQhIKEF9pc19wYXNzd29yZF9zZXRC",
-            "KwopX2FsbG93X2VtYWlsX2Nvbm5lY3Rvcl90b191c2VfY3JlZGVudGlhbHNC",
-            "FwoVX2VtYWlsX3NlcnZlcl9wcm9maWxlQiEKH19pbmNvbWluZ19lbWFpbF9k",
-            "ZWxpdmVyeV9tZXRob2RCIQofX291dGdvaW5nX2VtYWlsX2RlbGl2ZXJ5X21l",
-            "dGhvZEIWChRfYWN0X2RlbGl2ZXJ5X21ldGhvZEIfCh1fZW1haWxfcm91dGVy",
-            "X2FjY2Vzc19hcHByb3ZhbEIdChtfZW5hYmxlZF9mb3JfaW5jb21pbmdfZW1h",
-            "aWxCHQobX2VuYWJsZWRfZm9yX291dGdvaW5nX2VtYWlsQhIKEF9lbmFibGVk",
-            "X2Zvcl9hY3RCGAoWX2luY29taW5nX2VtYWlsX3N0YXR1c0IYChZfb3V0Z29p",
-            "bmdfZW1haWxfc3RhdHVzQg0KC19hY3Rfc3RhdHVzQhwKGl9wcm9jZXNzX2Fu",
-            "ZF9kZWxldGVfZW1haWxzQhUKE19pc19mb3J3YXJkX21haWxib3hCFgoUX3Jl",
-            "Z2FyZGluZ19vYmplY3RfaWRCCwoJX293bmVyX2lkQg0KC19zdGF0ZV9jb2Rl",
-            "Qg4KDF9zdGF0dXNfY29kZSKRAQoUQ3JlYXRlTWFpbGJveFJlcXVlc3QSDgoG",
-            "cGFyZW50GAEgASgJEioKB21haWxib3gYAiABKAsyGS5zZWFsd2FyZC5tYWls",
-            "LnYxLk1haWxib3gSEgoKbWFpbGJveF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9v",
-            "bmx5GAQgASgIEhIKCnJlcXVlc3RfaWQYBSABKAkiUAoRR2V0TWFpbGJveFJl",
-            "cXVlc3QSDAoEbmFtZRgBIAEoCRItCglyZWFkX21hc2sYAiABKAsyGi5nb29n",
-            "bGUucHJvdG9idWYuRmllbGRNYXNrIrkBChRMaXN0TWFpbGJveGVzUmVxdWVz",
-            "dBIOCgZwYXJlbnQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2Vf",
-            "dG9rZW4YAyABKAkSDgoGZmlsdGVyGAQgASgJEhAKCG9yZGVyX2J5GAUgASgJ",
-            "Ei0KCXJlYWRfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1h",
-            "c2sSGQoRcmV0dXJuX3RvdGFsX3NpemUYByABKAgihgEKFUxpc3RNYWlsYm94",
-            "ZXNSZXNwb25zZRIsCgltYWlsYm94ZXMYASADKAsyGS5zZWFsd2FyZC5tYWls",
-            "LnYxLk1haWxib3gSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhcKCnRvdGFs",
-            "X3NpemUYAyABKANIAIgBAUINCgtfdG90YWxfc2l6ZSKeAQoUVXBkYXRlTWFp",
-            "bGJveFJlcXVlc3QSKgoHbWFpbGJveBgBIAEoCzIZLnNlYWx3YXJkLm1haWwu",
-            "djEuTWFpbGJveBIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90",
-            "b2J1Zi5GaWVsZE1hc2sSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1",
-            "ZXN0X2lkGAQgASgJIl0KFERlbGV0ZU1haWxib3hSZXF1ZXN0EgwKBG5hbWUY",
-            "ASABKAkSDAoEZXRhZxgCIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAMgASgIEhIK",
-            "CnJlcXVlc3RfaWQYBCABKAky1wQKDk1haWxib3hTZXJ2aWNlEmwKDUNyZWF0",
-            "ZU1haWxib3gSJi5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZU1haWxib3hSZXF1",
-            "ZXN0Ghkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94IhiQAgDaoSURCg9wcnZX",
-            "cml0ZVJlY29yZHMSZQoKR2V0TWFpbGJveBIjLnNlYWx3YXJkLm1haWwudjEu",
-            "R2V0TWFpbGJveFJlcXVlc3QaGS5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3gi",
-            "F5ACAdqhJRAKDnBydlJlYWRSZWNvcmRzEnkKDUxpc3RNYWlsYm94ZXMSJi5z",
-            "ZWFsd2FyZC5tYWlsLnYxLkxpc3RNYWlsYm94ZXNSZXF1ZXN0Gicuc2VhbHdh",
-            "cmQubWFpbC52MS5MaXN0TWFpbGJveGVzUmVzcG9uc2UiF5ACAdqhJRAKDnBy",
-            "dlJlYWRSZWNvcmRzEmwKDVVwZGF0ZU1haWxib3gSJi5zZWFsd2FyZC5tYWls",
-            "LnYxLlVwZGF0ZU1haWxib3hSZXF1ZXN0Ghkuc2VhbHdhcmQubWFpbC52MS5N",
-            "YWlsYm94IhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMSaQoNRGVsZXRlTWFp",
-            "bGJveBImLnNlYWx3YXJkLm1haWwudjEuRGVsZXRlTWFpbGJveFJlcXVlc3Qa",
+            "cm90bxodc2VhbHdhcmQvdjEvaXRlbV9zdGF0dXMucHJvdG8iwyIKB01haWxi",
+            "b3gSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEi8KC2NyZWF0ZV90aW1l",
+            "GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVf",
+            "dGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoKY3Jl",
+            "YXRlZF9ieRhkIAEoCUgAiAEBEhgKC21vZGlmaWVkX2J5GGUgASgJSAGIAQES",
+            "JAoMZGlzcGxheV9uYW1lGAUgASgJQgm6oSUFEAEgyAFIAogBARIiCg1lbWFp",
+            "bF9hZGRyZXNzGAYgASgJQga6oSUCIGRIA4gBARIeCgh1c2VybmFtZRgHIAEo",
+            "CUIHuqElAyDIAUgEiAEBEiMKCHBhc3N3b3JkGAggASgJQgyAAQG6oSUFCAEg",
+            "yAFIBYgBARIuCg9pc19wYXNzd29yZF9zZXQYCSABKAhCELqhJQw4AXIIcGFz",
+            "c3dvcmRIBogBARI/CihhbGxvd19lbWFpbF9jb25uZWN0b3JfdG9fdXNlX2Ny",
+            "ZWRlbnRpYWxzGAogASgIQgi6oSUEGgIYAEgHiAEBEkAKFGVtYWlsX3NlcnZl",
+            "cl9wcm9maWxlGAsgASgJQh26oSUZWhcKE2VtYWlsU2VydmVyUHJvZmlsZXMQ",
+            "AUgIiAEBEmgKHmluY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZBgMIAEo",
+            "DjI1LnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5JbmNvbWluZ0VtYWlsRGVs",
+            "aXZlcnlNZXRob2RCBLqhJQBICYgBARJoCh5vdXRnb2luZ19lbWFpbF9kZWxp",
+            "dmVyeV9tZXRob2QYDSABKA4yNS5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3gu",
+            "T3V0Z29pbmdFbWFpbERlbGl2ZXJ5TWV0aG9kQgS6oSUASAqIAQESUwoTYWN0",
+            "X2RlbGl2ZXJ5X21ldGhvZBgOIAEoDjIrLnNlYWx3YXJkLm1haWwudjEuTWFp",
+            "bGJveC5BY3REZWxpdmVyeU1ldGhvZEIEuqElAEgLiAEBEowBChxlbWFpbF9y",
+            "b3V0ZXJfYWNjZXNzX2FwcHJvdmFsGA8gASgOMjMuc2VhbHdhcmQubWFpbC52",
+            "MS5NYWlsYm94LkVtYWlsUm91dGVyQWNjZXNzQXBwcm92YWxCLLqhJSgQARok",
+            "IiJFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZSAyIAQESNQoa",
+            "ZW5hYmxlZF9mb3JfaW5jb21pbmdfZW1haWwYECABKAhCDLqhJQgQARoCGAFI",
+            "AUgNiAEBEjUKGmVuYWJsZWRfZm9yX291dGdvaW5nX2VtYWlsGBEgASgIQgy6",
+            "oSUIEAEaAhgBSAFIDogBARIqCg9lbmFibGVkX2Zvcl9hY3QYEiABKAhCDLqh",
+            "JQgQARoCGAFIAUgPiAEBElYKFWluY29taW5nX2VtYWlsX3N0YXR1cxgTIAEo",
+            "DjIqLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5Qcm9jZXNzaW5nU3RhdHVz",
+            "Qga6oSUCSAFIEIgBARJWChVvdXRnb2luZ19lbWFpbF9zdGF0dXMYFCABKA4y",
+            "Ki5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3guUHJvY2Vzc2luZ1N0YXR1c0IG",
+            "uqElAkgBSBGIAQESSwoKYWN0X3N0YXR1cxgVIAEoDjIqLnNlYWx3YXJkLm1h",
+            "aWwudjEuTWFpbGJveC5Qcm9jZXNzaW5nU3RhdHVzQga6oSUCSAFIEogBARIw",
+            "Chlwcm9jZXNzX2FuZF9kZWxldGVfZW1haWxzGBYgASgIQgi6oSUEGgIYAEgT",
+            "iAEBEi0KEmlzX2ZvcndhcmRfbWFpbGJveBgXIAEoCEIMuqElCBABGgIYATgB",
+            "SBSIAQESKwoTcmVnYXJkaW5nX29iamVjdF9pZBgYIAEoCUIJuqElBSAkkAEB",
+            "SBWIAQESIAoIb3duZXJfaWQYGSABKAlCCbqhJQUgJJABAUgWiAEBElsKCnN0",
+            "YXRlX2NvZGUYGiABKA4yIy5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3guU3Rh",
+            "dGVDb2RlQh26oSUZEAEaEyIRU1RBVEVfQ09ERV9BQ1RJVkVIAUgXiAEBEmkK",
+            "C3N0YXR1c19jb2RlGBsgASgOMiQuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94",
+            "LlN0YXR1c0NvZGVCKbqhJSUQARoUIhJTVEFUVVNfQ09ERV9BQ1RJVkWiAQpz",
+            "dGF0ZV9jb2RlSBiIAQEiowIKG0luY29taW5nRW1haWxEZWxpdmVyeU1ldGhv",
+            "ZBIuCipJTkNPTUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfVU5TUEVDSUZJ",
+            "RUQQABItCiNJTkNPTUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfTk9ORRAB",
+            "GgTAoSUAEjAKJklOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRM",
+            "T09LEAIaBMChJQESOQovSU5DT01JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9E",
+            "X1NFUlZFUl9TSURFX1NZTkMQAxoEwKElAhI4Ci5JTkNPTUlOR19FTUFJTF9E",
+            "RUxJVkVSWV9NRVRIT0RfRk9SV0FSRF9NQUlMQk9YEAQaBMChJQMi6QEKG091",
+            "dGdvaW5nRW1haWxEZWxpdmVyeU1ldGhvZBIuCipPVVRHT0lOR19FTUFJTF9E",
+            "RUxJVkVSWV9NRVRIT0RfVU5TUEVDSUZJRUQQABItCiNPVVRHT0lOR19FTUFJ",
+            "TF9ERUxJVkVSWV9NRVRIT0RfTk9ORRABGgTAoSUAEjAKJk9VVEdPSU5HX0VN",
+            "QUlMX0RFTElWRVJZX01FVEhPRF9PVVRMT09LEAIaBMChJQESOQovT1VUR09J",
+            "TkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX1NFUlZFUl9TSURFX1NZTkMQAxoE",
+            "wKElAiKzAQoRQWN0RGVsaXZlcnlNZXRob2QSIwofQUNUX0RFTElWRVJZX01F",
+            "VEhPRF9VTlNQRUNJRklFRBAAEiUKG0FDVF9ERUxJVkVSWV9NRVRIT0RfT1VU",
+            "TE9PSxABGgTAoSUAEi4KJEFDVF9ERUxJVkVSWV9NRVRIT0RfU0VSVkVSX1NJ",
+            "REVfU1lOQxACGgTAoSUBEiIKGEFDVF9ERUxJVkVSWV9NRVRIT0RfTk9ORRAD",
+            "GgTAoSUCIpICChlFbWFpbFJvdXRlckFjY2Vzc0FwcHJvdmFsEiwKKEVNQUlM",
+            "X1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfVU5TUEVDSUZJRUQQABIsCiJFTUFJ",
+            "TF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZEAEaBMChJQASLwolRU1B",
+            "SUxfUk9VVEVSX0FDQ0VTU19BUFBST1ZBTF9BUFBST1ZFRBACGgTAoSUBEjcK",
+            "LUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUEVORElOR19BUFBST1ZB",
+            "TBADGgTAoSUCEi8KJUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUkVK",
+            "RUNURUQQBBoEwKElAyKkAQoQUHJvY2Vzc2luZ1N0YXR1cxIhCh1QUk9DRVNT",
+            "SU5HX1NUQVRVU19VTlNQRUNJRklFRBAAEiMKGVBST0NFU1NJTkdfU1RBVFVT",
+            "X05PVF9SVU4QARoEwKElABIjChlQUk9DRVNTSU5HX1NUQVRVU19TVUNDRVNT",
+            "EAIaBMChJQESIwoZUFJPQ0VTU0lOR19TVEFUVVNfRkFJTFVSRRADGgTAoSUC",
+            "ImMKCVN0YXRlQ29kZRIaChZTVEFURV9DT0RFX1VOU1BFQ0lGSUVEEAASGwoR",
+            "U1RBVEVfQ09ERV9BQ1RJVkUQARoEwKElABIdChNTVEFURV9DT0RFX0lOQUNU",
+            "SVZFEAIaBMChJQEikwEKClN0YXR1c0NvZGUSGwoXU1RBVFVTX0NPREVfVU5T",
+            "UEVDSUZJRUQQABIxChJTVEFUVVNfQ09ERV9BQ1RJVkUQARoZwKElAdKhJRFT",
+            "VEFURV9DT0RFX0FDVElWRRI1ChRTVEFUVVNfQ09ERV9JTkFDVElWRRACGhvA",
+            "oSUC0qElE1NUQVRFX0NPREVfSU5BQ1RJVkU6uwWyoSW2BQoJbWFpbGJveGVz",
+            "EgdtYWlsYm94GgdNYWlsYm94KgdNYWlsYm94MugBChBVU0VSTkFNRV9NSVNT",
+            "SU5HEgh1c2VybmFtZRpwYWxsb3dfZW1haWxfY29ubmVjdG9yX3RvX3VzZV9j",
+            "cmVkZW50aWFscyA9IHRydWUgQU5EIGlzX3Bhc3N3b3JkX3NldCA9IHRydWUg",
+            "QU5EIChOT1QgdXNlcm5hbWU6KiBPUiB1c2VybmFtZSA9ICIiKSJObXVzdCBo",
+            "YXZlIGEgdmFsdWUgaWYgYSBjb25uZWN0b3IgbWF5IHVzZSB0aGUgY3JlZGVu",
+            "dGlhbHMgYW5kIGEgcGFzc3dvcmQgaXMgc2V0Kgg4MDA1RTIwOTKiAwoURU1B",
+            "SUxTX05PVF9ERUxFVEFCTEUSGXByb2Nlc3NfYW5kX2RlbGV0ZV9lbWFpbHMa",
+            "gQJwcm9jZXNzX2FuZF9kZWxldGVfZW1haWxzID0gdHJ1ZSBBTkQgKGluY29t",
+            "aW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZCA9IElOQ09NSU5HX0VNQUlMX0RF",
+            "TElWRVJZX01FVEhPRF9OT05FIE9SIGluY29taW5nX2VtYWlsX2RlbGl2ZXJ5",
+            "X21ldGhvZCA9IElOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRM",
+            "T09LIE9SIG91dGdvaW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZCA9IE9VVEdP",
+            "SU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRMT09LKSJhbXVzdCBub3Qg",
+            "YmUgdHJ1ZSBmb3IgYSB1c2VyJ3MgbWFpbGJveCAob25lIHRoYXQgdXNlcyBP",
+            "dXRsb29rKSwgb3IgaWYgaW5jb21pbmcgbWFpbCBpc24ndCByZWNlaXZlZCoI",
+            "ODAwNUUyMzNCDQoLX2NyZWF0ZWRfYnlCDgoMX21vZGlmaWVkX2J5Qg8KDV9k",
+            "aXNwbGF5X25hbWVCEAoOX2VtYWlsX2FkZHJlc3NCCwoJX3VzZXJuYW1lQgsK",
+            "CV9wYXNzd29yZEISChBfaXNfcGFzc3dvcmRfc2V0QisKKV9hbGxvd19lbWFp",
+            "bF9jb25uZWN0b3JfdG9fdXNlX2NyZWRlbnRpYWxzQhcKFV9lbWFpbF9zZXJ2",
+            "ZXJfcHJvZmlsZUIhCh9faW5jb21pbmdfZW1haWxfZGVsaXZlcnlfbWV0aG9k",
+            "QiEKH19vdXRnb2luZ19lbWFpbF9kZWxpdmVyeV9tZXRob2RCFgoUX2FjdF9k",
+            "ZWxpdmVyeV9tZXRob2RCHwodX2VtYWlsX3JvdXRlcl9hY2Nlc3NfYXBwcm92",
+            "YWxCHQobX2VuYWJsZWRfZm9yX2luY29taW5nX2VtYWlsQh0KG19lbmFibGVk",
+            "X2Zvcl9vdXRnb2luZ19lbWFpbEISChBfZW5hYmxlZF9mb3JfYWN0QhgKFl9p",
+            "bmNvbWluZ19lbWFpbF9zdGF0dXNCGAoWX291dGdvaW5nX2VtYWlsX3N0YXR1",
+            "c0INCgtfYWN0X3N0YXR1c0IcChpfcHJvY2Vzc19hbmRfZGVsZXRlX2VtYWls",
+            "c0IVChNfaXNfZm9yd2FyZF9tYWlsYm94QhYKFF9yZWdhcmRpbmdfb2JqZWN0",
+            "X2lkQgsKCV9vd25lcl9pZEINCgtfc3RhdGVfY29kZUIOCgxfc3RhdHVzX2Nv",
+            "ZGUikQEKFENyZWF0ZU1haWxib3hSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIq",
+            "CgdtYWlsYm94GAIgASgLMhkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94EhIK",
+            "Cm1haWxib3hfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBISCgpy",
+            "ZXF1ZXN0X2lkGAUgASgJIlAKEUdldE1haWxib3hSZXF1ZXN0EgwKBG5hbWUY",
+            "ASABKAkSLQoJcmVhZF9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZp",
+            "ZWxkTWFzayK5AQoUTGlzdE1haWxib3hlc1JlcXVlc3QSDgoGcGFyZW50GAEg",
+            "ASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEg4K",
+            "BmZpbHRlchgEIAEoCRIQCghvcmRlcl9ieRgFIAEoCRItCglyZWFkX21hc2sY",
+            "BiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEhkKEXJldHVybl90",
+            "b3RhbF9zaXplGAcgASgIIoYBChVMaXN0TWFpbGJveGVzUmVzcG9uc2USLAoJ",
+            "bWFpbGJveGVzGAEgAygLMhkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94EhcK",
+            "D25leHRfcGFnZV90b2tlbhgCIAEoCRIXCgp0b3RhbF9zaXplGAMgASgDSACI",
+            "AQFCDQoLX3RvdGFsX3NpemUingEKFFVwZGF0ZU1haWxib3hSZXF1ZXN0EioK",
+            "B21haWxib3gYASABKAsyGS5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3gSLwoL",
+            "dXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNr",
+            "EhUKDXZhbGlkYXRlX29ubHkYAyABKAgSEgoKcmVxdWVzdF9pZBgEIAEoCSJd",
+            "ChREZWxldGVNYWlsYm94UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcY",
+            "AiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQg",
+            "ASgJImgKGEJhdGNoR2V0TWFpbGJveGVzUmVxdWVzdBIOCgZwYXJlbnQYASAB",
+            "KAkSDQoFbmFtZXMYAiADKAkSLQoJcmVhZF9tYXNrGAMgASgLMhouZ29vZ2xl",
+            "LnByb3RvYnVmLkZpZWxkTWFzayJJChlCYXRjaEdldE1haWxib3hlc1Jlc3Bv",
+            "bnNlEiwKCW1haWxib3hlcxgBIAMoCzIZLnNlYWx3YXJkLm1haWwudjEuTWFp",
+            "bGJveCKSAQobQmF0Y2hDcmVhdGVNYWlsYm94ZXNSZXF1ZXN0Eg4KBnBhcmVu",
+            "dBgBIAEoCRI4CghyZXF1ZXN0cxgCIAMoCzImLnNlYWx3YXJkLm1haWwudjEu",
+            "Q3JlYXRlTWFpbGJveFJlcXVlc3QSFQoNdmFsaWRhdGVfb25seRgDIAEoCBIS",
+            "CgpyZXF1ZXN0X2lkGAQgASgJIkwKHEJhdGNoQ3JlYXRlTWFpbGJveGVzUmVz",
+            "cG9uc2USLAoJbWFpbGJveGVzGAEgAygLMhkuc2VhbHdhcmQubWFpbC52MS5N",
+            "YWlsYm94IpIBChtCYXRjaFVwZGF0ZU1haWxib3hlc1JlcXVlc3QSDgoGcGFy",
+            "ZW50GAEgASgJEjgKCHJlcXVlc3RzGAIgAygLMiYuc2VhbHdhcmQubWFpbC52",
+            "MS5VcGRhdGVNYWlsYm94UmVxdWVzdBIVCg12YWxpZGF0ZV9vbmx5GAMgASgI",
+            "EhIKCnJlcXVlc3RfaWQYBCABKAkiTAocQmF0Y2hVcGRhdGVNYWlsYm94ZXNS",
+            "ZXNwb25zZRIsCgltYWlsYm94ZXMYASADKAsyGS5zZWFsd2FyZC5tYWlsLnYx",
+            "Lk1haWxib3gikgEKG0JhdGNoRGVsZXRlTWFpbGJveGVzUmVxdWVzdBIOCgZw",
+            "YXJlbnQYASABKAkSOAoIcmVxdWVzdHMYAiADKAsyJi5zZWFsd2FyZC5tYWls",
+            "LnYxLkRlbGV0ZU1haWxib3hSZXF1ZXN0EhUKDXZhbGlkYXRlX29ubHkYAyAB",
+            "KAgSEgoKcmVxdWVzdF9pZBgEIAEoCSJ5ChZJbXBvcnRNYWlsYm94ZXNSZXF1",
+            "ZXN0Eg4KBnBhcmVudBgBIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAIgASgIEjgK",
+            "CHJlcXVlc3RzGAMgAygLMiYuc2VhbHdhcmQubWFpbC52MS5DcmVhdGVNYWls",
+            "Ym94UmVxdWVzdCJTChdJbXBvcnRNYWlsYm94ZXNSZXNwb25zZRI4CgdyZXN1",
+            "bHRzGAEgAygLMicuc2VhbHdhcmQubWFpbC52MS5JbXBvcnRNYWlsYm94ZXNS",
+            "ZXN1bHQiWwoVSW1wb3J0TWFpbGJveGVzUmVzdWx0Eg4KBG5hbWUYASABKAlI",
+            "ABIoCgVlcnJvchgCIAEoCzIXLnNlYWx3YXJkLnYxLkl0ZW1TdGF0dXNIAEII",
+            "CgZyZXN1bHQygwoKDk1haWxib3hTZXJ2aWNlEmwKDUNyZWF0ZU1haWxib3gS",
+            "Ji5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZU1haWxib3hSZXF1ZXN0Ghkuc2Vh",
+            "bHdhcmQubWFpbC52MS5NYWlsYm94IhiQAgDaoSURCg9wcnZXcml0ZVJlY29y",
+            "ZHMSZQoKR2V0TWFpbGJveBIjLnNlYWx3YXJkLm1haWwudjEuR2V0TWFpbGJv",
+            "eFJlcXVlc3QaGS5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3giF5ACAdqhJRAK",
+            "DnBydlJlYWRSZWNvcmRzEnkKDUxpc3RNYWlsYm94ZXMSJi5zZWFsd2FyZC5t",
+            "YWlsLnYxLkxpc3RNYWlsYm94ZXNSZXF1ZXN0Gicuc2VhbHdhcmQubWFpbC52",
+            "MS5MaXN0TWFpbGJveGVzUmVzcG9uc2UiF5ACAdqhJRAKDnBydlJlYWRSZWNv",
+            "cmRzEmwKDVVwZGF0ZU1haWxib3gSJi5zZWFsd2FyZC5tYWlsLnYxLlVwZGF0",
+            "ZU1haWxib3hSZXF1ZXN0Ghkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94IhiQ",
+            "AgDaoSURCg9wcnZXcml0ZVJlY29yZHMSaQoNRGVsZXRlTWFpbGJveBImLnNl",
+            "YWx3YXJkLm1haWwudjEuRGVsZXRlTWFpbGJveFJlcXVlc3QaFi5nb29nbGUu",
+            "cHJvdG9idWYuRW1wdHkiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxKFAQoR",
+            "QmF0Y2hHZXRNYWlsYm94ZXMSKi5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoR2V0",
+            "TWFpbGJveGVzUmVxdWVzdBorLnNlYWx3YXJkLm1haWwudjEuQmF0Y2hHZXRN",
+            "YWlsYm94ZXNSZXNwb25zZSIXkAIB2qElEAoOcHJ2UmVhZFJlY29yZHMSjwEK",
+            "FEJhdGNoQ3JlYXRlTWFpbGJveGVzEi0uc2VhbHdhcmQubWFpbC52MS5CYXRj",
+            "aENyZWF0ZU1haWxib3hlc1JlcXVlc3QaLi5zZWFsd2FyZC5tYWlsLnYxLkJh",
+            "dGNoQ3JlYXRlTWFpbGJveGVzUmVzcG9uc2UiGJACANqhJREKD3BydldyaXRl",
+            "UmVjb3JkcxKPAQoUQmF0Y2hVcGRhdGVNYWlsYm94ZXMSLS5zZWFsd2FyZC5t",
+            "YWlsLnYxLkJhdGNoVXBkYXRlTWFpbGJveGVzUmVxdWVzdBouLnNlYWx3YXJk",
+            "Lm1haWwudjEuQmF0Y2hVcGRhdGVNYWlsYm94ZXNSZXNwb25zZSIYkAIA2qEl",
+            "EQoPcHJ2V3JpdGVSZWNvcmRzEncKFEJhdGNoRGVsZXRlTWFpbGJveGVzEi0u",
+            "c2VhbHdhcmQubWFpbC52MS5CYXRjaERlbGV0ZU1haWxib3hlc1JlcXVlc3Qa",
             "Fi5nb29nbGUucHJvdG9idWYuRW1wdHkiGJACANqhJREKD3BydldyaXRlUmVj",
-            "b3JkcxocyqElGHNlYWx3YXJkLm1haWwudjEuTWFpbGJveEKiAQoTaW8uc2Vh",
+            "b3JkcxKEAQoPSW1wb3J0TWFpbGJveGVzEiguc2VhbHdhcmQubWFpbC52MS5J",
+            "bXBvcnRNYWlsYm94ZXNSZXF1ZXN0Gikuc2VhbHdhcmQubWFpbC52MS5JbXBv",
+            "cnRNYWlsYm94ZXNSZXNwb25zZSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRz",
+            "KAEwARocyqElGHNlYWx3YXJkLm1haWwudjEuTWFpbGJveEKiAQoTaW8uc2Vh",
             "bHdhcmQubWFpbC52MVABWkdnaXRodWIuY29tL3NlYWx3YXJkL3NlYWx3YXJk",
             "L2NsaWVudHMvZ28vc2VhbHdhcmQvbWFpbC92MTtzZWFsd2FyZG1haWx2MaIC",
             "BFNMV02qAhBTZWFsd2FyZC5NYWlsLlYxygIQU2VhbHdhcmRcTWFpbFxWMeoC",
             "ElNlYWx3YXJkOjpNYWlsOjpWMWIGcHJvdG8z"));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
-          new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.EmptyReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.FieldMaskReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, },
+          new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.EmptyReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.FieldMaskReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, global::Sealward.V1.ItemStatusReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(null, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.Mailbox), global::Sealward.Mail.V1.Mailbox.Parser, new[]{ "Name", "Etag", "CreateTime", "UpdateTime", "CreatedBy", "ModifiedBy", "DisplayName", "EmailAddress", "Username", "Password", "IsPasswordSet", "AllowEmailConnectorToUseCredentials", "EmailServerProfile", "IncomingEmailDeliveryMethod", "OutgoingEmailDeliveryMethod", "ActDeliveryMethod", "EmailRouterAccessApproval", "EnabledForIncomingEmail", "EnabledForOutgoingEmail", "EnabledForAct", "IncomingEmailStatus", "OutgoingEmailStatus", "ActStatus", "ProcessAndDeleteEmails", "IsForwardMailbox", "RegardingObjectId", "OwnerId", "StateCode", "StatusCode" }, new[]{ "CreatedBy", "ModifiedBy", "DisplayName", "EmailAddress", "Username", "Password", "IsPasswordSet", "AllowEmailConnectorToUseCredentials", "EmailServerProfile", "IncomingEmailDeliveryMethod", "OutgoingEmailDeliveryMethod", "ActDeliveryMethod", "EmailRouterAccessApproval", "EnabledForIncomingEmail", "EnabledForOutgoingEmail", "EnabledForAct", "IncomingEmailStatus", "OutgoingEmailStatus", "ActStatus", "ProcessAndDeleteEmails", "IsForwardMailbox", "RegardingObjectId", "OwnerId", "StateCode", "StatusCode" }, new[]{ typeof(global::Sealward.Mail.V1.Mailbox.Types.IncomingEmailDeliveryMethod), typeof(global::Sealward.Mail.V1.Mailbox.Types.OutgoingEmailDeliveryMethod), typeof(global::Sealward.Mail.V1.Mailbox.Types.ActDeliveryMethod), typeof(global::Sealward.Mail.V1.Mailbox.Types.EmailRouterAccessApproval), typeof(global::Sealward.Mail.V1.Mailbox.Types.ProcessingStatus), typeof(global::Sealward.Mail.V1.Mailbox.Types.StateCode), typeof(global::Sealward.Mail.V1.Mailbox.Types.StatusCode) }, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.CreateMailboxRequest), global::Sealward.Mail.V1.CreateMailboxRequest.Parser, new[]{ "Parent", "Mailbox", "MailboxId", "ValidateOnly", "RequestId" }, null, null, null, null),
@@ -171,7 +211,17 @@ namespace Sealward.Mail.V1 {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ListMailboxesRequest), global::Sealward.Mail.V1.ListMailboxesRequest.Parser, new[]{ "Parent", "PageSize", "PageToken", "Filter", "OrderBy", "ReadMask", "ReturnTotalSize" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ListMailboxesResponse), global::Sealward.Mail.V1.ListMailboxesResponse.Parser, new[]{ "Mailboxes", "NextPageToken", "TotalSize" }, new[]{ "TotalSize" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.UpdateMailboxRequest), global::Sealward.Mail.V1.UpdateMailboxRequest.Parser, new[]{ "Mailbox", "UpdateMask", "ValidateOnly", "RequestId" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.DeleteMailboxRequest), global::Sealward.Mail.V1.DeleteMailboxRequest.Parser, new[]{ "Name", "Etag", "ValidateOnly", "RequestId" }, null, null, null, null)
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.DeleteMailboxRequest), global::Sealward.Mail.V1.DeleteMailboxRequest.Parser, new[]{ "Name", "Etag", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchGetMailboxesRequest), global::Sealward.Mail.V1.BatchGetMailboxesRequest.Parser, new[]{ "Parent", "Names", "ReadMask" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchGetMailboxesResponse), global::Sealward.Mail.V1.BatchGetMailboxesResponse.Parser, new[]{ "Mailboxes" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchCreateMailboxesRequest), global::Sealward.Mail.V1.BatchCreateMailboxesRequest.Parser, new[]{ "Parent", "Requests", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchCreateMailboxesResponse), global::Sealward.Mail.V1.BatchCreateMailboxesResponse.Parser, new[]{ "Mailboxes" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchUpdateMailboxesRequest), global::Sealward.Mail.V1.BatchUpdateMailboxesRequest.Parser, new[]{ "Parent", "Requests", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchUpdateMailboxesResponse), global::Sealward.Mail.V1.BatchUpdateMailboxesResponse.Parser, new[]{ "Mailboxes" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchDeleteMailboxesRequest), global::Sealward.Mail.V1.BatchDeleteMailboxesRequest.Parser, new[]{ "Parent", "Requests", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ImportMailboxesRequest), global::Sealward.Mail.V1.ImportMailboxesRequest.Parser, new[]{ "Parent", "ValidateOnly", "Requests" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ImportMailboxesResponse), global::Sealward.Mail.V1.ImportMailboxesResponse.Parser, new[]{ "Results" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ImportMailboxesResult), global::Sealward.Mail.V1.ImportMailboxesResult.Parser, new[]{ "Name", "Error" }, new[]{ "Result" }, null, null, null)
           }));
     }
     #endregion
@@ -4119,6 +4169,2592 @@ namespace Sealward.Mail.V1 {
           }
           case 34: {
             RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for MailboxService.BatchGetMailboxes.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchGetMailboxesRequest : pb::IMessage<BatchGetMailboxesRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchGetMailboxesRequest> _parser = new pb::MessageParser<BatchGetMailboxesRequest>(() => new BatchGetMailboxesRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchGetMailboxesRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.MailboxReflection.Descriptor.MessageTypes[7]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetMailboxesRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetMailboxesRequest(BatchGetMailboxesRequest other) : this() {
+      parent_ = other.parent_;
+      names_ = other.names_.Clone();
+      readMask_ = other.readMask_ != null ? other.readMask_.Clone() : null;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetMailboxesRequest Clone() {
+      return new BatchGetMailboxesRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "names" field.</summary>
+    public const int NamesFieldNumber = 2;
+    private static readonly pb::FieldCodec<string> _repeated_names_codec
+        = pb::FieldCodec.ForString(18);
+    private readonly pbc::RepeatedField<string> names_ = new pbc::RepeatedField<string>();
+    /// <summary>
+    /// The resource names of the mailboxes, each once: `organizations/contoso/mailboxes/&lt;id>`. They belong to `parent`. 1 to 1,000 by
+    /// default.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<string> Names {
+      get { return names_; }
+    }
+
+    /// <summary>Field number for the "read_mask" field.</summary>
+    public const int ReadMaskFieldNumber = 3;
+    private global::Google.Protobuf.WellKnownTypes.FieldMask readMask_;
+    /// <summary>
+    /// The fields to return, as in GetMailbox.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Google.Protobuf.WellKnownTypes.FieldMask ReadMask {
+      get { return readMask_; }
+      set {
+        readMask_ = value;
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchGetMailboxesRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchGetMailboxesRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!names_.Equals(other.names_)) return false;
+      if (!object.Equals(ReadMask, other.ReadMask)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= names_.GetHashCode();
+      if (readMask_ != null) hash ^= ReadMask.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      names_.WriteTo(output, _repeated_names_codec);
+      if (readMask_ != null) {
+        output.WriteRawTag(26);
+        output.WriteMessage(ReadMask);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      names_.WriteTo(ref output, _repeated_names_codec);
+      if (readMask_ != null) {
+        output.WriteRawTag(26);
+        output.WriteMessage(ReadMask);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += names_.CalculateSize(_repeated_names_codec);
+      if (readMask_ != null) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(ReadMask);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchGetMailboxesRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      names_.Add(other.names_);
+      if (other.readMask_ != null) {
+        if (readMask_ == null) {
+          ReadMask = new global::Google.Protobuf.WellKnownTypes.FieldMask();
+        }
+        ReadMask.MergeFrom(other.ReadMask);
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            names_.AddEntriesFrom(input, _repeated_names_codec);
+            break;
+          }
+          case 26: {
+            if (readMask_ == null) {
+              ReadMask = new global::Google.Protobuf.WellKnownTypes.FieldMask();
+            }
+            input.ReadMessage(ReadMask);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            names_.AddEntriesFrom(ref input, _repeated_names_codec);
+            break;
+          }
+          case 26: {
+            if (readMask_ == null) {
+              ReadMask = new global::Google.Protobuf.WellKnownTypes.FieldMask();
+            }
+            input.ReadMessage(ReadMask);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for MailboxService.BatchGetMailboxes.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchGetMailboxesResponse : pb::IMessage<BatchGetMailboxesResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchGetMailboxesResponse> _parser = new pb::MessageParser<BatchGetMailboxesResponse>(() => new BatchGetMailboxesResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchGetMailboxesResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.MailboxReflection.Descriptor.MessageTypes[8]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetMailboxesResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetMailboxesResponse(BatchGetMailboxesResponse other) : this() {
+      mailboxes_ = other.mailboxes_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetMailboxesResponse Clone() {
+      return new BatchGetMailboxesResponse(this);
+    }
+
+    /// <summary>Field number for the "mailboxes" field.</summary>
+    public const int MailboxesFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.Mailbox> _repeated_mailboxes_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.Mailbox.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.Mailbox> mailboxes_ = new pbc::RepeatedField<global::Sealward.Mail.V1.Mailbox>();
+    /// <summary>
+    /// The mailboxes, in the order of the names.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.Mailbox> Mailboxes {
+      get { return mailboxes_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchGetMailboxesResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchGetMailboxesResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!mailboxes_.Equals(other.mailboxes_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= mailboxes_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      mailboxes_.WriteTo(output, _repeated_mailboxes_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      mailboxes_.WriteTo(ref output, _repeated_mailboxes_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += mailboxes_.CalculateSize(_repeated_mailboxes_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchGetMailboxesResponse other) {
+      if (other == null) {
+        return;
+      }
+      mailboxes_.Add(other.mailboxes_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            mailboxes_.AddEntriesFrom(input, _repeated_mailboxes_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            mailboxes_.AddEntriesFrom(ref input, _repeated_mailboxes_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for MailboxService.BatchCreateMailboxes.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchCreateMailboxesRequest : pb::IMessage<BatchCreateMailboxesRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchCreateMailboxesRequest> _parser = new pb::MessageParser<BatchCreateMailboxesRequest>(() => new BatchCreateMailboxesRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchCreateMailboxesRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.MailboxReflection.Descriptor.MessageTypes[9]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateMailboxesRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateMailboxesRequest(BatchCreateMailboxesRequest other) : this() {
+      parent_ = other.parent_;
+      requests_ = other.requests_.Clone();
+      validateOnly_ = other.validateOnly_;
+      requestId_ = other.requestId_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateMailboxesRequest Clone() {
+      return new BatchCreateMailboxesRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 2;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.CreateMailboxRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(18, global::Sealward.Mail.V1.CreateMailboxRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.CreateMailboxRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.CreateMailboxRequest>();
+    /// <summary>
+    /// The mailboxes to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their `validate_only` and
+    /// `request_id` aren't set.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.CreateMailboxRequest> Requests {
+      get { return requests_; }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 3;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+    /// changes nothing.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "request_id" field.</summary>
+    public const int RequestIdFieldNumber = 4;
+    private string requestId_ = "";
+    /// <summary>
+    /// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    /// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    /// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    /// remembered. Ignored if `validate_only` is true.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string RequestId {
+      get { return requestId_; }
+      set {
+        requestId_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchCreateMailboxesRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchCreateMailboxesRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if (RequestId != other.RequestId) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      if (RequestId.Length != 0) hash ^= RequestId.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      if (RequestId.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(RequestId);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchCreateMailboxesRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      requests_.Add(other.requests_);
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      if (other.RequestId.Length != 0) {
+        RequestId = other.RequestId;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for MailboxService.BatchCreateMailboxes.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchCreateMailboxesResponse : pb::IMessage<BatchCreateMailboxesResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchCreateMailboxesResponse> _parser = new pb::MessageParser<BatchCreateMailboxesResponse>(() => new BatchCreateMailboxesResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchCreateMailboxesResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.MailboxReflection.Descriptor.MessageTypes[10]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateMailboxesResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateMailboxesResponse(BatchCreateMailboxesResponse other) : this() {
+      mailboxes_ = other.mailboxes_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateMailboxesResponse Clone() {
+      return new BatchCreateMailboxesResponse(this);
+    }
+
+    /// <summary>Field number for the "mailboxes" field.</summary>
+    public const int MailboxesFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.Mailbox> _repeated_mailboxes_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.Mailbox.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.Mailbox> mailboxes_ = new pbc::RepeatedField<global::Sealward.Mail.V1.Mailbox>();
+    /// <summary>
+    /// The mailboxes as stored, in the order of the requests.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.Mailbox> Mailboxes {
+      get { return mailboxes_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchCreateMailboxesResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchCreateMailboxesResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!mailboxes_.Equals(other.mailboxes_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= mailboxes_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      mailboxes_.WriteTo(output, _repeated_mailboxes_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      mailboxes_.WriteTo(ref output, _repeated_mailboxes_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += mailboxes_.CalculateSize(_repeated_mailboxes_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchCreateMailboxesResponse other) {
+      if (other == null) {
+        return;
+      }
+      mailboxes_.Add(other.mailboxes_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            mailboxes_.AddEntriesFrom(input, _repeated_mailboxes_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            mailboxes_.AddEntriesFrom(ref input, _repeated_mailboxes_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for MailboxService.BatchUpdateMailboxes.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchUpdateMailboxesRequest : pb::IMessage<BatchUpdateMailboxesRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchUpdateMailboxesRequest> _parser = new pb::MessageParser<BatchUpdateMailboxesRequest>(() => new BatchUpdateMailboxesRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchUpdateMailboxesRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.MailboxReflection.Descriptor.MessageTypes[11]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateMailboxesRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateMailboxesRequest(BatchUpdateMailboxesRequest other) : this() {
+      parent_ = other.parent_;
+      requests_ = other.requests_.Clone();
+      validateOnly_ = other.validateOnly_;
+      requestId_ = other.requestId_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateMailboxesRequest Clone() {
+      return new BatchUpdateMailboxesRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 2;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.UpdateMailboxRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(18, global::Sealward.Mail.V1.UpdateMailboxRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.UpdateMailboxRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.UpdateMailboxRequest>();
+    /// <summary>
+    /// The updates, 1 to 1,000 by default, each of another mailbox of `parent`. Their `validate_only` and `request_id` aren't set.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.UpdateMailboxRequest> Requests {
+      get { return requests_; }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 3;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+    /// changes nothing.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "request_id" field.</summary>
+    public const int RequestIdFieldNumber = 4;
+    private string requestId_ = "";
+    /// <summary>
+    /// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    /// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    /// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    /// remembered. Ignored if `validate_only` is true.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string RequestId {
+      get { return requestId_; }
+      set {
+        requestId_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchUpdateMailboxesRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchUpdateMailboxesRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if (RequestId != other.RequestId) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      if (RequestId.Length != 0) hash ^= RequestId.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      if (RequestId.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(RequestId);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchUpdateMailboxesRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      requests_.Add(other.requests_);
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      if (other.RequestId.Length != 0) {
+        RequestId = other.RequestId;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for MailboxService.BatchUpdateMailboxes.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchUpdateMailboxesResponse : pb::IMessage<BatchUpdateMailboxesResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchUpdateMailboxesResponse> _parser = new pb::MessageParser<BatchUpdateMailboxesResponse>(() => new BatchUpdateMailboxesResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchUpdateMailboxesResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.MailboxReflection.Descriptor.MessageTypes[12]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateMailboxesResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateMailboxesResponse(BatchUpdateMailboxesResponse other) : this() {
+      mailboxes_ = other.mailboxes_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateMailboxesResponse Clone() {
+      return new BatchUpdateMailboxesResponse(this);
+    }
+
+    /// <summary>Field number for the "mailboxes" field.</summary>
+    public const int MailboxesFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.Mailbox> _repeated_mailboxes_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.Mailbox.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.Mailbox> mailboxes_ = new pbc::RepeatedField<global::Sealward.Mail.V1.Mailbox>();
+    /// <summary>
+    /// The mailboxes as they are now, in the order of the requests.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.Mailbox> Mailboxes {
+      get { return mailboxes_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchUpdateMailboxesResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchUpdateMailboxesResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!mailboxes_.Equals(other.mailboxes_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= mailboxes_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      mailboxes_.WriteTo(output, _repeated_mailboxes_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      mailboxes_.WriteTo(ref output, _repeated_mailboxes_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += mailboxes_.CalculateSize(_repeated_mailboxes_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchUpdateMailboxesResponse other) {
+      if (other == null) {
+        return;
+      }
+      mailboxes_.Add(other.mailboxes_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            mailboxes_.AddEntriesFrom(input, _repeated_mailboxes_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            mailboxes_.AddEntriesFrom(ref input, _repeated_mailboxes_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for MailboxService.BatchDeleteMailboxes.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchDeleteMailboxesRequest : pb::IMessage<BatchDeleteMailboxesRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchDeleteMailboxesRequest> _parser = new pb::MessageParser<BatchDeleteMailboxesRequest>(() => new BatchDeleteMailboxesRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchDeleteMailboxesRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.MailboxReflection.Descriptor.MessageTypes[13]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchDeleteMailboxesRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchDeleteMailboxesRequest(BatchDeleteMailboxesRequest other) : this() {
+      parent_ = other.parent_;
+      requests_ = other.requests_.Clone();
+      validateOnly_ = other.validateOnly_;
+      requestId_ = other.requestId_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchDeleteMailboxesRequest Clone() {
+      return new BatchDeleteMailboxesRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 2;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.DeleteMailboxRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(18, global::Sealward.Mail.V1.DeleteMailboxRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.DeleteMailboxRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.DeleteMailboxRequest>();
+    /// <summary>
+    /// The deletions, 1 to 1,000 by default, each of another mailbox of `parent`. Their `validate_only` and `request_id` aren't set.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.DeleteMailboxRequest> Requests {
+      get { return requests_; }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 3;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the call is a dry run. If true, the server performs all checks, but changes nothing.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "request_id" field.</summary>
+    public const int RequestIdFieldNumber = 4;
+    private string requestId_ = "";
+    /// <summary>
+    /// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    /// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    /// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    /// remembered. Ignored if `validate_only` is true.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string RequestId {
+      get { return requestId_; }
+      set {
+        requestId_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchDeleteMailboxesRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchDeleteMailboxesRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if (RequestId != other.RequestId) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      if (RequestId.Length != 0) hash ^= RequestId.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      if (RequestId.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(RequestId);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchDeleteMailboxesRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      requests_.Add(other.requests_);
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      if (other.RequestId.Length != 0) {
+        RequestId = other.RequestId;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for MailboxService.ImportMailboxes.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class ImportMailboxesRequest : pb::IMessage<ImportMailboxesRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<ImportMailboxesRequest> _parser = new pb::MessageParser<ImportMailboxesRequest>(() => new ImportMailboxesRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<ImportMailboxesRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.MailboxReflection.Descriptor.MessageTypes[14]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportMailboxesRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportMailboxesRequest(ImportMailboxesRequest other) : this() {
+      parent_ = other.parent_;
+      validateOnly_ = other.validateOnly_;
+      requests_ = other.requests_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportMailboxesRequest Clone() {
+      return new ImportMailboxesRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required in the first message, and empty in all others.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 2;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+    /// own, but changes nothing. Only in the first message.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 3;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.CreateMailboxRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(26, global::Sealward.Mail.V1.CreateMailboxRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.CreateMailboxRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.CreateMailboxRequest>();
+    /// <summary>
+    /// The mailboxes to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first message, and
+    /// their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.CreateMailboxRequest> Requests {
+      get { return requests_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as ImportMailboxesRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(ImportMailboxesRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      if (ValidateOnly != false) {
+        output.WriteRawTag(16);
+        output.WriteBool(ValidateOnly);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      if (ValidateOnly != false) {
+        output.WriteRawTag(16);
+        output.WriteBool(ValidateOnly);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(ImportMailboxesRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      requests_.Add(other.requests_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 16: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 26: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 16: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 26: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for MailboxService.ImportMailboxes.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class ImportMailboxesResponse : pb::IMessage<ImportMailboxesResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<ImportMailboxesResponse> _parser = new pb::MessageParser<ImportMailboxesResponse>(() => new ImportMailboxesResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<ImportMailboxesResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.MailboxReflection.Descriptor.MessageTypes[15]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportMailboxesResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportMailboxesResponse(ImportMailboxesResponse other) : this() {
+      results_ = other.results_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportMailboxesResponse Clone() {
+      return new ImportMailboxesResponse(this);
+    }
+
+    /// <summary>Field number for the "results" field.</summary>
+    public const int ResultsFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.ImportMailboxesResult> _repeated_results_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.ImportMailboxesResult.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.ImportMailboxesResult> results_ = new pbc::RepeatedField<global::Sealward.Mail.V1.ImportMailboxesResult>();
+    /// <summary>
+    /// The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+    /// results.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.ImportMailboxesResult> Results {
+      get { return results_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as ImportMailboxesResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(ImportMailboxesResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!results_.Equals(other.results_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= results_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      results_.WriteTo(output, _repeated_results_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      results_.WriteTo(ref output, _repeated_results_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += results_.CalculateSize(_repeated_results_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(ImportMailboxesResponse other) {
+      if (other == null) {
+        return;
+      }
+      results_.Add(other.results_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            results_.AddEntriesFrom(input, _repeated_results_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            results_.AddEntriesFrom(ref input, _repeated_results_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// The result of one request of ImportMailboxes.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class ImportMailboxesResult : pb::IMessage<ImportMailboxesResult>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<ImportMailboxesResult> _parser = new pb::MessageParser<ImportMailboxesResult>(() => new ImportMailboxesResult());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<ImportMailboxesResult> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.MailboxReflection.Descriptor.MessageTypes[16]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportMailboxesResult() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportMailboxesResult(ImportMailboxesResult other) : this() {
+      switch (other.ResultCase) {
+        case ResultOneofCase.Name:
+          Name = other.Name;
+          break;
+        case ResultOneofCase.Error:
+          Error = other.Error.Clone();
+          break;
+      }
+
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportMailboxesResult Clone() {
+      return new ImportMailboxesResult(this);
+    }
+
+    /// <summary>Field number for the "name" field.</summary>
+    public const int NameFieldNumber = 1;
+    /// <summary>
+    /// The resource name of the created mailbox.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Name {
+      get { return HasName ? (string) result_ : ""; }
+      set {
+        result_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+        resultCase_ = ResultOneofCase.Name;
+      }
+    }
+    /// <summary>Gets whether the "name" field is set</summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool HasName {
+      get { return resultCase_ == ResultOneofCase.Name; }
+    }
+    /// <summary> Clears the value of the oneof if it's currently set to "name" </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void ClearName() {
+      if (HasName) {
+        ClearResult();
+      }
+    }
+
+    /// <summary>Field number for the "error" field.</summary>
+    public const int ErrorFieldNumber = 2;
+    /// <summary>
+    /// Why it wasn't created: the error that CreateMailbox would return.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Sealward.V1.ItemStatus Error {
+      get { return resultCase_ == ResultOneofCase.Error ? (global::Sealward.V1.ItemStatus) result_ : null; }
+      set {
+        result_ = value;
+        resultCase_ = value == null ? ResultOneofCase.None : ResultOneofCase.Error;
+      }
+    }
+
+    private object result_;
+    /// <summary>Enum of possible cases for the "result" oneof.</summary>
+    public enum ResultOneofCase {
+      None = 0,
+      Name = 1,
+      Error = 2,
+    }
+    private ResultOneofCase resultCase_ = ResultOneofCase.None;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ResultOneofCase ResultCase {
+      get { return resultCase_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void ClearResult() {
+      resultCase_ = ResultOneofCase.None;
+      result_ = null;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as ImportMailboxesResult);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(ImportMailboxesResult other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Name != other.Name) return false;
+      if (!object.Equals(Error, other.Error)) return false;
+      if (ResultCase != other.ResultCase) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (HasName) hash ^= Name.GetHashCode();
+      if (resultCase_ == ResultOneofCase.Error) hash ^= Error.GetHashCode();
+      hash ^= (int) resultCase_;
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (HasName) {
+        output.WriteRawTag(10);
+        output.WriteString(Name);
+      }
+      if (resultCase_ == ResultOneofCase.Error) {
+        output.WriteRawTag(18);
+        output.WriteMessage(Error);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (HasName) {
+        output.WriteRawTag(10);
+        output.WriteString(Name);
+      }
+      if (resultCase_ == ResultOneofCase.Error) {
+        output.WriteRawTag(18);
+        output.WriteMessage(Error);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (HasName) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Name);
+      }
+      if (resultCase_ == ResultOneofCase.Error) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(Error);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(ImportMailboxesResult other) {
+      if (other == null) {
+        return;
+      }
+      switch (other.ResultCase) {
+        case ResultOneofCase.Name:
+          Name = other.Name;
+          break;
+        case ResultOneofCase.Error:
+          if (Error == null) {
+            Error = new global::Sealward.V1.ItemStatus();
+          }
+          Error.MergeFrom(other.Error);
+          break;
+      }
+
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Name = input.ReadString();
+            break;
+          }
+          case 18: {
+            global::Sealward.V1.ItemStatus subBuilder = new global::Sealward.V1.ItemStatus();
+            if (resultCase_ == ResultOneofCase.Error) {
+              subBuilder.MergeFrom(Error);
+            }
+            input.ReadMessage(subBuilder);
+            Error = subBuilder;
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Name = input.ReadString();
+            break;
+          }
+          case 18: {
+            global::Sealward.V1.ItemStatus subBuilder = new global::Sealward.V1.ItemStatus();
+            if (resultCase_ == ResultOneofCase.Error) {
+              subBuilder.MergeFrom(Error);
+            }
+            input.ReadMessage(subBuilder);
+            Error = subBuilder;
             break;
           }
         }

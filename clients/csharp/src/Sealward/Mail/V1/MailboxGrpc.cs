@@ -49,6 +49,15 @@ namespace Sealward.Mail.V1 {
     static readonly grpc::Marshaller<global::Sealward.Mail.V1.UpdateMailboxRequest> __Marshaller_sealward_mail_v1_UpdateMailboxRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.UpdateMailboxRequest.Parser));
     static readonly grpc::Marshaller<global::Sealward.Mail.V1.DeleteMailboxRequest> __Marshaller_sealward_mail_v1_DeleteMailboxRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.DeleteMailboxRequest.Parser));
     static readonly grpc::Marshaller<global::Google.Protobuf.WellKnownTypes.Empty> __Marshaller_google_protobuf_Empty = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Google.Protobuf.WellKnownTypes.Empty.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchGetMailboxesRequest> __Marshaller_sealward_mail_v1_BatchGetMailboxesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchGetMailboxesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchGetMailboxesResponse> __Marshaller_sealward_mail_v1_BatchGetMailboxesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchGetMailboxesResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchCreateMailboxesRequest> __Marshaller_sealward_mail_v1_BatchCreateMailboxesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchCreateMailboxesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchCreateMailboxesResponse> __Marshaller_sealward_mail_v1_BatchCreateMailboxesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchCreateMailboxesResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchUpdateMailboxesRequest> __Marshaller_sealward_mail_v1_BatchUpdateMailboxesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchUpdateMailboxesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchUpdateMailboxesResponse> __Marshaller_sealward_mail_v1_BatchUpdateMailboxesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchUpdateMailboxesResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchDeleteMailboxesRequest> __Marshaller_sealward_mail_v1_BatchDeleteMailboxesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchDeleteMailboxesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.ImportMailboxesRequest> __Marshaller_sealward_mail_v1_ImportMailboxesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.ImportMailboxesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.ImportMailboxesResponse> __Marshaller_sealward_mail_v1_ImportMailboxesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.ImportMailboxesResponse.Parser));
 
     static readonly grpc::Method<global::Sealward.Mail.V1.CreateMailboxRequest, global::Sealward.Mail.V1.Mailbox> __Method_CreateMailbox = new grpc::Method<global::Sealward.Mail.V1.CreateMailboxRequest, global::Sealward.Mail.V1.Mailbox>(
         grpc::MethodType.Unary,
@@ -84,6 +93,41 @@ namespace Sealward.Mail.V1 {
         "DeleteMailbox",
         __Marshaller_sealward_mail_v1_DeleteMailboxRequest,
         __Marshaller_google_protobuf_Empty);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchGetMailboxesRequest, global::Sealward.Mail.V1.BatchGetMailboxesResponse> __Method_BatchGetMailboxes = new grpc::Method<global::Sealward.Mail.V1.BatchGetMailboxesRequest, global::Sealward.Mail.V1.BatchGetMailboxesResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchGetMailboxes",
+        __Marshaller_sealward_mail_v1_BatchGetMailboxesRequest,
+        __Marshaller_sealward_mail_v1_BatchGetMailboxesResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchCreateMailboxesRequest, global::Sealward.Mail.V1.BatchCreateMailboxesResponse> __Method_BatchCreateMailboxes = new grpc::Method<global::Sealward.Mail.V1.BatchCreateMailboxesRequest, global::Sealward.Mail.V1.BatchCreateMailboxesResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchCreateMailboxes",
+        __Marshaller_sealward_mail_v1_BatchCreateMailboxesRequest,
+        __Marshaller_sealward_mail_v1_BatchCreateMailboxesResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchUpdateMailboxesRequest, global::Sealward.Mail.V1.BatchUpdateMailboxesResponse> __Method_BatchUpdateMailboxes = new grpc::Method<global::Sealward.Mail.V1.BatchUpdateMailboxesRequest, global::Sealward.Mail.V1.BatchUpdateMailboxesResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchUpdateMailboxes",
+        __Marshaller_sealward_mail_v1_BatchUpdateMailboxesRequest,
+        __Marshaller_sealward_mail_v1_BatchUpdateMailboxesResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchDeleteMailboxesRequest, global::Google.Protobuf.WellKnownTypes.Empty> __Method_BatchDeleteMailboxes = new grpc::Method<global::Sealward.Mail.V1.BatchDeleteMailboxesRequest, global::Google.Protobuf.WellKnownTypes.Empty>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchDeleteMailboxes",
+        __Marshaller_sealward_mail_v1_BatchDeleteMailboxesRequest,
+        __Marshaller_google_protobuf_Empty);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.ImportMailboxesRequest, global::Sealward.Mail.V1.ImportMailboxesResponse> __Method_ImportMailboxes = new grpc::Method<global::Sealward.Mail.V1.ImportMailboxesRequest, global::Sealward.Mail.V1.ImportMailboxesResponse>(
+        grpc::MethodType.DuplexStreaming,
+        __ServiceName,
+        "ImportMailboxes",
+        __Marshaller_sealward_mail_v1_ImportMailboxesRequest,
+        __Marshaller_sealward_mail_v1_ImportMailboxesResponse);
 
     /// <summary>Client of the service.</summary>
     public partial class MailboxServiceClient : grpc::ClientBase<MailboxServiceClient>
@@ -469,6 +513,373 @@ namespace Sealward.Mail.V1 {
       public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> DeleteMailboxAsync(global::Sealward.Mail.V1.DeleteMailboxRequest request, grpc::CallOptions options)
       {
         return CallInvoker.AsyncUnaryCall(__Method_DeleteMailbox, null, options, request);
+      }
+
+      /// <summary>
+      /// Returns up to 1,000 mailboxes, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchGetMailboxesResponse BatchGetMailboxes(global::Sealward.Mail.V1.BatchGetMailboxesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchGetMailboxes(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Returns up to 1,000 mailboxes, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchGetMailboxesResponse BatchGetMailboxes(global::Sealward.Mail.V1.BatchGetMailboxesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchGetMailboxes, null, options, request);
+      }
+
+      /// <summary>
+      /// Returns up to 1,000 mailboxes, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchGetMailboxesResponse> BatchGetMailboxesAsync(global::Sealward.Mail.V1.BatchGetMailboxesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchGetMailboxesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Returns up to 1,000 mailboxes, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchGetMailboxesResponse> BatchGetMailboxesAsync(global::Sealward.Mail.V1.BatchGetMailboxesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchGetMailboxes, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates up to 1,000 mailboxes in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].mailbox_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+      /// creates other mailboxes.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchCreateMailboxesResponse BatchCreateMailboxes(global::Sealward.Mail.V1.BatchCreateMailboxesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchCreateMailboxes(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates up to 1,000 mailboxes in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].mailbox_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+      /// creates other mailboxes.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchCreateMailboxesResponse BatchCreateMailboxes(global::Sealward.Mail.V1.BatchCreateMailboxesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchCreateMailboxes, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates up to 1,000 mailboxes in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].mailbox_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+      /// creates other mailboxes.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchCreateMailboxesResponse> BatchCreateMailboxesAsync(global::Sealward.Mail.V1.BatchCreateMailboxesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchCreateMailboxesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates up to 1,000 mailboxes in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].mailbox_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+      /// creates other mailboxes.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchCreateMailboxesResponse> BatchCreateMailboxesAsync(global::Sealward.Mail.V1.BatchCreateMailboxesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchCreateMailboxes, null, options, request);
+      }
+
+      /// <summary>
+      /// Updates up to 1,000 mailboxes in one transaction, all or none, and returns them as they are now, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+      ///   their request: `requests[3].mailbox.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes or the response would exceed the maximum size of a message. Nothing was
+      ///   updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+      /// callers, unless the requests have etags.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchUpdateMailboxesResponse BatchUpdateMailboxes(global::Sealward.Mail.V1.BatchUpdateMailboxesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchUpdateMailboxes(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Updates up to 1,000 mailboxes in one transaction, all or none, and returns them as they are now, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+      ///   their request: `requests[3].mailbox.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes or the response would exceed the maximum size of a message. Nothing was
+      ///   updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+      /// callers, unless the requests have etags.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchUpdateMailboxesResponse BatchUpdateMailboxes(global::Sealward.Mail.V1.BatchUpdateMailboxesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchUpdateMailboxes, null, options, request);
+      }
+
+      /// <summary>
+      /// Updates up to 1,000 mailboxes in one transaction, all or none, and returns them as they are now, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+      ///   their request: `requests[3].mailbox.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes or the response would exceed the maximum size of a message. Nothing was
+      ///   updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+      /// callers, unless the requests have etags.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchUpdateMailboxesResponse> BatchUpdateMailboxesAsync(global::Sealward.Mail.V1.BatchUpdateMailboxesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchUpdateMailboxesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Updates up to 1,000 mailboxes in one transaction, all or none, and returns them as they are now, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+      ///   their request: `requests[3].mailbox.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes or the response would exceed the maximum size of a message. Nothing was
+      ///   updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+      /// callers, unless the requests have etags.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchUpdateMailboxesResponse> BatchUpdateMailboxesAsync(global::Sealward.Mail.V1.BatchUpdateMailboxesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchUpdateMailboxes, null, options, request);
+      }
+
+      /// <summary>
+      /// Deletes up to 1,000 mailboxes in one transaction, all or none, including their encrypted attributes. References to them are handled as
+      /// by DeleteMailbox.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+      ///   their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes exceed the maximum size of a message together. Nothing was deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual global::Google.Protobuf.WellKnownTypes.Empty BatchDeleteMailboxes(global::Sealward.Mail.V1.BatchDeleteMailboxesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchDeleteMailboxes(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Deletes up to 1,000 mailboxes in one transaction, all or none, including their encrypted attributes. References to them are handled as
+      /// by DeleteMailbox.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+      ///   their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes exceed the maximum size of a message together. Nothing was deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual global::Google.Protobuf.WellKnownTypes.Empty BatchDeleteMailboxes(global::Sealward.Mail.V1.BatchDeleteMailboxesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchDeleteMailboxes, null, options, request);
+      }
+
+      /// <summary>
+      /// Deletes up to 1,000 mailboxes in one transaction, all or none, including their encrypted attributes. References to them are handled as
+      /// by DeleteMailbox.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+      ///   their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes exceed the maximum size of a message together. Nothing was deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> BatchDeleteMailboxesAsync(global::Sealward.Mail.V1.BatchDeleteMailboxesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchDeleteMailboxesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Deletes up to 1,000 mailboxes in one transaction, all or none, including their encrypted attributes. References to them are handled as
+      /// by DeleteMailbox.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+      ///   their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes exceed the maximum size of a message together. Nothing was deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> BatchDeleteMailboxesAsync(global::Sealward.Mail.V1.BatchDeleteMailboxesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchDeleteMailboxes, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates any number of mailboxes from a stream, and returns a result for each, in the order of the requests. Each mailbox is created or
+      /// refused on its own.
+      ///
+      /// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+      /// 1,000 mailboxes, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is
+      /// on disk. It reads ahead only a few groups, so read the results while you send.
+      ///
+      /// Errors, in addition to those of every method, which end the stream:
+      /// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+      /// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+      ///
+      /// Errors of a single mailbox are in its result, and are those of CreateMailbox. If the stream ends with an error, requests without a
+      /// result may have been executed.
+      ///
+      /// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+      /// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+      /// other mailboxes.
+      /// </summary>
+      public virtual grpc::AsyncDuplexStreamingCall<global::Sealward.Mail.V1.ImportMailboxesRequest, global::Sealward.Mail.V1.ImportMailboxesResponse> ImportMailboxes(grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return ImportMailboxes(new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates any number of mailboxes from a stream, and returns a result for each, in the order of the requests. Each mailbox is created or
+      /// refused on its own.
+      ///
+      /// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+      /// 1,000 mailboxes, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is
+      /// on disk. It reads ahead only a few groups, so read the results while you send.
+      ///
+      /// Errors, in addition to those of every method, which end the stream:
+      /// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+      /// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+      ///
+      /// Errors of a single mailbox are in its result, and are those of CreateMailbox. If the stream ends with an error, requests without a
+      /// result may have been executed.
+      ///
+      /// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+      /// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+      /// other mailboxes.
+      /// </summary>
+      public virtual grpc::AsyncDuplexStreamingCall<global::Sealward.Mail.V1.ImportMailboxesRequest, global::Sealward.Mail.V1.ImportMailboxesResponse> ImportMailboxes(grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncDuplexStreamingCall(__Method_ImportMailboxes, null, options);
       }
 
       /// <summary>Creates a client of the same channel with another configuration.</summary>

@@ -28,120 +28,158 @@ namespace Sealward.Mail.V1 {
             "LnYxGhtnb29nbGUvcHJvdG9idWYvZW1wdHkucHJvdG8aIGdvb2dsZS9wcm90",
             "b2J1Zi9maWVsZF9tYXNrLnByb3RvGh9nb29nbGUvcHJvdG9idWYvdGltZXN0",
             "YW1wLnByb3RvGiRzZWFsd2FyZC9zY2hlbWEvdjEvYW5ub3RhdGlvbnMucHJv",
-            "dG8inRsKBVF1ZXVlEgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRIvCgtj",
-            "cmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAS",
-            "LwoLdXBkYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0",
-            "YW1wEhcKCmNyZWF0ZWRfYnkYZCABKAlIAIgBARIYCgttb2RpZmllZF9ieRhl",
-            "IAEoCUgBiAEBEicKDGRpc3BsYXlfbmFtZRgFIAEoCUIMuqElCBABIMgBmAEB",
-            "SAKIAQESJAoLZGVzY3JpcHRpb24YBiABKAlCCrqhJQYg0A+IAQFIA4gBARIi",
-            "Cg1lbWFpbF9hZGRyZXNzGAcgASgJQga6oSUCIGRIBIgBARJlCg9xdWV1ZV92",
-            "aWV3X3R5cGUYCCABKA4yJS5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlLlF1ZXVl",
-            "Vmlld1R5cGVCILqhJRwQARoYIhZRVUVVRV9WSUVXX1RZUEVfUFVCTElDSAWI",
-            "AQESjwEKHmluY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZBgJIAEoDjIz",
-            "LnNlYWx3YXJkLm1haWwudjEuUXVldWUuSW5jb21pbmdFbWFpbERlbGl2ZXJ5",
-            "TWV0aG9kQi26oSUpEAEaJSIjSU5DT01JTkdfRU1BSUxfREVMSVZFUllfTUVU",
-            "SE9EX05PTkVIBogBARKPAQoeb3V0Z29pbmdfZW1haWxfZGVsaXZlcnlfbWV0",
-            "aG9kGAogASgOMjMuc2VhbHdhcmQubWFpbC52MS5RdWV1ZS5PdXRnb2luZ0Vt",
-            "YWlsRGVsaXZlcnlNZXRob2RCLbqhJSkQARolIiNPVVRHT0lOR19FTUFJTF9E",
-            "RUxJVkVSWV9NRVRIT0RfTk9ORUgHiAEBEpEBCh9pbmNvbWluZ19lbWFpbF9m",
-            "aWx0ZXJpbmdfbWV0aG9kGAsgASgOMjQuc2VhbHdhcmQubWFpbC52MS5RdWV1",
-            "ZS5JbmNvbWluZ0VtYWlsRmlsdGVyaW5nTWV0aG9kQi26oSUpEAEaJSIjSU5D",
-            "T01JTkdfRU1BSUxfRklMVEVSSU5HX01FVEhPRF9BTExICIgBARKMAQocZW1h",
-            "aWxfcm91dGVyX2FjY2Vzc19hcHByb3ZhbBgMIAEoDjIxLnNlYWx3YXJkLm1h",
-            "aWwudjEuUXVldWUuRW1haWxSb3V0ZXJBY2Nlc3NBcHByb3ZhbEIuuqElKhAB",
-            "GiQiIkVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfRU1QVFlIAUgJiAEB",
-            "ElYKGGlnbm9yZV91bnNvbGljaXRlZF9lbWFpbBgNIAEoCEIvuqElKxoCGABq",
-            "JVF1ZXVlLmluY29taW5nX2VtYWlsX2ZpbHRlcmluZ19tZXRob2RICogBARI7",
-            "Cg5lbWFpbF9wYXNzd29yZBgOIAEoCUIegAEBuqElFwgBIMgBahBNYWlsYm94",
-            "LnBhc3N3b3JkSAuIAQESOgoVaXNfZW1haWxfcGFzc3dvcmRfc2V0GA8gASgI",
-            "Qha6oSUSOAFyDmVtYWlsX3Bhc3N3b3JkSAyIAQESNgoOZW1haWxfdXNlcm5h",
-            "bWUYECABKAlCGbqhJRUgyAFqEE1haWxib3gudXNlcm5hbWVIDYgBARJiChdh",
-            "bGxvd19lbWFpbF9jcmVkZW50aWFscxgRIAEoCEI8uqElOBABGgIYAGowTWFp",
-            "bGJveC5hbGxvd19lbWFpbF9jb25uZWN0b3JfdG9fdXNlX2NyZWRlbnRpYWxz",
-            "SA6IAQESMQoPZGVmYXVsdF9tYWlsYm94GBIgASgJQhO6oSUPWg0KCW1haWxi",
-            "b3hlcxABSA+IAQESIAoIb3duZXJfaWQYEyABKAlCCbqhJQUgJJABAUgQiAEB",
-            "ElkKCnN0YXRlX2NvZGUYFCABKA4yIS5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVl",
-            "LlN0YXRlQ29kZUIduqElGRABGhMiEVNUQVRFX0NPREVfQUNUSVZFSAFIEYgB",
-            "ARJnCgtzdGF0dXNfY29kZRgVIAEoDjIiLnNlYWx3YXJkLm1haWwudjEuUXVl",
-            "dWUuU3RhdHVzQ29kZUIpuqElJRABGhQiElNUQVRVU19DT0RFX0FDVElWRaIB",
-            "CnN0YXRlX2NvZGVIEogBASJ1Cg1RdWV1ZVZpZXdUeXBlEh8KG1FVRVVFX1ZJ",
-            "RVdfVFlQRV9VTlNQRUNJRklFRBAAEiAKFlFVRVVFX1ZJRVdfVFlQRV9QVUJM",
-            "SUMQARoEwKElABIhChdRVUVVRV9WSUVXX1RZUEVfUFJJVkFURRACGgTAoSUB",
-            "IvEBChtJbmNvbWluZ0VtYWlsRGVsaXZlcnlNZXRob2QSLgoqSU5DT01JTkdf",
-            "RU1BSUxfREVMSVZFUllfTUVUSE9EX1VOU1BFQ0lGSUVEEAASLQojSU5DT01J",
-            "TkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX05PTkUQARoEwKElABI5Ci9JTkNP",
-            "TUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfU0VSVkVSX1NJREVfU1lOQxAD",
-            "GgTAoSUCEjgKLklOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9GT1JX",
-            "QVJEX01BSUxCT1gQBBoEwKElAyK3AQobT3V0Z29pbmdFbWFpbERlbGl2ZXJ5",
-            "TWV0aG9kEi4KKk9VVEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9VTlNQ",
-            "RUNJRklFRBAAEi0KI09VVEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9O",
-            "T05FEAEaBMChJQASOQovT1VUR09JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9E",
-            "X1NFUlZFUl9TSURFX1NZTkMQAxoEwKElAiK5AgocSW5jb21pbmdFbWFpbEZp",
-            "bHRlcmluZ01ldGhvZBIvCitJTkNPTUlOR19FTUFJTF9GSUxURVJJTkdfTUVU",
-            "SE9EX1VOU1BFQ0lGSUVEEAASLQojSU5DT01JTkdfRU1BSUxfRklMVEVSSU5H",
-            "X01FVEhPRF9BTEwQARoEwKElABI1CitJTkNPTUlOR19FTUFJTF9GSUxURVJJ",
-            "TkdfTUVUSE9EX0lOX1JFU1BPTlNFEAIaBMChJQESPAoySU5DT01JTkdfRU1B",
-            "SUxfRklMVEVSSU5HX01FVEhPRF9GUk9NX0tOT1dOX1BBUlRJRVMQAxoEwKEl",
-            "AhJECjpJTkNPTUlOR19FTUFJTF9GSUxURVJJTkdfTUVUSE9EX0ZST01fRU1B",
-            "SUxfRU5BQkxFRF9SRUNPUkRTEAQaBMChJQMikgIKGUVtYWlsUm91dGVyQWNj",
-            "ZXNzQXBwcm92YWwSLAooRU1BSUxfUk9VVEVSX0FDQ0VTU19BUFBST1ZBTF9V",
-            "TlNQRUNJRklFRBAAEiwKIkVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxf",
-            "RU1QVFkQARoEwKElABIvCiVFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFM",
-            "X0FQUFJPVkVEEAIaBMChJQESNwotRU1BSUxfUk9VVEVSX0FDQ0VTU19BUFBS",
-            "T1ZBTF9QRU5ESU5HX0FQUFJPVkFMEAMaBMChJQISLwolRU1BSUxfUk9VVEVS",
-            "X0FDQ0VTU19BUFBST1ZBTF9SRUpFQ1RFRBAEGgTAoSUDImMKCVN0YXRlQ29k",
-            "ZRIaChZTVEFURV9DT0RFX1VOU1BFQ0lGSUVEEAASGwoRU1RBVEVfQ09ERV9B",
-            "Q1RJVkUQARoEwKElABIdChNTVEFURV9DT0RFX0lOQUNUSVZFEAIaBMChJQEi",
-            "kwEKClN0YXR1c0NvZGUSGwoXU1RBVFVTX0NPREVfVU5TUEVDSUZJRUQQABIx",
-            "ChJTVEFUVVNfQ09ERV9BQ1RJVkUQARoZwKElAdKhJRFTVEFURV9DT0RFX0FD",
-            "VElWRRI1ChRTVEFUVVNfQ09ERV9JTkFDVElWRRACGhvAoSUC0qElE1NUQVRF",
-            "X0NPREVfSU5BQ1RJVkU6IbKhJR0KBnF1ZXVlcxIFcXVldWUaBVF1ZXVlKgVR",
-            "dWV1ZUINCgtfY3JlYXRlZF9ieUIOCgxfbW9kaWZpZWRfYnlCDwoNX2Rpc3Bs",
-            "YXlfbmFtZUIOCgxfZGVzY3JpcHRpb25CEAoOX2VtYWlsX2FkZHJlc3NCEgoQ",
-            "X3F1ZXVlX3ZpZXdfdHlwZUIhCh9faW5jb21pbmdfZW1haWxfZGVsaXZlcnlf",
-            "bWV0aG9kQiEKH19vdXRnb2luZ19lbWFpbF9kZWxpdmVyeV9tZXRob2RCIgog",
-            "X2luY29taW5nX2VtYWlsX2ZpbHRlcmluZ19tZXRob2RCHwodX2VtYWlsX3Jv",
-            "dXRlcl9hY2Nlc3NfYXBwcm92YWxCGwoZX2lnbm9yZV91bnNvbGljaXRlZF9l",
-            "bWFpbEIRCg9fZW1haWxfcGFzc3dvcmRCGAoWX2lzX2VtYWlsX3Bhc3N3b3Jk",
-            "X3NldEIRCg9fZW1haWxfdXNlcm5hbWVCGgoYX2FsbG93X2VtYWlsX2NyZWRl",
-            "bnRpYWxzQhIKEF9kZWZhdWx0X21haWxib3hCCwoJX293bmVyX2lkQg0KC19z",
-            "dGF0ZV9jb2RlQg4KDF9zdGF0dXNfY29kZSKJAQoSQ3JlYXRlUXVldWVSZXF1",
-            "ZXN0Eg4KBnBhcmVudBgBIAEoCRImCgVxdWV1ZRgCIAEoCzIXLnNlYWx3YXJk",
-            "Lm1haWwudjEuUXVldWUSEAoIcXVldWVfaWQYAyABKAkSFQoNdmFsaWRhdGVf",
-            "b25seRgEIAEoCBISCgpyZXF1ZXN0X2lkGAUgASgJIk4KD0dldFF1ZXVlUmVx",
-            "dWVzdBIMCgRuYW1lGAEgASgJEi0KCXJlYWRfbWFzaxgCIAEoCzIaLmdvb2ds",
-            "ZS5wcm90b2J1Zi5GaWVsZE1hc2sitgEKEUxpc3RRdWV1ZXNSZXF1ZXN0Eg4K",
-            "BnBhcmVudBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tl",
-            "bhgDIAEoCRIOCgZmaWx0ZXIYBCABKAkSEAoIb3JkZXJfYnkYBSABKAkSLQoJ",
-            "cmVhZF9tYXNrGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxIZ",
-            "ChFyZXR1cm5fdG90YWxfc2l6ZRgHIAEoCCJ+ChJMaXN0UXVldWVzUmVzcG9u",
-            "c2USJwoGcXVldWVzGAEgAygLMhcuc2VhbHdhcmQubWFpbC52MS5RdWV1ZRIX",
-            "Cg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSFwoKdG90YWxfc2l6ZRgDIAEoA0gA",
-            "iAEBQg0KC190b3RhbF9zaXplIpgBChJVcGRhdGVRdWV1ZVJlcXVlc3QSJgoF",
-            "cXVldWUYASABKAsyFy5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlEi8KC3VwZGF0",
-            "ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxIVCg12",
-            "YWxpZGF0ZV9vbmx5GAMgASgIEhIKCnJlcXVlc3RfaWQYBCABKAkiWwoSRGVs",
-            "ZXRlUXVldWVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRIV",
-            "Cg12YWxpZGF0ZV9vbmx5GAMgASgIEhIKCnJlcXVlc3RfaWQYBCABKAkytAQK",
-            "DFF1ZXVlU2VydmljZRJmCgtDcmVhdGVRdWV1ZRIkLnNlYWx3YXJkLm1haWwu",
-            "djEuQ3JlYXRlUXVldWVSZXF1ZXN0Ghcuc2VhbHdhcmQubWFpbC52MS5RdWV1",
-            "ZSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEl8KCEdldFF1ZXVlEiEuc2Vh",
-            "bHdhcmQubWFpbC52MS5HZXRRdWV1ZVJlcXVlc3QaFy5zZWFsd2FyZC5tYWls",
-            "LnYxLlF1ZXVlIheQAgHaoSUQCg5wcnZSZWFkUmVjb3JkcxJwCgpMaXN0UXVl",
-            "dWVzEiMuc2VhbHdhcmQubWFpbC52MS5MaXN0UXVldWVzUmVxdWVzdBokLnNl",
-            "YWx3YXJkLm1haWwudjEuTGlzdFF1ZXVlc1Jlc3BvbnNlIheQAgHaoSUQCg5w",
-            "cnZSZWFkUmVjb3JkcxJmCgtVcGRhdGVRdWV1ZRIkLnNlYWx3YXJkLm1haWwu",
-            "djEuVXBkYXRlUXVldWVSZXF1ZXN0Ghcuc2VhbHdhcmQubWFpbC52MS5RdWV1",
-            "ZSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEmUKC0RlbGV0ZVF1ZXVlEiQu",
-            "c2VhbHdhcmQubWFpbC52MS5EZWxldGVRdWV1ZVJlcXVlc3QaFi5nb29nbGUu",
-            "cHJvdG9idWYuRW1wdHkiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxoayqEl",
-            "FnNlYWx3YXJkLm1haWwudjEuUXVldWVCogEKE2lvLnNlYWx3YXJkLm1haWwu",
-            "djFQAVpHZ2l0aHViLmNvbS9zZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRzL2dv",
-            "L3NlYWx3YXJkL21haWwvdjE7c2VhbHdhcmRtYWlsdjGiAgRTTFdNqgIQU2Vh",
-            "bHdhcmQuTWFpbC5WMcoCEFNlYWx3YXJkXE1haWxcVjHqAhJTZWFsd2FyZDo6",
-            "TWFpbDo6VjFiBnByb3RvMw=="));
+            "dG8aHXNlYWx3YXJkL3YxL2l0ZW1fc3RhdHVzLnByb3RvIp0bCgVRdWV1ZRIM",
+            "CgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyAB",
+            "KAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1l",
+            "GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCgpjcmVhdGVk",
+            "X2J5GGQgASgJSACIAQESGAoLbW9kaWZpZWRfYnkYZSABKAlIAYgBARInCgxk",
+            "aXNwbGF5X25hbWUYBSABKAlCDLqhJQgQASDIAZgBAUgCiAEBEiQKC2Rlc2Ny",
+            "aXB0aW9uGAYgASgJQgq6oSUGINAPiAEBSAOIAQESIgoNZW1haWxfYWRkcmVz",
+            "cxgHIAEoCUIGuqElAiBkSASIAQESZQoPcXVldWVfdmlld190eXBlGAggASgO",
+            "MiUuc2VhbHdhcmQubWFpbC52MS5RdWV1ZS5RdWV1ZVZpZXdUeXBlQiC6oSUc",
+            "EAEaGCIWUVVFVUVfVklFV19UWVBFX1BVQkxJQ0gFiAEBEo8BCh5pbmNvbWlu",
+            "Z19lbWFpbF9kZWxpdmVyeV9tZXRob2QYCSABKA4yMy5zZWFsd2FyZC5tYWls",
+            "LnYxLlF1ZXVlLkluY29taW5nRW1haWxEZWxpdmVyeU1ldGhvZEItuqElKRAB",
+            "GiUiI0lOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9OT05FSAaIAQES",
+            "jwEKHm91dGdvaW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZBgKIAEoDjIzLnNl",
+            "YWx3YXJkLm1haWwudjEuUXVldWUuT3V0Z29pbmdFbWFpbERlbGl2ZXJ5TWV0",
+            "aG9kQi26oSUpEAEaJSIjT1VUR09JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9E",
+            "X05PTkVIB4gBARKRAQofaW5jb21pbmdfZW1haWxfZmlsdGVyaW5nX21ldGhv",
+            "ZBgLIAEoDjI0LnNlYWx3YXJkLm1haWwudjEuUXVldWUuSW5jb21pbmdFbWFp",
+            "bEZpbHRlcmluZ01ldGhvZEItuqElKRABGiUiI0lOQ09NSU5HX0VNQUlMX0ZJ",
+            "TFRFUklOR19NRVRIT0RfQUxMSAiIAQESjAEKHGVtYWlsX3JvdXRlcl9hY2Nl",
+            "c3NfYXBwcm92YWwYDCABKA4yMS5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlLkVt",
+            "YWlsUm91dGVyQWNjZXNzQXBwcm92YWxCLrqhJSoQARokIiJFTUFJTF9ST1VU",
+            "RVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZSAFICYgBARJWChhpZ25vcmVfdW5z",
+            "b2xpY2l0ZWRfZW1haWwYDSABKAhCL7qhJSsaAhgAaiVRdWV1ZS5pbmNvbWlu",
+            "Z19lbWFpbF9maWx0ZXJpbmdfbWV0aG9kSAqIAQESOwoOZW1haWxfcGFzc3dv",
+            "cmQYDiABKAlCHoABAbqhJRcIASDIAWoQTWFpbGJveC5wYXNzd29yZEgLiAEB",
+            "EjoKFWlzX2VtYWlsX3Bhc3N3b3JkX3NldBgPIAEoCEIWuqElEjgBcg5lbWFp",
+            "bF9wYXNzd29yZEgMiAEBEjYKDmVtYWlsX3VzZXJuYW1lGBAgASgJQhm6oSUV",
+            "IMgBahBNYWlsYm94LnVzZXJuYW1lSA2IAQESYgoXYWxsb3dfZW1haWxfY3Jl",
+            "ZGVudGlhbHMYESABKAhCPLqhJTgQARoCGABqME1haWxib3guYWxsb3dfZW1h",
+            "aWxfY29ubmVjdG9yX3RvX3VzZV9jcmVkZW50aWFsc0gOiAEBEjEKD2RlZmF1",
+            "bHRfbWFpbGJveBgSIAEoCUITuqElD1oNCgltYWlsYm94ZXMQAUgPiAEBEiAK",
+            "CG93bmVyX2lkGBMgASgJQgm6oSUFICSQAQFIEIgBARJZCgpzdGF0ZV9jb2Rl",
+            "GBQgASgOMiEuc2VhbHdhcmQubWFpbC52MS5RdWV1ZS5TdGF0ZUNvZGVCHbqh",
+            "JRkQARoTIhFTVEFURV9DT0RFX0FDVElWRUgBSBGIAQESZwoLc3RhdHVzX2Nv",
+            "ZGUYFSABKA4yIi5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlLlN0YXR1c0NvZGVC",
+            "KbqhJSUQARoUIhJTVEFUVVNfQ09ERV9BQ1RJVkWiAQpzdGF0ZV9jb2RlSBKI",
+            "AQEidQoNUXVldWVWaWV3VHlwZRIfChtRVUVVRV9WSUVXX1RZUEVfVU5TUEVD",
+            "SUZJRUQQABIgChZRVUVVRV9WSUVXX1RZUEVfUFVCTElDEAEaBMChJQASIQoX",
+            "UVVFVUVfVklFV19UWVBFX1BSSVZBVEUQAhoEwKElASLxAQobSW5jb21pbmdF",
+            "bWFpbERlbGl2ZXJ5TWV0aG9kEi4KKklOQ09NSU5HX0VNQUlMX0RFTElWRVJZ",
+            "X01FVEhPRF9VTlNQRUNJRklFRBAAEi0KI0lOQ09NSU5HX0VNQUlMX0RFTElW",
+            "RVJZX01FVEhPRF9OT05FEAEaBMChJQASOQovSU5DT01JTkdfRU1BSUxfREVM",
+            "SVZFUllfTUVUSE9EX1NFUlZFUl9TSURFX1NZTkMQAxoEwKElAhI4Ci5JTkNP",
+            "TUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfRk9SV0FSRF9NQUlMQk9YEAQa",
+            "BMChJQMitwEKG091dGdvaW5nRW1haWxEZWxpdmVyeU1ldGhvZBIuCipPVVRH",
+            "T0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfVU5TUEVDSUZJRUQQABItCiNP",
+            "VVRHT0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfTk9ORRABGgTAoSUAEjkK",
+            "L09VVEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9TRVJWRVJfU0lERV9T",
+            "WU5DEAMaBMChJQIiuQIKHEluY29taW5nRW1haWxGaWx0ZXJpbmdNZXRob2QS",
+            "LworSU5DT01JTkdfRU1BSUxfRklMVEVSSU5HX01FVEhPRF9VTlNQRUNJRklF",
+            "RBAAEi0KI0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfQUxMEAEa",
+            "BMChJQASNQorSU5DT01JTkdfRU1BSUxfRklMVEVSSU5HX01FVEhPRF9JTl9S",
+            "RVNQT05TRRACGgTAoSUBEjwKMklOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19N",
+            "RVRIT0RfRlJPTV9LTk9XTl9QQVJUSUVTEAMaBMChJQISRAo6SU5DT01JTkdf",
+            "RU1BSUxfRklMVEVSSU5HX01FVEhPRF9GUk9NX0VNQUlMX0VOQUJMRURfUkVD",
+            "T1JEUxAEGgTAoSUDIpICChlFbWFpbFJvdXRlckFjY2Vzc0FwcHJvdmFsEiwK",
+            "KEVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfVU5TUEVDSUZJRUQQABIs",
+            "CiJFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZEAEaBMChJQAS",
+            "LwolRU1BSUxfUk9VVEVSX0FDQ0VTU19BUFBST1ZBTF9BUFBST1ZFRBACGgTA",
+            "oSUBEjcKLUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUEVORElOR19B",
+            "UFBST1ZBTBADGgTAoSUCEi8KJUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9W",
+            "QUxfUkVKRUNURUQQBBoEwKElAyJjCglTdGF0ZUNvZGUSGgoWU1RBVEVfQ09E",
+            "RV9VTlNQRUNJRklFRBAAEhsKEVNUQVRFX0NPREVfQUNUSVZFEAEaBMChJQAS",
+            "HQoTU1RBVEVfQ09ERV9JTkFDVElWRRACGgTAoSUBIpMBCgpTdGF0dXNDb2Rl",
+            "EhsKF1NUQVRVU19DT0RFX1VOU1BFQ0lGSUVEEAASMQoSU1RBVFVTX0NPREVf",
+            "QUNUSVZFEAEaGcChJQHSoSURU1RBVEVfQ09ERV9BQ1RJVkUSNQoUU1RBVFVT",
+            "X0NPREVfSU5BQ1RJVkUQAhobwKElAtKhJRNTVEFURV9DT0RFX0lOQUNUSVZF",
+            "OiGyoSUdCgZxdWV1ZXMSBXF1ZXVlGgVRdWV1ZSoFUXVldWVCDQoLX2NyZWF0",
+            "ZWRfYnlCDgoMX21vZGlmaWVkX2J5Qg8KDV9kaXNwbGF5X25hbWVCDgoMX2Rl",
+            "c2NyaXB0aW9uQhAKDl9lbWFpbF9hZGRyZXNzQhIKEF9xdWV1ZV92aWV3X3R5",
+            "cGVCIQofX2luY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZEIhCh9fb3V0",
+            "Z29pbmdfZW1haWxfZGVsaXZlcnlfbWV0aG9kQiIKIF9pbmNvbWluZ19lbWFp",
+            "bF9maWx0ZXJpbmdfbWV0aG9kQh8KHV9lbWFpbF9yb3V0ZXJfYWNjZXNzX2Fw",
+            "cHJvdmFsQhsKGV9pZ25vcmVfdW5zb2xpY2l0ZWRfZW1haWxCEQoPX2VtYWls",
+            "X3Bhc3N3b3JkQhgKFl9pc19lbWFpbF9wYXNzd29yZF9zZXRCEQoPX2VtYWls",
+            "X3VzZXJuYW1lQhoKGF9hbGxvd19lbWFpbF9jcmVkZW50aWFsc0ISChBfZGVm",
+            "YXVsdF9tYWlsYm94QgsKCV9vd25lcl9pZEINCgtfc3RhdGVfY29kZUIOCgxf",
+            "c3RhdHVzX2NvZGUiiQEKEkNyZWF0ZVF1ZXVlUmVxdWVzdBIOCgZwYXJlbnQY",
+            "ASABKAkSJgoFcXVldWUYAiABKAsyFy5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVl",
+            "EhAKCHF1ZXVlX2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSEgoK",
+            "cmVxdWVzdF9pZBgFIAEoCSJOCg9HZXRRdWV1ZVJlcXVlc3QSDAoEbmFtZRgB",
+            "IAEoCRItCglyZWFkX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmll",
+            "bGRNYXNrIrYBChFMaXN0UXVldWVzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkS",
+            "EQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSDgoGZmls",
+            "dGVyGAQgASgJEhAKCG9yZGVyX2J5GAUgASgJEi0KCXJlYWRfbWFzaxgGIAEo",
+            "CzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSGQoRcmV0dXJuX3RvdGFs",
+            "X3NpemUYByABKAgifgoSTGlzdFF1ZXVlc1Jlc3BvbnNlEicKBnF1ZXVlcxgB",
+            "IAMoCzIXLnNlYWx3YXJkLm1haWwudjEuUXVldWUSFwoPbmV4dF9wYWdlX3Rv",
+            "a2VuGAIgASgJEhcKCnRvdGFsX3NpemUYAyABKANIAIgBAUINCgtfdG90YWxf",
+            "c2l6ZSKYAQoSVXBkYXRlUXVldWVSZXF1ZXN0EiYKBXF1ZXVlGAEgASgLMhcu",
+            "c2VhbHdhcmQubWFpbC52MS5RdWV1ZRIvCgt1cGRhdGVfbWFzaxgCIAEoCzIa",
+            "Lmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSFQoNdmFsaWRhdGVfb25seRgD",
+            "IAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJIlsKEkRlbGV0ZVF1ZXVlUmVxdWVz",
+            "dBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSFQoNdmFsaWRhdGVfb25s",
+            "eRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJImUKFUJhdGNoR2V0UXVldWVz",
+            "UmVxdWVzdBIOCgZwYXJlbnQYASABKAkSDQoFbmFtZXMYAiADKAkSLQoJcmVh",
+            "ZF9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJBChZC",
+            "YXRjaEdldFF1ZXVlc1Jlc3BvbnNlEicKBnF1ZXVlcxgBIAMoCzIXLnNlYWx3",
+            "YXJkLm1haWwudjEuUXVldWUijQEKGEJhdGNoQ3JlYXRlUXVldWVzUmVxdWVz",
+            "dBIOCgZwYXJlbnQYASABKAkSNgoIcmVxdWVzdHMYAiADKAsyJC5zZWFsd2Fy",
+            "ZC5tYWlsLnYxLkNyZWF0ZVF1ZXVlUmVxdWVzdBIVCg12YWxpZGF0ZV9vbmx5",
+            "GAMgASgIEhIKCnJlcXVlc3RfaWQYBCABKAkiRAoZQmF0Y2hDcmVhdGVRdWV1",
+            "ZXNSZXNwb25zZRInCgZxdWV1ZXMYASADKAsyFy5zZWFsd2FyZC5tYWlsLnYx",
+            "LlF1ZXVlIo0BChhCYXRjaFVwZGF0ZVF1ZXVlc1JlcXVlc3QSDgoGcGFyZW50",
+            "GAEgASgJEjYKCHJlcXVlc3RzGAIgAygLMiQuc2VhbHdhcmQubWFpbC52MS5V",
+            "cGRhdGVRdWV1ZVJlcXVlc3QSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpy",
+            "ZXF1ZXN0X2lkGAQgASgJIkQKGUJhdGNoVXBkYXRlUXVldWVzUmVzcG9uc2US",
+            "JwoGcXVldWVzGAEgAygLMhcuc2VhbHdhcmQubWFpbC52MS5RdWV1ZSKNAQoY",
+            "QmF0Y2hEZWxldGVRdWV1ZXNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRI2Cghy",
+            "ZXF1ZXN0cxgCIAMoCzIkLnNlYWx3YXJkLm1haWwudjEuRGVsZXRlUXVldWVS",
+            "ZXF1ZXN0EhUKDXZhbGlkYXRlX29ubHkYAyABKAgSEgoKcmVxdWVzdF9pZBgE",
+            "IAEoCSJ0ChNJbXBvcnRRdWV1ZXNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIV",
+            "Cg12YWxpZGF0ZV9vbmx5GAIgASgIEjYKCHJlcXVlc3RzGAMgAygLMiQuc2Vh",
+            "bHdhcmQubWFpbC52MS5DcmVhdGVRdWV1ZVJlcXVlc3QiTQoUSW1wb3J0UXVl",
+            "dWVzUmVzcG9uc2USNQoHcmVzdWx0cxgBIAMoCzIkLnNlYWx3YXJkLm1haWwu",
+            "djEuSW1wb3J0UXVldWVzUmVzdWx0IlgKEkltcG9ydFF1ZXVlc1Jlc3VsdBIO",
+            "CgRuYW1lGAEgASgJSAASKAoFZXJyb3IYAiABKAsyFy5zZWFsd2FyZC52MS5J",
+            "dGVtU3RhdHVzSABCCAoGcmVzdWx0MrQJCgxRdWV1ZVNlcnZpY2USZgoLQ3Jl",
+            "YXRlUXVldWUSJC5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZVF1ZXVlUmVxdWVz",
+            "dBoXLnNlYWx3YXJkLm1haWwudjEuUXVldWUiGJACANqhJREKD3BydldyaXRl",
+            "UmVjb3JkcxJfCghHZXRRdWV1ZRIhLnNlYWx3YXJkLm1haWwudjEuR2V0UXVl",
+            "dWVSZXF1ZXN0Ghcuc2VhbHdhcmQubWFpbC52MS5RdWV1ZSIXkAIB2qElEAoO",
+            "cHJ2UmVhZFJlY29yZHMScAoKTGlzdFF1ZXVlcxIjLnNlYWx3YXJkLm1haWwu",
+            "djEuTGlzdFF1ZXVlc1JlcXVlc3QaJC5zZWFsd2FyZC5tYWlsLnYxLkxpc3RR",
+            "dWV1ZXNSZXNwb25zZSIXkAIB2qElEAoOcHJ2UmVhZFJlY29yZHMSZgoLVXBk",
+            "YXRlUXVldWUSJC5zZWFsd2FyZC5tYWlsLnYxLlVwZGF0ZVF1ZXVlUmVxdWVz",
+            "dBoXLnNlYWx3YXJkLm1haWwudjEuUXVldWUiGJACANqhJREKD3BydldyaXRl",
+            "UmVjb3JkcxJlCgtEZWxldGVRdWV1ZRIkLnNlYWx3YXJkLm1haWwudjEuRGVs",
+            "ZXRlUXVldWVSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IhiQAgDa",
+            "oSURCg9wcnZXcml0ZVJlY29yZHMSfAoOQmF0Y2hHZXRRdWV1ZXMSJy5zZWFs",
+            "d2FyZC5tYWlsLnYxLkJhdGNoR2V0UXVldWVzUmVxdWVzdBooLnNlYWx3YXJk",
+            "Lm1haWwudjEuQmF0Y2hHZXRRdWV1ZXNSZXNwb25zZSIXkAIB2qElEAoOcHJ2",
+            "UmVhZFJlY29yZHMShgEKEUJhdGNoQ3JlYXRlUXVldWVzEiouc2VhbHdhcmQu",
+            "bWFpbC52MS5CYXRjaENyZWF0ZVF1ZXVlc1JlcXVlc3QaKy5zZWFsd2FyZC5t",
+            "YWlsLnYxLkJhdGNoQ3JlYXRlUXVldWVzUmVzcG9uc2UiGJACANqhJREKD3By",
+            "dldyaXRlUmVjb3JkcxKGAQoRQmF0Y2hVcGRhdGVRdWV1ZXMSKi5zZWFsd2Fy",
+            "ZC5tYWlsLnYxLkJhdGNoVXBkYXRlUXVldWVzUmVxdWVzdBorLnNlYWx3YXJk",
+            "Lm1haWwudjEuQmF0Y2hVcGRhdGVRdWV1ZXNSZXNwb25zZSIYkAIA2qElEQoP",
+            "cHJ2V3JpdGVSZWNvcmRzEnEKEUJhdGNoRGVsZXRlUXVldWVzEiouc2VhbHdh",
+            "cmQubWFpbC52MS5CYXRjaERlbGV0ZVF1ZXVlc1JlcXVlc3QaFi5nb29nbGUu",
+            "cHJvdG9idWYuRW1wdHkiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxJ7CgxJ",
+            "bXBvcnRRdWV1ZXMSJS5zZWFsd2FyZC5tYWlsLnYxLkltcG9ydFF1ZXVlc1Jl",
+            "cXVlc3QaJi5zZWFsd2FyZC5tYWlsLnYxLkltcG9ydFF1ZXVlc1Jlc3BvbnNl",
+            "IhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMoATABGhrKoSUWc2VhbHdhcmQu",
+            "bWFpbC52MS5RdWV1ZUKiAQoTaW8uc2VhbHdhcmQubWFpbC52MVABWkdnaXRo",
+            "dWIuY29tL3NlYWx3YXJkL3NlYWx3YXJkL2NsaWVudHMvZ28vc2VhbHdhcmQv",
+            "bWFpbC92MTtzZWFsd2FyZG1haWx2MaICBFNMV02qAhBTZWFsd2FyZC5NYWls",
+            "LlYxygIQU2VhbHdhcmRcTWFpbFxWMeoCElNlYWx3YXJkOjpNYWlsOjpWMWIG",
+            "cHJvdG8z"));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
-          new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.EmptyReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.FieldMaskReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, },
+          new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.EmptyReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.FieldMaskReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, global::Sealward.V1.ItemStatusReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(null, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.Queue), global::Sealward.Mail.V1.Queue.Parser, new[]{ "Name", "Etag", "CreateTime", "UpdateTime", "CreatedBy", "ModifiedBy", "DisplayName", "Description", "EmailAddress", "QueueViewType", "IncomingEmailDeliveryMethod", "OutgoingEmailDeliveryMethod", "IncomingEmailFilteringMethod", "EmailRouterAccessApproval", "IgnoreUnsolicitedEmail", "EmailPassword", "IsEmailPasswordSet", "EmailUsername", "AllowEmailCredentials", "DefaultMailbox", "OwnerId", "StateCode", "StatusCode" }, new[]{ "CreatedBy", "ModifiedBy", "DisplayName", "Description", "EmailAddress", "QueueViewType", "IncomingEmailDeliveryMethod", "OutgoingEmailDeliveryMethod", "IncomingEmailFilteringMethod", "EmailRouterAccessApproval", "IgnoreUnsolicitedEmail", "EmailPassword", "IsEmailPasswordSet", "EmailUsername", "AllowEmailCredentials", "DefaultMailbox", "OwnerId", "StateCode", "StatusCode" }, new[]{ typeof(global::Sealward.Mail.V1.Queue.Types.QueueViewType), typeof(global::Sealward.Mail.V1.Queue.Types.IncomingEmailDeliveryMethod), typeof(global::Sealward.Mail.V1.Queue.Types.OutgoingEmailDeliveryMethod), typeof(global::Sealward.Mail.V1.Queue.Types.IncomingEmailFilteringMethod), typeof(global::Sealward.Mail.V1.Queue.Types.EmailRouterAccessApproval), typeof(global::Sealward.Mail.V1.Queue.Types.StateCode), typeof(global::Sealward.Mail.V1.Queue.Types.StatusCode) }, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.CreateQueueRequest), global::Sealward.Mail.V1.CreateQueueRequest.Parser, new[]{ "Parent", "Queue", "QueueId", "ValidateOnly", "RequestId" }, null, null, null, null),
@@ -149,7 +187,17 @@ namespace Sealward.Mail.V1 {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ListQueuesRequest), global::Sealward.Mail.V1.ListQueuesRequest.Parser, new[]{ "Parent", "PageSize", "PageToken", "Filter", "OrderBy", "ReadMask", "ReturnTotalSize" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ListQueuesResponse), global::Sealward.Mail.V1.ListQueuesResponse.Parser, new[]{ "Queues", "NextPageToken", "TotalSize" }, new[]{ "TotalSize" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.UpdateQueueRequest), global::Sealward.Mail.V1.UpdateQueueRequest.Parser, new[]{ "Queue", "UpdateMask", "ValidateOnly", "RequestId" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.DeleteQueueRequest), global::Sealward.Mail.V1.DeleteQueueRequest.Parser, new[]{ "Name", "Etag", "ValidateOnly", "RequestId" }, null, null, null, null)
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.DeleteQueueRequest), global::Sealward.Mail.V1.DeleteQueueRequest.Parser, new[]{ "Name", "Etag", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchGetQueuesRequest), global::Sealward.Mail.V1.BatchGetQueuesRequest.Parser, new[]{ "Parent", "Names", "ReadMask" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchGetQueuesResponse), global::Sealward.Mail.V1.BatchGetQueuesResponse.Parser, new[]{ "Queues" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchCreateQueuesRequest), global::Sealward.Mail.V1.BatchCreateQueuesRequest.Parser, new[]{ "Parent", "Requests", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchCreateQueuesResponse), global::Sealward.Mail.V1.BatchCreateQueuesResponse.Parser, new[]{ "Queues" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchUpdateQueuesRequest), global::Sealward.Mail.V1.BatchUpdateQueuesRequest.Parser, new[]{ "Parent", "Requests", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchUpdateQueuesResponse), global::Sealward.Mail.V1.BatchUpdateQueuesResponse.Parser, new[]{ "Queues" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchDeleteQueuesRequest), global::Sealward.Mail.V1.BatchDeleteQueuesRequest.Parser, new[]{ "Parent", "Requests", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ImportQueuesRequest), global::Sealward.Mail.V1.ImportQueuesRequest.Parser, new[]{ "Parent", "ValidateOnly", "Requests" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ImportQueuesResponse), global::Sealward.Mail.V1.ImportQueuesResponse.Parser, new[]{ "Results" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ImportQueuesResult), global::Sealward.Mail.V1.ImportQueuesResult.Parser, new[]{ "Name", "Error" }, new[]{ "Result" }, null, null, null)
           }));
     }
     #endregion
@@ -3759,6 +3807,2591 @@ namespace Sealward.Mail.V1 {
           }
           case 34: {
             RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for QueueService.BatchGetQueues.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchGetQueuesRequest : pb::IMessage<BatchGetQueuesRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchGetQueuesRequest> _parser = new pb::MessageParser<BatchGetQueuesRequest>(() => new BatchGetQueuesRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchGetQueuesRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.QueueReflection.Descriptor.MessageTypes[7]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetQueuesRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetQueuesRequest(BatchGetQueuesRequest other) : this() {
+      parent_ = other.parent_;
+      names_ = other.names_.Clone();
+      readMask_ = other.readMask_ != null ? other.readMask_.Clone() : null;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetQueuesRequest Clone() {
+      return new BatchGetQueuesRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "names" field.</summary>
+    public const int NamesFieldNumber = 2;
+    private static readonly pb::FieldCodec<string> _repeated_names_codec
+        = pb::FieldCodec.ForString(18);
+    private readonly pbc::RepeatedField<string> names_ = new pbc::RepeatedField<string>();
+    /// <summary>
+    /// The resource names of the queues, each once: `organizations/contoso/queues/&lt;id>`. They belong to `parent`. 1 to 1,000 by default.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<string> Names {
+      get { return names_; }
+    }
+
+    /// <summary>Field number for the "read_mask" field.</summary>
+    public const int ReadMaskFieldNumber = 3;
+    private global::Google.Protobuf.WellKnownTypes.FieldMask readMask_;
+    /// <summary>
+    /// The fields to return, as in GetQueue.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Google.Protobuf.WellKnownTypes.FieldMask ReadMask {
+      get { return readMask_; }
+      set {
+        readMask_ = value;
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchGetQueuesRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchGetQueuesRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!names_.Equals(other.names_)) return false;
+      if (!object.Equals(ReadMask, other.ReadMask)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= names_.GetHashCode();
+      if (readMask_ != null) hash ^= ReadMask.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      names_.WriteTo(output, _repeated_names_codec);
+      if (readMask_ != null) {
+        output.WriteRawTag(26);
+        output.WriteMessage(ReadMask);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      names_.WriteTo(ref output, _repeated_names_codec);
+      if (readMask_ != null) {
+        output.WriteRawTag(26);
+        output.WriteMessage(ReadMask);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += names_.CalculateSize(_repeated_names_codec);
+      if (readMask_ != null) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(ReadMask);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchGetQueuesRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      names_.Add(other.names_);
+      if (other.readMask_ != null) {
+        if (readMask_ == null) {
+          ReadMask = new global::Google.Protobuf.WellKnownTypes.FieldMask();
+        }
+        ReadMask.MergeFrom(other.ReadMask);
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            names_.AddEntriesFrom(input, _repeated_names_codec);
+            break;
+          }
+          case 26: {
+            if (readMask_ == null) {
+              ReadMask = new global::Google.Protobuf.WellKnownTypes.FieldMask();
+            }
+            input.ReadMessage(ReadMask);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            names_.AddEntriesFrom(ref input, _repeated_names_codec);
+            break;
+          }
+          case 26: {
+            if (readMask_ == null) {
+              ReadMask = new global::Google.Protobuf.WellKnownTypes.FieldMask();
+            }
+            input.ReadMessage(ReadMask);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for QueueService.BatchGetQueues.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchGetQueuesResponse : pb::IMessage<BatchGetQueuesResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchGetQueuesResponse> _parser = new pb::MessageParser<BatchGetQueuesResponse>(() => new BatchGetQueuesResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchGetQueuesResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.QueueReflection.Descriptor.MessageTypes[8]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetQueuesResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetQueuesResponse(BatchGetQueuesResponse other) : this() {
+      queues_ = other.queues_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetQueuesResponse Clone() {
+      return new BatchGetQueuesResponse(this);
+    }
+
+    /// <summary>Field number for the "queues" field.</summary>
+    public const int QueuesFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.Queue> _repeated_queues_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.Queue.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.Queue> queues_ = new pbc::RepeatedField<global::Sealward.Mail.V1.Queue>();
+    /// <summary>
+    /// The queues, in the order of the names.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.Queue> Queues {
+      get { return queues_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchGetQueuesResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchGetQueuesResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!queues_.Equals(other.queues_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= queues_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      queues_.WriteTo(output, _repeated_queues_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      queues_.WriteTo(ref output, _repeated_queues_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += queues_.CalculateSize(_repeated_queues_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchGetQueuesResponse other) {
+      if (other == null) {
+        return;
+      }
+      queues_.Add(other.queues_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            queues_.AddEntriesFrom(input, _repeated_queues_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            queues_.AddEntriesFrom(ref input, _repeated_queues_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for QueueService.BatchCreateQueues.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchCreateQueuesRequest : pb::IMessage<BatchCreateQueuesRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchCreateQueuesRequest> _parser = new pb::MessageParser<BatchCreateQueuesRequest>(() => new BatchCreateQueuesRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchCreateQueuesRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.QueueReflection.Descriptor.MessageTypes[9]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateQueuesRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateQueuesRequest(BatchCreateQueuesRequest other) : this() {
+      parent_ = other.parent_;
+      requests_ = other.requests_.Clone();
+      validateOnly_ = other.validateOnly_;
+      requestId_ = other.requestId_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateQueuesRequest Clone() {
+      return new BatchCreateQueuesRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 2;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.CreateQueueRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(18, global::Sealward.Mail.V1.CreateQueueRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.CreateQueueRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.CreateQueueRequest>();
+    /// <summary>
+    /// The queues to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their `validate_only` and
+    /// `request_id` aren't set.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.CreateQueueRequest> Requests {
+      get { return requests_; }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 3;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+    /// changes nothing.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "request_id" field.</summary>
+    public const int RequestIdFieldNumber = 4;
+    private string requestId_ = "";
+    /// <summary>
+    /// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    /// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    /// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    /// remembered. Ignored if `validate_only` is true.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string RequestId {
+      get { return requestId_; }
+      set {
+        requestId_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchCreateQueuesRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchCreateQueuesRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if (RequestId != other.RequestId) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      if (RequestId.Length != 0) hash ^= RequestId.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      if (RequestId.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(RequestId);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchCreateQueuesRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      requests_.Add(other.requests_);
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      if (other.RequestId.Length != 0) {
+        RequestId = other.RequestId;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for QueueService.BatchCreateQueues.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchCreateQueuesResponse : pb::IMessage<BatchCreateQueuesResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchCreateQueuesResponse> _parser = new pb::MessageParser<BatchCreateQueuesResponse>(() => new BatchCreateQueuesResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchCreateQueuesResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.QueueReflection.Descriptor.MessageTypes[10]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateQueuesResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateQueuesResponse(BatchCreateQueuesResponse other) : this() {
+      queues_ = other.queues_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateQueuesResponse Clone() {
+      return new BatchCreateQueuesResponse(this);
+    }
+
+    /// <summary>Field number for the "queues" field.</summary>
+    public const int QueuesFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.Queue> _repeated_queues_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.Queue.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.Queue> queues_ = new pbc::RepeatedField<global::Sealward.Mail.V1.Queue>();
+    /// <summary>
+    /// The queues as stored, in the order of the requests.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.Queue> Queues {
+      get { return queues_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchCreateQueuesResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchCreateQueuesResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!queues_.Equals(other.queues_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= queues_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      queues_.WriteTo(output, _repeated_queues_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      queues_.WriteTo(ref output, _repeated_queues_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += queues_.CalculateSize(_repeated_queues_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchCreateQueuesResponse other) {
+      if (other == null) {
+        return;
+      }
+      queues_.Add(other.queues_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            queues_.AddEntriesFrom(input, _repeated_queues_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            queues_.AddEntriesFrom(ref input, _repeated_queues_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for QueueService.BatchUpdateQueues.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchUpdateQueuesRequest : pb::IMessage<BatchUpdateQueuesRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchUpdateQueuesRequest> _parser = new pb::MessageParser<BatchUpdateQueuesRequest>(() => new BatchUpdateQueuesRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchUpdateQueuesRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.QueueReflection.Descriptor.MessageTypes[11]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateQueuesRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateQueuesRequest(BatchUpdateQueuesRequest other) : this() {
+      parent_ = other.parent_;
+      requests_ = other.requests_.Clone();
+      validateOnly_ = other.validateOnly_;
+      requestId_ = other.requestId_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateQueuesRequest Clone() {
+      return new BatchUpdateQueuesRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 2;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.UpdateQueueRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(18, global::Sealward.Mail.V1.UpdateQueueRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.UpdateQueueRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.UpdateQueueRequest>();
+    /// <summary>
+    /// The updates, 1 to 1,000 by default, each of another queue of `parent`. Their `validate_only` and `request_id` aren't set.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.UpdateQueueRequest> Requests {
+      get { return requests_; }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 3;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+    /// changes nothing.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "request_id" field.</summary>
+    public const int RequestIdFieldNumber = 4;
+    private string requestId_ = "";
+    /// <summary>
+    /// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    /// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    /// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    /// remembered. Ignored if `validate_only` is true.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string RequestId {
+      get { return requestId_; }
+      set {
+        requestId_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchUpdateQueuesRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchUpdateQueuesRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if (RequestId != other.RequestId) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      if (RequestId.Length != 0) hash ^= RequestId.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      if (RequestId.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(RequestId);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchUpdateQueuesRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      requests_.Add(other.requests_);
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      if (other.RequestId.Length != 0) {
+        RequestId = other.RequestId;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for QueueService.BatchUpdateQueues.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchUpdateQueuesResponse : pb::IMessage<BatchUpdateQueuesResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchUpdateQueuesResponse> _parser = new pb::MessageParser<BatchUpdateQueuesResponse>(() => new BatchUpdateQueuesResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchUpdateQueuesResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.QueueReflection.Descriptor.MessageTypes[12]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateQueuesResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateQueuesResponse(BatchUpdateQueuesResponse other) : this() {
+      queues_ = other.queues_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateQueuesResponse Clone() {
+      return new BatchUpdateQueuesResponse(this);
+    }
+
+    /// <summary>Field number for the "queues" field.</summary>
+    public const int QueuesFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.Queue> _repeated_queues_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.Queue.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.Queue> queues_ = new pbc::RepeatedField<global::Sealward.Mail.V1.Queue>();
+    /// <summary>
+    /// The queues as they are now, in the order of the requests.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.Queue> Queues {
+      get { return queues_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchUpdateQueuesResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchUpdateQueuesResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!queues_.Equals(other.queues_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= queues_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      queues_.WriteTo(output, _repeated_queues_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      queues_.WriteTo(ref output, _repeated_queues_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += queues_.CalculateSize(_repeated_queues_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchUpdateQueuesResponse other) {
+      if (other == null) {
+        return;
+      }
+      queues_.Add(other.queues_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            queues_.AddEntriesFrom(input, _repeated_queues_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            queues_.AddEntriesFrom(ref input, _repeated_queues_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for QueueService.BatchDeleteQueues.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchDeleteQueuesRequest : pb::IMessage<BatchDeleteQueuesRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchDeleteQueuesRequest> _parser = new pb::MessageParser<BatchDeleteQueuesRequest>(() => new BatchDeleteQueuesRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchDeleteQueuesRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.QueueReflection.Descriptor.MessageTypes[13]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchDeleteQueuesRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchDeleteQueuesRequest(BatchDeleteQueuesRequest other) : this() {
+      parent_ = other.parent_;
+      requests_ = other.requests_.Clone();
+      validateOnly_ = other.validateOnly_;
+      requestId_ = other.requestId_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchDeleteQueuesRequest Clone() {
+      return new BatchDeleteQueuesRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 2;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.DeleteQueueRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(18, global::Sealward.Mail.V1.DeleteQueueRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.DeleteQueueRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.DeleteQueueRequest>();
+    /// <summary>
+    /// The deletions, 1 to 1,000 by default, each of another queue of `parent`. Their `validate_only` and `request_id` aren't set.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.DeleteQueueRequest> Requests {
+      get { return requests_; }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 3;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the call is a dry run. If true, the server performs all checks, but changes nothing.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "request_id" field.</summary>
+    public const int RequestIdFieldNumber = 4;
+    private string requestId_ = "";
+    /// <summary>
+    /// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    /// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    /// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    /// remembered. Ignored if `validate_only` is true.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string RequestId {
+      get { return requestId_; }
+      set {
+        requestId_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchDeleteQueuesRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchDeleteQueuesRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if (RequestId != other.RequestId) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      if (RequestId.Length != 0) hash ^= RequestId.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      if (RequestId.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(RequestId);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchDeleteQueuesRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      requests_.Add(other.requests_);
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      if (other.RequestId.Length != 0) {
+        RequestId = other.RequestId;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for QueueService.ImportQueues.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class ImportQueuesRequest : pb::IMessage<ImportQueuesRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<ImportQueuesRequest> _parser = new pb::MessageParser<ImportQueuesRequest>(() => new ImportQueuesRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<ImportQueuesRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.QueueReflection.Descriptor.MessageTypes[14]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportQueuesRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportQueuesRequest(ImportQueuesRequest other) : this() {
+      parent_ = other.parent_;
+      validateOnly_ = other.validateOnly_;
+      requests_ = other.requests_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportQueuesRequest Clone() {
+      return new ImportQueuesRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required in the first message, and empty in all others.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 2;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+    /// own, but changes nothing. Only in the first message.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 3;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.CreateQueueRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(26, global::Sealward.Mail.V1.CreateQueueRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.CreateQueueRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.CreateQueueRequest>();
+    /// <summary>
+    /// The queues to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first message, and
+    /// their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.CreateQueueRequest> Requests {
+      get { return requests_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as ImportQueuesRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(ImportQueuesRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      if (ValidateOnly != false) {
+        output.WriteRawTag(16);
+        output.WriteBool(ValidateOnly);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      if (ValidateOnly != false) {
+        output.WriteRawTag(16);
+        output.WriteBool(ValidateOnly);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(ImportQueuesRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      requests_.Add(other.requests_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 16: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 26: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 16: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 26: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for QueueService.ImportQueues.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class ImportQueuesResponse : pb::IMessage<ImportQueuesResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<ImportQueuesResponse> _parser = new pb::MessageParser<ImportQueuesResponse>(() => new ImportQueuesResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<ImportQueuesResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.QueueReflection.Descriptor.MessageTypes[15]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportQueuesResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportQueuesResponse(ImportQueuesResponse other) : this() {
+      results_ = other.results_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportQueuesResponse Clone() {
+      return new ImportQueuesResponse(this);
+    }
+
+    /// <summary>Field number for the "results" field.</summary>
+    public const int ResultsFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.ImportQueuesResult> _repeated_results_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.ImportQueuesResult.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.ImportQueuesResult> results_ = new pbc::RepeatedField<global::Sealward.Mail.V1.ImportQueuesResult>();
+    /// <summary>
+    /// The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+    /// results.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.ImportQueuesResult> Results {
+      get { return results_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as ImportQueuesResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(ImportQueuesResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!results_.Equals(other.results_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= results_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      results_.WriteTo(output, _repeated_results_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      results_.WriteTo(ref output, _repeated_results_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += results_.CalculateSize(_repeated_results_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(ImportQueuesResponse other) {
+      if (other == null) {
+        return;
+      }
+      results_.Add(other.results_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            results_.AddEntriesFrom(input, _repeated_results_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            results_.AddEntriesFrom(ref input, _repeated_results_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// The result of one request of ImportQueues.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class ImportQueuesResult : pb::IMessage<ImportQueuesResult>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<ImportQueuesResult> _parser = new pb::MessageParser<ImportQueuesResult>(() => new ImportQueuesResult());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<ImportQueuesResult> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.QueueReflection.Descriptor.MessageTypes[16]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportQueuesResult() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportQueuesResult(ImportQueuesResult other) : this() {
+      switch (other.ResultCase) {
+        case ResultOneofCase.Name:
+          Name = other.Name;
+          break;
+        case ResultOneofCase.Error:
+          Error = other.Error.Clone();
+          break;
+      }
+
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportQueuesResult Clone() {
+      return new ImportQueuesResult(this);
+    }
+
+    /// <summary>Field number for the "name" field.</summary>
+    public const int NameFieldNumber = 1;
+    /// <summary>
+    /// The resource name of the created queue.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Name {
+      get { return HasName ? (string) result_ : ""; }
+      set {
+        result_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+        resultCase_ = ResultOneofCase.Name;
+      }
+    }
+    /// <summary>Gets whether the "name" field is set</summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool HasName {
+      get { return resultCase_ == ResultOneofCase.Name; }
+    }
+    /// <summary> Clears the value of the oneof if it's currently set to "name" </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void ClearName() {
+      if (HasName) {
+        ClearResult();
+      }
+    }
+
+    /// <summary>Field number for the "error" field.</summary>
+    public const int ErrorFieldNumber = 2;
+    /// <summary>
+    /// Why it wasn't created: the error that CreateQueue would return.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Sealward.V1.ItemStatus Error {
+      get { return resultCase_ == ResultOneofCase.Error ? (global::Sealward.V1.ItemStatus) result_ : null; }
+      set {
+        result_ = value;
+        resultCase_ = value == null ? ResultOneofCase.None : ResultOneofCase.Error;
+      }
+    }
+
+    private object result_;
+    /// <summary>Enum of possible cases for the "result" oneof.</summary>
+    public enum ResultOneofCase {
+      None = 0,
+      Name = 1,
+      Error = 2,
+    }
+    private ResultOneofCase resultCase_ = ResultOneofCase.None;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ResultOneofCase ResultCase {
+      get { return resultCase_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void ClearResult() {
+      resultCase_ = ResultOneofCase.None;
+      result_ = null;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as ImportQueuesResult);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(ImportQueuesResult other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Name != other.Name) return false;
+      if (!object.Equals(Error, other.Error)) return false;
+      if (ResultCase != other.ResultCase) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (HasName) hash ^= Name.GetHashCode();
+      if (resultCase_ == ResultOneofCase.Error) hash ^= Error.GetHashCode();
+      hash ^= (int) resultCase_;
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (HasName) {
+        output.WriteRawTag(10);
+        output.WriteString(Name);
+      }
+      if (resultCase_ == ResultOneofCase.Error) {
+        output.WriteRawTag(18);
+        output.WriteMessage(Error);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (HasName) {
+        output.WriteRawTag(10);
+        output.WriteString(Name);
+      }
+      if (resultCase_ == ResultOneofCase.Error) {
+        output.WriteRawTag(18);
+        output.WriteMessage(Error);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (HasName) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Name);
+      }
+      if (resultCase_ == ResultOneofCase.Error) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(Error);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(ImportQueuesResult other) {
+      if (other == null) {
+        return;
+      }
+      switch (other.ResultCase) {
+        case ResultOneofCase.Name:
+          Name = other.Name;
+          break;
+        case ResultOneofCase.Error:
+          if (Error == null) {
+            Error = new global::Sealward.V1.ItemStatus();
+          }
+          Error.MergeFrom(other.Error);
+          break;
+      }
+
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Name = input.ReadString();
+            break;
+          }
+          case 18: {
+            global::Sealward.V1.ItemStatus subBuilder = new global::Sealward.V1.ItemStatus();
+            if (resultCase_ == ResultOneofCase.Error) {
+              subBuilder.MergeFrom(Error);
+            }
+            input.ReadMessage(subBuilder);
+            Error = subBuilder;
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Name = input.ReadString();
+            break;
+          }
+          case 18: {
+            global::Sealward.V1.ItemStatus subBuilder = new global::Sealward.V1.ItemStatus();
+            if (resultCase_ == ResultOneofCase.Error) {
+              subBuilder.MergeFrom(Error);
+            }
+            input.ReadMessage(subBuilder);
+            Error = subBuilder;
             break;
           }
         }

@@ -49,6 +49,15 @@ namespace Sealward.Mail.V1 {
     static readonly grpc::Marshaller<global::Sealward.Mail.V1.UpdateQueueRequest> __Marshaller_sealward_mail_v1_UpdateQueueRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.UpdateQueueRequest.Parser));
     static readonly grpc::Marshaller<global::Sealward.Mail.V1.DeleteQueueRequest> __Marshaller_sealward_mail_v1_DeleteQueueRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.DeleteQueueRequest.Parser));
     static readonly grpc::Marshaller<global::Google.Protobuf.WellKnownTypes.Empty> __Marshaller_google_protobuf_Empty = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Google.Protobuf.WellKnownTypes.Empty.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchGetQueuesRequest> __Marshaller_sealward_mail_v1_BatchGetQueuesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchGetQueuesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchGetQueuesResponse> __Marshaller_sealward_mail_v1_BatchGetQueuesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchGetQueuesResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchCreateQueuesRequest> __Marshaller_sealward_mail_v1_BatchCreateQueuesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchCreateQueuesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchCreateQueuesResponse> __Marshaller_sealward_mail_v1_BatchCreateQueuesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchCreateQueuesResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchUpdateQueuesRequest> __Marshaller_sealward_mail_v1_BatchUpdateQueuesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchUpdateQueuesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchUpdateQueuesResponse> __Marshaller_sealward_mail_v1_BatchUpdateQueuesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchUpdateQueuesResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchDeleteQueuesRequest> __Marshaller_sealward_mail_v1_BatchDeleteQueuesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchDeleteQueuesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.ImportQueuesRequest> __Marshaller_sealward_mail_v1_ImportQueuesRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.ImportQueuesRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.ImportQueuesResponse> __Marshaller_sealward_mail_v1_ImportQueuesResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.ImportQueuesResponse.Parser));
 
     static readonly grpc::Method<global::Sealward.Mail.V1.CreateQueueRequest, global::Sealward.Mail.V1.Queue> __Method_CreateQueue = new grpc::Method<global::Sealward.Mail.V1.CreateQueueRequest, global::Sealward.Mail.V1.Queue>(
         grpc::MethodType.Unary,
@@ -84,6 +93,41 @@ namespace Sealward.Mail.V1 {
         "DeleteQueue",
         __Marshaller_sealward_mail_v1_DeleteQueueRequest,
         __Marshaller_google_protobuf_Empty);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchGetQueuesRequest, global::Sealward.Mail.V1.BatchGetQueuesResponse> __Method_BatchGetQueues = new grpc::Method<global::Sealward.Mail.V1.BatchGetQueuesRequest, global::Sealward.Mail.V1.BatchGetQueuesResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchGetQueues",
+        __Marshaller_sealward_mail_v1_BatchGetQueuesRequest,
+        __Marshaller_sealward_mail_v1_BatchGetQueuesResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchCreateQueuesRequest, global::Sealward.Mail.V1.BatchCreateQueuesResponse> __Method_BatchCreateQueues = new grpc::Method<global::Sealward.Mail.V1.BatchCreateQueuesRequest, global::Sealward.Mail.V1.BatchCreateQueuesResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchCreateQueues",
+        __Marshaller_sealward_mail_v1_BatchCreateQueuesRequest,
+        __Marshaller_sealward_mail_v1_BatchCreateQueuesResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchUpdateQueuesRequest, global::Sealward.Mail.V1.BatchUpdateQueuesResponse> __Method_BatchUpdateQueues = new grpc::Method<global::Sealward.Mail.V1.BatchUpdateQueuesRequest, global::Sealward.Mail.V1.BatchUpdateQueuesResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchUpdateQueues",
+        __Marshaller_sealward_mail_v1_BatchUpdateQueuesRequest,
+        __Marshaller_sealward_mail_v1_BatchUpdateQueuesResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchDeleteQueuesRequest, global::Google.Protobuf.WellKnownTypes.Empty> __Method_BatchDeleteQueues = new grpc::Method<global::Sealward.Mail.V1.BatchDeleteQueuesRequest, global::Google.Protobuf.WellKnownTypes.Empty>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchDeleteQueues",
+        __Marshaller_sealward_mail_v1_BatchDeleteQueuesRequest,
+        __Marshaller_google_protobuf_Empty);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.ImportQueuesRequest, global::Sealward.Mail.V1.ImportQueuesResponse> __Method_ImportQueues = new grpc::Method<global::Sealward.Mail.V1.ImportQueuesRequest, global::Sealward.Mail.V1.ImportQueuesResponse>(
+        grpc::MethodType.DuplexStreaming,
+        __ServiceName,
+        "ImportQueues",
+        __Marshaller_sealward_mail_v1_ImportQueuesRequest,
+        __Marshaller_sealward_mail_v1_ImportQueuesResponse);
 
     /// <summary>Client of the service.</summary>
     public partial class QueueServiceClient : grpc::ClientBase<QueueServiceClient>
@@ -465,6 +509,373 @@ namespace Sealward.Mail.V1 {
       public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> DeleteQueueAsync(global::Sealward.Mail.V1.DeleteQueueRequest request, grpc::CallOptions options)
       {
         return CallInvoker.AsyncUnaryCall(__Method_DeleteQueue, null, options, request);
+      }
+
+      /// <summary>
+      /// Returns up to 1,000 queues, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchGetQueuesResponse BatchGetQueues(global::Sealward.Mail.V1.BatchGetQueuesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchGetQueues(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Returns up to 1,000 queues, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchGetQueuesResponse BatchGetQueues(global::Sealward.Mail.V1.BatchGetQueuesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchGetQueues, null, options, request);
+      }
+
+      /// <summary>
+      /// Returns up to 1,000 queues, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchGetQueuesResponse> BatchGetQueuesAsync(global::Sealward.Mail.V1.BatchGetQueuesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchGetQueuesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Returns up to 1,000 queues, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchGetQueuesResponse> BatchGetQueuesAsync(global::Sealward.Mail.V1.BatchGetQueuesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchGetQueues, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates up to 1,000 queues in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].queue_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+      /// creates other queues.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchCreateQueuesResponse BatchCreateQueues(global::Sealward.Mail.V1.BatchCreateQueuesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchCreateQueues(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates up to 1,000 queues in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].queue_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+      /// creates other queues.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchCreateQueuesResponse BatchCreateQueues(global::Sealward.Mail.V1.BatchCreateQueuesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchCreateQueues, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates up to 1,000 queues in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].queue_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+      /// creates other queues.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchCreateQueuesResponse> BatchCreateQueuesAsync(global::Sealward.Mail.V1.BatchCreateQueuesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchCreateQueuesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates up to 1,000 queues in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].queue_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+      /// creates other queues.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchCreateQueuesResponse> BatchCreateQueuesAsync(global::Sealward.Mail.V1.BatchCreateQueuesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchCreateQueues, null, options, request);
+      }
+
+      /// <summary>
+      /// Updates up to 1,000 queues in one transaction, all or none, and returns them as they are now, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+      ///   their request: `requests[3].queue.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues or the response would exceed the maximum size of a message. Nothing was
+      ///   updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+      /// callers, unless the requests have etags.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchUpdateQueuesResponse BatchUpdateQueues(global::Sealward.Mail.V1.BatchUpdateQueuesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchUpdateQueues(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Updates up to 1,000 queues in one transaction, all or none, and returns them as they are now, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+      ///   their request: `requests[3].queue.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues or the response would exceed the maximum size of a message. Nothing was
+      ///   updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+      /// callers, unless the requests have etags.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchUpdateQueuesResponse BatchUpdateQueues(global::Sealward.Mail.V1.BatchUpdateQueuesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchUpdateQueues, null, options, request);
+      }
+
+      /// <summary>
+      /// Updates up to 1,000 queues in one transaction, all or none, and returns them as they are now, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+      ///   their request: `requests[3].queue.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues or the response would exceed the maximum size of a message. Nothing was
+      ///   updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+      /// callers, unless the requests have etags.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchUpdateQueuesResponse> BatchUpdateQueuesAsync(global::Sealward.Mail.V1.BatchUpdateQueuesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchUpdateQueuesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Updates up to 1,000 queues in one transaction, all or none, and returns them as they are now, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+      ///   their request: `requests[3].queue.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues or the response would exceed the maximum size of a message. Nothing was
+      ///   updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+      /// NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+      /// callers, unless the requests have etags.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchUpdateQueuesResponse> BatchUpdateQueuesAsync(global::Sealward.Mail.V1.BatchUpdateQueuesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchUpdateQueues, null, options, request);
+      }
+
+      /// <summary>
+      /// Deletes up to 1,000 queues in one transaction, all or none, including their encrypted attributes. References to them are handled as by
+      /// DeleteQueue.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+      ///   their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues exceed the maximum size of a message together. Nothing was deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual global::Google.Protobuf.WellKnownTypes.Empty BatchDeleteQueues(global::Sealward.Mail.V1.BatchDeleteQueuesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchDeleteQueues(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Deletes up to 1,000 queues in one transaction, all or none, including their encrypted attributes. References to them are handled as by
+      /// DeleteQueue.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+      ///   their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues exceed the maximum size of a message together. Nothing was deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual global::Google.Protobuf.WellKnownTypes.Empty BatchDeleteQueues(global::Sealward.Mail.V1.BatchDeleteQueuesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchDeleteQueues, null, options, request);
+      }
+
+      /// <summary>
+      /// Deletes up to 1,000 queues in one transaction, all or none, including their encrypted attributes. References to them are handled as by
+      /// DeleteQueue.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+      ///   their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues exceed the maximum size of a message together. Nothing was deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> BatchDeleteQueuesAsync(global::Sealward.Mail.V1.BatchDeleteQueuesRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchDeleteQueuesAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Deletes up to 1,000 queues in one transaction, all or none, including their encrypted attributes. References to them are handled as by
+      /// DeleteQueue.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+      ///   their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues exceed the maximum size of a message together. Nothing was deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> BatchDeleteQueuesAsync(global::Sealward.Mail.V1.BatchDeleteQueuesRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchDeleteQueues, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates any number of queues from a stream, and returns a result for each, in the order of the requests. Each queue is created or
+      /// refused on its own.
+      ///
+      /// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+      /// 1,000 queues, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is on
+      /// disk. It reads ahead only a few groups, so read the results while you send.
+      ///
+      /// Errors, in addition to those of every method, which end the stream:
+      /// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+      /// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+      ///
+      /// Errors of a single queue are in its result, and are those of CreateQueue. If the stream ends with an error, requests without a result
+      /// may have been executed.
+      ///
+      /// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+      /// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+      /// other queues.
+      /// </summary>
+      public virtual grpc::AsyncDuplexStreamingCall<global::Sealward.Mail.V1.ImportQueuesRequest, global::Sealward.Mail.V1.ImportQueuesResponse> ImportQueues(grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return ImportQueues(new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates any number of queues from a stream, and returns a result for each, in the order of the requests. Each queue is created or
+      /// refused on its own.
+      ///
+      /// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+      /// 1,000 queues, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is on
+      /// disk. It reads ahead only a few groups, so read the results while you send.
+      ///
+      /// Errors, in addition to those of every method, which end the stream:
+      /// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+      /// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+      ///
+      /// Errors of a single queue are in its result, and are those of CreateQueue. If the stream ends with an error, requests without a result
+      /// may have been executed.
+      ///
+      /// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+      /// name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+      /// other queues.
+      /// </summary>
+      public virtual grpc::AsyncDuplexStreamingCall<global::Sealward.Mail.V1.ImportQueuesRequest, global::Sealward.Mail.V1.ImportQueuesResponse> ImportQueues(grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncDuplexStreamingCall(__Method_ImportQueues, null, options);
       }
 
       /// <summary>Creates a client of the same channel with another configuration.</summary>

@@ -28,117 +28,160 @@ namespace Sealward.Mail.V1 {
             "YXJkLm1haWwudjEaG2dvb2dsZS9wcm90b2J1Zi9lbXB0eS5wcm90bxogZ29v",
             "Z2xlL3Byb3RvYnVmL2ZpZWxkX21hc2sucHJvdG8aH2dvb2dsZS9wcm90b2J1",
             "Zi90aW1lc3RhbXAucHJvdG8aJHNlYWx3YXJkL3NjaGVtYS92MS9hbm5vdGF0",
-            "aW9ucy5wcm90byLAGAoMVXNlclNldHRpbmdzEgwKBG5hbWUYASABKAkSDAoE",
-            "ZXRhZxgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90",
-            "b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYBCABKAsyGi5nb29nbGUu",
-            "cHJvdG9idWYuVGltZXN0YW1wEhcKCmNyZWF0ZWRfYnkYZCABKAlIAIgBARIY",
-            "Cgttb2RpZmllZF9ieRhlIAEoCUgBiAEBEioKEGJ1c2luZXNzX3VuaXRfaWQY",
-            "BSABKAlCC7qhJQcQASAkkAEBSAKIAQESOwoOZW1haWxfcGFzc3dvcmQYBiAB",
-            "KAlCHoABAbqhJRcIASDIAWoQTWFpbGJveC5wYXNzd29yZEgDiAEBEjoKFWlz",
-            "X2VtYWlsX3Bhc3N3b3JkX3NldBgHIAEoCEIWuqElEjgBcg5lbWFpbF9wYXNz",
-            "d29yZEgEiAEBEjYKDmVtYWlsX3VzZXJuYW1lGAggASgJQhm6oSUVIMgBahBN",
-            "YWlsYm94LnVzZXJuYW1lSAWIAQESYgoXYWxsb3dfZW1haWxfY3JlZGVudGlh",
-            "bHMYCSABKAhCPLqhJTgQARoCGABqME1haWxib3guYWxsb3dfZW1haWxfY29u",
-            "bmVjdG9yX3RvX3VzZV9jcmVkZW50aWFsc0gGiAEBEpgBCh9pbmNvbWluZ19l",
-            "bWFpbF9maWx0ZXJpbmdfbWV0aG9kGAogASgOMjsuc2VhbHdhcmQubWFpbC52",
-            "MS5Vc2VyU2V0dGluZ3MuSW5jb21pbmdFbWFpbEZpbHRlcmluZ01ldGhvZEIt",
-            "uqElKRABGiUiI0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfQUxM",
-            "SAeIAQESKwoSaXNfc2VuZF9hc19hbGxvd2VkGAsgASgIQgq6oSUGEAEaAhgA",
-            "SAiIAQESMQoYaWdub3JlX3Vuc29saWNpdGVkX2VtYWlsGAwgASgIQgq6oSUG",
-            "EAEaAhgBSAmIAQESIQoMcGFnaW5nX2xpbWl0GA0gASgFQga6oSUCKABICogB",
-            "ARIjCg50aW1lX3pvbmVfY29kZRgOIAEoBUIGuqElAhABSAuIAQESIQoJbG9j",
-            "YWxlX2lkGA8gASgFQgm6oSUFEAGYAQFIDIgBARIjCg51aV9sYW5ndWFnZV9p",
-            "ZBgQIAEoBUIGuqElAhABSA2IAQESKAoQaGVscF9sYW5ndWFnZV9pZBgRIAEo",
-            "BUIJuqElBRABmAEBSA6IAQESKAoSZGF0ZV9mb3JtYXRfc3RyaW5nGBIgASgJ",
-            "Qge6oSUDIP8BSA+IAQESKAoSdGltZV9mb3JtYXRfc3RyaW5nGBMgASgJQge6",
-            "oSUDIP8BSBCIAQESIwoNaG9tZXBhZ2VfYXJlYRgUIAEoCUIHuqElAyDIAUgR",
-            "iAEBEiYKEGhvbWVwYWdlX3N1YmFyZWEYFSABKAlCB7qhJQMgyAFIEogBARIn",
-            "ChJ3b3JrZGF5X3N0YXJ0X3RpbWUYFiABKAlCBrqhJQIgBUgTiAEBEiYKEXdv",
-            "cmtkYXlfc3RvcF90aW1lGBcgASgJQga6oSUCIAVIFIgBARJkChlkZWZhdWx0",
-            "X3NlYXJjaF9leHBlcmllbmNlGBggASgOMjYuc2VhbHdhcmQubWFpbC52MS5V",
-            "c2VyU2V0dGluZ3MuRGVmYXVsdFNlYXJjaEV4cGVyaWVuY2VCBLqhJQBIFYgB",
-            "ARJ9ChBlbnRpdHlfZm9ybV9tb2RlGBkgASgOMi0uc2VhbHdhcmQubWFpbC52",
-            "MS5Vc2VyU2V0dGluZ3MuRW50aXR5Rm9ybU1vZGVCL7qhJSsQARonIiVFTlRJ",
-            "VFlfRk9STV9NT0RFX09SR0FOSVpBVElPTl9ERUZBVUxUSBaIAQESeAoUcmVw",
-            "b3J0X3NjcmlwdF9lcnJvcnMYGiABKA4yMS5zZWFsd2FyZC5tYWlsLnYxLlVz",
-            "ZXJTZXR0aW5ncy5SZXBvcnRTY3JpcHRFcnJvcnNCIrqhJR4QARoaIhhSRVBP",
-            "UlRfU0NSSVBUX0VSUk9SU19BU0tIF4gBARIvChd0cmFuc2FjdGlvbl9jdXJy",
-            "ZW5jeV9pZBgbIAEoCUIJuqElBSAkkAEBSBiIAQEiuQIKHEluY29taW5nRW1h",
-            "aWxGaWx0ZXJpbmdNZXRob2QSLworSU5DT01JTkdfRU1BSUxfRklMVEVSSU5H",
-            "X01FVEhPRF9VTlNQRUNJRklFRBAAEi0KI0lOQ09NSU5HX0VNQUlMX0ZJTFRF",
-            "UklOR19NRVRIT0RfQUxMEAEaBMChJQASNQorSU5DT01JTkdfRU1BSUxfRklM",
-            "VEVSSU5HX01FVEhPRF9JTl9SRVNQT05TRRACGgTAoSUBEjwKMklOQ09NSU5H",
-            "X0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfRlJPTV9LTk9XTl9QQVJUSUVTEAMa",
-            "BMChJQISRAo6SU5DT01JTkdfRU1BSUxfRklMVEVSSU5HX01FVEhPRF9GUk9N",
-            "X0VNQUlMX0VOQUJMRURfUkVDT1JEUxAEGgTAoSUDIv4BChdEZWZhdWx0U2Vh",
-            "cmNoRXhwZXJpZW5jZRIpCiVERUZBVUxUX1NFQVJDSF9FWFBFUklFTkNFX1VO",
-            "U1BFQ0lGSUVEEAASLQojREVGQVVMVF9TRUFSQ0hfRVhQRVJJRU5DRV9SRUxF",
-            "VkFOQ0UQARoEwKElABIvCiVERUZBVUxUX1NFQVJDSF9FWFBFUklFTkNFX0NB",
-            "VEVHT1JJWkVEEAIaBMChJQESLAoiREVGQVVMVF9TRUFSQ0hfRVhQRVJJRU5D",
-            "RV9VU0VfTEFTVBADGgTAoSUCEioKIERFRkFVTFRfU0VBUkNIX0VYUEVSSUVO",
-            "Q0VfQ1VTVE9NEAQaBMChJQMirwEKDkVudGl0eUZvcm1Nb2RlEiAKHEVOVElU",
-            "WV9GT1JNX01PREVfVU5TUEVDSUZJRUQQABIvCiVFTlRJVFlfRk9STV9NT0RF",
-            "X09SR0FOSVpBVElPTl9ERUZBVUxUEAEaBMChJQASKQofRU5USVRZX0ZPUk1f",
-            "TU9ERV9SRUFEX09QVElNSVpFRBACGgTAoSUBEh8KFUVOVElUWV9GT1JNX01P",
-            "REVfRURJVBADGgTAoSUCIqkBChJSZXBvcnRTY3JpcHRFcnJvcnMSJAogUkVQ",
-            "T1JUX1NDUklQVF9FUlJPUlNfVU5TUEVDSUZJRUQQABIiChhSRVBPUlRfU0NS",
-            "SVBUX0VSUk9SU19BU0sQARoEwKElARIjChlSRVBPUlRfU0NSSVBUX0VSUk9S",
-            "U19TRU5EEAIaBMChJQISJAoaUkVQT1JUX1NDUklQVF9FUlJPUlNfTkVWRVIQ",
-            "AxoEwKElAzpAsqElPAoMdXNlclNldHRpbmdzEg11c2VyX3NldHRpbmdzGgxV",
-            "c2VyU2V0dGluZ3MgASoNVXNlciBTZXR0aW5nc0INCgtfY3JlYXRlZF9ieUIO",
-            "CgxfbW9kaWZpZWRfYnlCEwoRX2J1c2luZXNzX3VuaXRfaWRCEQoPX2VtYWls",
-            "X3Bhc3N3b3JkQhgKFl9pc19lbWFpbF9wYXNzd29yZF9zZXRCEQoPX2VtYWls",
-            "X3VzZXJuYW1lQhoKGF9hbGxvd19lbWFpbF9jcmVkZW50aWFsc0IiCiBfaW5j",
-            "b21pbmdfZW1haWxfZmlsdGVyaW5nX21ldGhvZEIVChNfaXNfc2VuZF9hc19h",
-            "bGxvd2VkQhsKGV9pZ25vcmVfdW5zb2xpY2l0ZWRfZW1haWxCDwoNX3BhZ2lu",
-            "Z19saW1pdEIRCg9fdGltZV96b25lX2NvZGVCDAoKX2xvY2FsZV9pZEIRCg9f",
-            "dWlfbGFuZ3VhZ2VfaWRCEwoRX2hlbHBfbGFuZ3VhZ2VfaWRCFQoTX2RhdGVf",
-            "Zm9ybWF0X3N0cmluZ0IVChNfdGltZV9mb3JtYXRfc3RyaW5nQhAKDl9ob21l",
-            "cGFnZV9hcmVhQhMKEV9ob21lcGFnZV9zdWJhcmVhQhUKE193b3JrZGF5X3N0",
-            "YXJ0X3RpbWVCFAoSX3dvcmtkYXlfc3RvcF90aW1lQhwKGl9kZWZhdWx0X3Nl",
-            "YXJjaF9leHBlcmllbmNlQhMKEV9lbnRpdHlfZm9ybV9tb2RlQhcKFV9yZXBv",
-            "cnRfc2NyaXB0X2Vycm9yc0IaChhfdHJhbnNhY3Rpb25fY3VycmVuY3lfaWQi",
-            "pwEKGUNyZWF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJ",
-            "EjUKDXVzZXJfc2V0dGluZ3MYAiABKAsyHi5zZWFsd2FyZC5tYWlsLnYxLlVz",
-            "ZXJTZXR0aW5ncxIYChB1c2VyX3NldHRpbmdzX2lkGAMgASgJEhUKDXZhbGlk",
-            "YXRlX29ubHkYBCABKAgSEgoKcmVxdWVzdF9pZBgFIAEoCSJVChZHZXRVc2Vy",
-            "U2V0dGluZ3NSZXF1ZXN0EgwKBG5hbWUYASABKAkSLQoJcmVhZF9tYXNrGAIg",
-            "ASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayK8AQoXTGlzdFVzZXJT",
-            "ZXR0aW5nc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEhEKCXBhZ2Vfc2l6ZRgC",
-            "IAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEg4KBmZpbHRlchgEIAEoCRIQCghv",
-            "cmRlcl9ieRgFIAEoCRItCglyZWFkX21hc2sYBiABKAsyGi5nb29nbGUucHJv",
-            "dG9idWYuRmllbGRNYXNrEhkKEXJldHVybl90b3RhbF9zaXplGAcgASgIIpIB",
-            "ChhMaXN0VXNlclNldHRpbmdzUmVzcG9uc2USNQoNdXNlcl9zZXR0aW5ncxgB",
-            "IAMoCzIeLnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzEhcKD25leHRf",
-            "cGFnZV90b2tlbhgCIAEoCRIXCgp0b3RhbF9zaXplGAMgASgDSACIAQFCDQoL",
-            "X3RvdGFsX3NpemUirgEKGVVwZGF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QSNQoN",
-            "dXNlcl9zZXR0aW5ncxgBIAEoCzIeLnNlYWx3YXJkLm1haWwudjEuVXNlclNl",
-            "dHRpbmdzEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVm",
-            "LkZpZWxkTWFzaxIVCg12YWxpZGF0ZV9vbmx5GAMgASgIEhIKCnJlcXVlc3Rf",
-            "aWQYBCABKAkiYgoZRGVsZXRlVXNlclNldHRpbmdzUmVxdWVzdBIMCgRuYW1l",
-            "GAEgASgJEgwKBGV0YWcYAiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCBIS",
-            "CgpyZXF1ZXN0X2lkGAQgASgJMqIFChNVc2VyU2V0dGluZ3NTZXJ2aWNlEnsK",
-            "EkNyZWF0ZVVzZXJTZXR0aW5ncxIrLnNlYWx3YXJkLm1haWwudjEuQ3JlYXRl",
-            "VXNlclNldHRpbmdzUmVxdWVzdBoeLnNlYWx3YXJkLm1haWwudjEuVXNlclNl",
-            "dHRpbmdzIhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMSdAoPR2V0VXNlclNl",
-            "dHRpbmdzEiguc2VhbHdhcmQubWFpbC52MS5HZXRVc2VyU2V0dGluZ3NSZXF1",
-            "ZXN0Gh4uc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3MiF5ACAdqhJRAK",
-            "DnBydlJlYWRSZWNvcmRzEoIBChBMaXN0VXNlclNldHRpbmdzEikuc2VhbHdh",
-            "cmQubWFpbC52MS5MaXN0VXNlclNldHRpbmdzUmVxdWVzdBoqLnNlYWx3YXJk",
-            "Lm1haWwudjEuTGlzdFVzZXJTZXR0aW5nc1Jlc3BvbnNlIheQAgHaoSUQCg5w",
-            "cnZSZWFkUmVjb3JkcxJ7ChJVcGRhdGVVc2VyU2V0dGluZ3MSKy5zZWFsd2Fy",
-            "ZC5tYWlsLnYxLlVwZGF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QaHi5zZWFsd2Fy",
-            "ZC5tYWlsLnYxLlVzZXJTZXR0aW5ncyIYkAIA2qElEQoPcHJ2V3JpdGVSZWNv",
-            "cmRzEnMKEkRlbGV0ZVVzZXJTZXR0aW5ncxIrLnNlYWx3YXJkLm1haWwudjEu",
-            "RGVsZXRlVXNlclNldHRpbmdzUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5F",
-            "bXB0eSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzGiHKoSUdc2VhbHdhcmQu",
-            "bWFpbC52MS5Vc2VyU2V0dGluZ3NCogEKE2lvLnNlYWx3YXJkLm1haWwudjFQ",
-            "AVpHZ2l0aHViLmNvbS9zZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRzL2dvL3Nl",
-            "YWx3YXJkL21haWwvdjE7c2VhbHdhcmRtYWlsdjGiAgRTTFdNqgIQU2VhbHdh",
-            "cmQuTWFpbC5WMcoCEFNlYWx3YXJkXE1haWxcVjHqAhJTZWFsd2FyZDo6TWFp",
-            "bDo6VjFiBnByb3RvMw=="));
+            "aW9ucy5wcm90bxodc2VhbHdhcmQvdjEvaXRlbV9zdGF0dXMucHJvdG8iwBgK",
+            "DFVzZXJTZXR0aW5ncxIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSLwoL",
+            "Y3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1w",
+            "Ei8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVz",
+            "dGFtcBIXCgpjcmVhdGVkX2J5GGQgASgJSACIAQESGAoLbW9kaWZpZWRfYnkY",
+            "ZSABKAlIAYgBARIqChBidXNpbmVzc191bml0X2lkGAUgASgJQgu6oSUHEAEg",
+            "JJABAUgCiAEBEjsKDmVtYWlsX3Bhc3N3b3JkGAYgASgJQh6AAQG6oSUXCAEg",
+            "yAFqEE1haWxib3gucGFzc3dvcmRIA4gBARI6ChVpc19lbWFpbF9wYXNzd29y",
+            "ZF9zZXQYByABKAhCFrqhJRI4AXIOZW1haWxfcGFzc3dvcmRIBIgBARI2Cg5l",
+            "bWFpbF91c2VybmFtZRgIIAEoCUIZuqElFSDIAWoQTWFpbGJveC51c2VybmFt",
+            "ZUgFiAEBEmIKF2FsbG93X2VtYWlsX2NyZWRlbnRpYWxzGAkgASgIQjy6oSU4",
+            "EAEaAhgAajBNYWlsYm94LmFsbG93X2VtYWlsX2Nvbm5lY3Rvcl90b191c2Vf",
+            "Y3JlZGVudGlhbHNIBogBARKYAQofaW5jb21pbmdfZW1haWxfZmlsdGVyaW5n",
+            "X21ldGhvZBgKIAEoDjI7LnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdz",
+            "LkluY29taW5nRW1haWxGaWx0ZXJpbmdNZXRob2RCLbqhJSkQARolIiNJTkNP",
+            "TUlOR19FTUFJTF9GSUxURVJJTkdfTUVUSE9EX0FMTEgHiAEBEisKEmlzX3Nl",
+            "bmRfYXNfYWxsb3dlZBgLIAEoCEIKuqElBhABGgIYAEgIiAEBEjEKGGlnbm9y",
+            "ZV91bnNvbGljaXRlZF9lbWFpbBgMIAEoCEIKuqElBhABGgIYAUgJiAEBEiEK",
+            "DHBhZ2luZ19saW1pdBgNIAEoBUIGuqElAigASAqIAQESIwoOdGltZV96b25l",
+            "X2NvZGUYDiABKAVCBrqhJQIQAUgLiAEBEiEKCWxvY2FsZV9pZBgPIAEoBUIJ",
+            "uqElBRABmAEBSAyIAQESIwoOdWlfbGFuZ3VhZ2VfaWQYECABKAVCBrqhJQIQ",
+            "AUgNiAEBEigKEGhlbHBfbGFuZ3VhZ2VfaWQYESABKAVCCbqhJQUQAZgBAUgO",
+            "iAEBEigKEmRhdGVfZm9ybWF0X3N0cmluZxgSIAEoCUIHuqElAyD/AUgPiAEB",
+            "EigKEnRpbWVfZm9ybWF0X3N0cmluZxgTIAEoCUIHuqElAyD/AUgQiAEBEiMK",
+            "DWhvbWVwYWdlX2FyZWEYFCABKAlCB7qhJQMgyAFIEYgBARImChBob21lcGFn",
+            "ZV9zdWJhcmVhGBUgASgJQge6oSUDIMgBSBKIAQESJwoSd29ya2RheV9zdGFy",
+            "dF90aW1lGBYgASgJQga6oSUCIAVIE4gBARImChF3b3JrZGF5X3N0b3BfdGlt",
+            "ZRgXIAEoCUIGuqElAiAFSBSIAQESZAoZZGVmYXVsdF9zZWFyY2hfZXhwZXJp",
+            "ZW5jZRgYIAEoDjI2LnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzLkRl",
+            "ZmF1bHRTZWFyY2hFeHBlcmllbmNlQgS6oSUASBWIAQESfQoQZW50aXR5X2Zv",
+            "cm1fbW9kZRgZIAEoDjItLnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdz",
+            "LkVudGl0eUZvcm1Nb2RlQi+6oSUrEAEaJyIlRU5USVRZX0ZPUk1fTU9ERV9P",
+            "UkdBTklaQVRJT05fREVGQVVMVEgWiAEBEngKFHJlcG9ydF9zY3JpcHRfZXJy",
+            "b3JzGBogASgOMjEuc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3MuUmVw",
+            "b3J0U2NyaXB0RXJyb3JzQiK6oSUeEAEaGiIYUkVQT1JUX1NDUklQVF9FUlJP",
+            "UlNfQVNLSBeIAQESLwoXdHJhbnNhY3Rpb25fY3VycmVuY3lfaWQYGyABKAlC",
+            "CbqhJQUgJJABAUgYiAEBIrkCChxJbmNvbWluZ0VtYWlsRmlsdGVyaW5nTWV0",
+            "aG9kEi8KK0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfVU5TUEVD",
+            "SUZJRUQQABItCiNJTkNPTUlOR19FTUFJTF9GSUxURVJJTkdfTUVUSE9EX0FM",
+            "TBABGgTAoSUAEjUKK0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0Rf",
+            "SU5fUkVTUE9OU0UQAhoEwKElARI8CjJJTkNPTUlOR19FTUFJTF9GSUxURVJJ",
+            "TkdfTUVUSE9EX0ZST01fS05PV05fUEFSVElFUxADGgTAoSUCEkQKOklOQ09N",
+            "SU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfRlJPTV9FTUFJTF9FTkFCTEVE",
+            "X1JFQ09SRFMQBBoEwKElAyL+AQoXRGVmYXVsdFNlYXJjaEV4cGVyaWVuY2US",
+            "KQolREVGQVVMVF9TRUFSQ0hfRVhQRVJJRU5DRV9VTlNQRUNJRklFRBAAEi0K",
+            "I0RFRkFVTFRfU0VBUkNIX0VYUEVSSUVOQ0VfUkVMRVZBTkNFEAEaBMChJQAS",
+            "LwolREVGQVVMVF9TRUFSQ0hfRVhQRVJJRU5DRV9DQVRFR09SSVpFRBACGgTA",
+            "oSUBEiwKIkRFRkFVTFRfU0VBUkNIX0VYUEVSSUVOQ0VfVVNFX0xBU1QQAxoE",
+            "wKElAhIqCiBERUZBVUxUX1NFQVJDSF9FWFBFUklFTkNFX0NVU1RPTRAEGgTA",
+            "oSUDIq8BCg5FbnRpdHlGb3JtTW9kZRIgChxFTlRJVFlfRk9STV9NT0RFX1VO",
+            "U1BFQ0lGSUVEEAASLwolRU5USVRZX0ZPUk1fTU9ERV9PUkdBTklaQVRJT05f",
+            "REVGQVVMVBABGgTAoSUAEikKH0VOVElUWV9GT1JNX01PREVfUkVBRF9PUFRJ",
+            "TUlaRUQQAhoEwKElARIfChVFTlRJVFlfRk9STV9NT0RFX0VESVQQAxoEwKEl",
+            "AiKpAQoSUmVwb3J0U2NyaXB0RXJyb3JzEiQKIFJFUE9SVF9TQ1JJUFRfRVJS",
+            "T1JTX1VOU1BFQ0lGSUVEEAASIgoYUkVQT1JUX1NDUklQVF9FUlJPUlNfQVNL",
+            "EAEaBMChJQESIwoZUkVQT1JUX1NDUklQVF9FUlJPUlNfU0VORBACGgTAoSUC",
+            "EiQKGlJFUE9SVF9TQ1JJUFRfRVJST1JTX05FVkVSEAMaBMChJQM6QLKhJTwK",
+            "DHVzZXJTZXR0aW5ncxINdXNlcl9zZXR0aW5ncxoMVXNlclNldHRpbmdzIAEq",
+            "DVVzZXIgU2V0dGluZ3NCDQoLX2NyZWF0ZWRfYnlCDgoMX21vZGlmaWVkX2J5",
+            "QhMKEV9idXNpbmVzc191bml0X2lkQhEKD19lbWFpbF9wYXNzd29yZEIYChZf",
+            "aXNfZW1haWxfcGFzc3dvcmRfc2V0QhEKD19lbWFpbF91c2VybmFtZUIaChhf",
+            "YWxsb3dfZW1haWxfY3JlZGVudGlhbHNCIgogX2luY29taW5nX2VtYWlsX2Zp",
+            "bHRlcmluZ19tZXRob2RCFQoTX2lzX3NlbmRfYXNfYWxsb3dlZEIbChlfaWdu",
+            "b3JlX3Vuc29saWNpdGVkX2VtYWlsQg8KDV9wYWdpbmdfbGltaXRCEQoPX3Rp",
+            "bWVfem9uZV9jb2RlQgwKCl9sb2NhbGVfaWRCEQoPX3VpX2xhbmd1YWdlX2lk",
+            "QhMKEV9oZWxwX2xhbmd1YWdlX2lkQhUKE19kYXRlX2Zvcm1hdF9zdHJpbmdC",
+            "FQoTX3RpbWVfZm9ybWF0X3N0cmluZ0IQCg5faG9tZXBhZ2VfYXJlYUITChFf",
+            "aG9tZXBhZ2Vfc3ViYXJlYUIVChNfd29ya2RheV9zdGFydF90aW1lQhQKEl93",
+            "b3JrZGF5X3N0b3BfdGltZUIcChpfZGVmYXVsdF9zZWFyY2hfZXhwZXJpZW5j",
+            "ZUITChFfZW50aXR5X2Zvcm1fbW9kZUIXChVfcmVwb3J0X3NjcmlwdF9lcnJv",
+            "cnNCGgoYX3RyYW5zYWN0aW9uX2N1cnJlbmN5X2lkIqcBChlDcmVhdGVVc2Vy",
+            "U2V0dGluZ3NSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRI1Cg11c2VyX3NldHRp",
+            "bmdzGAIgASgLMh4uc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3MSGAoQ",
+            "dXNlcl9zZXR0aW5nc19pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgI",
+            "EhIKCnJlcXVlc3RfaWQYBSABKAkiVQoWR2V0VXNlclNldHRpbmdzUmVxdWVz",
+            "dBIMCgRuYW1lGAEgASgJEi0KCXJlYWRfbWFzaxgCIAEoCzIaLmdvb2dsZS5w",
+            "cm90b2J1Zi5GaWVsZE1hc2sivAEKF0xpc3RVc2VyU2V0dGluZ3NSZXF1ZXN0",
+            "Eg4KBnBhcmVudBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90",
+            "b2tlbhgDIAEoCRIOCgZmaWx0ZXIYBCABKAkSEAoIb3JkZXJfYnkYBSABKAkS",
+            "LQoJcmVhZF9tYXNrGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFz",
+            "axIZChFyZXR1cm5fdG90YWxfc2l6ZRgHIAEoCCKSAQoYTGlzdFVzZXJTZXR0",
+            "aW5nc1Jlc3BvbnNlEjUKDXVzZXJfc2V0dGluZ3MYASADKAsyHi5zZWFsd2Fy",
+            "ZC5tYWlsLnYxLlVzZXJTZXR0aW5ncxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiAB",
+            "KAkSFwoKdG90YWxfc2l6ZRgDIAEoA0gAiAEBQg0KC190b3RhbF9zaXplIq4B",
+            "ChlVcGRhdGVVc2VyU2V0dGluZ3NSZXF1ZXN0EjUKDXVzZXJfc2V0dGluZ3MY",
+            "ASABKAsyHi5zZWFsd2FyZC5tYWlsLnYxLlVzZXJTZXR0aW5ncxIvCgt1cGRh",
+            "dGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSFQoN",
+            "dmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJImIKGURl",
+            "bGV0ZVVzZXJTZXR0aW5nc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFn",
+            "GAIgASgJEhUKDXZhbGlkYXRlX29ubHkYAyABKAgSEgoKcmVxdWVzdF9pZBgE",
+            "IAEoCSJrChtCYXRjaEdldFVzZXJTZXR0aW5nc1JlcXVlc3QSDgoGcGFyZW50",
+            "GAEgASgJEg0KBW5hbWVzGAIgAygJEi0KCXJlYWRfbWFzaxgDIAEoCzIaLmdv",
+            "b2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siVQocQmF0Y2hHZXRVc2VyU2V0dGlu",
+            "Z3NSZXNwb25zZRI1Cg11c2VyX3NldHRpbmdzGAEgAygLMh4uc2VhbHdhcmQu",
+            "bWFpbC52MS5Vc2VyU2V0dGluZ3MimgEKHkJhdGNoQ3JlYXRlVXNlclNldHRp",
+            "bmdzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSPQoIcmVxdWVzdHMYAiADKAsy",
+            "Ky5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QS",
+            "FQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJIlgK",
+            "H0JhdGNoQ3JlYXRlVXNlclNldHRpbmdzUmVzcG9uc2USNQoNdXNlcl9zZXR0",
+            "aW5ncxgBIAMoCzIeLnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzIpoB",
+            "Ch5CYXRjaFVwZGF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QSDgoGcGFyZW50GAEg",
+            "ASgJEj0KCHJlcXVlc3RzGAIgAygLMisuc2VhbHdhcmQubWFpbC52MS5VcGRh",
+            "dGVVc2VyU2V0dGluZ3NSZXF1ZXN0EhUKDXZhbGlkYXRlX29ubHkYAyABKAgS",
+            "EgoKcmVxdWVzdF9pZBgEIAEoCSJYCh9CYXRjaFVwZGF0ZVVzZXJTZXR0aW5n",
+            "c1Jlc3BvbnNlEjUKDXVzZXJfc2V0dGluZ3MYASADKAsyHi5zZWFsd2FyZC5t",
+            "YWlsLnYxLlVzZXJTZXR0aW5ncyKaAQoeQmF0Y2hEZWxldGVVc2VyU2V0dGlu",
+            "Z3NSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRI9CghyZXF1ZXN0cxgCIAMoCzIr",
+            "LnNlYWx3YXJkLm1haWwudjEuRGVsZXRlVXNlclNldHRpbmdzUmVxdWVzdBIV",
+            "Cg12YWxpZGF0ZV9vbmx5GAMgASgIEhIKCnJlcXVlc3RfaWQYBCABKAkigQEK",
+            "GUltcG9ydFVzZXJTZXR0aW5nc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEhUK",
+            "DXZhbGlkYXRlX29ubHkYAiABKAgSPQoIcmVxdWVzdHMYAyADKAsyKy5zZWFs",
+            "d2FyZC5tYWlsLnYxLkNyZWF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QiWQoaSW1w",
+            "b3J0VXNlclNldHRpbmdzUmVzcG9uc2USOwoHcmVzdWx0cxgBIAMoCzIqLnNl",
+            "YWx3YXJkLm1haWwudjEuSW1wb3J0VXNlclNldHRpbmdzUmVzdWx0Il4KGElt",
+            "cG9ydFVzZXJTZXR0aW5nc1Jlc3VsdBIOCgRuYW1lGAEgASgJSAASKAoFZXJy",
+            "b3IYAiABKAsyFy5zZWFsd2FyZC52MS5JdGVtU3RhdHVzSABCCAoGcmVzdWx0",
+            "MvgKChNVc2VyU2V0dGluZ3NTZXJ2aWNlEnsKEkNyZWF0ZVVzZXJTZXR0aW5n",
+            "cxIrLnNlYWx3YXJkLm1haWwudjEuQ3JlYXRlVXNlclNldHRpbmdzUmVxdWVz",
+            "dBoeLnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzIhiQAgDaoSURCg9w",
+            "cnZXcml0ZVJlY29yZHMSdAoPR2V0VXNlclNldHRpbmdzEiguc2VhbHdhcmQu",
+            "bWFpbC52MS5HZXRVc2VyU2V0dGluZ3NSZXF1ZXN0Gh4uc2VhbHdhcmQubWFp",
+            "bC52MS5Vc2VyU2V0dGluZ3MiF5ACAdqhJRAKDnBydlJlYWRSZWNvcmRzEoIB",
+            "ChBMaXN0VXNlclNldHRpbmdzEikuc2VhbHdhcmQubWFpbC52MS5MaXN0VXNl",
+            "clNldHRpbmdzUmVxdWVzdBoqLnNlYWx3YXJkLm1haWwudjEuTGlzdFVzZXJT",
+            "ZXR0aW5nc1Jlc3BvbnNlIheQAgHaoSUQCg5wcnZSZWFkUmVjb3JkcxJ7ChJV",
+            "cGRhdGVVc2VyU2V0dGluZ3MSKy5zZWFsd2FyZC5tYWlsLnYxLlVwZGF0ZVVz",
+            "ZXJTZXR0aW5nc1JlcXVlc3QaHi5zZWFsd2FyZC5tYWlsLnYxLlVzZXJTZXR0",
+            "aW5ncyIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEnMKEkRlbGV0ZVVzZXJT",
+            "ZXR0aW5ncxIrLnNlYWx3YXJkLm1haWwudjEuRGVsZXRlVXNlclNldHRpbmdz",
+            "UmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSIYkAIA2qElEQoPcHJ2",
+            "V3JpdGVSZWNvcmRzEo4BChRCYXRjaEdldFVzZXJTZXR0aW5ncxItLnNlYWx3",
+            "YXJkLm1haWwudjEuQmF0Y2hHZXRVc2VyU2V0dGluZ3NSZXF1ZXN0Gi4uc2Vh",
+            "bHdhcmQubWFpbC52MS5CYXRjaEdldFVzZXJTZXR0aW5nc1Jlc3BvbnNlIheQ",
+            "AgHaoSUQCg5wcnZSZWFkUmVjb3JkcxKYAQoXQmF0Y2hDcmVhdGVVc2VyU2V0",
+            "dGluZ3MSMC5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoQ3JlYXRlVXNlclNldHRp",
+            "bmdzUmVxdWVzdBoxLnNlYWx3YXJkLm1haWwudjEuQmF0Y2hDcmVhdGVVc2Vy",
+            "U2V0dGluZ3NSZXNwb25zZSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEpgB",
+            "ChdCYXRjaFVwZGF0ZVVzZXJTZXR0aW5ncxIwLnNlYWx3YXJkLm1haWwudjEu",
+            "QmF0Y2hVcGRhdGVVc2VyU2V0dGluZ3NSZXF1ZXN0GjEuc2VhbHdhcmQubWFp",
+            "bC52MS5CYXRjaFVwZGF0ZVVzZXJTZXR0aW5nc1Jlc3BvbnNlIhiQAgDaoSUR",
+            "Cg9wcnZXcml0ZVJlY29yZHMSfQoXQmF0Y2hEZWxldGVVc2VyU2V0dGluZ3MS",
+            "MC5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoRGVsZXRlVXNlclNldHRpbmdzUmVx",
+            "dWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSIYkAIA2qElEQoPcHJ2V3Jp",
+            "dGVSZWNvcmRzEo0BChJJbXBvcnRVc2VyU2V0dGluZ3MSKy5zZWFsd2FyZC5t",
+            "YWlsLnYxLkltcG9ydFVzZXJTZXR0aW5nc1JlcXVlc3QaLC5zZWFsd2FyZC5t",
+            "YWlsLnYxLkltcG9ydFVzZXJTZXR0aW5nc1Jlc3BvbnNlIhiQAgDaoSURCg9w",
+            "cnZXcml0ZVJlY29yZHMoATABGiHKoSUdc2VhbHdhcmQubWFpbC52MS5Vc2Vy",
+            "U2V0dGluZ3NCogEKE2lvLnNlYWx3YXJkLm1haWwudjFQAVpHZ2l0aHViLmNv",
+            "bS9zZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRzL2dvL3NlYWx3YXJkL21haWwv",
+            "djE7c2VhbHdhcmRtYWlsdjGiAgRTTFdNqgIQU2VhbHdhcmQuTWFpbC5WMcoC",
+            "EFNlYWx3YXJkXE1haWxcVjHqAhJTZWFsd2FyZDo6TWFpbDo6VjFiBnByb3Rv",
+            "Mw=="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
-          new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.EmptyReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.FieldMaskReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, },
+          new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.EmptyReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.FieldMaskReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, global::Sealward.V1.ItemStatusReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(null, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.UserSettings), global::Sealward.Mail.V1.UserSettings.Parser, new[]{ "Name", "Etag", "CreateTime", "UpdateTime", "CreatedBy", "ModifiedBy", "BusinessUnitId", "EmailPassword", "IsEmailPasswordSet", "EmailUsername", "AllowEmailCredentials", "IncomingEmailFilteringMethod", "IsSendAsAllowed", "IgnoreUnsolicitedEmail", "PagingLimit", "TimeZoneCode", "LocaleId", "UiLanguageId", "HelpLanguageId", "DateFormatString", "TimeFormatString", "HomepageArea", "HomepageSubarea", "WorkdayStartTime", "WorkdayStopTime", "DefaultSearchExperience", "EntityFormMode", "ReportScriptErrors", "TransactionCurrencyId" }, new[]{ "CreatedBy", "ModifiedBy", "BusinessUnitId", "EmailPassword", "IsEmailPasswordSet", "EmailUsername", "AllowEmailCredentials", "IncomingEmailFilteringMethod", "IsSendAsAllowed", "IgnoreUnsolicitedEmail", "PagingLimit", "TimeZoneCode", "LocaleId", "UiLanguageId", "HelpLanguageId", "DateFormatString", "TimeFormatString", "HomepageArea", "HomepageSubarea", "WorkdayStartTime", "WorkdayStopTime", "DefaultSearchExperience", "EntityFormMode", "ReportScriptErrors", "TransactionCurrencyId" }, new[]{ typeof(global::Sealward.Mail.V1.UserSettings.Types.IncomingEmailFilteringMethod), typeof(global::Sealward.Mail.V1.UserSettings.Types.DefaultSearchExperience), typeof(global::Sealward.Mail.V1.UserSettings.Types.EntityFormMode), typeof(global::Sealward.Mail.V1.UserSettings.Types.ReportScriptErrors) }, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.CreateUserSettingsRequest), global::Sealward.Mail.V1.CreateUserSettingsRequest.Parser, new[]{ "Parent", "UserSettings", "UserSettingsId", "ValidateOnly", "RequestId" }, null, null, null, null),
@@ -146,7 +189,17 @@ namespace Sealward.Mail.V1 {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ListUserSettingsRequest), global::Sealward.Mail.V1.ListUserSettingsRequest.Parser, new[]{ "Parent", "PageSize", "PageToken", "Filter", "OrderBy", "ReadMask", "ReturnTotalSize" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ListUserSettingsResponse), global::Sealward.Mail.V1.ListUserSettingsResponse.Parser, new[]{ "UserSettings", "NextPageToken", "TotalSize" }, new[]{ "TotalSize" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.UpdateUserSettingsRequest), global::Sealward.Mail.V1.UpdateUserSettingsRequest.Parser, new[]{ "UserSettings", "UpdateMask", "ValidateOnly", "RequestId" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.DeleteUserSettingsRequest), global::Sealward.Mail.V1.DeleteUserSettingsRequest.Parser, new[]{ "Name", "Etag", "ValidateOnly", "RequestId" }, null, null, null, null)
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.DeleteUserSettingsRequest), global::Sealward.Mail.V1.DeleteUserSettingsRequest.Parser, new[]{ "Name", "Etag", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchGetUserSettingsRequest), global::Sealward.Mail.V1.BatchGetUserSettingsRequest.Parser, new[]{ "Parent", "Names", "ReadMask" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchGetUserSettingsResponse), global::Sealward.Mail.V1.BatchGetUserSettingsResponse.Parser, new[]{ "UserSettings" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchCreateUserSettingsRequest), global::Sealward.Mail.V1.BatchCreateUserSettingsRequest.Parser, new[]{ "Parent", "Requests", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchCreateUserSettingsResponse), global::Sealward.Mail.V1.BatchCreateUserSettingsResponse.Parser, new[]{ "UserSettings" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchUpdateUserSettingsRequest), global::Sealward.Mail.V1.BatchUpdateUserSettingsRequest.Parser, new[]{ "Parent", "Requests", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchUpdateUserSettingsResponse), global::Sealward.Mail.V1.BatchUpdateUserSettingsResponse.Parser, new[]{ "UserSettings" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.BatchDeleteUserSettingsRequest), global::Sealward.Mail.V1.BatchDeleteUserSettingsRequest.Parser, new[]{ "Parent", "Requests", "ValidateOnly", "RequestId" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ImportUserSettingsRequest), global::Sealward.Mail.V1.ImportUserSettingsRequest.Parser, new[]{ "Parent", "ValidateOnly", "Requests" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ImportUserSettingsResponse), global::Sealward.Mail.V1.ImportUserSettingsResponse.Parser, new[]{ "Results" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.Mail.V1.ImportUserSettingsResult), global::Sealward.Mail.V1.ImportUserSettingsResult.Parser, new[]{ "Name", "Error" }, new[]{ "Result" }, null, null, null)
           }));
     }
     #endregion
@@ -4030,6 +4083,2594 @@ namespace Sealward.Mail.V1 {
           }
           case 34: {
             RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for UserSettingsService.BatchGetUserSettings.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchGetUserSettingsRequest : pb::IMessage<BatchGetUserSettingsRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchGetUserSettingsRequest> _parser = new pb::MessageParser<BatchGetUserSettingsRequest>(() => new BatchGetUserSettingsRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchGetUserSettingsRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.UserSettingsReflection.Descriptor.MessageTypes[7]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetUserSettingsRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetUserSettingsRequest(BatchGetUserSettingsRequest other) : this() {
+      parent_ = other.parent_;
+      names_ = other.names_.Clone();
+      readMask_ = other.readMask_ != null ? other.readMask_.Clone() : null;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetUserSettingsRequest Clone() {
+      return new BatchGetUserSettingsRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "names" field.</summary>
+    public const int NamesFieldNumber = 2;
+    private static readonly pb::FieldCodec<string> _repeated_names_codec
+        = pb::FieldCodec.ForString(18);
+    private readonly pbc::RepeatedField<string> names_ = new pbc::RepeatedField<string>();
+    /// <summary>
+    /// The resource names of the user settings records, each once: `organizations/contoso/userSettings/&lt;id>`. They belong to `parent`. 1 to
+    /// 1,000 by default.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<string> Names {
+      get { return names_; }
+    }
+
+    /// <summary>Field number for the "read_mask" field.</summary>
+    public const int ReadMaskFieldNumber = 3;
+    private global::Google.Protobuf.WellKnownTypes.FieldMask readMask_;
+    /// <summary>
+    /// The fields to return, as in GetUserSettings.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Google.Protobuf.WellKnownTypes.FieldMask ReadMask {
+      get { return readMask_; }
+      set {
+        readMask_ = value;
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchGetUserSettingsRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchGetUserSettingsRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!names_.Equals(other.names_)) return false;
+      if (!object.Equals(ReadMask, other.ReadMask)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= names_.GetHashCode();
+      if (readMask_ != null) hash ^= ReadMask.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      names_.WriteTo(output, _repeated_names_codec);
+      if (readMask_ != null) {
+        output.WriteRawTag(26);
+        output.WriteMessage(ReadMask);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      names_.WriteTo(ref output, _repeated_names_codec);
+      if (readMask_ != null) {
+        output.WriteRawTag(26);
+        output.WriteMessage(ReadMask);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += names_.CalculateSize(_repeated_names_codec);
+      if (readMask_ != null) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(ReadMask);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchGetUserSettingsRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      names_.Add(other.names_);
+      if (other.readMask_ != null) {
+        if (readMask_ == null) {
+          ReadMask = new global::Google.Protobuf.WellKnownTypes.FieldMask();
+        }
+        ReadMask.MergeFrom(other.ReadMask);
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            names_.AddEntriesFrom(input, _repeated_names_codec);
+            break;
+          }
+          case 26: {
+            if (readMask_ == null) {
+              ReadMask = new global::Google.Protobuf.WellKnownTypes.FieldMask();
+            }
+            input.ReadMessage(ReadMask);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            names_.AddEntriesFrom(ref input, _repeated_names_codec);
+            break;
+          }
+          case 26: {
+            if (readMask_ == null) {
+              ReadMask = new global::Google.Protobuf.WellKnownTypes.FieldMask();
+            }
+            input.ReadMessage(ReadMask);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for UserSettingsService.BatchGetUserSettings.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchGetUserSettingsResponse : pb::IMessage<BatchGetUserSettingsResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchGetUserSettingsResponse> _parser = new pb::MessageParser<BatchGetUserSettingsResponse>(() => new BatchGetUserSettingsResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchGetUserSettingsResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.UserSettingsReflection.Descriptor.MessageTypes[8]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetUserSettingsResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetUserSettingsResponse(BatchGetUserSettingsResponse other) : this() {
+      userSettings_ = other.userSettings_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchGetUserSettingsResponse Clone() {
+      return new BatchGetUserSettingsResponse(this);
+    }
+
+    /// <summary>Field number for the "user_settings" field.</summary>
+    public const int UserSettingsFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.UserSettings> _repeated_userSettings_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.UserSettings.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.UserSettings> userSettings_ = new pbc::RepeatedField<global::Sealward.Mail.V1.UserSettings>();
+    /// <summary>
+    /// The user settings records, in the order of the names.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.UserSettings> UserSettings {
+      get { return userSettings_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchGetUserSettingsResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchGetUserSettingsResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!userSettings_.Equals(other.userSettings_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= userSettings_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      userSettings_.WriteTo(output, _repeated_userSettings_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      userSettings_.WriteTo(ref output, _repeated_userSettings_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += userSettings_.CalculateSize(_repeated_userSettings_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchGetUserSettingsResponse other) {
+      if (other == null) {
+        return;
+      }
+      userSettings_.Add(other.userSettings_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            userSettings_.AddEntriesFrom(input, _repeated_userSettings_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            userSettings_.AddEntriesFrom(ref input, _repeated_userSettings_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for UserSettingsService.BatchCreateUserSettings.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchCreateUserSettingsRequest : pb::IMessage<BatchCreateUserSettingsRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchCreateUserSettingsRequest> _parser = new pb::MessageParser<BatchCreateUserSettingsRequest>(() => new BatchCreateUserSettingsRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchCreateUserSettingsRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.UserSettingsReflection.Descriptor.MessageTypes[9]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateUserSettingsRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateUserSettingsRequest(BatchCreateUserSettingsRequest other) : this() {
+      parent_ = other.parent_;
+      requests_ = other.requests_.Clone();
+      validateOnly_ = other.validateOnly_;
+      requestId_ = other.requestId_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateUserSettingsRequest Clone() {
+      return new BatchCreateUserSettingsRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 2;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.CreateUserSettingsRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(18, global::Sealward.Mail.V1.CreateUserSettingsRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.CreateUserSettingsRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.CreateUserSettingsRequest>();
+    /// <summary>
+    /// The user settings records to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their `validate_only`
+    /// and `request_id` aren't set.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.CreateUserSettingsRequest> Requests {
+      get { return requests_; }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 3;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+    /// changes nothing.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "request_id" field.</summary>
+    public const int RequestIdFieldNumber = 4;
+    private string requestId_ = "";
+    /// <summary>
+    /// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    /// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    /// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    /// remembered. Ignored if `validate_only` is true.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string RequestId {
+      get { return requestId_; }
+      set {
+        requestId_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchCreateUserSettingsRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchCreateUserSettingsRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if (RequestId != other.RequestId) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      if (RequestId.Length != 0) hash ^= RequestId.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      if (RequestId.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(RequestId);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchCreateUserSettingsRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      requests_.Add(other.requests_);
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      if (other.RequestId.Length != 0) {
+        RequestId = other.RequestId;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for UserSettingsService.BatchCreateUserSettings.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchCreateUserSettingsResponse : pb::IMessage<BatchCreateUserSettingsResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchCreateUserSettingsResponse> _parser = new pb::MessageParser<BatchCreateUserSettingsResponse>(() => new BatchCreateUserSettingsResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchCreateUserSettingsResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.UserSettingsReflection.Descriptor.MessageTypes[10]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateUserSettingsResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateUserSettingsResponse(BatchCreateUserSettingsResponse other) : this() {
+      userSettings_ = other.userSettings_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchCreateUserSettingsResponse Clone() {
+      return new BatchCreateUserSettingsResponse(this);
+    }
+
+    /// <summary>Field number for the "user_settings" field.</summary>
+    public const int UserSettingsFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.UserSettings> _repeated_userSettings_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.UserSettings.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.UserSettings> userSettings_ = new pbc::RepeatedField<global::Sealward.Mail.V1.UserSettings>();
+    /// <summary>
+    /// The user settings records as stored, in the order of the requests.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.UserSettings> UserSettings {
+      get { return userSettings_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchCreateUserSettingsResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchCreateUserSettingsResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!userSettings_.Equals(other.userSettings_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= userSettings_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      userSettings_.WriteTo(output, _repeated_userSettings_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      userSettings_.WriteTo(ref output, _repeated_userSettings_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += userSettings_.CalculateSize(_repeated_userSettings_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchCreateUserSettingsResponse other) {
+      if (other == null) {
+        return;
+      }
+      userSettings_.Add(other.userSettings_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            userSettings_.AddEntriesFrom(input, _repeated_userSettings_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            userSettings_.AddEntriesFrom(ref input, _repeated_userSettings_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for UserSettingsService.BatchUpdateUserSettings.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchUpdateUserSettingsRequest : pb::IMessage<BatchUpdateUserSettingsRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchUpdateUserSettingsRequest> _parser = new pb::MessageParser<BatchUpdateUserSettingsRequest>(() => new BatchUpdateUserSettingsRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchUpdateUserSettingsRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.UserSettingsReflection.Descriptor.MessageTypes[11]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateUserSettingsRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateUserSettingsRequest(BatchUpdateUserSettingsRequest other) : this() {
+      parent_ = other.parent_;
+      requests_ = other.requests_.Clone();
+      validateOnly_ = other.validateOnly_;
+      requestId_ = other.requestId_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateUserSettingsRequest Clone() {
+      return new BatchUpdateUserSettingsRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 2;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.UpdateUserSettingsRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(18, global::Sealward.Mail.V1.UpdateUserSettingsRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.UpdateUserSettingsRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.UpdateUserSettingsRequest>();
+    /// <summary>
+    /// The updates, 1 to 1,000 by default, each of another user settings record of `parent`. Their `validate_only` and `request_id` aren't
+    /// set.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.UpdateUserSettingsRequest> Requests {
+      get { return requests_; }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 3;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+    /// changes nothing.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "request_id" field.</summary>
+    public const int RequestIdFieldNumber = 4;
+    private string requestId_ = "";
+    /// <summary>
+    /// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    /// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    /// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    /// remembered. Ignored if `validate_only` is true.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string RequestId {
+      get { return requestId_; }
+      set {
+        requestId_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchUpdateUserSettingsRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchUpdateUserSettingsRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if (RequestId != other.RequestId) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      if (RequestId.Length != 0) hash ^= RequestId.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      if (RequestId.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(RequestId);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchUpdateUserSettingsRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      requests_.Add(other.requests_);
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      if (other.RequestId.Length != 0) {
+        RequestId = other.RequestId;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for UserSettingsService.BatchUpdateUserSettings.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchUpdateUserSettingsResponse : pb::IMessage<BatchUpdateUserSettingsResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchUpdateUserSettingsResponse> _parser = new pb::MessageParser<BatchUpdateUserSettingsResponse>(() => new BatchUpdateUserSettingsResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchUpdateUserSettingsResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.UserSettingsReflection.Descriptor.MessageTypes[12]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateUserSettingsResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateUserSettingsResponse(BatchUpdateUserSettingsResponse other) : this() {
+      userSettings_ = other.userSettings_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchUpdateUserSettingsResponse Clone() {
+      return new BatchUpdateUserSettingsResponse(this);
+    }
+
+    /// <summary>Field number for the "user_settings" field.</summary>
+    public const int UserSettingsFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.UserSettings> _repeated_userSettings_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.UserSettings.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.UserSettings> userSettings_ = new pbc::RepeatedField<global::Sealward.Mail.V1.UserSettings>();
+    /// <summary>
+    /// The user settings records as they are now, in the order of the requests.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.UserSettings> UserSettings {
+      get { return userSettings_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchUpdateUserSettingsResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchUpdateUserSettingsResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!userSettings_.Equals(other.userSettings_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= userSettings_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      userSettings_.WriteTo(output, _repeated_userSettings_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      userSettings_.WriteTo(ref output, _repeated_userSettings_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += userSettings_.CalculateSize(_repeated_userSettings_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchUpdateUserSettingsResponse other) {
+      if (other == null) {
+        return;
+      }
+      userSettings_.Add(other.userSettings_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            userSettings_.AddEntriesFrom(input, _repeated_userSettings_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            userSettings_.AddEntriesFrom(ref input, _repeated_userSettings_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for UserSettingsService.BatchDeleteUserSettings.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class BatchDeleteUserSettingsRequest : pb::IMessage<BatchDeleteUserSettingsRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<BatchDeleteUserSettingsRequest> _parser = new pb::MessageParser<BatchDeleteUserSettingsRequest>(() => new BatchDeleteUserSettingsRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<BatchDeleteUserSettingsRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.UserSettingsReflection.Descriptor.MessageTypes[13]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchDeleteUserSettingsRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchDeleteUserSettingsRequest(BatchDeleteUserSettingsRequest other) : this() {
+      parent_ = other.parent_;
+      requests_ = other.requests_.Clone();
+      validateOnly_ = other.validateOnly_;
+      requestId_ = other.requestId_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public BatchDeleteUserSettingsRequest Clone() {
+      return new BatchDeleteUserSettingsRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 2;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.DeleteUserSettingsRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(18, global::Sealward.Mail.V1.DeleteUserSettingsRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.DeleteUserSettingsRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.DeleteUserSettingsRequest>();
+    /// <summary>
+    /// The deletions, 1 to 1,000 by default, each of another user settings record of `parent`. Their `validate_only` and `request_id` aren't
+    /// set.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.DeleteUserSettingsRequest> Requests {
+      get { return requests_; }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 3;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the call is a dry run. If true, the server performs all checks, but changes nothing.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "request_id" field.</summary>
+    public const int RequestIdFieldNumber = 4;
+    private string requestId_ = "";
+    /// <summary>
+    /// The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    /// isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    /// nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    /// remembered. Ignored if `validate_only` is true.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string RequestId {
+      get { return requestId_; }
+      set {
+        requestId_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as BatchDeleteUserSettingsRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(BatchDeleteUserSettingsRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if (RequestId != other.RequestId) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      if (RequestId.Length != 0) hash ^= RequestId.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (ValidateOnly != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(ValidateOnly);
+      }
+      if (RequestId.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(RequestId);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      if (RequestId.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(RequestId);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(BatchDeleteUserSettingsRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      requests_.Add(other.requests_);
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      if (other.RequestId.Length != 0) {
+        RequestId = other.RequestId;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 18: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+          case 24: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 34: {
+            RequestId = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Request message for UserSettingsService.ImportUserSettings.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class ImportUserSettingsRequest : pb::IMessage<ImportUserSettingsRequest>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<ImportUserSettingsRequest> _parser = new pb::MessageParser<ImportUserSettingsRequest>(() => new ImportUserSettingsRequest());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<ImportUserSettingsRequest> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.UserSettingsReflection.Descriptor.MessageTypes[14]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportUserSettingsRequest() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportUserSettingsRequest(ImportUserSettingsRequest other) : this() {
+      parent_ = other.parent_;
+      validateOnly_ = other.validateOnly_;
+      requests_ = other.requests_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportUserSettingsRequest Clone() {
+      return new ImportUserSettingsRequest(this);
+    }
+
+    /// <summary>Field number for the "parent" field.</summary>
+    public const int ParentFieldNumber = 1;
+    private string parent_ = "";
+    /// <summary>
+    /// The organization: `organizations/contoso`. Required in the first message, and empty in all others.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Parent {
+      get { return parent_; }
+      set {
+        parent_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "validate_only" field.</summary>
+    public const int ValidateOnlyFieldNumber = 2;
+    private bool validateOnly_;
+    /// <summary>
+    /// Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+    /// own, but changes nothing. Only in the first message.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool ValidateOnly {
+      get { return validateOnly_; }
+      set {
+        validateOnly_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "requests" field.</summary>
+    public const int RequestsFieldNumber = 3;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.CreateUserSettingsRequest> _repeated_requests_codec
+        = pb::FieldCodec.ForMessage(26, global::Sealward.Mail.V1.CreateUserSettingsRequest.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.CreateUserSettingsRequest> requests_ = new pbc::RepeatedField<global::Sealward.Mail.V1.CreateUserSettingsRequest>();
+    /// <summary>
+    /// The user settings records to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first
+    /// message, and their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.CreateUserSettingsRequest> Requests {
+      get { return requests_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as ImportUserSettingsRequest);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(ImportUserSettingsRequest other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Parent != other.Parent) return false;
+      if (ValidateOnly != other.ValidateOnly) return false;
+      if(!requests_.Equals(other.requests_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Parent.Length != 0) hash ^= Parent.GetHashCode();
+      if (ValidateOnly != false) hash ^= ValidateOnly.GetHashCode();
+      hash ^= requests_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      if (ValidateOnly != false) {
+        output.WriteRawTag(16);
+        output.WriteBool(ValidateOnly);
+      }
+      requests_.WriteTo(output, _repeated_requests_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Parent.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Parent);
+      }
+      if (ValidateOnly != false) {
+        output.WriteRawTag(16);
+        output.WriteBool(ValidateOnly);
+      }
+      requests_.WriteTo(ref output, _repeated_requests_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Parent.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Parent);
+      }
+      if (ValidateOnly != false) {
+        size += 1 + 1;
+      }
+      size += requests_.CalculateSize(_repeated_requests_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(ImportUserSettingsRequest other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Parent.Length != 0) {
+        Parent = other.Parent;
+      }
+      if (other.ValidateOnly != false) {
+        ValidateOnly = other.ValidateOnly;
+      }
+      requests_.Add(other.requests_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 16: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 26: {
+            requests_.AddEntriesFrom(input, _repeated_requests_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Parent = input.ReadString();
+            break;
+          }
+          case 16: {
+            ValidateOnly = input.ReadBool();
+            break;
+          }
+          case 26: {
+            requests_.AddEntriesFrom(ref input, _repeated_requests_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Response message for UserSettingsService.ImportUserSettings.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class ImportUserSettingsResponse : pb::IMessage<ImportUserSettingsResponse>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<ImportUserSettingsResponse> _parser = new pb::MessageParser<ImportUserSettingsResponse>(() => new ImportUserSettingsResponse());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<ImportUserSettingsResponse> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.UserSettingsReflection.Descriptor.MessageTypes[15]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportUserSettingsResponse() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportUserSettingsResponse(ImportUserSettingsResponse other) : this() {
+      results_ = other.results_.Clone();
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportUserSettingsResponse Clone() {
+      return new ImportUserSettingsResponse(this);
+    }
+
+    /// <summary>Field number for the "results" field.</summary>
+    public const int ResultsFieldNumber = 1;
+    private static readonly pb::FieldCodec<global::Sealward.Mail.V1.ImportUserSettingsResult> _repeated_results_codec
+        = pb::FieldCodec.ForMessage(10, global::Sealward.Mail.V1.ImportUserSettingsResult.Parser);
+    private readonly pbc::RepeatedField<global::Sealward.Mail.V1.ImportUserSettingsResult> results_ = new pbc::RepeatedField<global::Sealward.Mail.V1.ImportUserSettingsResult>();
+    /// <summary>
+    /// The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+    /// results.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Sealward.Mail.V1.ImportUserSettingsResult> Results {
+      get { return results_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as ImportUserSettingsResponse);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(ImportUserSettingsResponse other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if(!results_.Equals(other.results_)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      hash ^= results_.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      results_.WriteTo(output, _repeated_results_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      results_.WriteTo(ref output, _repeated_results_codec);
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      size += results_.CalculateSize(_repeated_results_codec);
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(ImportUserSettingsResponse other) {
+      if (other == null) {
+        return;
+      }
+      results_.Add(other.results_);
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            results_.AddEntriesFrom(input, _repeated_results_codec);
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            results_.AddEntriesFrom(ref input, _repeated_results_codec);
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// The result of one request of ImportUserSettings.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class ImportUserSettingsResult : pb::IMessage<ImportUserSettingsResult>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<ImportUserSettingsResult> _parser = new pb::MessageParser<ImportUserSettingsResult>(() => new ImportUserSettingsResult());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<ImportUserSettingsResult> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Sealward.Mail.V1.UserSettingsReflection.Descriptor.MessageTypes[16]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportUserSettingsResult() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportUserSettingsResult(ImportUserSettingsResult other) : this() {
+      switch (other.ResultCase) {
+        case ResultOneofCase.Name:
+          Name = other.Name;
+          break;
+        case ResultOneofCase.Error:
+          Error = other.Error.Clone();
+          break;
+      }
+
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ImportUserSettingsResult Clone() {
+      return new ImportUserSettingsResult(this);
+    }
+
+    /// <summary>Field number for the "name" field.</summary>
+    public const int NameFieldNumber = 1;
+    /// <summary>
+    /// The resource name of the created user settings record.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Name {
+      get { return HasName ? (string) result_ : ""; }
+      set {
+        result_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+        resultCase_ = ResultOneofCase.Name;
+      }
+    }
+    /// <summary>Gets whether the "name" field is set</summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool HasName {
+      get { return resultCase_ == ResultOneofCase.Name; }
+    }
+    /// <summary> Clears the value of the oneof if it's currently set to "name" </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void ClearName() {
+      if (HasName) {
+        ClearResult();
+      }
+    }
+
+    /// <summary>Field number for the "error" field.</summary>
+    public const int ErrorFieldNumber = 2;
+    /// <summary>
+    /// Why it wasn't created: the error that CreateUserSettings would return.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Sealward.V1.ItemStatus Error {
+      get { return resultCase_ == ResultOneofCase.Error ? (global::Sealward.V1.ItemStatus) result_ : null; }
+      set {
+        result_ = value;
+        resultCase_ = value == null ? ResultOneofCase.None : ResultOneofCase.Error;
+      }
+    }
+
+    private object result_;
+    /// <summary>Enum of possible cases for the "result" oneof.</summary>
+    public enum ResultOneofCase {
+      None = 0,
+      Name = 1,
+      Error = 2,
+    }
+    private ResultOneofCase resultCase_ = ResultOneofCase.None;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public ResultOneofCase ResultCase {
+      get { return resultCase_; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void ClearResult() {
+      resultCase_ = ResultOneofCase.None;
+      result_ = null;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as ImportUserSettingsResult);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(ImportUserSettingsResult other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Name != other.Name) return false;
+      if (!object.Equals(Error, other.Error)) return false;
+      if (ResultCase != other.ResultCase) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (HasName) hash ^= Name.GetHashCode();
+      if (resultCase_ == ResultOneofCase.Error) hash ^= Error.GetHashCode();
+      hash ^= (int) resultCase_;
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (HasName) {
+        output.WriteRawTag(10);
+        output.WriteString(Name);
+      }
+      if (resultCase_ == ResultOneofCase.Error) {
+        output.WriteRawTag(18);
+        output.WriteMessage(Error);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (HasName) {
+        output.WriteRawTag(10);
+        output.WriteString(Name);
+      }
+      if (resultCase_ == ResultOneofCase.Error) {
+        output.WriteRawTag(18);
+        output.WriteMessage(Error);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (HasName) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Name);
+      }
+      if (resultCase_ == ResultOneofCase.Error) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(Error);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(ImportUserSettingsResult other) {
+      if (other == null) {
+        return;
+      }
+      switch (other.ResultCase) {
+        case ResultOneofCase.Name:
+          Name = other.Name;
+          break;
+        case ResultOneofCase.Error:
+          if (Error == null) {
+            Error = new global::Sealward.V1.ItemStatus();
+          }
+          Error.MergeFrom(other.Error);
+          break;
+      }
+
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Name = input.ReadString();
+            break;
+          }
+          case 18: {
+            global::Sealward.V1.ItemStatus subBuilder = new global::Sealward.V1.ItemStatus();
+            if (resultCase_ == ResultOneofCase.Error) {
+              subBuilder.MergeFrom(Error);
+            }
+            input.ReadMessage(subBuilder);
+            Error = subBuilder;
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Name = input.ReadString();
+            break;
+          }
+          case 18: {
+            global::Sealward.V1.ItemStatus subBuilder = new global::Sealward.V1.ItemStatus();
+            if (resultCase_ == ResultOneofCase.Error) {
+              subBuilder.MergeFrom(Error);
+            }
+            input.ReadMessage(subBuilder);
+            Error = subBuilder;
             break;
           }
         }

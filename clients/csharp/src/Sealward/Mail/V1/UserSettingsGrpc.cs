@@ -49,6 +49,15 @@ namespace Sealward.Mail.V1 {
     static readonly grpc::Marshaller<global::Sealward.Mail.V1.UpdateUserSettingsRequest> __Marshaller_sealward_mail_v1_UpdateUserSettingsRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.UpdateUserSettingsRequest.Parser));
     static readonly grpc::Marshaller<global::Sealward.Mail.V1.DeleteUserSettingsRequest> __Marshaller_sealward_mail_v1_DeleteUserSettingsRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.DeleteUserSettingsRequest.Parser));
     static readonly grpc::Marshaller<global::Google.Protobuf.WellKnownTypes.Empty> __Marshaller_google_protobuf_Empty = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Google.Protobuf.WellKnownTypes.Empty.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchGetUserSettingsRequest> __Marshaller_sealward_mail_v1_BatchGetUserSettingsRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchGetUserSettingsRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchGetUserSettingsResponse> __Marshaller_sealward_mail_v1_BatchGetUserSettingsResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchGetUserSettingsResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchCreateUserSettingsRequest> __Marshaller_sealward_mail_v1_BatchCreateUserSettingsRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchCreateUserSettingsRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchCreateUserSettingsResponse> __Marshaller_sealward_mail_v1_BatchCreateUserSettingsResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchCreateUserSettingsResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchUpdateUserSettingsRequest> __Marshaller_sealward_mail_v1_BatchUpdateUserSettingsRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchUpdateUserSettingsRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchUpdateUserSettingsResponse> __Marshaller_sealward_mail_v1_BatchUpdateUserSettingsResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchUpdateUserSettingsResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.BatchDeleteUserSettingsRequest> __Marshaller_sealward_mail_v1_BatchDeleteUserSettingsRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.BatchDeleteUserSettingsRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.ImportUserSettingsRequest> __Marshaller_sealward_mail_v1_ImportUserSettingsRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.ImportUserSettingsRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.Mail.V1.ImportUserSettingsResponse> __Marshaller_sealward_mail_v1_ImportUserSettingsResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.Mail.V1.ImportUserSettingsResponse.Parser));
 
     static readonly grpc::Method<global::Sealward.Mail.V1.CreateUserSettingsRequest, global::Sealward.Mail.V1.UserSettings> __Method_CreateUserSettings = new grpc::Method<global::Sealward.Mail.V1.CreateUserSettingsRequest, global::Sealward.Mail.V1.UserSettings>(
         grpc::MethodType.Unary,
@@ -84,6 +93,41 @@ namespace Sealward.Mail.V1 {
         "DeleteUserSettings",
         __Marshaller_sealward_mail_v1_DeleteUserSettingsRequest,
         __Marshaller_google_protobuf_Empty);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchGetUserSettingsRequest, global::Sealward.Mail.V1.BatchGetUserSettingsResponse> __Method_BatchGetUserSettings = new grpc::Method<global::Sealward.Mail.V1.BatchGetUserSettingsRequest, global::Sealward.Mail.V1.BatchGetUserSettingsResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchGetUserSettings",
+        __Marshaller_sealward_mail_v1_BatchGetUserSettingsRequest,
+        __Marshaller_sealward_mail_v1_BatchGetUserSettingsResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchCreateUserSettingsRequest, global::Sealward.Mail.V1.BatchCreateUserSettingsResponse> __Method_BatchCreateUserSettings = new grpc::Method<global::Sealward.Mail.V1.BatchCreateUserSettingsRequest, global::Sealward.Mail.V1.BatchCreateUserSettingsResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchCreateUserSettings",
+        __Marshaller_sealward_mail_v1_BatchCreateUserSettingsRequest,
+        __Marshaller_sealward_mail_v1_BatchCreateUserSettingsResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchUpdateUserSettingsRequest, global::Sealward.Mail.V1.BatchUpdateUserSettingsResponse> __Method_BatchUpdateUserSettings = new grpc::Method<global::Sealward.Mail.V1.BatchUpdateUserSettingsRequest, global::Sealward.Mail.V1.BatchUpdateUserSettingsResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchUpdateUserSettings",
+        __Marshaller_sealward_mail_v1_BatchUpdateUserSettingsRequest,
+        __Marshaller_sealward_mail_v1_BatchUpdateUserSettingsResponse);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.BatchDeleteUserSettingsRequest, global::Google.Protobuf.WellKnownTypes.Empty> __Method_BatchDeleteUserSettings = new grpc::Method<global::Sealward.Mail.V1.BatchDeleteUserSettingsRequest, global::Google.Protobuf.WellKnownTypes.Empty>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "BatchDeleteUserSettings",
+        __Marshaller_sealward_mail_v1_BatchDeleteUserSettingsRequest,
+        __Marshaller_google_protobuf_Empty);
+
+    static readonly grpc::Method<global::Sealward.Mail.V1.ImportUserSettingsRequest, global::Sealward.Mail.V1.ImportUserSettingsResponse> __Method_ImportUserSettings = new grpc::Method<global::Sealward.Mail.V1.ImportUserSettingsRequest, global::Sealward.Mail.V1.ImportUserSettingsResponse>(
+        grpc::MethodType.DuplexStreaming,
+        __ServiceName,
+        "ImportUserSettings",
+        __Marshaller_sealward_mail_v1_ImportUserSettingsRequest,
+        __Marshaller_sealward_mail_v1_ImportUserSettingsResponse);
 
     /// <summary>Client of the service.</summary>
     public partial class UserSettingsServiceClient : grpc::ClientBase<UserSettingsServiceClient>
@@ -461,6 +505,375 @@ namespace Sealward.Mail.V1 {
       public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> DeleteUserSettingsAsync(global::Sealward.Mail.V1.DeleteUserSettingsRequest request, grpc::CallOptions options)
       {
         return CallInvoker.AsyncUnaryCall(__Method_DeleteUserSettings, null, options, request);
+      }
+
+      /// <summary>
+      /// Returns up to 1,000 user settings records, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchGetUserSettingsResponse BatchGetUserSettings(global::Sealward.Mail.V1.BatchGetUserSettingsRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchGetUserSettings(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Returns up to 1,000 user settings records, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchGetUserSettingsResponse BatchGetUserSettings(global::Sealward.Mail.V1.BatchGetUserSettingsRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchGetUserSettings, null, options, request);
+      }
+
+      /// <summary>
+      /// Returns up to 1,000 user settings records, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchGetUserSettingsResponse> BatchGetUserSettingsAsync(global::Sealward.Mail.V1.BatchGetUserSettingsRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchGetUserSettingsAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Returns up to 1,000 user settings records, in the order of `names`: all of them, or an error.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchGetUserSettingsResponse> BatchGetUserSettingsAsync(global::Sealward.Mail.V1.BatchGetUserSettingsRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchGetUserSettings, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates up to 1,000 user settings records in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].user_settings_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchCreateUserSettingsResponse BatchCreateUserSettings(global::Sealward.Mail.V1.BatchCreateUserSettingsRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchCreateUserSettings(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates up to 1,000 user settings records in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].user_settings_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchCreateUserSettingsResponse BatchCreateUserSettings(global::Sealward.Mail.V1.BatchCreateUserSettingsRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchCreateUserSettings, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates up to 1,000 user settings records in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].user_settings_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchCreateUserSettingsResponse> BatchCreateUserSettingsAsync(global::Sealward.Mail.V1.BatchCreateUserSettingsRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchCreateUserSettingsAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates up to 1,000 user settings records in one transaction, all or none, and returns them as stored, in the order of the requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+      ///   `requests[3].user_settings_id`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * ALREADY_EXISTS: some of the ids exist. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were created.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchCreateUserSettingsResponse> BatchCreateUserSettingsAsync(global::Sealward.Mail.V1.BatchCreateUserSettingsRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchCreateUserSettings, null, options, request);
+      }
+
+      /// <summary>
+      /// Updates up to 1,000 user settings records in one transaction, all or none, and returns them as they are now, in the order of the
+      /// requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+      ///   violations, with their request: `requests[3].user_settings.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records or the response would exceed the maximum size of a message.
+      ///   Nothing was updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+      /// changes of other callers, unless the requests have etags.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchUpdateUserSettingsResponse BatchUpdateUserSettings(global::Sealward.Mail.V1.BatchUpdateUserSettingsRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchUpdateUserSettings(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Updates up to 1,000 user settings records in one transaction, all or none, and returns them as they are now, in the order of the
+      /// requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+      ///   violations, with their request: `requests[3].user_settings.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records or the response would exceed the maximum size of a message.
+      ///   Nothing was updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+      /// changes of other callers, unless the requests have etags.
+      /// </summary>
+      public virtual global::Sealward.Mail.V1.BatchUpdateUserSettingsResponse BatchUpdateUserSettings(global::Sealward.Mail.V1.BatchUpdateUserSettingsRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchUpdateUserSettings, null, options, request);
+      }
+
+      /// <summary>
+      /// Updates up to 1,000 user settings records in one transaction, all or none, and returns them as they are now, in the order of the
+      /// requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+      ///   violations, with their request: `requests[3].user_settings.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records or the response would exceed the maximum size of a message.
+      ///   Nothing was updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+      /// changes of other callers, unless the requests have etags.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchUpdateUserSettingsResponse> BatchUpdateUserSettingsAsync(global::Sealward.Mail.V1.BatchUpdateUserSettingsRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchUpdateUserSettingsAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Updates up to 1,000 user settings records in one transaction, all or none, and returns them as they are now, in the order of the
+      /// requests.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+      ///   violations, with their request: `requests[3].user_settings.name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records or the response would exceed the maximum size of a message.
+      ///   Nothing was updated.
+      /// * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were updated.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+      /// are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+      /// changes of other callers, unless the requests have etags.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.Mail.V1.BatchUpdateUserSettingsResponse> BatchUpdateUserSettingsAsync(global::Sealward.Mail.V1.BatchUpdateUserSettingsRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchUpdateUserSettings, null, options, request);
+      }
+
+      /// <summary>
+      /// Deletes up to 1,000 user settings records in one transaction, all or none, including their encrypted attributes. References to them
+      /// are handled as by DeleteUserSettings.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+      ///   violations, with their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records exceed the maximum size of a message together. Nothing was
+      ///   deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual global::Google.Protobuf.WellKnownTypes.Empty BatchDeleteUserSettings(global::Sealward.Mail.V1.BatchDeleteUserSettingsRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchDeleteUserSettings(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Deletes up to 1,000 user settings records in one transaction, all or none, including their encrypted attributes. References to them
+      /// are handled as by DeleteUserSettings.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+      ///   violations, with their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records exceed the maximum size of a message together. Nothing was
+      ///   deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual global::Google.Protobuf.WellKnownTypes.Empty BatchDeleteUserSettings(global::Sealward.Mail.V1.BatchDeleteUserSettingsRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_BatchDeleteUserSettings, null, options, request);
+      }
+
+      /// <summary>
+      /// Deletes up to 1,000 user settings records in one transaction, all or none, including their encrypted attributes. References to them
+      /// are handled as by DeleteUserSettings.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+      ///   violations, with their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records exceed the maximum size of a message together. Nothing was
+      ///   deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> BatchDeleteUserSettingsAsync(global::Sealward.Mail.V1.BatchDeleteUserSettingsRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return BatchDeleteUserSettingsAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Deletes up to 1,000 user settings records in one transaction, all or none, including their encrypted attributes. References to them
+      /// are handled as by DeleteUserSettings.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+      ///   violations, with their request: `requests[3].name`.
+      /// * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+      /// * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+      /// * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+      /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records exceed the maximum size of a message together. Nothing was
+      ///   deleted.
+      /// * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+      /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were deleted.
+      ///
+      /// Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+      /// `request_id`, a repetition returns NOT_FOUND.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Google.Protobuf.WellKnownTypes.Empty> BatchDeleteUserSettingsAsync(global::Sealward.Mail.V1.BatchDeleteUserSettingsRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_BatchDeleteUserSettings, null, options, request);
+      }
+
+      /// <summary>
+      /// Creates any number of user settings records from a stream, and returns a result for each, in the order of the requests. Each user
+      /// settings record is created or refused on its own.
+      ///
+      /// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+      /// 1,000 user settings records, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+      /// the group is on disk. It reads ahead only a few groups, so read the results while you send.
+      ///
+      /// Errors, in addition to those of every method, which end the stream:
+      /// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+      /// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+      ///
+      /// Errors of a single user settings record are in its result, and are those of CreateUserSettings. If the stream ends with an error,
+      /// requests without a result may have been executed.
+      ///
+      /// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+      /// name. The repetition of a request without one returns ALREADY_EXISTS.
+      /// </summary>
+      public virtual grpc::AsyncDuplexStreamingCall<global::Sealward.Mail.V1.ImportUserSettingsRequest, global::Sealward.Mail.V1.ImportUserSettingsResponse> ImportUserSettings(grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return ImportUserSettings(new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Creates any number of user settings records from a stream, and returns a result for each, in the order of the requests. Each user
+      /// settings record is created or refused on its own.
+      ///
+      /// The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+      /// 1,000 user settings records, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+      /// the group is on disk. It reads ahead only a few groups, so read the results while you send.
+      ///
+      /// Errors, in addition to those of every method, which end the stream:
+      /// * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+      /// * NOT_FOUND: the organization doesn't exist.
+      /// * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+      /// * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+      ///
+      /// Errors of a single user settings record are in its result, and are those of CreateUserSettings. If the stream ends with an error,
+      /// requests without a result may have been executed.
+      ///
+      /// Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+      /// name. The repetition of a request without one returns ALREADY_EXISTS.
+      /// </summary>
+      public virtual grpc::AsyncDuplexStreamingCall<global::Sealward.Mail.V1.ImportUserSettingsRequest, global::Sealward.Mail.V1.ImportUserSettingsResponse> ImportUserSettings(grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncDuplexStreamingCall(__Method_ImportUserSettings, null, options);
       }
 
       /// <summary>Creates a client of the same channel with another configuration.</summary>

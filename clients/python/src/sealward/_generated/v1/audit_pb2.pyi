@@ -41,7 +41,7 @@ class ListAuditRecordsRequest(google.protobuf.message.Message):
     `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
     `action = "reveal-attributes" AND time > "2026-11-01T00:00:00Z"`. Empty: all records.
 
-    Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+    Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
     the `attributes`, with the operators `=`, `!=` and `:*`. Example:
     `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
     """
@@ -107,6 +107,7 @@ class AuditRecord(google.protobuf.message.Message):
     SIGNATURE_FIELD_NUMBER: builtins.int
     ORGANIZATION_FIELD_NUMBER: builtins.int
     ORGANIZATION_UID_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
     writer: builtins.str
     """The UUID of the deployment that wrote the record. The record belongs to its chain."""
     sequence: builtins.int
@@ -124,7 +125,7 @@ class AuditRecord(google.protobuf.message.Message):
     outcome: builtins.str
     """The outcome: `done`, or the reason of the error."""
     subject: builtins.str
-    """The subject of the action: the name of a record or an organization, or the method of a refused call."""
+    """The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call."""
     purpose: builtins.str
     """The purpose that the caller stated. Empty: no purpose was required."""
     fingerprint: builtins.str
@@ -160,6 +161,13 @@ class AuditRecord(google.protobuf.message.Message):
     def signature(self) -> global___AuditSignature:
         """The signature. Present only if the chain was signed when this was its last record."""
 
+    @property
+    def records(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+        `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+        Empty: the subject is complete.
+        """
+
     def __init__(
         self,
         *,
@@ -183,9 +191,10 @@ class AuditRecord(google.protobuf.message.Message):
         signature: global___AuditSignature | None = ...,
         organization: builtins.str = ...,
         organization_uid: builtins.str = ...,
+        records: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["signature", b"signature", "time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["action", b"action", "attributes", b"attributes", "call_id", b"call_id", "details", b"details", "fingerprint", b"fingerprint", "format", b"format", "hash", b"hash", "identity", b"identity", "key_version", b"key_version", "organization", b"organization", "organization_uid", b"organization_uid", "outcome", b"outcome", "peer", b"peer", "previous_hash", b"previous_hash", "purpose", b"purpose", "sequence", b"sequence", "signature", b"signature", "subject", b"subject", "time", b"time", "writer", b"writer"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "attributes", b"attributes", "call_id", b"call_id", "details", b"details", "fingerprint", b"fingerprint", "format", b"format", "hash", b"hash", "identity", b"identity", "key_version", b"key_version", "organization", b"organization", "organization_uid", b"organization_uid", "outcome", b"outcome", "peer", b"peer", "previous_hash", b"previous_hash", "purpose", b"purpose", "records", b"records", "sequence", b"sequence", "signature", b"signature", "subject", b"subject", "time", b"time", "writer", b"writer"]) -> None: ...
 
 global___AuditRecord = AuditRecord
 

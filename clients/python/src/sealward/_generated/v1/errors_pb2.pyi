@@ -120,6 +120,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     * NOT_ORDERABLE: the order, or a field in it, can't be used for ordering.
     * SYSTEM_REQUIRED: the required level can't be lowered, because the schema requires the attribute.
     * NOT_REQUIRABLE, NOT_AUDITABLE, NOT_INDEXABLE, HAS_NO_LENGTH: the attribute can't be required, audited, indexed or limited in length.
+    * OF_BATCH: the field is set in a single request of a batch or an import, but belongs to the batch.
     * NOT_CONFIRMED: the field doesn't repeat the name or fingerprint that confirms the call.
     * ENCRYPTED, NOT_A_FILTER: only with the reasons ENCRYPTED_ATTRIBUTE and FILTER_INVALID, which take precedence over FIELD_INVALID.
 
@@ -182,8 +183,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     second one. Correct the client.
     """
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 26
-    """OUT_OF_RANGE. A message of the request is larger than the deployment accepts. Nothing was changed. Send smaller messages. `limit` is in
-    bytes. Any method can return this.
+    """OUT_OF_RANGE. A message of the request is larger than the deployment accepts, or the records of a batch are too large for one message.
+    Nothing was changed. Send smaller messages or batches. `limit` is in bytes. Any method can return this.
     Metadata: bound, limit.
     """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 27
@@ -223,7 +224,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 35
     """RESOURCE_EXHAUSTED, with RetryInfo. The caller calls more often in this organization than the deployment allows. Nothing was changed.
-    Wait, and try again. Any method can return this.
+    Wait, and try again. Each item of a batch counts as a call. Without RetryInfo, a batch has more items than the deployment allows at
+    once: send smaller batches. Any method can return this.
     Metadata: bound, limit, interval_seconds.
     """
     ERROR_REASON_CONNECTION_LIMIT: _ErrorReason.ValueType  # 39
@@ -453,6 +455,7 @@ other reasons are:
 * NOT_ORDERABLE: the order, or a field in it, can't be used for ordering.
 * SYSTEM_REQUIRED: the required level can't be lowered, because the schema requires the attribute.
 * NOT_REQUIRABLE, NOT_AUDITABLE, NOT_INDEXABLE, HAS_NO_LENGTH: the attribute can't be required, audited, indexed or limited in length.
+* OF_BATCH: the field is set in a single request of a batch or an import, but belongs to the batch.
 * NOT_CONFIRMED: the field doesn't repeat the name or fingerprint that confirms the call.
 * ENCRYPTED, NOT_A_FILTER: only with the reasons ENCRYPTED_ATTRIBUTE and FILTER_INVALID, which take precedence over FIELD_INVALID.
 
@@ -515,8 +518,8 @@ ERROR_REASON_MESSAGE_INVALID: ErrorReason.ValueType  # 25
 second one. Correct the client.
 """
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 26
-"""OUT_OF_RANGE. A message of the request is larger than the deployment accepts. Nothing was changed. Send smaller messages. `limit` is in
-bytes. Any method can return this.
+"""OUT_OF_RANGE. A message of the request is larger than the deployment accepts, or the records of a batch are too large for one message.
+Nothing was changed. Send smaller messages or batches. `limit` is in bytes. Any method can return this.
 Metadata: bound, limit.
 """
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 27
@@ -556,7 +559,8 @@ Metadata: organization, bound, limit, interval_seconds.
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 35
 """RESOURCE_EXHAUSTED, with RetryInfo. The caller calls more often in this organization than the deployment allows. Nothing was changed.
-Wait, and try again. Any method can return this.
+Wait, and try again. Each item of a batch counts as a call. Without RetryInfo, a batch has more items than the deployment allows at
+once: send smaller batches. Any method can return this.
 Metadata: bound, limit, interval_seconds.
 """
 ERROR_REASON_CONNECTION_LIMIT: ErrorReason.ValueType  # 39

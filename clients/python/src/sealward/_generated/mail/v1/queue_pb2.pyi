@@ -11,6 +11,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import sealward._generated.v1.item_status_pb2
 import sys
 import typing
 
@@ -619,3 +620,288 @@ class DeleteQueueRequest(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id", "validate_only", b"validate_only"]) -> None: ...
 
 global___DeleteQueueRequest = DeleteQueueRequest
+
+@typing.final
+class BatchGetQueuesRequest(google.protobuf.message.Message):
+    """Request message for QueueService.BatchGetQueues."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    NAMES_FIELD_NUMBER: builtins.int
+    READ_MASK_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """The organization: `organizations/contoso`. Required."""
+    @property
+    def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The resource names of the queues, each once: `organizations/contoso/queues/<id>`. They belong to `parent`. 1 to 1,000 by default."""
+
+    @property
+    def read_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+        """The fields to return, as in GetQueue."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        names: collections.abc.Iterable[builtins.str] | None = ...,
+        read_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["read_mask", b"read_mask"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["names", b"names", "parent", b"parent", "read_mask", b"read_mask"]) -> None: ...
+
+global___BatchGetQueuesRequest = BatchGetQueuesRequest
+
+@typing.final
+class BatchGetQueuesResponse(google.protobuf.message.Message):
+    """Response message for QueueService.BatchGetQueues."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUEUES_FIELD_NUMBER: builtins.int
+    @property
+    def queues(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Queue]:
+        """The queues, in the order of the names."""
+
+    def __init__(
+        self,
+        *,
+        queues: collections.abc.Iterable[global___Queue] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["queues", b"queues"]) -> None: ...
+
+global___BatchGetQueuesResponse = BatchGetQueuesResponse
+
+@typing.final
+class BatchCreateQueuesRequest(google.protobuf.message.Message):
+    """Request message for QueueService.BatchCreateQueues."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    REQUESTS_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """The organization: `organizations/contoso`. Required."""
+    validate_only: builtins.bool
+    """Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+    changes nothing.
+    """
+    request_id: builtins.str
+    """The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    remembered. Ignored if `validate_only` is true.
+    """
+    @property
+    def requests(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CreateQueueRequest]:
+        """The queues to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their `validate_only` and
+        `request_id` aren't set.
+        """
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        requests: collections.abc.Iterable[global___CreateQueueRequest] | None = ...,
+        validate_only: builtins.bool = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["parent", b"parent", "request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]) -> None: ...
+
+global___BatchCreateQueuesRequest = BatchCreateQueuesRequest
+
+@typing.final
+class BatchCreateQueuesResponse(google.protobuf.message.Message):
+    """Response message for QueueService.BatchCreateQueues."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUEUES_FIELD_NUMBER: builtins.int
+    @property
+    def queues(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Queue]:
+        """The queues as stored, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        queues: collections.abc.Iterable[global___Queue] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["queues", b"queues"]) -> None: ...
+
+global___BatchCreateQueuesResponse = BatchCreateQueuesResponse
+
+@typing.final
+class BatchUpdateQueuesRequest(google.protobuf.message.Message):
+    """Request message for QueueService.BatchUpdateQueues."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    REQUESTS_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """The organization: `organizations/contoso`. Required."""
+    validate_only: builtins.bool
+    """Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+    changes nothing.
+    """
+    request_id: builtins.str
+    """The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    remembered. Ignored if `validate_only` is true.
+    """
+    @property
+    def requests(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___UpdateQueueRequest]:
+        """The updates, 1 to 1,000 by default, each of another queue of `parent`. Their `validate_only` and `request_id` aren't set."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        requests: collections.abc.Iterable[global___UpdateQueueRequest] | None = ...,
+        validate_only: builtins.bool = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["parent", b"parent", "request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]) -> None: ...
+
+global___BatchUpdateQueuesRequest = BatchUpdateQueuesRequest
+
+@typing.final
+class BatchUpdateQueuesResponse(google.protobuf.message.Message):
+    """Response message for QueueService.BatchUpdateQueues."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUEUES_FIELD_NUMBER: builtins.int
+    @property
+    def queues(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Queue]:
+        """The queues as they are now, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        queues: collections.abc.Iterable[global___Queue] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["queues", b"queues"]) -> None: ...
+
+global___BatchUpdateQueuesResponse = BatchUpdateQueuesResponse
+
+@typing.final
+class BatchDeleteQueuesRequest(google.protobuf.message.Message):
+    """Request message for QueueService.BatchDeleteQueues."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    REQUESTS_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """The organization: `organizations/contoso`. Required."""
+    validate_only: builtins.bool
+    """Whether the call is a dry run. If true, the server performs all checks, but changes nothing."""
+    request_id: builtins.str
+    """The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+    isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+    nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+    remembered. Ignored if `validate_only` is true.
+    """
+    @property
+    def requests(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___DeleteQueueRequest]:
+        """The deletions, 1 to 1,000 by default, each of another queue of `parent`. Their `validate_only` and `request_id` aren't set."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        requests: collections.abc.Iterable[global___DeleteQueueRequest] | None = ...,
+        validate_only: builtins.bool = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["parent", b"parent", "request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]) -> None: ...
+
+global___BatchDeleteQueuesRequest = BatchDeleteQueuesRequest
+
+@typing.final
+class ImportQueuesRequest(google.protobuf.message.Message):
+    """Request message for QueueService.ImportQueues."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    REQUESTS_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """The organization: `organizations/contoso`. Required in the first message, and empty in all others."""
+    validate_only: builtins.bool
+    """Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+    own, but changes nothing. Only in the first message.
+    """
+    @property
+    def requests(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CreateQueueRequest]:
+        """The queues to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first message, and
+        their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+        """
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        validate_only: builtins.bool = ...,
+        requests: collections.abc.Iterable[global___CreateQueueRequest] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["parent", b"parent", "requests", b"requests", "validate_only", b"validate_only"]) -> None: ...
+
+global___ImportQueuesRequest = ImportQueuesRequest
+
+@typing.final
+class ImportQueuesResponse(google.protobuf.message.Message):
+    """Response message for QueueService.ImportQueues."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    @property
+    def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ImportQueuesResult]:
+        """The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+        results.
+        """
+
+    def __init__(
+        self,
+        *,
+        results: collections.abc.Iterable[global___ImportQueuesResult] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["results", b"results"]) -> None: ...
+
+global___ImportQueuesResponse = ImportQueuesResponse
+
+@typing.final
+class ImportQueuesResult(google.protobuf.message.Message):
+    """The result of one request of ImportQueues."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The resource name of the created queue."""
+    @property
+    def error(self) -> sealward._generated.v1.item_status_pb2.ItemStatus:
+        """Why it wasn't created: the error that CreateQueue would return."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        error: sealward._generated.v1.item_status_pb2.ItemStatus | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error", "name", b"name", "result", b"result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "name", b"name", "result", b"result"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["name", "error"] | None: ...
+
+global___ImportQueuesResult = ImportQueuesResult

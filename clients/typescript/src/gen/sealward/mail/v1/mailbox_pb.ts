@@ -8,13 +8,15 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import type { EmptySchema, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_sealward_schema_v1_annotations } from "../../schema/v1/annotations_pb.js";
+import type { ItemStatus } from "../../v1/item_status_pb.js";
+import { file_sealward_v1_item_status } from "../../v1/item_status_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file sealward/mail/v1/mailbox.proto.
  */
 export const file_sealward_mail_v1_mailbox: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zZWFsd2FyZC9tYWlsL3YxL21haWxib3gucHJvdG8SEHNlYWx3YXJkLm1haWwudjEiwyIKB01haWxib3gSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoKY3JlYXRlZF9ieRhkIAEoCUgAiAEBEhgKC21vZGlmaWVkX2J5GGUgASgJSAGIAQESJAoMZGlzcGxheV9uYW1lGAUgASgJQgm6oSUFEAEgyAFIAogBARIiCg1lbWFpbF9hZGRyZXNzGAYgASgJQga6oSUCIGRIA4gBARIeCgh1c2VybmFtZRgHIAEoCUIHuqElAyDIAUgEiAEBEiMKCHBhc3N3b3JkGAggASgJQgyAAQG6oSUFCAEgyAFIBYgBARIuCg9pc19wYXNzd29yZF9zZXQYCSABKAhCELqhJQw4AXIIcGFzc3dvcmRIBogBARI/CihhbGxvd19lbWFpbF9jb25uZWN0b3JfdG9fdXNlX2NyZWRlbnRpYWxzGAogASgIQgi6oSUEGgIYAEgHiAEBEkAKFGVtYWlsX3NlcnZlcl9wcm9maWxlGAsgASgJQh26oSUZWhcKE2VtYWlsU2VydmVyUHJvZmlsZXMQAUgIiAEBEmgKHmluY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZBgMIAEoDjI1LnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5JbmNvbWluZ0VtYWlsRGVsaXZlcnlNZXRob2RCBLqhJQBICYgBARJoCh5vdXRnb2luZ19lbWFpbF9kZWxpdmVyeV9tZXRob2QYDSABKA4yNS5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3guT3V0Z29pbmdFbWFpbERlbGl2ZXJ5TWV0aG9kQgS6oSUASAqIAQESUwoTYWN0X2RlbGl2ZXJ5X21ldGhvZBgOIAEoDjIrLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5BY3REZWxpdmVyeU1ldGhvZEIEuqElAEgLiAEBEowBChxlbWFpbF9yb3V0ZXJfYWNjZXNzX2FwcHJvdmFsGA8gASgOMjMuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94LkVtYWlsUm91dGVyQWNjZXNzQXBwcm92YWxCLLqhJSgQARokIiJFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZSAyIAQESNQoaZW5hYmxlZF9mb3JfaW5jb21pbmdfZW1haWwYECABKAhCDLqhJQgQARoCGAFIAUgNiAEBEjUKGmVuYWJsZWRfZm9yX291dGdvaW5nX2VtYWlsGBEgASgIQgy6oSUIEAEaAhgBSAFIDogBARIqCg9lbmFibGVkX2Zvcl9hY3QYEiABKAhCDLqhJQgQARoCGAFIAUgPiAEBElYKFWluY29taW5nX2VtYWlsX3N0YXR1cxgTIAEoDjIqLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5Qcm9jZXNzaW5nU3RhdHVzQga6oSUCSAFIEIgBARJWChVvdXRnb2luZ19lbWFpbF9zdGF0dXMYFCABKA4yKi5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3guUHJvY2Vzc2luZ1N0YXR1c0IGuqElAkgBSBGIAQESSwoKYWN0X3N0YXR1cxgVIAEoDjIqLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5Qcm9jZXNzaW5nU3RhdHVzQga6oSUCSAFIEogBARIwChlwcm9jZXNzX2FuZF9kZWxldGVfZW1haWxzGBYgASgIQgi6oSUEGgIYAEgTiAEBEi0KEmlzX2ZvcndhcmRfbWFpbGJveBgXIAEoCEIMuqElCBABGgIYATgBSBSIAQESKwoTcmVnYXJkaW5nX29iamVjdF9pZBgYIAEoCUIJuqElBSAkkAEBSBWIAQESIAoIb3duZXJfaWQYGSABKAlCCbqhJQUgJJABAUgWiAEBElsKCnN0YXRlX2NvZGUYGiABKA4yIy5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3guU3RhdGVDb2RlQh26oSUZEAEaEyIRU1RBVEVfQ09ERV9BQ1RJVkVIAUgXiAEBEmkKC3N0YXR1c19jb2RlGBsgASgOMiQuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94LlN0YXR1c0NvZGVCKbqhJSUQARoUIhJTVEFUVVNfQ09ERV9BQ1RJVkWiAQpzdGF0ZV9jb2RlSBiIAQEiowIKG0luY29taW5nRW1haWxEZWxpdmVyeU1ldGhvZBIuCipJTkNPTUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfVU5TUEVDSUZJRUQQABItCiNJTkNPTUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfTk9ORRABGgTAoSUAEjAKJklOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRMT09LEAIaBMChJQESOQovSU5DT01JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX1NFUlZFUl9TSURFX1NZTkMQAxoEwKElAhI4Ci5JTkNPTUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfRk9SV0FSRF9NQUlMQk9YEAQaBMChJQMi6QEKG091dGdvaW5nRW1haWxEZWxpdmVyeU1ldGhvZBIuCipPVVRHT0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfVU5TUEVDSUZJRUQQABItCiNPVVRHT0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfTk9ORRABGgTAoSUAEjAKJk9VVEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRMT09LEAIaBMChJQESOQovT1VUR09JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX1NFUlZFUl9TSURFX1NZTkMQAxoEwKElAiKzAQoRQWN0RGVsaXZlcnlNZXRob2QSIwofQUNUX0RFTElWRVJZX01FVEhPRF9VTlNQRUNJRklFRBAAEiUKG0FDVF9ERUxJVkVSWV9NRVRIT0RfT1VUTE9PSxABGgTAoSUAEi4KJEFDVF9ERUxJVkVSWV9NRVRIT0RfU0VSVkVSX1NJREVfU1lOQxACGgTAoSUBEiIKGEFDVF9ERUxJVkVSWV9NRVRIT0RfTk9ORRADGgTAoSUCIpICChlFbWFpbFJvdXRlckFjY2Vzc0FwcHJvdmFsEiwKKEVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfVU5TUEVDSUZJRUQQABIsCiJFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZEAEaBMChJQASLwolRU1BSUxfUk9VVEVSX0FDQ0VTU19BUFBST1ZBTF9BUFBST1ZFRBACGgTAoSUBEjcKLUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUEVORElOR19BUFBST1ZBTBADGgTAoSUCEi8KJUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUkVKRUNURUQQBBoEwKElAyKkAQoQUHJvY2Vzc2luZ1N0YXR1cxIhCh1QUk9DRVNTSU5HX1NUQVRVU19VTlNQRUNJRklFRBAAEiMKGVBST0NFU1NJTkdfU1RBVFVTX05PVF9SVU4QARoEwKElABIjChlQUk9DRVNTSU5HX1NUQVRVU19TVUNDRVNTEAIaBMChJQESIwoZUFJPQ0VTU0lOR19TVEFUVVNfRkFJTFVSRRADGgTAoSUCImMKCVN0YXRlQ29kZRIaChZTVEFURV9DT0RFX1VOU1BFQ0lGSUVEEAASGwoRU1RBVEVfQ09ERV9BQ1RJVkUQARoEwKElABIdChNTVEFURV9DT0RFX0lOQUNUSVZFEAIaBMChJQEikwEKClN0YXR1c0NvZGUSGwoXU1RBVFVTX0NPREVfVU5TUEVDSUZJRUQQABIxChJTVEFUVVNfQ09ERV9BQ1RJVkUQARoZwKElAdKhJRFTVEFURV9DT0RFX0FDVElWRRI1ChRTVEFUVVNfQ09ERV9JTkFDVElWRRACGhvAoSUC0qElE1NUQVRFX0NPREVfSU5BQ1RJVkU6uwWyoSW2BQoJbWFpbGJveGVzEgdtYWlsYm94GgdNYWlsYm94KgdNYWlsYm94MugBChBVU0VSTkFNRV9NSVNTSU5HEgh1c2VybmFtZRpwYWxsb3dfZW1haWxfY29ubmVjdG9yX3RvX3VzZV9jcmVkZW50aWFscyA9IHRydWUgQU5EIGlzX3Bhc3N3b3JkX3NldCA9IHRydWUgQU5EIChOT1QgdXNlcm5hbWU6KiBPUiB1c2VybmFtZSA9ICIiKSJObXVzdCBoYXZlIGEgdmFsdWUgaWYgYSBjb25uZWN0b3IgbWF5IHVzZSB0aGUgY3JlZGVudGlhbHMgYW5kIGEgcGFzc3dvcmQgaXMgc2V0Kgg4MDA1RTIwOTKiAwoURU1BSUxTX05PVF9ERUxFVEFCTEUSGXByb2Nlc3NfYW5kX2RlbGV0ZV9lbWFpbHMagQJwcm9jZXNzX2FuZF9kZWxldGVfZW1haWxzID0gdHJ1ZSBBTkQgKGluY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZCA9IElOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9OT05FIE9SIGluY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZCA9IElOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRMT09LIE9SIG91dGdvaW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZCA9IE9VVEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRMT09LKSJhbXVzdCBub3QgYmUgdHJ1ZSBmb3IgYSB1c2VyJ3MgbWFpbGJveCAob25lIHRoYXQgdXNlcyBPdXRsb29rKSwgb3IgaWYgaW5jb21pbmcgbWFpbCBpc24ndCByZWNlaXZlZCoIODAwNUUyMzNCDQoLX2NyZWF0ZWRfYnlCDgoMX21vZGlmaWVkX2J5Qg8KDV9kaXNwbGF5X25hbWVCEAoOX2VtYWlsX2FkZHJlc3NCCwoJX3VzZXJuYW1lQgsKCV9wYXNzd29yZEISChBfaXNfcGFzc3dvcmRfc2V0QisKKV9hbGxvd19lbWFpbF9jb25uZWN0b3JfdG9fdXNlX2NyZWRlbnRpYWxzQhcKFV9lbWFpbF9zZXJ2ZXJfcHJvZmlsZUIhCh9faW5jb21pbmdfZW1haWxfZGVsaXZlcnlfbWV0aG9kQiEKH19vdXRnb2luZ19lbWFpbF9kZWxpdmVyeV9tZXRob2RCFgoUX2FjdF9kZWxpdmVyeV9tZXRob2RCHwodX2VtYWlsX3JvdXRlcl9hY2Nlc3NfYXBwcm92YWxCHQobX2VuYWJsZWRfZm9yX2luY29taW5nX2VtYWlsQh0KG19lbmFibGVkX2Zvcl9vdXRnb2luZ19lbWFpbEISChBfZW5hYmxlZF9mb3JfYWN0QhgKFl9pbmNvbWluZ19lbWFpbF9zdGF0dXNCGAoWX291dGdvaW5nX2VtYWlsX3N0YXR1c0INCgtfYWN0X3N0YXR1c0IcChpfcHJvY2Vzc19hbmRfZGVsZXRlX2VtYWlsc0IVChNfaXNfZm9yd2FyZF9tYWlsYm94QhYKFF9yZWdhcmRpbmdfb2JqZWN0X2lkQgsKCV9vd25lcl9pZEINCgtfc3RhdGVfY29kZUIOCgxfc3RhdHVzX2NvZGUikQEKFENyZWF0ZU1haWxib3hSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIqCgdtYWlsYm94GAIgASgLMhkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94EhIKCm1haWxib3hfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBISCgpyZXF1ZXN0X2lkGAUgASgJIlAKEUdldE1haWxib3hSZXF1ZXN0EgwKBG5hbWUYASABKAkSLQoJcmVhZF9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayK5AQoUTGlzdE1haWxib3hlc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEg4KBmZpbHRlchgEIAEoCRIQCghvcmRlcl9ieRgFIAEoCRItCglyZWFkX21hc2sYBiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEhkKEXJldHVybl90b3RhbF9zaXplGAcgASgIIoYBChVMaXN0TWFpbGJveGVzUmVzcG9uc2USLAoJbWFpbGJveGVzGAEgAygLMhkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIXCgp0b3RhbF9zaXplGAMgASgDSACIAQFCDQoLX3RvdGFsX3NpemUingEKFFVwZGF0ZU1haWxib3hSZXF1ZXN0EioKB21haWxib3gYASABKAsyGS5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3gSLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEhUKDXZhbGlkYXRlX29ubHkYAyABKAgSEgoKcmVxdWVzdF9pZBgEIAEoCSJdChREZWxldGVNYWlsYm94UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJMtcECg5NYWlsYm94U2VydmljZRJsCg1DcmVhdGVNYWlsYm94EiYuc2VhbHdhcmQubWFpbC52MS5DcmVhdGVNYWlsYm94UmVxdWVzdBoZLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveCIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEmUKCkdldE1haWxib3gSIy5zZWFsd2FyZC5tYWlsLnYxLkdldE1haWxib3hSZXF1ZXN0Ghkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94IheQAgHaoSUQCg5wcnZSZWFkUmVjb3JkcxJ5Cg1MaXN0TWFpbGJveGVzEiYuc2VhbHdhcmQubWFpbC52MS5MaXN0TWFpbGJveGVzUmVxdWVzdBonLnNlYWx3YXJkLm1haWwudjEuTGlzdE1haWxib3hlc1Jlc3BvbnNlIheQAgHaoSUQCg5wcnZSZWFkUmVjb3JkcxJsCg1VcGRhdGVNYWlsYm94EiYuc2VhbHdhcmQubWFpbC52MS5VcGRhdGVNYWlsYm94UmVxdWVzdBoZLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveCIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEmkKDURlbGV0ZU1haWxib3gSJi5zZWFsd2FyZC5tYWlsLnYxLkRlbGV0ZU1haWxib3hSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMaHMqhJRhzZWFsd2FyZC5tYWlsLnYxLk1haWxib3hCogEKE2lvLnNlYWx3YXJkLm1haWwudjFQAVpHZ2l0aHViLmNvbS9zZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRzL2dvL3NlYWx3YXJkL21haWwvdjE7c2VhbHdhcmRtYWlsdjGiAgRTTFdNqgIQU2VhbHdhcmQuTWFpbC5WMcoCEFNlYWx3YXJkXE1haWxcVjHqAhJTZWFsd2FyZDo6TWFpbDo6VjFiBnByb3RvMw", [file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_sealward_schema_v1_annotations]);
+  fileDesc("Ch5zZWFsd2FyZC9tYWlsL3YxL21haWxib3gucHJvdG8SEHNlYWx3YXJkLm1haWwudjEiwyIKB01haWxib3gSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoKY3JlYXRlZF9ieRhkIAEoCUgAiAEBEhgKC21vZGlmaWVkX2J5GGUgASgJSAGIAQESJAoMZGlzcGxheV9uYW1lGAUgASgJQgm6oSUFEAEgyAFIAogBARIiCg1lbWFpbF9hZGRyZXNzGAYgASgJQga6oSUCIGRIA4gBARIeCgh1c2VybmFtZRgHIAEoCUIHuqElAyDIAUgEiAEBEiMKCHBhc3N3b3JkGAggASgJQgyAAQG6oSUFCAEgyAFIBYgBARIuCg9pc19wYXNzd29yZF9zZXQYCSABKAhCELqhJQw4AXIIcGFzc3dvcmRIBogBARI/CihhbGxvd19lbWFpbF9jb25uZWN0b3JfdG9fdXNlX2NyZWRlbnRpYWxzGAogASgIQgi6oSUEGgIYAEgHiAEBEkAKFGVtYWlsX3NlcnZlcl9wcm9maWxlGAsgASgJQh26oSUZWhcKE2VtYWlsU2VydmVyUHJvZmlsZXMQAUgIiAEBEmgKHmluY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZBgMIAEoDjI1LnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5JbmNvbWluZ0VtYWlsRGVsaXZlcnlNZXRob2RCBLqhJQBICYgBARJoCh5vdXRnb2luZ19lbWFpbF9kZWxpdmVyeV9tZXRob2QYDSABKA4yNS5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3guT3V0Z29pbmdFbWFpbERlbGl2ZXJ5TWV0aG9kQgS6oSUASAqIAQESUwoTYWN0X2RlbGl2ZXJ5X21ldGhvZBgOIAEoDjIrLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5BY3REZWxpdmVyeU1ldGhvZEIEuqElAEgLiAEBEowBChxlbWFpbF9yb3V0ZXJfYWNjZXNzX2FwcHJvdmFsGA8gASgOMjMuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94LkVtYWlsUm91dGVyQWNjZXNzQXBwcm92YWxCLLqhJSgQARokIiJFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZSAyIAQESNQoaZW5hYmxlZF9mb3JfaW5jb21pbmdfZW1haWwYECABKAhCDLqhJQgQARoCGAFIAUgNiAEBEjUKGmVuYWJsZWRfZm9yX291dGdvaW5nX2VtYWlsGBEgASgIQgy6oSUIEAEaAhgBSAFIDogBARIqCg9lbmFibGVkX2Zvcl9hY3QYEiABKAhCDLqhJQgQARoCGAFIAUgPiAEBElYKFWluY29taW5nX2VtYWlsX3N0YXR1cxgTIAEoDjIqLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5Qcm9jZXNzaW5nU3RhdHVzQga6oSUCSAFIEIgBARJWChVvdXRnb2luZ19lbWFpbF9zdGF0dXMYFCABKA4yKi5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3guUHJvY2Vzc2luZ1N0YXR1c0IGuqElAkgBSBGIAQESSwoKYWN0X3N0YXR1cxgVIAEoDjIqLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveC5Qcm9jZXNzaW5nU3RhdHVzQga6oSUCSAFIEogBARIwChlwcm9jZXNzX2FuZF9kZWxldGVfZW1haWxzGBYgASgIQgi6oSUEGgIYAEgTiAEBEi0KEmlzX2ZvcndhcmRfbWFpbGJveBgXIAEoCEIMuqElCBABGgIYATgBSBSIAQESKwoTcmVnYXJkaW5nX29iamVjdF9pZBgYIAEoCUIJuqElBSAkkAEBSBWIAQESIAoIb3duZXJfaWQYGSABKAlCCbqhJQUgJJABAUgWiAEBElsKCnN0YXRlX2NvZGUYGiABKA4yIy5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3guU3RhdGVDb2RlQh26oSUZEAEaEyIRU1RBVEVfQ09ERV9BQ1RJVkVIAUgXiAEBEmkKC3N0YXR1c19jb2RlGBsgASgOMiQuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94LlN0YXR1c0NvZGVCKbqhJSUQARoUIhJTVEFUVVNfQ09ERV9BQ1RJVkWiAQpzdGF0ZV9jb2RlSBiIAQEiowIKG0luY29taW5nRW1haWxEZWxpdmVyeU1ldGhvZBIuCipJTkNPTUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfVU5TUEVDSUZJRUQQABItCiNJTkNPTUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfTk9ORRABGgTAoSUAEjAKJklOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRMT09LEAIaBMChJQESOQovSU5DT01JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX1NFUlZFUl9TSURFX1NZTkMQAxoEwKElAhI4Ci5JTkNPTUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfRk9SV0FSRF9NQUlMQk9YEAQaBMChJQMi6QEKG091dGdvaW5nRW1haWxEZWxpdmVyeU1ldGhvZBIuCipPVVRHT0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfVU5TUEVDSUZJRUQQABItCiNPVVRHT0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfTk9ORRABGgTAoSUAEjAKJk9VVEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRMT09LEAIaBMChJQESOQovT1VUR09JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX1NFUlZFUl9TSURFX1NZTkMQAxoEwKElAiKzAQoRQWN0RGVsaXZlcnlNZXRob2QSIwofQUNUX0RFTElWRVJZX01FVEhPRF9VTlNQRUNJRklFRBAAEiUKG0FDVF9ERUxJVkVSWV9NRVRIT0RfT1VUTE9PSxABGgTAoSUAEi4KJEFDVF9ERUxJVkVSWV9NRVRIT0RfU0VSVkVSX1NJREVfU1lOQxACGgTAoSUBEiIKGEFDVF9ERUxJVkVSWV9NRVRIT0RfTk9ORRADGgTAoSUCIpICChlFbWFpbFJvdXRlckFjY2Vzc0FwcHJvdmFsEiwKKEVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfVU5TUEVDSUZJRUQQABIsCiJFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZEAEaBMChJQASLwolRU1BSUxfUk9VVEVSX0FDQ0VTU19BUFBST1ZBTF9BUFBST1ZFRBACGgTAoSUBEjcKLUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUEVORElOR19BUFBST1ZBTBADGgTAoSUCEi8KJUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUkVKRUNURUQQBBoEwKElAyKkAQoQUHJvY2Vzc2luZ1N0YXR1cxIhCh1QUk9DRVNTSU5HX1NUQVRVU19VTlNQRUNJRklFRBAAEiMKGVBST0NFU1NJTkdfU1RBVFVTX05PVF9SVU4QARoEwKElABIjChlQUk9DRVNTSU5HX1NUQVRVU19TVUNDRVNTEAIaBMChJQESIwoZUFJPQ0VTU0lOR19TVEFUVVNfRkFJTFVSRRADGgTAoSUCImMKCVN0YXRlQ29kZRIaChZTVEFURV9DT0RFX1VOU1BFQ0lGSUVEEAASGwoRU1RBVEVfQ09ERV9BQ1RJVkUQARoEwKElABIdChNTVEFURV9DT0RFX0lOQUNUSVZFEAIaBMChJQEikwEKClN0YXR1c0NvZGUSGwoXU1RBVFVTX0NPREVfVU5TUEVDSUZJRUQQABIxChJTVEFUVVNfQ09ERV9BQ1RJVkUQARoZwKElAdKhJRFTVEFURV9DT0RFX0FDVElWRRI1ChRTVEFUVVNfQ09ERV9JTkFDVElWRRACGhvAoSUC0qElE1NUQVRFX0NPREVfSU5BQ1RJVkU6uwWyoSW2BQoJbWFpbGJveGVzEgdtYWlsYm94GgdNYWlsYm94KgdNYWlsYm94MugBChBVU0VSTkFNRV9NSVNTSU5HEgh1c2VybmFtZRpwYWxsb3dfZW1haWxfY29ubmVjdG9yX3RvX3VzZV9jcmVkZW50aWFscyA9IHRydWUgQU5EIGlzX3Bhc3N3b3JkX3NldCA9IHRydWUgQU5EIChOT1QgdXNlcm5hbWU6KiBPUiB1c2VybmFtZSA9ICIiKSJObXVzdCBoYXZlIGEgdmFsdWUgaWYgYSBjb25uZWN0b3IgbWF5IHVzZSB0aGUgY3JlZGVudGlhbHMgYW5kIGEgcGFzc3dvcmQgaXMgc2V0Kgg4MDA1RTIwOTKiAwoURU1BSUxTX05PVF9ERUxFVEFCTEUSGXByb2Nlc3NfYW5kX2RlbGV0ZV9lbWFpbHMagQJwcm9jZXNzX2FuZF9kZWxldGVfZW1haWxzID0gdHJ1ZSBBTkQgKGluY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZCA9IElOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9OT05FIE9SIGluY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZCA9IElOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRMT09LIE9SIG91dGdvaW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZCA9IE9VVEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9PVVRMT09LKSJhbXVzdCBub3QgYmUgdHJ1ZSBmb3IgYSB1c2VyJ3MgbWFpbGJveCAob25lIHRoYXQgdXNlcyBPdXRsb29rKSwgb3IgaWYgaW5jb21pbmcgbWFpbCBpc24ndCByZWNlaXZlZCoIODAwNUUyMzNCDQoLX2NyZWF0ZWRfYnlCDgoMX21vZGlmaWVkX2J5Qg8KDV9kaXNwbGF5X25hbWVCEAoOX2VtYWlsX2FkZHJlc3NCCwoJX3VzZXJuYW1lQgsKCV9wYXNzd29yZEISChBfaXNfcGFzc3dvcmRfc2V0QisKKV9hbGxvd19lbWFpbF9jb25uZWN0b3JfdG9fdXNlX2NyZWRlbnRpYWxzQhcKFV9lbWFpbF9zZXJ2ZXJfcHJvZmlsZUIhCh9faW5jb21pbmdfZW1haWxfZGVsaXZlcnlfbWV0aG9kQiEKH19vdXRnb2luZ19lbWFpbF9kZWxpdmVyeV9tZXRob2RCFgoUX2FjdF9kZWxpdmVyeV9tZXRob2RCHwodX2VtYWlsX3JvdXRlcl9hY2Nlc3NfYXBwcm92YWxCHQobX2VuYWJsZWRfZm9yX2luY29taW5nX2VtYWlsQh0KG19lbmFibGVkX2Zvcl9vdXRnb2luZ19lbWFpbEISChBfZW5hYmxlZF9mb3JfYWN0QhgKFl9pbmNvbWluZ19lbWFpbF9zdGF0dXNCGAoWX291dGdvaW5nX2VtYWlsX3N0YXR1c0INCgtfYWN0X3N0YXR1c0IcChpfcHJvY2Vzc19hbmRfZGVsZXRlX2VtYWlsc0IVChNfaXNfZm9yd2FyZF9tYWlsYm94QhYKFF9yZWdhcmRpbmdfb2JqZWN0X2lkQgsKCV9vd25lcl9pZEINCgtfc3RhdGVfY29kZUIOCgxfc3RhdHVzX2NvZGUikQEKFENyZWF0ZU1haWxib3hSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIqCgdtYWlsYm94GAIgASgLMhkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94EhIKCm1haWxib3hfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBISCgpyZXF1ZXN0X2lkGAUgASgJIlAKEUdldE1haWxib3hSZXF1ZXN0EgwKBG5hbWUYASABKAkSLQoJcmVhZF9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayK5AQoUTGlzdE1haWxib3hlc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEg4KBmZpbHRlchgEIAEoCRIQCghvcmRlcl9ieRgFIAEoCRItCglyZWFkX21hc2sYBiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEhkKEXJldHVybl90b3RhbF9zaXplGAcgASgIIoYBChVMaXN0TWFpbGJveGVzUmVzcG9uc2USLAoJbWFpbGJveGVzGAEgAygLMhkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIXCgp0b3RhbF9zaXplGAMgASgDSACIAQFCDQoLX3RvdGFsX3NpemUingEKFFVwZGF0ZU1haWxib3hSZXF1ZXN0EioKB21haWxib3gYASABKAsyGS5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3gSLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEhUKDXZhbGlkYXRlX29ubHkYAyABKAgSEgoKcmVxdWVzdF9pZBgEIAEoCSJdChREZWxldGVNYWlsYm94UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJImgKGEJhdGNoR2V0TWFpbGJveGVzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSDQoFbmFtZXMYAiADKAkSLQoJcmVhZF9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJJChlCYXRjaEdldE1haWxib3hlc1Jlc3BvbnNlEiwKCW1haWxib3hlcxgBIAMoCzIZLnNlYWx3YXJkLm1haWwudjEuTWFpbGJveCKSAQobQmF0Y2hDcmVhdGVNYWlsYm94ZXNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRI4CghyZXF1ZXN0cxgCIAMoCzImLnNlYWx3YXJkLm1haWwudjEuQ3JlYXRlTWFpbGJveFJlcXVlc3QSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJIkwKHEJhdGNoQ3JlYXRlTWFpbGJveGVzUmVzcG9uc2USLAoJbWFpbGJveGVzGAEgAygLMhkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94IpIBChtCYXRjaFVwZGF0ZU1haWxib3hlc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEjgKCHJlcXVlc3RzGAIgAygLMiYuc2VhbHdhcmQubWFpbC52MS5VcGRhdGVNYWlsYm94UmVxdWVzdBIVCg12YWxpZGF0ZV9vbmx5GAMgASgIEhIKCnJlcXVlc3RfaWQYBCABKAkiTAocQmF0Y2hVcGRhdGVNYWlsYm94ZXNSZXNwb25zZRIsCgltYWlsYm94ZXMYASADKAsyGS5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3gikgEKG0JhdGNoRGVsZXRlTWFpbGJveGVzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSOAoIcmVxdWVzdHMYAiADKAsyJi5zZWFsd2FyZC5tYWlsLnYxLkRlbGV0ZU1haWxib3hSZXF1ZXN0EhUKDXZhbGlkYXRlX29ubHkYAyABKAgSEgoKcmVxdWVzdF9pZBgEIAEoCSJ5ChZJbXBvcnRNYWlsYm94ZXNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAIgASgIEjgKCHJlcXVlc3RzGAMgAygLMiYuc2VhbHdhcmQubWFpbC52MS5DcmVhdGVNYWlsYm94UmVxdWVzdCJTChdJbXBvcnRNYWlsYm94ZXNSZXNwb25zZRI4CgdyZXN1bHRzGAEgAygLMicuc2VhbHdhcmQubWFpbC52MS5JbXBvcnRNYWlsYm94ZXNSZXN1bHQiWwoVSW1wb3J0TWFpbGJveGVzUmVzdWx0Eg4KBG5hbWUYASABKAlIABIoCgVlcnJvchgCIAEoCzIXLnNlYWx3YXJkLnYxLkl0ZW1TdGF0dXNIAEIICgZyZXN1bHQygwoKDk1haWxib3hTZXJ2aWNlEmwKDUNyZWF0ZU1haWxib3gSJi5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZU1haWxib3hSZXF1ZXN0Ghkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94IhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMSZQoKR2V0TWFpbGJveBIjLnNlYWx3YXJkLm1haWwudjEuR2V0TWFpbGJveFJlcXVlc3QaGS5zZWFsd2FyZC5tYWlsLnYxLk1haWxib3giF5ACAdqhJRAKDnBydlJlYWRSZWNvcmRzEnkKDUxpc3RNYWlsYm94ZXMSJi5zZWFsd2FyZC5tYWlsLnYxLkxpc3RNYWlsYm94ZXNSZXF1ZXN0Gicuc2VhbHdhcmQubWFpbC52MS5MaXN0TWFpbGJveGVzUmVzcG9uc2UiF5ACAdqhJRAKDnBydlJlYWRSZWNvcmRzEmwKDVVwZGF0ZU1haWxib3gSJi5zZWFsd2FyZC5tYWlsLnYxLlVwZGF0ZU1haWxib3hSZXF1ZXN0Ghkuc2VhbHdhcmQubWFpbC52MS5NYWlsYm94IhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMSaQoNRGVsZXRlTWFpbGJveBImLnNlYWx3YXJkLm1haWwudjEuRGVsZXRlTWFpbGJveFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxKFAQoRQmF0Y2hHZXRNYWlsYm94ZXMSKi5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoR2V0TWFpbGJveGVzUmVxdWVzdBorLnNlYWx3YXJkLm1haWwudjEuQmF0Y2hHZXRNYWlsYm94ZXNSZXNwb25zZSIXkAIB2qElEAoOcHJ2UmVhZFJlY29yZHMSjwEKFEJhdGNoQ3JlYXRlTWFpbGJveGVzEi0uc2VhbHdhcmQubWFpbC52MS5CYXRjaENyZWF0ZU1haWxib3hlc1JlcXVlc3QaLi5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoQ3JlYXRlTWFpbGJveGVzUmVzcG9uc2UiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxKPAQoUQmF0Y2hVcGRhdGVNYWlsYm94ZXMSLS5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoVXBkYXRlTWFpbGJveGVzUmVxdWVzdBouLnNlYWx3YXJkLm1haWwudjEuQmF0Y2hVcGRhdGVNYWlsYm94ZXNSZXNwb25zZSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEncKFEJhdGNoRGVsZXRlTWFpbGJveGVzEi0uc2VhbHdhcmQubWFpbC52MS5CYXRjaERlbGV0ZU1haWxib3hlc1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxKEAQoPSW1wb3J0TWFpbGJveGVzEiguc2VhbHdhcmQubWFpbC52MS5JbXBvcnRNYWlsYm94ZXNSZXF1ZXN0Gikuc2VhbHdhcmQubWFpbC52MS5JbXBvcnRNYWlsYm94ZXNSZXNwb25zZSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzKAEwARocyqElGHNlYWx3YXJkLm1haWwudjEuTWFpbGJveEKiAQoTaW8uc2VhbHdhcmQubWFpbC52MVABWkdnaXRodWIuY29tL3NlYWx3YXJkL3NlYWx3YXJkL2NsaWVudHMvZ28vc2VhbHdhcmQvbWFpbC92MTtzZWFsd2FyZG1haWx2MaICBFNMV02qAhBTZWFsd2FyZC5NYWlsLlYxygIQU2VhbHdhcmRcTWFpbFxWMeoCElNlYWx3YXJkOjpNYWlsOjpWMWIGcHJvdG8z", [file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_sealward_schema_v1_annotations, file_sealward_v1_item_status]);
 
 /**
  * An address that mail is received at and sent from, with its credentials.
@@ -826,6 +828,339 @@ export const DeleteMailboxRequestSchema: GenMessage<DeleteMailboxRequest> = /*@_
   messageDesc(file_sealward_mail_v1_mailbox, 6);
 
 /**
+ * Request message for MailboxService.BatchGetMailboxes.
+ *
+ * @generated from message sealward.mail.v1.BatchGetMailboxesRequest
+ */
+export type BatchGetMailboxesRequest = Message<"sealward.mail.v1.BatchGetMailboxesRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The resource names of the mailboxes, each once: `organizations/contoso/mailboxes/<id>`. They belong to `parent`. 1 to 1,000 by
+   * default.
+   *
+   * @generated from field: repeated string names = 2;
+   */
+  names: string[];
+
+  /**
+   * The fields to return, as in GetMailbox.
+   *
+   * @generated from field: google.protobuf.FieldMask read_mask = 3;
+   */
+  readMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchGetMailboxesRequest.
+ * Use `create(BatchGetMailboxesRequestSchema)` to create a new message.
+ */
+export const BatchGetMailboxesRequestSchema: GenMessage<BatchGetMailboxesRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_mailbox, 7);
+
+/**
+ * Response message for MailboxService.BatchGetMailboxes.
+ *
+ * @generated from message sealward.mail.v1.BatchGetMailboxesResponse
+ */
+export type BatchGetMailboxesResponse = Message<"sealward.mail.v1.BatchGetMailboxesResponse"> & {
+  /**
+   * The mailboxes, in the order of the names.
+   *
+   * @generated from field: repeated sealward.mail.v1.Mailbox mailboxes = 1;
+   */
+  mailboxes: Mailbox[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchGetMailboxesResponse.
+ * Use `create(BatchGetMailboxesResponseSchema)` to create a new message.
+ */
+export const BatchGetMailboxesResponseSchema: GenMessage<BatchGetMailboxesResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_mailbox, 8);
+
+/**
+ * Request message for MailboxService.BatchCreateMailboxes.
+ *
+ * @generated from message sealward.mail.v1.BatchCreateMailboxesRequest
+ */
+export type BatchCreateMailboxesRequest = Message<"sealward.mail.v1.BatchCreateMailboxesRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The mailboxes to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their `validate_only` and
+   * `request_id` aren't set.
+   *
+   * @generated from field: repeated sealward.mail.v1.CreateMailboxRequest requests = 2;
+   */
+  requests: CreateMailboxRequest[];
+
+  /**
+   * Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+   * changes nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+   * isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+   * nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+   * remembered. Ignored if `validate_only` is true.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchCreateMailboxesRequest.
+ * Use `create(BatchCreateMailboxesRequestSchema)` to create a new message.
+ */
+export const BatchCreateMailboxesRequestSchema: GenMessage<BatchCreateMailboxesRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_mailbox, 9);
+
+/**
+ * Response message for MailboxService.BatchCreateMailboxes.
+ *
+ * @generated from message sealward.mail.v1.BatchCreateMailboxesResponse
+ */
+export type BatchCreateMailboxesResponse = Message<"sealward.mail.v1.BatchCreateMailboxesResponse"> & {
+  /**
+   * The mailboxes as stored, in the order of the requests.
+   *
+   * @generated from field: repeated sealward.mail.v1.Mailbox mailboxes = 1;
+   */
+  mailboxes: Mailbox[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchCreateMailboxesResponse.
+ * Use `create(BatchCreateMailboxesResponseSchema)` to create a new message.
+ */
+export const BatchCreateMailboxesResponseSchema: GenMessage<BatchCreateMailboxesResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_mailbox, 10);
+
+/**
+ * Request message for MailboxService.BatchUpdateMailboxes.
+ *
+ * @generated from message sealward.mail.v1.BatchUpdateMailboxesRequest
+ */
+export type BatchUpdateMailboxesRequest = Message<"sealward.mail.v1.BatchUpdateMailboxesRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The updates, 1 to 1,000 by default, each of another mailbox of `parent`. Their `validate_only` and `request_id` aren't set.
+   *
+   * @generated from field: repeated sealward.mail.v1.UpdateMailboxRequest requests = 2;
+   */
+  requests: UpdateMailboxRequest[];
+
+  /**
+   * Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+   * changes nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+   * isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+   * nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+   * remembered. Ignored if `validate_only` is true.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchUpdateMailboxesRequest.
+ * Use `create(BatchUpdateMailboxesRequestSchema)` to create a new message.
+ */
+export const BatchUpdateMailboxesRequestSchema: GenMessage<BatchUpdateMailboxesRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_mailbox, 11);
+
+/**
+ * Response message for MailboxService.BatchUpdateMailboxes.
+ *
+ * @generated from message sealward.mail.v1.BatchUpdateMailboxesResponse
+ */
+export type BatchUpdateMailboxesResponse = Message<"sealward.mail.v1.BatchUpdateMailboxesResponse"> & {
+  /**
+   * The mailboxes as they are now, in the order of the requests.
+   *
+   * @generated from field: repeated sealward.mail.v1.Mailbox mailboxes = 1;
+   */
+  mailboxes: Mailbox[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchUpdateMailboxesResponse.
+ * Use `create(BatchUpdateMailboxesResponseSchema)` to create a new message.
+ */
+export const BatchUpdateMailboxesResponseSchema: GenMessage<BatchUpdateMailboxesResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_mailbox, 12);
+
+/**
+ * Request message for MailboxService.BatchDeleteMailboxes.
+ *
+ * @generated from message sealward.mail.v1.BatchDeleteMailboxesRequest
+ */
+export type BatchDeleteMailboxesRequest = Message<"sealward.mail.v1.BatchDeleteMailboxesRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The deletions, 1 to 1,000 by default, each of another mailbox of `parent`. Their `validate_only` and `request_id` aren't set.
+   *
+   * @generated from field: repeated sealward.mail.v1.DeleteMailboxRequest requests = 2;
+   */
+  requests: DeleteMailboxRequest[];
+
+  /**
+   * Whether the call is a dry run. If true, the server performs all checks, but changes nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+   * isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+   * nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+   * remembered. Ignored if `validate_only` is true.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchDeleteMailboxesRequest.
+ * Use `create(BatchDeleteMailboxesRequestSchema)` to create a new message.
+ */
+export const BatchDeleteMailboxesRequestSchema: GenMessage<BatchDeleteMailboxesRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_mailbox, 13);
+
+/**
+ * Request message for MailboxService.ImportMailboxes.
+ *
+ * @generated from message sealward.mail.v1.ImportMailboxesRequest
+ */
+export type ImportMailboxesRequest = Message<"sealward.mail.v1.ImportMailboxesRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required in the first message, and empty in all others.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+   * own, but changes nothing. Only in the first message.
+   *
+   * @generated from field: bool validate_only = 2;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The mailboxes to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first message, and
+   * their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+   *
+   * @generated from field: repeated sealward.mail.v1.CreateMailboxRequest requests = 3;
+   */
+  requests: CreateMailboxRequest[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.ImportMailboxesRequest.
+ * Use `create(ImportMailboxesRequestSchema)` to create a new message.
+ */
+export const ImportMailboxesRequestSchema: GenMessage<ImportMailboxesRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_mailbox, 14);
+
+/**
+ * Response message for MailboxService.ImportMailboxes.
+ *
+ * @generated from message sealward.mail.v1.ImportMailboxesResponse
+ */
+export type ImportMailboxesResponse = Message<"sealward.mail.v1.ImportMailboxesResponse"> & {
+  /**
+   * The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+   * results.
+   *
+   * @generated from field: repeated sealward.mail.v1.ImportMailboxesResult results = 1;
+   */
+  results: ImportMailboxesResult[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.ImportMailboxesResponse.
+ * Use `create(ImportMailboxesResponseSchema)` to create a new message.
+ */
+export const ImportMailboxesResponseSchema: GenMessage<ImportMailboxesResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_mailbox, 15);
+
+/**
+ * The result of one request of ImportMailboxes.
+ *
+ * @generated from message sealward.mail.v1.ImportMailboxesResult
+ */
+export type ImportMailboxesResult = Message<"sealward.mail.v1.ImportMailboxesResult"> & {
+  /**
+   * The result.
+   *
+   * @generated from oneof sealward.mail.v1.ImportMailboxesResult.result
+   */
+  result: {
+    /**
+     * The resource name of the created mailbox.
+     *
+     * @generated from field: string name = 1;
+     */
+    value: string;
+    case: "name";
+  } | {
+    /**
+     * Why it wasn't created: the error that CreateMailbox would return.
+     *
+     * @generated from field: sealward.v1.ItemStatus error = 2;
+     */
+    value: ItemStatus;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sealward.mail.v1.ImportMailboxesResult.
+ * Use `create(ImportMailboxesResultSchema)` to create a new message.
+ */
+export const ImportMailboxesResultSchema: GenMessage<ImportMailboxesResult> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_mailbox, 16);
+
+/**
  * Manages mailboxes: addresses that mail is received at and sent from, with their credentials.
  *
  * Every method requires TLS and an identity. Every method can return these errors:
@@ -945,6 +1280,123 @@ export const MailboxService: GenService<{
     methodKind: "unary";
     input: typeof DeleteMailboxRequestSchema;
     output: typeof EmptySchema;
+  },
+  /**
+   * Returns up to 1,000 mailboxes, in the order of `names`: all of them, or an error.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+   * * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+   * * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+   *
+   * @generated from rpc sealward.mail.v1.MailboxService.BatchGetMailboxes
+   */
+  batchGetMailboxes: {
+    methodKind: "unary";
+    input: typeof BatchGetMailboxesRequestSchema;
+    output: typeof BatchGetMailboxesResponseSchema;
+  },
+  /**
+   * Creates up to 1,000 mailboxes in one transaction, all or none, and returns them as stored, in the order of the requests.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+   *   `requests[3].mailbox_id`.
+   * * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+   * * NOT_FOUND: the organization doesn't exist.
+   * * ALREADY_EXISTS: some of the ids exist. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+   * * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+   * * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were created.
+   *
+   * Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+   * NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+   * creates other mailboxes.
+   *
+   * @generated from rpc sealward.mail.v1.MailboxService.BatchCreateMailboxes
+   */
+  batchCreateMailboxes: {
+    methodKind: "unary";
+    input: typeof BatchCreateMailboxesRequestSchema;
+    output: typeof BatchCreateMailboxesResponseSchema;
+  },
+  /**
+   * Updates up to 1,000 mailboxes in one transaction, all or none, and returns them as they are now, in the order of the requests.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+   *   their request: `requests[3].mailbox.name`.
+   * * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+   * * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+   * * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes or the response would exceed the maximum size of a message. Nothing was
+   *   updated.
+   * * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+   * * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were updated.
+   *
+   * Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+   * NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+   * callers, unless the requests have etags.
+   *
+   * @generated from rpc sealward.mail.v1.MailboxService.BatchUpdateMailboxes
+   */
+  batchUpdateMailboxes: {
+    methodKind: "unary";
+    input: typeof BatchUpdateMailboxesRequestSchema;
+    output: typeof BatchUpdateMailboxesResponseSchema;
+  },
+  /**
+   * Deletes up to 1,000 mailboxes in one transaction, all or none, including their encrypted attributes. References to them are handled as
+   * by DeleteMailbox.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+   *   their request: `requests[3].name`.
+   * * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+   * * NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+   * * ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes exceed the maximum size of a message together. Nothing was deleted.
+   * * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+   * * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were deleted.
+   *
+   * Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+   * `request_id`, a repetition returns NOT_FOUND.
+   *
+   * @generated from rpc sealward.mail.v1.MailboxService.BatchDeleteMailboxes
+   */
+  batchDeleteMailboxes: {
+    methodKind: "unary";
+    input: typeof BatchDeleteMailboxesRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * Creates any number of mailboxes from a stream, and returns a result for each, in the order of the requests. Each mailbox is created or
+   * refused on its own.
+   *
+   * The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+   * 1,000 mailboxes, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is
+   * on disk. It reads ahead only a few groups, so read the results while you send.
+   *
+   * Errors, in addition to those of every method, which end the stream:
+   * * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+   * * NOT_FOUND: the organization doesn't exist.
+   * * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+   * * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+   *
+   * Errors of a single mailbox are in its result, and are those of CreateMailbox. If the stream ends with an error, requests without a
+   * result may have been executed.
+   *
+   * Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+   * name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+   * other mailboxes.
+   *
+   * @generated from rpc sealward.mail.v1.MailboxService.ImportMailboxes
+   */
+  importMailboxes: {
+    methodKind: "bidi_streaming";
+    input: typeof ImportMailboxesRequestSchema;
+    output: typeof ImportMailboxesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sealward_mail_v1_mailbox, 0);

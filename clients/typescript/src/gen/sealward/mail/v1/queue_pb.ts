@@ -8,13 +8,15 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import type { EmptySchema, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_sealward_schema_v1_annotations } from "../../schema/v1/annotations_pb.js";
+import type { ItemStatus } from "../../v1/item_status_pb.js";
+import { file_sealward_v1_item_status } from "../../v1/item_status_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file sealward/mail/v1/queue.proto.
  */
 export const file_sealward_mail_v1_queue: GenFile = /*@__PURE__*/
-  fileDesc("ChxzZWFsd2FyZC9tYWlsL3YxL3F1ZXVlLnByb3RvEhBzZWFsd2FyZC5tYWlsLnYxIp0bCgVRdWV1ZRIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCgpjcmVhdGVkX2J5GGQgASgJSACIAQESGAoLbW9kaWZpZWRfYnkYZSABKAlIAYgBARInCgxkaXNwbGF5X25hbWUYBSABKAlCDLqhJQgQASDIAZgBAUgCiAEBEiQKC2Rlc2NyaXB0aW9uGAYgASgJQgq6oSUGINAPiAEBSAOIAQESIgoNZW1haWxfYWRkcmVzcxgHIAEoCUIGuqElAiBkSASIAQESZQoPcXVldWVfdmlld190eXBlGAggASgOMiUuc2VhbHdhcmQubWFpbC52MS5RdWV1ZS5RdWV1ZVZpZXdUeXBlQiC6oSUcEAEaGCIWUVVFVUVfVklFV19UWVBFX1BVQkxJQ0gFiAEBEo8BCh5pbmNvbWluZ19lbWFpbF9kZWxpdmVyeV9tZXRob2QYCSABKA4yMy5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlLkluY29taW5nRW1haWxEZWxpdmVyeU1ldGhvZEItuqElKRABGiUiI0lOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9OT05FSAaIAQESjwEKHm91dGdvaW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZBgKIAEoDjIzLnNlYWx3YXJkLm1haWwudjEuUXVldWUuT3V0Z29pbmdFbWFpbERlbGl2ZXJ5TWV0aG9kQi26oSUpEAEaJSIjT1VUR09JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX05PTkVIB4gBARKRAQofaW5jb21pbmdfZW1haWxfZmlsdGVyaW5nX21ldGhvZBgLIAEoDjI0LnNlYWx3YXJkLm1haWwudjEuUXVldWUuSW5jb21pbmdFbWFpbEZpbHRlcmluZ01ldGhvZEItuqElKRABGiUiI0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfQUxMSAiIAQESjAEKHGVtYWlsX3JvdXRlcl9hY2Nlc3NfYXBwcm92YWwYDCABKA4yMS5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlLkVtYWlsUm91dGVyQWNjZXNzQXBwcm92YWxCLrqhJSoQARokIiJFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZSAFICYgBARJWChhpZ25vcmVfdW5zb2xpY2l0ZWRfZW1haWwYDSABKAhCL7qhJSsaAhgAaiVRdWV1ZS5pbmNvbWluZ19lbWFpbF9maWx0ZXJpbmdfbWV0aG9kSAqIAQESOwoOZW1haWxfcGFzc3dvcmQYDiABKAlCHoABAbqhJRcIASDIAWoQTWFpbGJveC5wYXNzd29yZEgLiAEBEjoKFWlzX2VtYWlsX3Bhc3N3b3JkX3NldBgPIAEoCEIWuqElEjgBcg5lbWFpbF9wYXNzd29yZEgMiAEBEjYKDmVtYWlsX3VzZXJuYW1lGBAgASgJQhm6oSUVIMgBahBNYWlsYm94LnVzZXJuYW1lSA2IAQESYgoXYWxsb3dfZW1haWxfY3JlZGVudGlhbHMYESABKAhCPLqhJTgQARoCGABqME1haWxib3guYWxsb3dfZW1haWxfY29ubmVjdG9yX3RvX3VzZV9jcmVkZW50aWFsc0gOiAEBEjEKD2RlZmF1bHRfbWFpbGJveBgSIAEoCUITuqElD1oNCgltYWlsYm94ZXMQAUgPiAEBEiAKCG93bmVyX2lkGBMgASgJQgm6oSUFICSQAQFIEIgBARJZCgpzdGF0ZV9jb2RlGBQgASgOMiEuc2VhbHdhcmQubWFpbC52MS5RdWV1ZS5TdGF0ZUNvZGVCHbqhJRkQARoTIhFTVEFURV9DT0RFX0FDVElWRUgBSBGIAQESZwoLc3RhdHVzX2NvZGUYFSABKA4yIi5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlLlN0YXR1c0NvZGVCKbqhJSUQARoUIhJTVEFUVVNfQ09ERV9BQ1RJVkWiAQpzdGF0ZV9jb2RlSBKIAQEidQoNUXVldWVWaWV3VHlwZRIfChtRVUVVRV9WSUVXX1RZUEVfVU5TUEVDSUZJRUQQABIgChZRVUVVRV9WSUVXX1RZUEVfUFVCTElDEAEaBMChJQASIQoXUVVFVUVfVklFV19UWVBFX1BSSVZBVEUQAhoEwKElASLxAQobSW5jb21pbmdFbWFpbERlbGl2ZXJ5TWV0aG9kEi4KKklOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9VTlNQRUNJRklFRBAAEi0KI0lOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9OT05FEAEaBMChJQASOQovSU5DT01JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX1NFUlZFUl9TSURFX1NZTkMQAxoEwKElAhI4Ci5JTkNPTUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfRk9SV0FSRF9NQUlMQk9YEAQaBMChJQMitwEKG091dGdvaW5nRW1haWxEZWxpdmVyeU1ldGhvZBIuCipPVVRHT0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfVU5TUEVDSUZJRUQQABItCiNPVVRHT0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfTk9ORRABGgTAoSUAEjkKL09VVEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9TRVJWRVJfU0lERV9TWU5DEAMaBMChJQIiuQIKHEluY29taW5nRW1haWxGaWx0ZXJpbmdNZXRob2QSLworSU5DT01JTkdfRU1BSUxfRklMVEVSSU5HX01FVEhPRF9VTlNQRUNJRklFRBAAEi0KI0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfQUxMEAEaBMChJQASNQorSU5DT01JTkdfRU1BSUxfRklMVEVSSU5HX01FVEhPRF9JTl9SRVNQT05TRRACGgTAoSUBEjwKMklOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfRlJPTV9LTk9XTl9QQVJUSUVTEAMaBMChJQISRAo6SU5DT01JTkdfRU1BSUxfRklMVEVSSU5HX01FVEhPRF9GUk9NX0VNQUlMX0VOQUJMRURfUkVDT1JEUxAEGgTAoSUDIpICChlFbWFpbFJvdXRlckFjY2Vzc0FwcHJvdmFsEiwKKEVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfVU5TUEVDSUZJRUQQABIsCiJFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZEAEaBMChJQASLwolRU1BSUxfUk9VVEVSX0FDQ0VTU19BUFBST1ZBTF9BUFBST1ZFRBACGgTAoSUBEjcKLUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUEVORElOR19BUFBST1ZBTBADGgTAoSUCEi8KJUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUkVKRUNURUQQBBoEwKElAyJjCglTdGF0ZUNvZGUSGgoWU1RBVEVfQ09ERV9VTlNQRUNJRklFRBAAEhsKEVNUQVRFX0NPREVfQUNUSVZFEAEaBMChJQASHQoTU1RBVEVfQ09ERV9JTkFDVElWRRACGgTAoSUBIpMBCgpTdGF0dXNDb2RlEhsKF1NUQVRVU19DT0RFX1VOU1BFQ0lGSUVEEAASMQoSU1RBVFVTX0NPREVfQUNUSVZFEAEaGcChJQHSoSURU1RBVEVfQ09ERV9BQ1RJVkUSNQoUU1RBVFVTX0NPREVfSU5BQ1RJVkUQAhobwKElAtKhJRNTVEFURV9DT0RFX0lOQUNUSVZFOiGyoSUdCgZxdWV1ZXMSBXF1ZXVlGgVRdWV1ZSoFUXVldWVCDQoLX2NyZWF0ZWRfYnlCDgoMX21vZGlmaWVkX2J5Qg8KDV9kaXNwbGF5X25hbWVCDgoMX2Rlc2NyaXB0aW9uQhAKDl9lbWFpbF9hZGRyZXNzQhIKEF9xdWV1ZV92aWV3X3R5cGVCIQofX2luY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZEIhCh9fb3V0Z29pbmdfZW1haWxfZGVsaXZlcnlfbWV0aG9kQiIKIF9pbmNvbWluZ19lbWFpbF9maWx0ZXJpbmdfbWV0aG9kQh8KHV9lbWFpbF9yb3V0ZXJfYWNjZXNzX2FwcHJvdmFsQhsKGV9pZ25vcmVfdW5zb2xpY2l0ZWRfZW1haWxCEQoPX2VtYWlsX3Bhc3N3b3JkQhgKFl9pc19lbWFpbF9wYXNzd29yZF9zZXRCEQoPX2VtYWlsX3VzZXJuYW1lQhoKGF9hbGxvd19lbWFpbF9jcmVkZW50aWFsc0ISChBfZGVmYXVsdF9tYWlsYm94QgsKCV9vd25lcl9pZEINCgtfc3RhdGVfY29kZUIOCgxfc3RhdHVzX2NvZGUiiQEKEkNyZWF0ZVF1ZXVlUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSJgoFcXVldWUYAiABKAsyFy5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlEhAKCHF1ZXVlX2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSEgoKcmVxdWVzdF9pZBgFIAEoCSJOCg9HZXRRdWV1ZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRItCglyZWFkX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIrYBChFMaXN0UXVldWVzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSDgoGZmlsdGVyGAQgASgJEhAKCG9yZGVyX2J5GAUgASgJEi0KCXJlYWRfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSGQoRcmV0dXJuX3RvdGFsX3NpemUYByABKAgifgoSTGlzdFF1ZXVlc1Jlc3BvbnNlEicKBnF1ZXVlcxgBIAMoCzIXLnNlYWx3YXJkLm1haWwudjEuUXVldWUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhcKCnRvdGFsX3NpemUYAyABKANIAIgBAUINCgtfdG90YWxfc2l6ZSKYAQoSVXBkYXRlUXVldWVSZXF1ZXN0EiYKBXF1ZXVlGAEgASgLMhcuc2VhbHdhcmQubWFpbC52MS5RdWV1ZRIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJIlsKEkRlbGV0ZVF1ZXVlUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJMrQECgxRdWV1ZVNlcnZpY2USZgoLQ3JlYXRlUXVldWUSJC5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZVF1ZXVlUmVxdWVzdBoXLnNlYWx3YXJkLm1haWwudjEuUXVldWUiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxJfCghHZXRRdWV1ZRIhLnNlYWx3YXJkLm1haWwudjEuR2V0UXVldWVSZXF1ZXN0Ghcuc2VhbHdhcmQubWFpbC52MS5RdWV1ZSIXkAIB2qElEAoOcHJ2UmVhZFJlY29yZHMScAoKTGlzdFF1ZXVlcxIjLnNlYWx3YXJkLm1haWwudjEuTGlzdFF1ZXVlc1JlcXVlc3QaJC5zZWFsd2FyZC5tYWlsLnYxLkxpc3RRdWV1ZXNSZXNwb25zZSIXkAIB2qElEAoOcHJ2UmVhZFJlY29yZHMSZgoLVXBkYXRlUXVldWUSJC5zZWFsd2FyZC5tYWlsLnYxLlVwZGF0ZVF1ZXVlUmVxdWVzdBoXLnNlYWx3YXJkLm1haWwudjEuUXVldWUiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxJlCgtEZWxldGVRdWV1ZRIkLnNlYWx3YXJkLm1haWwudjEuRGVsZXRlUXVldWVSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMaGsqhJRZzZWFsd2FyZC5tYWlsLnYxLlF1ZXVlQqIBChNpby5zZWFsd2FyZC5tYWlsLnYxUAFaR2dpdGh1Yi5jb20vc2VhbHdhcmQvc2VhbHdhcmQvY2xpZW50cy9nby9zZWFsd2FyZC9tYWlsL3YxO3NlYWx3YXJkbWFpbHYxogIEU0xXTaoCEFNlYWx3YXJkLk1haWwuVjHKAhBTZWFsd2FyZFxNYWlsXFYx6gISU2VhbHdhcmQ6Ok1haWw6OlYxYgZwcm90bzM", [file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_sealward_schema_v1_annotations]);
+  fileDesc("ChxzZWFsd2FyZC9tYWlsL3YxL3F1ZXVlLnByb3RvEhBzZWFsd2FyZC5tYWlsLnYxIp0bCgVRdWV1ZRIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCgpjcmVhdGVkX2J5GGQgASgJSACIAQESGAoLbW9kaWZpZWRfYnkYZSABKAlIAYgBARInCgxkaXNwbGF5X25hbWUYBSABKAlCDLqhJQgQASDIAZgBAUgCiAEBEiQKC2Rlc2NyaXB0aW9uGAYgASgJQgq6oSUGINAPiAEBSAOIAQESIgoNZW1haWxfYWRkcmVzcxgHIAEoCUIGuqElAiBkSASIAQESZQoPcXVldWVfdmlld190eXBlGAggASgOMiUuc2VhbHdhcmQubWFpbC52MS5RdWV1ZS5RdWV1ZVZpZXdUeXBlQiC6oSUcEAEaGCIWUVVFVUVfVklFV19UWVBFX1BVQkxJQ0gFiAEBEo8BCh5pbmNvbWluZ19lbWFpbF9kZWxpdmVyeV9tZXRob2QYCSABKA4yMy5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlLkluY29taW5nRW1haWxEZWxpdmVyeU1ldGhvZEItuqElKRABGiUiI0lOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9OT05FSAaIAQESjwEKHm91dGdvaW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZBgKIAEoDjIzLnNlYWx3YXJkLm1haWwudjEuUXVldWUuT3V0Z29pbmdFbWFpbERlbGl2ZXJ5TWV0aG9kQi26oSUpEAEaJSIjT1VUR09JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX05PTkVIB4gBARKRAQofaW5jb21pbmdfZW1haWxfZmlsdGVyaW5nX21ldGhvZBgLIAEoDjI0LnNlYWx3YXJkLm1haWwudjEuUXVldWUuSW5jb21pbmdFbWFpbEZpbHRlcmluZ01ldGhvZEItuqElKRABGiUiI0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfQUxMSAiIAQESjAEKHGVtYWlsX3JvdXRlcl9hY2Nlc3NfYXBwcm92YWwYDCABKA4yMS5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlLkVtYWlsUm91dGVyQWNjZXNzQXBwcm92YWxCLrqhJSoQARokIiJFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZSAFICYgBARJWChhpZ25vcmVfdW5zb2xpY2l0ZWRfZW1haWwYDSABKAhCL7qhJSsaAhgAaiVRdWV1ZS5pbmNvbWluZ19lbWFpbF9maWx0ZXJpbmdfbWV0aG9kSAqIAQESOwoOZW1haWxfcGFzc3dvcmQYDiABKAlCHoABAbqhJRcIASDIAWoQTWFpbGJveC5wYXNzd29yZEgLiAEBEjoKFWlzX2VtYWlsX3Bhc3N3b3JkX3NldBgPIAEoCEIWuqElEjgBcg5lbWFpbF9wYXNzd29yZEgMiAEBEjYKDmVtYWlsX3VzZXJuYW1lGBAgASgJQhm6oSUVIMgBahBNYWlsYm94LnVzZXJuYW1lSA2IAQESYgoXYWxsb3dfZW1haWxfY3JlZGVudGlhbHMYESABKAhCPLqhJTgQARoCGABqME1haWxib3guYWxsb3dfZW1haWxfY29ubmVjdG9yX3RvX3VzZV9jcmVkZW50aWFsc0gOiAEBEjEKD2RlZmF1bHRfbWFpbGJveBgSIAEoCUITuqElD1oNCgltYWlsYm94ZXMQAUgPiAEBEiAKCG93bmVyX2lkGBMgASgJQgm6oSUFICSQAQFIEIgBARJZCgpzdGF0ZV9jb2RlGBQgASgOMiEuc2VhbHdhcmQubWFpbC52MS5RdWV1ZS5TdGF0ZUNvZGVCHbqhJRkQARoTIhFTVEFURV9DT0RFX0FDVElWRUgBSBGIAQESZwoLc3RhdHVzX2NvZGUYFSABKA4yIi5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlLlN0YXR1c0NvZGVCKbqhJSUQARoUIhJTVEFUVVNfQ09ERV9BQ1RJVkWiAQpzdGF0ZV9jb2RlSBKIAQEidQoNUXVldWVWaWV3VHlwZRIfChtRVUVVRV9WSUVXX1RZUEVfVU5TUEVDSUZJRUQQABIgChZRVUVVRV9WSUVXX1RZUEVfUFVCTElDEAEaBMChJQASIQoXUVVFVUVfVklFV19UWVBFX1BSSVZBVEUQAhoEwKElASLxAQobSW5jb21pbmdFbWFpbERlbGl2ZXJ5TWV0aG9kEi4KKklOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9VTlNQRUNJRklFRBAAEi0KI0lOQ09NSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9OT05FEAEaBMChJQASOQovSU5DT01JTkdfRU1BSUxfREVMSVZFUllfTUVUSE9EX1NFUlZFUl9TSURFX1NZTkMQAxoEwKElAhI4Ci5JTkNPTUlOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfRk9SV0FSRF9NQUlMQk9YEAQaBMChJQMitwEKG091dGdvaW5nRW1haWxEZWxpdmVyeU1ldGhvZBIuCipPVVRHT0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfVU5TUEVDSUZJRUQQABItCiNPVVRHT0lOR19FTUFJTF9ERUxJVkVSWV9NRVRIT0RfTk9ORRABGgTAoSUAEjkKL09VVEdPSU5HX0VNQUlMX0RFTElWRVJZX01FVEhPRF9TRVJWRVJfU0lERV9TWU5DEAMaBMChJQIiuQIKHEluY29taW5nRW1haWxGaWx0ZXJpbmdNZXRob2QSLworSU5DT01JTkdfRU1BSUxfRklMVEVSSU5HX01FVEhPRF9VTlNQRUNJRklFRBAAEi0KI0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfQUxMEAEaBMChJQASNQorSU5DT01JTkdfRU1BSUxfRklMVEVSSU5HX01FVEhPRF9JTl9SRVNQT05TRRACGgTAoSUBEjwKMklOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfRlJPTV9LTk9XTl9QQVJUSUVTEAMaBMChJQISRAo6SU5DT01JTkdfRU1BSUxfRklMVEVSSU5HX01FVEhPRF9GUk9NX0VNQUlMX0VOQUJMRURfUkVDT1JEUxAEGgTAoSUDIpICChlFbWFpbFJvdXRlckFjY2Vzc0FwcHJvdmFsEiwKKEVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfVU5TUEVDSUZJRUQQABIsCiJFTUFJTF9ST1VURVJfQUNDRVNTX0FQUFJPVkFMX0VNUFRZEAEaBMChJQASLwolRU1BSUxfUk9VVEVSX0FDQ0VTU19BUFBST1ZBTF9BUFBST1ZFRBACGgTAoSUBEjcKLUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUEVORElOR19BUFBST1ZBTBADGgTAoSUCEi8KJUVNQUlMX1JPVVRFUl9BQ0NFU1NfQVBQUk9WQUxfUkVKRUNURUQQBBoEwKElAyJjCglTdGF0ZUNvZGUSGgoWU1RBVEVfQ09ERV9VTlNQRUNJRklFRBAAEhsKEVNUQVRFX0NPREVfQUNUSVZFEAEaBMChJQASHQoTU1RBVEVfQ09ERV9JTkFDVElWRRACGgTAoSUBIpMBCgpTdGF0dXNDb2RlEhsKF1NUQVRVU19DT0RFX1VOU1BFQ0lGSUVEEAASMQoSU1RBVFVTX0NPREVfQUNUSVZFEAEaGcChJQHSoSURU1RBVEVfQ09ERV9BQ1RJVkUSNQoUU1RBVFVTX0NPREVfSU5BQ1RJVkUQAhobwKElAtKhJRNTVEFURV9DT0RFX0lOQUNUSVZFOiGyoSUdCgZxdWV1ZXMSBXF1ZXVlGgVRdWV1ZSoFUXVldWVCDQoLX2NyZWF0ZWRfYnlCDgoMX21vZGlmaWVkX2J5Qg8KDV9kaXNwbGF5X25hbWVCDgoMX2Rlc2NyaXB0aW9uQhAKDl9lbWFpbF9hZGRyZXNzQhIKEF9xdWV1ZV92aWV3X3R5cGVCIQofX2luY29taW5nX2VtYWlsX2RlbGl2ZXJ5X21ldGhvZEIhCh9fb3V0Z29pbmdfZW1haWxfZGVsaXZlcnlfbWV0aG9kQiIKIF9pbmNvbWluZ19lbWFpbF9maWx0ZXJpbmdfbWV0aG9kQh8KHV9lbWFpbF9yb3V0ZXJfYWNjZXNzX2FwcHJvdmFsQhsKGV9pZ25vcmVfdW5zb2xpY2l0ZWRfZW1haWxCEQoPX2VtYWlsX3Bhc3N3b3JkQhgKFl9pc19lbWFpbF9wYXNzd29yZF9zZXRCEQoPX2VtYWlsX3VzZXJuYW1lQhoKGF9hbGxvd19lbWFpbF9jcmVkZW50aWFsc0ISChBfZGVmYXVsdF9tYWlsYm94QgsKCV9vd25lcl9pZEINCgtfc3RhdGVfY29kZUIOCgxfc3RhdHVzX2NvZGUiiQEKEkNyZWF0ZVF1ZXVlUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSJgoFcXVldWUYAiABKAsyFy5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlEhAKCHF1ZXVlX2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSEgoKcmVxdWVzdF9pZBgFIAEoCSJOCg9HZXRRdWV1ZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRItCglyZWFkX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIrYBChFMaXN0UXVldWVzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSDgoGZmlsdGVyGAQgASgJEhAKCG9yZGVyX2J5GAUgASgJEi0KCXJlYWRfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSGQoRcmV0dXJuX3RvdGFsX3NpemUYByABKAgifgoSTGlzdFF1ZXVlc1Jlc3BvbnNlEicKBnF1ZXVlcxgBIAMoCzIXLnNlYWx3YXJkLm1haWwudjEuUXVldWUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhcKCnRvdGFsX3NpemUYAyABKANIAIgBAUINCgtfdG90YWxfc2l6ZSKYAQoSVXBkYXRlUXVldWVSZXF1ZXN0EiYKBXF1ZXVlGAEgASgLMhcuc2VhbHdhcmQubWFpbC52MS5RdWV1ZRIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJIlsKEkRlbGV0ZVF1ZXVlUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJImUKFUJhdGNoR2V0UXVldWVzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSDQoFbmFtZXMYAiADKAkSLQoJcmVhZF9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJBChZCYXRjaEdldFF1ZXVlc1Jlc3BvbnNlEicKBnF1ZXVlcxgBIAMoCzIXLnNlYWx3YXJkLm1haWwudjEuUXVldWUijQEKGEJhdGNoQ3JlYXRlUXVldWVzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSNgoIcmVxdWVzdHMYAiADKAsyJC5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZVF1ZXVlUmVxdWVzdBIVCg12YWxpZGF0ZV9vbmx5GAMgASgIEhIKCnJlcXVlc3RfaWQYBCABKAkiRAoZQmF0Y2hDcmVhdGVRdWV1ZXNSZXNwb25zZRInCgZxdWV1ZXMYASADKAsyFy5zZWFsd2FyZC5tYWlsLnYxLlF1ZXVlIo0BChhCYXRjaFVwZGF0ZVF1ZXVlc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEjYKCHJlcXVlc3RzGAIgAygLMiQuc2VhbHdhcmQubWFpbC52MS5VcGRhdGVRdWV1ZVJlcXVlc3QSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJIkQKGUJhdGNoVXBkYXRlUXVldWVzUmVzcG9uc2USJwoGcXVldWVzGAEgAygLMhcuc2VhbHdhcmQubWFpbC52MS5RdWV1ZSKNAQoYQmF0Y2hEZWxldGVRdWV1ZXNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRI2CghyZXF1ZXN0cxgCIAMoCzIkLnNlYWx3YXJkLm1haWwudjEuRGVsZXRlUXVldWVSZXF1ZXN0EhUKDXZhbGlkYXRlX29ubHkYAyABKAgSEgoKcmVxdWVzdF9pZBgEIAEoCSJ0ChNJbXBvcnRRdWV1ZXNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAIgASgIEjYKCHJlcXVlc3RzGAMgAygLMiQuc2VhbHdhcmQubWFpbC52MS5DcmVhdGVRdWV1ZVJlcXVlc3QiTQoUSW1wb3J0UXVldWVzUmVzcG9uc2USNQoHcmVzdWx0cxgBIAMoCzIkLnNlYWx3YXJkLm1haWwudjEuSW1wb3J0UXVldWVzUmVzdWx0IlgKEkltcG9ydFF1ZXVlc1Jlc3VsdBIOCgRuYW1lGAEgASgJSAASKAoFZXJyb3IYAiABKAsyFy5zZWFsd2FyZC52MS5JdGVtU3RhdHVzSABCCAoGcmVzdWx0MrQJCgxRdWV1ZVNlcnZpY2USZgoLQ3JlYXRlUXVldWUSJC5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZVF1ZXVlUmVxdWVzdBoXLnNlYWx3YXJkLm1haWwudjEuUXVldWUiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxJfCghHZXRRdWV1ZRIhLnNlYWx3YXJkLm1haWwudjEuR2V0UXVldWVSZXF1ZXN0Ghcuc2VhbHdhcmQubWFpbC52MS5RdWV1ZSIXkAIB2qElEAoOcHJ2UmVhZFJlY29yZHMScAoKTGlzdFF1ZXVlcxIjLnNlYWx3YXJkLm1haWwudjEuTGlzdFF1ZXVlc1JlcXVlc3QaJC5zZWFsd2FyZC5tYWlsLnYxLkxpc3RRdWV1ZXNSZXNwb25zZSIXkAIB2qElEAoOcHJ2UmVhZFJlY29yZHMSZgoLVXBkYXRlUXVldWUSJC5zZWFsd2FyZC5tYWlsLnYxLlVwZGF0ZVF1ZXVlUmVxdWVzdBoXLnNlYWx3YXJkLm1haWwudjEuUXVldWUiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxJlCgtEZWxldGVRdWV1ZRIkLnNlYWx3YXJkLm1haWwudjEuRGVsZXRlUXVldWVSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMSfAoOQmF0Y2hHZXRRdWV1ZXMSJy5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoR2V0UXVldWVzUmVxdWVzdBooLnNlYWx3YXJkLm1haWwudjEuQmF0Y2hHZXRRdWV1ZXNSZXNwb25zZSIXkAIB2qElEAoOcHJ2UmVhZFJlY29yZHMShgEKEUJhdGNoQ3JlYXRlUXVldWVzEiouc2VhbHdhcmQubWFpbC52MS5CYXRjaENyZWF0ZVF1ZXVlc1JlcXVlc3QaKy5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoQ3JlYXRlUXVldWVzUmVzcG9uc2UiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxKGAQoRQmF0Y2hVcGRhdGVRdWV1ZXMSKi5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoVXBkYXRlUXVldWVzUmVxdWVzdBorLnNlYWx3YXJkLm1haWwudjEuQmF0Y2hVcGRhdGVRdWV1ZXNSZXNwb25zZSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEnEKEUJhdGNoRGVsZXRlUXVldWVzEiouc2VhbHdhcmQubWFpbC52MS5CYXRjaERlbGV0ZVF1ZXVlc1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxJ7CgxJbXBvcnRRdWV1ZXMSJS5zZWFsd2FyZC5tYWlsLnYxLkltcG9ydFF1ZXVlc1JlcXVlc3QaJi5zZWFsd2FyZC5tYWlsLnYxLkltcG9ydFF1ZXVlc1Jlc3BvbnNlIhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMoATABGhrKoSUWc2VhbHdhcmQubWFpbC52MS5RdWV1ZUKiAQoTaW8uc2VhbHdhcmQubWFpbC52MVABWkdnaXRodWIuY29tL3NlYWx3YXJkL3NlYWx3YXJkL2NsaWVudHMvZ28vc2VhbHdhcmQvbWFpbC92MTtzZWFsd2FyZG1haWx2MaICBFNMV02qAhBTZWFsd2FyZC5NYWlsLlYxygIQU2VhbHdhcmRcTWFpbFxWMeoCElNlYWx3YXJkOjpNYWlsOjpWMWIGcHJvdG8z", [file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_sealward_schema_v1_annotations, file_sealward_v1_item_status]);
 
 /**
  * A place where messages and work wait to be processed.
@@ -770,6 +772,338 @@ export const DeleteQueueRequestSchema: GenMessage<DeleteQueueRequest> = /*@__PUR
   messageDesc(file_sealward_mail_v1_queue, 6);
 
 /**
+ * Request message for QueueService.BatchGetQueues.
+ *
+ * @generated from message sealward.mail.v1.BatchGetQueuesRequest
+ */
+export type BatchGetQueuesRequest = Message<"sealward.mail.v1.BatchGetQueuesRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The resource names of the queues, each once: `organizations/contoso/queues/<id>`. They belong to `parent`. 1 to 1,000 by default.
+   *
+   * @generated from field: repeated string names = 2;
+   */
+  names: string[];
+
+  /**
+   * The fields to return, as in GetQueue.
+   *
+   * @generated from field: google.protobuf.FieldMask read_mask = 3;
+   */
+  readMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchGetQueuesRequest.
+ * Use `create(BatchGetQueuesRequestSchema)` to create a new message.
+ */
+export const BatchGetQueuesRequestSchema: GenMessage<BatchGetQueuesRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_queue, 7);
+
+/**
+ * Response message for QueueService.BatchGetQueues.
+ *
+ * @generated from message sealward.mail.v1.BatchGetQueuesResponse
+ */
+export type BatchGetQueuesResponse = Message<"sealward.mail.v1.BatchGetQueuesResponse"> & {
+  /**
+   * The queues, in the order of the names.
+   *
+   * @generated from field: repeated sealward.mail.v1.Queue queues = 1;
+   */
+  queues: Queue[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchGetQueuesResponse.
+ * Use `create(BatchGetQueuesResponseSchema)` to create a new message.
+ */
+export const BatchGetQueuesResponseSchema: GenMessage<BatchGetQueuesResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_queue, 8);
+
+/**
+ * Request message for QueueService.BatchCreateQueues.
+ *
+ * @generated from message sealward.mail.v1.BatchCreateQueuesRequest
+ */
+export type BatchCreateQueuesRequest = Message<"sealward.mail.v1.BatchCreateQueuesRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The queues to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their `validate_only` and
+   * `request_id` aren't set.
+   *
+   * @generated from field: repeated sealward.mail.v1.CreateQueueRequest requests = 2;
+   */
+  requests: CreateQueueRequest[];
+
+  /**
+   * Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+   * changes nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+   * isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+   * nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+   * remembered. Ignored if `validate_only` is true.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchCreateQueuesRequest.
+ * Use `create(BatchCreateQueuesRequestSchema)` to create a new message.
+ */
+export const BatchCreateQueuesRequestSchema: GenMessage<BatchCreateQueuesRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_queue, 9);
+
+/**
+ * Response message for QueueService.BatchCreateQueues.
+ *
+ * @generated from message sealward.mail.v1.BatchCreateQueuesResponse
+ */
+export type BatchCreateQueuesResponse = Message<"sealward.mail.v1.BatchCreateQueuesResponse"> & {
+  /**
+   * The queues as stored, in the order of the requests.
+   *
+   * @generated from field: repeated sealward.mail.v1.Queue queues = 1;
+   */
+  queues: Queue[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchCreateQueuesResponse.
+ * Use `create(BatchCreateQueuesResponseSchema)` to create a new message.
+ */
+export const BatchCreateQueuesResponseSchema: GenMessage<BatchCreateQueuesResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_queue, 10);
+
+/**
+ * Request message for QueueService.BatchUpdateQueues.
+ *
+ * @generated from message sealward.mail.v1.BatchUpdateQueuesRequest
+ */
+export type BatchUpdateQueuesRequest = Message<"sealward.mail.v1.BatchUpdateQueuesRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The updates, 1 to 1,000 by default, each of another queue of `parent`. Their `validate_only` and `request_id` aren't set.
+   *
+   * @generated from field: repeated sealward.mail.v1.UpdateQueueRequest requests = 2;
+   */
+  requests: UpdateQueueRequest[];
+
+  /**
+   * Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+   * changes nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+   * isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+   * nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+   * remembered. Ignored if `validate_only` is true.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchUpdateQueuesRequest.
+ * Use `create(BatchUpdateQueuesRequestSchema)` to create a new message.
+ */
+export const BatchUpdateQueuesRequestSchema: GenMessage<BatchUpdateQueuesRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_queue, 11);
+
+/**
+ * Response message for QueueService.BatchUpdateQueues.
+ *
+ * @generated from message sealward.mail.v1.BatchUpdateQueuesResponse
+ */
+export type BatchUpdateQueuesResponse = Message<"sealward.mail.v1.BatchUpdateQueuesResponse"> & {
+  /**
+   * The queues as they are now, in the order of the requests.
+   *
+   * @generated from field: repeated sealward.mail.v1.Queue queues = 1;
+   */
+  queues: Queue[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchUpdateQueuesResponse.
+ * Use `create(BatchUpdateQueuesResponseSchema)` to create a new message.
+ */
+export const BatchUpdateQueuesResponseSchema: GenMessage<BatchUpdateQueuesResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_queue, 12);
+
+/**
+ * Request message for QueueService.BatchDeleteQueues.
+ *
+ * @generated from message sealward.mail.v1.BatchDeleteQueuesRequest
+ */
+export type BatchDeleteQueuesRequest = Message<"sealward.mail.v1.BatchDeleteQueuesRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The deletions, 1 to 1,000 by default, each of another queue of `parent`. Their `validate_only` and `request_id` aren't set.
+   *
+   * @generated from field: repeated sealward.mail.v1.DeleteQueueRequest requests = 2;
+   */
+  requests: DeleteQueueRequest[];
+
+  /**
+   * Whether the call is a dry run. If true, the server performs all checks, but changes nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+   * isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+   * nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+   * remembered. Ignored if `validate_only` is true.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchDeleteQueuesRequest.
+ * Use `create(BatchDeleteQueuesRequestSchema)` to create a new message.
+ */
+export const BatchDeleteQueuesRequestSchema: GenMessage<BatchDeleteQueuesRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_queue, 13);
+
+/**
+ * Request message for QueueService.ImportQueues.
+ *
+ * @generated from message sealward.mail.v1.ImportQueuesRequest
+ */
+export type ImportQueuesRequest = Message<"sealward.mail.v1.ImportQueuesRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required in the first message, and empty in all others.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+   * own, but changes nothing. Only in the first message.
+   *
+   * @generated from field: bool validate_only = 2;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The queues to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first message, and
+   * their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+   *
+   * @generated from field: repeated sealward.mail.v1.CreateQueueRequest requests = 3;
+   */
+  requests: CreateQueueRequest[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.ImportQueuesRequest.
+ * Use `create(ImportQueuesRequestSchema)` to create a new message.
+ */
+export const ImportQueuesRequestSchema: GenMessage<ImportQueuesRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_queue, 14);
+
+/**
+ * Response message for QueueService.ImportQueues.
+ *
+ * @generated from message sealward.mail.v1.ImportQueuesResponse
+ */
+export type ImportQueuesResponse = Message<"sealward.mail.v1.ImportQueuesResponse"> & {
+  /**
+   * The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+   * results.
+   *
+   * @generated from field: repeated sealward.mail.v1.ImportQueuesResult results = 1;
+   */
+  results: ImportQueuesResult[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.ImportQueuesResponse.
+ * Use `create(ImportQueuesResponseSchema)` to create a new message.
+ */
+export const ImportQueuesResponseSchema: GenMessage<ImportQueuesResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_queue, 15);
+
+/**
+ * The result of one request of ImportQueues.
+ *
+ * @generated from message sealward.mail.v1.ImportQueuesResult
+ */
+export type ImportQueuesResult = Message<"sealward.mail.v1.ImportQueuesResult"> & {
+  /**
+   * The result.
+   *
+   * @generated from oneof sealward.mail.v1.ImportQueuesResult.result
+   */
+  result: {
+    /**
+     * The resource name of the created queue.
+     *
+     * @generated from field: string name = 1;
+     */
+    value: string;
+    case: "name";
+  } | {
+    /**
+     * Why it wasn't created: the error that CreateQueue would return.
+     *
+     * @generated from field: sealward.v1.ItemStatus error = 2;
+     */
+    value: ItemStatus;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sealward.mail.v1.ImportQueuesResult.
+ * Use `create(ImportQueuesResultSchema)` to create a new message.
+ */
+export const ImportQueuesResultSchema: GenMessage<ImportQueuesResult> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_queue, 16);
+
+/**
  * Manages queues: places where messages and work wait to be processed.
  *
  * Every method requires TLS and an identity. Every method can return these errors:
@@ -888,6 +1222,123 @@ export const QueueService: GenService<{
     methodKind: "unary";
     input: typeof DeleteQueueRequestSchema;
     output: typeof EmptySchema;
+  },
+  /**
+   * Returns up to 1,000 queues, in the order of `names`: all of them, or an error.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+   * * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+   * * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+   *
+   * @generated from rpc sealward.mail.v1.QueueService.BatchGetQueues
+   */
+  batchGetQueues: {
+    methodKind: "unary";
+    input: typeof BatchGetQueuesRequestSchema;
+    output: typeof BatchGetQueuesResponseSchema;
+  },
+  /**
+   * Creates up to 1,000 queues in one transaction, all or none, and returns them as stored, in the order of the requests.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+   *   `requests[3].queue_id`.
+   * * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+   * * NOT_FOUND: the organization doesn't exist.
+   * * ALREADY_EXISTS: some of the ids exist. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+   * * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+   * * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were created.
+   *
+   * Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+   * NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+   * creates other queues.
+   *
+   * @generated from rpc sealward.mail.v1.QueueService.BatchCreateQueues
+   */
+  batchCreateQueues: {
+    methodKind: "unary";
+    input: typeof BatchCreateQueuesRequestSchema;
+    output: typeof BatchCreateQueuesResponseSchema;
+  },
+  /**
+   * Updates up to 1,000 queues in one transaction, all or none, and returns them as they are now, in the order of the requests.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+   *   their request: `requests[3].queue.name`.
+   * * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+   * * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+   * * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues or the response would exceed the maximum size of a message. Nothing was
+   *   updated.
+   * * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+   * * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were updated.
+   *
+   * Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+   * NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later changes of other
+   * callers, unless the requests have etags.
+   *
+   * @generated from rpc sealward.mail.v1.QueueService.BatchUpdateQueues
+   */
+  batchUpdateQueues: {
+    methodKind: "unary";
+    input: typeof BatchUpdateQueuesRequestSchema;
+    output: typeof BatchUpdateQueuesResponseSchema;
+  },
+  /**
+   * Deletes up to 1,000 queues in one transaction, all or none, including their encrypted attributes. References to them are handled as by
+   * DeleteQueue.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+   *   their request: `requests[3].name`.
+   * * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+   * * NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+   * * ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues exceed the maximum size of a message together. Nothing was deleted.
+   * * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+   * * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were deleted.
+   *
+   * Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+   * `request_id`, a repetition returns NOT_FOUND.
+   *
+   * @generated from rpc sealward.mail.v1.QueueService.BatchDeleteQueues
+   */
+  batchDeleteQueues: {
+    methodKind: "unary";
+    input: typeof BatchDeleteQueuesRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * Creates any number of queues from a stream, and returns a result for each, in the order of the requests. Each queue is created or
+   * refused on its own.
+   *
+   * The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+   * 1,000 queues, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is on
+   * disk. It reads ahead only a few groups, so read the results while you send.
+   *
+   * Errors, in addition to those of every method, which end the stream:
+   * * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+   * * NOT_FOUND: the organization doesn't exist.
+   * * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+   * * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+   *
+   * Errors of a single queue are in its result, and are those of CreateQueue. If the stream ends with an error, requests without a result
+   * may have been executed.
+   *
+   * Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+   * name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+   * other queues.
+   *
+   * @generated from rpc sealward.mail.v1.QueueService.ImportQueues
+   */
+  importQueues: {
+    methodKind: "bidi_streaming";
+    input: typeof ImportQueuesRequestSchema;
+    output: typeof ImportQueuesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sealward_mail_v1_queue, 0);

@@ -8,13 +8,15 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import type { EmptySchema, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_sealward_schema_v1_annotations } from "../../schema/v1/annotations_pb.js";
+import type { ItemStatus } from "../../v1/item_status_pb.js";
+import { file_sealward_v1_item_status } from "../../v1/item_status_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file sealward/mail/v1/user_settings.proto.
  */
 export const file_sealward_mail_v1_user_settings: GenFile = /*@__PURE__*/
-  fileDesc("CiRzZWFsd2FyZC9tYWlsL3YxL3VzZXJfc2V0dGluZ3MucHJvdG8SEHNlYWx3YXJkLm1haWwudjEiwBgKDFVzZXJTZXR0aW5ncxIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCgpjcmVhdGVkX2J5GGQgASgJSACIAQESGAoLbW9kaWZpZWRfYnkYZSABKAlIAYgBARIqChBidXNpbmVzc191bml0X2lkGAUgASgJQgu6oSUHEAEgJJABAUgCiAEBEjsKDmVtYWlsX3Bhc3N3b3JkGAYgASgJQh6AAQG6oSUXCAEgyAFqEE1haWxib3gucGFzc3dvcmRIA4gBARI6ChVpc19lbWFpbF9wYXNzd29yZF9zZXQYByABKAhCFrqhJRI4AXIOZW1haWxfcGFzc3dvcmRIBIgBARI2Cg5lbWFpbF91c2VybmFtZRgIIAEoCUIZuqElFSDIAWoQTWFpbGJveC51c2VybmFtZUgFiAEBEmIKF2FsbG93X2VtYWlsX2NyZWRlbnRpYWxzGAkgASgIQjy6oSU4EAEaAhgAajBNYWlsYm94LmFsbG93X2VtYWlsX2Nvbm5lY3Rvcl90b191c2VfY3JlZGVudGlhbHNIBogBARKYAQofaW5jb21pbmdfZW1haWxfZmlsdGVyaW5nX21ldGhvZBgKIAEoDjI7LnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzLkluY29taW5nRW1haWxGaWx0ZXJpbmdNZXRob2RCLbqhJSkQARolIiNJTkNPTUlOR19FTUFJTF9GSUxURVJJTkdfTUVUSE9EX0FMTEgHiAEBEisKEmlzX3NlbmRfYXNfYWxsb3dlZBgLIAEoCEIKuqElBhABGgIYAEgIiAEBEjEKGGlnbm9yZV91bnNvbGljaXRlZF9lbWFpbBgMIAEoCEIKuqElBhABGgIYAUgJiAEBEiEKDHBhZ2luZ19saW1pdBgNIAEoBUIGuqElAigASAqIAQESIwoOdGltZV96b25lX2NvZGUYDiABKAVCBrqhJQIQAUgLiAEBEiEKCWxvY2FsZV9pZBgPIAEoBUIJuqElBRABmAEBSAyIAQESIwoOdWlfbGFuZ3VhZ2VfaWQYECABKAVCBrqhJQIQAUgNiAEBEigKEGhlbHBfbGFuZ3VhZ2VfaWQYESABKAVCCbqhJQUQAZgBAUgOiAEBEigKEmRhdGVfZm9ybWF0X3N0cmluZxgSIAEoCUIHuqElAyD/AUgPiAEBEigKEnRpbWVfZm9ybWF0X3N0cmluZxgTIAEoCUIHuqElAyD/AUgQiAEBEiMKDWhvbWVwYWdlX2FyZWEYFCABKAlCB7qhJQMgyAFIEYgBARImChBob21lcGFnZV9zdWJhcmVhGBUgASgJQge6oSUDIMgBSBKIAQESJwoSd29ya2RheV9zdGFydF90aW1lGBYgASgJQga6oSUCIAVIE4gBARImChF3b3JrZGF5X3N0b3BfdGltZRgXIAEoCUIGuqElAiAFSBSIAQESZAoZZGVmYXVsdF9zZWFyY2hfZXhwZXJpZW5jZRgYIAEoDjI2LnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzLkRlZmF1bHRTZWFyY2hFeHBlcmllbmNlQgS6oSUASBWIAQESfQoQZW50aXR5X2Zvcm1fbW9kZRgZIAEoDjItLnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzLkVudGl0eUZvcm1Nb2RlQi+6oSUrEAEaJyIlRU5USVRZX0ZPUk1fTU9ERV9PUkdBTklaQVRJT05fREVGQVVMVEgWiAEBEngKFHJlcG9ydF9zY3JpcHRfZXJyb3JzGBogASgOMjEuc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3MuUmVwb3J0U2NyaXB0RXJyb3JzQiK6oSUeEAEaGiIYUkVQT1JUX1NDUklQVF9FUlJPUlNfQVNLSBeIAQESLwoXdHJhbnNhY3Rpb25fY3VycmVuY3lfaWQYGyABKAlCCbqhJQUgJJABAUgYiAEBIrkCChxJbmNvbWluZ0VtYWlsRmlsdGVyaW5nTWV0aG9kEi8KK0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfVU5TUEVDSUZJRUQQABItCiNJTkNPTUlOR19FTUFJTF9GSUxURVJJTkdfTUVUSE9EX0FMTBABGgTAoSUAEjUKK0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfSU5fUkVTUE9OU0UQAhoEwKElARI8CjJJTkNPTUlOR19FTUFJTF9GSUxURVJJTkdfTUVUSE9EX0ZST01fS05PV05fUEFSVElFUxADGgTAoSUCEkQKOklOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfRlJPTV9FTUFJTF9FTkFCTEVEX1JFQ09SRFMQBBoEwKElAyL+AQoXRGVmYXVsdFNlYXJjaEV4cGVyaWVuY2USKQolREVGQVVMVF9TRUFSQ0hfRVhQRVJJRU5DRV9VTlNQRUNJRklFRBAAEi0KI0RFRkFVTFRfU0VBUkNIX0VYUEVSSUVOQ0VfUkVMRVZBTkNFEAEaBMChJQASLwolREVGQVVMVF9TRUFSQ0hfRVhQRVJJRU5DRV9DQVRFR09SSVpFRBACGgTAoSUBEiwKIkRFRkFVTFRfU0VBUkNIX0VYUEVSSUVOQ0VfVVNFX0xBU1QQAxoEwKElAhIqCiBERUZBVUxUX1NFQVJDSF9FWFBFUklFTkNFX0NVU1RPTRAEGgTAoSUDIq8BCg5FbnRpdHlGb3JtTW9kZRIgChxFTlRJVFlfRk9STV9NT0RFX1VOU1BFQ0lGSUVEEAASLwolRU5USVRZX0ZPUk1fTU9ERV9PUkdBTklaQVRJT05fREVGQVVMVBABGgTAoSUAEikKH0VOVElUWV9GT1JNX01PREVfUkVBRF9PUFRJTUlaRUQQAhoEwKElARIfChVFTlRJVFlfRk9STV9NT0RFX0VESVQQAxoEwKElAiKpAQoSUmVwb3J0U2NyaXB0RXJyb3JzEiQKIFJFUE9SVF9TQ1JJUFRfRVJST1JTX1VOU1BFQ0lGSUVEEAASIgoYUkVQT1JUX1NDUklQVF9FUlJPUlNfQVNLEAEaBMChJQESIwoZUkVQT1JUX1NDUklQVF9FUlJPUlNfU0VORBACGgTAoSUCEiQKGlJFUE9SVF9TQ1JJUFRfRVJST1JTX05FVkVSEAMaBMChJQM6QLKhJTwKDHVzZXJTZXR0aW5ncxINdXNlcl9zZXR0aW5ncxoMVXNlclNldHRpbmdzIAEqDVVzZXIgU2V0dGluZ3NCDQoLX2NyZWF0ZWRfYnlCDgoMX21vZGlmaWVkX2J5QhMKEV9idXNpbmVzc191bml0X2lkQhEKD19lbWFpbF9wYXNzd29yZEIYChZfaXNfZW1haWxfcGFzc3dvcmRfc2V0QhEKD19lbWFpbF91c2VybmFtZUIaChhfYWxsb3dfZW1haWxfY3JlZGVudGlhbHNCIgogX2luY29taW5nX2VtYWlsX2ZpbHRlcmluZ19tZXRob2RCFQoTX2lzX3NlbmRfYXNfYWxsb3dlZEIbChlfaWdub3JlX3Vuc29saWNpdGVkX2VtYWlsQg8KDV9wYWdpbmdfbGltaXRCEQoPX3RpbWVfem9uZV9jb2RlQgwKCl9sb2NhbGVfaWRCEQoPX3VpX2xhbmd1YWdlX2lkQhMKEV9oZWxwX2xhbmd1YWdlX2lkQhUKE19kYXRlX2Zvcm1hdF9zdHJpbmdCFQoTX3RpbWVfZm9ybWF0X3N0cmluZ0IQCg5faG9tZXBhZ2VfYXJlYUITChFfaG9tZXBhZ2Vfc3ViYXJlYUIVChNfd29ya2RheV9zdGFydF90aW1lQhQKEl93b3JrZGF5X3N0b3BfdGltZUIcChpfZGVmYXVsdF9zZWFyY2hfZXhwZXJpZW5jZUITChFfZW50aXR5X2Zvcm1fbW9kZUIXChVfcmVwb3J0X3NjcmlwdF9lcnJvcnNCGgoYX3RyYW5zYWN0aW9uX2N1cnJlbmN5X2lkIqcBChlDcmVhdGVVc2VyU2V0dGluZ3NSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRI1Cg11c2VyX3NldHRpbmdzGAIgASgLMh4uc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3MSGAoQdXNlcl9zZXR0aW5nc19pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEhIKCnJlcXVlc3RfaWQYBSABKAkiVQoWR2V0VXNlclNldHRpbmdzUmVxdWVzdBIMCgRuYW1lGAEgASgJEi0KCXJlYWRfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sivAEKF0xpc3RVc2VyU2V0dGluZ3NSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCRIOCgZmaWx0ZXIYBCABKAkSEAoIb3JkZXJfYnkYBSABKAkSLQoJcmVhZF9tYXNrGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxIZChFyZXR1cm5fdG90YWxfc2l6ZRgHIAEoCCKSAQoYTGlzdFVzZXJTZXR0aW5nc1Jlc3BvbnNlEjUKDXVzZXJfc2V0dGluZ3MYASADKAsyHi5zZWFsd2FyZC5tYWlsLnYxLlVzZXJTZXR0aW5ncxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSFwoKdG90YWxfc2l6ZRgDIAEoA0gAiAEBQg0KC190b3RhbF9zaXplIq4BChlVcGRhdGVVc2VyU2V0dGluZ3NSZXF1ZXN0EjUKDXVzZXJfc2V0dGluZ3MYASABKAsyHi5zZWFsd2FyZC5tYWlsLnYxLlVzZXJTZXR0aW5ncxIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJImIKGURlbGV0ZVVzZXJTZXR0aW5nc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhUKDXZhbGlkYXRlX29ubHkYAyABKAgSEgoKcmVxdWVzdF9pZBgEIAEoCTKiBQoTVXNlclNldHRpbmdzU2VydmljZRJ7ChJDcmVhdGVVc2VyU2V0dGluZ3MSKy5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QaHi5zZWFsd2FyZC5tYWlsLnYxLlVzZXJTZXR0aW5ncyIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEnQKD0dldFVzZXJTZXR0aW5ncxIoLnNlYWx3YXJkLm1haWwudjEuR2V0VXNlclNldHRpbmdzUmVxdWVzdBoeLnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzIheQAgHaoSUQCg5wcnZSZWFkUmVjb3JkcxKCAQoQTGlzdFVzZXJTZXR0aW5ncxIpLnNlYWx3YXJkLm1haWwudjEuTGlzdFVzZXJTZXR0aW5nc1JlcXVlc3QaKi5zZWFsd2FyZC5tYWlsLnYxLkxpc3RVc2VyU2V0dGluZ3NSZXNwb25zZSIXkAIB2qElEAoOcHJ2UmVhZFJlY29yZHMSewoSVXBkYXRlVXNlclNldHRpbmdzEisuc2VhbHdhcmQubWFpbC52MS5VcGRhdGVVc2VyU2V0dGluZ3NSZXF1ZXN0Gh4uc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3MiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxJzChJEZWxldGVVc2VyU2V0dGluZ3MSKy5zZWFsd2FyZC5tYWlsLnYxLkRlbGV0ZVVzZXJTZXR0aW5nc1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkiGJACANqhJREKD3BydldyaXRlUmVjb3JkcxohyqElHXNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzQqIBChNpby5zZWFsd2FyZC5tYWlsLnYxUAFaR2dpdGh1Yi5jb20vc2VhbHdhcmQvc2VhbHdhcmQvY2xpZW50cy9nby9zZWFsd2FyZC9tYWlsL3YxO3NlYWx3YXJkbWFpbHYxogIEU0xXTaoCEFNlYWx3YXJkLk1haWwuVjHKAhBTZWFsd2FyZFxNYWlsXFYx6gISU2VhbHdhcmQ6Ok1haWw6OlYxYgZwcm90bzM", [file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_sealward_schema_v1_annotations]);
+  fileDesc("CiRzZWFsd2FyZC9tYWlsL3YxL3VzZXJfc2V0dGluZ3MucHJvdG8SEHNlYWx3YXJkLm1haWwudjEiwBgKDFVzZXJTZXR0aW5ncxIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCgpjcmVhdGVkX2J5GGQgASgJSACIAQESGAoLbW9kaWZpZWRfYnkYZSABKAlIAYgBARIqChBidXNpbmVzc191bml0X2lkGAUgASgJQgu6oSUHEAEgJJABAUgCiAEBEjsKDmVtYWlsX3Bhc3N3b3JkGAYgASgJQh6AAQG6oSUXCAEgyAFqEE1haWxib3gucGFzc3dvcmRIA4gBARI6ChVpc19lbWFpbF9wYXNzd29yZF9zZXQYByABKAhCFrqhJRI4AXIOZW1haWxfcGFzc3dvcmRIBIgBARI2Cg5lbWFpbF91c2VybmFtZRgIIAEoCUIZuqElFSDIAWoQTWFpbGJveC51c2VybmFtZUgFiAEBEmIKF2FsbG93X2VtYWlsX2NyZWRlbnRpYWxzGAkgASgIQjy6oSU4EAEaAhgAajBNYWlsYm94LmFsbG93X2VtYWlsX2Nvbm5lY3Rvcl90b191c2VfY3JlZGVudGlhbHNIBogBARKYAQofaW5jb21pbmdfZW1haWxfZmlsdGVyaW5nX21ldGhvZBgKIAEoDjI7LnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzLkluY29taW5nRW1haWxGaWx0ZXJpbmdNZXRob2RCLbqhJSkQARolIiNJTkNPTUlOR19FTUFJTF9GSUxURVJJTkdfTUVUSE9EX0FMTEgHiAEBEisKEmlzX3NlbmRfYXNfYWxsb3dlZBgLIAEoCEIKuqElBhABGgIYAEgIiAEBEjEKGGlnbm9yZV91bnNvbGljaXRlZF9lbWFpbBgMIAEoCEIKuqElBhABGgIYAUgJiAEBEiEKDHBhZ2luZ19saW1pdBgNIAEoBUIGuqElAigASAqIAQESIwoOdGltZV96b25lX2NvZGUYDiABKAVCBrqhJQIQAUgLiAEBEiEKCWxvY2FsZV9pZBgPIAEoBUIJuqElBRABmAEBSAyIAQESIwoOdWlfbGFuZ3VhZ2VfaWQYECABKAVCBrqhJQIQAUgNiAEBEigKEGhlbHBfbGFuZ3VhZ2VfaWQYESABKAVCCbqhJQUQAZgBAUgOiAEBEigKEmRhdGVfZm9ybWF0X3N0cmluZxgSIAEoCUIHuqElAyD/AUgPiAEBEigKEnRpbWVfZm9ybWF0X3N0cmluZxgTIAEoCUIHuqElAyD/AUgQiAEBEiMKDWhvbWVwYWdlX2FyZWEYFCABKAlCB7qhJQMgyAFIEYgBARImChBob21lcGFnZV9zdWJhcmVhGBUgASgJQge6oSUDIMgBSBKIAQESJwoSd29ya2RheV9zdGFydF90aW1lGBYgASgJQga6oSUCIAVIE4gBARImChF3b3JrZGF5X3N0b3BfdGltZRgXIAEoCUIGuqElAiAFSBSIAQESZAoZZGVmYXVsdF9zZWFyY2hfZXhwZXJpZW5jZRgYIAEoDjI2LnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzLkRlZmF1bHRTZWFyY2hFeHBlcmllbmNlQgS6oSUASBWIAQESfQoQZW50aXR5X2Zvcm1fbW9kZRgZIAEoDjItLnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzLkVudGl0eUZvcm1Nb2RlQi+6oSUrEAEaJyIlRU5USVRZX0ZPUk1fTU9ERV9PUkdBTklaQVRJT05fREVGQVVMVEgWiAEBEngKFHJlcG9ydF9zY3JpcHRfZXJyb3JzGBogASgOMjEuc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3MuUmVwb3J0U2NyaXB0RXJyb3JzQiK6oSUeEAEaGiIYUkVQT1JUX1NDUklQVF9FUlJPUlNfQVNLSBeIAQESLwoXdHJhbnNhY3Rpb25fY3VycmVuY3lfaWQYGyABKAlCCbqhJQUgJJABAUgYiAEBIrkCChxJbmNvbWluZ0VtYWlsRmlsdGVyaW5nTWV0aG9kEi8KK0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfVU5TUEVDSUZJRUQQABItCiNJTkNPTUlOR19FTUFJTF9GSUxURVJJTkdfTUVUSE9EX0FMTBABGgTAoSUAEjUKK0lOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfSU5fUkVTUE9OU0UQAhoEwKElARI8CjJJTkNPTUlOR19FTUFJTF9GSUxURVJJTkdfTUVUSE9EX0ZST01fS05PV05fUEFSVElFUxADGgTAoSUCEkQKOklOQ09NSU5HX0VNQUlMX0ZJTFRFUklOR19NRVRIT0RfRlJPTV9FTUFJTF9FTkFCTEVEX1JFQ09SRFMQBBoEwKElAyL+AQoXRGVmYXVsdFNlYXJjaEV4cGVyaWVuY2USKQolREVGQVVMVF9TRUFSQ0hfRVhQRVJJRU5DRV9VTlNQRUNJRklFRBAAEi0KI0RFRkFVTFRfU0VBUkNIX0VYUEVSSUVOQ0VfUkVMRVZBTkNFEAEaBMChJQASLwolREVGQVVMVF9TRUFSQ0hfRVhQRVJJRU5DRV9DQVRFR09SSVpFRBACGgTAoSUBEiwKIkRFRkFVTFRfU0VBUkNIX0VYUEVSSUVOQ0VfVVNFX0xBU1QQAxoEwKElAhIqCiBERUZBVUxUX1NFQVJDSF9FWFBFUklFTkNFX0NVU1RPTRAEGgTAoSUDIq8BCg5FbnRpdHlGb3JtTW9kZRIgChxFTlRJVFlfRk9STV9NT0RFX1VOU1BFQ0lGSUVEEAASLwolRU5USVRZX0ZPUk1fTU9ERV9PUkdBTklaQVRJT05fREVGQVVMVBABGgTAoSUAEikKH0VOVElUWV9GT1JNX01PREVfUkVBRF9PUFRJTUlaRUQQAhoEwKElARIfChVFTlRJVFlfRk9STV9NT0RFX0VESVQQAxoEwKElAiKpAQoSUmVwb3J0U2NyaXB0RXJyb3JzEiQKIFJFUE9SVF9TQ1JJUFRfRVJST1JTX1VOU1BFQ0lGSUVEEAASIgoYUkVQT1JUX1NDUklQVF9FUlJPUlNfQVNLEAEaBMChJQESIwoZUkVQT1JUX1NDUklQVF9FUlJPUlNfU0VORBACGgTAoSUCEiQKGlJFUE9SVF9TQ1JJUFRfRVJST1JTX05FVkVSEAMaBMChJQM6QLKhJTwKDHVzZXJTZXR0aW5ncxINdXNlcl9zZXR0aW5ncxoMVXNlclNldHRpbmdzIAEqDVVzZXIgU2V0dGluZ3NCDQoLX2NyZWF0ZWRfYnlCDgoMX21vZGlmaWVkX2J5QhMKEV9idXNpbmVzc191bml0X2lkQhEKD19lbWFpbF9wYXNzd29yZEIYChZfaXNfZW1haWxfcGFzc3dvcmRfc2V0QhEKD19lbWFpbF91c2VybmFtZUIaChhfYWxsb3dfZW1haWxfY3JlZGVudGlhbHNCIgogX2luY29taW5nX2VtYWlsX2ZpbHRlcmluZ19tZXRob2RCFQoTX2lzX3NlbmRfYXNfYWxsb3dlZEIbChlfaWdub3JlX3Vuc29saWNpdGVkX2VtYWlsQg8KDV9wYWdpbmdfbGltaXRCEQoPX3RpbWVfem9uZV9jb2RlQgwKCl9sb2NhbGVfaWRCEQoPX3VpX2xhbmd1YWdlX2lkQhMKEV9oZWxwX2xhbmd1YWdlX2lkQhUKE19kYXRlX2Zvcm1hdF9zdHJpbmdCFQoTX3RpbWVfZm9ybWF0X3N0cmluZ0IQCg5faG9tZXBhZ2VfYXJlYUITChFfaG9tZXBhZ2Vfc3ViYXJlYUIVChNfd29ya2RheV9zdGFydF90aW1lQhQKEl93b3JrZGF5X3N0b3BfdGltZUIcChpfZGVmYXVsdF9zZWFyY2hfZXhwZXJpZW5jZUITChFfZW50aXR5X2Zvcm1fbW9kZUIXChVfcmVwb3J0X3NjcmlwdF9lcnJvcnNCGgoYX3RyYW5zYWN0aW9uX2N1cnJlbmN5X2lkIqcBChlDcmVhdGVVc2VyU2V0dGluZ3NSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRI1Cg11c2VyX3NldHRpbmdzGAIgASgLMh4uc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3MSGAoQdXNlcl9zZXR0aW5nc19pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEhIKCnJlcXVlc3RfaWQYBSABKAkiVQoWR2V0VXNlclNldHRpbmdzUmVxdWVzdBIMCgRuYW1lGAEgASgJEi0KCXJlYWRfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sivAEKF0xpc3RVc2VyU2V0dGluZ3NSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCRIOCgZmaWx0ZXIYBCABKAkSEAoIb3JkZXJfYnkYBSABKAkSLQoJcmVhZF9tYXNrGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxIZChFyZXR1cm5fdG90YWxfc2l6ZRgHIAEoCCKSAQoYTGlzdFVzZXJTZXR0aW5nc1Jlc3BvbnNlEjUKDXVzZXJfc2V0dGluZ3MYASADKAsyHi5zZWFsd2FyZC5tYWlsLnYxLlVzZXJTZXR0aW5ncxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSFwoKdG90YWxfc2l6ZRgDIAEoA0gAiAEBQg0KC190b3RhbF9zaXplIq4BChlVcGRhdGVVc2VyU2V0dGluZ3NSZXF1ZXN0EjUKDXVzZXJfc2V0dGluZ3MYASABKAsyHi5zZWFsd2FyZC5tYWlsLnYxLlVzZXJTZXR0aW5ncxIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJImIKGURlbGV0ZVVzZXJTZXR0aW5nc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhUKDXZhbGlkYXRlX29ubHkYAyABKAgSEgoKcmVxdWVzdF9pZBgEIAEoCSJrChtCYXRjaEdldFVzZXJTZXR0aW5nc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEg0KBW5hbWVzGAIgAygJEi0KCXJlYWRfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siVQocQmF0Y2hHZXRVc2VyU2V0dGluZ3NSZXNwb25zZRI1Cg11c2VyX3NldHRpbmdzGAEgAygLMh4uc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3MimgEKHkJhdGNoQ3JlYXRlVXNlclNldHRpbmdzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSPQoIcmVxdWVzdHMYAiADKAsyKy5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QSFQoNdmFsaWRhdGVfb25seRgDIAEoCBISCgpyZXF1ZXN0X2lkGAQgASgJIlgKH0JhdGNoQ3JlYXRlVXNlclNldHRpbmdzUmVzcG9uc2USNQoNdXNlcl9zZXR0aW5ncxgBIAMoCzIeLnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzIpoBCh5CYXRjaFVwZGF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEj0KCHJlcXVlc3RzGAIgAygLMisuc2VhbHdhcmQubWFpbC52MS5VcGRhdGVVc2VyU2V0dGluZ3NSZXF1ZXN0EhUKDXZhbGlkYXRlX29ubHkYAyABKAgSEgoKcmVxdWVzdF9pZBgEIAEoCSJYCh9CYXRjaFVwZGF0ZVVzZXJTZXR0aW5nc1Jlc3BvbnNlEjUKDXVzZXJfc2V0dGluZ3MYASADKAsyHi5zZWFsd2FyZC5tYWlsLnYxLlVzZXJTZXR0aW5ncyKaAQoeQmF0Y2hEZWxldGVVc2VyU2V0dGluZ3NSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRI9CghyZXF1ZXN0cxgCIAMoCzIrLnNlYWx3YXJkLm1haWwudjEuRGVsZXRlVXNlclNldHRpbmdzUmVxdWVzdBIVCg12YWxpZGF0ZV9vbmx5GAMgASgIEhIKCnJlcXVlc3RfaWQYBCABKAkigQEKGUltcG9ydFVzZXJTZXR0aW5nc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEhUKDXZhbGlkYXRlX29ubHkYAiABKAgSPQoIcmVxdWVzdHMYAyADKAsyKy5zZWFsd2FyZC5tYWlsLnYxLkNyZWF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QiWQoaSW1wb3J0VXNlclNldHRpbmdzUmVzcG9uc2USOwoHcmVzdWx0cxgBIAMoCzIqLnNlYWx3YXJkLm1haWwudjEuSW1wb3J0VXNlclNldHRpbmdzUmVzdWx0Il4KGEltcG9ydFVzZXJTZXR0aW5nc1Jlc3VsdBIOCgRuYW1lGAEgASgJSAASKAoFZXJyb3IYAiABKAsyFy5zZWFsd2FyZC52MS5JdGVtU3RhdHVzSABCCAoGcmVzdWx0MvgKChNVc2VyU2V0dGluZ3NTZXJ2aWNlEnsKEkNyZWF0ZVVzZXJTZXR0aW5ncxIrLnNlYWx3YXJkLm1haWwudjEuQ3JlYXRlVXNlclNldHRpbmdzUmVxdWVzdBoeLnNlYWx3YXJkLm1haWwudjEuVXNlclNldHRpbmdzIhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMSdAoPR2V0VXNlclNldHRpbmdzEiguc2VhbHdhcmQubWFpbC52MS5HZXRVc2VyU2V0dGluZ3NSZXF1ZXN0Gh4uc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3MiF5ACAdqhJRAKDnBydlJlYWRSZWNvcmRzEoIBChBMaXN0VXNlclNldHRpbmdzEikuc2VhbHdhcmQubWFpbC52MS5MaXN0VXNlclNldHRpbmdzUmVxdWVzdBoqLnNlYWx3YXJkLm1haWwudjEuTGlzdFVzZXJTZXR0aW5nc1Jlc3BvbnNlIheQAgHaoSUQCg5wcnZSZWFkUmVjb3JkcxJ7ChJVcGRhdGVVc2VyU2V0dGluZ3MSKy5zZWFsd2FyZC5tYWlsLnYxLlVwZGF0ZVVzZXJTZXR0aW5nc1JlcXVlc3QaHi5zZWFsd2FyZC5tYWlsLnYxLlVzZXJTZXR0aW5ncyIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEnMKEkRlbGV0ZVVzZXJTZXR0aW5ncxIrLnNlYWx3YXJkLm1haWwudjEuRGVsZXRlVXNlclNldHRpbmdzUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEo4BChRCYXRjaEdldFVzZXJTZXR0aW5ncxItLnNlYWx3YXJkLm1haWwudjEuQmF0Y2hHZXRVc2VyU2V0dGluZ3NSZXF1ZXN0Gi4uc2VhbHdhcmQubWFpbC52MS5CYXRjaEdldFVzZXJTZXR0aW5nc1Jlc3BvbnNlIheQAgHaoSUQCg5wcnZSZWFkUmVjb3JkcxKYAQoXQmF0Y2hDcmVhdGVVc2VyU2V0dGluZ3MSMC5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoQ3JlYXRlVXNlclNldHRpbmdzUmVxdWVzdBoxLnNlYWx3YXJkLm1haWwudjEuQmF0Y2hDcmVhdGVVc2VyU2V0dGluZ3NSZXNwb25zZSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEpgBChdCYXRjaFVwZGF0ZVVzZXJTZXR0aW5ncxIwLnNlYWx3YXJkLm1haWwudjEuQmF0Y2hVcGRhdGVVc2VyU2V0dGluZ3NSZXF1ZXN0GjEuc2VhbHdhcmQubWFpbC52MS5CYXRjaFVwZGF0ZVVzZXJTZXR0aW5nc1Jlc3BvbnNlIhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMSfQoXQmF0Y2hEZWxldGVVc2VyU2V0dGluZ3MSMC5zZWFsd2FyZC5tYWlsLnYxLkJhdGNoRGVsZXRlVXNlclNldHRpbmdzUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSIYkAIA2qElEQoPcHJ2V3JpdGVSZWNvcmRzEo0BChJJbXBvcnRVc2VyU2V0dGluZ3MSKy5zZWFsd2FyZC5tYWlsLnYxLkltcG9ydFVzZXJTZXR0aW5nc1JlcXVlc3QaLC5zZWFsd2FyZC5tYWlsLnYxLkltcG9ydFVzZXJTZXR0aW5nc1Jlc3BvbnNlIhiQAgDaoSURCg9wcnZXcml0ZVJlY29yZHMoATABGiHKoSUdc2VhbHdhcmQubWFpbC52MS5Vc2VyU2V0dGluZ3NCogEKE2lvLnNlYWx3YXJkLm1haWwudjFQAVpHZ2l0aHViLmNvbS9zZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRzL2dvL3NlYWx3YXJkL21haWwvdjE7c2VhbHdhcmRtYWlsdjGiAgRTTFdNqgIQU2VhbHdhcmQuTWFpbC5WMcoCEFNlYWx3YXJkXE1haWxcVjHqAhJTZWFsd2FyZDo6TWFpbDo6VjFiBnByb3RvMw", [file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_sealward_schema_v1_annotations, file_sealward_v1_item_status]);
 
 /**
  * The settings of one user. The record has the user's id, so the caller sets it.
@@ -714,6 +716,341 @@ export const DeleteUserSettingsRequestSchema: GenMessage<DeleteUserSettingsReque
   messageDesc(file_sealward_mail_v1_user_settings, 6);
 
 /**
+ * Request message for UserSettingsService.BatchGetUserSettings.
+ *
+ * @generated from message sealward.mail.v1.BatchGetUserSettingsRequest
+ */
+export type BatchGetUserSettingsRequest = Message<"sealward.mail.v1.BatchGetUserSettingsRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The resource names of the user settings records, each once: `organizations/contoso/userSettings/<id>`. They belong to `parent`. 1 to
+   * 1,000 by default.
+   *
+   * @generated from field: repeated string names = 2;
+   */
+  names: string[];
+
+  /**
+   * The fields to return, as in GetUserSettings.
+   *
+   * @generated from field: google.protobuf.FieldMask read_mask = 3;
+   */
+  readMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchGetUserSettingsRequest.
+ * Use `create(BatchGetUserSettingsRequestSchema)` to create a new message.
+ */
+export const BatchGetUserSettingsRequestSchema: GenMessage<BatchGetUserSettingsRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_user_settings, 7);
+
+/**
+ * Response message for UserSettingsService.BatchGetUserSettings.
+ *
+ * @generated from message sealward.mail.v1.BatchGetUserSettingsResponse
+ */
+export type BatchGetUserSettingsResponse = Message<"sealward.mail.v1.BatchGetUserSettingsResponse"> & {
+  /**
+   * The user settings records, in the order of the names.
+   *
+   * @generated from field: repeated sealward.mail.v1.UserSettings user_settings = 1;
+   */
+  userSettings: UserSettings[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchGetUserSettingsResponse.
+ * Use `create(BatchGetUserSettingsResponseSchema)` to create a new message.
+ */
+export const BatchGetUserSettingsResponseSchema: GenMessage<BatchGetUserSettingsResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_user_settings, 8);
+
+/**
+ * Request message for UserSettingsService.BatchCreateUserSettings.
+ *
+ * @generated from message sealward.mail.v1.BatchCreateUserSettingsRequest
+ */
+export type BatchCreateUserSettingsRequest = Message<"sealward.mail.v1.BatchCreateUserSettingsRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The user settings records to create, 1 to 1,000 by default. Their `parent` is empty or that of this message, and their `validate_only`
+   * and `request_id` aren't set.
+   *
+   * @generated from field: repeated sealward.mail.v1.CreateUserSettingsRequest requests = 2;
+   */
+  requests: CreateUserSettingsRequest[];
+
+  /**
+   * Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+   * changes nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+   * isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+   * nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+   * remembered. Ignored if `validate_only` is true.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchCreateUserSettingsRequest.
+ * Use `create(BatchCreateUserSettingsRequestSchema)` to create a new message.
+ */
+export const BatchCreateUserSettingsRequestSchema: GenMessage<BatchCreateUserSettingsRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_user_settings, 9);
+
+/**
+ * Response message for UserSettingsService.BatchCreateUserSettings.
+ *
+ * @generated from message sealward.mail.v1.BatchCreateUserSettingsResponse
+ */
+export type BatchCreateUserSettingsResponse = Message<"sealward.mail.v1.BatchCreateUserSettingsResponse"> & {
+  /**
+   * The user settings records as stored, in the order of the requests.
+   *
+   * @generated from field: repeated sealward.mail.v1.UserSettings user_settings = 1;
+   */
+  userSettings: UserSettings[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchCreateUserSettingsResponse.
+ * Use `create(BatchCreateUserSettingsResponseSchema)` to create a new message.
+ */
+export const BatchCreateUserSettingsResponseSchema: GenMessage<BatchCreateUserSettingsResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_user_settings, 10);
+
+/**
+ * Request message for UserSettingsService.BatchUpdateUserSettings.
+ *
+ * @generated from message sealward.mail.v1.BatchUpdateUserSettingsRequest
+ */
+export type BatchUpdateUserSettingsRequest = Message<"sealward.mail.v1.BatchUpdateUserSettingsRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The updates, 1 to 1,000 by default, each of another user settings record of `parent`. Their `validate_only` and `request_id` aren't
+   * set.
+   *
+   * @generated from field: repeated sealward.mail.v1.UpdateUserSettingsRequest requests = 2;
+   */
+  requests: UpdateUserSettingsRequest[];
+
+  /**
+   * Whether the call is a dry run. If true, the server performs all checks and returns the response that the call would return, but
+   * changes nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+   * isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+   * nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+   * remembered. Ignored if `validate_only` is true.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchUpdateUserSettingsRequest.
+ * Use `create(BatchUpdateUserSettingsRequestSchema)` to create a new message.
+ */
+export const BatchUpdateUserSettingsRequestSchema: GenMessage<BatchUpdateUserSettingsRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_user_settings, 11);
+
+/**
+ * Response message for UserSettingsService.BatchUpdateUserSettings.
+ *
+ * @generated from message sealward.mail.v1.BatchUpdateUserSettingsResponse
+ */
+export type BatchUpdateUserSettingsResponse = Message<"sealward.mail.v1.BatchUpdateUserSettingsResponse"> & {
+  /**
+   * The user settings records as they are now, in the order of the requests.
+   *
+   * @generated from field: repeated sealward.mail.v1.UserSettings user_settings = 1;
+   */
+  userSettings: UserSettings[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchUpdateUserSettingsResponse.
+ * Use `create(BatchUpdateUserSettingsResponseSchema)` to create a new message.
+ */
+export const BatchUpdateUserSettingsResponseSchema: GenMessage<BatchUpdateUserSettingsResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_user_settings, 12);
+
+/**
+ * Request message for UserSettingsService.BatchDeleteUserSettings.
+ *
+ * @generated from message sealward.mail.v1.BatchDeleteUserSettingsRequest
+ */
+export type BatchDeleteUserSettingsRequest = Message<"sealward.mail.v1.BatchDeleteUserSettingsRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * The deletions, 1 to 1,000 by default, each of another user settings record of `parent`. Their `validate_only` and `request_id` aren't
+   * set.
+   *
+   * @generated from field: repeated sealward.mail.v1.DeleteUserSettingsRequest requests = 2;
+   */
+  requests: DeleteUserSettingsRequest[];
+
+  /**
+   * Whether the call is a dry run. If true, the server performs all checks, but changes nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The idempotency key, which makes the call safe to repeat: a UUID in lower case with hyphens. Generate a new one for each call that
+   * isn't a repetition. The server remembers it for 24 hours, by organization and caller. The repetition of a completed call changes
+   * nothing and returns the current state. A different request with the same `request_id` is REQUEST_ID_REUSED. Empty: nothing is
+   * remembered. Ignored if `validate_only` is true.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message sealward.mail.v1.BatchDeleteUserSettingsRequest.
+ * Use `create(BatchDeleteUserSettingsRequestSchema)` to create a new message.
+ */
+export const BatchDeleteUserSettingsRequestSchema: GenMessage<BatchDeleteUserSettingsRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_user_settings, 13);
+
+/**
+ * Request message for UserSettingsService.ImportUserSettings.
+ *
+ * @generated from message sealward.mail.v1.ImportUserSettingsRequest
+ */
+export type ImportUserSettingsRequest = Message<"sealward.mail.v1.ImportUserSettingsRequest"> & {
+  /**
+   * The organization: `organizations/contoso`. Required in the first message, and empty in all others.
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * Whether the stream is a dry run. If true, the server performs all checks and returns the result that each request would have on its
+   * own, but changes nothing. Only in the first message.
+   *
+   * @generated from field: bool validate_only = 2;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The user settings records to create, up to 1,000 by default. Larger messages are faster. Their `parent` is empty or that of the first
+   * message, and their `validate_only` isn't set. Set a `request_id` in each to make the stream safe to repeat.
+   *
+   * @generated from field: repeated sealward.mail.v1.CreateUserSettingsRequest requests = 3;
+   */
+  requests: CreateUserSettingsRequest[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.ImportUserSettingsRequest.
+ * Use `create(ImportUserSettingsRequestSchema)` to create a new message.
+ */
+export const ImportUserSettingsRequestSchema: GenMessage<ImportUserSettingsRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_user_settings, 14);
+
+/**
+ * Response message for UserSettingsService.ImportUserSettings.
+ *
+ * @generated from message sealward.mail.v1.ImportUserSettingsResponse
+ */
+export type ImportUserSettingsResponse = Message<"sealward.mail.v1.ImportUserSettingsResponse"> & {
+  /**
+   * The results of the next requests, in their order. A message of the request and one of the response don't correspond: count the
+   * results.
+   *
+   * @generated from field: repeated sealward.mail.v1.ImportUserSettingsResult results = 1;
+   */
+  results: ImportUserSettingsResult[];
+};
+
+/**
+ * Describes the message sealward.mail.v1.ImportUserSettingsResponse.
+ * Use `create(ImportUserSettingsResponseSchema)` to create a new message.
+ */
+export const ImportUserSettingsResponseSchema: GenMessage<ImportUserSettingsResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_user_settings, 15);
+
+/**
+ * The result of one request of ImportUserSettings.
+ *
+ * @generated from message sealward.mail.v1.ImportUserSettingsResult
+ */
+export type ImportUserSettingsResult = Message<"sealward.mail.v1.ImportUserSettingsResult"> & {
+  /**
+   * The result.
+   *
+   * @generated from oneof sealward.mail.v1.ImportUserSettingsResult.result
+   */
+  result: {
+    /**
+     * The resource name of the created user settings record.
+     *
+     * @generated from field: string name = 1;
+     */
+    value: string;
+    case: "name";
+  } | {
+    /**
+     * Why it wasn't created: the error that CreateUserSettings would return.
+     *
+     * @generated from field: sealward.v1.ItemStatus error = 2;
+     */
+    value: ItemStatus;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sealward.mail.v1.ImportUserSettingsResult.
+ * Use `create(ImportUserSettingsResultSchema)` to create a new message.
+ */
+export const ImportUserSettingsResultSchema: GenMessage<ImportUserSettingsResult> = /*@__PURE__*/
+  messageDesc(file_sealward_mail_v1_user_settings, 16);
+
+/**
  * Manages the settings of users: one record for each user, with the user's id.
  *
  * Every method requires TLS and an identity. Every method can return these errors:
@@ -831,6 +1168,123 @@ export const UserSettingsService: GenService<{
     methodKind: "unary";
     input: typeof DeleteUserSettingsRequestSchema;
     output: typeof EmptySchema;
+  },
+  /**
+   * Returns up to 1,000 user settings records, in the order of `names`: all of them, or an error.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+   * * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+   * * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+   *
+   * @generated from rpc sealward.mail.v1.UserSettingsService.BatchGetUserSettings
+   */
+  batchGetUserSettings: {
+    methodKind: "unary";
+    input: typeof BatchGetUserSettingsRequestSchema;
+    output: typeof BatchGetUserSettingsResponseSchema;
+  },
+  /**
+   * Creates up to 1,000 user settings records in one transaction, all or none, and returns them as stored, in the order of the requests.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+   *   `requests[3].user_settings_id`.
+   * * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+   * * NOT_FOUND: the organization doesn't exist.
+   * * ALREADY_EXISTS: some of the ids exist. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+   * * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+   * * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were created.
+   *
+   * Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+   * are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition returns ALREADY_EXISTS.
+   *
+   * @generated from rpc sealward.mail.v1.UserSettingsService.BatchCreateUserSettings
+   */
+  batchCreateUserSettings: {
+    methodKind: "unary";
+    input: typeof BatchCreateUserSettingsRequestSchema;
+    output: typeof BatchCreateUserSettingsResponseSchema;
+  },
+  /**
+   * Updates up to 1,000 user settings records in one transaction, all or none, and returns them as they are now, in the order of the
+   * requests.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+   *   violations, with their request: `requests[3].user_settings.name`.
+   * * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+   * * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+   * * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records or the response would exceed the maximum size of a message.
+   *   Nothing was updated.
+   * * FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+   * * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were updated.
+   *
+   * Safe to repeat with a `request_id`: the repetition of a completed call changes nothing. It returns the user settings records as they
+   * are now, or NOT_FOUND if one was deleted. Without a `request_id`, a repetition writes the same values again and overwrites later
+   * changes of other callers, unless the requests have etags.
+   *
+   * @generated from rpc sealward.mail.v1.UserSettingsService.BatchUpdateUserSettings
+   */
+  batchUpdateUserSettings: {
+    methodKind: "unary";
+    input: typeof BatchUpdateUserSettingsRequestSchema;
+    output: typeof BatchUpdateUserSettingsResponseSchema;
+  },
+  /**
+   * Deletes up to 1,000 user settings records in one transaction, all or none, including their encrypted attributes. References to them
+   * are handled as by DeleteUserSettings.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+   *   violations, with their request: `requests[3].name`.
+   * * INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same `request_id`.
+   * * NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+   * * ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+   * * OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records exceed the maximum size of a message together. Nothing was
+   *   deleted.
+   * * FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+   * * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were deleted.
+   *
+   * Safe to repeat with a `request_id`: the repetition of a completed call changes nothing and returns the same response. Without a
+   * `request_id`, a repetition returns NOT_FOUND.
+   *
+   * @generated from rpc sealward.mail.v1.UserSettingsService.BatchDeleteUserSettings
+   */
+  batchDeleteUserSettings: {
+    methodKind: "unary";
+    input: typeof BatchDeleteUserSettingsRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * Creates any number of user settings records from a stream, and returns a result for each, in the order of the requests. Each user
+   * settings record is created or refused on its own.
+   *
+   * The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+   * 1,000 user settings records, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+   * the group is on disk. It reads ahead only a few groups, so read the results while you send.
+   *
+   * Errors, in addition to those of every method, which end the stream:
+   * * INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+   * * NOT_FOUND: the organization doesn't exist.
+   * * RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+   * * UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+   *
+   * Errors of a single user settings record are in its result, and are those of CreateUserSettings. If the stream ends with an error,
+   * requests without a result may have been executed.
+   *
+   * Safe to repeat if every request has a `request_id`: the repetition of a request that was executed creates nothing and returns the same
+   * name. The repetition of a request without one returns ALREADY_EXISTS.
+   *
+   * @generated from rpc sealward.mail.v1.UserSettingsService.ImportUserSettings
+   */
+  importUserSettings: {
+    methodKind: "bidi_streaming";
+    input: typeof ImportUserSettingsRequestSchema;
+    output: typeof ImportUserSettingsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sealward_mail_v1_user_settings, 0);

@@ -111,8 +111,8 @@ export type Method = Message<"sealward.schema.v1.Method"> & {
   /**
    * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
    * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-   * the same privilege.
+   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+   * privilege: Create, Update and Delete, their batches, and Import.
    *
    * @generated from field: repeated string privileges = 1;
    */
@@ -538,8 +538,12 @@ export const state: GenExtension<EnumValueOptions, string> = /*@__PURE__*/
 /**
  * The full name of the entity that the service serves with standard methods: `sealward.mail.v1.Mailbox`. The methods are recognized by
  * name and shape. The service can have each of them at most once, and no others. Create, Get, Update and Delete are followed by the name
- * of the message. List is followed by the collection in upper camel case. Examples: CreateMailbox, GetMailbox, UpdateMailbox,
- * DeleteMailbox, ListMailboxes.
+ * of the message. List, BatchGet, BatchCreate, BatchUpdate, BatchDelete and Import are followed by the collection in upper camel case.
+ * Examples: CreateMailbox, GetMailbox, UpdateMailbox, DeleteMailbox, ListMailboxes, BatchGetMailboxes, ImportMailboxes.
+ *
+ * The requests of BatchCreate, BatchUpdate and BatchDelete have `parent` and a list `requests` of the requests of Create, Update and
+ * Delete. That of BatchGet has `parent` and `names`. Import takes and returns streams. Its request is that of BatchCreate. Its response
+ * has a list `results`, each with a string `name` or a message `error` that has the fields of google.rpc.Status.
  *
  * @generated from extension: optional string entity_service = 76313;
  */

@@ -57,8 +57,43 @@ public final class EmailServerProfilesClient {
             io.sealward.mail.v1.DeleteEmailServerProfileRequest.getDefaultInstance(),
             com.google.protobuf.Empty.getDefaultInstance());
 
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchGetEmailServerProfilesRequest, io.sealward.mail.v1.BatchGetEmailServerProfilesResponse> BATCH_GET_EMAIL_SERVER_PROFILES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.EmailServerProfileService",
+            "BatchGetEmailServerProfiles",
+            io.sealward.mail.v1.BatchGetEmailServerProfilesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchGetEmailServerProfilesResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchCreateEmailServerProfilesRequest, io.sealward.mail.v1.BatchCreateEmailServerProfilesResponse> BATCH_CREATE_EMAIL_SERVER_PROFILES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.EmailServerProfileService",
+            "BatchCreateEmailServerProfiles",
+            io.sealward.mail.v1.BatchCreateEmailServerProfilesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchCreateEmailServerProfilesResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchUpdateEmailServerProfilesRequest, io.sealward.mail.v1.BatchUpdateEmailServerProfilesResponse> BATCH_UPDATE_EMAIL_SERVER_PROFILES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.EmailServerProfileService",
+            "BatchUpdateEmailServerProfiles",
+            io.sealward.mail.v1.BatchUpdateEmailServerProfilesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchUpdateEmailServerProfilesResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchDeleteEmailServerProfilesRequest, com.google.protobuf.Empty> BATCH_DELETE_EMAIL_SERVER_PROFILES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.EmailServerProfileService",
+            "BatchDeleteEmailServerProfiles",
+            io.sealward.mail.v1.BatchDeleteEmailServerProfilesRequest.getDefaultInstance(),
+            com.google.protobuf.Empty.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.ImportEmailServerProfilesRequest, io.sealward.mail.v1.ImportEmailServerProfilesResponse> IMPORT_EMAIL_SERVER_PROFILES = Methods.describe(
+            MethodDescriptor.MethodType.BIDI_STREAMING,
+            "sealward.mail.v1.EmailServerProfileService",
+            "ImportEmailServerProfiles",
+            io.sealward.mail.v1.ImportEmailServerProfilesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.ImportEmailServerProfilesResponse.getDefaultInstance());
+
     /** All rpcs of the service. */
-    static final List<MethodDescriptor<?, ?>> METHODS = List.of(CREATE_EMAIL_SERVER_PROFILE, GET_EMAIL_SERVER_PROFILE, LIST_EMAIL_SERVER_PROFILES, UPDATE_EMAIL_SERVER_PROFILE, DELETE_EMAIL_SERVER_PROFILE);
+    static final List<MethodDescriptor<?, ?>> METHODS = List.of(CREATE_EMAIL_SERVER_PROFILE, GET_EMAIL_SERVER_PROFILE, LIST_EMAIL_SERVER_PROFILES, UPDATE_EMAIL_SERVER_PROFILE, DELETE_EMAIL_SERVER_PROFILE, BATCH_GET_EMAIL_SERVER_PROFILES, BATCH_CREATE_EMAIL_SERVER_PROFILES, BATCH_UPDATE_EMAIL_SERVER_PROFILES, BATCH_DELETE_EMAIL_SERVER_PROFILES, IMPORT_EMAIL_SERVER_PROFILES);
 
     private final Calls calls;
 
@@ -229,5 +264,158 @@ public final class EmailServerProfilesClient {
         return request.getRequestId().isEmpty() && !request.getValidateOnly()
                 ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
                 : request;
+    }
+
+    /**
+     * Returns up to 1,000 e-mail server profiles, in the order of {@code names}: all of them, or an error.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+     * <li>NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+     * <li>RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+     * </ul>
+     */
+    public io.sealward.mail.v1.BatchGetEmailServerProfilesResponse batchGetEmailServerProfiles(io.sealward.mail.v1.BatchGetEmailServerProfilesRequest request) {
+        return calls.unary(BATCH_GET_EMAIL_SERVER_PROFILES, request);
+    }
+
+    /**
+     * The asynchronous form of {@link #batchGetEmailServerProfiles}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchGetEmailServerProfilesResponse> batchGetEmailServerProfilesAsync(io.sealward.mail.v1.BatchGetEmailServerProfilesRequest request) {
+        return calls.unaryAsync(BATCH_GET_EMAIL_SERVER_PROFILES, request);
+    }
+
+    /**
+     * Creates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as stored, in the order of the requests.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+     * {@code requests[3].email_server_profile_id}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization doesn't exist.
+     * <li>ALREADY_EXISTS: some of the ids exist. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+     * <li>FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were created.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+     * are now, or NOT_FOUND if one was deleted. Without a {@code request_id}, a repetition returns ALREADY_EXISTS for ids that the requests set,
+     * and otherwise creates other e-mail server profiles.
+     */
+    public io.sealward.mail.v1.BatchCreateEmailServerProfilesResponse batchCreateEmailServerProfiles(io.sealward.mail.v1.BatchCreateEmailServerProfilesRequest request) {
+        return calls.unary(BATCH_CREATE_EMAIL_SERVER_PROFILES, batchCreateEmailServerProfilesRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchCreateEmailServerProfiles}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchCreateEmailServerProfilesResponse> batchCreateEmailServerProfilesAsync(io.sealward.mail.v1.BatchCreateEmailServerProfilesRequest request) {
+        return calls.unaryAsync(BATCH_CREATE_EMAIL_SERVER_PROFILES, batchCreateEmailServerProfilesRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchCreateEmailServerProfilesRequest batchCreateEmailServerProfilesRequest(io.sealward.mail.v1.BatchCreateEmailServerProfilesRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Updates up to 1,000 e-mail server profiles in one transaction, all or none, and returns them as they are now, in the order of the
+     * requests.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+     * violations, with their request: {@code requests[3].email_server_profile.name}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+     * <li>ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles or the response would exceed the maximum size of a message.
+     * Nothing was updated.
+     * <li>FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were updated.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing. It returns the e-mail server profiles as they
+     * are now, or NOT_FOUND if one was deleted. Without a {@code request_id}, a repetition writes the same values again and overwrites later
+     * changes of other callers, unless the requests have etags.
+     */
+    public io.sealward.mail.v1.BatchUpdateEmailServerProfilesResponse batchUpdateEmailServerProfiles(io.sealward.mail.v1.BatchUpdateEmailServerProfilesRequest request) {
+        return calls.unary(BATCH_UPDATE_EMAIL_SERVER_PROFILES, batchUpdateEmailServerProfilesRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchUpdateEmailServerProfiles}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchUpdateEmailServerProfilesResponse> batchUpdateEmailServerProfilesAsync(io.sealward.mail.v1.BatchUpdateEmailServerProfilesRequest request) {
+        return calls.unaryAsync(BATCH_UPDATE_EMAIL_SERVER_PROFILES, batchUpdateEmailServerProfilesRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchUpdateEmailServerProfilesRequest batchUpdateEmailServerProfilesRequest(io.sealward.mail.v1.BatchUpdateEmailServerProfilesRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Deletes up to 1,000 e-mail server profiles in one transaction, all or none, including their encrypted attributes. References to them
+     * are handled as by DeleteEmailServerProfile.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or an e-mail server profile is named twice. The error lists all
+     * violations, with their request: {@code requests[3].name}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization or some of the e-mail server profiles don't exist. The error names them.
+     * <li>ABORTED ETAG_MISMATCH: some of the e-mail server profiles were changed after their etags were read. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored e-mail server profiles exceed the maximum size of a message together. Nothing was
+     * deleted.
+     * <li>FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the e-mail server profiles were deleted.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing and returns the same response. Without a
+     * {@code request_id}, a repetition returns NOT_FOUND.
+     */
+    public com.google.protobuf.Empty batchDeleteEmailServerProfiles(io.sealward.mail.v1.BatchDeleteEmailServerProfilesRequest request) {
+        return calls.unary(BATCH_DELETE_EMAIL_SERVER_PROFILES, batchDeleteEmailServerProfilesRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchDeleteEmailServerProfiles}.
+     */
+    public CompletableFuture<com.google.protobuf.Empty> batchDeleteEmailServerProfilesAsync(io.sealward.mail.v1.BatchDeleteEmailServerProfilesRequest request) {
+        return calls.unaryAsync(BATCH_DELETE_EMAIL_SERVER_PROFILES, batchDeleteEmailServerProfilesRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchDeleteEmailServerProfilesRequest batchDeleteEmailServerProfilesRequest(io.sealward.mail.v1.BatchDeleteEmailServerProfilesRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Creates any number of e-mail server profiles from a stream, and returns a result for each, in the order of the requests. Each e-mail
+     * server profile is created or refused on its own.
+     * <p>The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+     * 1,000 e-mail server profiles, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+     * the group is on disk. It reads ahead only a few groups, so read the results while you send.
+     * <p>Errors, in addition to those of every method, which end the stream:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+     * <li>NOT_FOUND: the organization doesn't exist.
+     * <li>RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+     * <li>UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+     * </ul>
+     * <p>Errors of a single e-mail server profile are in its result, and are those of CreateEmailServerProfile. If the stream ends with an
+     * error, requests without a result may have been executed.
+     * <p>Safe to repeat if every request has a {@code request_id}: the repetition of a request that was executed creates nothing and returns the same
+     * name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+     * other e-mail server profiles.
+     * <p>A thread of the client reads the requests as the server takes them. Close the stream unless you read it to its end.
+     */
+    public ResponseStream<io.sealward.mail.v1.ImportEmailServerProfilesResponse> importEmailServerProfiles(Iterable<io.sealward.mail.v1.ImportEmailServerProfilesRequest> requests) {
+        return calls.bidirectionalStream(IMPORT_EMAIL_SERVER_PROFILES, requests);
     }
 }

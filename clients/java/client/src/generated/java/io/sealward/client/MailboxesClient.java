@@ -57,8 +57,43 @@ public final class MailboxesClient {
             io.sealward.mail.v1.DeleteMailboxRequest.getDefaultInstance(),
             com.google.protobuf.Empty.getDefaultInstance());
 
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchGetMailboxesRequest, io.sealward.mail.v1.BatchGetMailboxesResponse> BATCH_GET_MAILBOXES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.MailboxService",
+            "BatchGetMailboxes",
+            io.sealward.mail.v1.BatchGetMailboxesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchGetMailboxesResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchCreateMailboxesRequest, io.sealward.mail.v1.BatchCreateMailboxesResponse> BATCH_CREATE_MAILBOXES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.MailboxService",
+            "BatchCreateMailboxes",
+            io.sealward.mail.v1.BatchCreateMailboxesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchCreateMailboxesResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchUpdateMailboxesRequest, io.sealward.mail.v1.BatchUpdateMailboxesResponse> BATCH_UPDATE_MAILBOXES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.MailboxService",
+            "BatchUpdateMailboxes",
+            io.sealward.mail.v1.BatchUpdateMailboxesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchUpdateMailboxesResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchDeleteMailboxesRequest, com.google.protobuf.Empty> BATCH_DELETE_MAILBOXES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.MailboxService",
+            "BatchDeleteMailboxes",
+            io.sealward.mail.v1.BatchDeleteMailboxesRequest.getDefaultInstance(),
+            com.google.protobuf.Empty.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.ImportMailboxesRequest, io.sealward.mail.v1.ImportMailboxesResponse> IMPORT_MAILBOXES = Methods.describe(
+            MethodDescriptor.MethodType.BIDI_STREAMING,
+            "sealward.mail.v1.MailboxService",
+            "ImportMailboxes",
+            io.sealward.mail.v1.ImportMailboxesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.ImportMailboxesResponse.getDefaultInstance());
+
     /** All rpcs of the service. */
-    static final List<MethodDescriptor<?, ?>> METHODS = List.of(CREATE_MAILBOX, GET_MAILBOX, LIST_MAILBOXES, UPDATE_MAILBOX, DELETE_MAILBOX);
+    static final List<MethodDescriptor<?, ?>> METHODS = List.of(CREATE_MAILBOX, GET_MAILBOX, LIST_MAILBOXES, UPDATE_MAILBOX, DELETE_MAILBOX, BATCH_GET_MAILBOXES, BATCH_CREATE_MAILBOXES, BATCH_UPDATE_MAILBOXES, BATCH_DELETE_MAILBOXES, IMPORT_MAILBOXES);
 
     private final Calls calls;
 
@@ -225,5 +260,156 @@ public final class MailboxesClient {
         return request.getRequestId().isEmpty() && !request.getValidateOnly()
                 ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
                 : request;
+    }
+
+    /**
+     * Returns up to 1,000 mailboxes, in the order of {@code names}: all of them, or an error.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+     * <li>NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+     * <li>RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+     * </ul>
+     */
+    public io.sealward.mail.v1.BatchGetMailboxesResponse batchGetMailboxes(io.sealward.mail.v1.BatchGetMailboxesRequest request) {
+        return calls.unary(BATCH_GET_MAILBOXES, request);
+    }
+
+    /**
+     * The asynchronous form of {@link #batchGetMailboxes}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchGetMailboxesResponse> batchGetMailboxesAsync(io.sealward.mail.v1.BatchGetMailboxesRequest request) {
+        return calls.unaryAsync(BATCH_GET_MAILBOXES, request);
+    }
+
+    /**
+     * Creates up to 1,000 mailboxes in one transaction, all or none, and returns them as stored, in the order of the requests.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+     * {@code requests[3].mailbox_id}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization doesn't exist.
+     * <li>ALREADY_EXISTS: some of the ids exist. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+     * <li>FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were created.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+     * NOT_FOUND if one was deleted. Without a {@code request_id}, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+     * creates other mailboxes.
+     */
+    public io.sealward.mail.v1.BatchCreateMailboxesResponse batchCreateMailboxes(io.sealward.mail.v1.BatchCreateMailboxesRequest request) {
+        return calls.unary(BATCH_CREATE_MAILBOXES, batchCreateMailboxesRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchCreateMailboxes}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchCreateMailboxesResponse> batchCreateMailboxesAsync(io.sealward.mail.v1.BatchCreateMailboxesRequest request) {
+        return calls.unaryAsync(BATCH_CREATE_MAILBOXES, batchCreateMailboxesRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchCreateMailboxesRequest batchCreateMailboxesRequest(io.sealward.mail.v1.BatchCreateMailboxesRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Updates up to 1,000 mailboxes in one transaction, all or none, and returns them as they are now, in the order of the requests.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+     * their request: {@code requests[3].mailbox.name}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+     * <li>ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes or the response would exceed the maximum size of a message. Nothing was
+     * updated.
+     * <li>FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were updated.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing. It returns the mailboxes as they are now, or
+     * NOT_FOUND if one was deleted. Without a {@code request_id}, a repetition writes the same values again and overwrites later changes of other
+     * callers, unless the requests have etags.
+     */
+    public io.sealward.mail.v1.BatchUpdateMailboxesResponse batchUpdateMailboxes(io.sealward.mail.v1.BatchUpdateMailboxesRequest request) {
+        return calls.unary(BATCH_UPDATE_MAILBOXES, batchUpdateMailboxesRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchUpdateMailboxes}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchUpdateMailboxesResponse> batchUpdateMailboxesAsync(io.sealward.mail.v1.BatchUpdateMailboxesRequest request) {
+        return calls.unaryAsync(BATCH_UPDATE_MAILBOXES, batchUpdateMailboxesRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchUpdateMailboxesRequest batchUpdateMailboxesRequest(io.sealward.mail.v1.BatchUpdateMailboxesRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Deletes up to 1,000 mailboxes in one transaction, all or none, including their encrypted attributes. References to them are handled as
+     * by DeleteMailbox.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a mailbox is named twice. The error lists all violations, with
+     * their request: {@code requests[3].name}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization or some of the mailboxes don't exist. The error names them.
+     * <li>ABORTED ETAG_MISMATCH: some of the mailboxes were changed after their etags were read. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored mailboxes exceed the maximum size of a message together. Nothing was deleted.
+     * <li>FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the mailboxes were deleted.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing and returns the same response. Without a
+     * {@code request_id}, a repetition returns NOT_FOUND.
+     */
+    public com.google.protobuf.Empty batchDeleteMailboxes(io.sealward.mail.v1.BatchDeleteMailboxesRequest request) {
+        return calls.unary(BATCH_DELETE_MAILBOXES, batchDeleteMailboxesRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchDeleteMailboxes}.
+     */
+    public CompletableFuture<com.google.protobuf.Empty> batchDeleteMailboxesAsync(io.sealward.mail.v1.BatchDeleteMailboxesRequest request) {
+        return calls.unaryAsync(BATCH_DELETE_MAILBOXES, batchDeleteMailboxesRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchDeleteMailboxesRequest batchDeleteMailboxesRequest(io.sealward.mail.v1.BatchDeleteMailboxesRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Creates any number of mailboxes from a stream, and returns a result for each, in the order of the requests. Each mailbox is created or
+     * refused on its own.
+     * <p>The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+     * 1,000 mailboxes, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is
+     * on disk. It reads ahead only a few groups, so read the results while you send.
+     * <p>Errors, in addition to those of every method, which end the stream:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+     * <li>NOT_FOUND: the organization doesn't exist.
+     * <li>RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+     * <li>UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+     * </ul>
+     * <p>Errors of a single mailbox are in its result, and are those of CreateMailbox. If the stream ends with an error, requests without a
+     * result may have been executed.
+     * <p>Safe to repeat if every request has a {@code request_id}: the repetition of a request that was executed creates nothing and returns the same
+     * name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+     * other mailboxes.
+     * <p>A thread of the client reads the requests as the server takes them. Close the stream unless you read it to its end.
+     */
+    public ResponseStream<io.sealward.mail.v1.ImportMailboxesResponse> importMailboxes(Iterable<io.sealward.mail.v1.ImportMailboxesRequest> requests) {
+        return calls.bidirectionalStream(IMPORT_MAILBOXES, requests);
     }
 }

@@ -57,8 +57,43 @@ public final class QueuesClient {
             io.sealward.mail.v1.DeleteQueueRequest.getDefaultInstance(),
             com.google.protobuf.Empty.getDefaultInstance());
 
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchGetQueuesRequest, io.sealward.mail.v1.BatchGetQueuesResponse> BATCH_GET_QUEUES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.QueueService",
+            "BatchGetQueues",
+            io.sealward.mail.v1.BatchGetQueuesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchGetQueuesResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchCreateQueuesRequest, io.sealward.mail.v1.BatchCreateQueuesResponse> BATCH_CREATE_QUEUES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.QueueService",
+            "BatchCreateQueues",
+            io.sealward.mail.v1.BatchCreateQueuesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchCreateQueuesResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchUpdateQueuesRequest, io.sealward.mail.v1.BatchUpdateQueuesResponse> BATCH_UPDATE_QUEUES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.QueueService",
+            "BatchUpdateQueues",
+            io.sealward.mail.v1.BatchUpdateQueuesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchUpdateQueuesResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchDeleteQueuesRequest, com.google.protobuf.Empty> BATCH_DELETE_QUEUES = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.QueueService",
+            "BatchDeleteQueues",
+            io.sealward.mail.v1.BatchDeleteQueuesRequest.getDefaultInstance(),
+            com.google.protobuf.Empty.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.ImportQueuesRequest, io.sealward.mail.v1.ImportQueuesResponse> IMPORT_QUEUES = Methods.describe(
+            MethodDescriptor.MethodType.BIDI_STREAMING,
+            "sealward.mail.v1.QueueService",
+            "ImportQueues",
+            io.sealward.mail.v1.ImportQueuesRequest.getDefaultInstance(),
+            io.sealward.mail.v1.ImportQueuesResponse.getDefaultInstance());
+
     /** All rpcs of the service. */
-    static final List<MethodDescriptor<?, ?>> METHODS = List.of(CREATE_QUEUE, GET_QUEUE, LIST_QUEUES, UPDATE_QUEUE, DELETE_QUEUE);
+    static final List<MethodDescriptor<?, ?>> METHODS = List.of(CREATE_QUEUE, GET_QUEUE, LIST_QUEUES, UPDATE_QUEUE, DELETE_QUEUE, BATCH_GET_QUEUES, BATCH_CREATE_QUEUES, BATCH_UPDATE_QUEUES, BATCH_DELETE_QUEUES, IMPORT_QUEUES);
 
     private final Calls calls;
 
@@ -224,5 +259,156 @@ public final class QueuesClient {
         return request.getRequestId().isEmpty() && !request.getValidateOnly()
                 ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
                 : request;
+    }
+
+    /**
+     * Returns up to 1,000 queues, in the order of {@code names}: all of them, or an error.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+     * <li>NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+     * <li>RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+     * </ul>
+     */
+    public io.sealward.mail.v1.BatchGetQueuesResponse batchGetQueues(io.sealward.mail.v1.BatchGetQueuesRequest request) {
+        return calls.unary(BATCH_GET_QUEUES, request);
+    }
+
+    /**
+     * The asynchronous form of {@link #batchGetQueues}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchGetQueuesResponse> batchGetQueuesAsync(io.sealward.mail.v1.BatchGetQueuesRequest request) {
+        return calls.unaryAsync(BATCH_GET_QUEUES, request);
+    }
+
+    /**
+     * Creates up to 1,000 queues in one transaction, all or none, and returns them as stored, in the order of the requests.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+     * {@code requests[3].queue_id}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization doesn't exist.
+     * <li>ALREADY_EXISTS: some of the ids exist. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+     * <li>FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were created.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+     * NOT_FOUND if one was deleted. Without a {@code request_id}, a repetition returns ALREADY_EXISTS for ids that the requests set, and otherwise
+     * creates other queues.
+     */
+    public io.sealward.mail.v1.BatchCreateQueuesResponse batchCreateQueues(io.sealward.mail.v1.BatchCreateQueuesRequest request) {
+        return calls.unary(BATCH_CREATE_QUEUES, batchCreateQueuesRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchCreateQueues}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchCreateQueuesResponse> batchCreateQueuesAsync(io.sealward.mail.v1.BatchCreateQueuesRequest request) {
+        return calls.unaryAsync(BATCH_CREATE_QUEUES, batchCreateQueuesRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchCreateQueuesRequest batchCreateQueuesRequest(io.sealward.mail.v1.BatchCreateQueuesRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Updates up to 1,000 queues in one transaction, all or none, and returns them as they are now, in the order of the requests.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+     * their request: {@code requests[3].queue.name}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+     * <li>ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues or the response would exceed the maximum size of a message. Nothing was
+     * updated.
+     * <li>FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were updated.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing. It returns the queues as they are now, or
+     * NOT_FOUND if one was deleted. Without a {@code request_id}, a repetition writes the same values again and overwrites later changes of other
+     * callers, unless the requests have etags.
+     */
+    public io.sealward.mail.v1.BatchUpdateQueuesResponse batchUpdateQueues(io.sealward.mail.v1.BatchUpdateQueuesRequest request) {
+        return calls.unary(BATCH_UPDATE_QUEUES, batchUpdateQueuesRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchUpdateQueues}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchUpdateQueuesResponse> batchUpdateQueuesAsync(io.sealward.mail.v1.BatchUpdateQueuesRequest request) {
+        return calls.unaryAsync(BATCH_UPDATE_QUEUES, batchUpdateQueuesRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchUpdateQueuesRequest batchUpdateQueuesRequest(io.sealward.mail.v1.BatchUpdateQueuesRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Deletes up to 1,000 queues in one transaction, all or none, including their encrypted attributes. References to them are handled as by
+     * DeleteQueue.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a queue is named twice. The error lists all violations, with
+     * their request: {@code requests[3].name}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization or some of the queues don't exist. The error names them.
+     * <li>ABORTED ETAG_MISMATCH: some of the queues were changed after their etags were read. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored queues exceed the maximum size of a message together. Nothing was deleted.
+     * <li>FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the queues were deleted.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing and returns the same response. Without a
+     * {@code request_id}, a repetition returns NOT_FOUND.
+     */
+    public com.google.protobuf.Empty batchDeleteQueues(io.sealward.mail.v1.BatchDeleteQueuesRequest request) {
+        return calls.unary(BATCH_DELETE_QUEUES, batchDeleteQueuesRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchDeleteQueues}.
+     */
+    public CompletableFuture<com.google.protobuf.Empty> batchDeleteQueuesAsync(io.sealward.mail.v1.BatchDeleteQueuesRequest request) {
+        return calls.unaryAsync(BATCH_DELETE_QUEUES, batchDeleteQueuesRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchDeleteQueuesRequest batchDeleteQueuesRequest(io.sealward.mail.v1.BatchDeleteQueuesRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Creates any number of queues from a stream, and returns a result for each, in the order of the requests. Each queue is created or
+     * refused on its own.
+     * <p>The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+     * 1,000 queues, or the requests that have arrived when no further one is waiting. It returns the results of a group when the group is on
+     * disk. It reads ahead only a few groups, so read the results while you send.
+     * <p>Errors, in addition to those of every method, which end the stream:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+     * <li>NOT_FOUND: the organization doesn't exist.
+     * <li>RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+     * <li>UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+     * </ul>
+     * <p>Errors of a single queue are in its result, and are those of CreateQueue. If the stream ends with an error, requests without a result
+     * may have been executed.
+     * <p>Safe to repeat if every request has a {@code request_id}: the repetition of a request that was executed creates nothing and returns the same
+     * name. The same applies to requests with an id, but their repetition returns ALREADY_EXISTS. A repetition of other requests creates
+     * other queues.
+     * <p>A thread of the client reads the requests as the server takes them. Close the stream unless you read it to its end.
+     */
+    public ResponseStream<io.sealward.mail.v1.ImportQueuesResponse> importQueues(Iterable<io.sealward.mail.v1.ImportQueuesRequest> requests) {
+        return calls.bidirectionalStream(IMPORT_QUEUES, requests);
     }
 }

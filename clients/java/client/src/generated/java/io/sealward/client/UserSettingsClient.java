@@ -57,8 +57,43 @@ public final class UserSettingsClient {
             io.sealward.mail.v1.DeleteUserSettingsRequest.getDefaultInstance(),
             com.google.protobuf.Empty.getDefaultInstance());
 
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchGetUserSettingsRequest, io.sealward.mail.v1.BatchGetUserSettingsResponse> BATCH_GET_USER_SETTINGS = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.UserSettingsService",
+            "BatchGetUserSettings",
+            io.sealward.mail.v1.BatchGetUserSettingsRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchGetUserSettingsResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchCreateUserSettingsRequest, io.sealward.mail.v1.BatchCreateUserSettingsResponse> BATCH_CREATE_USER_SETTINGS = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.UserSettingsService",
+            "BatchCreateUserSettings",
+            io.sealward.mail.v1.BatchCreateUserSettingsRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchCreateUserSettingsResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchUpdateUserSettingsRequest, io.sealward.mail.v1.BatchUpdateUserSettingsResponse> BATCH_UPDATE_USER_SETTINGS = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.UserSettingsService",
+            "BatchUpdateUserSettings",
+            io.sealward.mail.v1.BatchUpdateUserSettingsRequest.getDefaultInstance(),
+            io.sealward.mail.v1.BatchUpdateUserSettingsResponse.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.BatchDeleteUserSettingsRequest, com.google.protobuf.Empty> BATCH_DELETE_USER_SETTINGS = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.mail.v1.UserSettingsService",
+            "BatchDeleteUserSettings",
+            io.sealward.mail.v1.BatchDeleteUserSettingsRequest.getDefaultInstance(),
+            com.google.protobuf.Empty.getDefaultInstance());
+
+    private static final MethodDescriptor<io.sealward.mail.v1.ImportUserSettingsRequest, io.sealward.mail.v1.ImportUserSettingsResponse> IMPORT_USER_SETTINGS = Methods.describe(
+            MethodDescriptor.MethodType.BIDI_STREAMING,
+            "sealward.mail.v1.UserSettingsService",
+            "ImportUserSettings",
+            io.sealward.mail.v1.ImportUserSettingsRequest.getDefaultInstance(),
+            io.sealward.mail.v1.ImportUserSettingsResponse.getDefaultInstance());
+
     /** All rpcs of the service. */
-    static final List<MethodDescriptor<?, ?>> METHODS = List.of(CREATE_USER_SETTINGS, GET_USER_SETTINGS, LIST_USER_SETTINGS, UPDATE_USER_SETTINGS, DELETE_USER_SETTINGS);
+    static final List<MethodDescriptor<?, ?>> METHODS = List.of(CREATE_USER_SETTINGS, GET_USER_SETTINGS, LIST_USER_SETTINGS, UPDATE_USER_SETTINGS, DELETE_USER_SETTINGS, BATCH_GET_USER_SETTINGS, BATCH_CREATE_USER_SETTINGS, BATCH_UPDATE_USER_SETTINGS, BATCH_DELETE_USER_SETTINGS, IMPORT_USER_SETTINGS);
 
     private final Calls calls;
 
@@ -223,5 +258,156 @@ public final class UserSettingsClient {
         return request.getRequestId().isEmpty() && !request.getValidateOnly()
                 ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
                 : request;
+    }
+
+    /**
+     * Returns up to 1,000 user settings records, in the order of {@code names}: all of them, or an error.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a name is listed twice. The error lists all violations.
+     * <li>NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message.
+     * <li>RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many lists or batches open.
+     * </ul>
+     */
+    public io.sealward.mail.v1.BatchGetUserSettingsResponse batchGetUserSettings(io.sealward.mail.v1.BatchGetUserSettingsRequest request) {
+        return calls.unary(BATCH_GET_USER_SETTINGS, request);
+    }
+
+    /**
+     * The asynchronous form of {@link #batchGetUserSettings}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchGetUserSettingsResponse> batchGetUserSettingsAsync(io.sealward.mail.v1.BatchGetUserSettingsRequest request) {
+        return calls.unaryAsync(BATCH_GET_USER_SETTINGS, request);
+    }
+
+    /**
+     * Creates up to 1,000 user settings records in one transaction, all or none, and returns them as stored, in the order of the requests.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid. The error lists all violations, with their request:
+     * {@code requests[3].user_settings_id}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization doesn't exist.
+     * <li>ALREADY_EXISTS: some of the ids exist. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the response would exceed the maximum size of a message. Nothing was created.
+     * <li>FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were created.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing. It returns the user settings records as they
+     * are now, or NOT_FOUND if one was deleted. Without a {@code request_id}, a repetition returns ALREADY_EXISTS.
+     */
+    public io.sealward.mail.v1.BatchCreateUserSettingsResponse batchCreateUserSettings(io.sealward.mail.v1.BatchCreateUserSettingsRequest request) {
+        return calls.unary(BATCH_CREATE_USER_SETTINGS, batchCreateUserSettingsRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchCreateUserSettings}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchCreateUserSettingsResponse> batchCreateUserSettingsAsync(io.sealward.mail.v1.BatchCreateUserSettingsRequest request) {
+        return calls.unaryAsync(BATCH_CREATE_USER_SETTINGS, batchCreateUserSettingsRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchCreateUserSettingsRequest batchCreateUserSettingsRequest(io.sealward.mail.v1.BatchCreateUserSettingsRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Updates up to 1,000 user settings records in one transaction, all or none, and returns them as they are now, in the order of the
+     * requests.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+     * violations, with their request: {@code requests[3].user_settings.name}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+     * <li>ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records or the response would exceed the maximum size of a message.
+     * Nothing was updated.
+     * <li>FAILED_PRECONDITION DATA_ENCRYPTION_INACTIVE or DATA_LOSS KEY_RING_DAMAGED: only if an encrypted attribute gets a value.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were updated.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing. It returns the user settings records as they
+     * are now, or NOT_FOUND if one was deleted. Without a {@code request_id}, a repetition writes the same values again and overwrites later
+     * changes of other callers, unless the requests have etags.
+     */
+    public io.sealward.mail.v1.BatchUpdateUserSettingsResponse batchUpdateUserSettings(io.sealward.mail.v1.BatchUpdateUserSettingsRequest request) {
+        return calls.unary(BATCH_UPDATE_USER_SETTINGS, batchUpdateUserSettingsRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchUpdateUserSettings}.
+     */
+    public CompletableFuture<io.sealward.mail.v1.BatchUpdateUserSettingsResponse> batchUpdateUserSettingsAsync(io.sealward.mail.v1.BatchUpdateUserSettingsRequest request) {
+        return calls.unaryAsync(BATCH_UPDATE_USER_SETTINGS, batchUpdateUserSettingsRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchUpdateUserSettingsRequest batchUpdateUserSettingsRequest(io.sealward.mail.v1.BatchUpdateUserSettingsRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Deletes up to 1,000 user settings records in one transaction, all or none, including their encrypted attributes. References to them
+     * are handled as by DeleteUserSettings.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid, or a user settings record is named twice. The error lists all
+     * violations, with their request: {@code requests[3].name}.
+     * <li>INVALID_ARGUMENT REQUEST_ID_REUSED: a different request had the same {@code request_id}.
+     * <li>NOT_FOUND: the organization or some of the user settings records don't exist. The error names them.
+     * <li>ABORTED ETAG_MISMATCH: some of the user settings records were changed after their etags were read. The error names them.
+     * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: also if the stored user settings records exceed the maximum size of a message together. Nothing was
+     * deleted.
+     * <li>FAILED_PRECONDITION REFERENCE_IN_USE: a reference of the schema prevents the deletion. No built-in reference does.
+     * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the user settings records were deleted.
+     * </ul>
+     * <p>Safe to repeat with a {@code request_id}: the repetition of a completed call changes nothing and returns the same response. Without a
+     * {@code request_id}, a repetition returns NOT_FOUND.
+     */
+    public com.google.protobuf.Empty batchDeleteUserSettings(io.sealward.mail.v1.BatchDeleteUserSettingsRequest request) {
+        return calls.unary(BATCH_DELETE_USER_SETTINGS, batchDeleteUserSettingsRequest(request));
+    }
+
+    /**
+     * The asynchronous form of {@link #batchDeleteUserSettings}.
+     */
+    public CompletableFuture<com.google.protobuf.Empty> batchDeleteUserSettingsAsync(io.sealward.mail.v1.BatchDeleteUserSettingsRequest request) {
+        return calls.unaryAsync(BATCH_DELETE_USER_SETTINGS, batchDeleteUserSettingsRequest(request));
+    }
+
+    /** Adds an idempotency key, so that the call can be repeated and takes effect once. */
+    private static io.sealward.mail.v1.BatchDeleteUserSettingsRequest batchDeleteUserSettingsRequest(io.sealward.mail.v1.BatchDeleteUserSettingsRequest request) {
+        return request.getRequestId().isEmpty() && !request.getValidateOnly()
+                ? request.toBuilder().setRequestId(Methods.newRequestId()).build()
+                : request;
+    }
+
+    /**
+     * Creates any number of user settings records from a stream, and returns a result for each, in the order of the requests. Each user
+     * settings record is created or refused on its own.
+     * <p>The first message names the organization. The server collects requests into groups and creates each group in one transaction: up to
+     * 1,000 user settings records, or the requests that have arrived when no further one is waiting. It returns the results of a group when
+     * the group is on disk. It reads ahead only a few groups, so read the results while you send.
+     * <p>Errors, in addition to those of every method, which end the stream:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: the first message is invalid, or a message has too many requests.
+     * <li>NOT_FOUND: the organization doesn't exist.
+     * <li>RESOURCE_EXHAUSTED IN_FLIGHT_LIMIT: the caller has too many streams open.
+     * <li>UNAVAILABLE CONNECTION_ENDING: the connection is closing. Continue with the first request that has no result, on another connection.
+     * </ul>
+     * <p>Errors of a single user settings record are in its result, and are those of CreateUserSettings. If the stream ends with an error,
+     * requests without a result may have been executed.
+     * <p>Safe to repeat if every request has a {@code request_id}: the repetition of a request that was executed creates nothing and returns the same
+     * name. The repetition of a request without one returns ALREADY_EXISTS.
+     * <p>A thread of the client reads the requests as the server takes them. Close the stream unless you read it to its end.
+     */
+    public ResponseStream<io.sealward.mail.v1.ImportUserSettingsResponse> importUserSettings(Iterable<io.sealward.mail.v1.ImportUserSettingsRequest> requests) {
+        return calls.bidirectionalStream(IMPORT_USER_SETTINGS, requests);
     }
 }

@@ -47,6 +47,8 @@ private static final long serialVersionUID = 0L;
     hash_ = com.google.protobuf.ByteString.EMPTY;
     organization_ = "";
     organizationUid_ = "";
+    records_ =
+        com.google.protobuf.LazyStringArrayList.emptyList();
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -405,7 +407,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object subject_ = "";
   /**
    * <pre>
-   * The subject of the action: the name of a record or an organization, or the method of a refused call.
+   * The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
    * </pre>
    *
    * <code>string subject = 9;</code>
@@ -426,7 +428,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The subject of the action: the name of a record or an organization, or the method of a refused call.
+   * The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
    * </pre>
    *
    * <code>string subject = 9;</code>
@@ -839,6 +841,67 @@ private static final long serialVersionUID = 0L;
     }
   }
 
+  public static final int RECORDS_FIELD_NUMBER = 21;
+  @SuppressWarnings("serial")
+  private com.google.protobuf.LazyStringArrayList records_ =
+      com.google.protobuf.LazyStringArrayList.emptyList();
+  /**
+   * <pre>
+   * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+   * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+   * Empty: the subject is complete.
+   * </pre>
+   *
+   * <code>repeated string records = 21;</code>
+   * @return A list containing the records.
+   */
+  public com.google.protobuf.ProtocolStringList
+      getRecordsList() {
+    return records_;
+  }
+  /**
+   * <pre>
+   * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+   * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+   * Empty: the subject is complete.
+   * </pre>
+   *
+   * <code>repeated string records = 21;</code>
+   * @return The count of records.
+   */
+  public int getRecordsCount() {
+    return records_.size();
+  }
+  /**
+   * <pre>
+   * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+   * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+   * Empty: the subject is complete.
+   * </pre>
+   *
+   * <code>repeated string records = 21;</code>
+   * @param index The index of the element to return.
+   * @return The records at the given index.
+   */
+  public java.lang.String getRecords(int index) {
+    return records_.get(index);
+  }
+  /**
+   * <pre>
+   * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+   * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+   * Empty: the subject is complete.
+   * </pre>
+   *
+   * <code>repeated string records = 21;</code>
+   * @param index The index of the value to return.
+   * @return The bytes of the records at the given index.
+   */
+  public com.google.protobuf.ByteString
+      getRecordsBytes(int index) {
+    return records_.getByteString(index);
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -912,6 +975,9 @@ private static final long serialVersionUID = 0L;
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(organizationUid_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 20, organizationUid_);
+    }
+    for (int i = 0; i < records_.size(); i++) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 21, records_.getRaw(i));
     }
     getUnknownFields().writeTo(output);
   }
@@ -994,6 +1060,14 @@ private static final long serialVersionUID = 0L;
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(organizationUid_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(20, organizationUid_);
     }
+    {
+      int dataSize = 0;
+      for (int i = 0; i < records_.size(); i++) {
+        dataSize += computeStringSizeNoTag(records_.getRaw(i));
+      }
+      size += dataSize;
+      size += 2 * getRecordsList().size();
+    }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
     return size;
@@ -1055,6 +1129,8 @@ private static final long serialVersionUID = 0L;
         .equals(other.getOrganization())) return false;
     if (!getOrganizationUid()
         .equals(other.getOrganizationUid())) return false;
+    if (!getRecordsList()
+        .equals(other.getRecordsList())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -1115,6 +1191,10 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getOrganization().hashCode();
     hash = (37 * hash) + ORGANIZATION_UID_FIELD_NUMBER;
     hash = (53 * hash) + getOrganizationUid().hashCode();
+    if (getRecordsCount() > 0) {
+      hash = (37 * hash) + RECORDS_FIELD_NUMBER;
+      hash = (53 * hash) + getRecordsList().hashCode();
+    }
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -1286,6 +1366,8 @@ private static final long serialVersionUID = 0L;
       }
       organization_ = "";
       organizationUid_ = "";
+      records_ =
+          com.google.protobuf.LazyStringArrayList.emptyList();
       return this;
     }
 
@@ -1386,6 +1468,10 @@ private static final long serialVersionUID = 0L;
       }
       if (((from_bitField0_ & 0x00080000) != 0)) {
         result.organizationUid_ = organizationUid_;
+      }
+      if (((from_bitField0_ & 0x00100000) != 0)) {
+        records_.makeImmutable();
+        result.records_ = records_;
       }
       result.bitField0_ |= to_bitField0_;
     }
@@ -1491,6 +1577,16 @@ private static final long serialVersionUID = 0L;
       if (!other.getOrganizationUid().isEmpty()) {
         organizationUid_ = other.organizationUid_;
         bitField0_ |= 0x00080000;
+        onChanged();
+      }
+      if (!other.records_.isEmpty()) {
+        if (records_.isEmpty()) {
+          records_ = other.records_;
+          bitField0_ |= 0x00100000;
+        } else {
+          ensureRecordsIsMutable();
+          records_.addAll(other.records_);
+        }
         onChanged();
       }
       this.mergeUnknownFields(other.getUnknownFields());
@@ -1624,6 +1720,12 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00080000;
               break;
             } // case 162
+            case 170: {
+              java.lang.String s = input.readStringRequireUtf8();
+              ensureRecordsIsMutable();
+              records_.add(s);
+              break;
+            } // case 170
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -2402,7 +2504,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object subject_ = "";
     /**
      * <pre>
-     * The subject of the action: the name of a record or an organization, or the method of a refused call.
+     * The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
      * </pre>
      *
      * <code>string subject = 9;</code>
@@ -2422,7 +2524,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The subject of the action: the name of a record or an organization, or the method of a refused call.
+     * The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
      * </pre>
      *
      * <code>string subject = 9;</code>
@@ -2443,7 +2545,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The subject of the action: the name of a record or an organization, or the method of a refused call.
+     * The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
      * </pre>
      *
      * <code>string subject = 9;</code>
@@ -2460,7 +2562,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The subject of the action: the name of a record or an organization, or the method of a refused call.
+     * The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
      * </pre>
      *
      * <code>string subject = 9;</code>
@@ -2474,7 +2576,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The subject of the action: the name of a record or an organization, or the method of a refused call.
+     * The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
      * </pre>
      *
      * <code>string subject = 9;</code>
@@ -3442,6 +3544,171 @@ private static final long serialVersionUID = 0L;
       checkByteStringIsUtf8(value);
       organizationUid_ = value;
       bitField0_ |= 0x00080000;
+      onChanged();
+      return this;
+    }
+
+    private com.google.protobuf.LazyStringArrayList records_ =
+        com.google.protobuf.LazyStringArrayList.emptyList();
+    private void ensureRecordsIsMutable() {
+      if (!records_.isModifiable()) {
+        records_ = new com.google.protobuf.LazyStringArrayList(records_);
+      }
+      bitField0_ |= 0x00100000;
+    }
+    /**
+     * <pre>
+     * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+     * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+     * Empty: the subject is complete.
+     * </pre>
+     *
+     * <code>repeated string records = 21;</code>
+     * @return A list containing the records.
+     */
+    public com.google.protobuf.ProtocolStringList
+        getRecordsList() {
+      records_.makeImmutable();
+      return records_;
+    }
+    /**
+     * <pre>
+     * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+     * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+     * Empty: the subject is complete.
+     * </pre>
+     *
+     * <code>repeated string records = 21;</code>
+     * @return The count of records.
+     */
+    public int getRecordsCount() {
+      return records_.size();
+    }
+    /**
+     * <pre>
+     * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+     * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+     * Empty: the subject is complete.
+     * </pre>
+     *
+     * <code>repeated string records = 21;</code>
+     * @param index The index of the element to return.
+     * @return The records at the given index.
+     */
+    public java.lang.String getRecords(int index) {
+      return records_.get(index);
+    }
+    /**
+     * <pre>
+     * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+     * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+     * Empty: the subject is complete.
+     * </pre>
+     *
+     * <code>repeated string records = 21;</code>
+     * @param index The index of the value to return.
+     * @return The bytes of the records at the given index.
+     */
+    public com.google.protobuf.ByteString
+        getRecordsBytes(int index) {
+      return records_.getByteString(index);
+    }
+    /**
+     * <pre>
+     * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+     * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+     * Empty: the subject is complete.
+     * </pre>
+     *
+     * <code>repeated string records = 21;</code>
+     * @param index The index to set the value at.
+     * @param value The records to set.
+     * @return This builder for chaining.
+     */
+    public Builder setRecords(
+        int index, java.lang.String value) {
+      if (value == null) { throw new NullPointerException(); }
+      ensureRecordsIsMutable();
+      records_.set(index, value);
+      bitField0_ |= 0x00100000;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+     * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+     * Empty: the subject is complete.
+     * </pre>
+     *
+     * <code>repeated string records = 21;</code>
+     * @param value The records to add.
+     * @return This builder for chaining.
+     */
+    public Builder addRecords(
+        java.lang.String value) {
+      if (value == null) { throw new NullPointerException(); }
+      ensureRecordsIsMutable();
+      records_.add(value);
+      bitField0_ |= 0x00100000;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+     * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+     * Empty: the subject is complete.
+     * </pre>
+     *
+     * <code>repeated string records = 21;</code>
+     * @param values The records to add.
+     * @return This builder for chaining.
+     */
+    public Builder addAllRecords(
+        java.lang.Iterable<java.lang.String> values) {
+      ensureRecordsIsMutable();
+      com.google.protobuf.AbstractMessageLite.Builder.addAll(
+          values, records_);
+      bitField0_ |= 0x00100000;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+     * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+     * Empty: the subject is complete.
+     * </pre>
+     *
+     * <code>repeated string records = 21;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearRecords() {
+      records_ =
+        com.google.protobuf.LazyStringArrayList.emptyList();
+      bitField0_ = (bitField0_ & ~0x00100000);;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+     * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+     * Empty: the subject is complete.
+     * </pre>
+     *
+     * <code>repeated string records = 21;</code>
+     * @param value The bytes of the records to add.
+     * @return This builder for chaining.
+     */
+    public Builder addRecordsBytes(
+        com.google.protobuf.ByteString value) {
+      if (value == null) { throw new NullPointerException(); }
+      checkByteStringIsUtf8(value);
+      ensureRecordsIsMutable();
+      records_.add(value);
+      bitField0_ |= 0x00100000;
       onChanged();
       return this;
     }

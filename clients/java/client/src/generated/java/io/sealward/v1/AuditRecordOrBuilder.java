@@ -170,7 +170,7 @@ public interface AuditRecordOrBuilder extends
 
   /**
    * <pre>
-   * The subject of the action: the name of a record or an organization, or the method of a refused call.
+   * The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
    * </pre>
    *
    * <code>string subject = 9;</code>
@@ -179,7 +179,7 @@ public interface AuditRecordOrBuilder extends
   java.lang.String getSubject();
   /**
    * <pre>
-   * The subject of the action: the name of a record or an organization, or the method of a refused call.
+   * The subject of the action: the name of a record or an organization, the collection of `records`, or the method of a refused call.
    * </pre>
    *
    * <code>string subject = 9;</code>
@@ -401,4 +401,53 @@ public interface AuditRecordOrBuilder extends
    */
   com.google.protobuf.ByteString
       getOrganizationUidBytes();
+
+  /**
+   * <pre>
+   * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+   * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+   * Empty: the subject is complete.
+   * </pre>
+   *
+   * <code>repeated string records = 21;</code>
+   * @return A list containing the records.
+   */
+  java.util.List<java.lang.String>
+      getRecordsList();
+  /**
+   * <pre>
+   * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+   * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+   * Empty: the subject is complete.
+   * </pre>
+   *
+   * <code>repeated string records = 21;</code>
+   * @return The count of records.
+   */
+  int getRecordsCount();
+  /**
+   * <pre>
+   * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+   * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+   * Empty: the subject is complete.
+   * </pre>
+   *
+   * <code>repeated string records = 21;</code>
+   * @param index The index of the element to return.
+   * @return The records at the given index.
+   */
+  java.lang.String getRecords(int index);
+  /**
+   * <pre>
+   * The ids of the records that the action was about, at most 1,000, if the subject is their collection:
+   * `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
+   * Empty: the subject is complete.
+   * </pre>
+   *
+   * <code>repeated string records = 21;</code>
+   * @param index The index of the value to return.
+   * @return The bytes of the records at the given index.
+   */
+  com.google.protobuf.ByteString
+      getRecordsBytes(int index);
 }

@@ -167,7 +167,7 @@ private static final long serialVersionUID = 0L;
    * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
    * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
    *
-   * Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+   * Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
    * the `attributes`, with the operators `=`, `!=` and `:*`. Example:
    * `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
    * </pre>
@@ -194,7 +194,7 @@ private static final long serialVersionUID = 0L;
    * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
    * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
    *
-   * Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+   * Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
    * the `attributes`, with the operators `=`, `!=` and `:*`. Example:
    * `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
    * </pre>
@@ -821,7 +821,7 @@ private static final long serialVersionUID = 0L;
      * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
      * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
      *
-     * Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+     * Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
      * the `attributes`, with the operators `=`, `!=` and `:*`. Example:
      * `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
      * </pre>
@@ -847,7 +847,7 @@ private static final long serialVersionUID = 0L;
      * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
      * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
      *
-     * Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+     * Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
      * the `attributes`, with the operators `=`, `!=` and `:*`. Example:
      * `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
      * </pre>
@@ -874,7 +874,7 @@ private static final long serialVersionUID = 0L;
      * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
      * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
      *
-     * Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+     * Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
      * the `attributes`, with the operators `=`, `!=` and `:*`. Example:
      * `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
      * </pre>
@@ -897,7 +897,7 @@ private static final long serialVersionUID = 0L;
      * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
      * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
      *
-     * Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+     * Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
      * the `attributes`, with the operators `=`, `!=` and `:*`. Example:
      * `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
      * </pre>
@@ -917,7 +917,7 @@ private static final long serialVersionUID = 0L;
      * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
      * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
      *
-     * Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+     * Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
      * the `attributes`, with the operators `=`, `!=` and `:*`. Example:
      * `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
      * </pre>

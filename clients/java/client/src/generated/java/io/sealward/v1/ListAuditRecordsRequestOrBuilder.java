@@ -65,7 +65,7 @@ public interface ListAuditRecordsRequestOrBuilder extends
    * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
    * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
    *
-   * Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+   * Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
    * the `attributes`, with the operators `=`, `!=` and `:*`. Example:
    * `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
    * </pre>
@@ -80,7 +80,7 @@ public interface ListAuditRecordsRequestOrBuilder extends
    * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
    * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
    *
-   * Two more fields exist only in filters. `record` is the full name of a record that was the subject of an action. `attribute` is one of
+   * Two more fields exist only in filters. `record` is the full name of a record that an action was about. `attribute` is one of
    * the `attributes`, with the operators `=`, `!=` and `:*`. Example:
    * `record = "organizations/contoso/mailboxes/…" AND attribute = password`.
    * </pre>

@@ -63,6 +63,10 @@ final class Calls {
         return new StreamedCall<>(connection, method, requests.iterator()).start(appliesToStreams ? deadline() : null);
     }
 
+    <Q, A> ResponseStream<A> bidirectionalStream(MethodDescriptor<Q, A> method, Iterable<Q> requests) {
+        return ResponseStream.open(connection, method, requests.iterator(), appliesToStreams ? deadline() : null);
+    }
+
     private Deadline deadline() {
         return Deadline.after(timeout.toNanos(), TimeUnit.NANOSECONDS);
     }

@@ -44,11 +44,12 @@ final class ErrorDetails {
     /** Decodes the details of a status. Returns null if it has none. */
     static ErrorDetails of(Status status, Metadata trailers) {
         com.google.rpc.Status decoded = decode(status, trailers);
-        if (decoded == null || decoded.getDetailsCount() == 0) {
-            return null;
-        }
+        return decoded == null || decoded.getDetailsCount() == 0 ? null : of(decoded.getDetailsList());
+    }
+
+    static ErrorDetails of(List<Any> packed) {
         ErrorDetails details = new ErrorDetails();
-        for (Any detail : decoded.getDetailsList()) {
+        for (Any detail : packed) {
             try {
                 details.read(detail);
             } catch (InvalidProtocolBufferException ignored) {

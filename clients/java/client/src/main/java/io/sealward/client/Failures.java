@@ -4,6 +4,7 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.sealward.v1.ErrorReason;
+import io.sealward.v1.ItemStatus;
 import java.net.ConnectException;
 import java.net.NoRouteToHostException;
 import java.net.UnknownHostException;
@@ -20,12 +21,20 @@ final class Failures {
         ErrorDetails decoded = ErrorDetails.of(status, trailers);
         Origin origin = origin(status, trailers, decoded != null);
         ErrorDetails details = decoded != null ? decoded : origin == Origin.TIMED_OUT ? ErrorDetails.timedOut() : ErrorDetails.NONE;
-        boolean isInDoubt = safety != RetryPolicy.Safety.READ_ONLY && (wasInDoubt || mayHaveTakenEffect(origin, status, details));
+        boolean isInDoubt = safety != RetryPolicy.Safety.READ_ONLY && (wasInDoubt || mayHaveTakenEffect(origin, status.getCode(), details));
         String message = isClosed(status, trailers) ? CLOSED : description(status);
         return new SealwardException(origin, status.getCode(), message, details, isInDoubt, status.asRuntimeException(trailers));
     }
 
-    private static boolean mayHaveTakenEffect(Origin origin, Status status, ErrorDetails details) {
+    /** Describes the error of one item of an answer. */
+    static SealwardException ofItem(ItemStatus item) {
+        Status.Code code = Status.fromCodeValue(item.getCode()).getCode();
+        ErrorDetails details = ErrorDetails.of(item.getDetailsList());
+        boolean isInDoubt = mayHaveTakenEffect(Origin.SERVER, code, details);
+        return new SealwardException(Origin.SERVER, code, item.getMessage(), details, isInDoubt, null);
+    }
+
+    private static boolean mayHaveTakenEffect(Origin origin, Status.Code code, ErrorDetails details) {
         switch (origin) {
             case BROKEN:
             case TIMED_OUT:
@@ -34,7 +43,7 @@ final class Failures {
                 return true;
             case SERVER:
                 // Without a reason, the error may be a proxy's, or the end of a stream.
-                return details.reasonName == null ? UNCERTAIN_CODES.contains(status.getCode()) : UNCERTAIN_REASONS.contains(details.reason);
+                return details.reasonName == null ? UNCERTAIN_CODES.contains(code) : UNCERTAIN_REASONS.contains(details.reason);
             case NOT_CONNECTED:
             case TLS_REFUSED:
             case CLIENT:

@@ -11,8 +11,8 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 
 /**
- * The messages of a server stream, in order. Waiting for a message can throw a {@link SealwardException}. A stream has no timeout, unless its
- * client was made by {@code withTimeout}. Close it to end the call.
+ * The messages that the server streams, in order. Waiting for a message can throw a {@link SealwardException}. A stream has no timeout, unless
+ * its client was made by {@code withTimeout}. Close it to end the call.
  *
  * @param <A> the messages
  */
@@ -20,6 +20,9 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
     private final Opening<A> opening;
     private final BlockingQueue<Event<A>> events = new LinkedBlockingQueue<>();
     private final MessageIterator iterator = new MessageIterator();
+    /** Sends the requests of a stream in both directions. Null if there is a single request. */
+    private volatile RequestSender<?> sender;
+
     private volatile ClientCall<?, A> call;
     private volatile boolean isClosed;
 
@@ -50,6 +53,28 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
         });
     }
 
+    /** Opens a stream in both directions. It writes, and is never repeated. */
+    static <Q, A> ResponseStream<A> open(Connection connection, MethodDescriptor<Q, A> method, Iterator<Q> requests, Deadline deadline) {
+        return new ResponseStream<>(new Opening<A>() {
+            @Override
+            public ClientCall<?, A> open(ResponseStream<A> stream, boolean refreshToken) {
+                Metadata headers = connection.headers(refreshToken);
+                ClientCall<Q, A> call = connection.newCall(method, deadline);
+                RequestSender<Q> sender = new RequestSender<>(connection, call, requests);
+                stream.sender = sender;
+                call.start(stream.new Listener(connection, RetryPolicy.Safety.UNSAFE), headers);
+                call.request(1);
+                sender.start();
+                return call;
+            }
+
+            @Override
+            public boolean canRefreshToken() {
+                return false;
+            }
+        });
+    }
+
     /** Returns the iterator over the messages. A stream has only one, and each message is returned once. */
     @Override
     public Iterator<A> iterator() {
@@ -60,6 +85,9 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
     @Override
     public void close() {
         isClosed = true;
+        if (sender != null) {
+            sender.end();
+        }
         call.cancel(CallFuture.CANCELLED, null);
     }
 
@@ -145,10 +173,18 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
     private final class Listener extends ClientCall.Listener<A> {
         private final Connection connection;
         private final RetryPolicy.Safety safety;
+        private boolean isAnswered;
 
         Listener(Connection connection, RetryPolicy.Safety safety) {
             this.connection = connection;
             this.safety = safety;
+        }
+
+        @Override
+        public void onReady() {
+            if (sender != null) {
+                sender.ready();
+            }
         }
 
         @Override
@@ -158,6 +194,7 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
 
         @Override
         public void onMessage(A message) {
+            isAnswered = true;
             events.add(new Event<>(message, null));
         }
 
@@ -166,9 +203,14 @@ public final class ResponseStream<A> implements Iterable<A>, AutoCloseable {
             SealwardException error;
             try {
                 connection.readHeaders(trailers);
-                error = status.isOk() ? null : Failures.of(status, trailers, safety, false);
+                // After an answer to some requests, others may have been executed too.
+                error = status.isOk() ? null : Failures.of(status, trailers, safety, isAnswered && sender != null);
                 if (error != null) {
                     connection.reconnectAfter(error);
+                }
+                if (sender != null) {
+                    sender.end();
+                    error = sender.failure() == null ? error : sender.failure();
                 }
             } catch (Throwable failure) {
                 // gRPC would only log it, and the caller would wait for ever.

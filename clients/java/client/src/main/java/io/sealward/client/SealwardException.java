@@ -2,6 +2,7 @@ package io.sealward.client;
 
 import io.grpc.Status;
 import io.sealward.v1.ErrorReason;
+import io.sealward.v1.ItemStatus;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -25,6 +26,11 @@ public final class SealwardException extends RuntimeException {
         this.serverMessage = serverMessage;
         this.details = details;
         this.mayHaveTakenEffect = mayHaveTakenEffect;
+    }
+
+    /** Converts the error of one item, such as a result of an import, to the exception that a call of its own would throw. */
+    public static SealwardException itemError(ItemStatus status) {
+        return Failures.ofItem(status);
     }
 
     /** A failure of this side, with its text. */

@@ -27,6 +27,7 @@ import io.sealward.v1.Access;
 import io.sealward.v1.Audit;
 import io.sealward.v1.DataEncryption;
 import io.sealward.v1.Export;
+import io.sealward.v1.ItemStatusOuterClass;
 import io.sealward.v1.OrganizationOuterClass;
 import io.sealward.v1.SecretAccess;
 import io.sealward.v1.SecretValue;
@@ -64,6 +65,7 @@ class CanaryTest {
             DataEncryption.getDescriptor(),
             io.sealward.v1.Errors.getDescriptor(),
             Export.getDescriptor(),
+            ItemStatusOuterClass.getDescriptor(),
             io.sealward.v1.Metadata.getDescriptor(),
             OrganizationOuterClass.getDescriptor(),
             SecretAccess.getDescriptor(),

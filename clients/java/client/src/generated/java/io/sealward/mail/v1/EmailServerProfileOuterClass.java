@@ -60,6 +60,56 @@ public final class EmailServerProfileOuterClass {
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sealward_mail_v1_DeleteEmailServerProfileRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchGetEmailServerProfilesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchGetEmailServerProfilesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchGetEmailServerProfilesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchGetEmailServerProfilesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchCreateEmailServerProfilesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchCreateEmailServerProfilesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchCreateEmailServerProfilesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchCreateEmailServerProfilesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchUpdateEmailServerProfilesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchUpdateEmailServerProfilesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchUpdateEmailServerProfilesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchUpdateEmailServerProfilesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchDeleteEmailServerProfilesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchDeleteEmailServerProfilesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportEmailServerProfilesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportEmailServerProfilesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportEmailServerProfilesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportEmailServerProfilesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportEmailServerProfilesResult_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportEmailServerProfilesResult_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -73,354 +123,409 @@ public final class EmailServerProfileOuterClass {
       "proto\022\020sealward.mail.v1\032\033google/protobuf" +
       "/empty.proto\032 google/protobuf/field_mask" +
       ".proto\032\037google/protobuf/timestamp.proto\032" +
-      "$sealward/schema/v1/annotations.proto\"\252]" +
-      "\n\022EmailServerProfile\022\014\n\004name\030\001 \001(\t\022\014\n\004et" +
-      "ag\030\002 \001(\t\022/\n\013create_time\030\003 \001(\0132\032.google.p" +
-      "rotobuf.Timestamp\022/\n\013update_time\030\004 \001(\0132\032" +
-      ".google.protobuf.Timestamp\022\027\n\ncreated_by" +
-      "\030d \001(\tH\000\210\001\001\022\030\n\013modified_by\030e \001(\tH\001\210\001\001\022\032\n" +
-      "\022cleared_attributes\030f \003(\t\022&\n\014display_nam" +
-      "e\030\005 \001(\tB\013\272\241%\007\020\001 d\230\001\001H\002\210\001\001\022$\n\013description" +
-      "\030\006 \001(\tB\n\272\241%\006 \320\017\210\001\001H\003\210\001\001\022T\n\013server_type\030\007" +
-      " \001(\0162/.sealward.mail.v1.EmailServerProfi" +
-      "le.ServerTypeB\t\272\241%\005\020\001\230\001\001H\004\210\001\001\022-\n\027default" +
-      "_server_location\030\010 \001(\tB\007\272\241%\003 \244\020H\005\210\001\001\022(\n\021" +
-      "use_auto_discover\030\t \001(\010B\010\272\241%\004\032\002\030\000H\006\210\001\001\022A" +
-      "\n*use_same_settings_for_outgoing_connect" +
-      "ions\030\n \001(\010B\010\272\241%\004\032\002\030\001H\007\210\001\001\022.\n\030incoming_se" +
-      "rver_location\030\013 \001(\tB\007\272\241%\003 \244\020H\010\210\001\001\022-\n\024inc" +
-      "oming_port_number\030\014 \001(\005B\n\272\241%\006(\0000\377\377\003H\t\210\001\001" +
-      "\022\'\n\020incoming_use_ssl\030\r \001(\010B\010\272\241%\004\032\002\030\001H\n\210\001" +
-      "\001\022p\n incoming_authentication_protocol\030\016 " +
+      "$sealward/schema/v1/annotations.proto\032\035s" +
+      "ealward/v1/item_status.proto\"\252]\n\022EmailSe" +
+      "rverProfile\022\014\n\004name\030\001 \001(\t\022\014\n\004etag\030\002 \001(\t\022" +
+      "/\n\013create_time\030\003 \001(\0132\032.google.protobuf.T" +
+      "imestamp\022/\n\013update_time\030\004 \001(\0132\032.google.p" +
+      "rotobuf.Timestamp\022\027\n\ncreated_by\030d \001(\tH\000\210" +
+      "\001\001\022\030\n\013modified_by\030e \001(\tH\001\210\001\001\022\032\n\022cleared_" +
+      "attributes\030f \003(\t\022&\n\014display_name\030\005 \001(\tB\013" +
+      "\272\241%\007\020\001 d\230\001\001H\002\210\001\001\022$\n\013description\030\006 \001(\tB\n\272" +
+      "\241%\006 \320\017\210\001\001H\003\210\001\001\022T\n\013server_type\030\007 \001(\0162/.se" +
+      "alward.mail.v1.EmailServerProfile.Server" +
+      "TypeB\t\272\241%\005\020\001\230\001\001H\004\210\001\001\022-\n\027default_server_l" +
+      "ocation\030\010 \001(\tB\007\272\241%\003 \244\020H\005\210\001\001\022(\n\021use_auto_" +
+      "discover\030\t \001(\010B\010\272\241%\004\032\002\030\000H\006\210\001\001\022A\n*use_sam" +
+      "e_settings_for_outgoing_connections\030\n \001(" +
+      "\010B\010\272\241%\004\032\002\030\001H\007\210\001\001\022.\n\030incoming_server_loca" +
+      "tion\030\013 \001(\tB\007\272\241%\003 \244\020H\010\210\001\001\022-\n\024incoming_por" +
+      "t_number\030\014 \001(\005B\n\272\241%\006(\0000\377\377\003H\t\210\001\001\022\'\n\020incom" +
+      "ing_use_ssl\030\r \001(\010B\010\272\241%\004\032\002\030\001H\n\210\001\001\022p\n inco" +
+      "ming_authentication_protocol\030\016 \001(\0162;.sea" +
+      "lward.mail.v1.EmailServerProfile.Authent" +
+      "icationProtocolB\004\272\241%\000H\013\210\001\001\022j\n\035incoming_c" +
+      "redential_retrieval\030\017 \001(\01628.sealward.mai" +
+      "l.v1.EmailServerProfile.CredentialRetrie" +
+      "valB\004\272\241%\000H\014\210\001\001\022\'\n\021incoming_username\030\020 \001(" +
+      "\tB\007\272\241%\003 \372\001H\r\210\001\001\022\242\002\n\021incoming_password\030\021 " +
+      "\001(\tB\201\002\200\001\001\272\241%\371\001\010\001 \372\001\202\001\030incoming_server_lo" +
+      "cation\202\001\024incoming_port_number\202\001\020incoming" +
+      "_use_ssl\202\001\030outgoing_server_location\202\001\024ou" +
+      "tgoing_port_number\202\001*use_same_settings_f" +
+      "or_outgoing_connections\202\001\027default_server" +
+      "_location\202\001\021use_auto_discover\202\001\021incoming" +
+      "_username\202\001\013server_typeH\016\210\001\001\022@\n\030is_incom" +
+      "ing_password_set\030\022 \001(\010B\031\272\241%\0258\001r\021incoming" +
+      "_passwordH\017\210\001\001\0221\n\032incoming_use_impersona" +
+      "tion\030\023 \001(\010B\010\272\241%\004\032\002\030\000H\020\210\001\001\022.\n\030outgoing_se" +
+      "rver_location\030\024 \001(\tB\007\272\241%\003 \244\020H\021\210\001\001\022-\n\024out" +
+      "going_port_number\030\025 \001(\005B\n\272\241%\006(\0000\377\377\003H\022\210\001\001" +
+      "\022\'\n\020outgoing_use_ssl\030\026 \001(\010B\010\272\241%\004\032\002\030\001H\023\210\001" +
+      "\001\022p\n outgoing_authentication_protocol\030\027 " +
       "\001(\0162;.sealward.mail.v1.EmailServerProfil" +
-      "e.AuthenticationProtocolB\004\272\241%\000H\013\210\001\001\022j\n\035i" +
-      "ncoming_credential_retrieval\030\017 \001(\01628.sea" +
+      "e.AuthenticationProtocolB\004\272\241%\000H\024\210\001\001\022j\n\035o" +
+      "utgoing_credential_retrieval\030\030 \001(\01628.sea" +
       "lward.mail.v1.EmailServerProfile.Credent" +
-      "ialRetrievalB\004\272\241%\000H\014\210\001\001\022\'\n\021incoming_user" +
-      "name\030\020 \001(\tB\007\272\241%\003 \372\001H\r\210\001\001\022\242\002\n\021incoming_pa" +
-      "ssword\030\021 \001(\tB\201\002\200\001\001\272\241%\371\001\010\001 \372\001\202\001\030incoming_" +
-      "server_location\202\001\024incoming_port_number\202\001" +
-      "\020incoming_use_ssl\202\001\030outgoing_server_loca" +
-      "tion\202\001\024outgoing_port_number\202\001*use_same_s" +
-      "ettings_for_outgoing_connections\202\001\027defau" +
-      "lt_server_location\202\001\021use_auto_discover\202\001" +
-      "\021incoming_username\202\001\013server_typeH\016\210\001\001\022@\n" +
-      "\030is_incoming_password_set\030\022 \001(\010B\031\272\241%\0258\001r" +
-      "\021incoming_passwordH\017\210\001\001\0221\n\032incoming_use_" +
-      "impersonation\030\023 \001(\010B\010\272\241%\004\032\002\030\000H\020\210\001\001\022.\n\030ou" +
-      "tgoing_server_location\030\024 \001(\tB\007\272\241%\003 \244\020H\021\210" +
-      "\001\001\022-\n\024outgoing_port_number\030\025 \001(\005B\n\272\241%\006(\000" +
-      "0\377\377\003H\022\210\001\001\022\'\n\020outgoing_use_ssl\030\026 \001(\010B\010\272\241%" +
-      "\004\032\002\030\001H\023\210\001\001\022p\n outgoing_authentication_pr" +
-      "otocol\030\027 \001(\0162;.sealward.mail.v1.EmailSer" +
-      "verProfile.AuthenticationProtocolB\004\272\241%\000H" +
-      "\024\210\001\001\022j\n\035outgoing_credential_retrieval\030\030 " +
-      "\001(\01628.sealward.mail.v1.EmailServerProfil" +
-      "e.CredentialRetrievalB\004\272\241%\000H\025\210\001\001\022\'\n\021outg" +
-      "oing_username\030\031 \001(\tB\007\272\241%\003 \372\001H\026\210\001\001\022\303\001\n\021ou" +
-      "tgoing_password\030\032 \001(\tB\242\001\200\001\001\272\241%\232\001\010\001 \372\001\202\001\030" +
-      "outgoing_server_location\202\001\024outgoing_port" +
-      "_number\202\001\020outgoing_use_ssl\202\001\027default_ser" +
-      "ver_location\202\001\021use_auto_discover\202\001\021outgo" +
-      "ing_username\202\001\013server_typeH\027\210\001\001\022@\n\030is_ou" +
-      "tgoing_password_set\030\033 \001(\010B\031\272\241%\0258\001r\021outgo" +
-      "ing_passwordH\030\210\001\001\0221\n\032outgoing_use_impers" +
-      "onation\030\034 \001(\010B\010\272\241%\004\032\002\030\000H\031\210\001\001\0223\n\032max_conc" +
-      "urrent_connections\030\035 \001(\005B\n\272\241%\006(\0010\200\200\004H\032\210\001" +
-      "\001\0227\n\037min_polling_interval_in_minutes\030\036 \001" +
-      "(\005B\t\272\241%\005(\0000\240\013H\033\210\001\001\022.\n\027move_undelivered_e" +
-      "mails\030\037 \001(\010B\010\272\241%\004\032\002\030\000H\034\210\001\001\022\'\n\020send_email" +
-      "_alert\030  \001(\010B\010\272\241%\004\032\002\030\000H\035\210\001\001\022L\n\035process_e" +
-      "mails_received_after\030! \001(\0132\032.google.prot" +
-      "obuf.TimestampB\004\272\241%\000H\036\210\001\001\0221\n\032timeout_mai" +
-      "lbox_connection\030\" \001(\010B\010\272\241%\004\032\002\030\001H\037\210\001\001\022@\n\'" +
-      "timeout_mailbox_connection_after_amount\030" +
-      "# \001(\005B\n\272\241%\006(\0000\240\215\006H \210\001\001\022 \n\010owner_id\030$ \001(\t" +
-      "B\t\272\241%\005 $\220\001\001H!\210\001\001\022f\n\nstate_code\030% \001(\0162..s" +
-      "ealward.mail.v1.EmailServerProfile.State" +
-      "CodeB\035\272\241%\031\020\001\032\023\"\021STATE_CODE_ACTIVEH\001H\"\210\001\001" +
-      "\022r\n\013status_code\030& \001(\0162/.sealward.mail.v1" +
-      ".EmailServerProfile.StatusCodeB\'\272\241%#\032\024\"\022" +
-      "STATUS_CODE_ACTIVE\242\001\nstate_codeH#\210\001\001\"\352\001\n" +
-      "\nServerType\022\033\n\027SERVER_TYPE_UNSPECIFIED\020\000" +
-      "\022%\n\033SERVER_TYPE_EXCHANGE_SERVER\020\001\032\004\300\241%\000\022" +
-      "\033\n\021SERVER_TYPE_OTHER\020\002\032\004\300\241%\001\022,\n\"SERVER_T" +
-      "YPE_EXCHANGE_SERVER_HYBRID\020\003\032\004\300\241%\002\022,\n\"SE" +
-      "RVER_TYPE_EXCHANGE_ONLINE_HYBRID\020\004\032\004\300\241%\003" +
-      "\022\037\n\025SERVER_TYPE_IMAP_SMTP\020\005\032\004\300\241%\004\"\227\002\n\026Au" +
-      "thenticationProtocol\022\'\n#AUTHENTICATION_P" +
-      "ROTOCOL_UNSPECIFIED\020\000\022-\n#AUTHENTICATION_" +
-      "PROTOCOL_AUTO_DETECT\020\001\032\004\300\241%\000\022+\n!AUTHENTI" +
-      "CATION_PROTOCOL_NEGOTIATE\020\002\032\004\300\241%\001\022&\n\034AUT" +
-      "HENTICATION_PROTOCOL_NTLM\020\003\032\004\300\241%\002\022\'\n\035AUT" +
-      "HENTICATION_PROTOCOL_BASIC\020\004\032\004\300\241%\003\022\'\n\035AU" +
-      "THENTICATION_PROTOCOL_OAUTH\020\005\032\004\300\241%\004\"\310\003\n\023" +
-      "CredentialRetrieval\022$\n CREDENTIAL_RETRIE" +
-      "VAL_UNSPECIFIED\020\000\022,\n\"CREDENTIAL_RETRIEVA" +
-      "L_USER_OR_QUEUE\020\001\032\004\300\241%\000\0223\n)CREDENTIAL_RE" +
-      "TRIEVAL_EMAIL_SERVER_PROFILE\020\002\032\004\300\241%\001\022/\n%" +
-      "CREDENTIAL_RETRIEVAL_SERVER_TO_SERVER\020\003\032" +
-      "\004\300\241%\002\0221\n\'CREDENTIAL_RETRIEVAL_WINDOWS_IN" +
-      "TEGRATED\020\004\032\004\300\241%\003\022(\n\036CREDENTIAL_RETRIEVAL" +
-      "_ANONYMOUS\020\005\032\004\300\241%\004\022*\n CREDENTIAL_RETRIEV" +
-      "AL_GMAIL_OAUTH\020\006\032\004\300\241%\005\022D\n:CREDENTIAL_RET" +
-      "RIEVAL_EXCHANGE_HYBRID_MODERN_AUTHENTICA" +
-      "TION\020\007\032\004\300\241%\006\022(\n\036CREDENTIAL_RETRIEVAL_AAD" +
-      "_OAUTH\020\010\032\004\300\241%\007\"c\n\tStateCode\022\032\n\026STATE_COD" +
-      "E_UNSPECIFIED\020\000\022\033\n\021STATE_CODE_ACTIVE\020\001\032\004" +
-      "\300\241%\000\022\035\n\023STATE_CODE_INACTIVE\020\002\032\004\300\241%\001\"\223\001\n\n" +
-      "StatusCode\022\033\n\027STATUS_CODE_UNSPECIFIED\020\000\022" +
-      "1\n\022STATUS_CODE_ACTIVE\020\001\032\031\300\241%\001\322\241%\021STATE_C" +
-      "ODE_ACTIVE\0225\n\024STATUS_CODE_INACTIVE\020\002\032\033\300\241" +
-      "%\002\322\241%\023STATE_CODE_INACTIVE:\2147\262\241%\2077\n\023email" +
-      "ServerProfiles\022\024email_server_profile\032\022Em" +
-      "ailServerProfile*\024Email Server Profile2\355" +
-      "\001\n\031AUTO_DISCOVER_NOT_ALLOWED\022\021use_auto_d" +
-      "iscover\032euse_auto_discover = true AND (s" +
-      "erver_type = SERVER_TYPE_OTHER OR server" +
-      "_type = SERVER_TYPE_IMAP_SMTP)\"Lmust not" +
-      " be true for POP3 and IMAP servers: only" +
-      " Exchange supports discovery*\0108005E2042\316" +
-      "\001\n\036INCOMING_LOCATION_NOT_REQUIRED\022\030incom" +
-      "ing_server_location\032;use_auto_discover =" +
-      " true AND incoming_server_location != \"\"" +
-      "\"Kmust be empty while use_auto_discover " +
-      "is true: discovery finds the location*\0108" +
-      "005E2052\217\002\n INCOMING_SSL_REQUIRED_FOR_ON" +
-      "LINE\022\020incoming_use_ssl\032\203\001incoming_use_ss" +
-      "l = false AND (server_type = SERVER_TYPE" +
-      "_EXCHANGE_SERVER_HYBRID OR server_type =" +
-      " SERVER_TYPE_EXCHANGE_ONLINE_HYBRID)\"Imu" +
-      "st not be false for hybrid servers: one " +
-      "end of the connection is online*\0108005E20" +
-      "12\264\001\n$INCOMING_SSL_REQUIRED_FOR_ON_PREMI" +
-      "SE\022\020incoming_use_ssl\032Fincoming_use_ssl =" +
-      " false AND server_type = SERVER_TYPE_EXC" +
-      "HANGE_SERVER\"(must not be false for an E" +
-      "xchange Server*\0108005E2342\225\003\n,INCOMING_CR" +
-      "EDENTIAL_RETRIEVAL_NOT_FOR_ONLINE\022\035incom" +
-      "ing_credential_retrieval\032\366\001(incoming_cre" +
-      "dential_retrieval = CREDENTIAL_RETRIEVAL" +
-      "_WINDOWS_INTEGRATED OR incoming_credenti" +
-      "al_retrieval = CREDENTIAL_RETRIEVAL_ANON" +
-      "YMOUS) AND (server_type = SERVER_TYPE_EX" +
-      "CHANGE_SERVER_HYBRID OR server_type = SE" +
-      "RVER_TYPE_EXCHANGE_ONLINE_HYBRID)\"Cmust " +
-      "be neither Windows integrated nor anonym" +
-      "ous for hybrid servers*\0108005E2022\365\001\n.INC" +
-      "OMING_CREDENTIAL_RETRIEVAL_NOT_FOR_EXCHA" +
-      "NGE\022\035incoming_credential_retrieval\032linco" +
-      "ming_credential_retrieval = CREDENTIAL_R" +
-      "ETRIEVAL_ANONYMOUS AND server_type = SER" +
-      "VER_TYPE_EXCHANGE_SERVER\",must not be an" +
-      "onymous for an Exchange Server*\0108005E203" +
-      "2\214\002\n\"INCOMING_IMPERSONATION_NOT_ALLOWED\022" +
-      "\032incoming_use_impersonation\032nincoming_us" +
-      "e_impersonation = true AND (server_type " +
-      "= SERVER_TYPE_OTHER OR server_type = SER" +
-      "VER_TYPE_IMAP_SMTP)\"Pmust not be true fo" +
-      "r POP3 and IMAP servers: only Exchange s" +
-      "upports impersonation*\0108005E2362\353\003\n(INCO" +
-      "MING_AUTHENTICATION_PROTOCOL_INVALID\022 in" +
-      "coming_authentication_protocol\032\326\002(incomi" +
+      "ialRetrievalB\004\272\241%\000H\025\210\001\001\022\'\n\021outgoing_user" +
+      "name\030\031 \001(\tB\007\272\241%\003 \372\001H\026\210\001\001\022\303\001\n\021outgoing_pa" +
+      "ssword\030\032 \001(\tB\242\001\200\001\001\272\241%\232\001\010\001 \372\001\202\001\030outgoing_" +
+      "server_location\202\001\024outgoing_port_number\202\001" +
+      "\020outgoing_use_ssl\202\001\027default_server_locat" +
+      "ion\202\001\021use_auto_discover\202\001\021outgoing_usern" +
+      "ame\202\001\013server_typeH\027\210\001\001\022@\n\030is_outgoing_pa" +
+      "ssword_set\030\033 \001(\010B\031\272\241%\0258\001r\021outgoing_passw" +
+      "ordH\030\210\001\001\0221\n\032outgoing_use_impersonation\030\034" +
+      " \001(\010B\010\272\241%\004\032\002\030\000H\031\210\001\001\0223\n\032max_concurrent_co" +
+      "nnections\030\035 \001(\005B\n\272\241%\006(\0010\200\200\004H\032\210\001\001\0227\n\037min_" +
+      "polling_interval_in_minutes\030\036 \001(\005B\t\272\241%\005(" +
+      "\0000\240\013H\033\210\001\001\022.\n\027move_undelivered_emails\030\037 \001" +
+      "(\010B\010\272\241%\004\032\002\030\000H\034\210\001\001\022\'\n\020send_email_alert\030  " +
+      "\001(\010B\010\272\241%\004\032\002\030\000H\035\210\001\001\022L\n\035process_emails_rec" +
+      "eived_after\030! \001(\0132\032.google.protobuf.Time" +
+      "stampB\004\272\241%\000H\036\210\001\001\0221\n\032timeout_mailbox_conn" +
+      "ection\030\" \001(\010B\010\272\241%\004\032\002\030\001H\037\210\001\001\022@\n\'timeout_m" +
+      "ailbox_connection_after_amount\030# \001(\005B\n\272\241" +
+      "%\006(\0000\240\215\006H \210\001\001\022 \n\010owner_id\030$ \001(\tB\t\272\241%\005 $\220" +
+      "\001\001H!\210\001\001\022f\n\nstate_code\030% \001(\0162..sealward.m" +
+      "ail.v1.EmailServerProfile.StateCodeB\035\272\241%" +
+      "\031\020\001\032\023\"\021STATE_CODE_ACTIVEH\001H\"\210\001\001\022r\n\013statu" +
+      "s_code\030& \001(\0162/.sealward.mail.v1.EmailSer" +
+      "verProfile.StatusCodeB\'\272\241%#\032\024\"\022STATUS_CO" +
+      "DE_ACTIVE\242\001\nstate_codeH#\210\001\001\"\352\001\n\nServerTy" +
+      "pe\022\033\n\027SERVER_TYPE_UNSPECIFIED\020\000\022%\n\033SERVE" +
+      "R_TYPE_EXCHANGE_SERVER\020\001\032\004\300\241%\000\022\033\n\021SERVER" +
+      "_TYPE_OTHER\020\002\032\004\300\241%\001\022,\n\"SERVER_TYPE_EXCHA" +
+      "NGE_SERVER_HYBRID\020\003\032\004\300\241%\002\022,\n\"SERVER_TYPE" +
+      "_EXCHANGE_ONLINE_HYBRID\020\004\032\004\300\241%\003\022\037\n\025SERVE" +
+      "R_TYPE_IMAP_SMTP\020\005\032\004\300\241%\004\"\227\002\n\026Authenticat" +
+      "ionProtocol\022\'\n#AUTHENTICATION_PROTOCOL_U" +
+      "NSPECIFIED\020\000\022-\n#AUTHENTICATION_PROTOCOL_" +
+      "AUTO_DETECT\020\001\032\004\300\241%\000\022+\n!AUTHENTICATION_PR" +
+      "OTOCOL_NEGOTIATE\020\002\032\004\300\241%\001\022&\n\034AUTHENTICATI" +
+      "ON_PROTOCOL_NTLM\020\003\032\004\300\241%\002\022\'\n\035AUTHENTICATI" +
+      "ON_PROTOCOL_BASIC\020\004\032\004\300\241%\003\022\'\n\035AUTHENTICAT" +
+      "ION_PROTOCOL_OAUTH\020\005\032\004\300\241%\004\"\310\003\n\023Credentia" +
+      "lRetrieval\022$\n CREDENTIAL_RETRIEVAL_UNSPE" +
+      "CIFIED\020\000\022,\n\"CREDENTIAL_RETRIEVAL_USER_OR" +
+      "_QUEUE\020\001\032\004\300\241%\000\0223\n)CREDENTIAL_RETRIEVAL_E" +
+      "MAIL_SERVER_PROFILE\020\002\032\004\300\241%\001\022/\n%CREDENTIA" +
+      "L_RETRIEVAL_SERVER_TO_SERVER\020\003\032\004\300\241%\002\0221\n\'" +
+      "CREDENTIAL_RETRIEVAL_WINDOWS_INTEGRATED\020" +
+      "\004\032\004\300\241%\003\022(\n\036CREDENTIAL_RETRIEVAL_ANONYMOU" +
+      "S\020\005\032\004\300\241%\004\022*\n CREDENTIAL_RETRIEVAL_GMAIL_" +
+      "OAUTH\020\006\032\004\300\241%\005\022D\n:CREDENTIAL_RETRIEVAL_EX" +
+      "CHANGE_HYBRID_MODERN_AUTHENTICATION\020\007\032\004\300" +
+      "\241%\006\022(\n\036CREDENTIAL_RETRIEVAL_AAD_OAUTH\020\010\032" +
+      "\004\300\241%\007\"c\n\tStateCode\022\032\n\026STATE_CODE_UNSPECI" +
+      "FIED\020\000\022\033\n\021STATE_CODE_ACTIVE\020\001\032\004\300\241%\000\022\035\n\023S" +
+      "TATE_CODE_INACTIVE\020\002\032\004\300\241%\001\"\223\001\n\nStatusCod" +
+      "e\022\033\n\027STATUS_CODE_UNSPECIFIED\020\000\0221\n\022STATUS" +
+      "_CODE_ACTIVE\020\001\032\031\300\241%\001\322\241%\021STATE_CODE_ACTIV" +
+      "E\0225\n\024STATUS_CODE_INACTIVE\020\002\032\033\300\241%\002\322\241%\023STA" +
+      "TE_CODE_INACTIVE:\2147\262\241%\2077\n\023emailServerPro" +
+      "files\022\024email_server_profile\032\022EmailServer" +
+      "Profile*\024Email Server Profile2\355\001\n\031AUTO_D" +
+      "ISCOVER_NOT_ALLOWED\022\021use_auto_discover\032e" +
+      "use_auto_discover = true AND (server_typ" +
+      "e = SERVER_TYPE_OTHER OR server_type = S" +
+      "ERVER_TYPE_IMAP_SMTP)\"Lmust not be true " +
+      "for POP3 and IMAP servers: only Exchange" +
+      " supports discovery*\0108005E2042\316\001\n\036INCOMI" +
+      "NG_LOCATION_NOT_REQUIRED\022\030incoming_serve" +
+      "r_location\032;use_auto_discover = true AND" +
+      " incoming_server_location != \"\"\"Kmust be" +
+      " empty while use_auto_discover is true: " +
+      "discovery finds the location*\0108005E2052\217" +
+      "\002\n INCOMING_SSL_REQUIRED_FOR_ONLINE\022\020inc" +
+      "oming_use_ssl\032\203\001incoming_use_ssl = false" +
+      " AND (server_type = SERVER_TYPE_EXCHANGE" +
+      "_SERVER_HYBRID OR server_type = SERVER_T" +
+      "YPE_EXCHANGE_ONLINE_HYBRID)\"Imust not be" +
+      " false for hybrid servers: one end of th" +
+      "e connection is online*\0108005E2012\264\001\n$INC" +
+      "OMING_SSL_REQUIRED_FOR_ON_PREMISE\022\020incom" +
+      "ing_use_ssl\032Fincoming_use_ssl = false AN" +
+      "D server_type = SERVER_TYPE_EXCHANGE_SER" +
+      "VER\"(must not be false for an Exchange S" +
+      "erver*\0108005E2342\225\003\n,INCOMING_CREDENTIAL_" +
+      "RETRIEVAL_NOT_FOR_ONLINE\022\035incoming_crede" +
+      "ntial_retrieval\032\366\001(incoming_credential_r" +
+      "etrieval = CREDENTIAL_RETRIEVAL_WINDOWS_" +
+      "INTEGRATED OR incoming_credential_retrie" +
+      "val = CREDENTIAL_RETRIEVAL_ANONYMOUS) AN" +
+      "D (server_type = SERVER_TYPE_EXCHANGE_SE" +
+      "RVER_HYBRID OR server_type = SERVER_TYPE" +
+      "_EXCHANGE_ONLINE_HYBRID)\"Cmust be neithe" +
+      "r Windows integrated nor anonymous for h" +
+      "ybrid servers*\0108005E2022\365\001\n.INCOMING_CRE" +
+      "DENTIAL_RETRIEVAL_NOT_FOR_EXCHANGE\022\035inco" +
+      "ming_credential_retrieval\032lincoming_cred" +
+      "ential_retrieval = CREDENTIAL_RETRIEVAL_" +
+      "ANONYMOUS AND server_type = SERVER_TYPE_" +
+      "EXCHANGE_SERVER\",must not be anonymous f" +
+      "or an Exchange Server*\0108005E2032\214\002\n\"INCO" +
+      "MING_IMPERSONATION_NOT_ALLOWED\022\032incoming" +
+      "_use_impersonation\032nincoming_use_imperso" +
+      "nation = true AND (server_type = SERVER_" +
+      "TYPE_OTHER OR server_type = SERVER_TYPE_" +
+      "IMAP_SMTP)\"Pmust not be true for POP3 an" +
+      "d IMAP servers: only Exchange supports i" +
+      "mpersonation*\0108005E2362\353\003\n(INCOMING_AUTH" +
+      "ENTICATION_PROTOCOL_INVALID\022 incoming_au" +
+      "thentication_protocol\032\326\002(incoming_creden" +
+      "tial_retrieval = CREDENTIAL_RETRIEVAL_GM" +
+      "AIL_OAUTH OR incoming_credential_retriev" +
+      "al = CREDENTIAL_RETRIEVAL_AAD_OAUTH) AND" +
+      " (incoming_authentication_protocol = AUT" +
+      "HENTICATION_PROTOCOL_NEGOTIATE OR incomi" +
+      "ng_authentication_protocol = AUTHENTICAT" +
+      "ION_PROTOCOL_NTLM OR incoming_authentica" +
+      "tion_protocol = AUTHENTICATION_PROTOCOL_" +
+      "BASIC)\":must be OAuth, auto detect or em" +
+      "pty with OAuth credentials*\0108005E23B2\257\003\n" +
+      "-INCOMING_DIRECTORY_AUTHENTICATION_NOT_A" +
+      "LLOWED\022 incoming_authentication_protocol" +
+      "\032\364\001(incoming_authentication_protocol = A" +
+      "UTHENTICATION_PROTOCOL_NEGOTIATE OR inco" +
+      "ming_authentication_protocol = AUTHENTIC" +
+      "ATION_PROTOCOL_NTLM) AND (server_type = " +
+      "SERVER_TYPE_EXCHANGE_SERVER_HYBRID OR se" +
+      "rver_type = SERVER_TYPE_EXCHANGE_ONLINE_" +
+      "HYBRID)\"[must be neither Negotiate nor N" +
+      "TLM for hybrid servers: the two ends don" +
+      "\'t share a directory*\0108005E23C2\206\002\n)INCOM" +
+      "ING_BASIC_AUTHENTICATION_NOT_ALLOWED\022 in" +
+      "coming_authentication_protocol\032]incoming" +
+      "_authentication_protocol = AUTHENTICATIO" +
+      "N_PROTOCOL_BASIC AND incoming_use_ssl = " +
+      "false\"Nmust not be basic without TLS: it" +
+      " sends the user name and password unencr" +
+      "ypted*\0108005E23D2\265\002\n\031INCOMING_USERNAME_MI" +
+      "SSING\022\021incoming_username\032\245\001incoming_cred" +
+      "ential_retrieval = CREDENTIAL_RETRIEVAL_" +
+      "EMAIL_SERVER_PROFILE AND is_incoming_pas" +
+      "sword_set = true AND (NOT incoming_usern" +
+      "ame:* OR incoming_username = \"\")\"Smust h" +
+      "ave a value if the credentials are those" +
+      " of the profile and a password is set*\0108" +
+      "005E2092\316\001\n\036OUTGOING_LOCATION_NOT_REQUIR" +
+      "ED\022\030outgoing_server_location\032;use_auto_d" +
+      "iscover = true AND outgoing_server_locat" +
+      "ion != \"\"\"Kmust be empty while use_auto_" +
+      "discover is true: discovery finds the lo" +
+      "cation*\0108005E2052\311\002\n OUTGOING_SSL_REQUIR" +
+      "ED_FOR_ONLINE\022\020outgoing_use_ssl\032\275\001outgoi" +
+      "ng_use_ssl = false AND (server_type = SE" +
+      "RVER_TYPE_EXCHANGE_SERVER_HYBRID OR serv" +
+      "er_type = SERVER_TYPE_EXCHANGE_ONLINE_HY" +
+      "BRID) AND NOT use_same_settings_for_outg" +
+      "oing_connections = true\"Imust not be fal" +
+      "se for hybrid servers: one end of the co" +
+      "nnection is online*\0108005E2012\357\001\n$OUTGOIN" +
+      "G_SSL_REQUIRED_FOR_ON_PREMISE\022\020outgoing_" +
+      "use_ssl\032\200\001outgoing_use_ssl = false AND s" +
+      "erver_type = SERVER_TYPE_EXCHANGE_SERVER" +
+      " AND NOT use_same_settings_for_outgoing_" +
+      "connections = true\"(must not be false fo" +
+      "r an Exchange Server*\0108005E2342\317\003\n,OUTGO" +
+      "ING_CREDENTIAL_RETRIEVAL_NOT_FOR_ONLINE\022" +
+      "\035outgoing_credential_retrieval\032\260\002(outgoi" +
       "ng_credential_retrieval = CREDENTIAL_RET" +
-      "RIEVAL_GMAIL_OAUTH OR incoming_credentia" +
-      "l_retrieval = CREDENTIAL_RETRIEVAL_AAD_O" +
-      "AUTH) AND (incoming_authentication_proto" +
-      "col = AUTHENTICATION_PROTOCOL_NEGOTIATE " +
-      "OR incoming_authentication_protocol = AU" +
-      "THENTICATION_PROTOCOL_NTLM OR incoming_a" +
-      "uthentication_protocol = AUTHENTICATION_" +
-      "PROTOCOL_BASIC)\":must be OAuth, auto det" +
+      "RIEVAL_WINDOWS_INTEGRATED OR outgoing_cr" +
+      "edential_retrieval = CREDENTIAL_RETRIEVA" +
+      "L_ANONYMOUS) AND (server_type = SERVER_T" +
+      "YPE_EXCHANGE_SERVER_HYBRID OR server_typ" +
+      "e = SERVER_TYPE_EXCHANGE_ONLINE_HYBRID) " +
+      "AND NOT use_same_settings_for_outgoing_c" +
+      "onnections = true\"Cmust be neither Windo" +
+      "ws integrated nor anonymous for hybrid s" +
+      "ervers*\0108005E2022\260\002\n.OUTGOING_CREDENTIAL" +
+      "_RETRIEVAL_NOT_FOR_EXCHANGE\022\035outgoing_cr" +
+      "edential_retrieval\032\246\001outgoing_credential" +
+      "_retrieval = CREDENTIAL_RETRIEVAL_ANONYM" +
+      "OUS AND server_type = SERVER_TYPE_EXCHAN" +
+      "GE_SERVER AND NOT use_same_settings_for_" +
+      "outgoing_connections = true\",must not be" +
+      " anonymous for an Exchange Server*\0108005E" +
+      "2032\307\002\n\"OUTGOING_IMPERSONATION_NOT_ALLOW" +
+      "ED\022\032outgoing_use_impersonation\032\250\001outgoin" +
+      "g_use_impersonation = true AND (server_t" +
+      "ype = SERVER_TYPE_OTHER OR server_type =" +
+      " SERVER_TYPE_IMAP_SMTP) AND NOT use_same" +
+      "_settings_for_outgoing_connections = tru" +
+      "e\"Pmust not be true for POP3 and IMAP se" +
+      "rvers: only Exchange supports impersonat" +
+      "ion*\0108005E2362\245\004\n(OUTGOING_AUTHENTICATIO" +
+      "N_PROTOCOL_INVALID\022 outgoing_authenticat" +
+      "ion_protocol\032\220\003(outgoing_credential_retr" +
+      "ieval = CREDENTIAL_RETRIEVAL_GMAIL_OAUTH" +
+      " OR outgoing_credential_retrieval = CRED" +
+      "ENTIAL_RETRIEVAL_AAD_OAUTH) AND (outgoin" +
+      "g_authentication_protocol = AUTHENTICATI" +
+      "ON_PROTOCOL_NEGOTIATE OR outgoing_authen" +
+      "tication_protocol = AUTHENTICATION_PROTO" +
+      "COL_NTLM OR outgoing_authentication_prot" +
+      "ocol = AUTHENTICATION_PROTOCOL_BASIC) AN" +
+      "D NOT use_same_settings_for_outgoing_con" +
+      "nections = true\":must be OAuth, auto det" +
       "ect or empty with OAuth credentials*\010800" +
-      "5E23B2\257\003\n-INCOMING_DIRECTORY_AUTHENTICAT" +
-      "ION_NOT_ALLOWED\022 incoming_authentication" +
-      "_protocol\032\364\001(incoming_authentication_pro" +
+      "5E23B2\351\003\n-OUTGOING_DIRECTORY_AUTHENTICAT" +
+      "ION_NOT_ALLOWED\022 outgoing_authentication" +
+      "_protocol\032\256\002(outgoing_authentication_pro" +
       "tocol = AUTHENTICATION_PROTOCOL_NEGOTIAT" +
-      "E OR incoming_authentication_protocol = " +
+      "E OR outgoing_authentication_protocol = " +
       "AUTHENTICATION_PROTOCOL_NTLM) AND (serve" +
       "r_type = SERVER_TYPE_EXCHANGE_SERVER_HYB" +
       "RID OR server_type = SERVER_TYPE_EXCHANG" +
-      "E_ONLINE_HYBRID)\"[must be neither Negoti" +
-      "ate nor NTLM for hybrid servers: the two" +
-      " ends don\'t share a directory*\0108005E23C2" +
-      "\206\002\n)INCOMING_BASIC_AUTHENTICATION_NOT_AL" +
-      "LOWED\022 incoming_authentication_protocol\032" +
-      "]incoming_authentication_protocol = AUTH" +
-      "ENTICATION_PROTOCOL_BASIC AND incoming_u" +
-      "se_ssl = false\"Nmust not be basic withou" +
-      "t TLS: it sends the user name and passwo" +
-      "rd unencrypted*\0108005E23D2\265\002\n\031INCOMING_US" +
-      "ERNAME_MISSING\022\021incoming_username\032\245\001inco" +
-      "ming_credential_retrieval = CREDENTIAL_R" +
-      "ETRIEVAL_EMAIL_SERVER_PROFILE AND is_inc" +
-      "oming_password_set = true AND (NOT incom" +
-      "ing_username:* OR incoming_username = \"\"" +
-      ")\"Smust have a value if the credentials " +
-      "are those of the profile and a password " +
-      "is set*\0108005E2092\316\001\n\036OUTGOING_LOCATION_N" +
-      "OT_REQUIRED\022\030outgoing_server_location\032;u" +
-      "se_auto_discover = true AND outgoing_ser" +
-      "ver_location != \"\"\"Kmust be empty while " +
-      "use_auto_discover is true: discovery fin" +
-      "ds the location*\0108005E2052\311\002\n OUTGOING_S" +
-      "SL_REQUIRED_FOR_ONLINE\022\020outgoing_use_ssl" +
-      "\032\275\001outgoing_use_ssl = false AND (server_" +
-      "type = SERVER_TYPE_EXCHANGE_SERVER_HYBRI" +
-      "D OR server_type = SERVER_TYPE_EXCHANGE_" +
-      "ONLINE_HYBRID) AND NOT use_same_settings" +
-      "_for_outgoing_connections = true\"Imust n" +
-      "ot be false for hybrid servers: one end " +
-      "of the connection is online*\0108005E2012\357\001" +
-      "\n$OUTGOING_SSL_REQUIRED_FOR_ON_PREMISE\022\020" +
-      "outgoing_use_ssl\032\200\001outgoing_use_ssl = fa" +
-      "lse AND server_type = SERVER_TYPE_EXCHAN" +
-      "GE_SERVER AND NOT use_same_settings_for_" +
-      "outgoing_connections = true\"(must not be" +
-      " false for an Exchange Server*\0108005E2342" +
-      "\317\003\n,OUTGOING_CREDENTIAL_RETRIEVAL_NOT_FO" +
-      "R_ONLINE\022\035outgoing_credential_retrieval\032" +
-      "\260\002(outgoing_credential_retrieval = CREDE" +
-      "NTIAL_RETRIEVAL_WINDOWS_INTEGRATED OR ou" +
-      "tgoing_credential_retrieval = CREDENTIAL" +
-      "_RETRIEVAL_ANONYMOUS) AND (server_type =" +
-      " SERVER_TYPE_EXCHANGE_SERVER_HYBRID OR s" +
-      "erver_type = SERVER_TYPE_EXCHANGE_ONLINE" +
-      "_HYBRID) AND NOT use_same_settings_for_o" +
-      "utgoing_connections = true\"Cmust be neit" +
-      "her Windows integrated nor anonymous for" +
-      " hybrid servers*\0108005E2022\260\002\n.OUTGOING_C" +
-      "REDENTIAL_RETRIEVAL_NOT_FOR_EXCHANGE\022\035ou" +
-      "tgoing_credential_retrieval\032\246\001outgoing_c" +
-      "redential_retrieval = CREDENTIAL_RETRIEV" +
-      "AL_ANONYMOUS AND server_type = SERVER_TY" +
-      "PE_EXCHANGE_SERVER AND NOT use_same_sett" +
-      "ings_for_outgoing_connections = true\",mu" +
-      "st not be anonymous for an Exchange Serv" +
-      "er*\0108005E2032\307\002\n\"OUTGOING_IMPERSONATION_" +
-      "NOT_ALLOWED\022\032outgoing_use_impersonation\032" +
-      "\250\001outgoing_use_impersonation = true AND " +
-      "(server_type = SERVER_TYPE_OTHER OR serv" +
-      "er_type = SERVER_TYPE_IMAP_SMTP) AND NOT" +
-      " use_same_settings_for_outgoing_connecti" +
-      "ons = true\"Pmust not be true for POP3 an" +
-      "d IMAP servers: only Exchange supports i" +
-      "mpersonation*\0108005E2362\245\004\n(OUTGOING_AUTH" +
-      "ENTICATION_PROTOCOL_INVALID\022 outgoing_au" +
-      "thentication_protocol\032\220\003(outgoing_creden" +
-      "tial_retrieval = CREDENTIAL_RETRIEVAL_GM" +
-      "AIL_OAUTH OR outgoing_credential_retriev" +
-      "al = CREDENTIAL_RETRIEVAL_AAD_OAUTH) AND" +
-      " (outgoing_authentication_protocol = AUT" +
-      "HENTICATION_PROTOCOL_NEGOTIATE OR outgoi" +
-      "ng_authentication_protocol = AUTHENTICAT" +
-      "ION_PROTOCOL_NTLM OR outgoing_authentica" +
-      "tion_protocol = AUTHENTICATION_PROTOCOL_" +
-      "BASIC) AND NOT use_same_settings_for_out" +
-      "going_connections = true\":must be OAuth," +
-      " auto detect or empty with OAuth credent" +
-      "ials*\0108005E23B2\351\003\n-OUTGOING_DIRECTORY_AU" +
-      "THENTICATION_NOT_ALLOWED\022 outgoing_authe" +
-      "ntication_protocol\032\256\002(outgoing_authentic" +
-      "ation_protocol = AUTHENTICATION_PROTOCOL" +
-      "_NEGOTIATE OR outgoing_authentication_pr" +
-      "otocol = AUTHENTICATION_PROTOCOL_NTLM) A" +
-      "ND (server_type = SERVER_TYPE_EXCHANGE_S" +
-      "ERVER_HYBRID OR server_type = SERVER_TYP" +
-      "E_EXCHANGE_ONLINE_HYBRID) AND NOT use_sa" +
-      "me_settings_for_outgoing_connections = t" +
-      "rue\"[must be neither Negotiate nor NTLM " +
-      "for hybrid servers: the two ends don\'t s" +
-      "hare a directory*\0108005E23C2\301\002\n)OUTGOING_" +
-      "BASIC_AUTHENTICATION_NOT_ALLOWED\022 outgoi" +
-      "ng_authentication_protocol\032\227\001outgoing_au" +
-      "thentication_protocol = AUTHENTICATION_P" +
-      "ROTOCOL_BASIC AND outgoing_use_ssl = fal" +
-      "se AND NOT use_same_settings_for_outgoin" +
-      "g_connections = true\"Nmust not be basic " +
-      "without TLS: it sends the user name and " +
-      "password unencrypted*\0108005E23D2\357\002\n\031OUTGO" +
-      "ING_USERNAME_MISSING\022\021outgoing_username\032" +
-      "\337\001outgoing_credential_retrieval = CREDEN" +
-      "TIAL_RETRIEVAL_EMAIL_SERVER_PROFILE AND " +
-      "is_outgoing_password_set = true AND (NOT" +
-      " outgoing_username:* OR outgoing_usernam" +
-      "e = \"\") AND NOT use_same_settings_for_ou" +
-      "tgoing_connections = true\"Smust have a v" +
-      "alue if the credentials are those of the" +
-      " profile and a password is set*\0108005E209" +
-      "B\r\n\013_created_byB\016\n\014_modified_byB\017\n\r_disp" +
-      "lay_nameB\016\n\014_descriptionB\016\n\014_server_type" +
-      "B\032\n\030_default_server_locationB\024\n\022_use_aut" +
-      "o_discoverB-\n+_use_same_settings_for_out" +
-      "going_connectionsB\033\n\031_incoming_server_lo" +
-      "cationB\027\n\025_incoming_port_numberB\023\n\021_inco" +
-      "ming_use_sslB#\n!_incoming_authentication" +
-      "_protocolB \n\036_incoming_credential_retrie" +
-      "valB\024\n\022_incoming_usernameB\024\n\022_incoming_p" +
-      "asswordB\033\n\031_is_incoming_password_setB\035\n\033" +
-      "_incoming_use_impersonationB\033\n\031_outgoing" +
-      "_server_locationB\027\n\025_outgoing_port_numbe" +
-      "rB\023\n\021_outgoing_use_sslB#\n!_outgoing_auth" +
-      "entication_protocolB \n\036_outgoing_credent" +
-      "ial_retrievalB\024\n\022_outgoing_usernameB\024\n\022_" +
-      "outgoing_passwordB\033\n\031_is_outgoing_passwo" +
-      "rd_setB\035\n\033_outgoing_use_impersonationB\035\n" +
-      "\033_max_concurrent_connectionsB\"\n _min_pol" +
-      "ling_interval_in_minutesB\032\n\030_move_undeli" +
-      "vered_emailsB\023\n\021_send_email_alertB \n\036_pr" +
-      "ocess_emails_received_afterB\035\n\033_timeout_" +
-      "mailbox_connectionB*\n(_timeout_mailbox_c" +
-      "onnection_after_amountB\013\n\t_owner_idB\r\n\013_" +
-      "state_codeB\016\n\014_status_code\"\301\001\n\037CreateEma" +
-      "ilServerProfileRequest\022\016\n\006parent\030\001 \001(\t\022B" +
-      "\n\024email_server_profile\030\002 \001(\0132$.sealward." +
-      "mail.v1.EmailServerProfile\022\037\n\027email_serv" +
-      "er_profile_id\030\003 \001(\t\022\025\n\rvalidate_only\030\004 \001" +
-      "(\010\022\022\n\nrequest_id\030\005 \001(\t\"[\n\034GetEmailServer" +
-      "ProfileRequest\022\014\n\004name\030\001 \001(\t\022-\n\tread_mas" +
-      "k\030\002 \001(\0132\032.google.protobuf.FieldMask\"\303\001\n\036" +
-      "ListEmailServerProfilesRequest\022\016\n\006parent" +
-      "\030\001 \001(\t\022\021\n\tpage_size\030\002 \001(\005\022\022\n\npage_token\030" +
-      "\003 \001(\t\022\016\n\006filter\030\004 \001(\t\022\020\n\010order_by\030\005 \001(\t\022" +
-      "-\n\tread_mask\030\006 \001(\0132\032.google.protobuf.Fie" +
-      "ldMask\022\031\n\021return_total_size\030\007 \001(\010\"\247\001\n\037Li" +
-      "stEmailServerProfilesResponse\022C\n\025email_s" +
-      "erver_profiles\030\001 \003(\0132$.sealward.mail.v1." +
-      "EmailServerProfile\022\027\n\017next_page_token\030\002 " +
-      "\001(\t\022\027\n\ntotal_size\030\003 \001(\003H\000\210\001\001B\r\n\013_total_s" +
-      "ize\"\301\001\n\037UpdateEmailServerProfileRequest\022" +
-      "B\n\024email_server_profile\030\001 \001(\0132$.sealward" +
-      ".mail.v1.EmailServerProfile\022/\n\013update_ma" +
-      "sk\030\002 \001(\0132\032.google.protobuf.FieldMask\022\025\n\r" +
-      "validate_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"" +
-      "h\n\037DeleteEmailServerProfileRequest\022\014\n\004na" +
-      "me\030\001 \001(\t\022\014\n\004etag\030\002 \001(\t\022\025\n\rvalidate_only\030" +
-      "\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t2\230\006\n\031EmailServe" +
-      "rProfileService\022\222\001\n\030CreateEmailServerPro" +
-      "file\0221.sealward.mail.v1.CreateEmailServe" +
-      "rProfileRequest\032$.sealward.mail.v1.Email" +
-      "ServerProfile\"\035\220\002\000\332\241%\026\n\024prvWriteDestinat" +
-      "ions\022\206\001\n\025GetEmailServerProfile\022..sealwar" +
-      "d.mail.v1.GetEmailServerProfileRequest\032$" +
-      ".sealward.mail.v1.EmailServerProfile\"\027\220\002" +
-      "\001\332\241%\020\n\016prvReadRecords\022\227\001\n\027ListEmailServe" +
-      "rProfiles\0220.sealward.mail.v1.ListEmailSe" +
-      "rverProfilesRequest\0321.sealward.mail.v1.L" +
-      "istEmailServerProfilesResponse\"\027\220\002\001\332\241%\020\n" +
-      "\016prvReadRecords\022\222\001\n\030UpdateEmailServerPro" +
-      "file\0221.sealward.mail.v1.UpdateEmailServe" +
-      "rProfileRequest\032$.sealward.mail.v1.Email" +
-      "ServerProfile\"\035\220\002\000\332\241%\026\n\024prvWriteDestinat" +
-      "ions\022\204\001\n\030DeleteEmailServerProfile\0221.seal" +
-      "ward.mail.v1.DeleteEmailServerProfileReq" +
-      "uest\032\026.google.protobuf.Empty\"\035\220\002\000\332\241%\026\n\024p" +
-      "rvWriteDestinations\032\'\312\241%#sealward.mail.v" +
-      "1.EmailServerProfileB\242\001\n\023io.sealward.mai" +
-      "l.v1P\001ZGgithub.com/sealward/sealward/cli" +
-      "ents/go/sealward/mail/v1;sealwardmailv1\242" +
-      "\002\004SLWM\252\002\020Sealward.Mail.V1\312\002\020Sealward\\Mai" +
-      "l\\V1\352\002\022Sealward::Mail::V1b\006proto3"
+      "E_ONLINE_HYBRID) AND NOT use_same_settin" +
+      "gs_for_outgoing_connections = true\"[must" +
+      " be neither Negotiate nor NTLM for hybri" +
+      "d servers: the two ends don\'t share a di" +
+      "rectory*\0108005E23C2\301\002\n)OUTGOING_BASIC_AUT" +
+      "HENTICATION_NOT_ALLOWED\022 outgoing_authen" +
+      "tication_protocol\032\227\001outgoing_authenticat" +
+      "ion_protocol = AUTHENTICATION_PROTOCOL_B" +
+      "ASIC AND outgoing_use_ssl = false AND NO" +
+      "T use_same_settings_for_outgoing_connect" +
+      "ions = true\"Nmust not be basic without T" +
+      "LS: it sends the user name and password " +
+      "unencrypted*\0108005E23D2\357\002\n\031OUTGOING_USERN" +
+      "AME_MISSING\022\021outgoing_username\032\337\001outgoin" +
+      "g_credential_retrieval = CREDENTIAL_RETR" +
+      "IEVAL_EMAIL_SERVER_PROFILE AND is_outgoi" +
+      "ng_password_set = true AND (NOT outgoing" +
+      "_username:* OR outgoing_username = \"\") A" +
+      "ND NOT use_same_settings_for_outgoing_co" +
+      "nnections = true\"Smust have a value if t" +
+      "he credentials are those of the profile " +
+      "and a password is set*\0108005E209B\r\n\013_crea" +
+      "ted_byB\016\n\014_modified_byB\017\n\r_display_nameB" +
+      "\016\n\014_descriptionB\016\n\014_server_typeB\032\n\030_defa" +
+      "ult_server_locationB\024\n\022_use_auto_discove" +
+      "rB-\n+_use_same_settings_for_outgoing_con" +
+      "nectionsB\033\n\031_incoming_server_locationB\027\n" +
+      "\025_incoming_port_numberB\023\n\021_incoming_use_" +
+      "sslB#\n!_incoming_authentication_protocol" +
+      "B \n\036_incoming_credential_retrievalB\024\n\022_i" +
+      "ncoming_usernameB\024\n\022_incoming_passwordB\033" +
+      "\n\031_is_incoming_password_setB\035\n\033_incoming" +
+      "_use_impersonationB\033\n\031_outgoing_server_l" +
+      "ocationB\027\n\025_outgoing_port_numberB\023\n\021_out" +
+      "going_use_sslB#\n!_outgoing_authenticatio" +
+      "n_protocolB \n\036_outgoing_credential_retri" +
+      "evalB\024\n\022_outgoing_usernameB\024\n\022_outgoing_" +
+      "passwordB\033\n\031_is_outgoing_password_setB\035\n" +
+      "\033_outgoing_use_impersonationB\035\n\033_max_con" +
+      "current_connectionsB\"\n _min_polling_inte" +
+      "rval_in_minutesB\032\n\030_move_undelivered_ema" +
+      "ilsB\023\n\021_send_email_alertB \n\036_process_ema" +
+      "ils_received_afterB\035\n\033_timeout_mailbox_c" +
+      "onnectionB*\n(_timeout_mailbox_connection" +
+      "_after_amountB\013\n\t_owner_idB\r\n\013_state_cod" +
+      "eB\016\n\014_status_code\"\301\001\n\037CreateEmailServerP" +
+      "rofileRequest\022\016\n\006parent\030\001 \001(\t\022B\n\024email_s" +
+      "erver_profile\030\002 \001(\0132$.sealward.mail.v1.E" +
+      "mailServerProfile\022\037\n\027email_server_profil" +
+      "e_id\030\003 \001(\t\022\025\n\rvalidate_only\030\004 \001(\010\022\022\n\nreq" +
+      "uest_id\030\005 \001(\t\"[\n\034GetEmailServerProfileRe" +
+      "quest\022\014\n\004name\030\001 \001(\t\022-\n\tread_mask\030\002 \001(\0132\032" +
+      ".google.protobuf.FieldMask\"\303\001\n\036ListEmail" +
+      "ServerProfilesRequest\022\016\n\006parent\030\001 \001(\t\022\021\n" +
+      "\tpage_size\030\002 \001(\005\022\022\n\npage_token\030\003 \001(\t\022\016\n\006" +
+      "filter\030\004 \001(\t\022\020\n\010order_by\030\005 \001(\t\022-\n\tread_m" +
+      "ask\030\006 \001(\0132\032.google.protobuf.FieldMask\022\031\n" +
+      "\021return_total_size\030\007 \001(\010\"\247\001\n\037ListEmailSe" +
+      "rverProfilesResponse\022C\n\025email_server_pro" +
+      "files\030\001 \003(\0132$.sealward.mail.v1.EmailServ" +
+      "erProfile\022\027\n\017next_page_token\030\002 \001(\t\022\027\n\nto" +
+      "tal_size\030\003 \001(\003H\000\210\001\001B\r\n\013_total_size\"\301\001\n\037U" +
+      "pdateEmailServerProfileRequest\022B\n\024email_" +
+      "server_profile\030\001 \001(\0132$.sealward.mail.v1." +
+      "EmailServerProfile\022/\n\013update_mask\030\002 \001(\0132" +
+      "\032.google.protobuf.FieldMask\022\025\n\rvalidate_" +
+      "only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"h\n\037Delete" +
+      "EmailServerProfileRequest\022\014\n\004name\030\001 \001(\t\022" +
+      "\014\n\004etag\030\002 \001(\t\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n\n" +
+      "request_id\030\004 \001(\t\"r\n\"BatchGetEmailServerP" +
+      "rofilesRequest\022\016\n\006parent\030\001 \001(\t\022\r\n\005names\030" +
+      "\002 \003(\t\022-\n\tread_mask\030\003 \001(\0132\032.google.protob" +
+      "uf.FieldMask\"j\n#BatchGetEmailServerProfi" +
+      "lesResponse\022C\n\025email_server_profiles\030\001 \003" +
+      "(\0132$.sealward.mail.v1.EmailServerProfile" +
+      "\"\247\001\n%BatchCreateEmailServerProfilesReque" +
+      "st\022\016\n\006parent\030\001 \001(\t\022C\n\010requests\030\002 \003(\01321.s" +
+      "ealward.mail.v1.CreateEmailServerProfile" +
+      "Request\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nreques" +
+      "t_id\030\004 \001(\t\"m\n&BatchCreateEmailServerProf" +
+      "ilesResponse\022C\n\025email_server_profiles\030\001 " +
+      "\003(\0132$.sealward.mail.v1.EmailServerProfil" +
+      "e\"\247\001\n%BatchUpdateEmailServerProfilesRequ" +
+      "est\022\016\n\006parent\030\001 \001(\t\022C\n\010requests\030\002 \003(\01321." +
+      "sealward.mail.v1.UpdateEmailServerProfil" +
+      "eRequest\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nreque" +
+      "st_id\030\004 \001(\t\"m\n&BatchUpdateEmailServerPro" +
+      "filesResponse\022C\n\025email_server_profiles\030\001" +
+      " \003(\0132$.sealward.mail.v1.EmailServerProfi" +
+      "le\"\247\001\n%BatchDeleteEmailServerProfilesReq" +
+      "uest\022\016\n\006parent\030\001 \001(\t\022C\n\010requests\030\002 \003(\01321" +
+      ".sealward.mail.v1.DeleteEmailServerProfi" +
+      "leRequest\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nrequ" +
+      "est_id\030\004 \001(\t\"\216\001\n ImportEmailServerProfil" +
+      "esRequest\022\016\n\006parent\030\001 \001(\t\022\025\n\rvalidate_on" +
+      "ly\030\002 \001(\010\022C\n\010requests\030\003 \003(\01321.sealward.ma" +
+      "il.v1.CreateEmailServerProfileRequest\"g\n" +
+      "!ImportEmailServerProfilesResponse\022B\n\007re" +
+      "sults\030\001 \003(\01321.sealward.mail.v1.ImportEma" +
+      "ilServerProfilesResult\"e\n\037ImportEmailSer" +
+      "verProfilesResult\022\016\n\004name\030\001 \001(\tH\000\022(\n\005err" +
+      "or\030\002 \001(\0132\027.sealward.v1.ItemStatusH\000B\010\n\006r" +
+      "esult2\345\014\n\031EmailServerProfileService\022\222\001\n\030" +
+      "CreateEmailServerProfile\0221.sealward.mail" +
+      ".v1.CreateEmailServerProfileRequest\032$.se" +
+      "alward.mail.v1.EmailServerProfile\"\035\220\002\000\332\241" +
+      "%\026\n\024prvWriteDestinations\022\206\001\n\025GetEmailSer" +
+      "verProfile\022..sealward.mail.v1.GetEmailSe" +
+      "rverProfileRequest\032$.sealward.mail.v1.Em" +
+      "ailServerProfile\"\027\220\002\001\332\241%\020\n\016prvReadRecord" +
+      "s\022\227\001\n\027ListEmailServerProfiles\0220.sealward" +
+      ".mail.v1.ListEmailServerProfilesRequest\032" +
+      "1.sealward.mail.v1.ListEmailServerProfil" +
+      "esResponse\"\027\220\002\001\332\241%\020\n\016prvReadRecords\022\222\001\n\030" +
+      "UpdateEmailServerProfile\0221.sealward.mail" +
+      ".v1.UpdateEmailServerProfileRequest\032$.se" +
+      "alward.mail.v1.EmailServerProfile\"\035\220\002\000\332\241" +
+      "%\026\n\024prvWriteDestinations\022\204\001\n\030DeleteEmail" +
+      "ServerProfile\0221.sealward.mail.v1.DeleteE" +
+      "mailServerProfileRequest\032\026.google.protob" +
+      "uf.Empty\"\035\220\002\000\332\241%\026\n\024prvWriteDestinations\022" +
+      "\243\001\n\033BatchGetEmailServerProfiles\0224.sealwa" +
+      "rd.mail.v1.BatchGetEmailServerProfilesRe" +
+      "quest\0325.sealward.mail.v1.BatchGetEmailSe" +
+      "rverProfilesResponse\"\027\220\002\001\332\241%\020\n\016prvReadRe" +
+      "cords\022\262\001\n\036BatchCreateEmailServerProfiles" +
+      "\0227.sealward.mail.v1.BatchCreateEmailServ" +
+      "erProfilesRequest\0328.sealward.mail.v1.Bat" +
+      "chCreateEmailServerProfilesResponse\"\035\220\002\000" +
+      "\332\241%\026\n\024prvWriteDestinations\022\262\001\n\036BatchUpda" +
+      "teEmailServerProfiles\0227.sealward.mail.v1" +
+      ".BatchUpdateEmailServerProfilesRequest\0328" +
+      ".sealward.mail.v1.BatchUpdateEmailServer" +
+      "ProfilesResponse\"\035\220\002\000\332\241%\026\n\024prvWriteDesti" +
+      "nations\022\220\001\n\036BatchDeleteEmailServerProfil" +
+      "es\0227.sealward.mail.v1.BatchDeleteEmailSe" +
+      "rverProfilesRequest\032\026.google.protobuf.Em" +
+      "pty\"\035\220\002\000\332\241%\026\n\024prvWriteDestinations\022\247\001\n\031I" +
+      "mportEmailServerProfiles\0222.sealward.mail" +
+      ".v1.ImportEmailServerProfilesRequest\0323.s" +
+      "ealward.mail.v1.ImportEmailServerProfile",
+      "sResponse\"\035\220\002\000\332\241%\026\n\024prvWriteDestinations" +
+      "(\0010\001\032\'\312\241%#sealward.mail.v1.EmailServerPr" +
+      "ofileB\242\001\n\023io.sealward.mail.v1P\001ZGgithub." +
+      "com/sealward/sealward/clients/go/sealwar" +
+      "d/mail/v1;sealwardmailv1\242\002\004SLWM\252\002\020Sealwa" +
+      "rd.Mail.V1\312\002\020Sealward\\Mail\\V1\352\002\022Sealward" +
+      "::Mail::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -429,6 +534,7 @@ public final class EmailServerProfileOuterClass {
           com.google.protobuf.FieldMaskProto.getDescriptor(),
           com.google.protobuf.TimestampProto.getDescriptor(),
           io.sealward.schema.v1.Annotations.getDescriptor(),
+          io.sealward.v1.ItemStatusOuterClass.getDescriptor(),
         });
     internal_static_sealward_mail_v1_EmailServerProfile_descriptor =
       getDescriptor().getMessageTypes().get(0);
@@ -472,11 +578,72 @@ public final class EmailServerProfileOuterClass {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_mail_v1_DeleteEmailServerProfileRequest_descriptor,
         new java.lang.String[] { "Name", "Etag", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchGetEmailServerProfilesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(7);
+    internal_static_sealward_mail_v1_BatchGetEmailServerProfilesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchGetEmailServerProfilesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Names", "ReadMask", });
+    internal_static_sealward_mail_v1_BatchGetEmailServerProfilesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(8);
+    internal_static_sealward_mail_v1_BatchGetEmailServerProfilesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchGetEmailServerProfilesResponse_descriptor,
+        new java.lang.String[] { "EmailServerProfiles", });
+    internal_static_sealward_mail_v1_BatchCreateEmailServerProfilesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(9);
+    internal_static_sealward_mail_v1_BatchCreateEmailServerProfilesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchCreateEmailServerProfilesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchCreateEmailServerProfilesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(10);
+    internal_static_sealward_mail_v1_BatchCreateEmailServerProfilesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchCreateEmailServerProfilesResponse_descriptor,
+        new java.lang.String[] { "EmailServerProfiles", });
+    internal_static_sealward_mail_v1_BatchUpdateEmailServerProfilesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(11);
+    internal_static_sealward_mail_v1_BatchUpdateEmailServerProfilesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchUpdateEmailServerProfilesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchUpdateEmailServerProfilesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(12);
+    internal_static_sealward_mail_v1_BatchUpdateEmailServerProfilesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchUpdateEmailServerProfilesResponse_descriptor,
+        new java.lang.String[] { "EmailServerProfiles", });
+    internal_static_sealward_mail_v1_BatchDeleteEmailServerProfilesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(13);
+    internal_static_sealward_mail_v1_BatchDeleteEmailServerProfilesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchDeleteEmailServerProfilesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_ImportEmailServerProfilesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(14);
+    internal_static_sealward_mail_v1_ImportEmailServerProfilesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportEmailServerProfilesRequest_descriptor,
+        new java.lang.String[] { "Parent", "ValidateOnly", "Requests", });
+    internal_static_sealward_mail_v1_ImportEmailServerProfilesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(15);
+    internal_static_sealward_mail_v1_ImportEmailServerProfilesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportEmailServerProfilesResponse_descriptor,
+        new java.lang.String[] { "Results", });
+    internal_static_sealward_mail_v1_ImportEmailServerProfilesResult_descriptor =
+      getDescriptor().getMessageTypes().get(16);
+    internal_static_sealward_mail_v1_ImportEmailServerProfilesResult_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportEmailServerProfilesResult_descriptor,
+        new java.lang.String[] { "Name", "Error", "Result", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.EmptyProto.getDescriptor();
     com.google.protobuf.FieldMaskProto.getDescriptor();
     com.google.protobuf.TimestampProto.getDescriptor();
     io.sealward.schema.v1.Annotations.getDescriptor();
+    io.sealward.v1.ItemStatusOuterClass.getDescriptor();
     com.google.protobuf.ExtensionRegistry registry =
         com.google.protobuf.ExtensionRegistry.newInstance();
     registry.add(io.sealward.schema.v1.Annotations.attribute);

@@ -60,6 +60,56 @@ public final class MailboxOuterClass {
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sealward_mail_v1_DeleteMailboxRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchGetMailboxesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchGetMailboxesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchGetMailboxesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchGetMailboxesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchCreateMailboxesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchCreateMailboxesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchCreateMailboxesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchCreateMailboxesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchUpdateMailboxesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchUpdateMailboxesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchUpdateMailboxesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchUpdateMailboxesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchDeleteMailboxesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchDeleteMailboxesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportMailboxesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportMailboxesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportMailboxesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportMailboxesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportMailboxesResult_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportMailboxesResult_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -73,152 +123,197 @@ public final class MailboxOuterClass {
       "rd.mail.v1\032\033google/protobuf/empty.proto\032" +
       " google/protobuf/field_mask.proto\032\037googl" +
       "e/protobuf/timestamp.proto\032$sealward/sch" +
-      "ema/v1/annotations.proto\"\303\"\n\007Mailbox\022\014\n\004" +
-      "name\030\001 \001(\t\022\014\n\004etag\030\002 \001(\t\022/\n\013create_time\030" +
-      "\003 \001(\0132\032.google.protobuf.Timestamp\022/\n\013upd" +
-      "ate_time\030\004 \001(\0132\032.google.protobuf.Timesta" +
-      "mp\022\027\n\ncreated_by\030d \001(\tH\000\210\001\001\022\030\n\013modified_" +
-      "by\030e \001(\tH\001\210\001\001\022$\n\014display_name\030\005 \001(\tB\t\272\241%" +
-      "\005\020\001 \310\001H\002\210\001\001\022\"\n\remail_address\030\006 \001(\tB\006\272\241%\002" +
-      " dH\003\210\001\001\022\036\n\010username\030\007 \001(\tB\007\272\241%\003 \310\001H\004\210\001\001\022" +
-      "#\n\010password\030\010 \001(\tB\014\200\001\001\272\241%\005\010\001 \310\001H\005\210\001\001\022.\n\017" +
-      "is_password_set\030\t \001(\010B\020\272\241%\0148\001r\010passwordH" +
-      "\006\210\001\001\022?\n(allow_email_connector_to_use_cre" +
-      "dentials\030\n \001(\010B\010\272\241%\004\032\002\030\000H\007\210\001\001\022@\n\024email_s" +
-      "erver_profile\030\013 \001(\tB\035\272\241%\031Z\027\n\023emailServer" +
-      "Profiles\020\001H\010\210\001\001\022h\n\036incoming_email_delive" +
-      "ry_method\030\014 \001(\01625.sealward.mail.v1.Mailb" +
-      "ox.IncomingEmailDeliveryMethodB\004\272\241%\000H\t\210\001" +
-      "\001\022h\n\036outgoing_email_delivery_method\030\r \001(" +
-      "\01625.sealward.mail.v1.Mailbox.OutgoingEma" +
-      "ilDeliveryMethodB\004\272\241%\000H\n\210\001\001\022S\n\023act_deliv" +
-      "ery_method\030\016 \001(\0162+.sealward.mail.v1.Mail" +
-      "box.ActDeliveryMethodB\004\272\241%\000H\013\210\001\001\022\214\001\n\034ema" +
-      "il_router_access_approval\030\017 \001(\01623.sealwa" +
-      "rd.mail.v1.Mailbox.EmailRouterAccessAppr" +
-      "ovalB,\272\241%(\020\001\032$\"\"EMAIL_ROUTER_ACCESS_APPR" +
-      "OVAL_EMPTYH\014\210\001\001\0225\n\032enabled_for_incoming_" +
-      "email\030\020 \001(\010B\014\272\241%\010\020\001\032\002\030\001H\001H\r\210\001\001\0225\n\032enable" +
-      "d_for_outgoing_email\030\021 \001(\010B\014\272\241%\010\020\001\032\002\030\001H\001" +
-      "H\016\210\001\001\022*\n\017enabled_for_act\030\022 \001(\010B\014\272\241%\010\020\001\032\002" +
-      "\030\001H\001H\017\210\001\001\022V\n\025incoming_email_status\030\023 \001(\016" +
-      "2*.sealward.mail.v1.Mailbox.ProcessingSt" +
-      "atusB\006\272\241%\002H\001H\020\210\001\001\022V\n\025outgoing_email_stat" +
-      "us\030\024 \001(\0162*.sealward.mail.v1.Mailbox.Proc" +
-      "essingStatusB\006\272\241%\002H\001H\021\210\001\001\022K\n\nact_status\030" +
-      "\025 \001(\0162*.sealward.mail.v1.Mailbox.Process" +
-      "ingStatusB\006\272\241%\002H\001H\022\210\001\001\0220\n\031process_and_de" +
-      "lete_emails\030\026 \001(\010B\010\272\241%\004\032\002\030\000H\023\210\001\001\022-\n\022is_f" +
-      "orward_mailbox\030\027 \001(\010B\014\272\241%\010\020\001\032\002\030\0018\001H\024\210\001\001\022" +
-      "+\n\023regarding_object_id\030\030 \001(\tB\t\272\241%\005 $\220\001\001H" +
-      "\025\210\001\001\022 \n\010owner_id\030\031 \001(\tB\t\272\241%\005 $\220\001\001H\026\210\001\001\022[" +
-      "\n\nstate_code\030\032 \001(\0162#.sealward.mail.v1.Ma" +
-      "ilbox.StateCodeB\035\272\241%\031\020\001\032\023\"\021STATE_CODE_AC" +
-      "TIVEH\001H\027\210\001\001\022i\n\013status_code\030\033 \001(\0162$.sealw" +
-      "ard.mail.v1.Mailbox.StatusCodeB)\272\241%%\020\001\032\024" +
-      "\"\022STATUS_CODE_ACTIVE\242\001\nstate_codeH\030\210\001\001\"\243" +
-      "\002\n\033IncomingEmailDeliveryMethod\022.\n*INCOMI" +
-      "NG_EMAIL_DELIVERY_METHOD_UNSPECIFIED\020\000\022-" +
-      "\n#INCOMING_EMAIL_DELIVERY_METHOD_NONE\020\001\032" +
-      "\004\300\241%\000\0220\n&INCOMING_EMAIL_DELIVERY_METHOD_" +
-      "OUTLOOK\020\002\032\004\300\241%\001\0229\n/INCOMING_EMAIL_DELIVE" +
-      "RY_METHOD_SERVER_SIDE_SYNC\020\003\032\004\300\241%\002\0228\n.IN" +
-      "COMING_EMAIL_DELIVERY_METHOD_FORWARD_MAI" +
-      "LBOX\020\004\032\004\300\241%\003\"\351\001\n\033OutgoingEmailDeliveryMe" +
-      "thod\022.\n*OUTGOING_EMAIL_DELIVERY_METHOD_U" +
-      "NSPECIFIED\020\000\022-\n#OUTGOING_EMAIL_DELIVERY_" +
-      "METHOD_NONE\020\001\032\004\300\241%\000\0220\n&OUTGOING_EMAIL_DE" +
-      "LIVERY_METHOD_OUTLOOK\020\002\032\004\300\241%\001\0229\n/OUTGOIN" +
-      "G_EMAIL_DELIVERY_METHOD_SERVER_SIDE_SYNC" +
-      "\020\003\032\004\300\241%\002\"\263\001\n\021ActDeliveryMethod\022#\n\037ACT_DE" +
-      "LIVERY_METHOD_UNSPECIFIED\020\000\022%\n\033ACT_DELIV" +
-      "ERY_METHOD_OUTLOOK\020\001\032\004\300\241%\000\022.\n$ACT_DELIVE" +
-      "RY_METHOD_SERVER_SIDE_SYNC\020\002\032\004\300\241%\001\022\"\n\030AC" +
-      "T_DELIVERY_METHOD_NONE\020\003\032\004\300\241%\002\"\222\002\n\031Email" +
-      "RouterAccessApproval\022,\n(EMAIL_ROUTER_ACC" +
-      "ESS_APPROVAL_UNSPECIFIED\020\000\022,\n\"EMAIL_ROUT" +
-      "ER_ACCESS_APPROVAL_EMPTY\020\001\032\004\300\241%\000\022/\n%EMAI" +
-      "L_ROUTER_ACCESS_APPROVAL_APPROVED\020\002\032\004\300\241%" +
-      "\001\0227\n-EMAIL_ROUTER_ACCESS_APPROVAL_PENDIN" +
-      "G_APPROVAL\020\003\032\004\300\241%\002\022/\n%EMAIL_ROUTER_ACCES" +
-      "S_APPROVAL_REJECTED\020\004\032\004\300\241%\003\"\244\001\n\020Processi" +
-      "ngStatus\022!\n\035PROCESSING_STATUS_UNSPECIFIE" +
-      "D\020\000\022#\n\031PROCESSING_STATUS_NOT_RUN\020\001\032\004\300\241%\000" +
-      "\022#\n\031PROCESSING_STATUS_SUCCESS\020\002\032\004\300\241%\001\022#\n" +
-      "\031PROCESSING_STATUS_FAILURE\020\003\032\004\300\241%\002\"c\n\tSt" +
-      "ateCode\022\032\n\026STATE_CODE_UNSPECIFIED\020\000\022\033\n\021S" +
-      "TATE_CODE_ACTIVE\020\001\032\004\300\241%\000\022\035\n\023STATE_CODE_I" +
-      "NACTIVE\020\002\032\004\300\241%\001\"\223\001\n\nStatusCode\022\033\n\027STATUS" +
-      "_CODE_UNSPECIFIED\020\000\0221\n\022STATUS_CODE_ACTIV" +
-      "E\020\001\032\031\300\241%\001\322\241%\021STATE_CODE_ACTIVE\0225\n\024STATUS" +
-      "_CODE_INACTIVE\020\002\032\033\300\241%\002\322\241%\023STATE_CODE_INA" +
-      "CTIVE:\273\005\262\241%\266\005\n\tmailboxes\022\007mailbox\032\007Mailb" +
-      "ox*\007Mailbox2\350\001\n\020USERNAME_MISSING\022\010userna" +
-      "me\032pallow_email_connector_to_use_credent" +
-      "ials = true AND is_password_set = true A" +
-      "ND (NOT username:* OR username = \"\")\"Nmu" +
-      "st have a value if a connector may use t" +
-      "he credentials and a password is set*\01080" +
-      "05E2092\242\003\n\024EMAILS_NOT_DELETABLE\022\031process" +
-      "_and_delete_emails\032\201\002process_and_delete_" +
-      "emails = true AND (incoming_email_delive" +
-      "ry_method = INCOMING_EMAIL_DELIVERY_METH" +
-      "OD_NONE OR incoming_email_delivery_metho" +
-      "d = INCOMING_EMAIL_DELIVERY_METHOD_OUTLO" +
-      "OK OR outgoing_email_delivery_method = O" +
-      "UTGOING_EMAIL_DELIVERY_METHOD_OUTLOOK)\"a" +
-      "must not be true for a user\'s mailbox (o" +
-      "ne that uses Outlook), or if incoming ma" +
-      "il isn\'t received*\0108005E233B\r\n\013_created_" +
-      "byB\016\n\014_modified_byB\017\n\r_display_nameB\020\n\016_" +
-      "email_addressB\013\n\t_usernameB\013\n\t_passwordB" +
-      "\022\n\020_is_password_setB+\n)_allow_email_conn" +
-      "ector_to_use_credentialsB\027\n\025_email_serve" +
-      "r_profileB!\n\037_incoming_email_delivery_me" +
-      "thodB!\n\037_outgoing_email_delivery_methodB" +
-      "\026\n\024_act_delivery_methodB\037\n\035_email_router" +
-      "_access_approvalB\035\n\033_enabled_for_incomin" +
-      "g_emailB\035\n\033_enabled_for_outgoing_emailB\022" +
-      "\n\020_enabled_for_actB\030\n\026_incoming_email_st" +
-      "atusB\030\n\026_outgoing_email_statusB\r\n\013_act_s" +
-      "tatusB\034\n\032_process_and_delete_emailsB\025\n\023_" +
-      "is_forward_mailboxB\026\n\024_regarding_object_" +
-      "idB\013\n\t_owner_idB\r\n\013_state_codeB\016\n\014_statu" +
-      "s_code\"\221\001\n\024CreateMailboxRequest\022\016\n\006paren" +
-      "t\030\001 \001(\t\022*\n\007mailbox\030\002 \001(\0132\031.sealward.mail" +
-      ".v1.Mailbox\022\022\n\nmailbox_id\030\003 \001(\t\022\025\n\rvalid" +
-      "ate_only\030\004 \001(\010\022\022\n\nrequest_id\030\005 \001(\t\"P\n\021Ge" +
-      "tMailboxRequest\022\014\n\004name\030\001 \001(\t\022-\n\tread_ma" +
-      "sk\030\002 \001(\0132\032.google.protobuf.FieldMask\"\271\001\n" +
-      "\024ListMailboxesRequest\022\016\n\006parent\030\001 \001(\t\022\021\n" +
-      "\tpage_size\030\002 \001(\005\022\022\n\npage_token\030\003 \001(\t\022\016\n\006" +
-      "filter\030\004 \001(\t\022\020\n\010order_by\030\005 \001(\t\022-\n\tread_m" +
-      "ask\030\006 \001(\0132\032.google.protobuf.FieldMask\022\031\n" +
-      "\021return_total_size\030\007 \001(\010\"\206\001\n\025ListMailbox" +
+      "ema/v1/annotations.proto\032\035sealward/v1/it" +
+      "em_status.proto\"\303\"\n\007Mailbox\022\014\n\004name\030\001 \001(" +
+      "\t\022\014\n\004etag\030\002 \001(\t\022/\n\013create_time\030\003 \001(\0132\032.g" +
+      "oogle.protobuf.Timestamp\022/\n\013update_time\030" +
+      "\004 \001(\0132\032.google.protobuf.Timestamp\022\027\n\ncre" +
+      "ated_by\030d \001(\tH\000\210\001\001\022\030\n\013modified_by\030e \001(\tH" +
+      "\001\210\001\001\022$\n\014display_name\030\005 \001(\tB\t\272\241%\005\020\001 \310\001H\002\210" +
+      "\001\001\022\"\n\remail_address\030\006 \001(\tB\006\272\241%\002 dH\003\210\001\001\022\036" +
+      "\n\010username\030\007 \001(\tB\007\272\241%\003 \310\001H\004\210\001\001\022#\n\010passwo" +
+      "rd\030\010 \001(\tB\014\200\001\001\272\241%\005\010\001 \310\001H\005\210\001\001\022.\n\017is_passwo" +
+      "rd_set\030\t \001(\010B\020\272\241%\0148\001r\010passwordH\006\210\001\001\022?\n(a" +
+      "llow_email_connector_to_use_credentials\030" +
+      "\n \001(\010B\010\272\241%\004\032\002\030\000H\007\210\001\001\022@\n\024email_server_pro" +
+      "file\030\013 \001(\tB\035\272\241%\031Z\027\n\023emailServerProfiles\020" +
+      "\001H\010\210\001\001\022h\n\036incoming_email_delivery_method" +
+      "\030\014 \001(\01625.sealward.mail.v1.Mailbox.Incomi" +
+      "ngEmailDeliveryMethodB\004\272\241%\000H\t\210\001\001\022h\n\036outg" +
+      "oing_email_delivery_method\030\r \001(\01625.sealw" +
+      "ard.mail.v1.Mailbox.OutgoingEmailDeliver" +
+      "yMethodB\004\272\241%\000H\n\210\001\001\022S\n\023act_delivery_metho" +
+      "d\030\016 \001(\0162+.sealward.mail.v1.Mailbox.ActDe" +
+      "liveryMethodB\004\272\241%\000H\013\210\001\001\022\214\001\n\034email_router" +
+      "_access_approval\030\017 \001(\01623.sealward.mail.v" +
+      "1.Mailbox.EmailRouterAccessApprovalB,\272\241%" +
+      "(\020\001\032$\"\"EMAIL_ROUTER_ACCESS_APPROVAL_EMPT" +
+      "YH\014\210\001\001\0225\n\032enabled_for_incoming_email\030\020 \001" +
+      "(\010B\014\272\241%\010\020\001\032\002\030\001H\001H\r\210\001\001\0225\n\032enabled_for_out" +
+      "going_email\030\021 \001(\010B\014\272\241%\010\020\001\032\002\030\001H\001H\016\210\001\001\022*\n\017" +
+      "enabled_for_act\030\022 \001(\010B\014\272\241%\010\020\001\032\002\030\001H\001H\017\210\001\001" +
+      "\022V\n\025incoming_email_status\030\023 \001(\0162*.sealwa" +
+      "rd.mail.v1.Mailbox.ProcessingStatusB\006\272\241%" +
+      "\002H\001H\020\210\001\001\022V\n\025outgoing_email_status\030\024 \001(\0162" +
+      "*.sealward.mail.v1.Mailbox.ProcessingSta" +
+      "tusB\006\272\241%\002H\001H\021\210\001\001\022K\n\nact_status\030\025 \001(\0162*.s" +
+      "ealward.mail.v1.Mailbox.ProcessingStatus" +
+      "B\006\272\241%\002H\001H\022\210\001\001\0220\n\031process_and_delete_emai" +
+      "ls\030\026 \001(\010B\010\272\241%\004\032\002\030\000H\023\210\001\001\022-\n\022is_forward_ma" +
+      "ilbox\030\027 \001(\010B\014\272\241%\010\020\001\032\002\030\0018\001H\024\210\001\001\022+\n\023regard" +
+      "ing_object_id\030\030 \001(\tB\t\272\241%\005 $\220\001\001H\025\210\001\001\022 \n\010o" +
+      "wner_id\030\031 \001(\tB\t\272\241%\005 $\220\001\001H\026\210\001\001\022[\n\nstate_c" +
+      "ode\030\032 \001(\0162#.sealward.mail.v1.Mailbox.Sta" +
+      "teCodeB\035\272\241%\031\020\001\032\023\"\021STATE_CODE_ACTIVEH\001H\027\210" +
+      "\001\001\022i\n\013status_code\030\033 \001(\0162$.sealward.mail." +
+      "v1.Mailbox.StatusCodeB)\272\241%%\020\001\032\024\"\022STATUS_" +
+      "CODE_ACTIVE\242\001\nstate_codeH\030\210\001\001\"\243\002\n\033Incomi" +
+      "ngEmailDeliveryMethod\022.\n*INCOMING_EMAIL_" +
+      "DELIVERY_METHOD_UNSPECIFIED\020\000\022-\n#INCOMIN" +
+      "G_EMAIL_DELIVERY_METHOD_NONE\020\001\032\004\300\241%\000\0220\n&" +
+      "INCOMING_EMAIL_DELIVERY_METHOD_OUTLOOK\020\002" +
+      "\032\004\300\241%\001\0229\n/INCOMING_EMAIL_DELIVERY_METHOD" +
+      "_SERVER_SIDE_SYNC\020\003\032\004\300\241%\002\0228\n.INCOMING_EM" +
+      "AIL_DELIVERY_METHOD_FORWARD_MAILBOX\020\004\032\004\300" +
+      "\241%\003\"\351\001\n\033OutgoingEmailDeliveryMethod\022.\n*O" +
+      "UTGOING_EMAIL_DELIVERY_METHOD_UNSPECIFIE" +
+      "D\020\000\022-\n#OUTGOING_EMAIL_DELIVERY_METHOD_NO" +
+      "NE\020\001\032\004\300\241%\000\0220\n&OUTGOING_EMAIL_DELIVERY_ME" +
+      "THOD_OUTLOOK\020\002\032\004\300\241%\001\0229\n/OUTGOING_EMAIL_D" +
+      "ELIVERY_METHOD_SERVER_SIDE_SYNC\020\003\032\004\300\241%\002\"" +
+      "\263\001\n\021ActDeliveryMethod\022#\n\037ACT_DELIVERY_ME" +
+      "THOD_UNSPECIFIED\020\000\022%\n\033ACT_DELIVERY_METHO" +
+      "D_OUTLOOK\020\001\032\004\300\241%\000\022.\n$ACT_DELIVERY_METHOD" +
+      "_SERVER_SIDE_SYNC\020\002\032\004\300\241%\001\022\"\n\030ACT_DELIVER" +
+      "Y_METHOD_NONE\020\003\032\004\300\241%\002\"\222\002\n\031EmailRouterAcc" +
+      "essApproval\022,\n(EMAIL_ROUTER_ACCESS_APPRO" +
+      "VAL_UNSPECIFIED\020\000\022,\n\"EMAIL_ROUTER_ACCESS" +
+      "_APPROVAL_EMPTY\020\001\032\004\300\241%\000\022/\n%EMAIL_ROUTER_" +
+      "ACCESS_APPROVAL_APPROVED\020\002\032\004\300\241%\001\0227\n-EMAI" +
+      "L_ROUTER_ACCESS_APPROVAL_PENDING_APPROVA" +
+      "L\020\003\032\004\300\241%\002\022/\n%EMAIL_ROUTER_ACCESS_APPROVA" +
+      "L_REJECTED\020\004\032\004\300\241%\003\"\244\001\n\020ProcessingStatus\022" +
+      "!\n\035PROCESSING_STATUS_UNSPECIFIED\020\000\022#\n\031PR" +
+      "OCESSING_STATUS_NOT_RUN\020\001\032\004\300\241%\000\022#\n\031PROCE" +
+      "SSING_STATUS_SUCCESS\020\002\032\004\300\241%\001\022#\n\031PROCESSI" +
+      "NG_STATUS_FAILURE\020\003\032\004\300\241%\002\"c\n\tStateCode\022\032" +
+      "\n\026STATE_CODE_UNSPECIFIED\020\000\022\033\n\021STATE_CODE" +
+      "_ACTIVE\020\001\032\004\300\241%\000\022\035\n\023STATE_CODE_INACTIVE\020\002" +
+      "\032\004\300\241%\001\"\223\001\n\nStatusCode\022\033\n\027STATUS_CODE_UNS" +
+      "PECIFIED\020\000\0221\n\022STATUS_CODE_ACTIVE\020\001\032\031\300\241%\001" +
+      "\322\241%\021STATE_CODE_ACTIVE\0225\n\024STATUS_CODE_INA" +
+      "CTIVE\020\002\032\033\300\241%\002\322\241%\023STATE_CODE_INACTIVE:\273\005\262" +
+      "\241%\266\005\n\tmailboxes\022\007mailbox\032\007Mailbox*\007Mailb" +
+      "ox2\350\001\n\020USERNAME_MISSING\022\010username\032pallow" +
+      "_email_connector_to_use_credentials = tr" +
+      "ue AND is_password_set = true AND (NOT u" +
+      "sername:* OR username = \"\")\"Nmust have a" +
+      " value if a connector may use the creden" +
+      "tials and a password is set*\0108005E2092\242\003" +
+      "\n\024EMAILS_NOT_DELETABLE\022\031process_and_dele" +
+      "te_emails\032\201\002process_and_delete_emails = " +
+      "true AND (incoming_email_delivery_method" +
+      " = INCOMING_EMAIL_DELIVERY_METHOD_NONE O" +
+      "R incoming_email_delivery_method = INCOM" +
+      "ING_EMAIL_DELIVERY_METHOD_OUTLOOK OR out" +
+      "going_email_delivery_method = OUTGOING_E" +
+      "MAIL_DELIVERY_METHOD_OUTLOOK)\"amust not " +
+      "be true for a user\'s mailbox (one that u" +
+      "ses Outlook), or if incoming mail isn\'t " +
+      "received*\0108005E233B\r\n\013_created_byB\016\n\014_mo" +
+      "dified_byB\017\n\r_display_nameB\020\n\016_email_add" +
+      "ressB\013\n\t_usernameB\013\n\t_passwordB\022\n\020_is_pa" +
+      "ssword_setB+\n)_allow_email_connector_to_" +
+      "use_credentialsB\027\n\025_email_server_profile" +
+      "B!\n\037_incoming_email_delivery_methodB!\n\037_" +
+      "outgoing_email_delivery_methodB\026\n\024_act_d" +
+      "elivery_methodB\037\n\035_email_router_access_a" +
+      "pprovalB\035\n\033_enabled_for_incoming_emailB\035" +
+      "\n\033_enabled_for_outgoing_emailB\022\n\020_enable" +
+      "d_for_actB\030\n\026_incoming_email_statusB\030\n\026_" +
+      "outgoing_email_statusB\r\n\013_act_statusB\034\n\032" +
+      "_process_and_delete_emailsB\025\n\023_is_forwar" +
+      "d_mailboxB\026\n\024_regarding_object_idB\013\n\t_ow" +
+      "ner_idB\r\n\013_state_codeB\016\n\014_status_code\"\221\001" +
+      "\n\024CreateMailboxRequest\022\016\n\006parent\030\001 \001(\t\022*" +
+      "\n\007mailbox\030\002 \001(\0132\031.sealward.mail.v1.Mailb" +
+      "ox\022\022\n\nmailbox_id\030\003 \001(\t\022\025\n\rvalidate_only\030" +
+      "\004 \001(\010\022\022\n\nrequest_id\030\005 \001(\t\"P\n\021GetMailboxR" +
+      "equest\022\014\n\004name\030\001 \001(\t\022-\n\tread_mask\030\002 \001(\0132" +
+      "\032.google.protobuf.FieldMask\"\271\001\n\024ListMail" +
+      "boxesRequest\022\016\n\006parent\030\001 \001(\t\022\021\n\tpage_siz" +
+      "e\030\002 \001(\005\022\022\n\npage_token\030\003 \001(\t\022\016\n\006filter\030\004 " +
+      "\001(\t\022\020\n\010order_by\030\005 \001(\t\022-\n\tread_mask\030\006 \001(\013" +
+      "2\032.google.protobuf.FieldMask\022\031\n\021return_t" +
+      "otal_size\030\007 \001(\010\"\206\001\n\025ListMailboxesRespons" +
+      "e\022,\n\tmailboxes\030\001 \003(\0132\031.sealward.mail.v1." +
+      "Mailbox\022\027\n\017next_page_token\030\002 \001(\t\022\027\n\ntota" +
+      "l_size\030\003 \001(\003H\000\210\001\001B\r\n\013_total_size\"\236\001\n\024Upd" +
+      "ateMailboxRequest\022*\n\007mailbox\030\001 \001(\0132\031.sea" +
+      "lward.mail.v1.Mailbox\022/\n\013update_mask\030\002 \001" +
+      "(\0132\032.google.protobuf.FieldMask\022\025\n\rvalida" +
+      "te_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"]\n\024Del" +
+      "eteMailboxRequest\022\014\n\004name\030\001 \001(\t\022\014\n\004etag\030" +
+      "\002 \001(\t\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nrequest_" +
+      "id\030\004 \001(\t\"h\n\030BatchGetMailboxesRequest\022\016\n\006" +
+      "parent\030\001 \001(\t\022\r\n\005names\030\002 \003(\t\022-\n\tread_mask" +
+      "\030\003 \001(\0132\032.google.protobuf.FieldMask\"I\n\031Ba" +
+      "tchGetMailboxesResponse\022,\n\tmailboxes\030\001 \003" +
+      "(\0132\031.sealward.mail.v1.Mailbox\"\222\001\n\033BatchC" +
+      "reateMailboxesRequest\022\016\n\006parent\030\001 \001(\t\0228\n" +
+      "\010requests\030\002 \003(\0132&.sealward.mail.v1.Creat" +
+      "eMailboxRequest\022\025\n\rvalidate_only\030\003 \001(\010\022\022" +
+      "\n\nrequest_id\030\004 \001(\t\"L\n\034BatchCreateMailbox" +
       "esResponse\022,\n\tmailboxes\030\001 \003(\0132\031.sealward" +
-      ".mail.v1.Mailbox\022\027\n\017next_page_token\030\002 \001(" +
-      "\t\022\027\n\ntotal_size\030\003 \001(\003H\000\210\001\001B\r\n\013_total_siz" +
-      "e\"\236\001\n\024UpdateMailboxRequest\022*\n\007mailbox\030\001 " +
-      "\001(\0132\031.sealward.mail.v1.Mailbox\022/\n\013update" +
-      "_mask\030\002 \001(\0132\032.google.protobuf.FieldMask\022" +
-      "\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001" +
-      "(\t\"]\n\024DeleteMailboxRequest\022\014\n\004name\030\001 \001(\t" +
-      "\022\014\n\004etag\030\002 \001(\t\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n" +
-      "\nrequest_id\030\004 \001(\t2\327\004\n\016MailboxService\022l\n\r" +
-      "CreateMailbox\022&.sealward.mail.v1.CreateM" +
-      "ailboxRequest\032\031.sealward.mail.v1.Mailbox" +
-      "\"\030\220\002\000\332\241%\021\n\017prvWriteRecords\022e\n\nGetMailbox" +
-      "\022#.sealward.mail.v1.GetMailboxRequest\032\031." +
-      "sealward.mail.v1.Mailbox\"\027\220\002\001\332\241%\020\n\016prvRe" +
-      "adRecords\022y\n\rListMailboxes\022&.sealward.ma" +
-      "il.v1.ListMailboxesRequest\032\'.sealward.ma" +
-      "il.v1.ListMailboxesResponse\"\027\220\002\001\332\241%\020\n\016pr" +
-      "vReadRecords\022l\n\rUpdateMailbox\022&.sealward" +
-      ".mail.v1.UpdateMailboxRequest\032\031.sealward" +
-      ".mail.v1.Mailbox\"\030\220\002\000\332\241%\021\n\017prvWriteRecor" +
-      "ds\022i\n\rDeleteMailbox\022&.sealward.mail.v1.D" +
-      "eleteMailboxRequest\032\026.google.protobuf.Em" +
-      "pty\"\030\220\002\000\332\241%\021\n\017prvWriteRecords\032\034\312\241%\030sealw" +
+      ".mail.v1.Mailbox\"\222\001\n\033BatchUpdateMailboxe" +
+      "sRequest\022\016\n\006parent\030\001 \001(\t\0228\n\010requests\030\002 \003" +
+      "(\0132&.sealward.mail.v1.UpdateMailboxReque" +
+      "st\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nrequest_id\030" +
+      "\004 \001(\t\"L\n\034BatchUpdateMailboxesResponse\022,\n" +
+      "\tmailboxes\030\001 \003(\0132\031.sealward.mail.v1.Mail" +
+      "box\"\222\001\n\033BatchDeleteMailboxesRequest\022\016\n\006p" +
+      "arent\030\001 \001(\t\0228\n\010requests\030\002 \003(\0132&.sealward" +
+      ".mail.v1.DeleteMailboxRequest\022\025\n\rvalidat" +
+      "e_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"y\n\026Impo" +
+      "rtMailboxesRequest\022\016\n\006parent\030\001 \001(\t\022\025\n\rva" +
+      "lidate_only\030\002 \001(\010\0228\n\010requests\030\003 \003(\0132&.se" +
+      "alward.mail.v1.CreateMailboxRequest\"S\n\027I" +
+      "mportMailboxesResponse\0228\n\007results\030\001 \003(\0132" +
+      "\'.sealward.mail.v1.ImportMailboxesResult" +
+      "\"[\n\025ImportMailboxesResult\022\016\n\004name\030\001 \001(\tH" +
+      "\000\022(\n\005error\030\002 \001(\0132\027.sealward.v1.ItemStatu" +
+      "sH\000B\010\n\006result2\203\n\n\016MailboxService\022l\n\rCrea" +
+      "teMailbox\022&.sealward.mail.v1.CreateMailb" +
+      "oxRequest\032\031.sealward.mail.v1.Mailbox\"\030\220\002" +
+      "\000\332\241%\021\n\017prvWriteRecords\022e\n\nGetMailbox\022#.s" +
+      "ealward.mail.v1.GetMailboxRequest\032\031.seal" +
+      "ward.mail.v1.Mailbox\"\027\220\002\001\332\241%\020\n\016prvReadRe" +
+      "cords\022y\n\rListMailboxes\022&.sealward.mail.v" +
+      "1.ListMailboxesRequest\032\'.sealward.mail.v" +
+      "1.ListMailboxesResponse\"\027\220\002\001\332\241%\020\n\016prvRea" +
+      "dRecords\022l\n\rUpdateMailbox\022&.sealward.mai" +
+      "l.v1.UpdateMailboxRequest\032\031.sealward.mai" +
+      "l.v1.Mailbox\"\030\220\002\000\332\241%\021\n\017prvWriteRecords\022i" +
+      "\n\rDeleteMailbox\022&.sealward.mail.v1.Delet" +
+      "eMailboxRequest\032\026.google.protobuf.Empty\"" +
+      "\030\220\002\000\332\241%\021\n\017prvWriteRecords\022\205\001\n\021BatchGetMa" +
+      "ilboxes\022*.sealward.mail.v1.BatchGetMailb" +
+      "oxesRequest\032+.sealward.mail.v1.BatchGetM" +
+      "ailboxesResponse\"\027\220\002\001\332\241%\020\n\016prvReadRecord" +
+      "s\022\217\001\n\024BatchCreateMailboxes\022-.sealward.ma" +
+      "il.v1.BatchCreateMailboxesRequest\032..seal" +
+      "ward.mail.v1.BatchCreateMailboxesRespons" +
+      "e\"\030\220\002\000\332\241%\021\n\017prvWriteRecords\022\217\001\n\024BatchUpd" +
+      "ateMailboxes\022-.sealward.mail.v1.BatchUpd" +
+      "ateMailboxesRequest\032..sealward.mail.v1.B" +
+      "atchUpdateMailboxesResponse\"\030\220\002\000\332\241%\021\n\017pr" +
+      "vWriteRecords\022w\n\024BatchDeleteMailboxes\022-." +
+      "sealward.mail.v1.BatchDeleteMailboxesReq" +
+      "uest\032\026.google.protobuf.Empty\"\030\220\002\000\332\241%\021\n\017p" +
+      "rvWriteRecords\022\204\001\n\017ImportMailboxes\022(.sea" +
+      "lward.mail.v1.ImportMailboxesRequest\032).s" +
+      "ealward.mail.v1.ImportMailboxesResponse\"" +
+      "\030\220\002\000\332\241%\021\n\017prvWriteRecords(\0010\001\032\034\312\241%\030sealw" +
       "ard.mail.v1.MailboxB\242\001\n\023io.sealward.mail" +
       ".v1P\001ZGgithub.com/sealward/sealward/clie" +
       "nts/go/sealward/mail/v1;sealwardmailv1\242\002" +
@@ -232,6 +327,7 @@ public final class MailboxOuterClass {
           com.google.protobuf.FieldMaskProto.getDescriptor(),
           com.google.protobuf.TimestampProto.getDescriptor(),
           io.sealward.schema.v1.Annotations.getDescriptor(),
+          io.sealward.v1.ItemStatusOuterClass.getDescriptor(),
         });
     internal_static_sealward_mail_v1_Mailbox_descriptor =
       getDescriptor().getMessageTypes().get(0);
@@ -275,11 +371,72 @@ public final class MailboxOuterClass {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_mail_v1_DeleteMailboxRequest_descriptor,
         new java.lang.String[] { "Name", "Etag", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchGetMailboxesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(7);
+    internal_static_sealward_mail_v1_BatchGetMailboxesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchGetMailboxesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Names", "ReadMask", });
+    internal_static_sealward_mail_v1_BatchGetMailboxesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(8);
+    internal_static_sealward_mail_v1_BatchGetMailboxesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchGetMailboxesResponse_descriptor,
+        new java.lang.String[] { "Mailboxes", });
+    internal_static_sealward_mail_v1_BatchCreateMailboxesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(9);
+    internal_static_sealward_mail_v1_BatchCreateMailboxesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchCreateMailboxesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchCreateMailboxesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(10);
+    internal_static_sealward_mail_v1_BatchCreateMailboxesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchCreateMailboxesResponse_descriptor,
+        new java.lang.String[] { "Mailboxes", });
+    internal_static_sealward_mail_v1_BatchUpdateMailboxesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(11);
+    internal_static_sealward_mail_v1_BatchUpdateMailboxesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchUpdateMailboxesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchUpdateMailboxesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(12);
+    internal_static_sealward_mail_v1_BatchUpdateMailboxesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchUpdateMailboxesResponse_descriptor,
+        new java.lang.String[] { "Mailboxes", });
+    internal_static_sealward_mail_v1_BatchDeleteMailboxesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(13);
+    internal_static_sealward_mail_v1_BatchDeleteMailboxesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchDeleteMailboxesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_ImportMailboxesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(14);
+    internal_static_sealward_mail_v1_ImportMailboxesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportMailboxesRequest_descriptor,
+        new java.lang.String[] { "Parent", "ValidateOnly", "Requests", });
+    internal_static_sealward_mail_v1_ImportMailboxesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(15);
+    internal_static_sealward_mail_v1_ImportMailboxesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportMailboxesResponse_descriptor,
+        new java.lang.String[] { "Results", });
+    internal_static_sealward_mail_v1_ImportMailboxesResult_descriptor =
+      getDescriptor().getMessageTypes().get(16);
+    internal_static_sealward_mail_v1_ImportMailboxesResult_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportMailboxesResult_descriptor,
+        new java.lang.String[] { "Name", "Error", "Result", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.EmptyProto.getDescriptor();
     com.google.protobuf.FieldMaskProto.getDescriptor();
     com.google.protobuf.TimestampProto.getDescriptor();
     io.sealward.schema.v1.Annotations.getDescriptor();
+    io.sealward.v1.ItemStatusOuterClass.getDescriptor();
     com.google.protobuf.ExtensionRegistry registry =
         com.google.protobuf.ExtensionRegistry.newInstance();
     registry.add(io.sealward.schema.v1.Annotations.attribute);

@@ -60,6 +60,56 @@ public final class QueueOuterClass {
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sealward_mail_v1_DeleteQueueRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchGetQueuesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchGetQueuesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchGetQueuesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchGetQueuesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchCreateQueuesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchCreateQueuesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchCreateQueuesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchCreateQueuesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchUpdateQueuesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchUpdateQueuesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchUpdateQueuesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchUpdateQueuesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchDeleteQueuesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchDeleteQueuesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportQueuesRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportQueuesRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportQueuesResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportQueuesResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportQueuesResult_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportQueuesResult_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -73,132 +123,175 @@ public final class QueueOuterClass {
       ".mail.v1\032\033google/protobuf/empty.proto\032 g" +
       "oogle/protobuf/field_mask.proto\032\037google/" +
       "protobuf/timestamp.proto\032$sealward/schem" +
-      "a/v1/annotations.proto\"\235\033\n\005Queue\022\014\n\004name" +
-      "\030\001 \001(\t\022\014\n\004etag\030\002 \001(\t\022/\n\013create_time\030\003 \001(" +
-      "\0132\032.google.protobuf.Timestamp\022/\n\013update_" +
-      "time\030\004 \001(\0132\032.google.protobuf.Timestamp\022\027" +
-      "\n\ncreated_by\030d \001(\tH\000\210\001\001\022\030\n\013modified_by\030e" +
-      " \001(\tH\001\210\001\001\022\'\n\014display_name\030\005 \001(\tB\014\272\241%\010\020\001 " +
-      "\310\001\230\001\001H\002\210\001\001\022$\n\013description\030\006 \001(\tB\n\272\241%\006 \320\017" +
-      "\210\001\001H\003\210\001\001\022\"\n\remail_address\030\007 \001(\tB\006\272\241%\002 dH" +
-      "\004\210\001\001\022e\n\017queue_view_type\030\010 \001(\0162%.sealward" +
-      ".mail.v1.Queue.QueueViewTypeB \272\241%\034\020\001\032\030\"\026" +
-      "QUEUE_VIEW_TYPE_PUBLICH\005\210\001\001\022\217\001\n\036incoming" +
-      "_email_delivery_method\030\t \001(\01623.sealward." +
-      "mail.v1.Queue.IncomingEmailDeliveryMetho" +
-      "dB-\272\241%)\020\001\032%\"#INCOMING_EMAIL_DELIVERY_MET" +
-      "HOD_NONEH\006\210\001\001\022\217\001\n\036outgoing_email_deliver" +
-      "y_method\030\n \001(\01623.sealward.mail.v1.Queue." +
-      "OutgoingEmailDeliveryMethodB-\272\241%)\020\001\032%\"#O" +
-      "UTGOING_EMAIL_DELIVERY_METHOD_NONEH\007\210\001\001\022" +
-      "\221\001\n\037incoming_email_filtering_method\030\013 \001(" +
-      "\01624.sealward.mail.v1.Queue.IncomingEmail" +
-      "FilteringMethodB-\272\241%)\020\001\032%\"#INCOMING_EMAI" +
-      "L_FILTERING_METHOD_ALLH\010\210\001\001\022\214\001\n\034email_ro" +
-      "uter_access_approval\030\014 \001(\01621.sealward.ma" +
-      "il.v1.Queue.EmailRouterAccessApprovalB.\272" +
-      "\241%*\020\001\032$\"\"EMAIL_ROUTER_ACCESS_APPROVAL_EM" +
-      "PTYH\001H\t\210\001\001\022V\n\030ignore_unsolicited_email\030\r" +
-      " \001(\010B/\272\241%+\032\002\030\000j%Queue.incoming_email_fil" +
-      "tering_methodH\n\210\001\001\022;\n\016email_password\030\016 \001" +
-      "(\tB\036\200\001\001\272\241%\027\010\001 \310\001j\020Mailbox.passwordH\013\210\001\001\022" +
-      ":\n\025is_email_password_set\030\017 \001(\010B\026\272\241%\0228\001r\016" +
-      "email_passwordH\014\210\001\001\0226\n\016email_username\030\020 " +
-      "\001(\tB\031\272\241%\025 \310\001j\020Mailbox.usernameH\r\210\001\001\022b\n\027a" +
-      "llow_email_credentials\030\021 \001(\010B<\272\241%8\020\001\032\002\030\000" +
-      "j0Mailbox.allow_email_connector_to_use_c" +
-      "redentialsH\016\210\001\001\0221\n\017default_mailbox\030\022 \001(\t" +
-      "B\023\272\241%\017Z\r\n\tmailboxes\020\001H\017\210\001\001\022 \n\010owner_id\030\023" +
-      " \001(\tB\t\272\241%\005 $\220\001\001H\020\210\001\001\022Y\n\nstate_code\030\024 \001(\016" +
-      "2!.sealward.mail.v1.Queue.StateCodeB\035\272\241%" +
-      "\031\020\001\032\023\"\021STATE_CODE_ACTIVEH\001H\021\210\001\001\022g\n\013statu" +
-      "s_code\030\025 \001(\0162\".sealward.mail.v1.Queue.St" +
-      "atusCodeB)\272\241%%\020\001\032\024\"\022STATUS_CODE_ACTIVE\242\001" +
-      "\nstate_codeH\022\210\001\001\"u\n\rQueueViewType\022\037\n\033QUE" +
-      "UE_VIEW_TYPE_UNSPECIFIED\020\000\022 \n\026QUEUE_VIEW" +
-      "_TYPE_PUBLIC\020\001\032\004\300\241%\000\022!\n\027QUEUE_VIEW_TYPE_" +
-      "PRIVATE\020\002\032\004\300\241%\001\"\361\001\n\033IncomingEmailDeliver" +
-      "yMethod\022.\n*INCOMING_EMAIL_DELIVERY_METHO" +
-      "D_UNSPECIFIED\020\000\022-\n#INCOMING_EMAIL_DELIVE" +
-      "RY_METHOD_NONE\020\001\032\004\300\241%\000\0229\n/INCOMING_EMAIL" +
-      "_DELIVERY_METHOD_SERVER_SIDE_SYNC\020\003\032\004\300\241%" +
-      "\002\0228\n.INCOMING_EMAIL_DELIVERY_METHOD_FORW" +
-      "ARD_MAILBOX\020\004\032\004\300\241%\003\"\267\001\n\033OutgoingEmailDel" +
-      "iveryMethod\022.\n*OUTGOING_EMAIL_DELIVERY_M" +
-      "ETHOD_UNSPECIFIED\020\000\022-\n#OUTGOING_EMAIL_DE" +
-      "LIVERY_METHOD_NONE\020\001\032\004\300\241%\000\0229\n/OUTGOING_E" +
-      "MAIL_DELIVERY_METHOD_SERVER_SIDE_SYNC\020\003\032" +
-      "\004\300\241%\002\"\271\002\n\034IncomingEmailFilteringMethod\022/" +
-      "\n+INCOMING_EMAIL_FILTERING_METHOD_UNSPEC" +
-      "IFIED\020\000\022-\n#INCOMING_EMAIL_FILTERING_METH" +
-      "OD_ALL\020\001\032\004\300\241%\000\0225\n+INCOMING_EMAIL_FILTERI" +
-      "NG_METHOD_IN_RESPONSE\020\002\032\004\300\241%\001\022<\n2INCOMIN" +
-      "G_EMAIL_FILTERING_METHOD_FROM_KNOWN_PART" +
-      "IES\020\003\032\004\300\241%\002\022D\n:INCOMING_EMAIL_FILTERING_" +
-      "METHOD_FROM_EMAIL_ENABLED_RECORDS\020\004\032\004\300\241%" +
-      "\003\"\222\002\n\031EmailRouterAccessApproval\022,\n(EMAIL" +
-      "_ROUTER_ACCESS_APPROVAL_UNSPECIFIED\020\000\022,\n" +
-      "\"EMAIL_ROUTER_ACCESS_APPROVAL_EMPTY\020\001\032\004\300" +
-      "\241%\000\022/\n%EMAIL_ROUTER_ACCESS_APPROVAL_APPR" +
-      "OVED\020\002\032\004\300\241%\001\0227\n-EMAIL_ROUTER_ACCESS_APPR" +
-      "OVAL_PENDING_APPROVAL\020\003\032\004\300\241%\002\022/\n%EMAIL_R" +
-      "OUTER_ACCESS_APPROVAL_REJECTED\020\004\032\004\300\241%\003\"c" +
-      "\n\tStateCode\022\032\n\026STATE_CODE_UNSPECIFIED\020\000\022" +
-      "\033\n\021STATE_CODE_ACTIVE\020\001\032\004\300\241%\000\022\035\n\023STATE_CO" +
-      "DE_INACTIVE\020\002\032\004\300\241%\001\"\223\001\n\nStatusCode\022\033\n\027ST" +
-      "ATUS_CODE_UNSPECIFIED\020\000\0221\n\022STATUS_CODE_A" +
-      "CTIVE\020\001\032\031\300\241%\001\322\241%\021STATE_CODE_ACTIVE\0225\n\024ST" +
-      "ATUS_CODE_INACTIVE\020\002\032\033\300\241%\002\322\241%\023STATE_CODE" +
-      "_INACTIVE:!\262\241%\035\n\006queues\022\005queue\032\005Queue*\005Q" +
-      "ueueB\r\n\013_created_byB\016\n\014_modified_byB\017\n\r_" +
-      "display_nameB\016\n\014_descriptionB\020\n\016_email_a" +
-      "ddressB\022\n\020_queue_view_typeB!\n\037_incoming_" +
-      "email_delivery_methodB!\n\037_outgoing_email" +
-      "_delivery_methodB\"\n _incoming_email_filt" +
-      "ering_methodB\037\n\035_email_router_access_app" +
-      "rovalB\033\n\031_ignore_unsolicited_emailB\021\n\017_e" +
-      "mail_passwordB\030\n\026_is_email_password_setB" +
-      "\021\n\017_email_usernameB\032\n\030_allow_email_crede" +
-      "ntialsB\022\n\020_default_mailboxB\013\n\t_owner_idB" +
-      "\r\n\013_state_codeB\016\n\014_status_code\"\211\001\n\022Creat" +
-      "eQueueRequest\022\016\n\006parent\030\001 \001(\t\022&\n\005queue\030\002" +
-      " \001(\0132\027.sealward.mail.v1.Queue\022\020\n\010queue_i" +
-      "d\030\003 \001(\t\022\025\n\rvalidate_only\030\004 \001(\010\022\022\n\nreques" +
-      "t_id\030\005 \001(\t\"N\n\017GetQueueRequest\022\014\n\004name\030\001 " +
-      "\001(\t\022-\n\tread_mask\030\002 \001(\0132\032.google.protobuf" +
-      ".FieldMask\"\266\001\n\021ListQueuesRequest\022\016\n\006pare" +
-      "nt\030\001 \001(\t\022\021\n\tpage_size\030\002 \001(\005\022\022\n\npage_toke" +
-      "n\030\003 \001(\t\022\016\n\006filter\030\004 \001(\t\022\020\n\010order_by\030\005 \001(" +
-      "\t\022-\n\tread_mask\030\006 \001(\0132\032.google.protobuf.F" +
-      "ieldMask\022\031\n\021return_total_size\030\007 \001(\010\"~\n\022L" +
-      "istQueuesResponse\022\'\n\006queues\030\001 \003(\0132\027.seal" +
-      "ward.mail.v1.Queue\022\027\n\017next_page_token\030\002 " +
-      "\001(\t\022\027\n\ntotal_size\030\003 \001(\003H\000\210\001\001B\r\n\013_total_s" +
-      "ize\"\230\001\n\022UpdateQueueRequest\022&\n\005queue\030\001 \001(" +
-      "\0132\027.sealward.mail.v1.Queue\022/\n\013update_mas" +
-      "k\030\002 \001(\0132\032.google.protobuf.FieldMask\022\025\n\rv" +
-      "alidate_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"[" +
-      "\n\022DeleteQueueRequest\022\014\n\004name\030\001 \001(\t\022\014\n\004et" +
-      "ag\030\002 \001(\t\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nreque" +
-      "st_id\030\004 \001(\t2\264\004\n\014QueueService\022f\n\013CreateQu" +
-      "eue\022$.sealward.mail.v1.CreateQueueReques" +
-      "t\032\027.sealward.mail.v1.Queue\"\030\220\002\000\332\241%\021\n\017prv" +
-      "WriteRecords\022_\n\010GetQueue\022!.sealward.mail" +
-      ".v1.GetQueueRequest\032\027.sealward.mail.v1.Q" +
-      "ueue\"\027\220\002\001\332\241%\020\n\016prvReadRecords\022p\n\nListQue" +
-      "ues\022#.sealward.mail.v1.ListQueuesRequest" +
-      "\032$.sealward.mail.v1.ListQueuesResponse\"\027" +
-      "\220\002\001\332\241%\020\n\016prvReadRecords\022f\n\013UpdateQueue\022$" +
-      ".sealward.mail.v1.UpdateQueueRequest\032\027.s" +
-      "ealward.mail.v1.Queue\"\030\220\002\000\332\241%\021\n\017prvWrite" +
-      "Records\022e\n\013DeleteQueue\022$.sealward.mail.v" +
-      "1.DeleteQueueRequest\032\026.google.protobuf.E" +
-      "mpty\"\030\220\002\000\332\241%\021\n\017prvWriteRecords\032\032\312\241%\026seal" +
-      "ward.mail.v1.QueueB\242\001\n\023io.sealward.mail." +
-      "v1P\001ZGgithub.com/sealward/sealward/clien" +
-      "ts/go/sealward/mail/v1;sealwardmailv1\242\002\004" +
-      "SLWM\252\002\020Sealward.Mail.V1\312\002\020Sealward\\Mail\\" +
-      "V1\352\002\022Sealward::Mail::V1b\006proto3"
+      "a/v1/annotations.proto\032\035sealward/v1/item" +
+      "_status.proto\"\235\033\n\005Queue\022\014\n\004name\030\001 \001(\t\022\014\n" +
+      "\004etag\030\002 \001(\t\022/\n\013create_time\030\003 \001(\0132\032.googl" +
+      "e.protobuf.Timestamp\022/\n\013update_time\030\004 \001(" +
+      "\0132\032.google.protobuf.Timestamp\022\027\n\ncreated" +
+      "_by\030d \001(\tH\000\210\001\001\022\030\n\013modified_by\030e \001(\tH\001\210\001\001" +
+      "\022\'\n\014display_name\030\005 \001(\tB\014\272\241%\010\020\001 \310\001\230\001\001H\002\210\001" +
+      "\001\022$\n\013description\030\006 \001(\tB\n\272\241%\006 \320\017\210\001\001H\003\210\001\001\022" +
+      "\"\n\remail_address\030\007 \001(\tB\006\272\241%\002 dH\004\210\001\001\022e\n\017q" +
+      "ueue_view_type\030\010 \001(\0162%.sealward.mail.v1." +
+      "Queue.QueueViewTypeB \272\241%\034\020\001\032\030\"\026QUEUE_VIE" +
+      "W_TYPE_PUBLICH\005\210\001\001\022\217\001\n\036incoming_email_de" +
+      "livery_method\030\t \001(\01623.sealward.mail.v1.Q" +
+      "ueue.IncomingEmailDeliveryMethodB-\272\241%)\020\001" +
+      "\032%\"#INCOMING_EMAIL_DELIVERY_METHOD_NONEH" +
+      "\006\210\001\001\022\217\001\n\036outgoing_email_delivery_method\030" +
+      "\n \001(\01623.sealward.mail.v1.Queue.OutgoingE" +
+      "mailDeliveryMethodB-\272\241%)\020\001\032%\"#OUTGOING_E" +
+      "MAIL_DELIVERY_METHOD_NONEH\007\210\001\001\022\221\001\n\037incom" +
+      "ing_email_filtering_method\030\013 \001(\01624.sealw" +
+      "ard.mail.v1.Queue.IncomingEmailFiltering" +
+      "MethodB-\272\241%)\020\001\032%\"#INCOMING_EMAIL_FILTERI" +
+      "NG_METHOD_ALLH\010\210\001\001\022\214\001\n\034email_router_acce" +
+      "ss_approval\030\014 \001(\01621.sealward.mail.v1.Que" +
+      "ue.EmailRouterAccessApprovalB.\272\241%*\020\001\032$\"\"" +
+      "EMAIL_ROUTER_ACCESS_APPROVAL_EMPTYH\001H\t\210\001" +
+      "\001\022V\n\030ignore_unsolicited_email\030\r \001(\010B/\272\241%" +
+      "+\032\002\030\000j%Queue.incoming_email_filtering_me" +
+      "thodH\n\210\001\001\022;\n\016email_password\030\016 \001(\tB\036\200\001\001\272\241" +
+      "%\027\010\001 \310\001j\020Mailbox.passwordH\013\210\001\001\022:\n\025is_ema" +
+      "il_password_set\030\017 \001(\010B\026\272\241%\0228\001r\016email_pas" +
+      "swordH\014\210\001\001\0226\n\016email_username\030\020 \001(\tB\031\272\241%\025" +
+      " \310\001j\020Mailbox.usernameH\r\210\001\001\022b\n\027allow_emai" +
+      "l_credentials\030\021 \001(\010B<\272\241%8\020\001\032\002\030\000j0Mailbox" +
+      ".allow_email_connector_to_use_credential" +
+      "sH\016\210\001\001\0221\n\017default_mailbox\030\022 \001(\tB\023\272\241%\017Z\r\n" +
+      "\tmailboxes\020\001H\017\210\001\001\022 \n\010owner_id\030\023 \001(\tB\t\272\241%" +
+      "\005 $\220\001\001H\020\210\001\001\022Y\n\nstate_code\030\024 \001(\0162!.sealwa" +
+      "rd.mail.v1.Queue.StateCodeB\035\272\241%\031\020\001\032\023\"\021ST" +
+      "ATE_CODE_ACTIVEH\001H\021\210\001\001\022g\n\013status_code\030\025 " +
+      "\001(\0162\".sealward.mail.v1.Queue.StatusCodeB" +
+      ")\272\241%%\020\001\032\024\"\022STATUS_CODE_ACTIVE\242\001\nstate_co" +
+      "deH\022\210\001\001\"u\n\rQueueViewType\022\037\n\033QUEUE_VIEW_T" +
+      "YPE_UNSPECIFIED\020\000\022 \n\026QUEUE_VIEW_TYPE_PUB" +
+      "LIC\020\001\032\004\300\241%\000\022!\n\027QUEUE_VIEW_TYPE_PRIVATE\020\002" +
+      "\032\004\300\241%\001\"\361\001\n\033IncomingEmailDeliveryMethod\022." +
+      "\n*INCOMING_EMAIL_DELIVERY_METHOD_UNSPECI" +
+      "FIED\020\000\022-\n#INCOMING_EMAIL_DELIVERY_METHOD" +
+      "_NONE\020\001\032\004\300\241%\000\0229\n/INCOMING_EMAIL_DELIVERY" +
+      "_METHOD_SERVER_SIDE_SYNC\020\003\032\004\300\241%\002\0228\n.INCO" +
+      "MING_EMAIL_DELIVERY_METHOD_FORWARD_MAILB" +
+      "OX\020\004\032\004\300\241%\003\"\267\001\n\033OutgoingEmailDeliveryMeth" +
+      "od\022.\n*OUTGOING_EMAIL_DELIVERY_METHOD_UNS" +
+      "PECIFIED\020\000\022-\n#OUTGOING_EMAIL_DELIVERY_ME" +
+      "THOD_NONE\020\001\032\004\300\241%\000\0229\n/OUTGOING_EMAIL_DELI" +
+      "VERY_METHOD_SERVER_SIDE_SYNC\020\003\032\004\300\241%\002\"\271\002\n" +
+      "\034IncomingEmailFilteringMethod\022/\n+INCOMIN" +
+      "G_EMAIL_FILTERING_METHOD_UNSPECIFIED\020\000\022-" +
+      "\n#INCOMING_EMAIL_FILTERING_METHOD_ALL\020\001\032" +
+      "\004\300\241%\000\0225\n+INCOMING_EMAIL_FILTERING_METHOD" +
+      "_IN_RESPONSE\020\002\032\004\300\241%\001\022<\n2INCOMING_EMAIL_F" +
+      "ILTERING_METHOD_FROM_KNOWN_PARTIES\020\003\032\004\300\241" +
+      "%\002\022D\n:INCOMING_EMAIL_FILTERING_METHOD_FR" +
+      "OM_EMAIL_ENABLED_RECORDS\020\004\032\004\300\241%\003\"\222\002\n\031Ema" +
+      "ilRouterAccessApproval\022,\n(EMAIL_ROUTER_A" +
+      "CCESS_APPROVAL_UNSPECIFIED\020\000\022,\n\"EMAIL_RO" +
+      "UTER_ACCESS_APPROVAL_EMPTY\020\001\032\004\300\241%\000\022/\n%EM" +
+      "AIL_ROUTER_ACCESS_APPROVAL_APPROVED\020\002\032\004\300" +
+      "\241%\001\0227\n-EMAIL_ROUTER_ACCESS_APPROVAL_PEND" +
+      "ING_APPROVAL\020\003\032\004\300\241%\002\022/\n%EMAIL_ROUTER_ACC" +
+      "ESS_APPROVAL_REJECTED\020\004\032\004\300\241%\003\"c\n\tStateCo" +
+      "de\022\032\n\026STATE_CODE_UNSPECIFIED\020\000\022\033\n\021STATE_" +
+      "CODE_ACTIVE\020\001\032\004\300\241%\000\022\035\n\023STATE_CODE_INACTI" +
+      "VE\020\002\032\004\300\241%\001\"\223\001\n\nStatusCode\022\033\n\027STATUS_CODE" +
+      "_UNSPECIFIED\020\000\0221\n\022STATUS_CODE_ACTIVE\020\001\032\031" +
+      "\300\241%\001\322\241%\021STATE_CODE_ACTIVE\0225\n\024STATUS_CODE" +
+      "_INACTIVE\020\002\032\033\300\241%\002\322\241%\023STATE_CODE_INACTIVE" +
+      ":!\262\241%\035\n\006queues\022\005queue\032\005Queue*\005QueueB\r\n\013_" +
+      "created_byB\016\n\014_modified_byB\017\n\r_display_n" +
+      "ameB\016\n\014_descriptionB\020\n\016_email_addressB\022\n" +
+      "\020_queue_view_typeB!\n\037_incoming_email_del" +
+      "ivery_methodB!\n\037_outgoing_email_delivery" +
+      "_methodB\"\n _incoming_email_filtering_met" +
+      "hodB\037\n\035_email_router_access_approvalB\033\n\031" +
+      "_ignore_unsolicited_emailB\021\n\017_email_pass" +
+      "wordB\030\n\026_is_email_password_setB\021\n\017_email" +
+      "_usernameB\032\n\030_allow_email_credentialsB\022\n" +
+      "\020_default_mailboxB\013\n\t_owner_idB\r\n\013_state" +
+      "_codeB\016\n\014_status_code\"\211\001\n\022CreateQueueReq" +
+      "uest\022\016\n\006parent\030\001 \001(\t\022&\n\005queue\030\002 \001(\0132\027.se" +
+      "alward.mail.v1.Queue\022\020\n\010queue_id\030\003 \001(\t\022\025" +
+      "\n\rvalidate_only\030\004 \001(\010\022\022\n\nrequest_id\030\005 \001(" +
+      "\t\"N\n\017GetQueueRequest\022\014\n\004name\030\001 \001(\t\022-\n\tre" +
+      "ad_mask\030\002 \001(\0132\032.google.protobuf.FieldMas" +
+      "k\"\266\001\n\021ListQueuesRequest\022\016\n\006parent\030\001 \001(\t\022" +
+      "\021\n\tpage_size\030\002 \001(\005\022\022\n\npage_token\030\003 \001(\t\022\016" +
+      "\n\006filter\030\004 \001(\t\022\020\n\010order_by\030\005 \001(\t\022-\n\tread" +
+      "_mask\030\006 \001(\0132\032.google.protobuf.FieldMask\022" +
+      "\031\n\021return_total_size\030\007 \001(\010\"~\n\022ListQueues" +
+      "Response\022\'\n\006queues\030\001 \003(\0132\027.sealward.mail" +
+      ".v1.Queue\022\027\n\017next_page_token\030\002 \001(\t\022\027\n\nto" +
+      "tal_size\030\003 \001(\003H\000\210\001\001B\r\n\013_total_size\"\230\001\n\022U" +
+      "pdateQueueRequest\022&\n\005queue\030\001 \001(\0132\027.sealw" +
+      "ard.mail.v1.Queue\022/\n\013update_mask\030\002 \001(\0132\032" +
+      ".google.protobuf.FieldMask\022\025\n\rvalidate_o" +
+      "nly\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"[\n\022DeleteQ" +
+      "ueueRequest\022\014\n\004name\030\001 \001(\t\022\014\n\004etag\030\002 \001(\t\022" +
+      "\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001" +
+      "(\t\"e\n\025BatchGetQueuesRequest\022\016\n\006parent\030\001 " +
+      "\001(\t\022\r\n\005names\030\002 \003(\t\022-\n\tread_mask\030\003 \001(\0132\032." +
+      "google.protobuf.FieldMask\"A\n\026BatchGetQue" +
+      "uesResponse\022\'\n\006queues\030\001 \003(\0132\027.sealward.m" +
+      "ail.v1.Queue\"\215\001\n\030BatchCreateQueuesReques" +
+      "t\022\016\n\006parent\030\001 \001(\t\0226\n\010requests\030\002 \003(\0132$.se" +
+      "alward.mail.v1.CreateQueueRequest\022\025\n\rval" +
+      "idate_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"D\n\031" +
+      "BatchCreateQueuesResponse\022\'\n\006queues\030\001 \003(" +
+      "\0132\027.sealward.mail.v1.Queue\"\215\001\n\030BatchUpda" +
+      "teQueuesRequest\022\016\n\006parent\030\001 \001(\t\0226\n\010reque" +
+      "sts\030\002 \003(\0132$.sealward.mail.v1.UpdateQueue" +
+      "Request\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nreques" +
+      "t_id\030\004 \001(\t\"D\n\031BatchUpdateQueuesResponse\022" +
+      "\'\n\006queues\030\001 \003(\0132\027.sealward.mail.v1.Queue" +
+      "\"\215\001\n\030BatchDeleteQueuesRequest\022\016\n\006parent\030" +
+      "\001 \001(\t\0226\n\010requests\030\002 \003(\0132$.sealward.mail." +
+      "v1.DeleteQueueRequest\022\025\n\rvalidate_only\030\003" +
+      " \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"t\n\023ImportQueues" +
+      "Request\022\016\n\006parent\030\001 \001(\t\022\025\n\rvalidate_only" +
+      "\030\002 \001(\010\0226\n\010requests\030\003 \003(\0132$.sealward.mail" +
+      ".v1.CreateQueueRequest\"M\n\024ImportQueuesRe" +
+      "sponse\0225\n\007results\030\001 \003(\0132$.sealward.mail." +
+      "v1.ImportQueuesResult\"X\n\022ImportQueuesRes" +
+      "ult\022\016\n\004name\030\001 \001(\tH\000\022(\n\005error\030\002 \001(\0132\027.sea" +
+      "lward.v1.ItemStatusH\000B\010\n\006result2\264\t\n\014Queu" +
+      "eService\022f\n\013CreateQueue\022$.sealward.mail." +
+      "v1.CreateQueueRequest\032\027.sealward.mail.v1" +
+      ".Queue\"\030\220\002\000\332\241%\021\n\017prvWriteRecords\022_\n\010GetQ" +
+      "ueue\022!.sealward.mail.v1.GetQueueRequest\032" +
+      "\027.sealward.mail.v1.Queue\"\027\220\002\001\332\241%\020\n\016prvRe" +
+      "adRecords\022p\n\nListQueues\022#.sealward.mail." +
+      "v1.ListQueuesRequest\032$.sealward.mail.v1." +
+      "ListQueuesResponse\"\027\220\002\001\332\241%\020\n\016prvReadReco" +
+      "rds\022f\n\013UpdateQueue\022$.sealward.mail.v1.Up" +
+      "dateQueueRequest\032\027.sealward.mail.v1.Queu" +
+      "e\"\030\220\002\000\332\241%\021\n\017prvWriteRecords\022e\n\013DeleteQue" +
+      "ue\022$.sealward.mail.v1.DeleteQueueRequest" +
+      "\032\026.google.protobuf.Empty\"\030\220\002\000\332\241%\021\n\017prvWr" +
+      "iteRecords\022|\n\016BatchGetQueues\022\'.sealward." +
+      "mail.v1.BatchGetQueuesRequest\032(.sealward" +
+      ".mail.v1.BatchGetQueuesResponse\"\027\220\002\001\332\241%\020" +
+      "\n\016prvReadRecords\022\206\001\n\021BatchCreateQueues\022*" +
+      ".sealward.mail.v1.BatchCreateQueuesReque" +
+      "st\032+.sealward.mail.v1.BatchCreateQueuesR" +
+      "esponse\"\030\220\002\000\332\241%\021\n\017prvWriteRecords\022\206\001\n\021Ba" +
+      "tchUpdateQueues\022*.sealward.mail.v1.Batch" +
+      "UpdateQueuesRequest\032+.sealward.mail.v1.B" +
+      "atchUpdateQueuesResponse\"\030\220\002\000\332\241%\021\n\017prvWr" +
+      "iteRecords\022q\n\021BatchDeleteQueues\022*.sealwa" +
+      "rd.mail.v1.BatchDeleteQueuesRequest\032\026.go" +
+      "ogle.protobuf.Empty\"\030\220\002\000\332\241%\021\n\017prvWriteRe" +
+      "cords\022{\n\014ImportQueues\022%.sealward.mail.v1" +
+      ".ImportQueuesRequest\032&.sealward.mail.v1." +
+      "ImportQueuesResponse\"\030\220\002\000\332\241%\021\n\017prvWriteR" +
+      "ecords(\0010\001\032\032\312\241%\026sealward.mail.v1.QueueB\242" +
+      "\001\n\023io.sealward.mail.v1P\001ZGgithub.com/sea" +
+      "lward/sealward/clients/go/sealward/mail/" +
+      "v1;sealwardmailv1\242\002\004SLWM\252\002\020Sealward.Mail" +
+      ".V1\312\002\020Sealward\\Mail\\V1\352\002\022Sealward::Mail:" +
+      ":V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -207,6 +300,7 @@ public final class QueueOuterClass {
           com.google.protobuf.FieldMaskProto.getDescriptor(),
           com.google.protobuf.TimestampProto.getDescriptor(),
           io.sealward.schema.v1.Annotations.getDescriptor(),
+          io.sealward.v1.ItemStatusOuterClass.getDescriptor(),
         });
     internal_static_sealward_mail_v1_Queue_descriptor =
       getDescriptor().getMessageTypes().get(0);
@@ -250,11 +344,72 @@ public final class QueueOuterClass {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_mail_v1_DeleteQueueRequest_descriptor,
         new java.lang.String[] { "Name", "Etag", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchGetQueuesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(7);
+    internal_static_sealward_mail_v1_BatchGetQueuesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchGetQueuesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Names", "ReadMask", });
+    internal_static_sealward_mail_v1_BatchGetQueuesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(8);
+    internal_static_sealward_mail_v1_BatchGetQueuesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchGetQueuesResponse_descriptor,
+        new java.lang.String[] { "Queues", });
+    internal_static_sealward_mail_v1_BatchCreateQueuesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(9);
+    internal_static_sealward_mail_v1_BatchCreateQueuesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchCreateQueuesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchCreateQueuesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(10);
+    internal_static_sealward_mail_v1_BatchCreateQueuesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchCreateQueuesResponse_descriptor,
+        new java.lang.String[] { "Queues", });
+    internal_static_sealward_mail_v1_BatchUpdateQueuesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(11);
+    internal_static_sealward_mail_v1_BatchUpdateQueuesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchUpdateQueuesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchUpdateQueuesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(12);
+    internal_static_sealward_mail_v1_BatchUpdateQueuesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchUpdateQueuesResponse_descriptor,
+        new java.lang.String[] { "Queues", });
+    internal_static_sealward_mail_v1_BatchDeleteQueuesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(13);
+    internal_static_sealward_mail_v1_BatchDeleteQueuesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchDeleteQueuesRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_ImportQueuesRequest_descriptor =
+      getDescriptor().getMessageTypes().get(14);
+    internal_static_sealward_mail_v1_ImportQueuesRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportQueuesRequest_descriptor,
+        new java.lang.String[] { "Parent", "ValidateOnly", "Requests", });
+    internal_static_sealward_mail_v1_ImportQueuesResponse_descriptor =
+      getDescriptor().getMessageTypes().get(15);
+    internal_static_sealward_mail_v1_ImportQueuesResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportQueuesResponse_descriptor,
+        new java.lang.String[] { "Results", });
+    internal_static_sealward_mail_v1_ImportQueuesResult_descriptor =
+      getDescriptor().getMessageTypes().get(16);
+    internal_static_sealward_mail_v1_ImportQueuesResult_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportQueuesResult_descriptor,
+        new java.lang.String[] { "Name", "Error", "Result", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.EmptyProto.getDescriptor();
     com.google.protobuf.FieldMaskProto.getDescriptor();
     com.google.protobuf.TimestampProto.getDescriptor();
     io.sealward.schema.v1.Annotations.getDescriptor();
+    io.sealward.v1.ItemStatusOuterClass.getDescriptor();
     com.google.protobuf.ExtensionRegistry registry =
         com.google.protobuf.ExtensionRegistry.newInstance();
     registry.add(io.sealward.schema.v1.Annotations.attribute);

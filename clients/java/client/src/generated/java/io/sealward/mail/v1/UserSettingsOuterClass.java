@@ -60,6 +60,56 @@ public final class UserSettingsOuterClass {
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sealward_mail_v1_DeleteUserSettingsRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchGetUserSettingsRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchGetUserSettingsRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchGetUserSettingsResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchGetUserSettingsResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchCreateUserSettingsRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchCreateUserSettingsRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchCreateUserSettingsResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchCreateUserSettingsResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchUpdateUserSettingsRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchUpdateUserSettingsRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchUpdateUserSettingsResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchUpdateUserSettingsResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_BatchDeleteUserSettingsRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_BatchDeleteUserSettingsRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportUserSettingsRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportUserSettingsRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportUserSettingsResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportUserSettingsResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_mail_v1_ImportUserSettingsResult_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_mail_v1_ImportUserSettingsResult_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -73,129 +123,177 @@ public final class UserSettingsOuterClass {
       "sealward.mail.v1\032\033google/protobuf/empty." +
       "proto\032 google/protobuf/field_mask.proto\032" +
       "\037google/protobuf/timestamp.proto\032$sealwa" +
-      "rd/schema/v1/annotations.proto\"\300\030\n\014UserS" +
-      "ettings\022\014\n\004name\030\001 \001(\t\022\014\n\004etag\030\002 \001(\t\022/\n\013c" +
-      "reate_time\030\003 \001(\0132\032.google.protobuf.Times" +
-      "tamp\022/\n\013update_time\030\004 \001(\0132\032.google.proto" +
-      "buf.Timestamp\022\027\n\ncreated_by\030d \001(\tH\000\210\001\001\022\030" +
-      "\n\013modified_by\030e \001(\tH\001\210\001\001\022*\n\020business_uni" +
-      "t_id\030\005 \001(\tB\013\272\241%\007\020\001 $\220\001\001H\002\210\001\001\022;\n\016email_pa" +
-      "ssword\030\006 \001(\tB\036\200\001\001\272\241%\027\010\001 \310\001j\020Mailbox.pass" +
-      "wordH\003\210\001\001\022:\n\025is_email_password_set\030\007 \001(\010" +
-      "B\026\272\241%\0228\001r\016email_passwordH\004\210\001\001\0226\n\016email_u" +
-      "sername\030\010 \001(\tB\031\272\241%\025 \310\001j\020Mailbox.username" +
-      "H\005\210\001\001\022b\n\027allow_email_credentials\030\t \001(\010B<" +
-      "\272\241%8\020\001\032\002\030\000j0Mailbox.allow_email_connecto" +
-      "r_to_use_credentialsH\006\210\001\001\022\230\001\n\037incoming_e" +
-      "mail_filtering_method\030\n \001(\0162;.sealward.m" +
-      "ail.v1.UserSettings.IncomingEmailFilteri" +
-      "ngMethodB-\272\241%)\020\001\032%\"#INCOMING_EMAIL_FILTE" +
-      "RING_METHOD_ALLH\007\210\001\001\022+\n\022is_send_as_allow" +
-      "ed\030\013 \001(\010B\n\272\241%\006\020\001\032\002\030\000H\010\210\001\001\0221\n\030ignore_unso" +
-      "licited_email\030\014 \001(\010B\n\272\241%\006\020\001\032\002\030\001H\t\210\001\001\022!\n\014" +
-      "paging_limit\030\r \001(\005B\006\272\241%\002(\000H\n\210\001\001\022#\n\016time_" +
-      "zone_code\030\016 \001(\005B\006\272\241%\002\020\001H\013\210\001\001\022!\n\tlocale_i" +
-      "d\030\017 \001(\005B\t\272\241%\005\020\001\230\001\001H\014\210\001\001\022#\n\016ui_language_i" +
-      "d\030\020 \001(\005B\006\272\241%\002\020\001H\r\210\001\001\022(\n\020help_language_id" +
-      "\030\021 \001(\005B\t\272\241%\005\020\001\230\001\001H\016\210\001\001\022(\n\022date_format_st" +
-      "ring\030\022 \001(\tB\007\272\241%\003 \377\001H\017\210\001\001\022(\n\022time_format_" +
-      "string\030\023 \001(\tB\007\272\241%\003 \377\001H\020\210\001\001\022#\n\rhomepage_a" +
-      "rea\030\024 \001(\tB\007\272\241%\003 \310\001H\021\210\001\001\022&\n\020homepage_suba" +
-      "rea\030\025 \001(\tB\007\272\241%\003 \310\001H\022\210\001\001\022\'\n\022workday_start" +
-      "_time\030\026 \001(\tB\006\272\241%\002 \005H\023\210\001\001\022&\n\021workday_stop" +
-      "_time\030\027 \001(\tB\006\272\241%\002 \005H\024\210\001\001\022d\n\031default_sear" +
-      "ch_experience\030\030 \001(\01626.sealward.mail.v1.U" +
-      "serSettings.DefaultSearchExperienceB\004\272\241%" +
-      "\000H\025\210\001\001\022}\n\020entity_form_mode\030\031 \001(\0162-.sealw" +
-      "ard.mail.v1.UserSettings.EntityFormModeB" +
-      "/\272\241%+\020\001\032\'\"%ENTITY_FORM_MODE_ORGANIZATION" +
-      "_DEFAULTH\026\210\001\001\022x\n\024report_script_errors\030\032 " +
-      "\001(\01621.sealward.mail.v1.UserSettings.Repo" +
-      "rtScriptErrorsB\"\272\241%\036\020\001\032\032\"\030REPORT_SCRIPT_" +
-      "ERRORS_ASKH\027\210\001\001\022/\n\027transaction_currency_" +
-      "id\030\033 \001(\tB\t\272\241%\005 $\220\001\001H\030\210\001\001\"\271\002\n\034IncomingEma" +
-      "ilFilteringMethod\022/\n+INCOMING_EMAIL_FILT" +
-      "ERING_METHOD_UNSPECIFIED\020\000\022-\n#INCOMING_E" +
-      "MAIL_FILTERING_METHOD_ALL\020\001\032\004\300\241%\000\0225\n+INC" +
-      "OMING_EMAIL_FILTERING_METHOD_IN_RESPONSE" +
-      "\020\002\032\004\300\241%\001\022<\n2INCOMING_EMAIL_FILTERING_MET" +
-      "HOD_FROM_KNOWN_PARTIES\020\003\032\004\300\241%\002\022D\n:INCOMI" +
-      "NG_EMAIL_FILTERING_METHOD_FROM_EMAIL_ENA" +
-      "BLED_RECORDS\020\004\032\004\300\241%\003\"\376\001\n\027DefaultSearchEx" +
-      "perience\022)\n%DEFAULT_SEARCH_EXPERIENCE_UN" +
-      "SPECIFIED\020\000\022-\n#DEFAULT_SEARCH_EXPERIENCE" +
-      "_RELEVANCE\020\001\032\004\300\241%\000\022/\n%DEFAULT_SEARCH_EXP" +
-      "ERIENCE_CATEGORIZED\020\002\032\004\300\241%\001\022,\n\"DEFAULT_S" +
-      "EARCH_EXPERIENCE_USE_LAST\020\003\032\004\300\241%\002\022*\n DEF" +
-      "AULT_SEARCH_EXPERIENCE_CUSTOM\020\004\032\004\300\241%\003\"\257\001" +
-      "\n\016EntityFormMode\022 \n\034ENTITY_FORM_MODE_UNS" +
-      "PECIFIED\020\000\022/\n%ENTITY_FORM_MODE_ORGANIZAT" +
-      "ION_DEFAULT\020\001\032\004\300\241%\000\022)\n\037ENTITY_FORM_MODE_" +
-      "READ_OPTIMIZED\020\002\032\004\300\241%\001\022\037\n\025ENTITY_FORM_MO" +
-      "DE_EDIT\020\003\032\004\300\241%\002\"\251\001\n\022ReportScriptErrors\022$" +
-      "\n REPORT_SCRIPT_ERRORS_UNSPECIFIED\020\000\022\"\n\030" +
-      "REPORT_SCRIPT_ERRORS_ASK\020\001\032\004\300\241%\001\022#\n\031REPO" +
-      "RT_SCRIPT_ERRORS_SEND\020\002\032\004\300\241%\002\022$\n\032REPORT_" +
-      "SCRIPT_ERRORS_NEVER\020\003\032\004\300\241%\003:@\262\241%<\n\014userS" +
-      "ettings\022\ruser_settings\032\014UserSettings \001*\r" +
-      "User SettingsB\r\n\013_created_byB\016\n\014_modifie" +
-      "d_byB\023\n\021_business_unit_idB\021\n\017_email_pass" +
-      "wordB\030\n\026_is_email_password_setB\021\n\017_email" +
-      "_usernameB\032\n\030_allow_email_credentialsB\"\n" +
-      " _incoming_email_filtering_methodB\025\n\023_is" +
-      "_send_as_allowedB\033\n\031_ignore_unsolicited_" +
-      "emailB\017\n\r_paging_limitB\021\n\017_time_zone_cod" +
-      "eB\014\n\n_locale_idB\021\n\017_ui_language_idB\023\n\021_h" +
-      "elp_language_idB\025\n\023_date_format_stringB\025" +
-      "\n\023_time_format_stringB\020\n\016_homepage_areaB" +
-      "\023\n\021_homepage_subareaB\025\n\023_workday_start_t" +
-      "imeB\024\n\022_workday_stop_timeB\034\n\032_default_se" +
-      "arch_experienceB\023\n\021_entity_form_modeB\027\n\025" +
-      "_report_script_errorsB\032\n\030_transaction_cu" +
-      "rrency_id\"\247\001\n\031CreateUserSettingsRequest\022" +
-      "\016\n\006parent\030\001 \001(\t\0225\n\ruser_settings\030\002 \001(\0132\036" +
-      ".sealward.mail.v1.UserSettings\022\030\n\020user_s" +
-      "ettings_id\030\003 \001(\t\022\025\n\rvalidate_only\030\004 \001(\010\022" +
-      "\022\n\nrequest_id\030\005 \001(\t\"U\n\026GetUserSettingsRe" +
-      "quest\022\014\n\004name\030\001 \001(\t\022-\n\tread_mask\030\002 \001(\0132\032" +
-      ".google.protobuf.FieldMask\"\274\001\n\027ListUserS" +
-      "ettingsRequest\022\016\n\006parent\030\001 \001(\t\022\021\n\tpage_s" +
-      "ize\030\002 \001(\005\022\022\n\npage_token\030\003 \001(\t\022\016\n\006filter\030" +
-      "\004 \001(\t\022\020\n\010order_by\030\005 \001(\t\022-\n\tread_mask\030\006 \001" +
-      "(\0132\032.google.protobuf.FieldMask\022\031\n\021return" +
-      "_total_size\030\007 \001(\010\"\222\001\n\030ListUserSettingsRe" +
-      "sponse\0225\n\ruser_settings\030\001 \003(\0132\036.sealward" +
-      ".mail.v1.UserSettings\022\027\n\017next_page_token" +
-      "\030\002 \001(\t\022\027\n\ntotal_size\030\003 \001(\003H\000\210\001\001B\r\n\013_tota" +
-      "l_size\"\256\001\n\031UpdateUserSettingsRequest\0225\n\r" +
-      "user_settings\030\001 \001(\0132\036.sealward.mail.v1.U" +
-      "serSettings\022/\n\013update_mask\030\002 \001(\0132\032.googl" +
-      "e.protobuf.FieldMask\022\025\n\rvalidate_only\030\003 " +
-      "\001(\010\022\022\n\nrequest_id\030\004 \001(\t\"b\n\031DeleteUserSet" +
-      "tingsRequest\022\014\n\004name\030\001 \001(\t\022\014\n\004etag\030\002 \001(\t" +
-      "\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 " +
-      "\001(\t2\242\005\n\023UserSettingsService\022{\n\022CreateUse" +
-      "rSettings\022+.sealward.mail.v1.CreateUserS" +
-      "ettingsRequest\032\036.sealward.mail.v1.UserSe" +
-      "ttings\"\030\220\002\000\332\241%\021\n\017prvWriteRecords\022t\n\017GetU" +
-      "serSettings\022(.sealward.mail.v1.GetUserSe" +
-      "ttingsRequest\032\036.sealward.mail.v1.UserSet" +
-      "tings\"\027\220\002\001\332\241%\020\n\016prvReadRecords\022\202\001\n\020ListU" +
-      "serSettings\022).sealward.mail.v1.ListUserS" +
-      "ettingsRequest\032*.sealward.mail.v1.ListUs" +
-      "erSettingsResponse\"\027\220\002\001\332\241%\020\n\016prvReadReco" +
-      "rds\022{\n\022UpdateUserSettings\022+.sealward.mai" +
-      "l.v1.UpdateUserSettingsRequest\032\036.sealwar" +
-      "d.mail.v1.UserSettings\"\030\220\002\000\332\241%\021\n\017prvWrit" +
-      "eRecords\022s\n\022DeleteUserSettings\022+.sealwar" +
-      "d.mail.v1.DeleteUserSettingsRequest\032\026.go" +
-      "ogle.protobuf.Empty\"\030\220\002\000\332\241%\021\n\017prvWriteRe" +
-      "cords\032!\312\241%\035sealward.mail.v1.UserSettings" +
-      "B\242\001\n\023io.sealward.mail.v1P\001ZGgithub.com/s" +
-      "ealward/sealward/clients/go/sealward/mai" +
-      "l/v1;sealwardmailv1\242\002\004SLWM\252\002\020Sealward.Ma" +
-      "il.V1\312\002\020Sealward\\Mail\\V1\352\002\022Sealward::Mai" +
-      "l::V1b\006proto3"
+      "rd/schema/v1/annotations.proto\032\035sealward" +
+      "/v1/item_status.proto\"\300\030\n\014UserSettings\022\014" +
+      "\n\004name\030\001 \001(\t\022\014\n\004etag\030\002 \001(\t\022/\n\013create_tim" +
+      "e\030\003 \001(\0132\032.google.protobuf.Timestamp\022/\n\013u" +
+      "pdate_time\030\004 \001(\0132\032.google.protobuf.Times" +
+      "tamp\022\027\n\ncreated_by\030d \001(\tH\000\210\001\001\022\030\n\013modifie" +
+      "d_by\030e \001(\tH\001\210\001\001\022*\n\020business_unit_id\030\005 \001(" +
+      "\tB\013\272\241%\007\020\001 $\220\001\001H\002\210\001\001\022;\n\016email_password\030\006 " +
+      "\001(\tB\036\200\001\001\272\241%\027\010\001 \310\001j\020Mailbox.passwordH\003\210\001\001" +
+      "\022:\n\025is_email_password_set\030\007 \001(\010B\026\272\241%\0228\001r" +
+      "\016email_passwordH\004\210\001\001\0226\n\016email_username\030\010" +
+      " \001(\tB\031\272\241%\025 \310\001j\020Mailbox.usernameH\005\210\001\001\022b\n\027" +
+      "allow_email_credentials\030\t \001(\010B<\272\241%8\020\001\032\002\030" +
+      "\000j0Mailbox.allow_email_connector_to_use_" +
+      "credentialsH\006\210\001\001\022\230\001\n\037incoming_email_filt" +
+      "ering_method\030\n \001(\0162;.sealward.mail.v1.Us" +
+      "erSettings.IncomingEmailFilteringMethodB" +
+      "-\272\241%)\020\001\032%\"#INCOMING_EMAIL_FILTERING_METH" +
+      "OD_ALLH\007\210\001\001\022+\n\022is_send_as_allowed\030\013 \001(\010B" +
+      "\n\272\241%\006\020\001\032\002\030\000H\010\210\001\001\0221\n\030ignore_unsolicited_e" +
+      "mail\030\014 \001(\010B\n\272\241%\006\020\001\032\002\030\001H\t\210\001\001\022!\n\014paging_li" +
+      "mit\030\r \001(\005B\006\272\241%\002(\000H\n\210\001\001\022#\n\016time_zone_code" +
+      "\030\016 \001(\005B\006\272\241%\002\020\001H\013\210\001\001\022!\n\tlocale_id\030\017 \001(\005B\t" +
+      "\272\241%\005\020\001\230\001\001H\014\210\001\001\022#\n\016ui_language_id\030\020 \001(\005B\006" +
+      "\272\241%\002\020\001H\r\210\001\001\022(\n\020help_language_id\030\021 \001(\005B\t\272" +
+      "\241%\005\020\001\230\001\001H\016\210\001\001\022(\n\022date_format_string\030\022 \001(" +
+      "\tB\007\272\241%\003 \377\001H\017\210\001\001\022(\n\022time_format_string\030\023 " +
+      "\001(\tB\007\272\241%\003 \377\001H\020\210\001\001\022#\n\rhomepage_area\030\024 \001(\t" +
+      "B\007\272\241%\003 \310\001H\021\210\001\001\022&\n\020homepage_subarea\030\025 \001(\t" +
+      "B\007\272\241%\003 \310\001H\022\210\001\001\022\'\n\022workday_start_time\030\026 \001" +
+      "(\tB\006\272\241%\002 \005H\023\210\001\001\022&\n\021workday_stop_time\030\027 \001" +
+      "(\tB\006\272\241%\002 \005H\024\210\001\001\022d\n\031default_search_experi" +
+      "ence\030\030 \001(\01626.sealward.mail.v1.UserSettin" +
+      "gs.DefaultSearchExperienceB\004\272\241%\000H\025\210\001\001\022}\n" +
+      "\020entity_form_mode\030\031 \001(\0162-.sealward.mail." +
+      "v1.UserSettings.EntityFormModeB/\272\241%+\020\001\032\'" +
+      "\"%ENTITY_FORM_MODE_ORGANIZATION_DEFAULTH" +
+      "\026\210\001\001\022x\n\024report_script_errors\030\032 \001(\01621.sea" +
+      "lward.mail.v1.UserSettings.ReportScriptE" +
+      "rrorsB\"\272\241%\036\020\001\032\032\"\030REPORT_SCRIPT_ERRORS_AS" +
+      "KH\027\210\001\001\022/\n\027transaction_currency_id\030\033 \001(\tB" +
+      "\t\272\241%\005 $\220\001\001H\030\210\001\001\"\271\002\n\034IncomingEmailFilteri" +
+      "ngMethod\022/\n+INCOMING_EMAIL_FILTERING_MET" +
+      "HOD_UNSPECIFIED\020\000\022-\n#INCOMING_EMAIL_FILT" +
+      "ERING_METHOD_ALL\020\001\032\004\300\241%\000\0225\n+INCOMING_EMA" +
+      "IL_FILTERING_METHOD_IN_RESPONSE\020\002\032\004\300\241%\001\022" +
+      "<\n2INCOMING_EMAIL_FILTERING_METHOD_FROM_" +
+      "KNOWN_PARTIES\020\003\032\004\300\241%\002\022D\n:INCOMING_EMAIL_" +
+      "FILTERING_METHOD_FROM_EMAIL_ENABLED_RECO" +
+      "RDS\020\004\032\004\300\241%\003\"\376\001\n\027DefaultSearchExperience\022" +
+      ")\n%DEFAULT_SEARCH_EXPERIENCE_UNSPECIFIED" +
+      "\020\000\022-\n#DEFAULT_SEARCH_EXPERIENCE_RELEVANC" +
+      "E\020\001\032\004\300\241%\000\022/\n%DEFAULT_SEARCH_EXPERIENCE_C" +
+      "ATEGORIZED\020\002\032\004\300\241%\001\022,\n\"DEFAULT_SEARCH_EXP" +
+      "ERIENCE_USE_LAST\020\003\032\004\300\241%\002\022*\n DEFAULT_SEAR" +
+      "CH_EXPERIENCE_CUSTOM\020\004\032\004\300\241%\003\"\257\001\n\016EntityF" +
+      "ormMode\022 \n\034ENTITY_FORM_MODE_UNSPECIFIED\020" +
+      "\000\022/\n%ENTITY_FORM_MODE_ORGANIZATION_DEFAU" +
+      "LT\020\001\032\004\300\241%\000\022)\n\037ENTITY_FORM_MODE_READ_OPTI" +
+      "MIZED\020\002\032\004\300\241%\001\022\037\n\025ENTITY_FORM_MODE_EDIT\020\003" +
+      "\032\004\300\241%\002\"\251\001\n\022ReportScriptErrors\022$\n REPORT_" +
+      "SCRIPT_ERRORS_UNSPECIFIED\020\000\022\"\n\030REPORT_SC" +
+      "RIPT_ERRORS_ASK\020\001\032\004\300\241%\001\022#\n\031REPORT_SCRIPT" +
+      "_ERRORS_SEND\020\002\032\004\300\241%\002\022$\n\032REPORT_SCRIPT_ER" +
+      "RORS_NEVER\020\003\032\004\300\241%\003:@\262\241%<\n\014userSettings\022\r" +
+      "user_settings\032\014UserSettings \001*\rUser Sett" +
+      "ingsB\r\n\013_created_byB\016\n\014_modified_byB\023\n\021_" +
+      "business_unit_idB\021\n\017_email_passwordB\030\n\026_" +
+      "is_email_password_setB\021\n\017_email_username" +
+      "B\032\n\030_allow_email_credentialsB\"\n _incomin" +
+      "g_email_filtering_methodB\025\n\023_is_send_as_" +
+      "allowedB\033\n\031_ignore_unsolicited_emailB\017\n\r" +
+      "_paging_limitB\021\n\017_time_zone_codeB\014\n\n_loc" +
+      "ale_idB\021\n\017_ui_language_idB\023\n\021_help_langu" +
+      "age_idB\025\n\023_date_format_stringB\025\n\023_time_f" +
+      "ormat_stringB\020\n\016_homepage_areaB\023\n\021_homep" +
+      "age_subareaB\025\n\023_workday_start_timeB\024\n\022_w" +
+      "orkday_stop_timeB\034\n\032_default_search_expe" +
+      "rienceB\023\n\021_entity_form_modeB\027\n\025_report_s" +
+      "cript_errorsB\032\n\030_transaction_currency_id" +
+      "\"\247\001\n\031CreateUserSettingsRequest\022\016\n\006parent" +
+      "\030\001 \001(\t\0225\n\ruser_settings\030\002 \001(\0132\036.sealward" +
+      ".mail.v1.UserSettings\022\030\n\020user_settings_i" +
+      "d\030\003 \001(\t\022\025\n\rvalidate_only\030\004 \001(\010\022\022\n\nreques" +
+      "t_id\030\005 \001(\t\"U\n\026GetUserSettingsRequest\022\014\n\004" +
+      "name\030\001 \001(\t\022-\n\tread_mask\030\002 \001(\0132\032.google.p" +
+      "rotobuf.FieldMask\"\274\001\n\027ListUserSettingsRe" +
+      "quest\022\016\n\006parent\030\001 \001(\t\022\021\n\tpage_size\030\002 \001(\005" +
+      "\022\022\n\npage_token\030\003 \001(\t\022\016\n\006filter\030\004 \001(\t\022\020\n\010" +
+      "order_by\030\005 \001(\t\022-\n\tread_mask\030\006 \001(\0132\032.goog" +
+      "le.protobuf.FieldMask\022\031\n\021return_total_si" +
+      "ze\030\007 \001(\010\"\222\001\n\030ListUserSettingsResponse\0225\n" +
+      "\ruser_settings\030\001 \003(\0132\036.sealward.mail.v1." +
+      "UserSettings\022\027\n\017next_page_token\030\002 \001(\t\022\027\n" +
+      "\ntotal_size\030\003 \001(\003H\000\210\001\001B\r\n\013_total_size\"\256\001" +
+      "\n\031UpdateUserSettingsRequest\0225\n\ruser_sett" +
+      "ings\030\001 \001(\0132\036.sealward.mail.v1.UserSettin" +
+      "gs\022/\n\013update_mask\030\002 \001(\0132\032.google.protobu" +
+      "f.FieldMask\022\025\n\rvalidate_only\030\003 \001(\010\022\022\n\nre" +
+      "quest_id\030\004 \001(\t\"b\n\031DeleteUserSettingsRequ" +
+      "est\022\014\n\004name\030\001 \001(\t\022\014\n\004etag\030\002 \001(\t\022\025\n\rvalid" +
+      "ate_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"k\n\033Ba" +
+      "tchGetUserSettingsRequest\022\016\n\006parent\030\001 \001(" +
+      "\t\022\r\n\005names\030\002 \003(\t\022-\n\tread_mask\030\003 \001(\0132\032.go" +
+      "ogle.protobuf.FieldMask\"U\n\034BatchGetUserS" +
+      "ettingsResponse\0225\n\ruser_settings\030\001 \003(\0132\036" +
+      ".sealward.mail.v1.UserSettings\"\232\001\n\036Batch" +
+      "CreateUserSettingsRequest\022\016\n\006parent\030\001 \001(" +
+      "\t\022=\n\010requests\030\002 \003(\0132+.sealward.mail.v1.C" +
+      "reateUserSettingsRequest\022\025\n\rvalidate_onl" +
+      "y\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"X\n\037BatchCrea" +
+      "teUserSettingsResponse\0225\n\ruser_settings\030" +
+      "\001 \003(\0132\036.sealward.mail.v1.UserSettings\"\232\001" +
+      "\n\036BatchUpdateUserSettingsRequest\022\016\n\006pare" +
+      "nt\030\001 \001(\t\022=\n\010requests\030\002 \003(\0132+.sealward.ma" +
+      "il.v1.UpdateUserSettingsRequest\022\025\n\rvalid" +
+      "ate_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(\t\"X\n\037Ba" +
+      "tchUpdateUserSettingsResponse\0225\n\ruser_se" +
+      "ttings\030\001 \003(\0132\036.sealward.mail.v1.UserSett" +
+      "ings\"\232\001\n\036BatchDeleteUserSettingsRequest\022" +
+      "\016\n\006parent\030\001 \001(\t\022=\n\010requests\030\002 \003(\0132+.seal" +
+      "ward.mail.v1.DeleteUserSettingsRequest\022\025" +
+      "\n\rvalidate_only\030\003 \001(\010\022\022\n\nrequest_id\030\004 \001(" +
+      "\t\"\201\001\n\031ImportUserSettingsRequest\022\016\n\006paren" +
+      "t\030\001 \001(\t\022\025\n\rvalidate_only\030\002 \001(\010\022=\n\010reques" +
+      "ts\030\003 \003(\0132+.sealward.mail.v1.CreateUserSe" +
+      "ttingsRequest\"Y\n\032ImportUserSettingsRespo" +
+      "nse\022;\n\007results\030\001 \003(\0132*.sealward.mail.v1." +
+      "ImportUserSettingsResult\"^\n\030ImportUserSe" +
+      "ttingsResult\022\016\n\004name\030\001 \001(\tH\000\022(\n\005error\030\002 " +
+      "\001(\0132\027.sealward.v1.ItemStatusH\000B\010\n\006result" +
+      "2\370\n\n\023UserSettingsService\022{\n\022CreateUserSe" +
+      "ttings\022+.sealward.mail.v1.CreateUserSett" +
+      "ingsRequest\032\036.sealward.mail.v1.UserSetti" +
+      "ngs\"\030\220\002\000\332\241%\021\n\017prvWriteRecords\022t\n\017GetUser" +
+      "Settings\022(.sealward.mail.v1.GetUserSetti" +
+      "ngsRequest\032\036.sealward.mail.v1.UserSettin" +
+      "gs\"\027\220\002\001\332\241%\020\n\016prvReadRecords\022\202\001\n\020ListUser" +
+      "Settings\022).sealward.mail.v1.ListUserSett" +
+      "ingsRequest\032*.sealward.mail.v1.ListUserS" +
+      "ettingsResponse\"\027\220\002\001\332\241%\020\n\016prvReadRecords" +
+      "\022{\n\022UpdateUserSettings\022+.sealward.mail.v" +
+      "1.UpdateUserSettingsRequest\032\036.sealward.m" +
+      "ail.v1.UserSettings\"\030\220\002\000\332\241%\021\n\017prvWriteRe" +
+      "cords\022s\n\022DeleteUserSettings\022+.sealward.m" +
+      "ail.v1.DeleteUserSettingsRequest\032\026.googl" +
+      "e.protobuf.Empty\"\030\220\002\000\332\241%\021\n\017prvWriteRecor" +
+      "ds\022\216\001\n\024BatchGetUserSettings\022-.sealward.m" +
+      "ail.v1.BatchGetUserSettingsRequest\032..sea" +
+      "lward.mail.v1.BatchGetUserSettingsRespon" +
+      "se\"\027\220\002\001\332\241%\020\n\016prvReadRecords\022\230\001\n\027BatchCre" +
+      "ateUserSettings\0220.sealward.mail.v1.Batch" +
+      "CreateUserSettingsRequest\0321.sealward.mai" +
+      "l.v1.BatchCreateUserSettingsResponse\"\030\220\002" +
+      "\000\332\241%\021\n\017prvWriteRecords\022\230\001\n\027BatchUpdateUs" +
+      "erSettings\0220.sealward.mail.v1.BatchUpdat" +
+      "eUserSettingsRequest\0321.sealward.mail.v1." +
+      "BatchUpdateUserSettingsResponse\"\030\220\002\000\332\241%\021" +
+      "\n\017prvWriteRecords\022}\n\027BatchDeleteUserSett" +
+      "ings\0220.sealward.mail.v1.BatchDeleteUserS" +
+      "ettingsRequest\032\026.google.protobuf.Empty\"\030" +
+      "\220\002\000\332\241%\021\n\017prvWriteRecords\022\215\001\n\022ImportUserS" +
+      "ettings\022+.sealward.mail.v1.ImportUserSet" +
+      "tingsRequest\032,.sealward.mail.v1.ImportUs" +
+      "erSettingsResponse\"\030\220\002\000\332\241%\021\n\017prvWriteRec" +
+      "ords(\0010\001\032!\312\241%\035sealward.mail.v1.UserSetti" +
+      "ngsB\242\001\n\023io.sealward.mail.v1P\001ZGgithub.co" +
+      "m/sealward/sealward/clients/go/sealward/" +
+      "mail/v1;sealwardmailv1\242\002\004SLWM\252\002\020Sealward" +
+      ".Mail.V1\312\002\020Sealward\\Mail\\V1\352\002\022Sealward::" +
+      "Mail::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -204,6 +302,7 @@ public final class UserSettingsOuterClass {
           com.google.protobuf.FieldMaskProto.getDescriptor(),
           com.google.protobuf.TimestampProto.getDescriptor(),
           io.sealward.schema.v1.Annotations.getDescriptor(),
+          io.sealward.v1.ItemStatusOuterClass.getDescriptor(),
         });
     internal_static_sealward_mail_v1_UserSettings_descriptor =
       getDescriptor().getMessageTypes().get(0);
@@ -247,11 +346,72 @@ public final class UserSettingsOuterClass {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_mail_v1_DeleteUserSettingsRequest_descriptor,
         new java.lang.String[] { "Name", "Etag", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchGetUserSettingsRequest_descriptor =
+      getDescriptor().getMessageTypes().get(7);
+    internal_static_sealward_mail_v1_BatchGetUserSettingsRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchGetUserSettingsRequest_descriptor,
+        new java.lang.String[] { "Parent", "Names", "ReadMask", });
+    internal_static_sealward_mail_v1_BatchGetUserSettingsResponse_descriptor =
+      getDescriptor().getMessageTypes().get(8);
+    internal_static_sealward_mail_v1_BatchGetUserSettingsResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchGetUserSettingsResponse_descriptor,
+        new java.lang.String[] { "UserSettings", });
+    internal_static_sealward_mail_v1_BatchCreateUserSettingsRequest_descriptor =
+      getDescriptor().getMessageTypes().get(9);
+    internal_static_sealward_mail_v1_BatchCreateUserSettingsRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchCreateUserSettingsRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchCreateUserSettingsResponse_descriptor =
+      getDescriptor().getMessageTypes().get(10);
+    internal_static_sealward_mail_v1_BatchCreateUserSettingsResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchCreateUserSettingsResponse_descriptor,
+        new java.lang.String[] { "UserSettings", });
+    internal_static_sealward_mail_v1_BatchUpdateUserSettingsRequest_descriptor =
+      getDescriptor().getMessageTypes().get(11);
+    internal_static_sealward_mail_v1_BatchUpdateUserSettingsRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchUpdateUserSettingsRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_BatchUpdateUserSettingsResponse_descriptor =
+      getDescriptor().getMessageTypes().get(12);
+    internal_static_sealward_mail_v1_BatchUpdateUserSettingsResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchUpdateUserSettingsResponse_descriptor,
+        new java.lang.String[] { "UserSettings", });
+    internal_static_sealward_mail_v1_BatchDeleteUserSettingsRequest_descriptor =
+      getDescriptor().getMessageTypes().get(13);
+    internal_static_sealward_mail_v1_BatchDeleteUserSettingsRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_BatchDeleteUserSettingsRequest_descriptor,
+        new java.lang.String[] { "Parent", "Requests", "ValidateOnly", "RequestId", });
+    internal_static_sealward_mail_v1_ImportUserSettingsRequest_descriptor =
+      getDescriptor().getMessageTypes().get(14);
+    internal_static_sealward_mail_v1_ImportUserSettingsRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportUserSettingsRequest_descriptor,
+        new java.lang.String[] { "Parent", "ValidateOnly", "Requests", });
+    internal_static_sealward_mail_v1_ImportUserSettingsResponse_descriptor =
+      getDescriptor().getMessageTypes().get(15);
+    internal_static_sealward_mail_v1_ImportUserSettingsResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportUserSettingsResponse_descriptor,
+        new java.lang.String[] { "Results", });
+    internal_static_sealward_mail_v1_ImportUserSettingsResult_descriptor =
+      getDescriptor().getMessageTypes().get(16);
+    internal_static_sealward_mail_v1_ImportUserSettingsResult_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_mail_v1_ImportUserSettingsResult_descriptor,
+        new java.lang.String[] { "Name", "Error", "Result", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.EmptyProto.getDescriptor();
     com.google.protobuf.FieldMaskProto.getDescriptor();
     com.google.protobuf.TimestampProto.getDescriptor();
     io.sealward.schema.v1.Annotations.getDescriptor();
+    io.sealward.v1.ItemStatusOuterClass.getDescriptor();
     com.google.protobuf.ExtensionRegistry registry =
         com.google.protobuf.ExtensionRegistry.newInstance();
     registry.add(io.sealward.schema.v1.Annotations.attribute);

@@ -98,8 +98,12 @@ public final class Annotations {
    * <pre>
    * The full name of the entity that the service serves with standard methods: `sealward.mail.v1.Mailbox`. The methods are recognized by
    * name and shape. The service can have each of them at most once, and no others. Create, Get, Update and Delete are followed by the name
-   * of the message. List is followed by the collection in upper camel case. Examples: CreateMailbox, GetMailbox, UpdateMailbox,
-   * DeleteMailbox, ListMailboxes.
+   * of the message. List, BatchGet, BatchCreate, BatchUpdate, BatchDelete and Import are followed by the collection in upper camel case.
+   * Examples: CreateMailbox, GetMailbox, UpdateMailbox, DeleteMailbox, ListMailboxes, BatchGetMailboxes, ImportMailboxes.
+   *
+   * The requests of BatchCreate, BatchUpdate and BatchDelete have `parent` and a list `requests` of the requests of Create, Update and
+   * Delete. That of BatchGet has `parent` and `names`. Import takes and returns streams. Its request is that of BatchCreate. Its response
+   * has a list `results`, each with a string `name` or a message `error` that has the fields of google.rpc.Status.
    * </pre>
    *
    * <code>extend .google.protobuf.ServiceOptions { ... }</code>

@@ -59,8 +59,8 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
    * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-   * the same privilege.
+   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+   * privilege: Create, Update and Delete, their batches, and Import.
    * </pre>
    *
    * <code>repeated string privileges = 1;</code>
@@ -74,8 +74,8 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
    * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-   * the same privilege.
+   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+   * privilege: Create, Update and Delete, their batches, and Import.
    * </pre>
    *
    * <code>repeated string privileges = 1;</code>
@@ -88,8 +88,8 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
    * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-   * the same privilege.
+   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+   * privilege: Create, Update and Delete, their batches, and Import.
    * </pre>
    *
    * <code>repeated string privileges = 1;</code>
@@ -103,8 +103,8 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
    * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-   * the same privilege.
+   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+   * privilege: Create, Update and Delete, their batches, and Import.
    * </pre>
    *
    * <code>repeated string privileges = 1;</code>
@@ -686,8 +686,8 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
      * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-     * the same privilege.
+     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+     * privilege: Create, Update and Delete, their batches, and Import.
      * </pre>
      *
      * <code>repeated string privileges = 1;</code>
@@ -702,8 +702,8 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
      * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-     * the same privilege.
+     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+     * privilege: Create, Update and Delete, their batches, and Import.
      * </pre>
      *
      * <code>repeated string privileges = 1;</code>
@@ -716,8 +716,8 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
      * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-     * the same privilege.
+     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+     * privilege: Create, Update and Delete, their batches, and Import.
      * </pre>
      *
      * <code>repeated string privileges = 1;</code>
@@ -731,8 +731,8 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
      * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-     * the same privilege.
+     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+     * privilege: Create, Update and Delete, their batches, and Import.
      * </pre>
      *
      * <code>repeated string privileges = 1;</code>
@@ -747,8 +747,8 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
      * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-     * the same privilege.
+     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+     * privilege: Create, Update and Delete, their batches, and Import.
      * </pre>
      *
      * <code>repeated string privileges = 1;</code>
@@ -769,8 +769,8 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
      * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-     * the same privilege.
+     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+     * privilege: Create, Update and Delete, their batches, and Import.
      * </pre>
      *
      * <code>repeated string privileges = 1;</code>
@@ -790,8 +790,8 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
      * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-     * the same privilege.
+     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+     * privilege: Create, Update and Delete, their batches, and Import.
      * </pre>
      *
      * <code>repeated string privileges = 1;</code>
@@ -811,8 +811,8 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
      * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-     * the same privilege.
+     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+     * privilege: Create, Update and Delete, their batches, and Import.
      * </pre>
      *
      * <code>repeated string privileges = 1;</code>
@@ -829,8 +829,8 @@ private static final long serialVersionUID = 0L;
      * <pre>
      * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
      * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-     * the same privilege.
+     * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+     * privilege: Create, Update and Delete, their batches, and Import.
      * </pre>
      *
      * <code>repeated string privileges = 1;</code>

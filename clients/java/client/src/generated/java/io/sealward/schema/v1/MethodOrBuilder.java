@@ -13,8 +13,8 @@ public interface MethodOrBuilder extends
    * <pre>
    * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
    * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-   * the same privilege.
+   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+   * privilege: Create, Update and Delete, their batches, and Import.
    * </pre>
    *
    * <code>repeated string privileges = 1;</code>
@@ -26,8 +26,8 @@ public interface MethodOrBuilder extends
    * <pre>
    * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
    * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-   * the same privilege.
+   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+   * privilege: Create, Update and Delete, their batches, and Import.
    * </pre>
    *
    * <code>repeated string privileges = 1;</code>
@@ -38,8 +38,8 @@ public interface MethodOrBuilder extends
    * <pre>
    * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
    * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-   * the same privilege.
+   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+   * privilege: Create, Update and Delete, their batches, and Import.
    * </pre>
    *
    * <code>repeated string privileges = 1;</code>
@@ -51,8 +51,8 @@ public interface MethodOrBuilder extends
    * <pre>
    * The names of the privileges, as in the policy: `prvRevealAttributes`. The caller needs one of them in the organization of the request.
    * If there are several, the request determines which one. In this case, a caller with any of them is allowed until the request is
-   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. Create, Update and Delete of an entity need
-   * the same privilege.
+   * decoded, and then needs the one for the request. Required, unless `any_identity` is true. All methods that write an entity need the same
+   * privilege: Create, Update and Delete, their batches, and Import.
    * </pre>
    *
    * <code>repeated string privileges = 1;</code>
