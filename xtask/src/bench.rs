@@ -32,7 +32,7 @@ Rows:
   many                  with a million records: import, start, memory, tail, re-encryption, verification
   growth                cost by records, size of values, attributes, organizations, connections
 
-Without rows, it measures all and writes the tables and pictures of docs/benchmarks.md; this takes eight minutes after the build.
+Without rows, it measures all and writes the tables and pictures of docs/benchmarks.md.
 
 Options:
   --rounds N            rounds of each side of a row, 1 to 100 (default 5)
