@@ -1,5 +1,6 @@
 //! The commands of an entity: create, get, list, update, delete, import and reveal. They are generated from its descriptors, alike for all entities.
 
+mod arguments;
 mod attribute_help;
 mod import;
 
@@ -22,6 +23,7 @@ use crate::{
     naming::command_name,
     output::{self, Output, RecordList, pages::PageOptions, stderr},
 };
+use arguments::{CHECK, REQUEST_ID, value, values};
 use attribute_help::attributes;
 
 pub(super) fn command(entity: &EntityType) -> Command {
@@ -414,14 +416,6 @@ fn full_name(entity: &EntityType, name: &str, connection: &Connection) -> String
     connection.record_name(&entity.options.collection, name)
 }
 
-fn value<'a>(matches: &'a ArgMatches, id: &str) -> Option<&'a str> {
-    matches.get_one::<String>(id).map(String::as_str)
-}
-
-fn values<'a>(matches: &'a ArgMatches, id: &str) -> Vec<&'a str> {
-    matches.get_many::<String>(id).unwrap_or_default().map(String::as_str).collect()
-}
-
 /// The first text attribute that isn't encrypted and that a caller can set.
 fn example_attribute(entity: &EntityType) -> Option<&str> {
     let example = entity.attributes.iter().find(|attribute| {
@@ -462,8 +456,6 @@ const JSON: &str = "json";
 const SET: &str = "set";
 const SECRET: &str = "secret";
 const CLEAR: &str = "clear";
-const CHECK: &str = "check";
-const REQUEST_ID: &str = "request-id";
 const FILTER: &str = "filter";
 const ORDER_BY: &str = "order-by";
 const FIELDS: &str = "fields";

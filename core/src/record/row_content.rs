@@ -179,7 +179,7 @@ mod tests {
     fn datum_of(kind: ColumnType, seed: u8) -> Datum {
         match (seed % 3, kind) {
             (0, _) => Datum::Null,
-            (_, ColumnType::Boolean) => Datum::Boolean(seed % 2 == 0),
+            (_, ColumnType::Boolean) => Datum::Boolean(seed.is_multiple_of(2)),
             (_, ColumnType::Integer) => Datum::Integer(seed.into()),
             (_, ColumnType::Text) => Datum::Text(seed.to_string()),
             (_, ColumnType::Bytes) => Datum::Bytes(vec![seed; 2]),

@@ -22,24 +22,18 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-pub(crate) use self::message::{
-    BatchGetRequest, BatchItem, BatchRequest, CreateRequest, DeleteRequest, EntityReply, EntityRequest, GetRequest,
-    ImportRequest, ListRequest, UpdateRequest, WriteOptions,
+pub(crate) use self::{
+    decode::CodecBounds,
+    message::{
+        BatchGetRequest, BatchItem, BatchRequest, CreateRequest, DeleteRequest, EntityReply, EntityRequest, GetRequest,
+        ImportRequest, ListRequest, UpdateRequest, WriteOptions,
+    },
 };
 use self::{
     decode::RequestPlan,
     encode::{PageWriter, ReplyPlan},
 };
 use crate::{schema::EntityMethod, status};
-
-/// The maximum numbers of elements in a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CodecBounds {
-    /// The maximum number of paths in a mask.
-    pub(crate) mask_paths_max: usize,
-    /// The maximum number of items in a batch, or in a message of an import.
-    pub(crate) batch_items_max: usize,
-}
 
 /// The codec of one method.
 pub(crate) struct EntityCodec {

@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{CHECK, REQUEST_ID, value};
+use super::arguments::{CHECK, REQUEST_ID, value};
 use crate::{
     connection::{Connection, hints::Hints},
     failure::Failure,

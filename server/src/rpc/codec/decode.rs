@@ -21,7 +21,6 @@ use sealward_core::{
 };
 
 use super::{
-    CodecBounds,
     message::{
         BatchGetRequest, BatchItem, BatchRequest, CreateRequest, DeleteRequest, EntityRequest, GetRequest,
         ImportRequest, ListRequest, UpdateRequest, WriteOptions,
@@ -32,6 +31,15 @@ use crate::{
     rpc::name::{self, ParsedName},
     schema::{EntityMethod, StandardMethod, timestamp_from_proto},
 };
+
+/// The maximum numbers of elements in a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CodecBounds {
+    /// The maximum number of paths in a mask.
+    pub(crate) mask_paths_max: usize,
+    /// The maximum number of items in a batch, or in a message of an import.
+    pub(crate) batch_items_max: usize,
+}
 
 /// Decodes the requests of one method.
 pub(crate) struct RequestPlan {

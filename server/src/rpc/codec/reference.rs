@@ -221,12 +221,10 @@ fn read_items<T>(
     message: &mut DynamicMessage,
     read: impl Fn(&mut DynamicMessage) -> (T, Vec<Violation>),
 ) -> Result<Vec<BatchItem<T>>, Violation> {
-    let items = take_items(method, bounds, message)?.into_iter().filter_map(|item| match item {
-        ProtoValue::Message(mut item) => {
-            let (request, violations) = read(&mut item);
-            Some(BatchItem { request, violations, bytes: 0 })
-        }
-        _ => None,
+    let items = take_items(method, bounds, message)?.into_iter().filter_map(|item| {
+        let ProtoValue::Message(mut item) = item else { return None };
+        let (request, violations) = read(&mut item);
+        Some(BatchItem { request, violations, bytes: 0 })
     });
     Ok(items.collect())
 }
