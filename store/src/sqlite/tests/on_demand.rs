@@ -3,11 +3,12 @@
 use std::{
     future::{Future as _, poll_fn},
     pin::pin,
+    sync::mpsc,
     task::Poll,
 };
 
 use sealward_core::{layout, organization::open::inspect, schema::Schema, table::OrganizationRow};
-use tokio::task::JoinSet;
+use tokio::{runtime, task::JoinSet};
 
 use super::*;
 
@@ -170,19 +171,27 @@ async fn commit_without_its_caller_completes_before_the_database_closes() {
     assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
 }
 
-#[tokio::test]
-async fn opening_continues_without_its_caller_and_happens_once() {
-    let fixture = Fixture::new();
-    let store = fixture.created().await;
-    fixture.close().await;
-    {
-        let mut opening = pin!(store.commit(Commit::of(vec![insert(1, b"x")])));
-        assert!(poll_fn(|context| Poll::Ready(opening.as_mut().poll(context).is_pending())).await);
-    }
-    store.commit(Commit::of(vec![insert(2, b"y"), reveal()])).await.unwrap();
-    assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
-    fixture.close().await;
-    assert_eq!(fixture.open_files(), 0);
+#[test]
+fn opening_continues_without_its_caller_and_happens_once() {
+    // A single thread for blocking work, which is busy until the caller has left.
+    let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let fixture = Fixture::new();
+        let store = fixture.created().await;
+        fixture.close().await;
+        let (release, busy) = mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || busy.recv());
+        {
+            let mut opening = pin!(store.commit(Commit::of(vec![insert(1, b"x")])));
+            assert!(poll_fn(|context| Poll::Ready(opening.as_mut().poll(context).is_pending())).await);
+        }
+        drop(release);
+        assert!(busy.await.unwrap().is_err());
+        store.commit(Commit::of(vec![insert(2, b"y"), reveal()])).await.unwrap();
+        assert_eq!((count(&*store, "Entry").await, chain_length(&*store).await), (1, 1));
+        fixture.close().await;
+        assert_eq!(fixture.open_files(), 0);
+    });
 }
 
 #[tokio::test]
