@@ -66,8 +66,7 @@ pub async fn create(
     created.map_err(RecordError::of_single)?.pop().ok_or_else(exhausted)
 }
 
-/// Creates records with different ids, at most [`AMONG_MAX`](crate::store::AMONG_MAX), in one commit, and returns them
-/// in this order.
+/// Creates records with different ids, at most [`AMONG_MAX`], in one commit, and returns them in this order.
 ///
 /// # Errors
 /// See [`RecordError`]. [`RecordError::Items`] if single records are refused.
