@@ -239,6 +239,15 @@ mod tests {
     }
 
     #[test]
+    fn every_path_has_a_count() {
+        let counts = parse(include_str!("../instructions.txt")).unwrap();
+        let paths: Vec<&str> = counts.keys().map(String::as_str).collect();
+        let mut expected: Vec<&str> = PATHS.into_iter().chain([ECHO]).collect();
+        expected.sort_unstable();
+        assert_eq!(paths, expected);
+    }
+
+    #[test]
     fn change_of_more_than_three_percent_is_reported() {
         assert!(compare(&counts(100_000), &counts(102_900)).1);
         assert!(!compare(&counts(100_000), &counts(103_100)).1);
