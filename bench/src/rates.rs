@@ -14,7 +14,7 @@ use crate::{
     outcome::Outcome,
     peers::{Peer, Programs},
     process::Process,
-    shape::Shape,
+    shape::{SHAPE, Shape},
     target::{Filling, Subject, Target, drive, write_requests},
     workload::{Sent, Workload},
 };
@@ -117,7 +117,8 @@ impl<'a> Bench<'a> {
         let side = |name: &str, load_by| Side { name: name.to_owned(), load_by, rounds: Rounds::default() };
         let mut sides = vec![side("echo", load_by)];
         sides.extend(self.targets.iter().map(|target| side(&target.name, load_by)));
-        if let Some(work) = workload.peers {
+        // With the default load only: PostgreSQL takes longer than a round to open 256 connections.
+        if let Some(work) = workload.peers.filter(|_| shape == SHAPE) {
             sides.extend(self.peers.iter().map(|peer| side(peer.title(work), peer.load_by())));
         }
         for round in 0..=self.pace.rounds {
