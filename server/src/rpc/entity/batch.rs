@@ -9,10 +9,10 @@ use sealward_core::{
     mask::ReadMask,
     name::OrganizationName,
     permit::Permit,
-    policy::{Action, ReadRecords},
+    policy::{Action, ReadRecords, WriteRecords},
     port::Line,
     record::{
-        RecordError, RecordPlace,
+        Mode, RecordError, RecordPlace,
         check::{check_create, check_update},
         create::{self, IdOrigin, NewRecord},
         delete::{self, Deletion},
@@ -41,6 +41,16 @@ pub(super) struct Batch<'a> {
     pub(super) dispatcher: &'a Dispatcher,
     pub(super) entity: &'a Arc<Entity>,
     pub(super) extensions: &'a Extensions,
+}
+
+/// A batch of writes whose caller may write.
+struct Opened<T> {
+    permit: Permit<WriteRecords>,
+    /// The violations so far.
+    violations: Vec<Violation>,
+    /// `None` if it is invalid.
+    mode: Option<Mode>,
+    items: Vec<BatchItem<T>>,
 }
 
 impl Batch<'_> {
@@ -72,11 +82,7 @@ impl Batch<'_> {
     }
 
     pub(super) async fn create(&self, request: BatchRequest<CreateRequest>) -> Result<EntityReply, Status> {
-        let BatchRequest { parent, items, write } = request;
-        let permit = self.dispatcher.enter_to_write(self.extensions, &parent, self.entity)?;
-        let mut violations: Vec<_> = parent.resource.err().into_iter().collect();
-        let mode = taken(mode(&write).map_err(|violation| vec![violation]), &mut violations);
-        let items = self.items(items, &mut violations);
+        let Opened { permit, mut violations, mode, items } = self.open(request)?;
         let (mut ids, mut records) = (Different::default(), Vec::with_capacity(items.len()));
         for (index, BatchItem { request, violations: of_batch, .. }) in items.into_iter().enumerate() {
             let item = item(index);
@@ -113,12 +119,8 @@ impl Batch<'_> {
         &self,
         request: BatchRequest<UpdateRequest>,
     ) -> Result<(EntityReply, RecordPlace), Status> {
-        let BatchRequest { parent, items, write } = request;
-        let permit = self.dispatcher.enter_to_write(self.extensions, &parent, self.entity)?;
+        let Opened { permit, mut violations, mode, items } = self.open(request)?;
         let organization = &permit.organization().name;
-        let mut violations: Vec<_> = parent.resource.err().into_iter().collect();
-        let mode = taken(mode(&write).map_err(|violation| vec![violation]), &mut violations);
-        let items = self.items(items, &mut violations);
         let singular = &self.entity.singular;
         let (name_field, etag_field) = (format!("{singular}.name"), format!("{singular}.etag"));
         let (mut ids, mut changes) = (Different::default(), Vec::with_capacity(items.len()));
@@ -156,12 +158,8 @@ impl Batch<'_> {
         &self,
         request: BatchRequest<DeleteRequest>,
     ) -> Result<(EntityReply, RecordPlace), Status> {
-        let BatchRequest { parent, items, write } = request;
-        let permit = self.dispatcher.enter_to_write(self.extensions, &parent, self.entity)?;
+        let Opened { permit, mut violations, mode, items } = self.open(request)?;
         let organization = &permit.organization().name;
-        let mut violations: Vec<_> = parent.resource.err().into_iter().collect();
-        let mode = taken(mode(&write).map_err(|violation| vec![violation]), &mut violations);
-        let items = self.items(items, &mut violations);
         let (mut ids, mut deletions) = (Different::default(), Vec::with_capacity(items.len()));
         for (index, BatchItem { request, violations: of_batch, .. }) in items.into_iter().enumerate() {
             let item = item(index);
@@ -186,13 +184,13 @@ impl Batch<'_> {
         Ok((EntityReply::Empty, place))
     }
 
-    /// The single requests of a batch, at least one.
-    fn items<T>(
-        &self,
-        items: Result<Vec<BatchItem<T>>, Violation>,
-        violations: &mut Vec<Violation>,
-    ) -> Vec<BatchItem<T>> {
-        match items {
+    /// Admits a batch of writes, and reads what all of them have. A batch has at least one item.
+    fn open<T>(&self, request: BatchRequest<T>) -> Result<Opened<T>, Status> {
+        let BatchRequest { parent, items, write } = request;
+        let permit = self.dispatcher.enter_to_write(self.extensions, &parent, self.entity)?;
+        let mut violations: Vec<_> = parent.resource.err().into_iter().collect();
+        let mode = taken(mode(&write).map_err(|violation| vec![violation]), &mut violations);
+        let items = match items {
             Ok(items) => {
                 if items.is_empty() {
                     violations.push(Violation::new(REQUESTS, Problem::Required));
@@ -203,7 +201,8 @@ impl Batch<'_> {
                 violations.push(violation);
                 Vec::new()
             }
-        }
+        };
+        Ok(Opened { permit, violations, mode, items })
     }
 
     /// The id in a name, which belongs to the organization of the batch.
