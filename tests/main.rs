@@ -65,6 +65,7 @@ mod scenario;
 mod secret_access;
 mod secret_writes;
 mod secrets;
+mod server_state;
 mod story;
 mod terminal;
 mod tokens;

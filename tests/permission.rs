@@ -272,7 +272,7 @@ async fn key_privilege_granted_alone_includes_no_other() {
 }
 
 #[tokio::test]
-async fn identity_without_a_binding_may_only_call_who_am_i() {
+async fn identity_without_a_binding_may_only_call_what_needs_no_privilege() {
     let server = Server::start_with(|config| config.bindings.clear()).await;
     let admin = server.client(Person::Admin);
     let outcomes = [
@@ -280,11 +280,13 @@ async fn identity_without_a_binding_may_only_call_who_am_i() {
         admin.list_organizations(0, "").await.map(drop),
         admin.retrieve_data_encryption_key(DEFAULT).await.map(drop),
         admin.create_organization("contoso").await.map(drop),
+        admin.server_status().await.map(drop),
+        admin.list_bindings("", 0, "").await.map(drop),
     ];
     for outcome in outcomes {
         let error = outcome.unwrap_err();
         assert_eq!((error.code(), error.reason()), (Code::PermissionDenied, ErrorReason::PrivilegeMissing));
     }
-    // It can still call WhoAmI.
     assert_eq!(admin.who_am_i().await.unwrap().identity, "cn:admin");
+    assert!(!admin.server_info().await.unwrap().version.is_empty());
 }

@@ -16,6 +16,7 @@ mod profile;
 mod reference;
 mod reveal;
 mod secret_access;
+mod server;
 mod whoami;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -40,6 +41,7 @@ use metadata::MetadataCommand;
 use organization::OrganizationCommand;
 use profile::ProfileCommand;
 use secret_access::{CompareArguments, ResolveArguments};
+use server::ServerCommand;
 
 /// Runs one command line and returns its exit code: 0 for success, 1 for a failure, 2 for a wrong command line, 130 after Ctrl-C.
 pub(crate) async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -80,9 +82,12 @@ enum OtherCommand {
     /// Check certificate, address, TLS, identity, clock, versions and permissions.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor,
-    /// Explain access decisions.
+    /// List bindings, and explain access decisions.
     #[command(subcommand, arg_required_else_help = true)]
     Access(AccessCommand),
+    /// Show the version and the state of the server.
+    #[command(subcommand, arg_required_else_help = true)]
+    Server(ServerCommand),
     /// List, export and verify audit trails.
     #[command(subcommand, arg_required_else_help = true)]
     Audit(AuditCommand),
@@ -172,6 +177,10 @@ async fn execute_other(
         OtherCommand::Access(command) => {
             let (connection, output) = connection(matches, hints)?;
             access::run(command, &connection, &output).await
+        }
+        OtherCommand::Server(command) => {
+            let (connection, output) = connection(matches, hints)?;
+            server::run(&command, &connection, &output).await
         }
         OtherCommand::Audit(command) => {
             if let Some(result) = audit::run_offline(&command, &output_only(matches)?) {
@@ -309,8 +318,11 @@ mod tests {
         let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
         assert_eq!(names[..5], ["email-server-profile", "mailbox", "queue", "user-settings", "reveal"]);
         assert_eq!(
-            names[5..15],
-            ["resolve", "compare", "key", "org", "whoami", "doctor", "access", "audit", "metadata", "profile"]
+            names[5..16],
+            [
+                "resolve", "compare", "key", "org", "whoami", "doctor", "access", "server", "audit", "metadata",
+                "profile"
+            ]
         );
         for name in ["mailbox", "user-settings"] {
             let names: Vec<&str> =

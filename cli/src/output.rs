@@ -84,6 +84,15 @@ impl Column {
         let value = move |record: &Value| table::text(name, record.get(name).unwrap_or(&Value::Null));
         Self { heading: name.to_owned(), value: Box::new(value) }
     }
+
+    /// A column with the items of a list, joined.
+    pub(crate) fn joined(name: &'static str, separator: &'static str) -> Self {
+        let value = move |record: &Value| {
+            let items = record.get(name).and_then(Value::as_array).into_iter().flatten();
+            items.filter_map(Value::as_str).collect::<Vec<_>>().join(separator)
+        };
+        Self { heading: name.to_owned(), value: Box::new(value) }
+    }
 }
 
 impl Output {

@@ -1,4 +1,4 @@
-//! AccessService: the caller's identity, and explanations of access decisions.
+//! AccessService: the caller's identity, explanations of access decisions, and bindings.
 
 use sealward::methods;
 
@@ -7,7 +7,11 @@ use crate::{
     codec::Encoded,
     error::Error,
     method::Method,
-    v1::{ExplainAccessRequest, ExplainAccessResponse, WhoAmIRequest, WhoAmIResponse},
+    records::Page,
+    v1::{
+        Binding, ExplainAccessRequest, ExplainAccessResponse, ListBindingsRequest, ListBindingsResponse, WhoAmIRequest,
+        WhoAmIResponse,
+    },
 };
 
 impl Client {
@@ -36,5 +40,22 @@ impl Client {
             organization: organization.into(),
         };
         decode(&self.unary(&Method::of(methods::ExplainAccess), Encoded::of(&request)).await?)
+    }
+
+    /// Lists the bindings of `identity`, in the order of the server's configuration. An empty `identity` lists all bindings. `page_size` 0 is
+    /// the server's default; an empty `page_token` is the first page.
+    ///
+    /// # Errors
+    /// [`Error`], with the reasons of the rpc in the contract.
+    pub async fn list_bindings(
+        &self,
+        identity: impl Into<String>,
+        page_size: i32,
+        page_token: impl Into<String>,
+    ) -> Result<Page<Binding>, Error> {
+        let request = ListBindingsRequest { page_size, page_token: page_token.into(), identity: identity.into() };
+        let answer = self.unary(&Method::of(methods::ListBindings), Encoded::of(&request)).await?;
+        let response: ListBindingsResponse = decode(&answer)?;
+        Ok(Page { records: response.bindings, next_page_token: response.next_page_token, total_size: None })
     }
 }

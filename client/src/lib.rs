@@ -63,6 +63,7 @@ mod records;
 mod retry;
 mod schema;
 mod secret_access;
+mod server;
 mod stream;
 mod write;
 

@@ -25,8 +25,10 @@ type Client struct {
 	Audit sealwardv1.AuditServiceClient
 	// Metadata describes and customizes entities and attributes.
 	Metadata sealwardv1.MetadataServiceClient
-	// Access explains permissions.
+	// Access lists bindings and explains permissions.
 	Access sealwardv1.AccessServiceClient
+	// Server has the version and the state of the server.
+	Server sealwardv1.ServerServiceClient
 	// Mailboxes has the records of the entity Mailbox.
 	Mailboxes sealwardmailv1.MailboxServiceClient
 	// EmailServerProfiles has the records of the entity EmailServerProfile.
@@ -107,6 +109,7 @@ func NewClient(target string, options ...Option) (*Client, error) {
 		Audit:               sealwardv1.NewAuditServiceClient(connection),
 		Metadata:            sealwardv1.NewMetadataServiceClient(connection),
 		Access:              sealwardv1.NewAccessServiceClient(connection),
+		Server:              sealwardv1.NewServerServiceClient(connection),
 		Mailboxes:           sealwardmailv1.NewMailboxServiceClient(connection),
 		EmailServerProfiles: sealwardmailv1.NewEmailServerProfileServiceClient(connection),
 		Queues:              sealwardmailv1.NewQueueServiceClient(connection),

@@ -443,7 +443,7 @@ func TestClientHasEveryServiceOfTheContract(t *testing.T) {
 		}
 		return true
 	})
-	if count < 11 {
+	if count < 12 {
 		t.Errorf("only %d services were found", count)
 	}
 }
@@ -452,6 +452,7 @@ func services() []grpc.ServiceDesc {
 	return []grpc.ServiceDesc{
 		sealwardv1.AccessService_ServiceDesc, sealwardv1.AuditService_ServiceDesc, sealwardv1.DataEncryptionService_ServiceDesc,
 		sealwardv1.MetadataService_ServiceDesc, sealwardv1.OrganizationService_ServiceDesc, sealwardv1.SecretAccessService_ServiceDesc,
+		sealwardv1.ServerService_ServiceDesc,
 		sealwardmailv1.EmailServerProfileService_ServiceDesc, sealwardmailv1.MailboxConnectionService_ServiceDesc,
 		sealwardmailv1.MailboxService_ServiceDesc, sealwardmailv1.QueueService_ServiceDesc, sealwardmailv1.UserSettingsService_ServiceDesc,
 	}

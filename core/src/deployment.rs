@@ -141,6 +141,13 @@ impl Deployment {
         self.not_served.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
+    /// Returns the organizations that are listed but not served, ordered by name. Those with an invalid name are missing.
+    #[must_use]
+    pub fn all_not_served(&self) -> Vec<(OrganizationName, NotServed)> {
+        let not_served = self.not_served.read().unwrap_or_else(PoisonError::into_inner);
+        not_served.iter().map(|(name, why)| (name.clone(), *why)).collect()
+    }
+
     /// Returns the number of listed organizations that aren't served.
     #[must_use]
     pub fn not_served_count(&self) -> usize {

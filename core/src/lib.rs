@@ -14,6 +14,7 @@ pub mod crypto;
 pub mod deployment;
 pub mod fail_point;
 pub mod filter;
+pub mod formats;
 pub mod id;
 pub mod identity;
 pub mod key;

@@ -227,6 +227,12 @@ impl Policy {
         }
     }
 
+    /// Returns all bindings in the order of the configuration.
+    #[must_use]
+    pub fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
     /// Returns the bindings of this identity in the order of the configuration.
     pub fn bindings_of<'a>(&'a self, identity: &Identity) -> impl Iterator<Item = &'a Binding> + use<'a> {
         let positions = self.by_identity.get(identity).map(Vec::as_slice).unwrap_or_default();
@@ -388,6 +394,8 @@ actions! {
     ReadAuditTrail => ReadAuditTrail;
     /// Read the bindings and privileges.
     ReadAccess => ReadAccess;
+    /// Read the state of the server.
+    ReadServerStatus => ReadServerStatus;
 }
 
 #[cfg(test)]

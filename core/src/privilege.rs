@@ -45,11 +45,13 @@ pub enum Privilege {
     ReadAccess,
     /// Read the contract by server reflection, and the metadata of entities and attributes.
     ReadContract,
+    /// Read the state of the server: certificates, stores, problems.
+    ReadServerStatus,
 }
 
 impl Privilege {
     /// Every privilege.
-    pub const ALL: [Privilege; 19] = [
+    pub const ALL: [Privilege; 20] = [
         Privilege::ReadEncryptionState,
         Privilege::ReadEncryptionKey,
         Privilege::ChangeEncryptionKey,
@@ -69,6 +71,7 @@ impl Privilege {
         Privilege::ReadAuditTrail,
         Privilege::ReadAccess,
         Privilege::ReadContract,
+        Privilege::ReadServerStatus,
     ];
 
     /// Returns the name that configuration, errors and the audit trail use.
@@ -94,6 +97,7 @@ impl Privilege {
             Privilege::ReadAuditTrail => "prvReadAuditTrail",
             Privilege::ReadAccess => "prvReadAccess",
             Privilege::ReadContract => "prvReadContract",
+            Privilege::ReadServerStatus => "prvReadServerStatus",
         }
     }
 }

@@ -39,7 +39,7 @@ use crate::{
     },
     ports::{clock::SystemClock, random::SystemRandom},
     reload::{Read, Reloader},
-    rpc::{Health, permission::rpc_table},
+    rpc::{Health, permission::rpc_table, server::ServerFacts},
     schema,
     telemetry::shed::Shed,
     transport::{
@@ -61,6 +61,7 @@ impl App {
     /// [`StartError`]; then nothing listens.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         // First all checks that need no database: a start that fails here has written nothing.
+        let start_time = SystemClock.now();
         raise_file_descriptors(&config);
         check_clock()?;
         let credentials = Credentials::load(&config).await?;
@@ -97,6 +98,8 @@ impl App {
         // Calls can be served from here on.
         let arrival = ArrivalBounds::of(&config.limits, &shed);
         let requests = Arc::clone(&arrival.requests);
+        let databases = Arc::clone(&stores.databases);
+        let facts = ServerFacts::new(&config, start_time, databases, reloadable.trust(), reloadable.findings.clone());
         let service = service(Parts {
             config: &config,
             served: &served,
@@ -106,6 +109,7 @@ impl App {
             denials: &denials,
             arrival,
             health: &health,
+            facts,
             observation: &observation,
             reloadable: &reloadable,
             drain: &drain,

@@ -22,7 +22,8 @@ use sealward_core::{
 };
 
 use self::files::is_set;
-pub use self::report::{Fact, Finding, OrganizationFacts, Report, Severity};
+pub use self::report::{Fact, OrganizationFacts, Report};
+pub use crate::finding::{Finding, Severity};
 use crate::{
     config::{AuditCopy, Config, ConfigError, CopyTo, Faults, RootKeySource, TokenKeys},
     drain::Drain,
@@ -51,7 +52,8 @@ pub async fn check(path: &Path) -> Report {
     settings(&faults, &mut report);
     files::configuration(path, &mut report);
     bindings(&config, &faults, &mut report);
-    descriptors(&config, &mut report);
+    // The server may have another limit than this check. On the same machine and as the same user, this is rare.
+    report.findings.extend(file_descriptors::finding(&config));
     tls::check(&config.tls, SystemClock.now(), &mut report);
     clock(&config, &mut report);
     token_issuers(&config, &mut report).await;
@@ -87,33 +89,13 @@ fn settings(faults: &Faults, report: &mut Report) {
 }
 
 fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
-    for doubtful in config.doubtful_bindings() {
-        report.warning(
-            doubtful.setting,
-            doubtful.problem,
-            "type the name again, exactly as in the certificate or token",
-        );
-    }
+    report.findings.extend(config.doubtful_bindings());
     let are_valid = !faults.0.iter().any(|fault| fault.setting.starts_with("bindings"));
     if are_valid && !config.bindings.iter().any(|binding| binding.role == Role::SystemAdministrator.into()) {
         report.warning(
             "bindings",
             "no binding has the role system-administrator: check that an administrator can create organizations and restore keys",
             "bind an administrator's identity to system-administrator, with organizations = [\"*\"]",
-        );
-    }
-}
-
-/// The server may have another limit than this check. On the same machine and as the same user, this is rare.
-fn descriptors(config: &Config, report: &mut Report) {
-    let needed = file_descriptors::needed(config);
-    if let Some(available) = file_descriptors::available()
-        && available < needed
-    {
-        report.warning(
-            "limits",
-            format!("connections and databases may need {needed} file descriptors, but this process may open only {available}"),
-            "raise the hard limit (LimitNOFILE=, ulimit -Hn), or lower limits.connections_max or limits.databases_open_max",
         );
     }
 }

@@ -15,6 +15,7 @@ pub mod development;
 pub mod drain;
 mod error_chain;
 mod files;
+mod finding;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gates;

@@ -147,7 +147,8 @@ role = "mailbox-writer"                     # or a role below, or a single privi
 organizations = ["contoso"]                 # or ["*"]
 ```
 
-* An identity without a binding can call only `AccessService/WhoAmI`, which returns the caller's identity. Health needs no identity.
+* An identity without a binding can call only `AccessService/WhoAmI`, which returns the caller's identity, and
+  `ServerService/GetServerInfo`, which returns the version of the server. Health needs no identity.
 * Identities of different kinds never match: `cn:ada` is not `dns:ada`, and a token is not a certificate.
 * Methods that belong to no organization need a binding to `["*"]`: those marked *bound to `*`* below, and the deployment's own audit trail.
 * The server checks the privilege before it looks up the organization: a caller without a privilege can't find out whether an organization exists.

@@ -22,11 +22,12 @@ use tokio::{
 use crate::{
     config::{Config, Log, Tls, TokenIssuer},
     error_chain,
+    finding::{Finding, Severity},
     identity::{
         jwks::Fetching,
         token::{Bounds, Issuers},
     },
-    transport::tls::{ServerCertificate, Shortcoming, TlsContext, Trust},
+    transport::tls::{ServerCertificate, TlsContext, Trust},
 };
 
 /// The number of reload requests in the queue. A request that finds it full waits.
@@ -72,6 +73,8 @@ pub(crate) struct ReloadSenders {
     pub(crate) policy: watch::Sender<Arc<Policy>>,
     /// The settings of the log.
     pub(crate) log: watch::Sender<Log>,
+    /// The findings about the files.
+    pub(crate) findings: watch::Sender<Arc<[Finding]>>,
 }
 
 /// The parts that were read at the start.
@@ -120,8 +123,10 @@ impl Reloader {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let drain_begun = fetching.drain.begun();
         let Read { certificate, trust, issuers } = read;
+        let started = as_written(config);
         let files = Files {
-            configuration: Part::new("configuration", as_written(config)),
+            configuration: Part::new("configuration", started.clone()),
+            started,
             certificate: Part::new("server certificate", certificate),
             trust: Part::new("client CAs and revocation lists", trust),
             issuers: Part::new("token issuers", issuers),
@@ -150,6 +155,8 @@ fn as_written(config: &Config) -> Config {
 
 /// The files, and the versions in use.
 struct Files {
+    /// The configuration of the start, whose settings are in use if only a restart applies them.
+    started: Config,
     configuration: Part<Config>,
     certificate: Part<Arc<ServerCertificate>>,
     trust: Part<Arc<Trust>>,
@@ -162,8 +169,8 @@ struct Files {
     tls: Tls,
     senders: ReloadSenders,
     clock: Arc<dyn Clock>,
-    /// The shortcomings that were logged last.
-    warned: Vec<Shortcoming>,
+    /// The findings about certificates, lists and keys that were logged last.
+    warned: Vec<Finding>,
 }
 
 impl Files {
@@ -172,8 +179,8 @@ impl Files {
         mut interval: tokio::time::Interval,
         mut orders: mpsc::Receiver<oneshot::Sender<Reloaded>>,
     ) {
+        self.report();
         loop {
-            self.warn();
             tokio::select! {
                 _ = interval.tick() => {
                     self.look(Ask::Settled).await;
@@ -196,6 +203,7 @@ impl Files {
             self.exchange_tls_context();
         }
         let token_issuers = self.look_at_issuers(ask).await;
+        self.report();
         Reloaded { configuration, certificate, trust, token_issuers }
     }
 
@@ -284,20 +292,34 @@ impl Files {
         }
     }
 
-    /// Logs the shortcomings of the files, once until they change. They may change with time alone.
-    fn warn(&mut self) {
+    /// Publishes the findings, and logs those about certificates, lists and keys once until they change. They may change with time alone.
+    fn report(&mut self) {
         let now = self.clock.now();
-        let of_certificate = self.certificate.in_force.shortcomings(now);
-        let shortcomings = of_certificate.into_iter().chain(self.trust.in_force.shortcomings(now));
-        let lacking: Vec<_> = shortcomings.chain(self.issuers.in_force.shortcomings(now)).collect();
-        for new in lacking.iter().filter(|shortcoming| !self.warned.contains(shortcoming)) {
-            let Shortcoming { setting, problem, remedy, is_error } = new;
-            match is_error {
-                true => tracing::error!(setting, "{problem}: {remedy}"),
-                false => tracing::warn!(setting, "{problem}: {remedy}"),
+        let of_certificate = self.certificate.in_force.findings(now);
+        let of_trust = self.trust.in_force.findings(now);
+        let of_credentials: Vec<_> =
+            of_certificate.into_iter().chain(of_trust).chain(self.issuers.in_force.findings(now)).collect();
+        for new in of_credentials.iter().filter(|finding| !self.warned.contains(finding)) {
+            let Finding { severity, subject: setting, problem, remedy } = new;
+            match severity {
+                Severity::Error => tracing::error!(setting, "{problem}: {remedy}"),
+                Severity::Warning => tracing::warn!(setting, "{problem}: {remedy}"),
             }
         }
-        self.warned = lacking;
+        let refused =
+            [self.configuration.refused(), self.certificate.refused(), self.trust.refused(), self.issuers.refused()];
+        let configuration = &self.configuration.in_force;
+        let to_restart = configuration.settings_that_need_a_restart(&self.started).into_iter().map(|setting| {
+            Finding::warning(setting, "the changed setting applies only after a restart", "restart the server")
+        });
+        let findings = refused.into_iter().flatten().chain(of_credentials.iter().cloned());
+        let findings: Arc<[Finding]> = findings.chain(configuration.doubtful_bindings()).chain(to_restart).collect();
+        self.senders.findings.send_if_modified(|published| {
+            let is_new = *published != findings;
+            *published = findings;
+            is_new
+        });
+        self.warned = of_credentials;
     }
 }
 
@@ -322,6 +344,13 @@ struct Part<T> {
 impl<T: Clone + PartialEq> Part<T> {
     fn new(name: &'static str, in_force: T) -> Self {
         Self { name, in_force, last_seen: None, reported: None }
+    }
+
+    /// The finding that the last version of the files can't be used.
+    fn refused(&self) -> Option<Finding> {
+        let failure = self.reported.as_ref()?;
+        let problem = format!("the changed files can't be used, and the previous version stays in use: {failure}");
+        Some(Finding::error(self.name, problem, "fix the files: the server checks them again"))
     }
 
     /// Applies the result of a check, if it is a change and is settled. A failure is logged once, until it changes or a check succeeds.

@@ -18,6 +18,7 @@ mod paged_list;
 pub(crate) mod permission;
 mod reflection;
 mod secret_access;
+pub(crate) mod server;
 mod services;
 mod transfer;
 mod unary;
@@ -28,11 +29,19 @@ use sealward::v1::{
     access_service_server::AccessServiceServer, audit_service_server::AuditServiceServer,
     data_encryption_service_server::DataEncryptionServiceServer, metadata_service_server::MetadataServiceServer,
     organization_service_server::OrganizationServiceServer, secret_access_service_server::SecretAccessServiceServer,
+    server_service_server::ServerServiceServer,
 };
 
 use self::{
-    access::Access, audit::Audit, data_encryption::DataEncryption, dispatcher::Dispatcher, metadata::Metadata,
-    organization::Organizations, secret_access::SecretAccess, services::ServicesBuilder,
+    access::Access,
+    audit::Audit,
+    data_encryption::DataEncryption,
+    dispatcher::Dispatcher,
+    metadata::Metadata,
+    organization::Organizations,
+    secret_access::SecretAccess,
+    server::{Server, ServerFacts},
+    services::ServicesBuilder,
 };
 pub(crate) use self::{health::Health, services::Services};
 use crate::{gates::permission::RpcTable, schema::ServedSchema};
@@ -45,6 +54,7 @@ pub(crate) fn services(
     descriptors: &[u8],
     rpcs: Arc<RpcTable>,
     health: Health,
+    facts: ServerFacts,
 ) -> Result<Services, tonic_reflection::server::Error> {
     let max = dispatcher.message_size_max_bytes();
     let probe_max = usize::try_from(dispatcher.limits.probe_message_size_max_bytes).unwrap_or(usize::MAX);
@@ -77,6 +87,11 @@ pub(crate) fn services(
         )
         .add_service(
             SecretAccessServiceServer::new(SecretAccess::new(Arc::clone(&dispatcher)))
+                .max_decoding_message_size(max)
+                .max_encoding_message_size(max),
+        )
+        .add_service(
+            ServerServiceServer::new(Server::new(Arc::clone(&dispatcher), served, descriptors, facts))
                 .max_decoding_message_size(max)
                 .max_encoding_message_size(max),
         )

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sealward_core::store::{Cause, OpenError, Reader};
 
-use crate::sqlite::{self, FORMAT, SqliteOptions, SqliteView};
+use crate::sqlite::{self, SqliteOptions, SqliteView};
 
 /// Opens the database in a file read-only. A server may have it open at the same time and isn't disturbed. Opening and
 /// reading block.
@@ -24,8 +24,8 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), Cause> {
     sqlite::copy(from, to, SqliteOptions::default())
 }
 
-/// Returns the format of the databases and the version of SQLite, for people.
+/// Returns the name of the database and its version, for people.
 #[must_use]
-pub fn details() -> String {
-    format!("format {FORMAT}, SQLite {}", rusqlite::version())
+pub fn engine() -> String {
+    format!("SQLite {}", rusqlite::version())
 }

@@ -5,7 +5,7 @@
 //! batches the commits of every store.
 //!
 //! The server's `app` opens the databases by the name of their store. The rest of the server uses names without a
-//! store: [`OnDemand`], [`Witness`], [`view`], [`copy`] and [`details`].
+//! store: [`OnDemand`], [`Witness`], [`view`], [`copy`] and [`engine`].
 //!
 //! This crate doesn't know records, keys, callers, the wire or the configuration. It sees tables, columns and bytes.
 
@@ -20,8 +20,8 @@ pub mod sqlite;
 
 pub use self::{
     committer::{Ended, SyncFailure, Witness},
-    files::{copy, details, view},
+    files::{copy, engine, view},
     on_demand::OnDemand,
     rename::rename_new,
-    sqlite::SCANS_MAX,
+    sqlite::{FORMAT, SCANS_MAX},
 };

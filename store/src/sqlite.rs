@@ -26,11 +26,12 @@ mod tests;
 mod view;
 mod writer;
 
-pub(crate) use self::{connection::FORMAT, store::copy, view::SqliteView};
 pub use self::{
+    connection::FORMAT,
     databases::{SqliteDatabases, Witnesses},
     folder::{DataFolder, DataFolderError},
     on_demand::{Inspect, OpenLimits},
     options::{SCANS_MAX, SqliteOptions},
     store::SqliteStore,
 };
+pub(crate) use self::{store::copy, view::SqliteView};

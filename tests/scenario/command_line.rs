@@ -193,6 +193,7 @@ fn command(call: &Call<'_>, files: &Path) -> Result<Command, Declined> {
         "SecretAccessService" => Ok(secret_access(call.method.name(), &request)),
         "MetadataService" => Ok(metadata(call.method.name(), &request)),
         "AccessService" => Ok(access(call.method.name(), &request)),
+        "ServerService" => Ok(server(call.method.name())),
         "MailboxConnectionService" => Ok(Command {
             response: resolved,
             ..Command::of(&[
@@ -331,10 +332,19 @@ fn metadata(method: &str, request: &Value) -> Command {
 fn access(method: &str, request: &Value) -> Command {
     match method {
         "WhoAmI" => Command::of(&["whoami"]),
+        "ListBindings" => page(Command::of(&["access", "list", text(request, "identity")]), request),
         "ExplainAccess" => {
             let command = Command::of(&["access", "explain", text(request, "identity")]);
             command.option("--method", request, "method").option("--organization", request, "organization")
         }
+        _ => panic!("no command for {method}"),
+    }
+}
+
+fn server(method: &str) -> Command {
+    match method {
+        "GetServerInfo" => Command::of(&["server", "info"]),
+        "GetServerStatus" => Command::of(&["server", "status"]),
         _ => panic!("no command for {method}"),
     }
 }

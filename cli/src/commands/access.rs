@@ -1,4 +1,4 @@
-//! `access`: explains whether an identity may call a method, and why.
+//! `access`: lists bindings, and explains whether an identity may call a method, and why.
 
 use clap::Subcommand;
 use sealward_client::{built_in_pool, v1::ExplainAccessResponse};
@@ -6,12 +6,27 @@ use sealward_client::{built_in_pool, v1::ExplainAccessResponse};
 use crate::{
     connection::Connection,
     failure::Failure,
-    output::{self, Output, stderr},
+    output::{self, Column, Output, pages::PageOptions, stderr},
 };
 
 /// The commands under `access`.
 #[derive(Subcommand)]
 pub(super) enum AccessCommand {
+    /// List the bindings of identities to roles.
+    #[command(after_help = "\
+The list is that of the configuration that the server uses now.
+
+Examples:
+  sealward access list
+  sealward access list cn:reader
+  sealward access list --all --output json")]
+    List {
+        /// Identity: cn:…, dns:…, spiffe:… or jwt:<issuer>#<subject> [default: all].
+        #[arg(value_name = "IDENTITY")]
+        identity: Option<String>,
+        #[command(flatten)]
+        page: PageOptions,
+    },
     /// Show whether an identity may call a method, and which bindings allow it.
     #[command(after_help = "\
 The answer is for the configuration that the server uses now. The method isn't
@@ -37,8 +52,38 @@ Examples:
 }
 
 pub(super) async fn run(command: AccessCommand, connection: &Connection, output: &Output) -> Result<(), Failure> {
-    let AccessCommand::Explain { identity, method, deployment } = command;
-    let method = full_method_name(&method)?;
+    match command {
+        AccessCommand::List { identity, page } => list(&identity.unwrap_or_default(), page, connection, output).await,
+        AccessCommand::Explain { identity, method, deployment } => {
+            explain(identity, &method, deployment, connection, output).await
+        }
+    }
+}
+
+async fn list(identity: &str, page: PageOptions, connection: &Connection, output: &Output) -> Result<(), Failure> {
+    let client = connection.connect().await?;
+    let mut pages = page.start();
+    while let Some(next) = pages.next() {
+        let page = client.list_bindings(identity, next.size, next.token).await?;
+        pages.add(page.records.iter().map(output::message).collect(), page.next_page_token, None);
+    }
+    let columns = vec![
+        Column::of("identity"),
+        Column::of("role"),
+        Column::joined("organizations", ", "),
+        Column::joined("privileges", " "),
+    ];
+    pages.show("bindings", columns, output)
+}
+
+async fn explain(
+    identity: Option<String>,
+    method: &str,
+    deployment: bool,
+    connection: &Connection,
+    output: &Output,
+) -> Result<(), Failure> {
+    let method = full_method_name(method)?;
     let organization = if deployment { String::new() } else { connection.organization() };
     let client = connection.connect().await?;
     let explained = client.explain_access(identity.unwrap_or_default(), method.as_str(), organization.as_str()).await?;

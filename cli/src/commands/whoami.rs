@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     connection::Connection,
     failure::Failure,
-    output::{self, Format, Output, RecordList, stderr},
+    output::{self, Column, Format, Output, RecordList, stderr},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -30,7 +30,7 @@ pub(super) async fn run(connection: &Connection, output: &Output) -> Result<(), 
     output.list(RecordList {
         collection: "roles",
         records: json.get("roles").and_then(Value::as_array).cloned().unwrap_or_default(),
-        columns: vec![output::Column::of("role"), joined("organizations", ", "), joined("privileges", " ")],
+        columns: vec![Column::of("role"), Column::joined("organizations", ", "), Column::joined("privileges", " ")],
         full_columns: 1,
         extra_fields: serde_json::Map::new(),
     })
@@ -50,15 +50,6 @@ fn unbound_notice(answer: &WhoAmIResponse) -> String {
         "{} isn't bound to any role: ask an administrator to bind this identity to a role in the server's configuration.",
         answer.identity
     )
-}
-
-/// A column with the items of a list, joined.
-fn joined(name: &'static str, separator: &'static str) -> output::Column {
-    let value = move |record: &Value| {
-        let items = record.get(name).and_then(Value::as_array).into_iter().flatten();
-        items.filter_map(Value::as_str).collect::<Vec<_>>().join(separator)
-    };
-    output::Column { heading: name.to_owned(), value: Box::new(value) }
 }
 
 #[cfg(test)]
@@ -85,7 +76,7 @@ mod tests {
     #[test]
     fn list_is_joined_in_one_cell() {
         let role = serde_json::json!({ "organizations": ["contoso", "fabrikam"] });
-        assert_eq!((joined("organizations", ", ").value)(&role), "contoso, fabrikam");
-        assert_eq!((joined("privileges", " ").value)(&role), "");
+        assert_eq!((Column::joined("organizations", ", ").value)(&role), "contoso, fabrikam");
+        assert_eq!((Column::joined("privileges", " ").value)(&role), "");
     }
 }

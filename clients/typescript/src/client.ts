@@ -18,6 +18,7 @@ import { DataEncryptionService, type Reencryption, type SetDataEncryptionKeyResp
 import { MetadataService } from "./gen/sealward/v1/metadata_pb.js";
 import { OrganizationService } from "./gen/sealward/v1/organization_pb.js";
 import { SecretAccessService } from "./gen/sealward/v1/secret_access_pb.js";
+import { ServerService } from "./gen/sealward/v1/server_pb.js";
 import { changeKey, restoreKey, watchReencryption, type KeyChangeProgress } from "./key-change.js";
 import { RETRY_POLICY, type RetryPolicy } from "./retry.js";
 import { serviceClient } from "./service-client.js";
@@ -47,8 +48,10 @@ export class SealwardClient {
   readonly audit: Client<typeof AuditService>;
   /** Entities and their attributes. */
   readonly metadata: Client<typeof MetadataService>;
-  /** The permissions of identities. */
+  /** The bindings and permissions of identities. */
   readonly access: Client<typeof AccessService>;
+  /** The version and the state of the server. */
+  readonly server: Client<typeof ServerService>;
   /** Mailboxes. */
   readonly mailboxes: Client<typeof MailboxService>;
   /** E-mail server profiles. */
@@ -83,6 +86,7 @@ export class SealwardClient {
     this.audit = serviceClient(AuditService, this.#transport);
     this.metadata = serviceClient(MetadataService, this.#transport);
     this.access = serviceClient(AccessService, this.#transport);
+    this.server = serviceClient(ServerService, this.#transport);
     this.mailboxes = serviceClient(MailboxService, this.#transport);
     this.emailServerProfiles = serviceClient(EmailServerProfileService, this.#transport);
     this.queues = serviceClient(QueueService, this.#transport);

@@ -59,7 +59,7 @@ impl ChainHead {
 }
 
 /// The format of new records.
-const FORMAT: i64 = FORMAT_WITH_RECORDS;
+pub(crate) const FORMAT: i64 = FORMAT_WITH_RECORDS;
 
 /// The first format whose hash covers the details.
 const FORMAT_WITH_DETAILS: i64 = 2;

@@ -313,7 +313,7 @@ fn associated_data(label: &str, organization: OrganizationId, check: &KeyCheckVa
     Encoding::new(label).part(organization.as_bytes()).part(check.as_bytes()).part(header).into_bytes()
 }
 
-const FORMAT: u8 = 0x01;
+pub(crate) const FORMAT: u8 = 0x01;
 const SEALED_KEY_LABEL: &str = "sealward sealed key v1";
 const SEAL_LABEL: &str = "sealward root seal v1";
 const ID_LABEL: &str = "sealward root key id v1";

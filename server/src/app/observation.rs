@@ -13,7 +13,7 @@ use crate::{
     gates::trace::TraceLayer,
     ports::{clock::SystemClock, random::SystemRandom},
     telemetry::{
-        metrics::{Counted, CurrentTrust, Metrics},
+        metrics::{Counted, Metrics},
         samples::Samples,
         shed::Shed,
     },
@@ -49,9 +49,8 @@ pub(super) fn observe(
     let refused_handshakes = handshake::Refused::default();
     let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
     if let Some((metrics, readiness)) = metrics {
-        let trust = CurrentTrust { tls_context: reloadable.tls_context.clone(), issuers: reloadable.issuers.clone() };
         let counted = Counted { shed: shed.clone(), refused_handshakes };
-        let scraped = (Arc::clone(deployment), audit_copy.clone(), counted, trust);
+        let scraped = (Arc::clone(deployment), audit_copy.clone(), counted, reloadable.trust());
         drain.spawn(metrics.serve(scraped, readiness, *limits, drain.clone()));
     }
     Observation { samples, trace, handshakes }

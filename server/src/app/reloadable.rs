@@ -8,8 +8,10 @@ use tokio::sync::watch;
 
 use crate::{
     config::{Config, Log},
+    finding::Finding,
     identity::token::Issuers,
     reload::ReloadSenders,
+    telemetry::metrics::CurrentTrust,
     transport::tls::TlsContext,
 };
 
@@ -20,21 +22,29 @@ pub(super) struct Reloadable {
     pub(super) issuers: watch::Receiver<Arc<Issuers>>,
     pub(super) policy: watch::Receiver<Arc<Policy>>,
     pub(super) log: watch::Receiver<Log>,
+    pub(super) findings: watch::Receiver<Arc<[Finding]>>,
 }
 
 impl Reloadable {
+    /// The certificates and keys that are in use now.
+    pub(super) fn trust(&self) -> CurrentTrust {
+        CurrentTrust { tls_context: self.tls_context.clone(), issuers: self.issuers.clone() }
+    }
+
     /// The receivers, with the values of the start, and the senders that replace the values.
     pub(super) fn new(config: &Config, tls_context: TlsContext, issuers: &Arc<Issuers>) -> (Self, ReloadSenders) {
         let (tls_context_sender, tls_context) = watch::channel(Arc::new(tls_context));
         let (issuers_sender, issuers) = watch::channel(Arc::clone(issuers));
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
         let (log_sender, log) = watch::channel(config.log);
+        let (findings_sender, findings) = watch::channel(Arc::default());
         let senders = ReloadSenders {
             tls_context: tls_context_sender,
             issuers: issuers_sender,
             policy: policy_sender,
             log: log_sender,
+            findings: findings_sender,
         };
-        (Self { tls_context, issuers, policy, log }, senders)
+        (Self { tls_context, issuers, policy, log, findings }, senders)
     }
 }

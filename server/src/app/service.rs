@@ -20,7 +20,7 @@ use crate::{
         permission::RpcTable,
     },
     ports::clock::SystemClock,
-    rpc::{self, Health, dispatcher::Dispatcher},
+    rpc::{self, Health, dispatcher::Dispatcher, server::ServerFacts},
     schema::ServedSchema,
     telemetry::shed::Shed,
 };
@@ -35,6 +35,7 @@ pub(super) struct Parts<'a> {
     pub(super) denials: &'a Denials,
     pub(super) arrival: ArrivalBounds,
     pub(super) health: &'a Health,
+    pub(super) facts: ServerFacts,
     pub(super) observation: &'a Observation,
     pub(super) reloadable: &'a Reloadable,
     pub(super) drain: &'a Drain,
@@ -61,6 +62,7 @@ pub(super) fn service(
         denials,
         arrival,
         health,
+        facts,
         observation,
         reloadable,
         drain,
@@ -79,7 +81,7 @@ pub(super) fn service(
     });
     let descriptors =
         descriptors::complete(&served.descriptors).map_err(|error| StartError::Reflection(Box::new(error)))?;
-    let services = rpc::services(dispatcher, served, &descriptors, Arc::clone(&rpcs), health.clone())
+    let services = rpc::services(dispatcher, served, &descriptors, Arc::clone(&rpcs), health.clone(), facts)
         .map_err(|error| StartError::Reflection(Box::new(error)))?;
     // With the types of error details: the results of an import contain them.
     let methods = Methods::new([&*descriptors]).map_err(|error| StartError::Methods(Box::new(error)))?;

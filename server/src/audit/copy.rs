@@ -47,13 +47,17 @@ pub(crate) struct CopyHandle {
     shared: Option<Arc<CopyState>>,
 }
 
-/// The state of a copy, as metrics show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CopyFacts {
-    /// Whether it can't be written.
-    pub(crate) is_failing: bool,
+    /// The file, or `stdout`.
+    pub(crate) target: String,
+    /// Why it can't be written.
+    pub(crate) failure: Option<String>,
     /// The number of records that are not in it yet.
     pub(crate) records_behind: u64,
+    /// Whether calls that must be recorded are refused while it can't be written.
+    pub(crate) is_required: bool,
 }
 
 /// Why calls that have to be recorded are refused now.
@@ -144,8 +148,12 @@ impl CopyHandle {
     /// The state of the copy. `None` if none is configured.
     pub(crate) fn facts(&self) -> Option<CopyFacts> {
         let shared = self.shared.as_ref()?;
-        let is_failing = shared.failure().is_some();
-        Some(CopyFacts { is_failing, records_behind: shared.ledger().records_behind() })
+        Some(CopyFacts {
+            target: shared.target(),
+            failure: shared.failure().clone(),
+            records_behind: shared.ledger().records_behind(),
+            is_required: shared.settings.on_failure == OnFailure::Refuse,
+        })
     }
 
     /// Waits until the trail of an organization is copied, for a bounded time. Records that aren't copied are lost when the trail is

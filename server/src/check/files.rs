@@ -10,19 +10,19 @@ use std::{
 };
 
 use rustix::{
-    fs::{Access, access, statvfs},
+    fs::{Access, access},
     process::geteuid,
 };
 
-use super::report::{Report, Severity};
+use super::report::Report;
 use crate::{
     config::OnFailure,
     error_chain,
-    files::trusted_file::{self, TrustedFileError},
+    files::{
+        disk,
+        trusted_file::{self, TrustedFileError},
+    },
 };
-
-/// Less free space than this causes a warning: an organization's database and its log need a few MB each.
-const SPACE_MIN_BYTES: u64 = 256 << 20;
 
 /// Whether a path setting is set. If not, it already has a fault.
 pub(super) fn is_set(path: &Path) -> bool {
@@ -90,13 +90,7 @@ fn folder(path: &Path, found: &Metadata, report: &mut Report) {
     if access(path, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         report.error("data_dir", format!("user {us} can't write to {shown}"), format!("chown -R {us} {shown}"));
     }
-    if let Ok(disk) = statvfs(path) {
-        let space = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if space < SPACE_MIN_BYTES {
-            let problem = format!("{shown} has {} MiB of free space", space >> 20);
-            report.warning("data_dir", problem, "free disk space: every write fails when the disk is full");
-        }
-    }
+    report.findings.extend(disk::available_bytes(path).and_then(|bytes| disk::finding(path, bytes)));
 }
 
 /// Checks whether the server can create a missing data folder.
@@ -143,11 +137,11 @@ pub(super) fn audit_copy(path: &Path, on_failure: OnFailure, report: &mut Report
     match (unusable, on_failure) {
         (None, _) => report.fact(AUDIT_FILE, format!("audit records are copied to {shown}")),
         (Some((problem, remedy)), OnFailure::Report) => {
-            report.add(Severity::Warning, AUDIT_FILE.to_owned(), problem, remedy);
+            report.warning(AUDIT_FILE, problem, remedy);
         }
         (Some((problem, remedy)), OnFailure::Refuse) => {
             let problem = format!("{problem}: every call that needs an audit record is refused");
-            report.add(Severity::Error, AUDIT_FILE.to_owned(), problem, remedy);
+            report.error(AUDIT_FILE, problem, remedy);
         }
     }
 }

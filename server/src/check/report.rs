@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::finding::{Finding, Severity};
+
 /// The result of a check.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
@@ -21,7 +23,7 @@ impl Report {
     }
 
     pub(super) fn error(&mut self, subject: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) {
-        self.add(Severity::Error, subject.into(), problem.into(), remedy.into());
+        self.findings.push(Finding::error(subject, problem, remedy));
     }
 
     pub(super) fn warning(
@@ -30,39 +32,12 @@ impl Report {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.add(Severity::Warning, subject.into(), problem.into(), remedy.into());
-    }
-
-    pub(super) fn add(&mut self, severity: Severity, subject: String, problem: String, remedy: String) {
-        self.findings.push(Finding { severity, subject, problem, remedy });
+        self.findings.push(Finding::warning(subject, problem, remedy));
     }
 
     pub(super) fn fact(&mut self, subject: impl Into<String>, text: impl Into<String>) {
         self.facts.push(Fact { subject: subject.into(), text: text.into() });
     }
-}
-
-/// How severe a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The server doesn't start, or refuses calls that it should serve.
-    Error,
-    /// The server starts and serves, but only for some time or with reduced security.
-    Warning,
-}
-
-/// A problem.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How severe it is.
-    pub severity: Severity,
-    /// The setting or the organization.
-    pub subject: String,
-    /// The problem.
-    pub problem: String,
-    /// The fix.
-    pub remedy: String,
 }
 
 /// A fact.

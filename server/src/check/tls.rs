@@ -15,13 +15,14 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{
     files::{self, is_set},
-    report::{Report, Severity},
+    report::Report,
 };
 use crate::{
     config::Tls,
     error_chain,
     files::pem,
-    transport::tls::{SOON_DAYS, Shortcoming, TlsContext, TlsError, Trust, day, faults, names},
+    finding::Severity,
+    transport::tls::{SOON_DAYS, TlsContext, TlsError, Trust, day, faults, names},
 };
 
 const CERTIFICATE: &str = "tls.certificate";
@@ -165,12 +166,7 @@ fn client_trust(trust: &Trust, now: Timestamp, report: &mut Report) {
     for list in trust.revocation_lists() {
         report.fact(CLIENT_CRL, list.to_string());
     }
-    for Shortcoming { setting, problem, remedy, is_error } in trust.shortcomings(now) {
-        match is_error {
-            true => report.error(setting, problem, remedy),
-            false => report.warning(setting, problem, remedy),
-        }
-    }
+    report.findings.extend(trust.findings(now));
 }
 
 fn validity(which: &str, certificate: &X509Certificate<'_>, now: Timestamp, report: &mut Report) {
@@ -201,7 +197,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::{check::Severity, config::TlsVersion};
+    use crate::config::TlsVersion;
 
     /// 2026-01-01
     const NOW: Timestamp = Timestamp::from_unix_micros(1_767_225_600_000_000);

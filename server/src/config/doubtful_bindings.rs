@@ -3,34 +3,28 @@
 use sealward_core::text::{code_point, is_invisible};
 
 use super::model::Config;
-
-/// A binding that probably matches no caller.
-pub(crate) struct DoubtfulBinding {
-    /// The setting.
-    pub(crate) setting: String,
-    /// The characters that make it doubtful.
-    pub(crate) problem: String,
-}
+use crate::finding::Finding;
 
 impl Config {
     /// Bindings that probably match no caller, because their identities contain invisible characters. They apply as written.
-    pub(crate) fn doubtful_bindings(&self) -> impl Iterator<Item = DoubtfulBinding> {
+    pub(crate) fn doubtful_bindings(&self) -> impl Iterator<Item = Finding> {
         self.bindings.iter().enumerate().filter_map(|(index, binding)| {
             let hidden = binding.identity.hidden_properties();
             let identity = visible(&binding.identity.to_string());
             let what = hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            (!hidden.is_empty()).then(|| DoubtfulBinding {
-                setting: format!("bindings[{index}].identity"),
-                problem: format!(
+            (!hidden.is_empty()).then(|| {
+                let problem = format!(
                     "`{identity}` {what}: it matches only callers whose certificate or token has exactly the same text"
-                ),
+                );
+                let remedy = "type the name again, exactly as in the certificate or token";
+                Finding::warning(format!("bindings[{index}].identity"), problem, remedy)
             })
         })
     }
 
     /// Logs bindings that probably match no caller.
     pub(crate) fn log_doubtful_bindings(&self) {
-        for DoubtfulBinding { setting, problem } in self.doubtful_bindings() {
+        for Finding { subject: setting, problem, .. } in self.doubtful_bindings() {
             tracing::warn!(setting, problem, "role binding probably wrong");
         }
     }

@@ -26,9 +26,9 @@ use zeroize::Zeroizing;
 use crate::{
     config::{TokenIssuer, TokenKeys, limits::Limits},
     files::trusted_file,
+    finding::Finding,
     identity::jwks::{Cas, Fetched, Fetching, KeySet, KeySetError, Wait},
     telemetry::shed::Shed,
-    transport::tls::Shortcoming,
 };
 
 /// The memory for remembered tokens, in bytes: 8,000 tokens of the usual 1,500 bytes. If it is full, all are forgotten.
@@ -378,7 +378,7 @@ impl Issuers {
     }
 
     /// The reasons why tokens are refused now.
-    pub(crate) fn shortcomings(&self, now: Timestamp) -> Vec<Shortcoming> {
+    pub(crate) fn findings(&self, now: Timestamp) -> Vec<Finding> {
         let of_issuer = |(name, issuer): (&String, &Arc<Issuer>)| {
             let (problem, remedy) = match (&issuer.keys, issuer.keys.current(now)) {
                 (_, Some(keys)) if keys.len() == 0 => (
@@ -397,11 +397,11 @@ impl Issuers {
                 ),
                 (Keys::OfFile(_) | Keys::Fetched(_), _) => return None,
             };
-            Some(Shortcoming { setting: "token_issuers".to_owned(), problem, remedy, is_error: true })
+            Some(Finding::error("token_issuers", problem, remedy))
         };
-        let mut shortcomings: Vec<_> = self.issuers.iter().filter_map(of_issuer).collect();
-        shortcomings.sort_by(|one, other| one.problem.cmp(&other.problem));
-        shortcomings
+        let mut findings: Vec<_> = self.issuers.iter().filter_map(of_issuer).collect();
+        findings.sort_by(|one, other| one.problem.cmp(&other.problem));
+        findings
     }
 
     /// For each issuer: the number of keys that verify its tokens, and the time of their fetch, if they are fetched.
@@ -893,7 +893,7 @@ mod tests {
         let signer = signer("a", Algorithm::ES256);
         let none = issuers(&[], &[Algorithm::ES256]);
         assert_eq!(none.verify(&signer.token(|_| {}), at(NOW)), Err(TokenProblem::UnknownKey));
-        let said = none.shortcomings(at(NOW));
+        let said = none.findings(at(NOW));
         assert!(said[0].problem.contains("has no key that verifies tokens"), "{said:?}");
     }
 }

@@ -1,22 +1,25 @@
-//! AccessService: the caller's identity, and the permissions of identities with their reasons.
+//! AccessService: the caller's identity, the permissions of identities with their reasons, and the bindings.
 
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use http::Extensions;
 use sealward::v1::{
-    CallerCertificate, CallerToken, ExplainAccessRequest, ExplainAccessResponse, ExplainedBinding, HeldRole,
-    WhoAmIRequest, WhoAmIResponse, access_service_server::AccessService,
+    Binding as BindingResource, CallerCertificate, CallerToken, ExplainAccessRequest, ExplainAccessResponse,
+    ExplainedBinding, HeldRole, ListBindingsRequest, ListBindingsResponse, WhoAmIRequest, WhoAmIResponse,
+    access_service_server::AccessService,
 };
 use sealward_core::{
+    deployment::Deployment,
     identity::Identity,
-    policy::{Privilege, ReadAccess, Scope},
+    policy::{Binding, Privilege, ReadAccess, Scope},
     port::Clock as _,
     violation::{Problem, Violation},
 };
+use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
-use super::{dispatcher::Dispatcher, name};
+use super::{dispatcher::Dispatcher, name, paged_list::PagedList};
 use crate::{
     config::lower_case_dns, gates::permission::RpcTable, identity::token::Proven, ports::clock::SystemClock,
     schema::timestamp_to_proto, status, transport::connection::Connection,
@@ -61,10 +64,7 @@ impl AccessService for Access {
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let identity = match request.identity.as_str() {
             "" => Ok(Arc::clone(&permit.caller().identity)),
-            text => text
-                .parse::<Identity>()
-                .map(|identity| Arc::new(lower_case_dns(identity)))
-                .map_err(|_| Violation::new("identity", Problem::NotAName { form: IDENTITY_FORM.to_owned() })),
+            text => parsed_identity(text).map(Arc::new),
         };
         let rpc = self.rpcs.get(&format!("/{}", request.method.trim_start_matches('/'))).ok_or_else(|| {
             let form = "sealward.v1.OrganizationService/GetOrganization".to_owned();
@@ -101,6 +101,67 @@ impl AccessService for Access {
             privileges: names(rpc.privileges().iter()),
             bindings,
         }))
+    }
+
+    async fn list_bindings(
+        &self,
+        request: Request<ListBindingsRequest>,
+    ) -> Result<Response<ListBindingsResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let permit = self.dispatcher.enter_deployment::<ReadAccess>(&extensions)?;
+        let (_, policy) = self.dispatcher.caller(&extensions)?;
+        let identity = match request.identity.as_str() {
+            "" => Ok(None),
+            text => parsed_identity(text).map(Some),
+        };
+        let (size, identity) = match (self.dispatcher.page_size(request.page_size), identity) {
+            (Ok(size), Ok(identity)) => (size, identity),
+            (size, identity) => return Err(status::invalid(size.err().into_iter().chain(identity.err()).collect())),
+        };
+        let bindings: Vec<&Binding> = match &identity {
+            Some(identity) => policy.bindings_of(identity).collect(),
+            None => policy.bindings().iter().collect(),
+        };
+        let Deployment { ports, page_bytes_max, .. } = &*self.dispatcher.deployment;
+        let list = PagedList {
+            root_key: &*ports.root_key,
+            method: LIST,
+            // A token is for these bindings only, so no page continues another list.
+            parent: &hash(&bindings),
+            identity: &permit.caller().identity,
+            bytes_max: *page_bytes_max,
+        };
+        let positions: Vec<([u8; 8], &Binding)> =
+            (0_u64..).map(u64::to_be_bytes).zip(bindings.iter().copied()).collect();
+        let (bindings, next_page_token) =
+            list.page(&positions, size, &request.page_token, |(at, _)| &at[..], |(_, of)| binding(of))?;
+        Ok(Response::new(ListBindingsResponse { bindings, next_page_token }))
+    }
+}
+
+const LIST: &str = "/sealward.v1.AccessService/ListBindings";
+
+/// The identity of a request, in the form of bindings.
+fn parsed_identity(text: &str) -> Result<Identity, Violation> {
+    let violation = |_| Violation::new("identity", Problem::NotAName { form: IDENTITY_FORM.to_owned() });
+    text.parse().map(lower_case_dns).map_err(violation)
+}
+
+/// A hash of these bindings, in hexadecimal digits.
+fn hash(bindings: &[&Binding]) -> String {
+    let mut hash = Sha256::new();
+    for Binding { identity, role, scope } in bindings {
+        hash.update(format!("{identity}\n{role:?}\n{scope:?}\n"));
+    }
+    HEXLOWER.encode(&hash.finalize())
+}
+
+fn binding(Binding { identity, role, scope }: &Binding) -> BindingResource {
+    BindingResource {
+        identity: identity.to_string(),
+        role: role.name().to_owned(),
+        organizations: organizations(scope),
+        privileges: names(role.privileges().iter()),
     }
 }
 

@@ -53,7 +53,8 @@ fn cost(privilege: Privilege) -> Cost {
         | Privilege::DeleteOrganizations
         | Privilege::ReadAuditTrail
         | Privilege::ReadAccess
-        | Privilege::ReadContract => Cost::Call,
+        | Privilege::ReadContract
+        | Privilege::ReadServerStatus => Cost::Call,
     }
 }
 

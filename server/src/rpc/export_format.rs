@@ -24,7 +24,7 @@ use crate::schema::{timestamp_from_proto, timestamp_to_proto};
 /// The first bytes of every file.
 const MAGIC: &[u8] = b"sealward export 1\n";
 
-const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 1;
 
 /// The intended size of a part with rows, in bytes.
 const ROWS_BYTES: usize = 256 * 1024;

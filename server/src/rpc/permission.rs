@@ -53,7 +53,9 @@ mod tests {
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
             let rpc = table.get(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
-            assert_eq!(rpc.is_for_every_identity(), path == "/sealward.v1.AccessService/WhoAmI", "{path}");
+            let is_for_every_identity =
+                [sealward::methods::WhoAmI.path, sealward::methods::GetServerInfo.path].contains(&&*path);
+            assert_eq!(rpc.is_for_every_identity(), is_for_every_identity, "{path}");
             assert_eq!(rpc.privileges().is_empty(), rpc.is_for_every_identity(), "{path}");
             assert_eq!(rpc.is_stream, method.is_server_streaming() || method.is_client_streaming(), "{path}");
             assert_eq!(rpc.takes_stream, method.is_client_streaming(), "{path}");

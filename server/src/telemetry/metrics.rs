@@ -327,7 +327,7 @@ impl Scrape {
 impl CopyGauges {
     fn new(facts: CopyFacts) -> Self {
         let gauges = Self::default();
-        gauges.failing.set(facts.is_failing.into());
+        gauges.failing.set(facts.failure.is_some().into());
         gauges.records_behind.set(facts.records_behind.try_into().unwrap_or(i64::MAX));
         gauges
     }

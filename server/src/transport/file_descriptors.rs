@@ -6,6 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     config::Config,
+    finding::Finding,
     transport::{connection_limit::Bounds, workers},
 };
 
@@ -18,8 +19,19 @@ const PER_WORKER: u64 = 4;
 /// The number for everything except connections, workers and databases: the server's runtime, the configuration database, logs, files that are read.
 const BASE: u64 = 64;
 
+/// The finding that there are too few for the limits of this configuration.
+pub(crate) fn finding(config: &Config) -> Option<Finding> {
+    let (needed, available) = (needed(config), available()?);
+    let problem = format!(
+        "connections and databases may need {needed} file descriptors, but this process may open only {available}"
+    );
+    let remedy =
+        "raise the hard limit (LimitNOFILE=, ulimit -Hn), or lower limits.connections_max or limits.databases_open_max";
+    (available < needed).then(|| Finding::warning("limits", problem, remedy))
+}
+
 /// The number that this process may open after [`raise`]; `None` is unlimited.
-pub(crate) fn available() -> Option<u64> {
+fn available() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 

@@ -10,7 +10,6 @@ mod error;
 mod recording_verifier;
 pub(crate) mod revocation;
 mod server_certificate;
-mod shortcoming;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -21,7 +20,6 @@ pub(crate) use self::{
     error::TlsError,
     recording_verifier::with_refused_subject,
     server_certificate::{ServerCertificate, faults, names},
-    shortcoming::Shortcoming,
     trust::Trust,
     validity::{SOON_DAYS, day},
 };

@@ -801,7 +801,7 @@ const COLUMN_TYPE: &str = "sealward_column_type";
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"SLWD");
 
 /// The format of the store. The data in it has its own formats.
-pub(crate) const FORMAT: i32 = 1;
+pub const FORMAT: i32 = 1;
 
 /// The number of SQLite's virtual machine steps between two checks of whether a statement must stop: some ten
 /// microseconds.

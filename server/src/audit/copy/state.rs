@@ -72,7 +72,7 @@ impl CopyState {
         }
     }
 
-    fn target(&self) -> String {
+    pub(super) fn target(&self) -> String {
         match &self.settings.to {
             CopyTo::Stdout => "stdout".to_owned(),
             CopyTo::File(path) => path.display().to_string(),

@@ -9,9 +9,9 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer, time::ASN1Time
 
 use super::{
     revocation::ListIssuer,
-    shortcoming::Shortcoming,
     validity::{DAY_SECONDS, SOON_DAYS, day, seconds, unix_time},
 };
+use crate::finding::{Finding, Severity};
 
 /// A CA whose client certificates are accepted.
 #[derive(Clone)]
@@ -86,26 +86,29 @@ impl ClientCa {
         ListIssuer { name: &self.anchor.subject, key: &self.key, may_sign_lists: self.may_sign_lists }
     }
 
-    pub(super) fn shortcoming(&self, now: Timestamp) -> Option<Shortcoming> {
+    pub(super) fn finding(&self, now: Timestamp) -> Option<Finding> {
         let (subject, left) = (&self.subject, self.not_after.timestamp() - seconds(now));
-        let (problem, is_error) = if left < 0 {
+        let (problem, severity) = if left < 0 {
             let ended = day(self.not_after);
-            (format!("the client CA {subject} expired on {ended}: every client with its certificates is refused"), true)
+            (
+                format!("the client CA {subject} expired on {ended}: every client with its certificates is refused"),
+                Severity::Error,
+            )
         } else if seconds(now) < self.not_before.timestamp() {
             let begins = day(self.not_before);
             (
                 format!(
                     "the client CA {subject} isn't valid before {begins}: every client with its certificates is refused"
                 ),
-                true,
+                Severity::Error,
             )
         } else if left < SOON_DAYS * DAY_SECONDS {
             let (ends, days) = (day(self.not_after), left / DAY_SECONDS);
-            (format!("the client CA {subject} expires on {ends}, in {days} days"), false)
+            (format!("the client CA {subject} expires on {ends}, in {days} days"), Severity::Warning)
         } else {
             return None;
         };
         let remedy = "renew the CA's certificate, add it beside this one, and issue client certificates with it";
-        Some(Shortcoming { setting: self.setting.clone(), problem, remedy, is_error })
+        Some(Finding { severity, subject: self.setting.clone(), problem, remedy: remedy.to_owned() })
     }
 }

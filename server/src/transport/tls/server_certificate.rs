@@ -12,10 +12,9 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 
 use super::{
     error::TlsError,
-    shortcoming::Shortcoming,
     validity::{DAY_SECONDS, SOON_DAYS, day, seconds},
 };
-use crate::{config::Tls, files::pem};
+use crate::{config::Tls, files::pem, finding::Finding};
 
 const SETTING: &str = "tls.certificate";
 
@@ -128,21 +127,17 @@ impl ServerCertificate {
     }
 
     /// The problems that block clients now or soon.
-    pub(crate) fn shortcomings(&self, now: Timestamp) -> Vec<Shortcoming> {
-        let of_fault = |fault: Fault| Shortcoming {
-            setting: SETTING.to_owned(),
-            problem: format!("no client can accept the server's certificate: {fault}"),
-            remedy: fault.remedy(),
-            is_error: true,
+    pub(crate) fn findings(&self, now: Timestamp) -> Vec<Finding> {
+        let of_fault = |fault: Fault| {
+            let problem = format!("no client can accept the server's certificate: {fault}");
+            Finding::error(SETTING, problem, fault.remedy())
         };
         let faults = self.faults(now).into_iter().map(of_fault);
         let soon = self.not_after().map(|end| (end, end.timestamp() - seconds(now)));
         let soon = soon.filter(|(_, left)| (0..SOON_DAYS * DAY_SECONDS).contains(left));
-        let soon = soon.map(|(end, left)| Shortcoming {
-            setting: SETTING.to_owned(),
-            problem: format!("the server's certificate expires on {}, in {} days", day(end), left / DAY_SECONDS),
-            remedy: "renew it and send SIGHUP",
-            is_error: false,
+        let soon = soon.map(|(end, left)| {
+            let problem = format!("the server's certificate expires on {}, in {} days", day(end), left / DAY_SECONDS);
+            Finding::warning(SETTING, problem, "renew it and send SIGHUP")
         });
         faults.chain(soon).collect()
     }

@@ -13,6 +13,7 @@ use super::{revocation::ListProblem, *};
 use crate::{
     config::Tls,
     files::pem::{self, PemError},
+    finding::Severity,
     transport::test_deployment::TestDeployment,
 };
 
@@ -128,7 +129,7 @@ fn verified_at(trust: &Trust, chain: &[CertificateDer<'static>], now: Timestamp)
 
 /// The problems of the trust.
 fn problems(trust: &Trust, now: Timestamp) -> Vec<String> {
-    trust.shortcomings(now).into_iter().map(|shortcoming| shortcoming.problem).collect()
+    trust.findings(now).into_iter().map(|finding| finding.problem).collect()
 }
 
 const SECOND: i64 = 1_000_000;
@@ -367,8 +368,8 @@ fn expired_client_ca_is_not_trusted() {
     let expired = verified_at(&trust, &[ca.certificate(1)], after).unwrap_err();
     assert!(matches!(expired, CertificateError::ExpiredContext { .. }), "{expired:?}");
     assert!(problems(&trust, last)[0].contains("expires on 2030-01-01, in 0 days"), "{:?}", problems(&trust, last));
-    let found = trust.shortcomings(after);
-    assert!(found[0].is_error && found[0].problem.contains("expired on 2030-01-01"), "{found:?}");
+    let found = trust.findings(after);
+    assert!(found[0].severity == Severity::Error && found[0].problem.contains("expired on 2030-01-01"), "{found:?}");
     // Another certificate of the same CA and key that is valid now.
     let renewed = Ca::with_key(ca_params("one"), KeyPair::from_pem(&ca.issuer.key().serialize_pem()).unwrap());
     for cas in [[&ca, &renewed], [&renewed, &ca]] {
@@ -516,7 +517,7 @@ fn an_unusable_server_certificate_does_not_replace_a_good_one() {
         assert!(error.contains(words) && error.contains("server.pem"), "{error}");
         // A start uses it, and reports the problem.
         let at_start = ServerCertificate::load(&tls).unwrap();
-        assert_eq!(at_start.shortcomings(IN_2030).is_empty(), name == "other.example");
+        assert_eq!(at_start.findings(IN_2030).is_empty(), name == "other.example");
     }
     let (_folder, renewed) = server("sealward.example", |_| {});
     assert!(replace(&renewed).is_ok());
@@ -531,9 +532,9 @@ fn certificate_in_use_is_kept_at_any_time() {
     let (_folder, tls) = server("sealward.example", |_| {});
     let current = ServerCertificate::load(&tls).unwrap();
     assert!(ServerCertificate::load_in_place_of(&current, &tls, IN_2033).is_ok());
-    assert!(current.shortcomings(IN_2033)[0].problem.contains("it expired on 2031-01-01"));
+    assert!(current.findings(IN_2033)[0].problem.contains("it expired on 2031-01-01"));
     let soon = Timestamp::from_unix_micros((1_924_992_000 - 86_400) * SECOND);
-    assert!(current.shortcomings(soon)[0].problem.contains("in 1 days"), "{:?}", current.shortcomings(soon));
+    assert!(current.findings(soon)[0].problem.contains("in 1 days"), "{:?}", current.findings(soon));
 }
 
 #[test]

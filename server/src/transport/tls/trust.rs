@@ -14,11 +14,11 @@ use super::{
     client_verifier::ClientVerifier,
     error::TlsError,
     revocation::{ListFacts, ListSigner, RevocationLists},
-    shortcoming::Shortcoming,
 };
 use crate::{
     config::Tls,
     files::pem::{self, PemError},
+    finding::Finding,
 };
 
 /// The maximum number of sessions that can be resumed. Each uses about 4 KB. A client without a session performs a full handshake.
@@ -70,7 +70,7 @@ impl Trust {
     /// Reads the files of `tls.client_ca`, `tls.client_crl` and `[[trust_domains]]`.
     ///
     /// With lists, every CA in a client's certificate path needs one: a certificate is refused if no list covers it. An expired list is
-    /// still used: its certificates stay revoked, and a late list must not block all clients. [`Trust::shortcomings`] reports it.
+    /// still used: its certificates stay revoked, and a late list must not block all clients. [`Trust::findings`] reports it.
     ///
     /// # Errors
     /// [`TlsError`]
@@ -176,31 +176,29 @@ impl Trust {
     }
 
     /// The problems of the CAs and lists at this time.
-    pub(crate) fn shortcomings(&self, now: Timestamp) -> Vec<Shortcoming> {
+    pub(crate) fn findings(&self, now: Timestamp) -> Vec<Finding> {
         let cas = &self.verifier.cas;
-        let of_cas = cas.iter().filter_map(|ca| ca.shortcoming(now));
+        let of_cas = cas.iter().filter_map(|ca| ca.finding(now));
         let unlisted = cas
             .iter()
             .filter(|ca| !self.verifier.lists.is_empty() && !self.verifier.lists.has_list_of(&ca.list_issuer(), now))
-            .map(|ca| Shortcoming {
-                setting: CLIENT_CRL.to_owned(),
-                problem: format!(
+            .map(|ca| {
+                let problem = format!(
                     "the client CA {} has no usable revocation list: every client with its certificates is refused",
                     ca.subject
-                ),
-                remedy: "add the CA's list, or remove the CA",
-                is_error: false,
+                );
+                Finding::warning(CLIENT_CRL, problem, "add the CA's list, or remove the CA")
             });
         let issuers: Vec<_> = cas.iter().map(ClientCa::list_issuer).collect();
         let lists = self.verifier.lists.signers(&issuers);
-        let of_lists = lists.filter_map(|(list, signer)| shortcoming_of_list(list, signer, now));
+        let of_lists = lists.filter_map(|(list, signer)| finding_of_list(list, signer, now));
         of_cas.chain(unlisted).chain(of_lists).collect()
     }
 }
 
 const CLIENT_CRL: &str = "tls.client_crl";
 
-fn shortcoming_of_list(list: &ListFacts, signer: ListSigner, now: Timestamp) -> Option<Shortcoming> {
+fn finding_of_list(list: &ListFacts, signer: ListSigner, now: Timestamp) -> Option<Finding> {
     let shown = list.to_string();
     let (problem, remedy) = match signer {
         ListSigner::OtherKey => (
@@ -223,7 +221,7 @@ fn shortcoming_of_list(list: &ListFacts, signer: ListSigner, now: Timestamp) -> 
         ),
         ListSigner::ClientCa | ListSigner::OtherCa => return None,
     };
-    Some(Shortcoming { setting: CLIENT_CRL.to_owned(), problem, remedy, is_error: false })
+    Some(Finding::warning(CLIENT_CRL, problem, remedy))
 }
 
 impl TrustFiles {

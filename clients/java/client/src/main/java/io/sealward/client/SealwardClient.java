@@ -86,6 +86,11 @@ public final class SealwardClient implements AutoCloseable {
         return new AccessClient(calls);
     }
 
+    /** Returns the client of ServerService. */
+    public ServerClient server() {
+        return new ServerClient(calls);
+    }
+
     /** Returns the client of MailboxService. */
     public MailboxesClient mailboxes() {
         return new MailboxesClient(calls);

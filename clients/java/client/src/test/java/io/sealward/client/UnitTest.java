@@ -291,6 +291,7 @@ class UnitTest {
                 AuditClient.METHODS,
                 MetadataClient.METHODS,
                 AccessClient.METHODS,
+                ServerClient.METHODS,
                 MailboxesClient.METHODS,
                 EmailServerProfilesClient.METHODS,
                 QueuesClient.METHODS,
