@@ -102,7 +102,7 @@ pub struct Caller {
     /// The caller's address, if the transport knows it.
     pub peer: Option<SocketAddr>,
     /// The id of the call. The response and the log contain it too.
-    pub call_id: String,
+    pub call_id: Arc<str>,
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub fn codec(choices: &[u8]) {
 pub fn frames(takes_stream: bool, pieces: &[&[u8]]) {
     let outcome = |pieces: &[&[u8]]| {
         let mut frames = Frames::new(takes_stream);
-        pieces.iter().try_for_each(|piece| frames.take(piece)).and_then(|()| frames.end())
+        pieces.iter().try_for_each(|piece| frames.take(piece, |_| Ok(()))).and_then(|()| frames.end())
     };
     assert_eq!(outcome(pieces), outcome(&[&pieces.concat()]));
 }

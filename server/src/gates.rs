@@ -3,7 +3,6 @@
 //! The layers decide by headers only. Decisions that need the message come after them, such as the permission in an organization.
 
 pub(crate) mod arrival;
-pub(crate) mod complete;
 mod connection_limit;
 pub(crate) mod deadline;
 pub(crate) mod gate;
@@ -29,13 +28,12 @@ use tower::{Layer, Service, ServiceBuilder};
 
 use self::{
     arrival::{ArrivalBounds, ArrivalLayer},
-    complete::CompleteLayer,
     connection_limit::WithinConnectionLimit,
     deadline::{DeadlineLayer, Deadlines},
     gate::GateLayer,
     http_gate::HttpGateLayer,
     identity::IdentityRequired,
-    message::{ServedFraming, WholeMessagesLayer},
+    message::ServedFraming,
     metadata::MetadataGate,
     permission::{PermissionRequired, RpcTable},
     tls_required::TlsRequired,
@@ -103,31 +101,30 @@ where
         .layer(http_gate)
         // Around everything that makes an error or counts bytes: the layers below know only gRPC, so that they are the same for all protocols.
         .layer(framing)
-        // Around everything else, so that every call has an id and a log line with the code that the caller received.
+        // Around everything else, so that every call has an id and a log line with the code that the caller received, and every error has a
+        // reason and the call id, including errors of the layers below and of tonic.
         .layer(trace)
-        // Around everything that can fail, so that every error has a reason and the call id, including errors of the layers below and of
-        // tonic.
-        .layer(CompleteLayer)
-        // Inside the two, because an answer without a JSON form is an error, too.
+        // Inside it, because an answer without a JSON form is an error, too.
         .layer(AnswerJsonLayer::new(not_converted))
         // Before the headers are used: checks their size, and the timeout.
         .layer(GateLayer(metadata))
         // Before anything can wait, so that the deadline counts from the start of the call.
-        .layer(DeadlineLayer::new(deadlines, Arc::clone(&rpcs)))
-        // Before all others: a call over a connection above the limit costs no work.
-        .layer(GateLayer(WithinConnectionLimit))
-        // Before identity: every caller without TLS gets this error, and nothing of its body is read.
-        .layer(GateLayer(TlsRequired))
-        // Before permission, which needs an identity.
-        .layer(GateLayer(IdentityRequired::new(clock, tls_context, issuers)))
-        // A caller that may not call the rpc in any organization can't send a message.
-        .layer(GateLayer(PermissionRequired::new(Arc::clone(&rpcs), policy, denials)))
-        // Before a message is read.
-        .layer(GateLayer(ServedFraming))
-        // Before messages are counted, so that an invalid frame goes no further.
-        .layer(WholeMessagesLayer(Arc::clone(&rpcs)))
-        // Innermost: admits the message, and charges the caller, which is identified by now.
-        .layer(ArrivalLayer::new(arrival, rpcs))
+        .layer(DeadlineLayer::new(deadlines, rpcs))
+        // One layer, because each moves the call.
+        .layer(GateLayer((
+            // Before all others: a call over a connection above the limit costs no work.
+            WithinConnectionLimit,
+            // Before identity: every caller without TLS gets this error, and nothing of its body is read.
+            TlsRequired,
+            // Before permission, which needs an identity.
+            IdentityRequired::new(clock, tls_context, issuers),
+            // A caller that may not call the rpc in any organization can't send a message.
+            PermissionRequired::new(policy, denials),
+            // Before a message is read.
+            ServedFraming,
+        )))
+        // Innermost: checks and admits the messages, and charges the caller, which is identified by now.
+        .layer(ArrivalLayer::new(arrival))
         .into_inner()
 }
 
@@ -157,7 +154,7 @@ mod tests {
 
     use sealward_connect::Methods;
 
-    use super::{gate::Gate, permission::Rpc, trace::CallId, *};
+    use super::{gate::Gate, permission::Rpc, trace::CallFacts, *};
     use crate::{
         config::{Pages, limits::Limits},
         identity::ClientCertificate,
@@ -167,7 +164,6 @@ mod tests {
         telemetry::{samples::Samples, shed::Shed},
         transport::{
             connection::{Connection, ConnectionFacts, TlsFacts},
-            connection_ending::ConnectionEnding,
             test_deployment::TestDeployment,
         },
     };
@@ -209,7 +205,7 @@ mod tests {
     }
 
     fn connection(tls: Option<TlsFacts>) -> Connection {
-        ConnectionFacts { peer: peer(), tls, limit_reached: None, ending: ConnectionEnding::default() }.into()
+        ConnectionFacts { tls, ..ConnectionFacts::plaintext(peer()) }.into()
     }
 
     fn over_tls(certificate: Option<(&str, Timestamp)>) -> Option<Connection> {
@@ -416,7 +412,7 @@ mod tests {
                 let caller = request.extensions().get::<Caller>().unwrap();
                 assert_eq!(caller.identity.to_string(), "cn:reader");
                 assert_eq!(caller.peer, Some(peer()));
-                assert_eq!(caller.call_id, request.extensions().get::<CallId>().unwrap().as_str());
+                assert_eq!(caller.call_id, *request.extensions().get::<CallFacts>().unwrap().id());
                 assert_eq!(request.headers().len(), 1);
                 Ok::<_, Infallible>(Response::new(Body::empty()))
             });

@@ -78,7 +78,7 @@ impl AuditRecord {
             time: entry.time,
             identity: caller.map(|caller| caller.identity.to_string()),
             peer: caller.and_then(|caller| caller.peer).map(|peer| peer.to_string()),
-            call_id: caller.map(|caller| caller.call_id.clone()),
+            call_id: caller.map(|caller| caller.call_id.to_string()),
             action: entry.action.name().to_owned(),
             outcome: entry.outcome.to_owned(),
             subject: entry.subject.clone(),
@@ -252,7 +252,7 @@ pub(crate) mod tests {
         full.caller = Some(Caller {
             identity: crate::identity::Identity::CommonName("ada".to_owned()).into(),
             peer: Some("192.0.2.1:7".parse().unwrap()),
-            call_id: "c".to_owned(),
+            call_id: "c".into(),
         });
         (full.purpose, full.fingerprint, full.key_version) = (Some("p".to_owned()), Some("f".to_owned()), Some(3));
         (full.details, full.records) = (Some("d".to_owned()), Some("r".to_owned()));

@@ -128,7 +128,7 @@ fn row(
     AttributeChangeRow {
         time,
         identity: caller.identity.to_string(),
-        call_id: caller.call_id.clone(),
+        call_id: caller.call_id.to_string(),
         table_name: entity.storage_name.clone(),
         record_id: RecordId::from_bytes([0; 16]),
         column_name: attribute.storage_name.clone(),

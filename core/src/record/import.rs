@@ -4,7 +4,7 @@
 //! be created are found and left out, and the rest is tried again. A record with a request id is created once, as by a
 //! single create with the same request id.
 
-use std::{collections::BTreeSet, future::Future};
+use std::{collections::BTreeSet, future::Future, sync::Arc};
 
 use crate::{
     deployment::Deployment,
@@ -55,7 +55,7 @@ impl Import {
 
     /// Returns the identity of the caller.
     #[must_use]
-    pub fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &Arc<Identity> {
         &self.permit.caller().identity
     }
 

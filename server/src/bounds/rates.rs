@@ -3,7 +3,7 @@
 //! This process counts them with the generic cell rate algorithm: a rate of 60 a minute admits 60 calls at once, and one more each second.
 //! A limit of 0 disables a rate. Identities without recent calls are forgotten.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{
     DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter,
@@ -32,7 +32,7 @@ pub(crate) struct Rates {
 }
 
 struct Rate {
-    limiter: DefaultKeyedRateLimiter<(Identity, Option<OrganizationName>)>,
+    limiter: DefaultKeyedRateLimiter<(Arc<Identity>, Option<OrganizationName>)>,
     /// The limit's name.
     bound: &'static str,
     limit: u32,
@@ -59,7 +59,7 @@ impl Rates {
     /// [`Refusal::TooOften`]
     pub(crate) fn admit(
         &self,
-        identity: &Identity,
+        identity: &Arc<Identity>,
         organization: Option<&OrganizationName>,
         cost: Cost,
     ) -> Result<(), Refusal> {
@@ -76,7 +76,7 @@ impl Rates {
     /// [`Refusal::TooOften`], or [`Refusal::BatchAboveRate`] if such a batch is never admitted.
     pub(crate) fn admit_items(
         &self,
-        identity: &Identity,
+        identity: &Arc<Identity>,
         organization: &OrganizationName,
         items: usize,
     ) -> Result<(), Refusal> {
@@ -89,11 +89,11 @@ impl Rates {
     }
 
     /// Counts the items of a stream of this identity, once the rate allows them.
-    pub(crate) async fn pace(&self, identity: &Identity, organization: &OrganizationName, items: usize) {
+    pub(crate) async fn pace(&self, identity: &Arc<Identity>, organization: &OrganizationName, items: usize) {
         let Some(rate) = &self.calls else { return };
         let mut left = u32::try_from(items).unwrap_or(u32::MAX);
         while let Some(next) = NonZeroU32::new(left.min(rate.limit)) {
-            let key = (identity.clone(), Some(organization.clone()));
+            let key = (Arc::clone(identity), Some(organization.clone()));
             match rate.limiter.check_key_n(&key, next) {
                 Ok(Ok(())) => left = left.saturating_sub(next.get()),
                 Ok(Err(not_until)) => pause(not_until.wait_time_from(DefaultClock::default().now())).await,
@@ -117,11 +117,11 @@ async fn pause(time: Duration) {
 impl Rate {
     fn admit_many(
         &self,
-        identity: &Identity,
+        identity: &Arc<Identity>,
         organization: &OrganizationName,
         items: NonZeroU32,
     ) -> Result<(), Refusal> {
-        let key = (identity.clone(), Some(organization.clone()));
+        let key = (Arc::clone(identity), Some(organization.clone()));
         match self.limiter.check_key_n(&key, items) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(not_until)) => Err(self.refused(&not_until)),
@@ -145,11 +145,11 @@ impl Rate {
         }
     }
 
-    fn admit(&self, identity: &Identity, organization: Option<&OrganizationName>) -> Result<(), Refusal> {
+    fn admit(&self, identity: &Arc<Identity>, organization: Option<&OrganizationName>) -> Result<(), Refusal> {
         if self.limiter.len() > KNOWN_MAX {
             self.limiter.retain_recent();
         }
-        let key = (identity.clone(), organization.cloned());
+        let key = (Arc::clone(identity), organization.cloned());
         self.limiter.check_key(&key).map_err(|not_until| self.refused(&not_until))
     }
 }
@@ -158,8 +158,8 @@ impl Rate {
 mod tests {
     use super::*;
 
-    fn ada() -> Identity {
-        Identity::CommonName("ada".to_owned())
+    fn ada() -> Arc<Identity> {
+        Identity::CommonName("ada".to_owned()).into()
     }
 
     fn rates(calls: u32, reveals: u32) -> (Rates, Shed) {
@@ -189,7 +189,7 @@ mod tests {
         assert!(retry_after <= Duration::from_secs(20), "{retry_after:?}");
         rates.admit(&ada(), Some(&contoso), Cost::Call).unwrap();
         rates.admit(&ada(), Some(&fabrikam), Cost::Reveal).unwrap();
-        rates.admit(&Identity::Dns("ada".to_owned()), Some(&contoso), Cost::Reveal).unwrap();
+        rates.admit(&Identity::Dns("ada".to_owned()).into(), Some(&contoso), Cost::Reveal).unwrap();
     }
 
     #[test]

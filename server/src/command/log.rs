@@ -3,6 +3,7 @@
 //! A separate thread writes the lines from a queue. No other thread waits for it, so a stalled reader of stderr doesn't stall the server.
 
 mod fields;
+mod lines;
 mod queue;
 
 use std::{
@@ -16,17 +17,12 @@ use rustix::fs::fstat;
 use sealward_server::config::{Log, LogFormat, limits::Limits};
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
-    Layer, Registry,
-    filter::Targets,
-    fmt::{self, time::SystemTime},
-    layer::SubscriberExt,
-    registry::LookupSpan,
-    reload,
-    util::SubscriberInitExt,
+    Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan, reload, util::SubscriberInitExt,
 };
 
 use self::{
     fields::PlainFields,
+    lines::PlainLines,
     queue::{Queue, Writer},
 };
 use super::print::within;
@@ -94,13 +90,13 @@ fn format_layer<S: Subscriber + for<'a> LookupSpan<'a>>(
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
         LogFormat::Text => {
             // The journal records the time of each line itself.
-            let timer = (!is_journal()).then_some(SystemTime);
+            let has_time = !is_journal();
             let is_terminal = io::stderr().is_terminal();
             let layer = layer.with_ansi(is_terminal);
-            match timer {
-                Some(timer) if is_terminal => layer.with_timer(timer).boxed(),
-                Some(timer) => layer.with_timer(timer).fmt_fields(PlainFields).boxed(),
-                None => layer.without_time().fmt_fields(PlainFields).boxed(),
+            if has_time && is_terminal {
+                layer.boxed()
+            } else {
+                layer.fmt_fields(PlainFields).event_format(PlainLines::new(has_time)).boxed()
             }
         }
     }

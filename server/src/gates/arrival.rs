@@ -2,7 +2,8 @@
 //!
 //! A call is charged for itself and its headers from its start to the end of its answer. It is charged for a message as soon as the length
 //! is known, before anything is buffered, until the call is answered or the next message begins. A caller that sends too slowly is refused,
-//! so that incomplete messages don't hold memory for long. The decoder interprets the bytes.
+//! so that incomplete messages don't hold memory for long. The frames of the messages are checked as they arrive. An interrupted request isn't
+//! an error. The decoder interprets the bytes.
 
 use std::{
     future::Future,
@@ -12,11 +13,11 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use sealward_connect::BufferBound;
+use sealward_connect::{BufferBound, RequestError};
 use sealward_core::{
     identity::Caller,
     policy::{Policy, Privilege},
@@ -25,16 +26,20 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{permission::RpcTable, probe::takes_small_messages};
+use super::{
+    message::{FrameEvent, Frames},
+    permission::Rpc,
+    probe::takes_small_messages,
+    trace::CallFacts,
+};
 use crate::{
     config::limits::Limits,
-    status::Refusal,
+    status::{self, BrokenMessage, Refusal},
     telemetry::shed::Shed,
     transport::{
         CallStage,
-        budget::{Account, Bound, Bounds, Budget, ConnectionShare, Exhausted, Payer, Purpose, Reservation},
+        budget::{Account, Bound, Bounds, Budget, Exhausted, Payer, Purpose, Reservation},
         connection::Connection,
-        connection_limit::SlotHandle,
     },
 };
 
@@ -99,7 +104,6 @@ impl ArrivalBounds {
 #[derive(Clone)]
 pub(crate) struct ArrivalLayer {
     bounds: ArrivalBounds,
-    rpcs: Arc<RpcTable>,
 }
 
 /// A service whose requests arrive within bounds.
@@ -111,9 +115,8 @@ pub(crate) struct Arrival<S> {
 }
 
 impl ArrivalLayer {
-    /// The table shows which rpcs take streams.
-    pub(crate) fn new(bounds: ArrivalBounds, rpcs: Arc<RpcTable>) -> Self {
-        Self { bounds, rpcs }
+    pub(crate) fn new(bounds: ArrivalBounds) -> Self {
+        Self { bounds }
     }
 
     /// The kind of caller whose budget a request uses. The policy is in the extensions if the layers before this one have used it.
@@ -154,14 +157,15 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let ArrivalLayer { bounds, rpcs } = &*self.layer;
+        let ArrivalLayer { bounds } = &*self.layer;
         let payer = ArrivalLayer::payer(&request);
         if let Payer::Identity(identity) | Payer::Administrator(identity) = &payer
-            && let Some(slot_handle) = request.extensions().get::<SlotHandle>()
+            && let Some(connection) = request.extensions().get::<Connection>()
         {
-            slot_handle.token_accepted(identity);
+            connection.slot.token_accepted(identity);
         }
-        let connection = request.extensions().get::<ConnectionShare>().cloned().unwrap_or_default();
+        let connection = request.extensions().get::<Connection>().map(|connection| connection.share.clone());
+        let connection = connection.unwrap_or_default();
         let path = request.uri().path();
         let call_bytes = CALL_BYTES + size_of_headers(request.headers()) + u64::try_from(path.len()).unwrap_or(0);
         let reserved = bounds.requests.account(payer.clone(), connection.clone()).reserve(call_bytes);
@@ -171,7 +175,7 @@ where
         };
         let charge = Charge { call_bytes, reservation: Arc::new(Mutex::new(reservation)) };
         let is_probe = takes_small_messages(path);
-        let takes_stream = rpcs.get(path).is_some_and(|rpc| rpc.takes_stream);
+        let takes_stream = request.extensions().get::<Arc<Rpc>>().is_some_and(|rpc| rpc.takes_stream);
         let size_max = if is_probe { bounds.probe_message_size_max_bytes } else { bounds.message_size_max_bytes };
         let size_limit = if is_probe { "probe_message_size_max_bytes" } else { "message_size_max_bytes" };
         if let Some(bound) = request.extensions().get::<BufferBound>() {
@@ -180,12 +184,14 @@ where
                 charge.buffer(message, all, (size_limit, size_max), &shed).map_err(Status::from)
             });
         }
+        let facts = request.extensions().get::<CallFacts>().cloned().unwrap_or_default();
         let stage = request.extensions().get::<CallStage>().filter(|_| !is_probe).cloned();
         let request = request.map(|inner| {
             Body::new(ArrivingBody {
                 inner: Some(inner),
                 charge: charge.clone(),
-                frames: Frames::default(),
+                frames: Frames::new(takes_stream),
+                facts,
                 size_max,
                 size_limit,
                 time_max: bounds.message_time_max,
@@ -312,6 +318,7 @@ struct ArrivingBody {
     inner: Option<Body>,
     charge: Charge,
     frames: Frames,
+    facts: CallFacts,
     size_max: u32,
     size_limit: &'static str,
     time_max: Duration,
@@ -326,10 +333,25 @@ struct ArrivingBody {
 }
 
 impl ArrivingBody {
-    fn refuse(&mut self, refusal: Refusal) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn refuse(&mut self, refused: impl Into<Refused>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Refused(status) = refused.into();
         self.inner = None;
         self.timer = None;
-        Poll::Ready(Some(Err(refusal.into())))
+        Poll::Ready(Some(Err(status)))
+    }
+
+    fn interrupted(&mut self) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.facts.request_cut();
+        self.refuse(Refusal::Cancelled)
+    }
+
+    fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Err(broken) = self.frames.end() {
+            return self.refuse(broken);
+        }
+        mark_working(&mut self.stage);
+        self.inner = None;
+        Poll::Ready(None)
     }
 
     #[expect(clippy::disallowed_methods, reason = "a timer that is polled together with the body, across frames")]
@@ -340,37 +362,51 @@ impl ArrivingBody {
     }
 
     /// Checks received bytes, before they are buffered.
-    fn take(&mut self, data: &Bytes) -> Result<(), Refusal> {
-        let mut rest = data.clone();
-        while let Some(event) = self.frames.next(&mut rest) {
+    fn take(&mut self, data: &[u8]) -> Result<(), Refused> {
+        let Self { frames, charge, deadline, timer, stage, .. } = self;
+        frames.take(data, |event| {
             match event {
-                FrameEvent::Begun => {
-                    if self.takes_stream && self.deadline.is_none() {
-                        self.deadline = Instant::now().checked_add(self.time_max);
-                    }
+                FrameEvent::Begun if self.takes_stream && deadline.is_none() => {
+                    *deadline = Instant::now().checked_add(self.time_max);
                 }
                 // Nothing of it is buffered. The decoder has the same limit, but its error doesn't name it.
                 FrameEvent::Length(length) if length > self.size_max => {
                     self.shed.count(self.size_limit);
-                    return Err(Refusal::MessageTooLarge { bound: self.size_limit, limit: self.size_max });
+                    return Err(Refusal::MessageTooLarge { bound: self.size_limit, limit: self.size_max }.into());
                 }
-                FrameEvent::Length(length) => self.charge.message(length)?,
+                FrameEvent::Length(length) => charge.message(length).map_err(Refusal::from)?,
                 FrameEvent::Whole if self.takes_stream => {
-                    self.deadline = None;
-                    self.timer = None;
-                    self.mark_working();
+                    *deadline = None;
+                    *timer = None;
+                    mark_working(stage);
                 }
                 // The decoder waits for the end of the request, and so does the timer.
-                FrameEvent::Whole => {}
+                FrameEvent::Begun | FrameEvent::Whole => {}
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
+}
 
-    fn mark_working(&mut self) {
-        if let Some(stage) = self.stage.take() {
-            stage.mark_working();
-        }
+/// Why a request isn't read further.
+struct Refused(Status);
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Refused(refusal.into())
+    }
+}
+
+impl From<BrokenMessage> for Refused {
+    fn from(broken: BrokenMessage) -> Self {
+        Refused(status::broken_message(broken))
+    }
+}
+
+/// The first message has arrived.
+fn mark_working(stage: &mut Option<CallStage>) {
+    if let Some(stage) = stage.take() {
+        stage.mark_working();
     }
 }
 
@@ -382,30 +418,38 @@ impl http_body::Body for ArrivingBody {
         let this = &mut *self;
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         let polled = Pin::new(&mut *inner).poll_frame(context);
-        let is_over = polled.is_ready() && inner.is_end_stream();
-        match &polled {
+        let has_ended = inner.is_end_stream();
+        let frame = match polled {
+            Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Pending if this.is_late(context) => {
                 this.shed.count("message_time_max_ms");
                 return this.refuse(Refusal::MessageTooSlow { limit: this.time_max });
             }
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref()
-                    && let Err(refusal) = this.take(data)
-                {
-                    return this.refuse(refusal);
-                }
-                if is_over || frame.is_trailers() {
-                    this.mark_working();
-                }
+            Poll::Pending => return Poll::Pending,
+            // In HTTP/2, a body ends with a flag. A body that ends without it was reset by the client.
+            Poll::Ready(None) if has_ended => return this.end(),
+            Poll::Ready(None) => return this.interrupted(),
+            Poll::Ready(Some(Err(status))) => {
+                return match RequestError::of(&status) {
+                    Some(error) => this.refuse(Refused(status::broken_request(error))),
+                    None => this.interrupted(),
+                };
             }
-            Poll::Ready(None) => this.mark_working(),
-            Poll::Pending | Poll::Ready(Some(Err(_))) => {}
+        };
+        if let Some(data) = frame.data_ref()
+            && let Err(refused) = this.take(data)
+        {
+            return this.refuse(refused);
         }
-        polled
+        if frame.is_trailers() || this.is_end_stream() {
+            mark_working(&mut this.stage);
+        }
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        // If the end is invalid, the body must be polled once more to report it.
+        self.inner.as_ref().is_none_or(|inner| inner.is_end_stream() && self.frames.end().is_ok())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -413,70 +457,19 @@ impl http_body::Body for ArrivingBody {
     }
 }
 
-/// The position in the messages of a body. Before each message there are a flag (1 byte) and its length (4 bytes, big endian).
-#[derive(Default)]
-struct Frames {
-    /// The number of received bytes of flag and length.
-    prefix: u8,
-    length: u32,
-    /// The number of missing bytes of the message.
-    left: u32,
-}
-
-enum FrameEvent {
-    /// The first byte of a message has arrived.
-    Begun,
-    /// Its length is known.
-    Length(u32),
-    /// It is complete.
-    Whole,
-}
-
-const PREFIX_BYTES: u8 = 5;
-
-impl Frames {
-    /// The next event in these bytes. Removes the bytes up to it.
-    fn next(&mut self, bytes: &mut Bytes) -> Option<FrameEvent> {
-        if self.prefix == PREFIX_BYTES && self.left == 0 {
-            *self = Frames::default();
-            return Some(FrameEvent::Whole);
-        }
-        while self.prefix < PREFIX_BYTES {
-            let byte = bytes.try_get_u8().ok()?;
-            self.prefix += 1;
-            if self.prefix == 1 {
-                return Some(FrameEvent::Begun);
-            }
-            self.length = self.length << 8 | u32::from(byte);
-            if self.prefix == PREFIX_BYTES {
-                self.left = self.length;
-                return Some(FrameEvent::Length(self.length));
-            }
-        }
-        let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-        bytes.advance(here);
-        self.left -= u32::try_from(here).unwrap_or(self.left);
-        if self.left > 0 {
-            return None;
-        }
-        self.next(bytes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, convert::Infallible};
+    use std::{convert::Infallible, net::SocketAddr};
 
-    use http_body_util::{BodyExt as _, StreamBody};
+    use http_body_util::{BodyExt as _, Full, StreamBody};
     use sealward_core::identity::Identity;
     use tokio::sync::mpsc;
-    use tokio_stream::wrappers::ReceiverStream;
     use tonic::Code;
     use tonic_types::StatusExt as _;
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
-    use crate::gates::permission::Rpc;
+    use crate::transport::connection::ConnectionFacts;
 
     const UNARY: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
     const STREAM: &str = "/sealward.v1.OrganizationService/ImportOrganization";
@@ -508,17 +501,41 @@ mod tests {
         }
     }
 
+    /// A body that ends as one of HTTP/2 does, with a flag.
+    struct Sent {
+        frames: mpsc::Receiver<Result<Frame<Bytes>, Infallible>>,
+        ended: bool,
+    }
+
+    impl http_body::Body for Sent {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let frame = ready!(self.frames.poll_recv(context));
+            self.ended = frame.is_none();
+            Poll::Ready(frame)
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.ended
+        }
+    }
+
+    fn connection() -> Connection {
+        ConnectionFacts::plaintext(SocketAddr::from(([192, 0, 2, 1], 4711))).into()
+    }
+
     /// A call whose service reads its request to the end, and the received bytes.
     async fn call(
         bounds: &ArrivalBounds,
         path: &str,
-        connection: &ConnectionShare,
+        connection: &Connection,
     ) -> (Sender, tokio::task::JoinHandle<Result<usize, Status>>) {
-        let rpcs = HashMap::from([
-            (UNARY.to_owned(), Rpc::new(&[], false)),
-            (STREAM.to_owned(), Rpc::new(&[], true).taking_a_stream()),
-        ]);
-        let layer = ArrivalLayer::new(bounds.clone(), Arc::new(RpcTable::new(rpcs)));
+        let layer = ArrivalLayer::new(bounds.clone());
         let service = layer.layer(service_fn(|request: Request<Body>| async move {
             Ok::<_, Infallible>(match request.into_body().collect().await {
                 Ok(body) => Response::new(Body::new(http_body_util::Full::new(body.to_bytes()))),
@@ -527,13 +544,15 @@ mod tests {
         }));
         let (sender, receiver) = mpsc::channel(8);
         let mut request =
-            Request::builder().uri(path).body(Body::new(StreamBody::new(ReceiverStream::new(receiver)))).unwrap();
+            Request::builder().uri(path).body(Body::new(Sent { frames: receiver, ended: false })).unwrap();
         request.extensions_mut().insert(connection.clone());
         if path != HEALTH {
+            let rpc = Rpc::new(&[], path == STREAM);
+            request.extensions_mut().insert(Arc::new(if path == STREAM { rpc.taking_a_stream() } else { rpc }));
             request.extensions_mut().insert(Caller {
                 identity: Identity::CommonName("ada".to_owned()).into(),
                 peer: None,
-                call_id: String::new(),
+                call_id: Arc::default(),
             });
         }
         let answer = tokio::spawn(async move {
@@ -574,13 +593,13 @@ mod tests {
         };
         let bounds = ArrivalBounds::of(&limits, &Shed::default());
         let caller = Payer::Identity(Identity::CommonName("ada".to_owned()).into());
-        let account = bounds.requests.account(caller, ConnectionShare::default());
+        let account = bounds.requests.account(caller, Default::default());
         assert!(account.reserve(2 * u64::from(limits.message_size_max_bytes) + CALL_BYTES).is_ok());
     }
 
     #[tokio::test]
     async fn a_message_is_charged_when_its_length_is_known_and_until_the_answer() {
-        let connection = ConnectionShare::default();
+        let connection = connection();
         // Two calls, and one message of 1,000 bytes.
         let limit = 2 * (CALL_BYTES + u64::try_from(UNARY.len()).unwrap()) + 1_000;
         let bounds = bounds(limit, Duration::from_secs(60));
@@ -609,9 +628,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn reset_request_is_cut_off_and_counts_as_cancelled() {
+        let bounds = bounds(1 << 30, Duration::from_secs(60));
+        for (message, is_reset) in [(prefixed(5, b"whole"), false), (prefixed(5, b"reset"), true)] {
+            let facts = CallFacts::default();
+            let sent = Body::new(Full::new(message.clone()));
+            // A stream ends without the flag of HTTP/2.
+            let cut = Body::new(StreamBody::new(tokio_stream::once(Ok::<_, Infallible>(Frame::data(message.clone())))));
+            let mut request = Request::builder().uri(UNARY).body(if is_reset { cut } else { sent }).unwrap();
+            request.extensions_mut().insert(facts.clone());
+            let service = ArrivalLayer::new(bounds.clone()).layer(service_fn(async |request: Request<Body>| {
+                let read = request.into_body().collect().await;
+                Ok::<_, Infallible>(read.map_or_else(Status::into_http, |_| Response::new(Body::empty())))
+            }));
+            let answer = service.oneshot(request).await.unwrap();
+            let code = Status::from_header_map(answer.headers()).map(|status| status.code());
+            assert_eq!((code, facts.was_cut()), (is_reset.then_some(Code::Cancelled), is_reset));
+        }
+    }
+
+    #[tokio::test]
     async fn a_message_that_arrives_too_slowly_is_refused() {
         let bounds = bounds(1 << 30, Duration::from_millis(20));
-        let connection = ConnectionShare::default();
+        let connection = connection();
         // No bytes, a part of a message, and a complete message without the end of the request.
         for sent in [&[][..], &prefixed(10, &[0; 9]), &prefixed(10, &[0; 10])] {
             let (sender, answer) = call(&bounds, UNARY, &connection).await;
@@ -626,7 +665,7 @@ mod tests {
     #[tokio::test]
     async fn time_between_messages_of_a_stream_does_not_count() {
         let bounds = bounds(1 << 30, Duration::from_millis(20));
-        let connection = ConnectionShare::default();
+        let connection = connection();
         let (sender, answer) = call(&bounds, STREAM, &connection).await;
         send(&sender, prefixed(3, b"one")).await;
         let mut ticks = tokio::time::interval(Duration::from_millis(60));
@@ -647,32 +686,12 @@ mod tests {
             [(UNARY, 65_537, "message_size_max_bytes"), (HEALTH, 1_025, "probe_message_size_max_bytes")]
         {
             let bounds = bounds(CALL_BYTES + 100, Duration::from_secs(60));
-            let (sender, answer) = call(&bounds, path, &ConnectionShare::default()).await;
+            let (sender, answer) = call(&bounds, path, &connection()).await;
             send(&sender, prefixed(size, b"part")).await;
             let refused = answer.await.unwrap();
             assert_eq!(bound_of(&refused).as_deref(), Some(limit));
             is_refused(refused, Code::OutOfRange, "MESSAGE_TOO_LARGE");
             assert_eq!(bounds.shed.refused_by(limit), 1);
-        }
-    }
-
-    #[test]
-    fn messages_are_followed_across_any_frame_boundary() {
-        let bytes = [prefixed(3, b"abc"), prefixed(0, b""), prefixed(300, &[7; 300])].concat();
-        for cut in 1..bytes.len() {
-            let mut frames = Frames::default();
-            let (mut lengths, mut whole) = (Vec::new(), 0);
-            for part in bytes.chunks(cut) {
-                let mut part = Bytes::copy_from_slice(part);
-                while let Some(event) = frames.next(&mut part) {
-                    match event {
-                        FrameEvent::Begun => {}
-                        FrameEvent::Length(length) => lengths.push(length),
-                        FrameEvent::Whole => whole += 1,
-                    }
-                }
-            }
-            assert_eq!((lengths.as_slice(), whole), (&[3, 0, 300][..], 3), "{cut}");
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::permission::RpcTable;
+use super::permission::{Rpc, RpcTable};
 use crate::{status::Refusal, transport::EndsAt};
 
 pub(super) const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -48,14 +48,14 @@ pub(crate) struct Deadline<S> {
 }
 
 impl DeadlineLayer {
-    /// The table shows which rpcs answer with a stream.
+    /// The table has the rpcs. A call gets its rpc into its extensions, for the layers below.
     pub(crate) fn new(deadlines: Deadlines, rpcs: Arc<RpcTable>) -> Self {
         Self { deadlines, rpcs }
     }
 
-    fn time_for<B>(&self, request: &Request<B>) -> Option<Duration> {
+    fn time_for<B>(&self, request: &Request<B>, rpc: Option<&Rpc>) -> Option<Duration> {
         let requested = request.headers().get(GRPC_TIMEOUT).and_then(parse_timeout);
-        if self.rpcs.get(request.uri().path()).is_some_and(|rpc| rpc.is_stream) {
+        if rpc.is_some_and(|rpc| rpc.is_stream) {
             requested
         } else {
             Some(requested.unwrap_or(self.deadlines.default).min(self.deadlines.max))
@@ -83,9 +83,13 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let rpc = self.layer.rpcs.get(request.uri().path()).cloned();
         // The time counts from here, because the first poll of the future may come later.
-        let deadline = self.layer.time_for(&request).and_then(|time| Instant::now().checked_add(time));
+        let deadline = self.layer.time_for(&request, rpc.as_deref()).and_then(|time| Instant::now().checked_add(time));
+        if let Some(rpc) = rpc {
+            request.extensions_mut().insert(rpc);
+        }
         DeadlineFuture { timer: deadline.map(timer), answer: self.inner.call(request) }
     }
 }
@@ -201,7 +205,6 @@ mod tests {
     use tower::{ServiceExt, service_fn};
 
     use super::*;
-    use crate::gates::permission::Rpc;
 
     const UNARY: &str = "/sealward.mail.v1.MailboxService/GetMailbox";
     const STREAM: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
@@ -238,7 +241,11 @@ mod tests {
 
     #[test]
     fn unary_call_has_a_deadline_and_a_stream_only_that_of_its_caller() {
-        let time_for = |path, timeout| layer().time_for(&request(path, timeout)).map(|time| time.as_secs());
+        let time_for = |path, timeout| {
+            let layer = layer();
+            let rpc = layer.rpcs.get(path).map(|rpc| &**rpc);
+            layer.time_for(&request(path, timeout), rpc).map(|time| time.as_secs())
+        };
         assert_eq!(time_for(UNARY, None), Some(30));
         assert_eq!(time_for(UNARY, Some("5S")), Some(5));
         assert_eq!(time_for(UNARY, Some("300S")), Some(300));

@@ -30,6 +30,24 @@ pub(crate) trait Gate: Clone {
     }
 }
 
+/// Gates one behind the other. Each decides only about calls that those before it have admitted.
+impl<A: Gate, B: Gate, C: Gate, D: Gate, E: Gate> Gate for (A, B, C, D, E) {
+    fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
+        let (a, b, c, d, e) = self;
+        a.admit(head)?;
+        b.admit(head)?;
+        c.admit(head)?;
+        d.admit(head)?;
+        e.admit(head)
+    }
+
+    fn wait(&self, head: &Parts, refusal: &Refusal) -> Option<Wait> {
+        let (a, b, c, d, e) = self;
+        let wait = a.wait(head, refusal).or_else(|| b.wait(head, refusal)).or_else(|| c.wait(head, refusal));
+        wait.or_else(|| d.wait(head, refusal)).or_else(|| e.wait(head, refusal))
+    }
+}
+
 /// Resolves when a gate may decide differently. Its creator limits its time.
 pub(crate) type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::{
     gate::{Gate, Wait},
     probe::is_health,
-    trace::{CallFacts, CallId},
+    trace::CallFacts,
 };
 use crate::{
     identity::{
@@ -80,7 +80,7 @@ impl IdentityRequired {
             (_, Some(_)) => return Err(Refusal::IdentitiesDisagree),
             (None, None) => return Err(Refusal::IdentityRequired),
         };
-        let call_id = head.extensions.get::<CallId>().map(|id| id.as_str().to_owned()).unwrap_or_default();
+        let call_id = head.extensions.get::<CallFacts>().map(|facts| Arc::clone(facts.id())).unwrap_or_default();
         Ok((Caller { identity, peer: Some(connection.peer), call_id }, token))
     }
 
@@ -166,7 +166,11 @@ fn match_each_other(certificate: &ClientCertificate, token: &Proven) -> bool {
 }
 
 fn remove_forwarded_identity(headers: &mut HeaderMap) {
-    let is_forged = |name: &&HeaderName| FORWARDED_IDENTITY.iter().any(|prefix| name.as_str().starts_with(prefix));
+    // The first characters exclude most headers.
+    let may_be_forged = |name: &HeaderName| matches!(name.as_str().as_bytes(), [b'c' | b'f' | b's' | b'x', ..]);
+    let is_forged = |name: &&HeaderName| {
+        may_be_forged(name) && FORWARDED_IDENTITY.iter().any(|prefix| name.as_str().starts_with(prefix))
+    };
     let forged: Vec<HeaderName> = headers.keys().filter(is_forged).cloned().collect();
     for name in forged {
         headers.remove(name);

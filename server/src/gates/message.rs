@@ -1,24 +1,14 @@
 //! Checks the framing of a call's request: complete, uncompressed messages, and exactly one if the rpc takes one. Before this layer, the
 //! framing of other protocols was changed to that of gRPC, and gzip was decompressed.
 //!
-//! tonic reads only what it needs, and reports broken requests as a failure of the server. This layer checks the frames as they pass, so
-//! that a broken request is an error of the caller, and an interrupted request isn't an error. It doesn't check the content of messages.
+//! tonic reads only what it needs, and reports broken requests as a failure of the server. The frames are checked as they pass, so that a
+//! broken request is an error of the caller. Nothing here checks the content of messages.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use http::{HeaderName, request::Parts};
+use sealward_connect::Unsupported;
 
-use bytes::Bytes;
-use http::{HeaderName, Request, Response, request::Parts};
-use http_body::{Frame, SizeHint};
-use sealward_connect::{RequestError, Unsupported};
-use tonic::{Status, body::Body};
-use tower::{Layer, Service};
-
-use super::{gate::Gate, permission::RpcTable, trace::CallFacts};
-use crate::status::{self, BrokenMessage, Refusal};
+use super::gate::Gate;
+use crate::status::{BrokenMessage, Refusal};
 
 /// The length of the header of each message: a compression flag (1 byte), and the message length (4 bytes, big endian).
 const HEADER_LENGTH: usize = 5;
@@ -43,97 +33,6 @@ impl Gate for ServedFraming {
     }
 }
 
-/// Puts [`WholeMessages`] around a service.
-#[derive(Clone)]
-pub(crate) struct WholeMessagesLayer(pub(crate) Arc<RpcTable>);
-
-/// A service that receives complete messages.
-#[derive(Clone)]
-pub(crate) struct WholeMessages<S> {
-    rpcs: Arc<RpcTable>,
-    inner: S,
-}
-
-impl<S> Layer<S> for WholeMessagesLayer {
-    type Service = WholeMessages<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        WholeMessages { rpcs: Arc::clone(&self.0), inner }
-    }
-}
-
-impl<S> Service<Request<Body>> for WholeMessages<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // Health isn't in the table, and takes one message.
-        let takes_stream = self.rpcs.get(request.uri().path()).is_some_and(|rpc| rpc.takes_stream);
-        let facts = request.extensions().get::<CallFacts>().cloned().unwrap_or_default();
-        let frames = Frames::new(takes_stream);
-        self.inner.call(request.map(|inner| Body::new(Watched { inner, frames, facts, ended: false })))
-    }
-}
-
-struct Watched {
-    inner: Body,
-    frames: Frames,
-    facts: CallFacts,
-    ended: bool,
-}
-
-impl http_body::Body for Watched {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let polled = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        let checked = match &polled {
-            Some(Ok(frame)) => match frame.data_ref() {
-                Some(data) => self.frames.take(data).map_err(status::broken_message),
-                None => Ok(()),
-            },
-            // In HTTP/2, a body ends with a flag. A body that ends without it was reset by the client.
-            None if self.inner.is_end_stream() => self.frames.end().map_err(status::broken_message),
-            Some(Err(status)) if let Some(error) = RequestError::of(status) => Err(status::broken_request(error)),
-            None | Some(Err(_)) => {
-                self.facts.request_cut();
-                Err(Refusal::Cancelled.into())
-            }
-        };
-        match checked {
-            Ok(()) => {
-                self.ended = polled.is_none();
-                Poll::Ready(polled)
-            }
-            Err(status) => {
-                self.ended = true;
-                Poll::Ready(Some(Err(status)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        // If the end is invalid, the body must be polled once more to report it.
-        self.ended || self.inner.is_end_stream() && self.frames.end().is_ok()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
 /// The position in the messages of a request.
 #[derive(Debug)]
 pub(crate) struct Frames {
@@ -146,34 +45,54 @@ pub(crate) struct Frames {
     missing: usize,
 }
 
+/// An event in the frames of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameEvent {
+    /// The first byte of a message has arrived.
+    Begun,
+    /// Its length is known.
+    Length(u32),
+    /// It is complete.
+    Whole,
+}
+
 impl Frames {
     pub(crate) fn new(takes_stream: bool) -> Self {
         Self { takes_stream, messages: 0, header: [0; HEADER_LENGTH], header_length: 0, missing: 0 }
     }
 
-    pub(crate) fn take(&mut self, mut data: &[u8]) -> Result<(), BrokenMessage> {
+    /// Reads the next bytes, and passes on the events in them. The first error ends the request.
+    pub(crate) fn take<E: From<BrokenMessage>>(
+        &mut self,
+        mut data: &[u8],
+        mut event: impl FnMut(FrameEvent) -> Result<(), E>,
+    ) -> Result<(), E> {
         while !data.is_empty() {
-            let passed = self.missing.min(data.len());
-            self.missing -= passed;
-            data = data.get(passed..).unwrap_or_default();
-            if self.missing > 0 {
-                break;
-            }
-            for byte in data.iter().take(HEADER_LENGTH - self.header_length) {
-                if let Some(slot) = self.header.get_mut(self.header_length) {
-                    *slot = *byte;
+            if self.missing == 0 {
+                if self.header_length == 0 {
+                    event(FrameEvent::Begun)?;
                 }
-                self.header_length += 1;
-                data = data.get(1..).unwrap_or_default();
+                let (part, rest) = data.split_at(data.len().min(HEADER_LENGTH - self.header_length));
+                self.header.iter_mut().skip(self.header_length).zip(part).for_each(|(to, from)| *to = *from);
+                self.header_length += part.len();
+                data = rest;
+                if self.header_length < HEADER_LENGTH {
+                    break;
+                }
+                event(FrameEvent::Length(self.begin_message()?))?;
             }
-            if self.header_length == HEADER_LENGTH {
-                self.begin_message()?;
+            let (part, rest) = data.split_at(data.len().min(self.missing));
+            self.missing -= part.len();
+            data = rest;
+            if self.missing == 0 {
+                event(FrameEvent::Whole)?;
             }
         }
         Ok(())
     }
 
-    fn begin_message(&mut self) -> Result<(), BrokenMessage> {
+    /// The length of the message whose header is complete.
+    fn begin_message(&mut self) -> Result<u32, BrokenMessage> {
         let [compressed, length @ ..] = self.header;
         match compressed {
             0 => {}
@@ -184,11 +103,13 @@ impl Frames {
         if self.messages > 1 && !self.takes_stream {
             return Err(BrokenMessage::Second);
         }
+        let length = u32::from_be_bytes(length);
         self.header_length = 0;
-        self.missing = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        Ok(())
+        self.missing = usize::try_from(length).unwrap_or(usize::MAX);
+        Ok(length)
     }
 
+    /// Checks that the request may end here.
     pub(crate) fn end(&self) -> Result<(), BrokenMessage> {
         if self.missing > 0 || self.header_length > 0 {
             return Err(BrokenMessage::CutOff);
@@ -202,11 +123,8 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
-    use http_body_util::{BodyExt, Full, StreamBody};
+    use http::Request;
     use proptest::prelude::*;
-    use tonic::Code;
 
     use super::*;
 
@@ -217,7 +135,7 @@ mod tests {
 
     fn checked_frames(takes_stream: bool, pieces: &[&[u8]]) -> Result<(), BrokenMessage> {
         let mut frames = Frames::new(takes_stream);
-        pieces.iter().try_for_each(|piece| frames.take(piece))?;
+        pieces.iter().try_for_each(|piece| frames.take(piece, |_| Ok::<_, BrokenMessage>(())))?;
         frames.end()
     }
 
@@ -245,6 +163,23 @@ mod tests {
         assert_eq!(checked_frames(false, &[&[2, 0, 0, 0, 0]]), Err(BrokenMessage::Flag));
     }
 
+    #[test]
+    fn messages_are_followed_across_any_frame_boundary() {
+        let bytes = [message(b"abc"), message(b""), message(&[7; 300])].concat();
+        let expected = [3, 0, 300].map(|length| [FrameEvent::Begun, FrameEvent::Length(length), FrameEvent::Whole]);
+        for cut in 1..bytes.len() {
+            let (mut frames, mut events) = (Frames::new(true), Vec::new());
+            for part in bytes.chunks(cut) {
+                let event = |event| {
+                    events.push(event);
+                    Ok::<_, BrokenMessage>(())
+                };
+                frames.take(part, event).unwrap();
+            }
+            assert_eq!(events, expected.as_flattened(), "{cut}");
+        }
+    }
+
     proptest! {
         #[test]
         fn framing_of_a_request_makes_no_difference(
@@ -265,24 +200,6 @@ mod tests {
             prop_assert_eq!(checked_frames(true, &pieces), Ok(()));
             prop_assert_eq!(checked_frames(false, &pieces), checked_frames(false, &[&whole]));
         }
-    }
-
-    async fn read(inner: Body, facts: &CallFacts) -> Result<Bytes, Status> {
-        let body = Watched { inner, frames: Frames::new(false), facts: facts.clone(), ended: false };
-        Ok(body.collect().await?.to_bytes())
-    }
-
-    #[tokio::test]
-    async fn reset_request_is_cut_off_and_counts_as_cancelled() {
-        let facts = CallFacts::default();
-        let whole = Body::new(Full::new(Bytes::from(message(b"whole"))));
-        assert_eq!(read(whole, &facts).await.unwrap(), message(b"whole"));
-        assert!(!facts.was_cut());
-        // This body ends without the end flag of HTTP/2.
-        let reset =
-            StreamBody::new(tokio_stream::once(Ok::<_, Infallible>(Frame::data(Bytes::from(message(b"reset"))))));
-        assert_eq!(read(Body::new(reset), &facts).await.unwrap_err().code(), Code::Cancelled);
-        assert!(facts.was_cut());
     }
 
     #[test]

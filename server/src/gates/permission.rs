@@ -1,8 +1,8 @@
 //! Checks whether the caller may call this rpc in any organization. The permission in an organization is checked later, when the message is
 //! known.
 //!
-//! The table contains every served rpc. Calls of other rpcs are refused. The row of the rpc is added to the call's extensions, so that the
-//! dispatcher uses the same requirements.
+//! The table contains every served rpc. Calls of other rpcs are refused. A layer before has added the row of the rpc to the call's
+//! extensions. The dispatcher uses the same requirements.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -129,15 +129,14 @@ impl RpcTable {
 /// The gate.
 #[derive(Clone)]
 pub(crate) struct PermissionRequired {
-    rpcs: Arc<RpcTable>,
     policy: watch::Receiver<Arc<Policy>>,
     denials: Denials,
 }
 
 impl PermissionRequired {
     /// The policy is read for each call, so that a change applies from the next call.
-    pub(crate) fn new(rpcs: Arc<RpcTable>, policy: watch::Receiver<Arc<Policy>>, denials: Denials) -> Self {
-        Self { rpcs, policy, denials }
+    pub(crate) fn new(policy: watch::Receiver<Arc<Policy>>, denials: Denials) -> Self {
+        Self { policy, denials }
     }
 }
 
@@ -148,7 +147,7 @@ impl Gate for PermissionRequired {
             return Ok(());
         }
         let caller = head.extensions.get::<Caller>().ok_or(Refusal::IdentityRequired)?;
-        let rpc = self.rpcs.get(path).ok_or(Refusal::MethodUnknown)?;
+        let rpc = head.extensions.get::<Arc<Rpc>>().ok_or(Refusal::MethodUnknown)?;
         let policy = Arc::clone(&self.policy.borrow());
         if let Needs::OneOf(privileges) = &rpc.needs {
             let first = *privileges.first().ok_or(Refusal::NotPermitted)?;
@@ -160,7 +159,6 @@ impl Gate for PermissionRequired {
         }
         // The whole call uses this policy, even if the policy changes meanwhile.
         head.extensions.insert(policy);
-        head.extensions.insert(Arc::clone(rpc));
         Ok(())
     }
 }

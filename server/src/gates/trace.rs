@@ -1,4 +1,5 @@
-//! Assigns an id and a span to every call, and logs one line with the code and the reason that the caller received.
+//! Assigns an id and a span to every call, completes its errors with the id and a reason, and logs one line with the code and the reason
+//! that the caller received.
 //!
 //! The line has rpc, peer, protocol, client, identity, organization, code, reason and duration. It never has the value of a header except
 //! the version of the client, if that is well formed, and nothing of a message except the name of an existing organization. The cause of an error is logged too, from the status's source; the caller gets only the
@@ -9,7 +10,6 @@
 
 use std::{
     error::Error,
-    fmt,
     future::Future,
     net::SocketAddr,
     pin::Pin,
@@ -40,7 +40,7 @@ use tracing::{Span, field::Empty};
 use super::{probe::is_health, version_header::client_version};
 use crate::{
     error_chain,
-    status::reason_name,
+    status::{self, reason_name},
     telemetry::samples::{Kind, Samples, Who},
     transport::connection::Connection,
 };
@@ -51,46 +51,27 @@ const ANSWERED: &str = "answered";
 /// The maximum length of a logged path. Paths of the contract are shorter; others can be as long as a header.
 const PATH_LENGTH_MAX: usize = 128;
 
-/// The id of a call, in its log lines, errors and audit records. It is a UUIDv7, so that ids sort by time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CallId(Arc<str>);
-
-impl CallId {
-    fn generate(clock: &dyn Clock, random: &dyn Random) -> Self {
-        let unix_millis = clock.now().unix_millis().max(0).unsigned_abs();
-        let id = uuid::Builder::from_unix_timestamp_millis(unix_millis, &random::bytes(random)).into_uuid();
-        Self(id.as_hyphenated().to_string().into())
-    }
-
-    /// The id as text.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for CallId {
-    fn from(text: &str) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The facts about a call that the layers below add for its log line. They are in every request's extensions.
+/// A call: its id, and the facts that the layers below add for its log line. It is in every request's extensions, and clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallFacts(Arc<Facts>);
 
 #[derive(Debug, Default)]
 struct Facts {
+    id: Arc<str>,
     identity: OnceLock<Arc<Identity>>,
     request_cut: AtomicBool,
 }
 
 impl CallFacts {
+    fn new(id: Arc<str>) -> Self {
+        Self(Arc::new(Facts { id, ..Facts::default() }))
+    }
+
+    /// The id of the call, in its log lines, errors and audit records. It is a UUIDv7, so that ids sort by time.
+    pub(crate) fn id(&self) -> &Arc<str> {
+        &self.0.id
+    }
+
     /// Records the caller's identity.
     pub(crate) fn identified(&self, identity: &Arc<Identity>) {
         Span::current().record("identity", tracing::field::display(identity));
@@ -109,6 +90,12 @@ impl CallFacts {
     fn identity(&self) -> Option<&Arc<Identity>> {
         self.0.identity.get()
     }
+}
+
+fn new_id(clock: &dyn Clock, random: &dyn Random) -> Arc<str> {
+    let unix_millis = clock.now().unix_millis().max(0).unsigned_abs();
+    let id = uuid::Builder::from_unix_timestamp_millis(unix_millis, &random::bytes(random)).into_uuid();
+    (&*id.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())).into()
 }
 
 /// Puts [`Trace`] around a service.
@@ -155,11 +142,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let call_id = CallId::generate(self.layer.clock.as_ref(), self.layer.random.as_ref());
+        let facts = CallFacts::new(new_id(self.layer.clock.as_ref(), self.layer.random.as_ref()));
         let (path, peer) = (request.uri().path(), peer(&request));
         let span = tracing::info_span!(
             "call",
-            call_id = call_id.as_str(),
+            call_id = &**facts.id(),
             rpc = logged_path(path),
             peer = peer.map(tracing::field::display),
             protocol = request.extensions().get::<Protocol>().map_or(Protocol::Grpc.name(), |protocol| protocol.name()),
@@ -167,7 +154,6 @@ where
             identity = Empty,
             organization = Empty,
         );
-        let facts = CallFacts::default();
         let log = CallLog {
             span,
             peer,
@@ -177,7 +163,6 @@ where
             is_probe: is_health(path),
             ended: false,
         };
-        request.extensions_mut().insert(call_id);
         request.extensions_mut().insert(facts);
         // The layers below decide in their `call`, so it must be inside the span.
         let answer = log.span.in_scope(|| self.inner.call(request));
@@ -213,10 +198,10 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let entered = this.log.as_ref().map(|log| log.span.enter());
-        let response = ready!(this.answer.poll(context))?;
+        let mut response = ready!(this.answer.poll(context))?;
         drop(entered);
         let Some(mut log) = this.log.take() else { return Poll::Ready(Ok(response)) };
-        if let Some(outcome) = Outcome::of(response.headers()) {
+        if let Some(outcome) = log.complete(response.headers_mut()) {
             log.end(&outcome, response.extensions().get::<Status>().and_then(cause));
             return Poll::Ready(Ok(response));
         }
@@ -243,10 +228,10 @@ impl http_body::Body for TraceBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         let entered = this.log.span.enter();
-        let polled = ready!(Pin::new(&mut this.inner).poll_frame(context));
+        let mut polled = ready!(Pin::new(&mut this.inner).poll_frame(context));
         drop(entered);
-        if let Some(Ok(frame)) = &polled
-            && let Some(outcome) = frame.trailers_ref().and_then(Outcome::of)
+        if let Some(Ok(frame)) = &mut polled
+            && let Some(outcome) = frame.trailers_mut().and_then(|trailers| this.log.complete(trailers))
         {
             this.log.end(&outcome, None);
         }
@@ -291,6 +276,12 @@ struct CallLog {
 }
 
 impl CallLog {
+    /// Completes an error in headers or trailers. Returns the outcome; `None` if they don't end the call.
+    fn complete(&self, headers: &mut HeaderMap) -> Option<Outcome> {
+        status::complete(headers, self.facts.id());
+        Outcome::of(headers)
+    }
+
     fn end(&mut self, outcome: &Outcome, cause: Option<&(dyn Error + 'static)>) {
         self.ended = true;
         let (code, reason, cause) = match outcome {
@@ -364,14 +355,43 @@ impl Drop for CallLog {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::{BodyExt, Full};
+    use tower::{ServiceExt, service_fn};
+
     use super::*;
-    use crate::ports::{clock::SystemClock, random::SystemRandom};
+    use crate::{
+        ports::{clock::SystemClock, random::SystemRandom},
+        telemetry::shed::Shed,
+    };
+
+    fn trace() -> TraceLayer {
+        TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), Samples::new(10, Shed::default()))
+    }
 
     #[test]
     fn call_ids_are_uuids_of_version_7_and_differ() {
-        let draw = || CallId::generate(&SystemClock, &SystemRandom);
-        let id: uuid::Uuid = draw().as_str().parse().unwrap();
+        let draw = || new_id(&SystemClock, &SystemRandom);
+        let id: uuid::Uuid = draw().parse().unwrap();
         assert_eq!(id.get_version_num(), 7);
         assert_ne!(draw(), draw());
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "what the framework does")]
+    async fn error_in_the_trailers_is_completed() {
+        let service = trace().layer(service_fn(|_| async {
+            let mut trailers = HeaderMap::new();
+            Status::out_of_range("too large").add_header(&mut trailers).unwrap();
+            let body = Full::new(Bytes::from_static(b"message")).with_trailers(async { Some(Ok(trailers)) });
+            Ok::<_, Infallible>(Response::new(Body::new(body)))
+        }));
+        let answer = service.oneshot(Request::new(Body::empty())).await.unwrap();
+        let answer = answer.into_body().collect().await.unwrap();
+        let status = Status::from_header_map(answer.trailers().unwrap()).unwrap();
+        assert_eq!(status.get_details_error_info().unwrap().reason, "MESSAGE_TOO_LARGE");
+        assert!(!status.get_details_request_info().unwrap().request_id.is_empty());
+        assert_eq!(answer.to_bytes(), "message");
     }
 }

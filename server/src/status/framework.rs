@@ -35,8 +35,13 @@ pub(crate) fn is_complete(status: &Status) -> bool {
 /// Completes the status in `headers` (of a response without a body, or trailers): adds the id of the call, and an ErrorInfo if the
 /// framework made the error. Headers with the status OK, or without a status, stay as they are.
 pub(crate) fn complete(headers: &mut HeaderMap, call_id: &str) {
+    // Before all of the headers are copied to a status.
+    let code = headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
+    if code.is_none_or(|code| code == Code::Ok) {
+        return;
+    }
     // Status reads the details with an `expect`. Details in the framework's headers are always base64.
-    let Some(status) = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) else { return };
+    let Some(status) = Status::from_header_map(headers) else { return };
     let mut details = status.get_error_details();
     let (mut code, mut message) = (status.code(), status.message());
     if details.error_info().is_none() {

@@ -63,7 +63,7 @@ pub(crate) enum Payer {
     Administrator(Arc<Identity>),
 }
 
-/// The memory use of one connection. It is in the extensions of each of its requests.
+/// The memory use of one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConnectionShare(Arc<Shares>);
 
@@ -96,7 +96,8 @@ struct Used {
     by_unidentified: u64,
     by_probes: u64,
     by_identities: u64,
-    by_identity: HashMap<Arc<Identity>, u64>,
+    /// The bytes of identities with a reservation. A reference is made only under the lock.
+    by_identity: HashMap<Arc<Identity>, Arc<AtomicU64>>,
     logged: Option<Instant>,
 }
 
@@ -112,6 +113,8 @@ pub(crate) struct Account {
 #[derive(Debug)]
 pub(crate) struct Reservation {
     account: Account,
+    /// The bytes of the identity, if there is one. Kept, because the size of a reservation changes several times in each call.
+    of_identity: Option<Arc<AtomicU64>>,
     bytes: u64,
 }
 
@@ -134,7 +137,18 @@ impl Budget {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reserve(&self, account: &Account, bytes: u64) -> Result<(), Exhausted> {
+    /// Begins a reservation without bytes.
+    fn begin(&self, account: &Account) -> Reservation {
+        let of_identity = match &account.payer {
+            Payer::Unidentified | Payer::Probe => None,
+            Payer::Identity(name) | Payer::Administrator(name) => {
+                Some(Arc::clone(self.used().by_identity.entry(Arc::clone(name)).or_default()))
+            }
+        };
+        Reservation { account: account.clone(), of_identity, bytes: 0 }
+    }
+
+    fn reserve(&self, Reservation { account, of_identity, .. }: &Reservation, bytes: u64) -> Result<(), Exhausted> {
         let mut used = self.used();
         let share = account.connection.of(self.purpose);
         let Bounds { process, identity, connection } = self.bounds;
@@ -152,13 +166,13 @@ impl Budget {
                     (all.saturating_add(bytes) > part.bytes).then_some(part)
                 }
             }
-            Payer::Identity(name) | Payer::Administrator(name) => {
+            Payer::Identity(_) | Payer::Administrator(_) => {
                 let reserve = match account.payer {
                     Payer::Administrator(_) => 0,
                     Payer::Identity(_) | Payer::Unidentified | Payer::Probe => process.bytes / RESERVE_PART,
                 };
                 let open = Bound { bytes: process.bytes - reserve, ..process };
-                let own = used.by_identity.get(name).copied().unwrap_or(0);
+                let own = of_identity.as_ref().map_or(0, |own| own.load(Ordering::Relaxed));
                 if own.saturating_add(bytes) > identity.bytes {
                     Some(identity)
                 } else {
@@ -174,13 +188,10 @@ impl Budget {
         match &account.payer {
             Payer::Unidentified => used.by_unidentified += bytes,
             Payer::Probe => used.by_probes += bytes,
-            Payer::Identity(name) | Payer::Administrator(name) => {
+            Payer::Identity(_) | Payer::Administrator(_) => {
                 used.by_identities += bytes;
-                match used.by_identity.get_mut(name) {
-                    Some(own) => *own += bytes,
-                    None => {
-                        used.by_identity.insert(Arc::clone(name), bytes);
-                    }
+                if let Some(own) = of_identity {
+                    own.fetch_add(bytes, Ordering::Relaxed);
                 }
             }
         }
@@ -197,19 +208,15 @@ impl Budget {
         }
     }
 
-    fn release(&self, account: &Account, bytes: u64) {
-        let mut used = self.used();
+    fn release(&self, used: &mut Used, Reservation { account, of_identity, .. }: &Reservation, bytes: u64) {
         account.connection.of(self.purpose).fetch_sub(bytes, Ordering::Relaxed);
         match &account.payer {
             Payer::Unidentified => used.by_unidentified -= bytes,
             Payer::Probe => used.by_probes -= bytes,
-            Payer::Identity(name) | Payer::Administrator(name) => {
+            Payer::Identity(_) | Payer::Administrator(_) => {
                 used.by_identities -= bytes;
-                if let Some(own) = used.by_identity.get_mut(name) {
-                    *own -= bytes;
-                    if *own == 0 {
-                        used.by_identity.remove(name);
-                    }
+                if let Some(own) = of_identity {
+                    own.fetch_sub(bytes, Ordering::Relaxed);
                 }
             }
         }
@@ -231,8 +238,9 @@ impl Account {
     /// # Errors
     /// [`Exhausted`]; then nothing is reserved.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<Reservation, Exhausted> {
-        self.budget.reserve(self, bytes)?;
-        Ok(Reservation { account: self.clone(), bytes })
+        let mut reservation = self.budget.begin(self);
+        reservation.resize(bytes)?;
+        Ok(reservation)
     }
 }
 
@@ -245,8 +253,8 @@ impl Reservation {
         let budget = &self.account.budget;
         match bytes.checked_sub(self.bytes) {
             Some(0) => {}
-            Some(more) => budget.reserve(&self.account, more)?,
-            None => budget.release(&self.account, self.bytes - bytes),
+            Some(more) => budget.reserve(self, more)?,
+            None => budget.release(&mut budget.used(), self, self.bytes - bytes),
         }
         self.bytes = bytes;
         Ok(())
@@ -255,7 +263,15 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.account.budget.release(&self.account, self.bytes);
+        let Account { budget, payer, .. } = &self.account;
+        let mut used = budget.used();
+        budget.release(&mut used, self, self.bytes);
+        // The last reservation of the identity: this reference and that of the map.
+        if let Payer::Identity(name) | Payer::Administrator(name) = payer
+            && self.of_identity.as_ref().is_some_and(|own| Arc::strong_count(own) == 2)
+        {
+            used.by_identity.remove(name);
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The facts about the connection of a request: its peer, the result of TLS, the limit that it exceeds, and whether it is ending.
+//! The facts about the connection of a request: its peer, the result of TLS, the limit that it exceeds, its memory and its slot, and
+//! whether it is ending.
 //!
 //! They are determined once per connection, and added to every request. Nothing here decides about permissions.
 
@@ -9,7 +10,12 @@ use rustls::pki_types::CertificateDer;
 
 use crate::{
     identity::ClientCertificate,
-    transport::{connection_ending::ConnectionEnding, connection_limit::LimitReached, tls::Trust},
+    transport::{
+        budget::ConnectionShare,
+        connection_ending::ConnectionEnding,
+        connection_limit::{LimitReached, SlotHandle},
+        tls::Trust,
+    },
 };
 
 /// The facts about the connection of a request. They are in every request's extensions, and clones share them.
@@ -25,6 +31,10 @@ pub(crate) struct ConnectionFacts {
     pub(crate) tls: Option<TlsFacts>,
     /// The connection limit that it exceeds, if any. Its calls are refused then.
     pub(crate) limit_reached: Option<LimitReached>,
+    /// The memory that its calls use.
+    pub(crate) share: ConnectionShare,
+    /// Its slot.
+    pub(crate) slot: SlotHandle,
     /// Whether it is ending.
     pub(crate) ending: ConnectionEnding,
 }
@@ -45,6 +55,14 @@ impl Deref for Connection {
 
     fn deref(&self) -> &ConnectionFacts {
         &self.0
+    }
+}
+
+impl ConnectionFacts {
+    /// The facts about a connection without TLS.
+    pub(crate) fn plaintext(peer: SocketAddr) -> Self {
+        let (share, slot, ending) = Default::default();
+        Self { peer, tls: None, limit_reached: None, share, slot, ending }
     }
 }
 

@@ -127,8 +127,8 @@ impl LimitReached {
     }
 }
 
-/// The slot of a request's connection, in the extensions of each request.
-#[derive(Clone, Debug)]
+/// A reference to the slot of a connection, which doesn't keep it.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SlotHandle(Weak<ConnectionSlot>);
 
 impl Bounds {

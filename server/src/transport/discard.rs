@@ -20,7 +20,7 @@ use tokio::{sync::oneshot, time::timeout};
 use crate::{
     config::limits::Limits,
     transport::{
-        budget::{Account, Budget, ConnectionShare, Payer, Reservation},
+        budget::{Account, Budget, Payer, Reservation},
         connection::Connection,
     },
 };
@@ -60,7 +60,7 @@ impl Discard {
     }
 
     /// The same limits for one connection.
-    pub(super) fn of(&self, connection: &Connection, share: ConnectionShare) -> Unread {
+    pub(super) fn of(&self, connection: &Connection) -> Unread {
         let payer = match &connection.tls {
             None => Payer::Probe,
             Some(tls) => match &tls.certificate {
@@ -68,7 +68,7 @@ impl Discard {
                 None => Payer::Unidentified,
             },
         };
-        Unread { discard: self.clone(), account: self.budget.account(payer, share) }
+        Unread { discard: self.clone(), account: self.budget.account(payer, connection.share.clone()) }
     }
 }
 
@@ -167,7 +167,7 @@ mod tests {
             connection: Bound { name: "requests_per_connection_max_bytes", bytes: 64 << 10 },
         };
         let budget = Budget::new(Purpose::Requests, bounds, Shed::default());
-        let account = budget.account(Payer::Probe, ConnectionShare::default());
+        let account = budget.account(Payer::Probe, Default::default());
         Unread { discard: Discard { max_bytes: 64 << 10, time_max, budget }, account }
     }
 

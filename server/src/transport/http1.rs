@@ -43,11 +43,10 @@ use self::{
     filter::Filter,
 };
 use super::{
-    budget::{Account, ConnectionShare},
+    budget::Account,
     calls::{Calls, EndsAt, OpenCall},
     closing::{Closing, REFUSED_LINGER},
     connection::Connection,
-    connection_limit::SlotHandle,
     discard::{Discard, Unread},
     listener::ConnectionStream,
     request_rules::Fault,
@@ -89,8 +88,6 @@ pub(super) struct Http1 {
 struct Shared {
     facts: Connection,
     calls: Arc<Calls>,
-    share: ConnectionShare,
-    slot: SlotHandle,
     exchange: Arc<Exchange>,
     unread: Unread,
 }
@@ -133,17 +130,10 @@ impl Http1 {
     {
         let facts = stream.connection().clone();
         let (peer, slot) = (facts.peer, Arc::clone(stream.slot()));
-        let (calls, exchange, share) =
-            (Arc::new(Calls::default()), Arc::new(Exchange::default()), ConnectionShare::default());
-        let unread = self.discard.of(&facts, share.clone());
-        let shared = Shared {
-            facts: facts.clone(),
-            calls: Arc::clone(&calls),
-            share,
-            slot: slot.handle(),
-            exchange: Arc::clone(&exchange),
-            unread,
-        };
+        let (calls, exchange) = (Arc::new(Calls::default()), Arc::new(Exchange::default()));
+        let unread = self.discard.of(&facts);
+        let shared =
+            Shared { facts: facts.clone(), calls: Arc::clone(&calls), exchange: Arc::clone(&exchange), unread };
         let filter = Filter::new(self.head_max_bytes);
         let head_time_max = self.limits.handshake_timeout();
         let checked = Checked::new(stream, filter, Arc::clone(&exchange), head_time_max, self.stall.clone());
@@ -213,7 +203,7 @@ async fn answer<S>(service: S, request: Request<Incoming>, shared: Shared) -> Re
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Send,
 {
-    let Shared { facts, calls, share, slot, exchange, unread } = shared;
+    let Shared { facts, calls, exchange, unread } = shared;
     let open: OpenCall = calls.open();
     let (sender, mut returned) = oneshot::channel();
     let mut request = request.map(|body| Body::new(RequestBody::new(body, sender)));
@@ -227,8 +217,6 @@ where
     let extensions = request.extensions_mut();
     extensions.insert(facts);
     extensions.insert(open.stage());
-    extensions.insert(share);
-    extensions.insert(slot);
     let Ok(response) = service.oneshot(request).await;
 
     let (mut head, body) = response.into_parts();

@@ -32,7 +32,6 @@ use crate::{
     config::limits::Limits,
     gates::metadata::SIZE_LEEWAY,
     transport::{
-        budget::ConnectionShare,
         calls::Calls,
         closing::Closing,
         discard::Discard,
@@ -102,15 +101,12 @@ impl Http2 {
         let calls = Arc::new(Calls::default());
         let mut served = {
             let (facts, calls) = (facts.clone(), Arc::clone(&calls));
-            let (share, slot_handle) = (ConnectionShare::default(), slot.handle());
             // One reference for each call, instead of a clone of every part.
-            let ends = Arc::new(Ends { bounds: self.calls.clone(), unread: self.discard.of(&facts, share.clone()) });
+            let ends = Arc::new(Ends { bounds: self.calls.clone(), unread: self.discard.of(&facts) });
             move |mut request: Request<RecvStream>, respond: SendResponse<Bytes>| {
                 let open = calls.open();
                 request.extensions_mut().insert(facts.clone());
                 request.extensions_mut().insert(open.stage());
-                request.extensions_mut().insert(share.clone());
-                request.extensions_mut().insert(slot_handle.clone());
                 let (service, ends) = (service.clone(), Arc::clone(&ends));
                 // In a separate task, so that no call waits for another call's handler.
                 tokio::spawn(async move {

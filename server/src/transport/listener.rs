@@ -36,7 +36,6 @@ use crate::{
     telemetry::shed::Shed,
     transport::{
         connection::{Connection, ConnectionFacts, TlsFacts},
-        connection_ending::ConnectionEnding,
         connection_limit::{Bounds, ConnectionSlot, ConnectionSlots},
         handshake::Handshakes,
         keepalive::Keepalive,
@@ -229,9 +228,9 @@ impl AcceptLoop {
             let tls = transport.tls_facts(peer);
             let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
             let limit_reached = identity.and_then(|identity| slot.identify(identity).err());
-            let connection = ConnectionFacts { peer, tls, limit_reached, ending: ConnectionEnding::default() }.into();
+            let facts = ConnectionFacts { tls, limit_reached, slot: slot.handle(), ..ConnectionFacts::plaintext(peer) };
             // Fails when the server drains; the connection closes then.
-            let stream = ConnectionStream::new(transport, connection, deadline, stall_max, slot, place);
+            let stream = ConnectionStream::new(transport, facts.into(), deadline, stall_max, slot, place);
             let _drained = finished.send(stream).await;
         });
     }

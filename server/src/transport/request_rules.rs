@@ -167,10 +167,16 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Fault> {
 pub(crate) fn check_path(path: &str) -> Result<(), Fault> {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b';' | b'#');
     let Some(rest) = path.strip_prefix('/') else { return Err(Fault::Path) };
-    if !path.bytes().all(is_plain) || path.contains("//") {
-        return Err(Fault::Path);
+    let (mut before, mut has_dots) = (b'/', false);
+    for byte in rest.bytes() {
+        if !is_plain(byte) || before == b'/' && byte == b'/' {
+            return Err(Fault::Path);
+        }
+        has_dots |= before == b'/' && byte == b'.';
+        before = byte;
     }
-    if rest.split('/').any(|segment| matches!(segment, "." | "..")) { Err(Fault::Path) } else { Ok(()) }
+    // Segments with a dot at the beginning are rare.
+    if has_dots && rest.split('/').any(|segment| matches!(segment, "." | "..")) { Err(Fault::Path) } else { Ok(()) }
 }
 
 /// Checks the name of a header.
@@ -183,13 +189,18 @@ pub(crate) fn check_name(name: &str) -> Result<(), Fault> {
 
 /// Whether a text is a name or an address, with or without a port.
 pub(crate) fn is_host(text: &str) -> bool {
+    is_authority_of_host(text) && text.parse::<http::uri::Authority>().is_ok()
+}
+
+/// Whether the text of an authority contains only a host, with or without a port.
+fn is_authority_of_host(text: &str) -> bool {
     let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
-    !text.is_empty() && text.bytes().all(is_valid) && text.parse::<http::uri::Authority>().is_ok()
+    !text.is_empty() && text.bytes().all(is_valid)
 }
 
 /// Checks that the authority is a host, that there is at most one `Host`, and that they agree.
 fn check_host(headers: &HeaderMap, authority: Option<&str>) -> Result<(), Fault> {
-    if !authority.is_none_or(is_host) {
+    if !authority.is_none_or(is_authority_of_host) {
         return Err(Fault::Host);
     }
     let mut hosts = headers.get_all(HOST).iter();

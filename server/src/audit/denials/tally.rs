@@ -229,7 +229,7 @@ mod tests {
             caller: Caller {
                 identity: identity.parse::<Identity>().unwrap().into(),
                 peer: None,
-                call_id: subject.to_owned(),
+                call_id: subject.into(),
             },
             action: AuditAction::RevealAttributes,
             outcome: "PRIVILEGE_MISSING",

@@ -97,14 +97,10 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use tracing_subscriber::{
-        Layer, fmt,
-        fmt::format::DefaultFields,
-        layer::SubscriberExt as _,
-        registry::{LookupSpan, Registry},
-    };
+    use tracing_subscriber::{fmt, layer::SubscriberExt as _, registry::Registry};
 
     use super::*;
+    use crate::command::log::lines::PlainLines;
 
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
@@ -118,15 +114,6 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
-    }
-
-    fn layer<S, F>(written: &Written, fields: F) -> impl Layer<S>
-    where
-        S: tracing::Subscriber + for<'a> LookupSpan<'a>,
-        F: for<'a> FormatFields<'a> + 'static,
-    {
-        let written = written.clone();
-        fmt::layer().without_time().with_ansi(false).fmt_fields(fields).with_writer(move || written.clone())
     }
 
     #[test]
@@ -151,8 +138,13 @@ mod tests {
             String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
         };
         let (ours, theirs) = (Written::default(), Written::default());
-        let plain = Registry::default().with(layer(&ours, PlainFields));
-        let default = Registry::default().with(layer(&theirs, DefaultFields::new()));
+        let layer = |written: &Written| {
+            let written = written.clone();
+            fmt::layer().without_time().with_ansi(false).with_writer(move || written.clone())
+        };
+        let plain = layer(&ours).fmt_fields(PlainFields).event_format(PlainLines::new(false));
+        let plain = Registry::default().with(plain);
+        let default = Registry::default().with(layer(&theirs));
         let ours = lines(plain.into(), ours);
         assert_eq!(ours, lines(default.into(), theirs));
         assert_eq!(ours.lines().count(), 2, "{ours}");

@@ -28,11 +28,10 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
 use super::graceful_close::close_gracefully;
 use crate::{
-    gates::{complete::CompleteLayer, trace::TraceLayer},
+    gates::trace::TraceLayer,
     status::Refusal,
     transport::{
         connection::{Connection, ConnectionFacts},
-        connection_ending::ConnectionEnding,
         http1::filter::call_head,
         without_tls::{self, Form},
     },
@@ -93,7 +92,7 @@ impl WrongPort {
     + 'static
     + use<> {
         let refuse = |_: Request<Body>| async { Ok::<_, Infallible>(Status::from(Refusal::HttpsRequired).into_http()) };
-        ServiceBuilder::new().layer(self.trace.clone()).layer(CompleteLayer).service(service_fn(refuse))
+        ServiceBuilder::new().layer(self.trace.clone()).service(service_fn(refuse))
     }
 
     /// Answers the first request of HTTP/1.x, of which these bytes have been read. Only a valid head can be a call.
@@ -148,7 +147,7 @@ impl WrongPort {
 }
 
 fn connection_of(peer: SocketAddr) -> Connection {
-    ConnectionFacts { peer, tls: None, limit_reached: None, ending: ConnectionEnding::default() }.into()
+    ConnectionFacts::plaintext(peer).into()
 }
 
 /// Reads the first bytes, until they are the preface of HTTP/2 or differ from it.

@@ -70,9 +70,9 @@ impl<S> LateFrames<S> {
         Self { stream, position: Position::Content(preface), last_stream: 0, last_included: None }
     }
 
-    /// Judges a complete header, and changes its type if its frame is late.
-    fn judge(&mut self, mut bytes: [u8; HEADER_BYTES]) -> Position {
-        let [a, b, c, kind, flags, stream @ ..] = &mut bytes;
+    /// Judges a complete header, and changes its type if its frame is late. Returns the content that follows.
+    fn judge(&mut self, header: &mut [u8; HEADER_BYTES]) -> Content {
+        let [a, b, c, kind, flags, stream @ ..] = header;
         let missing = usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).unwrap_or(usize::MAX);
         let is_shutdown = *kind == PING && *flags & ACK != 0 && missing == SHUTDOWN.len();
         // The highest bit is reserved.
@@ -82,7 +82,30 @@ impl<S> LateFrames<S> {
             WINDOW_UPDATE if self.last_included.is_some_and(|last| stream > last) => *kind = UNKNOWN,
             _ => {}
         }
-        Position::Judged { bytes, passed: 0, content: Content { missing, is_shutdown } }
+        Content { missing, is_shutdown }
+    }
+
+    /// Judges the headers in these received bytes, in their place. Returns the number of bytes that can be passed on: those before an
+    /// incomplete header at the end.
+    fn pass(&mut self, bytes: &mut [u8]) -> usize {
+        let mut passed = 0;
+        while let Some(rest) = bytes.get_mut(passed..).filter(|rest| !rest.is_empty()) {
+            if let Position::Content(content) = self.position {
+                let (part, _) = rest.split_at(content.missing.min(rest.len()));
+                self.position = self.after(content, part);
+                passed += part.len();
+            } else if let Some(header) = rest.first_chunk_mut() {
+                let content = self.judge(header);
+                self.position = self.after(content, &[]);
+                passed += HEADER_BYTES;
+            } else {
+                let (mut bytes, received) = ([0; HEADER_BYTES], rest.len());
+                bytes.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                self.position = Position::Header { bytes, received };
+                break;
+            }
+        }
+        passed
     }
 
     /// The position after these bytes of a frame's content.
@@ -109,6 +132,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for LateFrames<S> {
         let this = &mut *self;
         loop {
             match this.position {
+                // The bytes of many frames at once, because each read passes through TLS.
+                Position::Header { received: 0, .. } | Position::Content(_) => {
+                    let before = buffer.filled().len();
+                    ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+                    let received = buffer.filled_mut().get_mut(before..).unwrap_or_default();
+                    let (count, passed) = (received.len(), this.pass(received));
+                    buffer.set_filled(before + passed);
+                    if passed > 0 || count == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
                 Position::Header { mut bytes, received } => {
                     let mut rest = ReadBuf::new(bytes.get_mut(received..).unwrap_or_default());
                     ready!(Pin::new(&mut this.stream).poll_read(context, &mut rest))?;
@@ -117,7 +151,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for LateFrames<S> {
                         return Poll::Ready(Ok(()));
                     }
                     let received = received + count;
-                    this.position = if is_complete { this.judge(bytes) } else { Position::Header { bytes, received } };
+                    this.position = if is_complete {
+                        let content = this.judge(&mut bytes);
+                        Position::Judged { bytes, passed: 0, content }
+                    } else {
+                        Position::Header { bytes, received }
+                    };
                 }
                 Position::Judged { bytes, passed, content } => {
                     let rest = bytes.get(passed..).unwrap_or_default();
@@ -128,17 +167,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for LateFrames<S> {
                     } else {
                         this.after(content, &[])
                     };
-                    return Poll::Ready(Ok(()));
-                }
-                Position::Content(content) => {
-                    let count = content.missing.min(buffer.remaining());
-                    let mut part = ReadBuf::new(buffer.initialize_unfilled_to(count));
-                    ready!(Pin::new(&mut this.stream).poll_read(context, &mut part))?;
-                    let count = part.filled().len();
-                    if count > 0 {
-                        this.position = this.after(content, part.filled());
-                    }
-                    buffer.advance(count);
                     return Poll::Ready(Ok(()));
                 }
             }
