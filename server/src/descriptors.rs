@@ -5,7 +5,10 @@
 
 use std::{collections::HashSet, io, path::Path};
 
-use prost::{DecodeError, Message};
+use prost::{
+    DecodeError, Message,
+    encoding::{DecodeContext, decode_key, skip_field},
+};
 use prost_types::{EnumDescriptorProto, EnumValueDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
 use crate::files::private_file::{self, PUBLIC};
@@ -70,6 +73,30 @@ pub fn complete(contract: &[u8]) -> Result<Vec<u8>, DecodeError> {
     files.push(codes().encode_to_vec());
     Ok(EncodedFiles { file: files }.encode_to_vec())
 }
+
+/// Returns the encoded files of a descriptor set without their comments, which only tools show. Decoded comments would take several MB.
+///
+/// # Errors
+/// The bytes aren't a descriptor set.
+pub(crate) fn files_without_comments(set: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
+    EncodedFiles::decode(set)?.file.iter().map(|file| without_comments(file)).collect()
+}
+
+fn without_comments(file: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let (mut rest, mut kept) = (file, Vec::with_capacity(file.len()));
+    while !rest.is_empty() {
+        let field = rest;
+        let (number, wire_type) = decode_key(&mut rest)?;
+        skip_field(wire_type, number, &mut rest, DecodeContext::default())?;
+        if number != SOURCE_CODE_INFO {
+            kept.extend_from_slice(field.get(..field.len() - rest.len()).unwrap_or_default());
+        }
+    }
+    Ok(kept)
+}
+
+/// The field of `google.protobuf.FileDescriptorProto` that contains the comments.
+const SOURCE_CODE_INFO: u32 = 9;
 
 /// Writes a descriptor set to a file that all users can read. Replaces an existing file at once, so that no reader finds half of it.
 ///
@@ -149,6 +176,22 @@ mod tests {
         let ours = files(sealward::FILE_DESCRIPTOR_SET).into_iter().filter(|file| file.name().starts_with("sealward/"));
         for file in ours {
             assert!(file.source_code_info.is_some(), "{} has no comments", file.name());
+        }
+    }
+
+    #[test]
+    fn only_comments_are_left_out() {
+        let files = EncodedFiles::decode(sealward::FILE_DESCRIPTOR_SET).unwrap().file;
+        let shorter = files_without_comments(sealward::FILE_DESCRIPTOR_SET).unwrap();
+        assert_eq!(files.len(), shorter.len());
+        for (file, shorter) in files.iter().zip(&shorter) {
+            let comments = FileDescriptorProto::decode(&file[..]).unwrap().source_code_info;
+            let only_comments =
+                FileDescriptorProto { source_code_info: comments, ..FileDescriptorProto::default() }.encode_to_vec();
+            assert_eq!(file.len(), shorter.len() + only_comments.len());
+            let expected =
+                FileDescriptorProto { source_code_info: None, ..FileDescriptorProto::decode(&file[..]).unwrap() };
+            assert_eq!(FileDescriptorProto::decode(&shorter[..]).unwrap(), expected);
         }
     }
 

@@ -4,11 +4,11 @@
 //! methods, recognized by name and shape. The options of every method declare the requirements of a call. An invalid schema is an
 //! error that names the declaration. Only this file and the codec use prost-reflect.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, error::Error, sync::Arc};
 
 use prost_reflect::{
-    Cardinality, DescriptorPool, EnumDescriptor, EnumValueDescriptor, FieldDescriptor, Kind as ProtoKind,
-    MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+    Cardinality, DescriptorPool, EnumDescriptor, EnumValueDescriptor, FieldDescriptor, FileDescriptor,
+    Kind as ProtoKind, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
 };
 use sealward::{
     options::{self, OptionError},
@@ -24,6 +24,8 @@ use sealward_core::{
         rule::Rule, rule_text::RuleText,
     },
 };
+
+use crate::descriptors::{complete, files_without_comments};
 
 /// The fields of every entity that aren't attributes.
 const SYSTEM_FIELDS: [&str; 6] = ["name", "etag", "create_time", "update_time", "created_by", "modified_by"];
@@ -42,8 +44,8 @@ pub struct ServedSchema {
     pub needs: Vec<MethodNeeds>,
     /// The packages of its descriptors.
     pub packages: BTreeSet<String>,
-    /// The descriptor set that it was read from, encoded.
-    pub descriptors: Vec<u8>,
+    /// Its descriptors, health, reflection and the types of error details, without comments.
+    pub descriptors: DescriptorPool,
 }
 
 /// The requirements of a method, from its options.
@@ -213,7 +215,7 @@ pub struct ResourceMessage {
 pub enum DescriptorError {
     /// The bytes aren't a descriptor set.
     #[error("the descriptor set can't be read")]
-    Unreadable(#[source] prost_reflect::DescriptorError),
+    Unreadable(#[source] Box<dyn Error + Send + Sync>),
     /// An option can't be read.
     #[error(transparent)]
     Option(#[from] OptionError),
@@ -239,11 +241,13 @@ fn wrong(place: &str, problem: impl Into<String>) -> DescriptorError {
 /// # Errors
 /// See [`DescriptorError`].
 pub fn read(encoded: &[u8]) -> Result<ServedSchema, DescriptorError> {
-    let pool = DescriptorPool::decode(encoded).map_err(DescriptorError::Unreadable)?;
+    let (pool, count) = pool(encoded).map_err(DescriptorError::Unreadable)?;
+    let files: Vec<_> = pool.files().take(count).collect();
+    let services: Vec<_> = files.iter().flat_map(FileDescriptor::services).collect();
     let mut served = Vec::new();
-    for service in pool.services() {
-        if let Some(message) = served_entity(&pool, &service)? {
-            served.push((service, message));
+    for service in &services {
+        if let Some(message) = served_entity(&pool, service)? {
+            served.push((service.clone(), message));
         }
     }
     let mut entities = Vec::new();
@@ -258,10 +262,20 @@ pub fn read(encoded: &[u8]) -> Result<ServedSchema, DescriptorError> {
     for (service, message) in &served {
         methods.extend(entity_methods(service, message, &schema)?);
     }
-    let needs = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let needs = services.iter().flat_map(ServiceDescriptor::methods);
     let needs = needs.map(|method| method_needs(&method)).collect::<Result<_, _>>()?;
-    let packages = pool.files().map(|file| file.package_name().to_owned()).collect();
-    Ok(ServedSchema { schema, methods, needs, packages, descriptors: encoded.to_vec() })
+    let packages = files.iter().map(|file| file.package_name().to_owned()).collect();
+    Ok(ServedSchema { schema, methods, needs, packages, descriptors: pool })
+}
+
+/// Decodes a descriptor set, and the files that clients need in addition. Returns the pool with the number of files in the set, which are
+/// the first ones. There is one pool for all purposes, without comments, because it stays in memory.
+fn pool(encoded: &[u8]) -> Result<(DescriptorPool, usize), Box<dyn Error + Send + Sync>> {
+    let mut pool = DescriptorPool::new();
+    for file in files_without_comments(&complete(encoded)?)? {
+        pool.decode_file_descriptor_proto(&file[..])?;
+    }
+    Ok((pool, files_without_comments(encoded)?.len()))
 }
 
 /// The requirements of a method.

@@ -60,9 +60,6 @@ pub enum StartError {
     /// The threads that serve connections can't be started.
     #[error("the threads that serve connections can't be started: raise the limits of threads and file descriptors")]
     Workers(#[source] std::io::Error),
-    /// The methods of the contract can't be read for the protocols other than gRPC.
-    #[error("the methods of the contract can't be read")]
-    Methods(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Server reflection can't serve the contract.
     #[error("the contract can't be reflected")]
     Reflection(#[source] Box<dyn std::error::Error + Send + Sync>),

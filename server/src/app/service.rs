@@ -80,11 +80,11 @@ pub(super) fn service(
         shed: shed.clone(),
     });
     let descriptors =
-        descriptors::complete(&served.descriptors).map_err(|error| StartError::Reflection(Box::new(error)))?;
+        descriptors::complete(config.schema.descriptors()).map_err(|error| StartError::Reflection(Box::new(error)))?;
     let services = rpc::services(dispatcher, served, &descriptors, Arc::clone(&rpcs), health.clone(), facts)
         .map_err(|error| StartError::Reflection(Box::new(error)))?;
     // With the types of error details: the results of an import contain them.
-    let methods = Methods::new([&*descriptors]).map_err(|error| StartError::Methods(Box::new(error)))?;
+    let methods = Methods::of(vec![served.descriptors.clone()]);
     let layers = Layers {
         http_gate: HttpGateLayer::new(config.pages.clone(), observation.samples.clone()),
         framing: FramingLayer::new(
