@@ -37,6 +37,7 @@ const SHUTDOWN: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 /// A client's stream of which h2 ignores late WINDOW_UPDATE frames.
 pub(super) struct LateFrames<S> {
     stream: S,
+    has_written: bool,
     position: Position,
     /// The highest stream that has begun.
     last_stream: u32,
@@ -67,7 +68,7 @@ impl<S> LateFrames<S> {
     /// Nothing of the stream may have been read.
     pub(super) fn new(stream: S) -> Self {
         let preface = Content { missing: PREFACE_BYTES, is_shutdown: false };
-        Self { stream, position: Position::Content(preface), last_stream: 0, last_included: None }
+        Self { stream, has_written: false, position: Position::Content(preface), last_stream: 0, last_included: None }
     }
 
     /// Judges a complete header, and changes its type if its frame is late. Returns the content that follows.
@@ -176,6 +177,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for LateFrames<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for LateFrames<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        self.has_written = true;
         Pin::new(&mut self.stream).poll_write(context, buffer)
     }
 
@@ -184,11 +186,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LateFrames<S> {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.has_written = true;
         Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
     }
 
+    /// Not before the first write: h2 then copies data of up to 1,023 bytes beside the frames before and after it, instead of up
+    /// to 255. Otherwise, each short answer would need a write, and a TLS record, of its own for its trailers.
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.has_written && self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
