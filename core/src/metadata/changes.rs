@@ -114,7 +114,7 @@ pub(crate) fn cleared(
         (column, source)
     };
     let row = row.into_iter().map(source).collect();
-    Step::InsertFrom { table: AttributeChangeRow::TABLE.into(), row, from: entity.storage_name.clone().into(), rows }
+    Step::InsertFrom { table: AttributeChangeRow::TABLE.into(), row, from: entity.storage_name.clone(), rows }
 }
 
 /// Returns the row of a change, without the record and its revision.
@@ -129,9 +129,9 @@ fn row(
         time,
         identity: caller.identity.to_string(),
         call_id: caller.call_id.clone(),
-        table_name: entity.storage_name.clone(),
+        table_name: entity.storage_name.to_string(),
         record_id: RecordId::from_bytes([0; 16]),
-        column_name: attribute.storage_name.clone(),
+        column_name: attribute.storage_name.to_string(),
         operation: operation.number_and_name().0.into(),
         revision: 0,
         old_value: before.map(text_of),
@@ -265,12 +265,12 @@ impl ChangeScope<'_> {
     }
 
     fn rows(self) -> Condition {
-        let table = |entity: &Entity| AttributeChangeRow::table_name().is(entity.storage_name.clone());
+        let table = |entity: &Entity| AttributeChangeRow::table_name().is(entity.storage_name.to_string());
         match self {
             ChangeScope::Organization => Condition::EVERYTHING,
             ChangeScope::Record(entity, id) => table(entity).and(AttributeChangeRow::record_id().is(id)),
             ChangeScope::Attribute(entity, attribute) => {
-                table(entity).and(AttributeChangeRow::column_name().is(attribute.storage_name.clone()))
+                table(entity).and(AttributeChangeRow::column_name().is(attribute.storage_name.to_string()))
             }
         }
     }

@@ -285,7 +285,7 @@ impl<'a> Creation<'a> {
                 {
                     cells.push((attribute, cell.clone()));
                 }
-                row.push((attribute.storage_name.clone().into(), datum));
+                row.push((attribute.storage_name.clone(), datum));
             }
         }
         let plan = &mut self.plan;

@@ -289,7 +289,7 @@ impl<'a> Deleted<'a> {
             table: table_of(entity),
             rows,
             set: vec![
-                Assignment::Set(attribute.storage_name.clone().into(), Datum::Null),
+                Assignment::Set(attribute.storage_name.clone(), Datum::Null),
                 RecordColumns::revision().add(1),
                 RecordColumns::update_time().set(self.time),
                 RecordColumns::modified_by().set(Some(self.caller.identity.to_string())),

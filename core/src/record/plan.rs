@@ -195,7 +195,7 @@ pub(crate) fn references<'a, 'v>(
         let attribute = place.entity.attributes.get(index)?;
         let (Kind::Reference { collection, .. }, Value::Reference(id)) = (&attribute.kind, value) else { return None };
         let target = place.schema.schema.by_collection(collection)?;
-        Some(Reference { attribute, table: target.storage_name.clone().into(), id: *id })
+        Some(Reference { attribute, table: target.storage_name.clone(), id: *id })
     })
 }
 

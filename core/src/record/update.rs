@@ -205,7 +205,7 @@ async fn make(
         let handed_over = plan.hand_over(&organization, mode, Some(promise)).await;
         let added = match mode {
             Mode::Execute | Mode::ExecuteOnce(_) => {
-                let key = (place.entity.storage_name.as_str(), place.id);
+                let key = (place.entity.storage_name.clone(), place.id);
                 Some(organization.pending.add(key, base.pending.as_ref(), updated.record.clone(), cells, ticket))
             }
             Mode::ValidateOnly => None,
@@ -427,7 +427,7 @@ impl Writer<'_> {
                     writes.add(if is_requested { Effect::Cleared } else { Effect::ClearedAutomatically }, attribute);
                 }
             }
-            set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
+            set.push(Assignment::Set(attribute.storage_name.clone(), datum));
             apply(entity, &mut record, *index, given);
         }
         invalid_unless_empty(rules::check_update(entity, &record, &affected))?;
