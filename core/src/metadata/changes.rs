@@ -21,7 +21,6 @@ use crate::{
     organization::handle::Organization,
     permit::Permit,
     policy,
-    record::content::Record,
     schema::{
         Schema,
         entity::{Attribute, Choice, Entity, Kind},
@@ -72,16 +71,14 @@ pub(crate) struct RecordWrite<'a> {
 }
 
 impl RecordWrite<'_> {
-    /// Returns the steps that record the differences between two states of the record. The state is `None` before a
-    /// creation and after a deletion.
-    pub(crate) fn steps(&self, before: Option<&Record>, after: Option<&Record>) -> Vec<Step> {
-        let value = |record: Option<&Record>, index: usize| record.and_then(|record| record.values.get(index)?.clone());
+    /// Returns the steps that record the differences between two states of the record: its values, by index of the
+    /// entity's attributes. There are none before a creation and after a deletion.
+    pub(crate) fn steps(&self, before: &[Option<Value>], after: &[Option<Value>]) -> impl Iterator<Item = Step> {
         let audited = self.entity.attributes.iter().enumerate().filter(|(_, attribute)| attribute.is_audited);
-        audited
-            .map(|(index, attribute)| (attribute, value(before, index), value(after, index)))
-            .filter(|(_, before, after)| before != after)
-            .map(|(attribute, before, after)| self.step(attribute, before.as_ref(), after.as_ref()))
-            .collect()
+        audited.filter_map(move |(index, attribute)| {
+            let [before, after] = [before, after].map(|values| values.get(index).and_then(Option::as_ref));
+            (before != after).then(|| self.step(attribute, before, after))
+        })
     }
 
     fn step(&self, attribute: &Attribute, before: Option<&Value>, after: Option<&Value>) -> Step {

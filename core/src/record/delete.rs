@@ -243,7 +243,7 @@ impl<'a> Deleted<'a> {
                 time: self.time.max(record.update_time),
                 caller: self.caller,
             };
-            record_changes(plan, &write, Some(record), None);
+            record_changes(plan, &write, &record.values, &[]);
         }
         writes
     }

@@ -409,7 +409,8 @@ impl Writer<'_> {
         for index in &affected {
             let Some(attribute) = entity.attributes.get(*index) else { continue };
             let given = given_for(index);
-            let datum = stored_datum(deployment, place, attribute, given, ring.map(|ring| &**ring))?;
+            let random = &*deployment.ports.random;
+            let datum = stored_datum(place, attribute, given, ring.map(|ring| &**ring), random)?;
             if attribute.encrypted {
                 // A re-encryption replaces cells without changing the revision, so the cell that was read is required
                 // too.
@@ -482,7 +483,7 @@ impl<'a> Prepared<'a> {
             time: record.update_time,
             caller,
         };
-        record_changes(plan, &write, Some(before), Some(&record));
+        record_changes(plan, &write, &before.values, &record.values);
         (record, writes, cells)
     }
 }
