@@ -89,10 +89,10 @@ impl TableLayout {
 
 /// Returns the table of an entity. [`crate::record::row`] reads its rows in this order.
 fn of_entity(entity: &Entity) -> TableLayout {
-    let mut table = Table { name: entity.storage_name.clone().into(), ..RecordColumns::table() };
+    let mut table = Table { name: entity.storage_name.clone(), ..RecordColumns::table() };
     let mut cells = Vec::new();
     for attribute in entity.attributes.iter().filter(|attribute| attribute.stored()) {
-        let name = Name::from(attribute.storage_name.clone());
+        let name = attribute.storage_name.clone();
         if attribute.encrypted {
             cells.push(name.clone());
         }

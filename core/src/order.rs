@@ -287,7 +287,7 @@ fn read_term<'a>(term: &'a str, entity: &'a Entity) -> Result<(Key, u32), TermEr
         Kind::Text => attribute.length_stored().unwrap_or(u32::MAX),
         Kind::Boolean | Kind::Integer32 | Kind::Integer64 | Kind::Choice(_) | Kind::Time | Kind::Reference { .. } => 0,
     };
-    let column = attribute.storage_name.clone().into();
+    let column = attribute.storage_name.clone();
     Ok((Key { column, kind: column_type(&attribute.kind), nullable: true, direction }, chars))
 }
 

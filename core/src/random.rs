@@ -22,22 +22,25 @@ pub fn bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
 
 /// Draws many bytes at once from another generator, because each draw is a system call. Hands out each byte once. For
 /// public values only, because unused bytes stay in memory.
-pub(crate) struct Pooled<'a> {
+pub struct Pooled<'a> {
     random: &'a dyn Random,
     pool: Mutex<Pool>,
 }
 
+#[derive(Default)]
 struct Pool {
-    bytes: [u8; POOL_BYTES],
+    bytes: Vec<u8>,
     used: usize,
 }
 
-/// The bytes of 170 nonces: a draw then costs less than the nonces' use.
+/// The maximum size of a draw, the bytes of 170 nonces: a draw then costs less than the nonces' use.
 const POOL_BYTES: usize = 4_096;
 
 impl<'a> Pooled<'a> {
-    pub(crate) fn new(random: &'a dyn Random) -> Self {
-        Pooled { random, pool: Mutex::new(Pool { bytes: [0; POOL_BYTES], used: POOL_BYTES }) }
+    /// Creates a pool without bytes. The first draw has the required size, and each of the next ones twice the size of
+    /// the last one.
+    pub fn new(random: &'a dyn Random) -> Self {
+        Pooled { random, pool: Mutex::default() }
     }
 }
 
@@ -46,7 +49,8 @@ impl Random for Pooled<'_> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let Pool { bytes: drawn, used } = &mut *pool;
         for part in bytes.chunks_mut(POOL_BYTES) {
-            if POOL_BYTES - *used < part.len() {
+            if drawn.len() - *used < part.len() {
+                drawn.resize((2 * drawn.len()).clamp(part.len(), POOL_BYTES), 0);
                 self.random.fill(drawn);
                 *used = 0;
             }

@@ -157,20 +157,20 @@ impl Schema {
     }
 }
 
-fn unique(entities: &[Entity], what: &'static str, name: impl Fn(&Entity) -> &String) -> Result<(), SchemaError> {
+fn unique(entities: &[Entity], what: &'static str, name: impl Fn(&Entity) -> &str) -> Result<(), SchemaError> {
     let mut seen = HashSet::new();
     match entities.iter().map(name).find(|name| !seen.insert(name.to_ascii_lowercase())) {
-        Some(name) => Err(SchemaError::EntitiesCollide { what, name: name.clone() }),
+        Some(name) => Err(SchemaError::EntitiesCollide { what, name: name.to_owned() }),
         None => Ok(()),
     }
 }
 
 fn check_entity(entity: &Entity, entities: &[Entity]) -> Result<(), SchemaError> {
     for (what, name) in [
-        ("name", &entity.name),
-        ("collection", &entity.collection),
-        ("singular", &entity.singular),
-        ("storage name", &entity.storage_name),
+        ("name", &*entity.name),
+        ("collection", &*entity.collection),
+        ("singular", &*entity.singular),
+        ("storage name", &*entity.storage_name),
     ] {
         check_name(entity, what, name)?;
     }

@@ -23,6 +23,7 @@ use sealward_core::{
         Attribute, Choice, Entity, Kind, Lookups, OnDelete, Schema, SchemaError, TextForm, Value, display_name,
         rule::Rule, rule_text::RuleText,
     },
+    store::Name,
 };
 
 use crate::descriptors::{complete, files_without_comments};
@@ -334,7 +335,7 @@ fn entity(
         display_name: named(display_name),
         collection,
         singular,
-        storage_name: named(storage_name),
+        storage_name: permanent(named(storage_name)),
         id_required,
         write_privilege,
         attributes,
@@ -343,6 +344,12 @@ fn entity(
     };
     entity.rules = rules.iter().map(|declared| rule(&entity, declared)).collect::<Result<_, _>>()?;
     Ok(entity)
+}
+
+/// Keeps the name of a table or a column for the whole process, so that a copy of it costs nothing: each row that is
+/// written has all of them. A process derives its schema once.
+fn permanent(name: String) -> Name {
+    Name::Borrowed(name.leak())
 }
 
 fn attribute(field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
@@ -363,7 +370,7 @@ fn attribute(field: &FieldDescriptor) -> Result<Attribute, DescriptorError> {
     Ok(Attribute {
         name: field.name().to_owned(),
         display_name: given(option.display_name).unwrap_or_else(|| display_name(field.name())),
-        storage_name: given(option.storage_name).unwrap_or_else(|| field.name().to_owned()),
+        storage_name: permanent(given(option.storage_name).unwrap_or_else(|| field.name().to_owned())),
         default,
         encrypted: option.encrypted,
         required: option.required,
@@ -689,7 +696,7 @@ mod tests {
     #[test]
     fn storage_names_of_the_mail_entities_never_change() {
         let served = read(sealward::FILE_DESCRIPTOR_SET).unwrap();
-        let names: Vec<_> = served.schema.entities().iter().map(|entity| entity.storage_name.as_str()).collect();
+        let names: Vec<_> = served.schema.entities().iter().map(|entity| &*entity.storage_name).collect();
         assert_eq!(names, ["EmailServerProfile", "Mailbox", "Queue", "UserSettings"]);
         let cells: BTreeSet<_> = served
             .schema

@@ -11,6 +11,8 @@
 //!
 //! It knows no SQL and no database: [`Backend`] hides them.
 
+mod answers;
+
 use std::{
     fmt,
     num::NonZeroU64,
@@ -28,6 +30,8 @@ use sealward_core::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
+
+use self::answers::{Reply, answer, give};
 
 /// The operations that a committer needs from a database. They are called from one thread, which they may block.
 pub(crate) trait Backend: Send + 'static {
@@ -204,7 +208,7 @@ impl Committer {
     }
 
     async fn queue(&self, commit: Commit) -> Result<oneshot::Receiver<Verdict>, CommitError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = answer();
         self.jobs
             .send(Job::Commit(Waiting { commit, reply }))
             .await
@@ -268,7 +272,7 @@ enum Job {
 #[derive(Debug)]
 struct Waiting {
     commit: Commit,
-    reply: oneshot::Sender<Verdict>,
+    reply: Reply,
 }
 
 struct Writer<B> {
@@ -293,10 +297,7 @@ impl<B: Backend> Writer<B> {
                 // Without verdicts, the replies are dropped. The callers then get an unknown outcome.
                 let verdicts = self.guarded(|writer| writer.transact(&commits)).unwrap_or_default();
                 self.begin_generation();
-                for (reply, verdict) in replies.into_iter().zip(verdicts) {
-                    // The caller may have stopped waiting.
-                    let _ = reply.send(verdict);
-                }
+                give(replies.into_iter().zip(verdicts));
             }
             if let Some(reply) = scrub {
                 let outcome = self.guarded(|writer| writer.refresh().and_then(|()| writer.backend.scrub()));

@@ -13,6 +13,7 @@ use crate::{
         entity::{Attribute, Choice, Entity, Kind},
         value::Value,
     },
+    store::Name,
     table::record::RecordColumns,
     violation::similar_name,
 };
@@ -64,8 +65,8 @@ pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) ->
                 return wrong(FilterProblem::Encrypted { attribute: name.to_owned() });
             }
             let stored = match attribute.reports_set() {
-                Some(reported) => Stored::Presence(cell_of(entity, reported).into()),
-                None => Stored::Column(attribute.storage_name.clone().into()),
+                Some(reported) => Stored::Presence(cell_of(entity, reported)),
+                None => Stored::Column(attribute.storage_name.clone()),
             };
             (Field::Attribute(index), stored, shape(attribute))
         }
@@ -74,7 +75,7 @@ pub(super) fn subject<'a>(entity: &'a Entity, position: usize, name: &'a str) ->
 }
 
 /// Returns the column of an encrypted attribute. A checked schema contains it.
-fn cell_of(entity: &Entity, attribute: &str) -> String {
+fn cell_of(entity: &Entity, attribute: &str) -> Name {
     entity.attribute(attribute).map(|attribute| attribute.storage_name.clone()).unwrap_or_default()
 }
 

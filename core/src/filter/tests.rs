@@ -31,7 +31,7 @@ fn entity() -> Entity {
     let link = Kind::Reference { collection: "things".to_owned(), on_delete: OnDelete::Clear };
     let mut secret = Attribute::new("secret", Kind::Text);
     secret.encrypted = true;
-    secret.storage_name = "secret_cell".to_owned();
+    secret.storage_name = "secret_cell".into();
     Entity::new(
         "Thing",
         "things",

@@ -21,7 +21,6 @@ use crate::{
     organization::handle::Organization,
     permit::Permit,
     policy,
-    record::content::Record,
     schema::{
         Schema,
         entity::{Attribute, Choice, Entity, Kind},
@@ -72,16 +71,14 @@ pub(crate) struct RecordWrite<'a> {
 }
 
 impl RecordWrite<'_> {
-    /// Returns the steps that record the differences between two states of the record. The state is `None` before a
-    /// creation and after a deletion.
-    pub(crate) fn steps(&self, before: Option<&Record>, after: Option<&Record>) -> Vec<Step> {
-        let value = |record: Option<&Record>, index: usize| record.and_then(|record| record.values.get(index)?.clone());
+    /// Returns the steps that record the differences between two states of the record: its values, by index of the
+    /// entity's attributes. There are none before a creation and after a deletion.
+    pub(crate) fn steps(&self, before: &[Option<Value>], after: &[Option<Value>]) -> impl Iterator<Item = Step> {
         let audited = self.entity.attributes.iter().enumerate().filter(|(_, attribute)| attribute.is_audited);
-        audited
-            .map(|(index, attribute)| (attribute, value(before, index), value(after, index)))
-            .filter(|(_, before, after)| before != after)
-            .map(|(attribute, before, after)| self.step(attribute, before.as_ref(), after.as_ref()))
-            .collect()
+        audited.filter_map(move |(index, attribute)| {
+            let [before, after] = [before, after].map(|values| values.get(index).and_then(Option::as_ref));
+            (before != after).then(|| self.step(attribute, before, after))
+        })
     }
 
     fn step(&self, attribute: &Attribute, before: Option<&Value>, after: Option<&Value>) -> Step {
@@ -114,7 +111,7 @@ pub(crate) fn cleared(
         (column, source)
     };
     let row = row.into_iter().map(source).collect();
-    Step::InsertFrom { table: AttributeChangeRow::TABLE.into(), row, from: entity.storage_name.clone().into(), rows }
+    Step::InsertFrom { table: AttributeChangeRow::TABLE.into(), row, from: entity.storage_name.clone(), rows }
 }
 
 /// Returns the row of a change, without the record and its revision.
@@ -129,9 +126,9 @@ fn row(
         time,
         identity: caller.identity.to_string(),
         call_id: caller.call_id.to_string(),
-        table_name: entity.storage_name.clone(),
+        table_name: entity.storage_name.to_string(),
         record_id: RecordId::from_bytes([0; 16]),
-        column_name: attribute.storage_name.clone(),
+        column_name: attribute.storage_name.to_string(),
         operation: operation.number_and_name().0.into(),
         revision: 0,
         old_value: before.map(text_of),
@@ -265,12 +262,12 @@ impl ChangeScope<'_> {
     }
 
     fn rows(self) -> Condition {
-        let table = |entity: &Entity| AttributeChangeRow::table_name().is(entity.storage_name.clone());
+        let table = |entity: &Entity| AttributeChangeRow::table_name().is(entity.storage_name.to_string());
         match self {
             ChangeScope::Organization => Condition::EVERYTHING,
             ChangeScope::Record(entity, id) => table(entity).and(AttributeChangeRow::record_id().is(id)),
             ChangeScope::Attribute(entity, attribute) => {
-                table(entity).and(AttributeChangeRow::column_name().is(attribute.storage_name.clone()))
+                table(entity).and(AttributeChangeRow::column_name().is(attribute.storage_name.to_string()))
             }
         }
     }

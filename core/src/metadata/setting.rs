@@ -212,16 +212,16 @@ pub(crate) fn resource_name(organization: &OrganizationName, entity: &Entity, at
 /// Returns the condition for the row of settings of this attribute.
 pub(crate) fn of_attribute(entity: &Entity, attribute: &Attribute) -> Condition {
     AttributeSettingRow::table_name()
-        .is(entity.storage_name.clone())
-        .and(AttributeSettingRow::column_name().is(attribute.storage_name.clone()))
+        .is(entity.storage_name.to_string())
+        .and(AttributeSettingRow::column_name().is(attribute.storage_name.to_string()))
 }
 
 /// Returns the step that creates the index of an attribute.
 pub(crate) fn create_index(entity: &Entity, attribute: &Attribute) -> Step {
     // The id is the last column in each order of records.
-    let columns = vec![attribute.storage_name.clone().into(), RecordColumns::id().name()];
+    let columns = vec![attribute.storage_name.clone(), RecordColumns::id().name()];
     let index = Index { name: index_name(entity, attribute), columns };
-    Step::CreateIndex { table: entity.storage_name.clone().into(), index }
+    Step::CreateIndex { table: entity.storage_name.clone(), index }
 }
 
 /// Returns the name of an attribute's index. It is the same in all databases, and its length is within the limit of

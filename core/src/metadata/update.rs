@@ -175,8 +175,8 @@ fn customized(
     let mut violations = Vec::new();
     let mut wrong = |field: &str, problem| violations.push(Violation::new(format!("{FIELD}.{field}"), problem));
     let mut setting = Setting {
-        table: entity.storage_name.clone(),
-        column: attribute.storage_name.clone(),
+        table: entity.storage_name.to_string(),
+        column: attribute.storage_name.to_string(),
         display_name: (before.display_name != attribute.display_name).then(|| before.display_name.clone()),
         max_length: before.max_length.filter(|_| before.max_length != attribute.max_length),
         longest: before.longest.filter(|_| before.longest > attribute.max_length),

@@ -12,7 +12,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{id::RecordId, record::content::Record, ticket::Ticket};
+use crate::{id::RecordId, record::content::Record, store::Name, ticket::Ticket};
 
 /// The pending versions of an organization's records, at most one for each record: the last.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ struct Pending {
 }
 
 /// The table and the id of a record.
-type Key = (String, RecordId);
+type Key = (Name, RecordId);
 
 /// A pending version of a record.
 #[derive(Clone, Debug)]
@@ -48,20 +48,20 @@ pub(crate) struct Origin {
 
 impl PendingVersions {
     /// Returns the last pending version of a record. The caller has the record's turn.
-    pub(crate) fn last(&self, table: &str, id: RecordId) -> Option<Version> {
+    pub(crate) fn last(&self, table: &Name, id: RecordId) -> Option<Version> {
         let pending = self.pending();
         // Nothing is pending most of the time.
         if pending.versions.is_empty() {
             return None;
         }
-        pending.versions.get(&(table.to_owned(), id)).filter(|version| !version.origin.ticket.has_failed()).cloned()
+        pending.versions.get(&(table.clone(), id)).filter(|version| !version.origin.ticket.has_failed()).cloned()
     }
 
     /// Adds the version that a commit with this ticket makes. `base` is the origin of the pending version that it builds
     /// on. The caller has the record's turn.
     pub(crate) fn add(
         &self,
-        (table, id): (&str, RecordId),
+        key: Key,
         base: Option<&Origin>,
         record: Record,
         cells: BTreeMap<usize, Vec<u8>>,
@@ -75,7 +75,6 @@ impl PendingVersions {
             },
             |base| base.lineage,
         );
-        let key = (table.to_owned(), id);
         let origin = Origin { ticket, lineage };
         pending.versions.insert(key.clone(), Version { record, cells, origin: origin.clone() });
         Added { of: self, key, origin }
@@ -142,11 +141,11 @@ mod tests {
             modified_by: None,
             values: Vec::new(),
         };
-        (of.add(("t", ID), base.map(|base| &base.origin), record, BTreeMap::new(), ticket), promise)
+        (of.add(("t".into(), ID), base.map(|base| &base.origin), record, BTreeMap::new(), ticket), promise)
     }
 
     fn last(of: &PendingVersions) -> Option<i64> {
-        of.last("t", ID).map(|version| version.record.revision)
+        of.last(&"t".into(), ID).map(|version| version.record.revision)
     }
 
     #[test]
@@ -154,8 +153,11 @@ mod tests {
         let pending = PendingVersions::default();
         let (first, _one) = add(&pending, None, 2);
         assert_eq!(last(&pending), Some(2));
-        assert!(pending.last("other", ID).is_none() && pending.last("t", RecordId::from_bytes([8; 16])).is_none());
-        let (second, _two) = add(&pending, pending.last("t", ID).as_ref(), 3);
+        assert!(
+            pending.last(&"other".into(), ID).is_none()
+                && pending.last(&"t".into(), RecordId::from_bytes([8; 16])).is_none()
+        );
+        let (second, _two) = add(&pending, pending.last(&"t".into(), ID).as_ref(), 3);
         drop(first);
         assert_eq!(last(&pending), Some(3));
         drop(second);
@@ -166,7 +168,7 @@ mod tests {
     fn failed_update_ends_its_lineage_only() {
         let pending = PendingVersions::default();
         let (first, _one) = add(&pending, None, 2);
-        let (second, _two) = add(&pending, pending.last("t", ID).as_ref(), 3);
+        let (second, _two) = add(&pending, pending.last(&"t".into(), ID).as_ref(), 3);
         first.failed();
         assert_eq!(last(&pending), None);
         let (third, _three) = add(&pending, None, 2);

@@ -19,6 +19,11 @@ use crate::{
 
 /// Returns all violations of a new record, and adds defaults. Removes input for attributes that only the service sets.
 pub fn check_create(entity: &Entity, draft: &mut Draft) -> Vec<Violation> {
+    check_new(entity, draft).1
+}
+
+/// Does a [`check_create`], and also returns the values of the record, by index of the entity's attributes.
+pub(crate) fn check_new(entity: &Entity, draft: &mut Draft) -> (Vec<Option<Value>>, Vec<Violation>) {
     let mut violations = Vec::new();
     let mut wrong = BTreeSet::new();
     let given: BTreeSet<usize> = draft.given.keys().copied().collect();
@@ -54,8 +59,9 @@ pub fn check_create(entity: &Entity, draft: &mut Draft) -> Vec<Violation> {
             draft.given.insert(status, Given::Clear(default));
         }
     }
-    violations.extend(rules::check_create(entity, &values(entity, draft), &wrong));
-    violations
+    let values = values(entity, draft);
+    violations.extend(rules::check_create(entity, &values, &wrong));
+    (values, violations)
 }
 
 fn default_status(entity: &Entity, status: usize, state: &Value) -> Option<Value> {

@@ -75,7 +75,7 @@ pub(crate) async fn reserve<'a>(
     limit: u32,
 ) -> Result<Reservation<'a>, RecordError> {
     let comparisons = &place.organization.comparisons;
-    let key = (place.entity.storage_name.clone(), place.id, attribute.to_owned());
+    let key = (place.entity.storage_name.to_string(), place.id, attribute.to_owned());
     for _ in 0..LOADS_MAX {
         match comparisons.reserve(&key, deployment.now(), limit) {
             Reserved::Place => return Ok(Reservation { comparisons, key }),

@@ -2,9 +2,11 @@
 //!
 //! A repeated create returns the records of the first one, even if the service generated their ids.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    cells::CellColumn,
+    census::CellKind,
     crypto::ring::KeyRing,
     deployment::Deployment,
     id::{RecordId, Timestamp},
@@ -12,15 +14,16 @@ use crate::{
     metadata::changes::{Operation, RecordWrite},
     permit::Permit,
     policy,
+    random::Pooled,
     record::{
-        check::check_create,
-        content::{self, Draft, Given, Record},
+        check::check_new,
+        content::{Draft, Given, Record},
         error::{RecordError, exhausted, invalid_unless_empty, unless_refused},
         idempotency::{IdempotencyKey, ItemContent, Items, RequestContent, Shape, Verb},
         mode::Mode,
         place::RecordPlace,
         plan::{
-            ATTEMPTS, Plan, Refusal, Refused, Required, count_cells, record_changes, reference_missing, references,
+            ATTEMPTS, Plan, Refusal, Refused, Required, record_changes, reference_missing, references,
             require_references, require_ring, require_schema,
         },
         row::{existing, table_of},
@@ -107,24 +110,27 @@ async fn create_all(
     }
 }
 
-/// A draft with defaults, and the attributes that it had without them.
+/// A draft with defaults, the attributes that it had without them, and the values of the record.
 pub(super) struct Checked {
     pub(super) id: RecordId,
     draft: Draft,
     given: Vec<usize>,
+    values: Vec<Option<Value>>,
 }
 
 impl Checked {
     /// Returns a draft that [`check`](Self::check) must check before its use.
     pub(super) fn unchecked(NewRecord { id, draft, .. }: NewRecord) -> Self {
         let given = draft.given.keys().copied().collect();
-        Checked { id, draft, given }
+        Checked { id, draft, given, values: Vec::new() }
     }
 
     /// Checks the draft, also again with other metadata, and adds defaults.
     pub(super) fn check(&mut self, entity: &Entity) -> Result<(), RecordError> {
         self.draft.given.retain(|index, _| self.given.contains(index));
-        invalid_unless_empty(check_create(entity, &mut self.draft))
+        let (values, violations) = check_new(entity, &mut self.draft);
+        self.values = values;
+        invalid_unless_empty(violations)
     }
 
     /// Returns whether it has values to seal.
@@ -181,12 +187,11 @@ async fn make(
         for (index, record) in records.iter().enumerate() {
             creation.add(index, record)?;
         }
-        let Creation { created, .. } = &creation;
+        let created: Vec<Record> = records.iter().map(|record| creation.record(record)).collect();
         if created.len() > 1 {
-            require_fitting(deployment, &place.entity, created)?;
+            require_fitting(deployment, &place.entity, &created)?;
         }
-        let (plan, created) = creation.finish(mode)?;
-        match plan.commit(&place.organization, mode).await? {
+        match creation.finish(mode)?.commit(&place.organization, mode).await? {
             None => return Ok(created),
             Some(Refused { refusal: Refusal::StaleRing, .. }) => {
                 place.organization.load_keys(deployment).await?;
@@ -212,16 +217,17 @@ async fn make(
 /// A commit under construction that creates records.
 pub(super) struct Creation<'a> {
     pub(super) plan: Plan,
-    /// The records so far.
-    pub(super) created: Vec<Record>,
     deployment: &'a Deployment,
     place: &'a RecordPlace,
     caller: &'a Caller,
     ring: Option<&'a Arc<KeyRing>>,
+    random: Pooled<'a>,
     identity: String,
     now: Timestamp,
     required: Required,
     writes: Vec<(RecordId, SecretWrites<'a>)>,
+    /// The number of new cells, by the column.
+    cells: BTreeMap<&'a str, i64>,
 }
 
 impl<'a> Creation<'a> {
@@ -234,15 +240,16 @@ impl<'a> Creation<'a> {
     ) -> Self {
         Creation {
             plan: Plan::default(),
-            created: Vec::new(),
             deployment,
             place,
             caller,
             ring,
+            random: Pooled::new(&*deployment.ports.random),
             identity: caller.identity.to_string(),
             now: deployment.now(),
             required: Required::new(),
             writes: Vec::new(),
+            cells: BTreeMap::new(),
         }
     }
 
@@ -254,19 +261,10 @@ impl<'a> Creation<'a> {
 
     /// Adds the steps that create a record, which has this index in the request.
     pub(super) fn add(&mut self, index: usize, checked: &Checked) -> Result<(), RecordError> {
-        let Creation { deployment, caller, ring, now, .. } = *self;
-        let Checked { id, draft, .. } = checked;
+        let Creation { caller, now, .. } = *self;
+        let Checked { id, draft, values, .. } = checked;
         let place = &self.place.at(*id);
         let entity = &self.place.entity;
-        let record = Record {
-            id: *id,
-            revision: 1,
-            create_time: now,
-            update_time: now,
-            created_by: Some(self.identity.clone()),
-            modified_by: Some(self.identity.clone()),
-            values: content::values(entity, draft),
-        };
         let columns = RecordColumns {
             id: *id,
             revision: 1,
@@ -276,16 +274,17 @@ impl<'a> Creation<'a> {
             modified_by: Some(self.identity.clone()),
         };
         let mut row = columns.into_row();
-        let mut cells = Vec::new();
+        row.reserve_exact(draft.given.len());
+        let mut writes = SecretWrites::default();
         for (index, given) in &draft.given {
             if let Some(attribute) = entity.attributes.get(*index) {
-                let datum = stored_datum(deployment, place, attribute, Some(given), ring.map(|ring| &**ring))?;
-                if attribute.encrypted
-                    && let Datum::Bytes(cell) = &datum
-                {
-                    cells.push((attribute, cell.clone()));
+                let ring = self.ring.map(|ring| &**ring);
+                let datum = stored_datum(place, attribute, Some(given), ring, &self.random)?;
+                if attribute.encrypted && matches!(datum, Datum::Bytes(_)) {
+                    *self.cells.entry(&attribute.storage_name).or_default() += 1;
+                    writes.add(Effect::Set, attribute);
                 }
-                row.push((attribute.storage_name.clone().into(), datum));
+                row.push((attribute.storage_name.clone(), datum));
             }
         }
         let plan = &mut self.plan;
@@ -293,24 +292,38 @@ impl<'a> Creation<'a> {
         require_references(plan, place, checked.clear_values(), &mut self.required);
         let insert = Step::Insert { table: table_of(entity), row };
         plan.step(insert, Refusal::Answer(RecordError::AlreadyExists));
-        let mut writes = SecretWrites::default();
-        for (attribute, cell) in cells {
-            count_cells(plan, place, &attribute.storage_name, None, Some(&cell));
-            writes.add(Effect::Set, attribute);
-        }
-        let (id, operation, revision) = (*id, Operation::Create, record.revision);
-        let write = RecordWrite { entity, id, operation, revision, time: now, caller };
-        record_changes(plan, &write, None, Some(&record));
+        let (id, operation) = (*id, Operation::Create);
+        let write = RecordWrite { entity, id, operation, revision: 1, time: now, caller };
+        record_changes(plan, &write, &[], values);
         self.writes.push((id, writes));
-        self.created.push(record);
         Ok(())
     }
 
-    /// Adds the audit record. Returns the plan and the records.
-    pub(super) fn finish(mut self, mode: Mode) -> Result<(Plan, Vec<Record>), RecordError> {
+    /// Returns the record that these steps create.
+    fn record(&self, Checked { id, values, .. }: &Checked) -> Record {
+        Record {
+            id: *id,
+            revision: 1,
+            create_time: self.now,
+            update_time: self.now,
+            created_by: Some(self.identity.clone()),
+            modified_by: Some(self.identity.clone()),
+            values: values.clone(),
+        }
+    }
+
+    /// Adds the census and the audit record. Returns the plan.
+    pub(super) fn finish(mut self, mode: Mode) -> Result<Plan, RecordError> {
         let Creation { deployment, place, caller, now, .. } = self;
+        self.plan.begin_item(None);
+        // All records are inserted or none, so the cells of a column are counted once. The previous step inserts one row.
+        for (column, cells) in &self.cells {
+            let column = CellColumn { table: place.entity.storage_name.to_string(), column: (*column).to_owned() };
+            let kind = CellKind::new(&column, self.ring.map(|ring| ring.version()));
+            self.plan.step(kind.tally(*cells), Refusal::Moved);
+        }
         secret_writes::record(&mut self.plan, deployment, place, caller, now, mode, &self.writes)?;
-        Ok((self.plan, self.created))
+        Ok(self.plan)
     }
 }
 

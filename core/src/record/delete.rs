@@ -243,7 +243,7 @@ impl<'a> Deleted<'a> {
                 time: self.time.max(record.update_time),
                 caller: self.caller,
             };
-            record_changes(plan, &write, Some(record), None);
+            record_changes(plan, &write, &record.values, &[]);
         }
         writes
     }
@@ -289,7 +289,7 @@ impl<'a> Deleted<'a> {
             table: table_of(entity),
             rows,
             set: vec![
-                Assignment::Set(attribute.storage_name.clone().into(), Datum::Null),
+                Assignment::Set(attribute.storage_name.clone(), Datum::Null),
                 RecordColumns::revision().add(1),
                 RecordColumns::update_time().set(self.time),
                 RecordColumns::modified_by().set(Some(self.caller.identity.to_string())),

@@ -218,11 +218,10 @@ impl Group<'_> {
             }
             creation.add(position, &open.record)?;
         }
-        let (plan, created) = creation.finish(mode)?;
-        match plan.commit(&place.organization, mode).await? {
+        match creation.finish(mode)?.commit(&place.organization, mode).await? {
             None => {
-                for (open, record) in std::mem::take(&mut self.open).into_iter().zip(created) {
-                    self.set(open.index, Ok(record.id));
+                for open in std::mem::take(&mut self.open) {
+                    self.set(open.index, Ok(open.record.id));
                 }
             }
             Some(Refused { refusal: Refusal::StaleRing, .. }) => {

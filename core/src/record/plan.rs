@@ -11,7 +11,7 @@ use crate::{
     key::unreadable,
     metadata::changes::RecordWrite,
     organization::{handle::Organization, ring_rows},
-    record::{content::Record, error::RecordError, mode::Mode, place::RecordPlace, row::is_record},
+    record::{error::RecordError, mode::Mode, place::RecordPlace, row::is_record},
     schema::{
         entity::{Attribute, Kind},
         value::Value,
@@ -195,7 +195,7 @@ pub(crate) fn references<'a, 'v>(
         let attribute = place.entity.attributes.get(index)?;
         let (Kind::Reference { collection, .. }, Value::Reference(id)) = (&attribute.kind, value) else { return None };
         let target = place.schema.schema.by_collection(collection)?;
-        Some(Reference { attribute, table: target.storage_name.clone().into(), id: *id })
+        Some(Reference { attribute, table: target.storage_name.clone(), id: *id })
     })
 }
 
@@ -209,12 +209,12 @@ pub(crate) fn require_schema(plan: &mut Plan, place: &RecordPlace) {
     plan.step(place.schema.require(), Refusal::StaleSchema);
 }
 
-/// Adds steps that record the changes of audited attributes, in the same commit.
+/// Adds steps that record the changes of audited attributes, in the same commit. See [`RecordWrite::steps`].
 pub(crate) fn record_changes(
     plan: &mut Plan,
     write: &RecordWrite<'_>,
-    before: Option<&Record>,
-    after: Option<&Record>,
+    before: &[Option<Value>],
+    after: &[Option<Value>],
 ) {
     for step in write.steps(before, after) {
         plan.step(step, Refusal::Moved);

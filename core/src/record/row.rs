@@ -36,7 +36,7 @@ pub(crate) fn is_record(id: RecordId) -> Condition {
 }
 
 pub(crate) fn table_of(entity: &Entity) -> Name {
-    entity.storage_name.clone().into()
+    entity.storage_name.clone()
 }
 
 /// Returns the columns of the fields in the mask, in the order that [`parse_row`] expects.
@@ -44,7 +44,7 @@ pub(crate) fn record_columns(entity: &Entity, mask: &ReadMask) -> Vec<Name> {
     let mut columns = Vec::with_capacity(RecordColumns::COLUMNS.len().saturating_add(entity.attributes.len()));
     columns.extend(RecordColumns::COLUMNS.iter().map(Declared::name));
     let read = entity.attributes.iter().enumerate().filter(|(index, attribute)| is_read(*index, attribute, mask));
-    columns.extend(read.map(|(_, attribute)| Name::from(attribute.storage_name.clone())));
+    columns.extend(read.map(|(_, attribute)| attribute.storage_name.clone()));
     columns
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn read_cells(place: &RecordPlace, wanted: &[&Attribute]) -> Re
     let entity = &*place.entity;
     let indexes = wanted.iter().filter_map(|attribute| entity.position(&attribute.name)).collect();
     let lookup = entity.lookups.of(Part::Attributes, indexes, || {
-        let columns = wanted.iter().map(|attribute| Name::from(attribute.storage_name.clone())).collect();
+        let columns = wanted.iter().map(|attribute| attribute.storage_name.clone()).collect();
         lookup(entity, columns)
     });
     place.organization.store.look_up(&lookup, key(place)).await

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    crypto::{context::CellContext, ring::KeyRing, secret::Plaintext},
+    crypto::{context::CellContext, ring::KeyRing},
     deployment::Deployment,
     organization::{handle::Organization, keys::Keys},
+    random::Random,
     record::{content::Given, error::RecordError, place::RecordPlace},
     schema::{entity::Attribute, value::datum_of},
     store::{Datum, StoreFailure},
@@ -31,33 +32,23 @@ pub(crate) async fn sealing_ring(
 
 /// Returns the stored value of an attribute: a clear value, a sealed cell or null.
 pub(crate) fn stored_datum(
-    deployment: &Deployment,
     place: &RecordPlace,
     attribute: &Attribute,
     given: Option<&Given>,
     ring: Option<&KeyRing>,
+    random: &dyn Random,
 ) -> Result<Datum, RecordError> {
     match given {
         None => Ok(Datum::Null),
         Some(Given::Clear(value)) => Ok(datum_of(value)),
         Some(Given::Secret(plaintext)) => match ring {
-            Some(ring) => Ok(Datum::Bytes(seal(deployment, place, attribute, plaintext, ring))),
+            Some(ring) => Ok(Datum::Bytes(ring.seal(&context(place, attribute), plaintext, random))),
             None => Err(RecordError::Store(StoreFailure::Unavailable("no key ring to seal a value with".into()))),
         },
         Some(Given::Wrong(problem)) => {
             Err(RecordError::Invalid(vec![field_violation(&place.entity, attribute, problem.clone())]))
         }
     }
-}
-
-fn seal(
-    deployment: &Deployment,
-    place: &RecordPlace,
-    attribute: &Attribute,
-    plaintext: &Plaintext,
-    ring: &KeyRing,
-) -> Vec<u8> {
-    ring.seal(&context(place, attribute), plaintext, &*deployment.ports.random)
 }
 
 /// Returns the context that a cell of this attribute and record is bound to.

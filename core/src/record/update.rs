@@ -205,7 +205,7 @@ async fn make(
         let handed_over = plan.hand_over(&organization, mode, Some(promise)).await;
         let added = match mode {
             Mode::Execute | Mode::ExecuteOnce(_) => {
-                let key = (place.entity.storage_name.as_str(), place.id);
+                let key = (place.entity.storage_name.clone(), place.id);
                 Some(organization.pending.add(key, base.pending.as_ref(), updated.record.clone(), cells, ticket))
             }
             Mode::ValidateOnly => None,
@@ -409,7 +409,8 @@ impl Writer<'_> {
         for index in &affected {
             let Some(attribute) = entity.attributes.get(*index) else { continue };
             let given = given_for(index);
-            let datum = stored_datum(deployment, place, attribute, given, ring.map(|ring| &**ring))?;
+            let random = &*deployment.ports.random;
+            let datum = stored_datum(place, attribute, given, ring.map(|ring| &**ring), random)?;
             if attribute.encrypted {
                 // A re-encryption replaces cells without changing the revision, so the cell that was read is required
                 // too.
@@ -427,7 +428,7 @@ impl Writer<'_> {
                     writes.add(if is_requested { Effect::Cleared } else { Effect::ClearedAutomatically }, attribute);
                 }
             }
-            set.push(Assignment::Set(attribute.storage_name.clone().into(), datum));
+            set.push(Assignment::Set(attribute.storage_name.clone(), datum));
             apply(entity, &mut record, *index, given);
         }
         invalid_unless_empty(rules::check_update(entity, &record, &affected))?;
@@ -482,7 +483,7 @@ impl<'a> Prepared<'a> {
             time: record.update_time,
             caller,
         };
-        record_changes(plan, &write, Some(before), Some(&record));
+        record_changes(plan, &write, &before.values, &record.values);
         (record, writes, cells)
     }
 }

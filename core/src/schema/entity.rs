@@ -5,6 +5,7 @@
 use crate::{
     privilege::Privilege,
     schema::{lookups::Lookups, rule::Rule, value::Value},
+    store::Name,
 };
 
 /// A type of record.
@@ -19,7 +20,7 @@ pub struct Entity {
     /// Name of one record in fields and commands, such as `mailbox`.
     pub singular: String,
     /// Name of the table and part of the associated data of cells. Never changes.
-    pub storage_name: String,
+    pub storage_name: Name,
     /// Whether the caller must give the id of a new record.
     pub id_required: bool,
     /// The privilege to create, update and delete its records.
@@ -40,7 +41,7 @@ pub struct Attribute {
     /// Name for people, such as `Email address`.
     pub display_name: String,
     /// Name of the column and part of the associated data of cells. Never changes.
-    pub storage_name: String,
+    pub storage_name: Name,
     /// The kind of its values.
     pub kind: Kind,
     /// Whether it is write-only and sealed at rest.
@@ -204,7 +205,7 @@ impl Attribute {
     pub fn new(name: impl Into<String>, kind: Kind) -> Attribute {
         let name = name.into();
         Attribute {
-            storage_name: name.clone(),
+            storage_name: name.clone().into(),
             display_name: display_name(&name),
             name,
             kind,
@@ -314,7 +315,7 @@ impl Entity {
         let name = name.into();
         Entity {
             display_name: name.clone(),
-            storage_name: name.clone(),
+            storage_name: name.clone().into(),
             name,
             collection: collection.into(),
             singular: singular.into(),

@@ -32,5 +32,5 @@ pub(crate) fn thing() -> Entity {
 }
 
 fn attribute(name: &str, kind: Kind) -> Attribute {
-    Attribute { storage_name: format!("stored_{name}"), ..Attribute::new(name, kind) }
+    Attribute { storage_name: format!("stored_{name}").into(), ..Attribute::new(name, kind) }
 }

@@ -201,7 +201,8 @@ impl Handler {
         permit: &Permit<WriteRecords>,
         CreateRequest { parent, id, mut draft, write, .. }: CreateRequest,
     ) -> Result<(NewRecord, Mode), Status> {
-        let new_id = new_id(&self.dispatcher.deployment, self.entity(), &id);
+        let deployment = &self.dispatcher.deployment;
+        let new_id = new_id(deployment, &*deployment.ports.random, self.entity(), &id);
         match (parent.resource, new_id, mode(&write)) {
             (Ok(_), Ok((id, id_origin)), Ok(mode)) => Ok((NewRecord { id, id_origin, draft }, mode)),
             (parent, id, mode) => {

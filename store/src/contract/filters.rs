@@ -11,7 +11,7 @@ use super::*;
 /// Things as an entity.
 fn entity() -> Entity {
     let attribute = |name: &str, storage_name: &str, kind, encrypted| Attribute {
-        storage_name: storage_name.to_owned(),
+        storage_name: storage_name.to_owned().into(),
         encrypted,
         ..Attribute::new(name, kind)
     };
@@ -81,7 +81,7 @@ fn row(entity: &Entity, number: usize, record: &[Option<Value>]) -> Step {
     let mut row: Vec<(Name, Datum)> = vec![("id".into(), id(number as u128))];
     for (attribute, value) in entity.attributes.iter().zip(record) {
         match (attribute.stored(), value) {
-            (true, Some(value)) => row.push((attribute.storage_name.clone().into(), datum(value))),
+            (true, Some(value)) => row.push((attribute.storage_name.clone(), datum(value))),
             (false, Some(Value::Boolean(true))) => row.push(("data".into(), Datum::Bytes(vec![1]))),
             _ => {}
         }

@@ -131,7 +131,7 @@ struct Page {
 async fn page(store: &dyn Reader, entity: &Entity, after: Option<Uuid>) -> Result<Page, ImportError> {
     let mask = ReadMask::default();
     let select = Select {
-        table: entity.storage_name.clone().into(),
+        table: entity.storage_name.clone(),
         columns: record_columns(entity, &mask),
         rows: after.map_or(Condition::EVERYTHING, |last| RecordColumns::id().exceeds(RecordId::from_uuid(last))),
         order: vec![RecordColumns::id().ascending()],
@@ -186,7 +186,7 @@ async fn check_links(
 /// Returns the ids that exist among these ids.
 async fn existing(store: &dyn Reader, entity: &Arc<Entity>, ids: &[Uuid]) -> Result<BTreeSet<Uuid>, Unavailable> {
     let select = Select {
-        table: entity.storage_name.clone().into(),
+        table: entity.storage_name.clone(),
         columns: RecordColumns::id().names(),
         rows: Condition::Any(ids.iter().map(|id| RecordColumns::id().is(RecordId::from_uuid(*id))).collect()),
         order: Vec::new(),

@@ -11,6 +11,7 @@ use sealward_core::{
     permit::Permit,
     policy::{Action, ReadRecords, WriteRecords},
     port::Line,
+    random::Pooled,
     record::{
         Mode, RecordError, RecordPlace,
         check::{check_create, check_update},
@@ -67,7 +68,7 @@ impl Batch<'_> {
         let mut ids = Different::default();
         for (index, name) in names.into_iter().enumerate() {
             let field = format!("{NAMES}[{index}]");
-            let id = self.within(&field, name, organization).and_then(|id| ids.add(&field, id));
+            let id = self.within(&field, name, organization).and_then(|id| ids.add(|| field.clone(), id));
             violations.extend(id.err());
         }
         let (true, Some(mask)) = (violations.is_empty(), mask) else { return Err(self.dispatcher.invalid(violations)) };
@@ -84,12 +85,13 @@ impl Batch<'_> {
     pub(super) async fn create(&self, request: BatchRequest<CreateRequest>) -> Result<EntityReply, Status> {
         let Opened { permit, mut violations, mode, items } = self.open(request)?;
         let (mut ids, mut records) = (Different::default(), Vec::with_capacity(items.len()));
+        let deployment = &self.dispatcher.deployment;
+        let random = Pooled::new(&*deployment.ports.random);
         for (index, BatchItem { request, violations: of_batch, .. }) in items.into_iter().enumerate() {
-            let item = item(index);
-            violations.extend(of_batch.into_iter().map(|violation| violation.within(&item)));
-            let id = new_id(&self.dispatcher.deployment, self.entity, &request.id);
-            let id = id.map_err(|violation| violation.within(&item)).and_then(|(id, id_origin)| {
-                ids.add(&format!("{item}.{}", self.id_field()), id).map(|id| (id, id_origin))
+            violations.extend(of_batch.into_iter().map(|violation| violation.within(&item(index))));
+            let id = new_id(deployment, &random, self.entity, &request.id);
+            let id = id.map_err(|violation| violation.within(&item(index))).and_then(|(id, id_origin)| {
+                ids.add(|| format!("{}.{}", item(index), self.id_field()), id).map(|id| (id, id_origin))
             });
             let (id, id_origin) = id.unwrap_or_else(|violation| {
                 violations.push(violation);
@@ -129,7 +131,7 @@ impl Batch<'_> {
             let UpdateRequest { name, etag, draft, touched, mask_violations, .. } = request;
             violations.extend(of_batch.into_iter().chain(mask_violations).map(|violation| violation.within(&item)));
             let field = format!("{item}.{name_field}");
-            let id = self.within(&field, name, organization).and_then(|id| ids.add(&field, id));
+            let id = self.within(&field, name, organization).and_then(|id| ids.add(|| field.clone(), id));
             let etag = revision(&format!("{item}.{etag_field}"), &etag);
             match (id, etag) {
                 (Ok(id), Ok(etag_revision)) => changes.push(RecordChange { id, draft, touched, etag_revision }),
@@ -165,7 +167,7 @@ impl Batch<'_> {
             let item = item(index);
             violations.extend(of_batch.into_iter().map(|violation| violation.within(&item)));
             let field = format!("{item}.name");
-            let id = self.within(&field, request.name, organization).and_then(|id| ids.add(&field, id));
+            let id = self.within(&field, request.name, organization).and_then(|id| ids.add(|| field.clone(), id));
             match (id, revision(&format!("{item}.etag"), &request.etag)) {
                 (Ok(id), Ok(etag_revision)) => deletions.push(Deletion { id, etag_revision }),
                 (id, etag) => violations.extend(id.err().into_iter().chain(etag.err())),
@@ -258,9 +260,10 @@ struct Different {
 }
 
 impl Different {
-    fn add(&mut self, field: &str, id: RecordId) -> Result<RecordId, Violation> {
+    /// `field` returns the name of the field that contains the id.
+    fn add(&mut self, field: impl FnOnce() -> String, id: RecordId) -> Result<RecordId, Violation> {
         if !self.known.insert(id) {
-            return Err(Violation::new(field, Problem::Repeated));
+            return Err(Violation::new(field(), Problem::Repeated));
         }
         self.in_order.push(id);
         Ok(id)

@@ -3,6 +3,7 @@
 use sealward_core::{
     deployment::Deployment,
     id::{RecordId, RequestId},
+    random::Random,
     record::{Mode, create::IdOrigin},
     schema::Entity,
     violation::{Problem, Violation},
@@ -10,8 +11,13 @@ use sealward_core::{
 
 use crate::rpc::codec::WriteOptions;
 
-/// The given id, or a new one if the entity allows to omit it.
-pub(super) fn new_id(deployment: &Deployment, entity: &Entity, given: &str) -> Result<(RecordId, IdOrigin), Violation> {
+/// The given id, or a new one if the entity allows to omit it. `random` is the deployment's, or a pool of it.
+pub(super) fn new_id(
+    deployment: &Deployment,
+    random: &dyn Random,
+    entity: &Entity,
+    given: &str,
+) -> Result<(RecordId, IdOrigin), Violation> {
     let field = || format!("{}_id", entity.singular);
     if !given.is_empty() {
         let id = given.parse().map_err(|_| Violation::new(field(), Problem::NotAUuid))?;
@@ -20,8 +26,7 @@ pub(super) fn new_id(deployment: &Deployment, entity: &Entity, given: &str) -> R
     if entity.id_required {
         return Err(Violation::new(field(), Problem::Required));
     }
-    let ports = &deployment.ports;
-    Ok((RecordId::new_v7(ports.clock.now(), &*ports.random), IdOrigin::Service))
+    Ok((RecordId::new_v7(deployment.now(), random), IdOrigin::Service))
 }
 
 /// The idempotency key; `None` without one.

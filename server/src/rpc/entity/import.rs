@@ -10,6 +10,7 @@ use std::{collections::VecDeque, future::ready, sync::Arc};
 use http::Extensions;
 use sealward_core::{
     id::RecordId,
+    random::{Pooled, Random},
     record::{
         RecordPlace,
         check::check_create,
@@ -193,15 +194,23 @@ impl Running {
     }
 
     fn collect(&mut self, items: Vec<BatchItem<CreateRequest>>) {
+        let dispatcher = Arc::clone(&self.dispatcher);
+        let random = Pooled::new(&*dispatcher.deployment.ports.random);
         for BatchItem { request, violations, bytes } in items {
             self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
-            let item = self.item(request, violations).map_err(|violations| self.dispatcher.invalid(violations));
+            let item =
+                self.item(request, violations, &random).map_err(|violations| self.dispatcher.invalid(violations));
             self.waiting.push_back((item, bytes));
         }
     }
 
-    fn item(&self, mut request: CreateRequest, mut violations: Vec<Violation>) -> Result<ImportItem, Vec<Violation>> {
-        let id = new_id(&self.dispatcher.deployment, &self.entity, &request.id);
+    fn item(
+        &self,
+        mut request: CreateRequest,
+        mut violations: Vec<Violation>,
+        random: &dyn Random,
+    ) -> Result<ImportItem, Vec<Violation>> {
+        let id = new_id(&self.dispatcher.deployment, random, &self.entity, &request.id);
         match (id, request_id(&request.write.request_id)) {
             (Ok((id, id_origin)), Ok(request_id)) if violations.is_empty() => {
                 Ok(ImportItem { record: NewRecord { id, id_origin, draft: request.draft }, request_id })

@@ -66,7 +66,7 @@ const NAMES: [&str; 11] =
 fn entity() -> Entity {
     let choice = |number, name: &str| Choice::new(number, name);
     let attribute = |index: usize, kind: Kind| Attribute {
-        storage_name: format!("stored_{}", NAMES[index]),
+        storage_name: format!("stored_{}", NAMES[index]).into(),
         max_length: (kind == Kind::Text).then_some(100),
         encrypted: index == SECRET,
         ..Attribute::new(NAMES[index], kind)
