@@ -54,7 +54,7 @@ async fn status_has_the_problems_with_their_remedies() {
     let store = &status.stores[0];
     assert_eq!((store.organizations, store.organizations_not_served, store.open_databases), (1, 0, 1));
     assert!(store.engine.starts_with("SQLite 3.") && store.available_bytes.unwrap() > 0, "{store:?}");
-    assert_eq!(store.location, server.folder().path().join("data").to_str().unwrap());
+    assert_eq!(store.location, server.folder().path().to_str().unwrap());
     let due = status.findings.iter().find(|finding| finding.subject == "organizations").unwrap();
     assert_eq!(due.problem, "a change of the encryption key is due: default");
     assert_eq!((due.severity(), due.remedy.as_str()), (Severity::Warning, "change it: sealward key change"));

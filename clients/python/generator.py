@@ -30,6 +30,7 @@ ATTRIBUTES = {
     "AuditService": "audit",
     "MetadataService": "metadata",
     "AccessService": "access",
+    "ServerService": "server",
     "MailboxService": "mailboxes",
     "EmailServerProfileService": "email_server_profiles",
     "QueueService": "queues",

@@ -20,6 +20,7 @@ final class JavaClients {
             Map.entry("AuditService", "Audit"),
             Map.entry("MetadataService", "Metadata"),
             Map.entry("AccessService", "Access"),
+            Map.entry("ServerService", "Server"),
             Map.entry("MailboxService", "Mailboxes"),
             Map.entry("EmailServerProfileService", "EmailServerProfiles"),
             Map.entry("QueueService", "Queues"),

@@ -377,7 +377,7 @@ type ExplainAccessResponse struct {
 	// The identity of the request.
 	Identity string `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
 	// The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-	// restore. Empty for WhoAmI, which requires only an identity.
+	// restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
 	Privileges []string `protobuf:"bytes,3,rep,name=privileges,proto3" json:"privileges,omitempty"`
 	// All bindings of the identity, in the order of the configuration. Empty: there are none.
 	Bindings      []*ExplainedBinding `protobuf:"bytes,4,rep,name=bindings,proto3" json:"bindings,omitempty"`
@@ -508,6 +508,187 @@ func (x *ExplainedBinding) GetInScope() bool {
 	return false
 }
 
+// Request message for AccessService.ListBindings.
+type ListBindingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maximum number of bindings to return. 0: 50. Values above 1000 are reduced to 1000. A negative number is FIELD_INVALID.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the previous page, for the same identity and caller. Empty: the first page.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only bindings of this identity are listed, as in bindings: `cn:ada`, `dns:mail.example.org`, `spiffe:example.org/mail`,
+	// `jwt:https://idp.example.org/#ada`. Empty: all bindings.
+	Identity      string `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBindingsRequest) Reset() {
+	*x = ListBindingsRequest{}
+	mi := &file_sealward_v1_access_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ListBindingsRequest) ProtoMessage() {}
+
+func (x *ListBindingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_access_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBindingsRequest.ProtoReflect.Descriptor instead.
+func (*ListBindingsRequest) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_access_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListBindingsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListBindingsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListBindingsRequest) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+// Response message for AccessService.ListBindings.
+type ListBindingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bindings of this page, in the order of the configuration.
+	Bindings []*Binding `protobuf:"bytes,1,rep,name=bindings,proto3" json:"bindings,omitempty"`
+	// The value of `page_token` for the next page. Opaque. Empty: this is the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBindingsResponse) Reset() {
+	*x = ListBindingsResponse{}
+	mi := &file_sealward_v1_access_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*ListBindingsResponse) ProtoMessage() {}
+
+func (x *ListBindingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_access_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBindingsResponse.ProtoReflect.Descriptor instead.
+func (*ListBindingsResponse) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_access_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListBindingsResponse) GetBindings() []*Binding {
+	if x != nil {
+		return x.Bindings
+	}
+	return nil
+}
+
+func (x *ListBindingsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// A binding of an identity to a role.
+type Binding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The identity, as in WhoAmI.
+	Identity string `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
+	// The role, or a single privilege that is bound instead of a role.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// The names of the organizations that the role is bound in, without `organizations/`, or `*` for all existing and future organizations.
+	Organizations []string `protobuf:"bytes,3,rep,name=organizations,proto3" json:"organizations,omitempty"`
+	// The privileges of the role in these organizations.
+	Privileges    []string `protobuf:"bytes,4,rep,name=privileges,proto3" json:"privileges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Binding) Reset() {
+	*x = Binding{}
+	mi := &file_sealward_v1_access_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (*Binding) ProtoMessage() {}
+
+func (x *Binding) ProtoReflect() protoreflect.Message {
+	mi := &file_sealward_v1_access_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Binding.ProtoReflect.Descriptor instead.
+func (*Binding) Descriptor() ([]byte, []int) {
+	return file_sealward_v1_access_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Binding) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *Binding) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Binding) GetOrganizations() []string {
+	if x != nil {
+		return x.Organizations
+	}
+	return nil
+}
+
+func (x *Binding) GetPrivileges() []string {
+	if x != nil {
+		return x.Privileges
+	}
+	return nil
+}
+
 var File_sealward_v1_access_proto protoreflect.FileDescriptor
 
 const file_sealward_v1_access_proto_rawDesc = "" +
@@ -553,10 +734,27 @@ const file_sealward_v1_access_proto_rawDesc = "" +
 	"\n" +
 	"privileges\x18\x03 \x03(\tR\n" +
 	"privileges\x12\x19\n" +
-	"\bin_scope\x18\x04 \x01(\bR\ainScope2\xcf\x01\n" +
+	"\bin_scope\x18\x04 \x01(\bR\ainScope\"m\n" +
+	"\x13ListBindingsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x1a\n" +
+	"\bidentity\x18\x03 \x01(\tR\bidentity\"p\n" +
+	"\x14ListBindingsResponse\x120\n" +
+	"\bbindings\x18\x01 \x03(\v2\x14.sealward.v1.BindingR\bbindings\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x7f\n" +
+	"\aBinding\x12\x1a\n" +
+	"\bidentity\x18\x01 \x01(\tR\bidentity\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12$\n" +
+	"\rorganizations\x18\x03 \x03(\tR\rorganizations\x12\x1e\n" +
+	"\n" +
+	"privileges\x18\x04 \x03(\tR\n" +
+	"privileges2\xbe\x02\n" +
 	"\rAccessService\x12L\n" +
 	"\x06WhoAmI\x12\x1a.sealward.v1.WhoAmIRequest\x1a\x1b.sealward.v1.WhoAmIResponse\"\tڡ%\x02\x10\x01\x90\x02\x01\x12p\n" +
 	"\rExplainAccess\x12!.sealward.v1.ExplainAccessRequest\x1a\".sealward.v1.ExplainAccessResponse\"\x18ڡ%\x11\n" +
+	"\rprvReadAccess\x18\x01\x90\x02\x01\x12m\n" +
+	"\fListBindings\x12 .sealward.v1.ListBindingsRequest\x1a!.sealward.v1.ListBindingsResponse\"\x18ڡ%\x11\n" +
 	"\rprvReadAccess\x18\x01\x90\x02\x01B\x83\x01\n" +
 	"\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\vSealward.V1\xca\x02\vSealward\\V1\xea\x02\fSealward::V1b\x06proto3"
 
@@ -572,7 +770,7 @@ func file_sealward_v1_access_proto_rawDescGZIP() []byte {
 	return file_sealward_v1_access_proto_rawDescData
 }
 
-var file_sealward_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_sealward_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_sealward_v1_access_proto_goTypes = []any{
 	(*WhoAmIRequest)(nil),         // 0: sealward.v1.WhoAmIRequest
 	(*WhoAmIResponse)(nil),        // 1: sealward.v1.WhoAmIResponse
@@ -582,25 +780,31 @@ var file_sealward_v1_access_proto_goTypes = []any{
 	(*ExplainAccessRequest)(nil),  // 5: sealward.v1.ExplainAccessRequest
 	(*ExplainAccessResponse)(nil), // 6: sealward.v1.ExplainAccessResponse
 	(*ExplainedBinding)(nil),      // 7: sealward.v1.ExplainedBinding
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*ListBindingsRequest)(nil),   // 8: sealward.v1.ListBindingsRequest
+	(*ListBindingsResponse)(nil),  // 9: sealward.v1.ListBindingsResponse
+	(*Binding)(nil),               // 10: sealward.v1.Binding
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_sealward_v1_access_proto_depIdxs = []int32{
-	2, // 0: sealward.v1.WhoAmIResponse.certificate:type_name -> sealward.v1.CallerCertificate
-	3, // 1: sealward.v1.WhoAmIResponse.token:type_name -> sealward.v1.CallerToken
-	4, // 2: sealward.v1.WhoAmIResponse.roles:type_name -> sealward.v1.HeldRole
-	8, // 3: sealward.v1.WhoAmIResponse.server_time:type_name -> google.protobuf.Timestamp
-	8, // 4: sealward.v1.CallerCertificate.expire_time:type_name -> google.protobuf.Timestamp
-	8, // 5: sealward.v1.CallerToken.expire_time:type_name -> google.protobuf.Timestamp
-	7, // 6: sealward.v1.ExplainAccessResponse.bindings:type_name -> sealward.v1.ExplainedBinding
-	0, // 7: sealward.v1.AccessService.WhoAmI:input_type -> sealward.v1.WhoAmIRequest
-	5, // 8: sealward.v1.AccessService.ExplainAccess:input_type -> sealward.v1.ExplainAccessRequest
-	1, // 9: sealward.v1.AccessService.WhoAmI:output_type -> sealward.v1.WhoAmIResponse
-	6, // 10: sealward.v1.AccessService.ExplainAccess:output_type -> sealward.v1.ExplainAccessResponse
-	9, // [9:11] is the sub-list for method output_type
-	7, // [7:9] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	2,  // 0: sealward.v1.WhoAmIResponse.certificate:type_name -> sealward.v1.CallerCertificate
+	3,  // 1: sealward.v1.WhoAmIResponse.token:type_name -> sealward.v1.CallerToken
+	4,  // 2: sealward.v1.WhoAmIResponse.roles:type_name -> sealward.v1.HeldRole
+	11, // 3: sealward.v1.WhoAmIResponse.server_time:type_name -> google.protobuf.Timestamp
+	11, // 4: sealward.v1.CallerCertificate.expire_time:type_name -> google.protobuf.Timestamp
+	11, // 5: sealward.v1.CallerToken.expire_time:type_name -> google.protobuf.Timestamp
+	7,  // 6: sealward.v1.ExplainAccessResponse.bindings:type_name -> sealward.v1.ExplainedBinding
+	10, // 7: sealward.v1.ListBindingsResponse.bindings:type_name -> sealward.v1.Binding
+	0,  // 8: sealward.v1.AccessService.WhoAmI:input_type -> sealward.v1.WhoAmIRequest
+	5,  // 9: sealward.v1.AccessService.ExplainAccess:input_type -> sealward.v1.ExplainAccessRequest
+	8,  // 10: sealward.v1.AccessService.ListBindings:input_type -> sealward.v1.ListBindingsRequest
+	1,  // 11: sealward.v1.AccessService.WhoAmI:output_type -> sealward.v1.WhoAmIResponse
+	6,  // 12: sealward.v1.AccessService.ExplainAccess:output_type -> sealward.v1.ExplainAccessResponse
+	9,  // 13: sealward.v1.AccessService.ListBindings:output_type -> sealward.v1.ListBindingsResponse
+	11, // [11:14] is the sub-list for method output_type
+	8,  // [8:11] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_sealward_v1_access_proto_init() }
@@ -614,7 +818,7 @@ func file_sealward_v1_access_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealward_v1_access_proto_rawDesc), len(file_sealward_v1_access_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

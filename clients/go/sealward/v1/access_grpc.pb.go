@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	AccessService_WhoAmI_FullMethodName        = "/sealward.v1.AccessService/WhoAmI"
 	AccessService_ExplainAccess_FullMethodName = "/sealward.v1.AccessService/ExplainAccess"
+	AccessService_ListBindings_FullMethodName  = "/sealward.v1.AccessService/ListBindings"
 )
 
 // AccessServiceClient is the client API for AccessService service.
@@ -54,6 +55,14 @@ type AccessServiceClient interface {
 	// Errors, in addition to those of every method:
 	// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
 	ExplainAccess(ctx context.Context, in *ExplainAccessRequest, opts ...grpc.CallOption) (*ExplainAccessResponse, error)
+	// Lists the bindings of the configuration that the server uses now, in their order, page by page.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
+	//   - INVALID_ARGUMENT PAGE_TOKEN_INVALID: the page token is invalid, or the bindings have changed since the previous page. List them
+	//     again from the first page.
+	//   - RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+	ListBindings(ctx context.Context, in *ListBindingsRequest, opts ...grpc.CallOption) (*ListBindingsResponse, error)
 }
 
 type accessServiceClient struct {
@@ -78,6 +87,16 @@ func (c *accessServiceClient) ExplainAccess(ctx context.Context, in *ExplainAcce
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ExplainAccessResponse)
 	err := c.cc.Invoke(ctx, AccessService_ExplainAccess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accessServiceClient) ListBindings(ctx context.Context, in *ListBindingsRequest, opts ...grpc.CallOption) (*ListBindingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBindingsResponse)
+	err := c.cc.Invoke(ctx, AccessService_ListBindings_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +134,14 @@ type AccessServiceServer interface {
 	// Errors, in addition to those of every method:
 	// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
 	ExplainAccess(context.Context, *ExplainAccessRequest) (*ExplainAccessResponse, error)
+	// Lists the bindings of the configuration that the server uses now, in their order, page by page.
+	//
+	// Errors, in addition to those of every method:
+	//   - INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
+	//   - INVALID_ARGUMENT PAGE_TOKEN_INVALID: the page token is invalid, or the bindings have changed since the previous page. List them
+	//     again from the first page.
+	//   - RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+	ListBindings(context.Context, *ListBindingsRequest) (*ListBindingsResponse, error)
 	mustEmbedUnimplementedAccessServiceServer()
 }
 
@@ -130,6 +157,9 @@ func (UnimplementedAccessServiceServer) WhoAmI(context.Context, *WhoAmIRequest) 
 }
 func (UnimplementedAccessServiceServer) ExplainAccess(context.Context, *ExplainAccessRequest) (*ExplainAccessResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExplainAccess not implemented")
+}
+func (UnimplementedAccessServiceServer) ListBindings(context.Context, *ListBindingsRequest) (*ListBindingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBindings not implemented")
 }
 func (UnimplementedAccessServiceServer) mustEmbedUnimplementedAccessServiceServer() {}
 func (UnimplementedAccessServiceServer) testEmbeddedByValue()                       {}
@@ -188,6 +218,24 @@ func _AccessService_ExplainAccess_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AccessService_ListBindings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBindingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccessServiceServer).ListBindings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccessService_ListBindings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccessServiceServer).ListBindings(ctx, req.(*ListBindingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AccessService_ServiceDesc is the grpc.ServiceDesc for AccessService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +250,10 @@ var AccessService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ExplainAccess",
 			Handler:    _AccessService_ExplainAccess_Handler,
+		},
+		{
+			MethodName: "ListBindings",
+			Handler:    _AccessService_ListBindings_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

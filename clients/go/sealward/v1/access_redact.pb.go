@@ -288,3 +288,108 @@ func (x *ExplainedBinding) MarshalText() ([]byte, error) {
 func (x *ExplainedBinding) LogValue() slog.Value {
 	return redact.LogValue(x)
 }
+
+// String returns the message as text, without its secrets.
+func (x *ListBindingsRequest) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ListBindingsRequest) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ListBindingsRequest) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ListBindingsRequest) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ListBindingsRequest) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ListBindingsRequest) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ListBindingsRequest) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *ListBindingsResponse) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *ListBindingsResponse) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *ListBindingsResponse) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *ListBindingsResponse) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *ListBindingsResponse) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *ListBindingsResponse) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *ListBindingsResponse) LogValue() slog.Value {
+	return redact.LogValue(x)
+}
+
+// String returns the message as text, without its secrets.
+func (x *Binding) String() string {
+	return redact.String(x)
+}
+
+// GoString returns the message as text for the verb %#v, without its secrets.
+func (x *Binding) GoString() string {
+	return redact.GoString(x)
+}
+
+// Format prints the message for every verb of package fmt, without its secrets.
+func (x *Binding) Format(state fmt.State, verb rune) {
+	redact.Format(state, verb, x)
+}
+
+// MarshalJSON returns the message as JSON, without its secrets. Package protojson returns all values.
+func (x *Binding) MarshalJSON() ([]byte, error) {
+	return redact.MarshalJSON(x)
+}
+
+// UnmarshalJSON reads the message from JSON, and refuses JSON with redacted secrets.
+func (x *Binding) UnmarshalJSON(encoded []byte) error {
+	return redact.UnmarshalJSON(encoded, x)
+}
+
+// MarshalText returns the message as text, without its secrets.
+func (x *Binding) MarshalText() ([]byte, error) {
+	return []byte(redact.String(x)), nil
+}
+
+// LogValue returns the message as text for package log/slog, without its secrets.
+func (x *Binding) LogValue() slog.Value {
+	return redact.LogValue(x)
+}

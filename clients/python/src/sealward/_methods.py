@@ -10,6 +10,7 @@ REVEAL_ATTRIBUTES = Method("/sealward.v1.SecretAccessService/RevealAttributes", 
 COMPARE_ATTRIBUTE = Method("/sealward.v1.SecretAccessService/CompareAttribute", v1.CompareAttributeRequest, v1.CompareAttributeResponse)
 WHO_AM_I = Method("/sealward.v1.AccessService/WhoAmI", v1.WhoAmIRequest, v1.WhoAmIResponse)
 EXPLAIN_ACCESS = Method("/sealward.v1.AccessService/ExplainAccess", v1.ExplainAccessRequest, v1.ExplainAccessResponse)
+LIST_BINDINGS = Method("/sealward.v1.AccessService/ListBindings", v1.ListBindingsRequest, v1.ListBindingsResponse)
 LIST_AUDIT_RECORDS = Method("/sealward.v1.AuditService/ListAuditRecords", v1.ListAuditRecordsRequest, v1.ListAuditRecordsResponse)
 VERIFY_AUDIT_TRAIL = Method("/sealward.v1.AuditService/VerifyAuditTrail", v1.VerifyAuditTrailRequest, v1.VerifyAuditTrailResponse)
 IS_DATA_ENCRYPTION_ACTIVE = Method("/sealward.v1.DataEncryptionService/IsDataEncryptionActive", v1.IsDataEncryptionActiveRequest, v1.IsDataEncryptionActiveResponse)
@@ -30,6 +31,8 @@ LIST_ORGANIZATIONS = Method("/sealward.v1.OrganizationService/ListOrganizations"
 EXPORT_ORGANIZATION = Method("/sealward.v1.OrganizationService/ExportOrganization", v1.ExportOrganizationRequest, v1.ExportOrganizationResponse)
 IMPORT_ORGANIZATION = Method("/sealward.v1.OrganizationService/ImportOrganization", v1.ImportOrganizationRequest, v1.Organization)
 DELETE_ORGANIZATION = Method("/sealward.v1.OrganizationService/DeleteOrganization", v1.DeleteOrganizationRequest, empty_pb2.Empty)
+GET_SERVER_INFO = Method("/sealward.v1.ServerService/GetServerInfo", v1.GetServerInfoRequest, v1.ServerInfo)
+GET_SERVER_STATUS = Method("/sealward.v1.ServerService/GetServerStatus", v1.GetServerStatusRequest, v1.ServerStatus)
 CREATE_EMAIL_SERVER_PROFILE = Method("/sealward.mail.v1.EmailServerProfileService/CreateEmailServerProfile", mail_v1.CreateEmailServerProfileRequest, mail_v1.EmailServerProfile)
 GET_EMAIL_SERVER_PROFILE = Method("/sealward.mail.v1.EmailServerProfileService/GetEmailServerProfile", mail_v1.GetEmailServerProfileRequest, mail_v1.EmailServerProfile)
 LIST_EMAIL_SERVER_PROFILES = Method("/sealward.mail.v1.EmailServerProfileService/ListEmailServerProfiles", mail_v1.ListEmailServerProfilesRequest, mail_v1.ListEmailServerProfilesResponse)
@@ -78,6 +81,7 @@ ALL = (
     COMPARE_ATTRIBUTE,
     WHO_AM_I,
     EXPLAIN_ACCESS,
+    LIST_BINDINGS,
     LIST_AUDIT_RECORDS,
     VERIFY_AUDIT_TRAIL,
     IS_DATA_ENCRYPTION_ACTIVE,
@@ -98,6 +102,8 @@ ALL = (
     EXPORT_ORGANIZATION,
     IMPORT_ORGANIZATION,
     DELETE_ORGANIZATION,
+    GET_SERVER_INFO,
+    GET_SERVER_STATUS,
     CREATE_EMAIL_SERVER_PROFILE,
     GET_EMAIL_SERVER_PROFILE,
     LIST_EMAIL_SERVER_PROFILES,

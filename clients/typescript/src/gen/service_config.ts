@@ -14,6 +14,10 @@ export const SERVICE_CONFIG = {
           "method": "ExplainAccess"
         },
         {
+          "service": "sealward.v1.AccessService",
+          "method": "ListBindings"
+        },
+        {
           "service": "sealward.v1.AuditService",
           "method": "ListAuditRecords"
         },
@@ -56,6 +60,14 @@ export const SERVICE_CONFIG = {
         {
           "service": "sealward.v1.OrganizationService",
           "method": "ListOrganizations"
+        },
+        {
+          "service": "sealward.v1.ServerService",
+          "method": "GetServerInfo"
+        },
+        {
+          "service": "sealward.v1.ServerService",
+          "method": "GetServerStatus"
         },
         {
           "service": "sealward.mail.v1.EmailServerProfileService",

@@ -43,6 +43,8 @@ namespace Sealward.V1 {
     static readonly grpc::Marshaller<global::Sealward.V1.WhoAmIResponse> __Marshaller_sealward_v1_WhoAmIResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.V1.WhoAmIResponse.Parser));
     static readonly grpc::Marshaller<global::Sealward.V1.ExplainAccessRequest> __Marshaller_sealward_v1_ExplainAccessRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.V1.ExplainAccessRequest.Parser));
     static readonly grpc::Marshaller<global::Sealward.V1.ExplainAccessResponse> __Marshaller_sealward_v1_ExplainAccessResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.V1.ExplainAccessResponse.Parser));
+    static readonly grpc::Marshaller<global::Sealward.V1.ListBindingsRequest> __Marshaller_sealward_v1_ListBindingsRequest = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.V1.ListBindingsRequest.Parser));
+    static readonly grpc::Marshaller<global::Sealward.V1.ListBindingsResponse> __Marshaller_sealward_v1_ListBindingsResponse = grpc::Marshallers.Create(__Helper_SerializeMessage, context => __Helper_DeserializeMessage(context, global::Sealward.V1.ListBindingsResponse.Parser));
 
     static readonly grpc::Method<global::Sealward.V1.WhoAmIRequest, global::Sealward.V1.WhoAmIResponse> __Method_WhoAmI = new grpc::Method<global::Sealward.V1.WhoAmIRequest, global::Sealward.V1.WhoAmIResponse>(
         grpc::MethodType.Unary,
@@ -57,6 +59,13 @@ namespace Sealward.V1 {
         "ExplainAccess",
         __Marshaller_sealward_v1_ExplainAccessRequest,
         __Marshaller_sealward_v1_ExplainAccessResponse);
+
+    static readonly grpc::Method<global::Sealward.V1.ListBindingsRequest, global::Sealward.V1.ListBindingsResponse> __Method_ListBindings = new grpc::Method<global::Sealward.V1.ListBindingsRequest, global::Sealward.V1.ListBindingsResponse>(
+        grpc::MethodType.Unary,
+        __ServiceName,
+        "ListBindings",
+        __Marshaller_sealward_v1_ListBindingsRequest,
+        __Marshaller_sealward_v1_ListBindingsResponse);
 
     /// <summary>Client of the service.</summary>
     public partial class AccessServiceClient : grpc::ClientBase<AccessServiceClient>
@@ -184,6 +193,60 @@ namespace Sealward.V1 {
       public virtual grpc::AsyncUnaryCall<global::Sealward.V1.ExplainAccessResponse> ExplainAccessAsync(global::Sealward.V1.ExplainAccessRequest request, grpc::CallOptions options)
       {
         return CallInvoker.AsyncUnaryCall(__Method_ExplainAccess, null, options, request);
+      }
+
+      /// <summary>
+      /// Lists the bindings of the configuration that the server uses now, in their order, page by page.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
+      /// * INVALID_ARGUMENT PAGE_TOKEN_INVALID: the page token is invalid, or the bindings have changed since the previous page. List them
+      ///   again from the first page.
+      /// * RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+      /// </summary>
+      public virtual global::Sealward.V1.ListBindingsResponse ListBindings(global::Sealward.V1.ListBindingsRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return ListBindings(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Lists the bindings of the configuration that the server uses now, in their order, page by page.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
+      /// * INVALID_ARGUMENT PAGE_TOKEN_INVALID: the page token is invalid, or the bindings have changed since the previous page. List them
+      ///   again from the first page.
+      /// * RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+      /// </summary>
+      public virtual global::Sealward.V1.ListBindingsResponse ListBindings(global::Sealward.V1.ListBindingsRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.BlockingUnaryCall(__Method_ListBindings, null, options, request);
+      }
+
+      /// <summary>
+      /// Lists the bindings of the configuration that the server uses now, in their order, page by page.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
+      /// * INVALID_ARGUMENT PAGE_TOKEN_INVALID: the page token is invalid, or the bindings have changed since the previous page. List them
+      ///   again from the first page.
+      /// * RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.V1.ListBindingsResponse> ListBindingsAsync(global::Sealward.V1.ListBindingsRequest request, grpc::Metadata headers = null, global::System.DateTime? deadline = null, global::System.Threading.CancellationToken cancellationToken = default(global::System.Threading.CancellationToken))
+      {
+        return ListBindingsAsync(request, new grpc::CallOptions(headers, deadline, cancellationToken));
+      }
+      /// <summary>
+      /// Lists the bindings of the configuration that the server uses now, in their order, page by page.
+      ///
+      /// Errors, in addition to those of every method:
+      /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
+      /// * INVALID_ARGUMENT PAGE_TOKEN_INVALID: the page token is invalid, or the bindings have changed since the previous page. List them
+      ///   again from the first page.
+      /// * RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+      /// </summary>
+      public virtual grpc::AsyncUnaryCall<global::Sealward.V1.ListBindingsResponse> ListBindingsAsync(global::Sealward.V1.ListBindingsRequest request, grpc::CallOptions options)
+      {
+        return CallInvoker.AsyncUnaryCall(__Method_ListBindings, null, options, request);
       }
 
       /// <summary>Creates a client of the same channel with another configuration.</summary>

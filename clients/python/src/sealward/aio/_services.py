@@ -107,6 +107,28 @@ class AccessService:
         """
         return await self._connection.unary(_methods.EXPLAIN_ACCESS, request, timeout)
 
+    async def list_bindings(
+        self, request: v1.ListBindingsRequest, *, timeout: float | None = None
+    ) -> v1.ListBindingsResponse:
+        """Lists the bindings of the configuration that the server uses now, in their order, page by page.
+
+        Errors, in addition to those of every method:
+        * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
+        * INVALID_ARGUMENT PAGE_TOKEN_INVALID: the page token is invalid, or the bindings have changed since the previous page. List them
+          again from the first page.
+        * RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+        """
+        return await self._connection.unary(_methods.LIST_BINDINGS, request, timeout)
+
+    def list_all_bindings(
+        self, request: v1.ListBindingsRequest, *, timeout: float | None = None
+    ) -> AsyncIterator[v1.Binding]:
+        """Iterates over the records of all pages of `list_bindings`, with one call per page.
+
+        `timeout` is the time limit of each call, in seconds.
+        """
+        return iterate_pages(self.list_bindings, request, lambda page: page.bindings, timeout)
+
 
 class AuditService:
     """Lists and verifies audit trails. An audit trail records actions and attempted actions, with caller, time and network address.
@@ -608,6 +630,46 @@ class OrganizationService:
         since.
         """
         await self._connection.unary(_methods.DELETE_ORGANIZATION, request, timeout)
+
+
+class ServerService:
+    """Describes the server: its build, and its state.
+
+    Every method requires TLS and an identity. Every method can return these errors:
+    * FAILED_PRECONDITION HTTPS_REQUIRED
+    * UNAUTHENTICATED IDENTITY_REQUIRED
+    * PERMISSION_DENIED PRIVILEGE_MISSING
+    * INVALID_ARGUMENT MESSAGE_INVALID
+    * OUT_OF_RANGE MESSAGE_TOO_LARGE
+    * UNAVAILABLE SHUTTING_DOWN
+    * DEADLINE_EXCEEDED, CANCELLED or INTERNAL
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def get_server_info(
+        self, request: v1.GetServerInfoRequest, *, timeout: float | None = None
+    ) -> v1.ServerInfo:
+        """Returns the version of the server, its schema, its formats and its cryptographic modules. The call isn't recorded in the audit trail.
+
+        Errors, in addition to those of every method:
+        * RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+
+        This method never returns PRIVILEGE_MISSING.
+        """
+        return await self._connection.unary(_methods.GET_SERVER_INFO, request, timeout)
+
+    async def get_server_status(
+        self, request: v1.GetServerStatusRequest, *, timeout: float | None = None
+    ) -> v1.ServerStatus:
+        """Returns the state of the server: certificates, stores, root keys, the audit copy, and findings, which are problems with their remedies.
+        It is what the server knows in memory. `sealward-server check-config` also checks files and databases.
+
+        Errors, in addition to those of every method:
+        * RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+        """
+        return await self._connection.unary(_methods.GET_SERVER_STATUS, request, timeout)
 
 
 class EmailServerProfileService:
@@ -1566,6 +1628,8 @@ class Services:
         #: Manages the organizations of a deployment. An organization is a tenant with its own records, its own encryption key and its own
         #: database.
         self.organizations = OrganizationService(connection)
+        #: Describes the server: its build, and its state.
+        self.server = ServerService(connection)
         #: Manages e-mail server profiles: how to reach mail servers, with credentials that mailboxes can share.
         self.email_server_profiles = EmailServerProfileService(connection)
         #: Manages mailboxes: addresses that mail is received at and sent from, with their credentials.

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sealward._generated.schema.v1 import annotations_pb2 as sealward_dot_schema_dot_v1_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sealward/v1/access.proto\x12\x0bsealward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"\x0f\n\rWhoAmIRequest\"\xd7\x01\n\x0eWhoAmIResponse\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x33\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0b\x32\x1e.sealward.v1.CallerCertificate\x12\'\n\x05token\x18\x03 \x01(\x0b\x32\x18.sealward.v1.CallerToken\x12$\n\x05roles\x18\x04 \x03(\x0b\x32\x15.sealward.v1.HeldRole\x12/\n\x0bserver_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x11\x43\x61llerCertificate\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x0b\x43\x61llerToken\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x08HeldRole\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x15\n\rorganizations\x18\x02 \x03(\t\x12\x12\n\nprivileges\x18\x03 \x03(\t\"N\n\x14\x45xplainAccessRequest\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x14\n\x0corganization\x18\x03 \x01(\t\"\x7f\n\x15\x45xplainAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x12\n\nprivileges\x18\x03 \x03(\t\x12/\n\x08\x62indings\x18\x04 \x03(\x0b\x32\x1d.sealward.v1.ExplainedBinding\"]\n\x10\x45xplainedBinding\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x15\n\rorganizations\x18\x02 \x03(\t\x12\x12\n\nprivileges\x18\x03 \x03(\t\x12\x10\n\x08in_scope\x18\x04 \x01(\x08\x32\xcf\x01\n\rAccessService\x12L\n\x06WhoAmI\x12\x1a.sealward.v1.WhoAmIRequest\x1a\x1b.sealward.v1.WhoAmIResponse\"\t\x90\x02\x01\xda\xa1%\x02\x10\x01\x12p\n\rExplainAccess\x12!.sealward.v1.ExplainAccessRequest\x1a\".sealward.v1.ExplainAccessResponse\"\x18\x90\x02\x01\xda\xa1%\x11\n\rprvReadAccess\x18\x01\x42\x83\x01\n\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\x0bSealward.V1\xca\x02\x0bSealward\\V1\xea\x02\x0cSealward::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sealward/v1/access.proto\x12\x0bsealward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"\x0f\n\rWhoAmIRequest\"\xd7\x01\n\x0eWhoAmIResponse\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x33\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0b\x32\x1e.sealward.v1.CallerCertificate\x12\'\n\x05token\x18\x03 \x01(\x0b\x32\x18.sealward.v1.CallerToken\x12$\n\x05roles\x18\x04 \x03(\x0b\x32\x15.sealward.v1.HeldRole\x12/\n\x0bserver_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x11\x43\x61llerCertificate\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x0b\x43\x61llerToken\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x08HeldRole\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x15\n\rorganizations\x18\x02 \x03(\t\x12\x12\n\nprivileges\x18\x03 \x03(\t\"N\n\x14\x45xplainAccessRequest\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x14\n\x0corganization\x18\x03 \x01(\t\"\x7f\n\x15\x45xplainAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x12\n\nprivileges\x18\x03 \x03(\t\x12/\n\x08\x62indings\x18\x04 \x03(\x0b\x32\x1d.sealward.v1.ExplainedBinding\"]\n\x10\x45xplainedBinding\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x15\n\rorganizations\x18\x02 \x03(\t\x12\x12\n\nprivileges\x18\x03 \x03(\t\x12\x10\n\x08in_scope\x18\x04 \x01(\x08\"N\n\x13ListBindingsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\"W\n\x14ListBindingsResponse\x12&\n\x08\x62indings\x18\x01 \x03(\x0b\x32\x14.sealward.v1.Binding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x07\x42inding\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x15\n\rorganizations\x18\x03 \x03(\t\x12\x12\n\nprivileges\x18\x04 \x03(\t2\xbe\x02\n\rAccessService\x12L\n\x06WhoAmI\x12\x1a.sealward.v1.WhoAmIRequest\x1a\x1b.sealward.v1.WhoAmIResponse\"\t\x90\x02\x01\xda\xa1%\x02\x10\x01\x12p\n\rExplainAccess\x12!.sealward.v1.ExplainAccessRequest\x1a\".sealward.v1.ExplainAccessResponse\"\x18\x90\x02\x01\xda\xa1%\x11\n\rprvReadAccess\x18\x01\x12m\n\x0cListBindings\x12 .sealward.v1.ListBindingsRequest\x1a!.sealward.v1.ListBindingsResponse\"\x18\x90\x02\x01\xda\xa1%\x11\n\rprvReadAccess\x18\x01\x42\x83\x01\n\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\x0bSealward.V1\xca\x02\x0bSealward\\V1\xea\x02\x0cSealward::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESSSERVICE'].methods_by_name['WhoAmI']._serialized_options = b'\220\002\001\332\241%\002\020\001'
   _globals['_ACCESSSERVICE'].methods_by_name['ExplainAccess']._loaded_options = None
   _globals['_ACCESSSERVICE'].methods_by_name['ExplainAccess']._serialized_options = b'\220\002\001\332\241%\021\n\rprvReadAccess\030\001'
+  _globals['_ACCESSSERVICE'].methods_by_name['ListBindings']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['ListBindings']._serialized_options = b'\220\002\001\332\241%\021\n\rprvReadAccess\030\001'
   _globals['_WHOAMIREQUEST']._serialized_start=112
   _globals['_WHOAMIREQUEST']._serialized_end=127
   _globals['_WHOAMIRESPONSE']._serialized_start=130
@@ -54,8 +56,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPLAINACCESSRESPONSE']._serialized_end=806
   _globals['_EXPLAINEDBINDING']._serialized_start=808
   _globals['_EXPLAINEDBINDING']._serialized_end=901
-  _globals['_ACCESSSERVICE']._serialized_start=904
-  _globals['_ACCESSSERVICE']._serialized_end=1111
+  _globals['_LISTBINDINGSREQUEST']._serialized_start=903
+  _globals['_LISTBINDINGSREQUEST']._serialized_end=981
+  _globals['_LISTBINDINGSRESPONSE']._serialized_start=983
+  _globals['_LISTBINDINGSRESPONSE']._serialized_end=1070
+  _globals['_BINDING']._serialized_start=1072
+  _globals['_BINDING']._serialized_end=1156
+  _globals['_ACCESSSERVICE']._serialized_start=1159
+  _globals['_ACCESSSERVICE']._serialized_end=1477
 # @@protoc_insertion_point(module_scope)
 
 from sealward import _redaction as _sealward_redaction

@@ -203,7 +203,7 @@ class ExplainAccessResponse(google.protobuf.message.Message):
     @property
     def privileges(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-        restore. Empty for WhoAmI, which requires only an identity.
+        restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
         """
 
     @property
@@ -255,3 +255,89 @@ class ExplainedBinding(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["in_scope", b"in_scope", "organizations", b"organizations", "privileges", b"privileges", "role", b"role"]) -> None: ...
 
 global___ExplainedBinding = ExplainedBinding
+
+@typing.final
+class ListBindingsRequest(google.protobuf.message.Message):
+    """Request message for AccessService.ListBindings."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    IDENTITY_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """The maximum number of bindings to return. 0: 50. Values above 1000 are reduced to 1000. A negative number is FIELD_INVALID."""
+    page_token: builtins.str
+    """The `next_page_token` of the previous page, for the same identity and caller. Empty: the first page."""
+    identity: builtins.str
+    """Only bindings of this identity are listed, as in bindings: `cn:ada`, `dns:mail.example.org`, `spiffe:example.org/mail`,
+    `jwt:https://idp.example.org/#ada`. Empty: all bindings.
+    """
+    def __init__(
+        self,
+        *,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        identity: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["identity", b"identity", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+
+global___ListBindingsRequest = ListBindingsRequest
+
+@typing.final
+class ListBindingsResponse(google.protobuf.message.Message):
+    """Response message for AccessService.ListBindings."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BINDINGS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """The value of `page_token` for the next page. Opaque. Empty: this is the last page."""
+    @property
+    def bindings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Binding]:
+        """The bindings of this page, in the order of the configuration."""
+
+    def __init__(
+        self,
+        *,
+        bindings: collections.abc.Iterable[global___Binding] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bindings", b"bindings", "next_page_token", b"next_page_token"]) -> None: ...
+
+global___ListBindingsResponse = ListBindingsResponse
+
+@typing.final
+class Binding(google.protobuf.message.Message):
+    """A binding of an identity to a role."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IDENTITY_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    ORGANIZATIONS_FIELD_NUMBER: builtins.int
+    PRIVILEGES_FIELD_NUMBER: builtins.int
+    identity: builtins.str
+    """The identity, as in WhoAmI."""
+    role: builtins.str
+    """The role, or a single privilege that is bound instead of a role."""
+    @property
+    def organizations(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The names of the organizations that the role is bound in, without `organizations/`, or `*` for all existing and future organizations."""
+
+    @property
+    def privileges(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The privileges of the role in these organizations."""
+
+    def __init__(
+        self,
+        *,
+        identity: builtins.str = ...,
+        role: builtins.str = ...,
+        organizations: collections.abc.Iterable[builtins.str] | None = ...,
+        privileges: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["identity", b"identity", "organizations", b"organizations", "privileges", b"privileges", "role", b"role"]) -> None: ...
+
+global___Binding = Binding

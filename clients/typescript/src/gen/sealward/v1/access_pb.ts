@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sealward/v1/access.proto.
  */
 export const file_sealward_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("ChhzZWFsd2FyZC92MS9hY2Nlc3MucHJvdG8SC3NlYWx3YXJkLnYxIg8KDVdob0FtSVJlcXVlc3Qi1wEKDldob0FtSVJlc3BvbnNlEhAKCGlkZW50aXR5GAEgASgJEjMKC2NlcnRpZmljYXRlGAIgASgLMh4uc2VhbHdhcmQudjEuQ2FsbGVyQ2VydGlmaWNhdGUSJwoFdG9rZW4YAyABKAsyGC5zZWFsd2FyZC52MS5DYWxsZXJUb2tlbhIkCgVyb2xlcxgEIAMoCzIVLnNlYWx3YXJkLnYxLkhlbGRSb2xlEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUChFDYWxsZXJDZXJ0aWZpY2F0ZRIOCgZzaGEyNTYYASABKAkSLwoLZXhwaXJlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIl8KC0NhbGxlclRva2VuEg4KBmlzc3VlchgBIAEoCRIPCgdzdWJqZWN0GAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJDCghIZWxkUm9sZRIMCgRyb2xlGAEgASgJEhUKDW9yZ2FuaXphdGlvbnMYAiADKAkSEgoKcHJpdmlsZWdlcxgDIAMoCSJOChRFeHBsYWluQWNjZXNzUmVxdWVzdBIQCghpZGVudGl0eRgBIAEoCRIOCgZtZXRob2QYAiABKAkSFAoMb3JnYW5pemF0aW9uGAMgASgJIn8KFUV4cGxhaW5BY2Nlc3NSZXNwb25zZRIPCgdhbGxvd2VkGAEgASgIEhAKCGlkZW50aXR5GAIgASgJEhIKCnByaXZpbGVnZXMYAyADKAkSLwoIYmluZGluZ3MYBCADKAsyHS5zZWFsd2FyZC52MS5FeHBsYWluZWRCaW5kaW5nIl0KEEV4cGxhaW5lZEJpbmRpbmcSDAoEcm9sZRgBIAEoCRIVCg1vcmdhbml6YXRpb25zGAIgAygJEhIKCnByaXZpbGVnZXMYAyADKAkSEAoIaW5fc2NvcGUYBCABKAgyzwEKDUFjY2Vzc1NlcnZpY2USTAoGV2hvQW1JEhouc2VhbHdhcmQudjEuV2hvQW1JUmVxdWVzdBobLnNlYWx3YXJkLnYxLldob0FtSVJlc3BvbnNlIgmQAgHaoSUCEAEScAoNRXhwbGFpbkFjY2VzcxIhLnNlYWx3YXJkLnYxLkV4cGxhaW5BY2Nlc3NSZXF1ZXN0GiIuc2VhbHdhcmQudjEuRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlIhiQAgHaoSURCg1wcnZSZWFkQWNjZXNzGAFCgwEKDmlvLnNlYWx3YXJkLnYxUAFaPmdpdGh1Yi5jb20vc2VhbHdhcmQvc2VhbHdhcmQvY2xpZW50cy9nby9zZWFsd2FyZC92MTtzZWFsd2FyZHYxogIDU0xXqgILU2VhbHdhcmQuVjHKAgtTZWFsd2FyZFxWMeoCDFNlYWx3YXJkOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_sealward_schema_v1_annotations]);
+  fileDesc("ChhzZWFsd2FyZC92MS9hY2Nlc3MucHJvdG8SC3NlYWx3YXJkLnYxIg8KDVdob0FtSVJlcXVlc3Qi1wEKDldob0FtSVJlc3BvbnNlEhAKCGlkZW50aXR5GAEgASgJEjMKC2NlcnRpZmljYXRlGAIgASgLMh4uc2VhbHdhcmQudjEuQ2FsbGVyQ2VydGlmaWNhdGUSJwoFdG9rZW4YAyABKAsyGC5zZWFsd2FyZC52MS5DYWxsZXJUb2tlbhIkCgVyb2xlcxgEIAMoCzIVLnNlYWx3YXJkLnYxLkhlbGRSb2xlEi8KC3NlcnZlcl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUChFDYWxsZXJDZXJ0aWZpY2F0ZRIOCgZzaGEyNTYYASABKAkSLwoLZXhwaXJlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIl8KC0NhbGxlclRva2VuEg4KBmlzc3VlchgBIAEoCRIPCgdzdWJqZWN0GAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJDCghIZWxkUm9sZRIMCgRyb2xlGAEgASgJEhUKDW9yZ2FuaXphdGlvbnMYAiADKAkSEgoKcHJpdmlsZWdlcxgDIAMoCSJOChRFeHBsYWluQWNjZXNzUmVxdWVzdBIQCghpZGVudGl0eRgBIAEoCRIOCgZtZXRob2QYAiABKAkSFAoMb3JnYW5pemF0aW9uGAMgASgJIn8KFUV4cGxhaW5BY2Nlc3NSZXNwb25zZRIPCgdhbGxvd2VkGAEgASgIEhAKCGlkZW50aXR5GAIgASgJEhIKCnByaXZpbGVnZXMYAyADKAkSLwoIYmluZGluZ3MYBCADKAsyHS5zZWFsd2FyZC52MS5FeHBsYWluZWRCaW5kaW5nIl0KEEV4cGxhaW5lZEJpbmRpbmcSDAoEcm9sZRgBIAEoCRIVCg1vcmdhbml6YXRpb25zGAIgAygJEhIKCnByaXZpbGVnZXMYAyADKAkSEAoIaW5fc2NvcGUYBCABKAgiTgoTTGlzdEJpbmRpbmdzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIQCghpZGVudGl0eRgDIAEoCSJXChRMaXN0QmluZGluZ3NSZXNwb25zZRImCghiaW5kaW5ncxgBIAMoCzIULnNlYWx3YXJkLnYxLkJpbmRpbmcSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlQKB0JpbmRpbmcSEAoIaWRlbnRpdHkYASABKAkSDAoEcm9sZRgCIAEoCRIVCg1vcmdhbml6YXRpb25zGAMgAygJEhIKCnByaXZpbGVnZXMYBCADKAkyvgIKDUFjY2Vzc1NlcnZpY2USTAoGV2hvQW1JEhouc2VhbHdhcmQudjEuV2hvQW1JUmVxdWVzdBobLnNlYWx3YXJkLnYxLldob0FtSVJlc3BvbnNlIgmQAgHaoSUCEAEScAoNRXhwbGFpbkFjY2VzcxIhLnNlYWx3YXJkLnYxLkV4cGxhaW5BY2Nlc3NSZXF1ZXN0GiIuc2VhbHdhcmQudjEuRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlIhiQAgHaoSURCg1wcnZSZWFkQWNjZXNzGAESbQoMTGlzdEJpbmRpbmdzEiAuc2VhbHdhcmQudjEuTGlzdEJpbmRpbmdzUmVxdWVzdBohLnNlYWx3YXJkLnYxLkxpc3RCaW5kaW5nc1Jlc3BvbnNlIhiQAgHaoSURCg1wcnZSZWFkQWNjZXNzGAFCgwEKDmlvLnNlYWx3YXJkLnYxUAFaPmdpdGh1Yi5jb20vc2VhbHdhcmQvc2VhbHdhcmQvY2xpZW50cy9nby9zZWFsd2FyZC92MTtzZWFsd2FyZHYxogIDU0xXqgILU2VhbHdhcmQuVjHKAgtTZWFsd2FyZFxWMeoCDFNlYWx3YXJkOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_sealward_schema_v1_annotations]);
 
 /**
  * Request message for AccessService.WhoAmI.
@@ -238,7 +238,7 @@ export type ExplainAccessResponse = Message<"sealward.v1.ExplainAccessResponse">
 
   /**
    * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-   * restore. Empty for WhoAmI, which requires only an identity.
+   * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
    *
    * @generated from field: repeated string privileges = 3;
    */
@@ -302,6 +302,112 @@ export const ExplainedBindingSchema: GenMessage<ExplainedBinding> = /*@__PURE__*
   messageDesc(file_sealward_v1_access, 7);
 
 /**
+ * Request message for AccessService.ListBindings.
+ *
+ * @generated from message sealward.v1.ListBindingsRequest
+ */
+export type ListBindingsRequest = Message<"sealward.v1.ListBindingsRequest"> & {
+  /**
+   * The maximum number of bindings to return. 0: 50. Values above 1000 are reduced to 1000. A negative number is FIELD_INVALID.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the previous page, for the same identity and caller. Empty: the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Only bindings of this identity are listed, as in bindings: `cn:ada`, `dns:mail.example.org`, `spiffe:example.org/mail`,
+   * `jwt:https://idp.example.org/#ada`. Empty: all bindings.
+   *
+   * @generated from field: string identity = 3;
+   */
+  identity: string;
+};
+
+/**
+ * Describes the message sealward.v1.ListBindingsRequest.
+ * Use `create(ListBindingsRequestSchema)` to create a new message.
+ */
+export const ListBindingsRequestSchema: GenMessage<ListBindingsRequest> = /*@__PURE__*/
+  messageDesc(file_sealward_v1_access, 8);
+
+/**
+ * Response message for AccessService.ListBindings.
+ *
+ * @generated from message sealward.v1.ListBindingsResponse
+ */
+export type ListBindingsResponse = Message<"sealward.v1.ListBindingsResponse"> & {
+  /**
+   * The bindings of this page, in the order of the configuration.
+   *
+   * @generated from field: repeated sealward.v1.Binding bindings = 1;
+   */
+  bindings: Binding[];
+
+  /**
+   * The value of `page_token` for the next page. Opaque. Empty: this is the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message sealward.v1.ListBindingsResponse.
+ * Use `create(ListBindingsResponseSchema)` to create a new message.
+ */
+export const ListBindingsResponseSchema: GenMessage<ListBindingsResponse> = /*@__PURE__*/
+  messageDesc(file_sealward_v1_access, 9);
+
+/**
+ * A binding of an identity to a role.
+ *
+ * @generated from message sealward.v1.Binding
+ */
+export type Binding = Message<"sealward.v1.Binding"> & {
+  /**
+   * The identity, as in WhoAmI.
+   *
+   * @generated from field: string identity = 1;
+   */
+  identity: string;
+
+  /**
+   * The role, or a single privilege that is bound instead of a role.
+   *
+   * @generated from field: string role = 2;
+   */
+  role: string;
+
+  /**
+   * The names of the organizations that the role is bound in, without `organizations/`, or `*` for all existing and future organizations.
+   *
+   * @generated from field: repeated string organizations = 3;
+   */
+  organizations: string[];
+
+  /**
+   * The privileges of the role in these organizations.
+   *
+   * @generated from field: repeated string privileges = 4;
+   */
+  privileges: string[];
+};
+
+/**
+ * Describes the message sealward.v1.Binding.
+ * Use `create(BindingSchema)` to create a new message.
+ */
+export const BindingSchema: GenMessage<Binding> = /*@__PURE__*/
+  messageDesc(file_sealward_v1_access, 10);
+
+/**
  * Explains the permissions of identities.
  *
  * Every method requires TLS and an identity. Every method can return these errors:
@@ -347,6 +453,22 @@ export const AccessService: GenService<{
     methodKind: "unary";
     input: typeof ExplainAccessRequestSchema;
     output: typeof ExplainAccessResponseSchema;
+  },
+  /**
+   * Lists the bindings of the configuration that the server uses now, in their order, page by page.
+   *
+   * Errors, in addition to those of every method:
+   * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
+   * * INVALID_ARGUMENT PAGE_TOKEN_INVALID: the page token is invalid, or the bindings have changed since the previous page. List them
+   *   again from the first page.
+   * * RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+   *
+   * @generated from rpc sealward.v1.AccessService.ListBindings
+   */
+  listBindings: {
+    methodKind: "unary";
+    input: typeof ListBindingsRequestSchema;
+    output: typeof ListBindingsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sealward_v1_access, 0);

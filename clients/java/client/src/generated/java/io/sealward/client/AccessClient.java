@@ -35,8 +35,15 @@ public final class AccessClient {
             io.sealward.v1.ExplainAccessRequest.getDefaultInstance(),
             io.sealward.v1.ExplainAccessResponse.getDefaultInstance());
 
+    private static final MethodDescriptor<io.sealward.v1.ListBindingsRequest, io.sealward.v1.ListBindingsResponse> LIST_BINDINGS = Methods.describe(
+            MethodDescriptor.MethodType.UNARY,
+            "sealward.v1.AccessService",
+            "ListBindings",
+            io.sealward.v1.ListBindingsRequest.getDefaultInstance(),
+            io.sealward.v1.ListBindingsResponse.getDefaultInstance());
+
     /** All rpcs of the service. */
-    static final List<MethodDescriptor<?, ?>> METHODS = List.of(WHO_AM_I, EXPLAIN_ACCESS);
+    static final List<MethodDescriptor<?, ?>> METHODS = List.of(WHO_AM_I, EXPLAIN_ACCESS, LIST_BINDINGS);
 
     private final Calls calls;
 
@@ -87,5 +94,37 @@ public final class AccessClient {
      */
     public CompletableFuture<io.sealward.v1.ExplainAccessResponse> explainAccessAsync(io.sealward.v1.ExplainAccessRequest request) {
         return calls.unaryAsync(EXPLAIN_ACCESS, request);
+    }
+
+    /**
+     * Lists the bindings of the configuration that the server uses now, in their order, page by page.
+     * <p>Errors, in addition to those of every method:
+     * <ul>
+     * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
+     * <li>INVALID_ARGUMENT PAGE_TOKEN_INVALID: the page token is invalid, or the bindings have changed since the previous page. List them
+     * again from the first page.
+     * <li>RESOURCE_EXHAUSTED RATE_LIMITED: the caller calls too often.
+     * </ul>
+     */
+    public io.sealward.v1.ListBindingsResponse listBindings(io.sealward.v1.ListBindingsRequest request) {
+        return calls.unary(LIST_BINDINGS, request);
+    }
+
+    /**
+     * The asynchronous form of {@link #listBindings}.
+     */
+    public CompletableFuture<io.sealward.v1.ListBindingsResponse> listBindingsAsync(io.sealward.v1.ListBindingsRequest request) {
+        return calls.unaryAsync(LIST_BINDINGS, request);
+    }
+
+    /**
+     * Returns all records of {@link #listBindings}, from the request's page on. Each page is a call.
+     */
+    public Pages<io.sealward.v1.Binding> listAllBindings(io.sealward.v1.ListBindingsRequest request) {
+        return new Pages<>(
+                request.getPageToken(),
+                token -> listBindings(request.toBuilder().setPageToken(token).build()),
+                page -> page.getBindingsList(),
+                page -> page.getNextPageToken());
     }
 }

@@ -65,6 +65,21 @@ public final class Access {
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sealward_v1_ExplainedBinding_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_v1_ListBindingsRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_v1_ListBindingsRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_v1_ListBindingsResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_v1_ListBindingsResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sealward_v1_Binding_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sealward_v1_Binding_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -96,16 +111,25 @@ public final class Access {
       "\010bindings\030\004 \003(\0132\035.sealward.v1.ExplainedB" +
       "inding\"]\n\020ExplainedBinding\022\014\n\004role\030\001 \001(\t" +
       "\022\025\n\rorganizations\030\002 \003(\t\022\022\n\nprivileges\030\003 " +
-      "\003(\t\022\020\n\010in_scope\030\004 \001(\0102\317\001\n\rAccessService\022" +
-      "L\n\006WhoAmI\022\032.sealward.v1.WhoAmIRequest\032\033." +
-      "sealward.v1.WhoAmIResponse\"\t\220\002\001\332\241%\002\020\001\022p\n" +
-      "\rExplainAccess\022!.sealward.v1.ExplainAcce" +
-      "ssRequest\032\".sealward.v1.ExplainAccessRes" +
-      "ponse\"\030\220\002\001\332\241%\021\n\rprvReadAccess\030\001B\203\001\n\016io.s" +
-      "ealward.v1P\001Z>github.com/sealward/sealwa" +
-      "rd/clients/go/sealward/v1;sealwardv1\242\002\003S" +
-      "LW\252\002\013Sealward.V1\312\002\013Sealward\\V1\352\002\014Sealwar" +
-      "d::V1b\006proto3"
+      "\003(\t\022\020\n\010in_scope\030\004 \001(\010\"N\n\023ListBindingsReq" +
+      "uest\022\021\n\tpage_size\030\001 \001(\005\022\022\n\npage_token\030\002 " +
+      "\001(\t\022\020\n\010identity\030\003 \001(\t\"W\n\024ListBindingsRes" +
+      "ponse\022&\n\010bindings\030\001 \003(\0132\024.sealward.v1.Bi" +
+      "nding\022\027\n\017next_page_token\030\002 \001(\t\"T\n\007Bindin" +
+      "g\022\020\n\010identity\030\001 \001(\t\022\014\n\004role\030\002 \001(\t\022\025\n\rorg" +
+      "anizations\030\003 \003(\t\022\022\n\nprivileges\030\004 \003(\t2\276\002\n" +
+      "\rAccessService\022L\n\006WhoAmI\022\032.sealward.v1.W" +
+      "hoAmIRequest\032\033.sealward.v1.WhoAmIRespons" +
+      "e\"\t\220\002\001\332\241%\002\020\001\022p\n\rExplainAccess\022!.sealward" +
+      ".v1.ExplainAccessRequest\032\".sealward.v1.E" +
+      "xplainAccessResponse\"\030\220\002\001\332\241%\021\n\rprvReadAc" +
+      "cess\030\001\022m\n\014ListBindings\022 .sealward.v1.Lis" +
+      "tBindingsRequest\032!.sealward.v1.ListBindi" +
+      "ngsResponse\"\030\220\002\001\332\241%\021\n\rprvReadAccess\030\001B\203\001" +
+      "\n\016io.sealward.v1P\001Z>github.com/sealward/" +
+      "sealward/clients/go/sealward/v1;sealward" +
+      "v1\242\002\003SLW\252\002\013Sealward.V1\312\002\013Sealward\\V1\352\002\014S" +
+      "ealward::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -161,6 +185,24 @@ public final class Access {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_v1_ExplainedBinding_descriptor,
         new java.lang.String[] { "Role", "Organizations", "Privileges", "InScope", });
+    internal_static_sealward_v1_ListBindingsRequest_descriptor =
+      getDescriptor().getMessageTypes().get(8);
+    internal_static_sealward_v1_ListBindingsRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_v1_ListBindingsRequest_descriptor,
+        new java.lang.String[] { "PageSize", "PageToken", "Identity", });
+    internal_static_sealward_v1_ListBindingsResponse_descriptor =
+      getDescriptor().getMessageTypes().get(9);
+    internal_static_sealward_v1_ListBindingsResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_v1_ListBindingsResponse_descriptor,
+        new java.lang.String[] { "Bindings", "NextPageToken", });
+    internal_static_sealward_v1_Binding_descriptor =
+      getDescriptor().getMessageTypes().get(10);
+    internal_static_sealward_v1_Binding_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sealward_v1_Binding_descriptor,
+        new java.lang.String[] { "Identity", "Role", "Organizations", "Privileges", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.TimestampProto.getDescriptor();
     io.sealward.schema.v1.Annotations.getDescriptor();

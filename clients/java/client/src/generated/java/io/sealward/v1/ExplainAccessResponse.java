@@ -119,7 +119,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-   * restore. Empty for WhoAmI, which requires only an identity.
+   * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
    * </pre>
    *
    * <code>repeated string privileges = 3;</code>
@@ -132,7 +132,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-   * restore. Empty for WhoAmI, which requires only an identity.
+   * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
    * </pre>
    *
    * <code>repeated string privileges = 3;</code>
@@ -144,7 +144,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-   * restore. Empty for WhoAmI, which requires only an identity.
+   * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
    * </pre>
    *
    * <code>repeated string privileges = 3;</code>
@@ -157,7 +157,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-   * restore. Empty for WhoAmI, which requires only an identity.
+   * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
    * </pre>
    *
    * <code>repeated string privileges = 3;</code>
@@ -810,7 +810,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-     * restore. Empty for WhoAmI, which requires only an identity.
+     * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
      * </pre>
      *
      * <code>repeated string privileges = 3;</code>
@@ -824,7 +824,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-     * restore. Empty for WhoAmI, which requires only an identity.
+     * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
      * </pre>
      *
      * <code>repeated string privileges = 3;</code>
@@ -836,7 +836,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-     * restore. Empty for WhoAmI, which requires only an identity.
+     * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
      * </pre>
      *
      * <code>repeated string privileges = 3;</code>
@@ -849,7 +849,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-     * restore. Empty for WhoAmI, which requires only an identity.
+     * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
      * </pre>
      *
      * <code>repeated string privileges = 3;</code>
@@ -863,7 +863,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-     * restore. Empty for WhoAmI, which requires only an identity.
+     * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
      * </pre>
      *
      * <code>repeated string privileges = 3;</code>
@@ -883,7 +883,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-     * restore. Empty for WhoAmI, which requires only an identity.
+     * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
      * </pre>
      *
      * <code>repeated string privileges = 3;</code>
@@ -902,7 +902,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-     * restore. Empty for WhoAmI, which requires only an identity.
+     * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
      * </pre>
      *
      * <code>repeated string privileges = 3;</code>
@@ -921,7 +921,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-     * restore. Empty for WhoAmI, which requires only an identity.
+     * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
      * </pre>
      *
      * <code>repeated string privileges = 3;</code>
@@ -937,7 +937,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-     * restore. Empty for WhoAmI, which requires only an identity.
+     * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
      * </pre>
      *
      * <code>repeated string privileges = 3;</code>

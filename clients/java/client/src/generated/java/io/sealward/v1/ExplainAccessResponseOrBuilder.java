@@ -42,7 +42,7 @@ public interface ExplainAccessResponseOrBuilder extends
   /**
    * <pre>
    * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-   * restore. Empty for WhoAmI, which requires only an identity.
+   * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
    * </pre>
    *
    * <code>repeated string privileges = 3;</code>
@@ -53,7 +53,7 @@ public interface ExplainAccessResponseOrBuilder extends
   /**
    * <pre>
    * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-   * restore. Empty for WhoAmI, which requires only an identity.
+   * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
    * </pre>
    *
    * <code>repeated string privileges = 3;</code>
@@ -63,7 +63,7 @@ public interface ExplainAccessResponseOrBuilder extends
   /**
    * <pre>
    * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-   * restore. Empty for WhoAmI, which requires only an identity.
+   * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
    * </pre>
    *
    * <code>repeated string privileges = 3;</code>
@@ -74,7 +74,7 @@ public interface ExplainAccessResponseOrBuilder extends
   /**
    * <pre>
    * The privileges that allow calls of the method; one of them is enough. SetDataEncryptionKey has two: one for a change, one for a
-   * restore. Empty for WhoAmI, which requires only an identity.
+   * restore. Empty for WhoAmI and GetServerInfo, which require only an identity.
    * </pre>
    *
    * <code>repeated string privileges = 3;</code>
