@@ -272,7 +272,7 @@ enum Job {
 #[derive(Debug)]
 struct Waiting {
     commit: Commit,
-    reply: Reply,
+    reply: Reply<Verdict>,
 }
 
 struct Writer<B> {

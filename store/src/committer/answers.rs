@@ -1,39 +1,37 @@
 //! Answers to the callers of a transaction.
 //!
 //! Most callers are tasks of a few threads. If the writer woke each of them, a thread would begin with the first one at
-//! once, and send its response in a packet of its own. Therefore the callers of a runtime get their verdicts from a task
+//! once, and send its response in a packet of its own. Therefore the callers of a runtime get their answers from a task
 //! of that runtime, and their responses leave together.
 
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::Verdict;
-
-/// The duty to answer a caller. If it is dropped, the outcome is unknown.
+/// The duty to answer a caller. If it is dropped, the caller gets no answer.
 #[derive(Debug)]
-pub(super) struct Reply {
-    sender: oneshot::Sender<Verdict>,
+pub(super) struct Reply<T> {
+    sender: oneshot::Sender<T>,
     /// The runtime of the caller; `None` outside of one.
     runtime: Option<Handle>,
 }
 
 /// Creates the duty to answer the caller of this function, and the answer.
-pub(super) fn answer() -> (Reply, oneshot::Receiver<Verdict>) {
+pub(super) fn answer<T>() -> (Reply<T>, oneshot::Receiver<T>) {
     let (sender, answer) = oneshot::channel();
     (Reply { sender, runtime: Handle::try_current().ok() }, answer)
 }
 
 /// Answers the callers of a transaction.
-pub(super) fn give(answers: impl Iterator<Item = (Reply, Verdict)>) {
-    let mut by_runtime: Vec<(Handle, Answers)> = Vec::new();
-    for (Reply { sender, runtime }, verdict) in answers {
+pub(super) fn give<T: Send + 'static>(answers: impl Iterator<Item = (Reply<T>, T)>) {
+    let mut by_runtime: Vec<(Handle, Answers<T>)> = Vec::new();
+    for (Reply { sender, runtime }, answer) in answers {
         let Some(runtime) = runtime else {
-            Answers(vec![(sender, verdict)]).send();
+            Answers(vec![(sender, answer)]).send();
             continue;
         };
         // The runtimes are as few as the processors.
         match by_runtime.iter_mut().find(|(other, _)| other.id() == runtime.id()) {
-            Some((_, answers)) => answers.0.push((sender, verdict)),
-            None => by_runtime.push((runtime, Answers(vec![(sender, verdict)]))),
+            Some((_, answers)) => answers.0.push((sender, answer)),
+            None => by_runtime.push((runtime, Answers(vec![(sender, answer)]))),
         }
     }
     for (runtime, answers) in by_runtime {
@@ -46,14 +44,14 @@ pub(super) fn give(answers: impl Iterator<Item = (Reply, Verdict)>) {
     }
 }
 
-/// Verdicts for callers of one runtime.
-struct Answers(Vec<(oneshot::Sender<Verdict>, Verdict)>);
+/// Answers to callers of one runtime.
+struct Answers<T>(Vec<(oneshot::Sender<T>, T)>);
 
-impl Answers {
+impl<T> Answers<T> {
     fn send(self) {
-        for (sender, verdict) in self.0 {
+        for (sender, answer) in self.0 {
             // The caller may have stopped waiting.
-            let _left = sender.send(verdict);
+            let _left = sender.send(answer);
         }
     }
 }
@@ -66,9 +64,9 @@ mod tests {
 
     use super::*;
 
-    type Receiver = oneshot::Receiver<Verdict>;
+    type Receiver = oneshot::Receiver<u32>;
 
-    fn answers<const N: usize>() -> (Vec<Reply>, [Receiver; N]) {
+    fn answers<const N: usize>() -> (Vec<Reply<u32>>, [Receiver; N]) {
         let mut replies = Vec::new();
         let receivers = std::array::from_fn(|_| {
             let (reply, receiver) = answer();
@@ -78,8 +76,8 @@ mod tests {
         (replies, receivers)
     }
 
-    fn give_success(replies: Vec<Reply>) {
-        give(replies.into_iter().map(|reply| (reply, Ok(()))));
+    fn give_all(replies: Vec<Reply<u32>>) {
+        give(replies.into_iter().zip(0..));
     }
 
     fn is_answered(receiver: &mut Receiver) -> bool {
@@ -94,7 +92,7 @@ mod tests {
             let _inside = runtime.enter();
             answers::<3>()
         };
-        thread::spawn(move || give_success(replies)).join().unwrap();
+        thread::spawn(move || give_all(replies)).join().unwrap();
         // The runtime hasn't run yet.
         assert!(!receivers.iter_mut().any(is_answered));
         runtime.block_on(async {
@@ -112,19 +110,19 @@ mod tests {
         };
         let (outside, [mut first, mut second]) = answers();
         replies.extend(outside);
-        give_success(replies);
+        give_all(replies);
         assert!(is_answered(&mut inside) && is_answered(&mut first) && is_answered(&mut second));
     }
 
     #[test]
-    fn callers_of_an_ended_runtime_get_an_unknown_outcome() {
+    fn callers_of_an_ended_runtime_get_no_answer() {
         let runtime = Builder::new_current_thread().build().unwrap();
         let (replies, [first, second]) = {
             let _inside = runtime.enter();
             answers()
         };
         drop(runtime);
-        give_success(replies);
+        give_all(replies);
         assert!(first.blocking_recv().is_err() && second.blocking_recv().is_err());
     }
 }
