@@ -187,8 +187,8 @@ fn info(served: &ServedSchema, descriptors: &[u8]) -> ServerInfo {
         }),
         cryptographic_modules: vec![
             module("aws-lc-rs", VERSION_OF_AWS_LC_RS, &["TLS", "bearer tokens"], fips_mode),
-            module("aes-gcm", VERSION_OF_AES_GCM, &["field encryption"], false),
-            module("xaes-256-gcm", VERSION_OF_XAES_256_GCM, &["key encryption"], false),
+            module("aes-gcm", VERSION_OF_AES_GCM, &["field encryption", "key encryption"], false),
+            module("xaes-256-gcm", VERSION_OF_XAES_256_GCM, &["field encryption", "key encryption"], false),
         ],
     }
 }
