@@ -31,6 +31,7 @@ import io.sealward.v1.ItemStatusOuterClass;
 import io.sealward.v1.OrganizationOuterClass;
 import io.sealward.v1.SecretAccess;
 import io.sealward.v1.SecretValue;
+import io.sealward.v1.Server;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -69,6 +70,7 @@ class CanaryTest {
             io.sealward.v1.Metadata.getDescriptor(),
             OrganizationOuterClass.getDescriptor(),
             SecretAccess.getDescriptor(),
+            Server.getDescriptor(),
             EmailServerProfileOuterClass.getDescriptor(),
             MailboxOuterClass.getDescriptor(),
             MailboxConnection.getDescriptor(),
