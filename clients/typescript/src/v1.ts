@@ -9,3 +9,4 @@ export * from "./gen/sealward/v1/item_status_pb.js";
 export * from "./gen/sealward/v1/metadata_pb.js";
 export * from "./gen/sealward/v1/organization_pb.js";
 export * from "./gen/sealward/v1/secret_access_pb.js";
+export * from "./gen/sealward/v1/server_pb.js";
