@@ -72,7 +72,7 @@ pub(super) static ALERTS: &[Alert] = &[
         minutes: 5,
         severity: Severity::Page,
         meaning: "An organization can't be served: its database is missing, damaged or newer than the server.",
-        remedy: "Find `organization not served` in the log, and see [Backups](getting-started.md#backups).",
+        remedy: "Find `organization not served` in the log, and see Backups in docs/getting-started.md.",
         fires: Example { series: &[("sealward_organizations_not_served", "1+0x120")], labels: &[] },
         healthy: &[("sealward_organizations_not_served", "0+0x120")],
     },
@@ -314,7 +314,7 @@ pub(super) static ALERTS: &[Alert] = &[
         minutes: 15,
         severity: Severity::Ticket,
         meaning: "Certificates of clients are refused.",
-        remedy: "Find `handshake refused` in the log, with the subject of the certificate, and see the causes below.",
+        remedy: "Find `handshake refused` in the log, with the subject of the certificate, and compare its cause with docs/operations.md.",
         fires: Example {
             series: &[("sealward_handshakes_refused_total{instance=\"a\",cause=\"unknown_ca\"}", "0+1x120")],
             labels: &[("instance", "a"), ("cause", "unknown_ca")],

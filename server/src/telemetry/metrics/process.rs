@@ -69,7 +69,10 @@ fn boot_time(stat: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use sealward_core::port::Clock as _;
+
     use super::*;
+    use crate::ports::clock::SystemClock;
 
     #[test]
     fn name_of_the_process_is_not_mistaken_for_fields() {
@@ -89,7 +92,7 @@ mod tests {
         let stat = figures.of_stat.unwrap();
         assert!(stat.threads > 0 && stat.resident_bytes > 1 << 20 && stat.virtual_bytes >= stat.resident_bytes);
         assert!(figures.open_fds.unwrap() > 2 && figures.max_fds.unwrap() >= figures.open_fds.unwrap());
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+        let now = SystemClock.now().unix_micros() as f64 / 1e6;
         assert!((0.0..86_400.0).contains(&(now - figures.start_time.unwrap() + 1.0)), "{figures:?}");
     }
 }
