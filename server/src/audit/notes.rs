@@ -12,7 +12,7 @@ use std::{
 };
 
 use sealward_core::{
-    audit::entry::{AuditAction, AuditEntry},
+    audit::{AuditAction, AuditEntry},
     deployment::Deployment,
     random::{self, Random},
 };

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::geteuid;
 use sealward_core::{
-    audit::entry::AuditAction,
+    audit::AuditAction,
     random::{self, Random},
     store::Cause,
 };

@@ -15,7 +15,7 @@ use std::{
 
 use rustix::process::geteuid;
 use sealward_core::{
-    audit::entry::AuditAction,
+    audit::AuditAction,
     name::OrganizationName,
     organization::{
         open::inspect,

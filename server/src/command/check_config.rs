@@ -98,6 +98,6 @@ fn organization_line(organization: &OrganizationFacts) -> String {
     format!("organizations/{name}: {schema}, {key}\n")
 }
 
-fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

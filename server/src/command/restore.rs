@@ -10,7 +10,7 @@ use sealward_server::{
 };
 
 use super::{
-    check_config::print_report,
+    check_config::{counted, print_report},
     failure::Failure,
     print,
     shell::{absolute, quoted_path},
@@ -51,6 +51,7 @@ pub(super) async fn run(arguments: RestoreArguments) -> Result<ExitCode, Failure
     let config = Config::load(&config)?;
     let Restored { organizations } = restore(&folder, &config.data_dir)?;
     let to = quoted_path(&config.data_dir);
-    print::to_stdout(&format!("restored to {to}: configuration.db and {organizations} organizations; start the server\n"));
+    let organizations = counted(organizations, "organization");
+    print::to_stdout(&format!("restored to {to}: configuration.db and {organizations}; start the server\n"));
     Ok(ExitCode::SUCCESS)
 }
