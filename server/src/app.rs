@@ -113,7 +113,7 @@ impl App {
             limits: config.limits,
         };
         observation.serve_metrics(sockets.metrics, sources, readiness.clone(), &drain);
-        maintain_databases(&deployment, &stores.databases, &audit_copy, &config.limits, &drain);
+        maintain_databases(&deployment, &stores.databases, &audit_copy, &config, &drain);
         let health = Health::new(&rpcs, readiness.clone(), drain.clone());
         watch_health(&health, &deployment, recovered.not_opened, &config.limits, &drain).await;
         let denials = Denials::start(Arc::clone(&deployment), &config.limits, shed.clone(), &drain);
@@ -194,18 +194,20 @@ async fn check_metrics_token(config: &Config) -> Result<(), StartError> {
     Ok(read.map(drop)?)
 }
 
-/// Starts the tasks that close idle databases, and that sign and truncate audit trails.
+/// Starts the tasks that close idle databases, and that record notes and sign and truncate audit trails.
 fn maintain_databases(
     deployment: &Arc<Deployment>,
     databases: &Arc<dyn OnDemand>,
     audit_copy: &CopyHandle,
-    limits: &Limits,
+    config: &Config,
     drain: &Drain,
 ) {
+    let limits = config.limits;
     let (deployment, databases) = (Arc::clone(deployment), Arc::clone(databases));
-    let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), *limits, drain.clone());
+    let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), limits, drain.clone());
     drain.spawn(closing);
-    let signing = maintenance::keep_signing(deployment, databases, *limits, audit_copy.clone(), drain.clone());
+    let settings = (config.data_dir.clone(), limits);
+    let signing = maintenance::keep_signing(deployment, databases, settings, audit_copy.clone(), drain.clone());
     drain.spawn(signing);
 }
 
