@@ -44,6 +44,7 @@ mod long_work;
 mod lost_key;
 mod mail_connector;
 mod metadata;
+mod metrics;
 mod newer;
 mod one_at_a_time;
 mod operate;

@@ -7,6 +7,7 @@
 pub mod abandon;
 pub mod change;
 pub(crate) mod error;
+pub mod figures;
 pub mod history;
 pub(crate) mod install;
 pub(crate) mod outcome;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use sealward_core::{deployment::Deployment, organization::open::NotOpened, port::Clock, schema::Schema};
 use sealward_store::OnDemand;
+use tokio::task::spawn_blocking;
 
 use self::{
     credentials::Credentials,
@@ -41,8 +42,13 @@ use crate::{
     reload::{Read, Reloader},
     rpc::{Health, permission::rpc_table, server::ServerFacts},
     schema,
-    telemetry::shed::Shed,
+    telemetry::{
+        metrics::{Sources, access},
+        shed::Shed,
+        transactions::Transactions,
+    },
     transport::{
+        connection_limit::ListenerSlots,
         file_descriptors,
         probe::Readiness,
         serving::{Serving, Shared},
@@ -64,19 +70,21 @@ impl App {
         let start_time = SystemClock.now();
         raise_file_descriptors(&config);
         check_clock()?;
+        check_metrics_token(&config).await?;
         let credentials = Credentials::load(&config).await?;
         let (drain, shed) = (Drain::new(), Shed::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let fetching = Fetching::new(&config.limits, &config.data_dir, Arc::clone(&clock), shed.clone(), drain.clone());
         let served = schema::read(config.schema.descriptors())?;
         // From here on, connecting clients wait. If an address is in use, the start fails before a database is opened.
-        let sockets = Sockets::bind(&config.listen).await?;
+        let sockets = Sockets::bind(&config).await?;
         let addresses = sockets.addresses();
         config.log_doubtful_bindings();
 
         // The stores report to the audit copy, so it is created before them. It starts to copy when they are open.
         let audit_copy = CopyHandle::new(&config, shed.clone());
-        let stores = Stores::open(&config, credentials.root_key, &audit_copy).await?;
+        let transactions = Transactions::default();
+        let stores = Stores::open(&config, credentials.root_key, &audit_copy, &transactions).await?;
         let deployment = deployment(stores.ports, &served.schema, &config.limits);
         // Keys of token issuers are stored in the data folder, which this process has locked now.
         let token_bounds = Bounds::new(&config.limits, shed.clone());
@@ -87,16 +95,30 @@ impl App {
 
         // The organizations are open: background tasks can start, and health is correct before the first health check.
         let readiness = Readiness::default();
-        let metrics = sockets.metrics.map(|metrics| (metrics, readiness.clone()));
-        let observation = observe(&deployment, metrics, &audit_copy, &reloadable, &config.limits, (&drain, &shed));
-        maintain_databases(&deployment, &stores.databases, &audit_copy, &config, &drain);
         let rpcs = Arc::new(rpc_table(&served));
+        let observation = observe(&deployment, &rpcs, &config.limits, (&drain, &shed));
+        let (arrival, slots) = (ArrivalBounds::of(&config.limits, &shed), ListenerSlots::new(&config.limits, &shed));
+        let sources = Sources {
+            deployment: Arc::clone(&deployment),
+            databases: Arc::clone(&stores.databases),
+            data_dir: config.data_dir.clone(),
+            audit_copy: audit_copy.clone(),
+            trust: reloadable.trust(),
+            calls: observation.trace.calls().clone(),
+            transactions,
+            slots: slots.clone(),
+            budgets: [Arc::clone(&arrival.requests), Arc::clone(&arrival.answers)],
+            shed: shed.clone(),
+            refused_handshakes: observation.refused_handshakes.clone(),
+            limits: config.limits,
+        };
+        observation.serve_metrics(sockets.metrics, sources, readiness.clone(), &drain);
+        maintain_databases(&deployment, &stores.databases, &audit_copy, &config, &drain);
         let health = Health::new(&rpcs, readiness.clone(), drain.clone());
         watch_health(&health, &deployment, recovered.not_opened, &config.limits, &drain).await;
         let denials = Denials::start(Arc::clone(&deployment), &config.limits, shed.clone(), &drain);
 
         // Calls can be served from here on.
-        let arrival = ArrivalBounds::of(&config.limits, &shed);
         let requests = Arc::clone(&arrival.requests);
         let databases = Arc::clone(&stores.databases);
         let facts = ServerFacts::new(&config, start_time, databases, reloadable.trust(), reloadable.findings.clone());
@@ -118,7 +140,7 @@ impl App {
         let Observation { samples, handshakes, .. } = observation;
         let workers = Workers::start().map_err(StartError::Workers)?;
         let (tls_context, places) = (reloadable.tls_context.clone(), workers.places());
-        let connections = sockets.listener.accept(tls_context, handshakes, places, &config.limits, &shed);
+        let connections = sockets.listener.accept(tls_context, handshakes, places, &config.limits, slots);
         let random = Arc::new(SystemRandom);
         let shared = Shared { requests, readiness, shed: shed.clone() };
         let serving = Serving::new(&config.limits, reloadable.tls_context, random, drain.clone(), shared);
@@ -162,6 +184,14 @@ fn raise_file_descriptors(config: &Config) {
 
 fn check_clock() -> Result<(), StartError> {
     if SystemClock.now().is_plausible_now() { Ok(()) } else { Err(StartError::Clock) }
+}
+
+/// Checks that scrapers can present the token. It is read again for each scrape.
+async fn check_metrics_token(config: &Config) -> Result<(), StartError> {
+    let Some(path) = config.metrics.token.clone() else { return Ok(()) };
+    // An aborted read counts as a file that can't be read, at the first scrape.
+    let Ok(read) = spawn_blocking(move || access::read_token(&path)).await else { return Ok(()) };
+    Ok(read.map(drop)?)
 }
 
 /// Starts the tasks that close idle databases, and that record notes and sign and truncate audit trails.

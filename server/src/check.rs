@@ -37,7 +37,7 @@ use crate::{
     ports::clock::SystemClock,
     root_key,
     schema::timestamp_to_proto,
-    telemetry::shed::Shed,
+    telemetry::{metrics::access, shed::Shed},
     transport::file_descriptors,
 };
 
@@ -56,6 +56,10 @@ pub async fn check(path: &Path) -> Report {
     bindings(&config, &faults, &mut report);
     // The server may have another limit than this check. On the same machine and as the same user, this is rare.
     report.findings.extend(file_descriptors::finding(&config));
+    report.findings.extend(access::finding(&config));
+    if let Some(path) = config.metrics.token.as_deref().filter(|path| is_set(path)) {
+        files::metrics_token(path, &mut report);
+    }
     tls::check(&config.tls, SystemClock.now(), &mut report);
     clock(&config, &mut report);
     token_issuers(&config, &mut report).await;

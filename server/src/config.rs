@@ -26,8 +26,8 @@ pub use self::{
     faults::{Fault, Faults},
     load::ConfigError,
     model::{
-        AuditCopy, Config, CopyTo, Listen, Log, LogFormat, OnFailure, Pages, RootKeySource, Schema, Source, Tls,
-        TlsVersion, TokenIssuer, TokenKeys,
+        AuditCopy, Config, CopyTo, Listen, Log, LogFormat, MetricsAccess, OnFailure, Pages, RootKeySource, Schema,
+        Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
     },
     origin::{NotAnOrigin, Origin},
 };

@@ -35,7 +35,7 @@ use self::{
     identity::IdentityRequired,
     message::ServedFraming,
     metadata::MetadataGate,
-    permission::{PermissionRequired, RpcTable},
+    permission::PermissionRequired,
     tls_required::TlsRequired,
     trace::TraceLayer,
 };
@@ -47,7 +47,7 @@ pub(crate) struct Layers {
     pub(crate) http_gate: HttpGateLayer,
     /// Changes the framing of other protocols to that of gRPC, and back.
     pub(crate) framing: FramingLayer,
-    /// Assigns call ids, and logs calls.
+    /// Assigns call ids, finds the rpcs, and logs and counts calls.
     pub(crate) trace: TraceLayer,
     /// Limits metadata.
     pub(crate) metadata: MetadataGate,
@@ -55,8 +55,6 @@ pub(crate) struct Layers {
     pub(crate) clock: Arc<dyn Clock>,
     /// The limits of deadlines.
     pub(crate) deadlines: Deadlines,
-    /// The served rpcs.
-    pub(crate) rpcs: Arc<RpcTable>,
     /// The current trust in client certificates.
     pub(crate) tls_context: watch::Receiver<Arc<TlsContext>>,
     /// The current issuers of bearer tokens.
@@ -89,7 +87,6 @@ where
         metadata,
         clock,
         deadlines,
-        rpcs,
         tls_context,
         issuers,
         policy,
@@ -109,7 +106,7 @@ where
         // Before the headers are used: checks their size, and the timeout.
         .layer(GateLayer(metadata))
         // Before anything can wait, so that the deadline counts from the start of the call.
-        .layer(DeadlineLayer::new(deadlines, rpcs))
+        .layer(DeadlineLayer::new(deadlines))
         // One layer, because each moves the call.
         .layer(GateLayer((
             // Before all others: a call over a connection above the limit costs no work.
@@ -154,7 +151,12 @@ mod tests {
 
     use sealward_connect::Methods;
 
-    use super::{gate::Gate, permission::Rpc, trace::CallFacts, *};
+    use super::{
+        gate::Gate,
+        permission::{Rpc, RpcTable},
+        trace::CallFacts,
+        *,
+    };
     use crate::{
         config::{Pages, limits::Limits},
         identity::ClientCertificate,
@@ -227,8 +229,8 @@ mod tests {
         Samples::new(10, Shed::default())
     }
 
-    fn trace() -> TraceLayer {
-        TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples())
+    fn trace(rpcs: RpcTable) -> TraceLayer {
+        TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples(), Arc::new(rpcs))
     }
 
     fn no_issuers() -> watch::Receiver<Arc<Issuers>> {
@@ -253,11 +255,10 @@ mod tests {
                 Arc::new(Methods::new([sealward::FILE_DESCRIPTOR_SET]).unwrap()),
                 4 * 1024 * 1024,
             ),
-            trace: trace(),
+            trace: trace(RpcTable::new(rpcs)),
             metadata: MetadataGate::new(16_384, Shed::default()),
             clock: Arc::new(SystemClock),
             deadlines: Deadlines { default: Duration::from_secs(60), max: Duration::from_secs(60) },
-            rpcs: Arc::new(RpcTable::new(rpcs)),
             tls_context: watch::channel(tls_context()).1,
             issuers: no_issuers(),
             policy: watch::channel(Arc::new(Policy::new(vec![binding]))).1,
@@ -402,7 +403,7 @@ mod tests {
     #[tokio::test]
     async fn handler_receives_caller_call_id_and_policy() {
         let gates = ServiceBuilder::new()
-            .layer(trace())
+            .layer(trace(RpcTable::default()))
             .layer(GateLayer(IdentityRequired::new(
                 Arc::new(SystemClock),
                 watch::channel(tls_context()).1,

@@ -14,6 +14,7 @@ pub mod descriptors;
 pub mod development;
 pub mod drain;
 mod error_chain;
+mod facts;
 mod files;
 mod finding;
 #[cfg(fuzzing)]

@@ -1,5 +1,5 @@
-//! The documentation that is generated from the code: each function returns the text of a file in `docs/reference/`, and a test compares the
-//! file with it.
+//! The files that are generated from the code: each function returns the text of a file in `docs/` or `deploy/monitoring/`, and a test compares
+//! the file with it.
 
 use std::fmt::Write;
 
@@ -12,6 +12,7 @@ use crate::{
     },
     rpc::permission::rpc_table,
     schema::{self, DescriptorError},
+    telemetry::metrics::documents,
 };
 
 /// `docs/reference/configuration.md`: every setting with its type, unit, range, default and meaning.
@@ -60,6 +61,30 @@ pub fn permissions() -> Result<String, DescriptorError> {
         table_row(&mut text, &format!("`{method}` | {needs}"), &by_role(yes, &may));
     }
     Ok(text)
+}
+
+/// `docs/metrics.md`: every metric.
+#[must_use]
+pub fn metrics() -> String {
+    documents::reference()
+}
+
+/// `deploy/monitoring/sealward-dashboard.json`: the dashboard of Grafana.
+#[must_use]
+pub fn dashboard() -> String {
+    documents::dashboard()
+}
+
+/// `deploy/monitoring/sealward-rules.yaml`: the alerts, as rules of Prometheus.
+#[must_use]
+pub fn rules() -> String {
+    documents::rules()
+}
+
+/// `deploy/monitoring/sealward-rules-test.yaml`: the tests of the alerts, for promtool.
+#[must_use]
+pub fn rules_test() -> String {
+    documents::rules_test()
 }
 
 fn table_row(text: &mut String, first: &str, others: &[String]) {

@@ -17,7 +17,7 @@ mod http2;
 pub(crate) mod keepalive;
 pub(crate) mod listener;
 pub(crate) mod probe;
-mod request_rules;
+pub(crate) mod request_rules;
 pub(crate) mod serving;
 #[cfg(test)]
 pub(crate) mod test_deployment;

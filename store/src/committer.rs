@@ -12,6 +12,7 @@
 //! It knows no SQL and no database: [`Backend`] hides them.
 
 mod answers;
+mod observer;
 
 use std::{
     fmt,
@@ -22,6 +23,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 use sealward_core::{
@@ -32,6 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use self::answers::{Reply, answer, give};
+pub use self::observer::{Observer, Outcome, Transaction};
 
 /// The operations that a committer needs from a database. They are called from one thread, which they may block.
 pub(crate) trait Backend: Send + 'static {
@@ -60,24 +63,33 @@ pub(crate) trait Backend: Send + 'static {
 
 /// A callback that receives the length of a committer's audit chain: when its database is opened, and after each
 /// transaction that extended the chain, before any caller gets an answer. It is called from the committer's thread,
-/// which it must not block.
+/// which it must not block. With it comes the observer of the committer's transactions.
 #[derive(Clone)]
-pub struct Witness(Option<Arc<dyn Fn(i64) + Send + Sync>>);
+pub struct Witness {
+    chain: Option<Arc<dyn Fn(i64) + Send + Sync>>,
+    observer: Option<Arc<dyn Observer>>,
+}
 
 impl Witness {
     /// Creates a witness from a callback. Its argument is the position of the chain's last record, 0 for an empty
     /// chain.
     pub fn new(callback: impl Fn(i64) + Send + Sync + 'static) -> Self {
-        Witness(Some(Arc::new(callback)))
+        Witness { chain: Some(Arc::new(callback)), observer: None }
+    }
+
+    /// Adds an observer of transactions.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Witness { observer: Some(observer), ..self }
     }
 
     /// Creates a witness that ignores all calls.
     pub fn none() -> Self {
-        Witness(None)
+        Witness { chain: None, observer: None }
     }
 
     fn report(&self, head: &ChainHead) {
-        if let Some(callback) = &self.0 {
+        if let Some(callback) = &self.chain {
             callback(head.sequence());
         }
     }
@@ -126,6 +138,7 @@ pub(crate) struct Committer {
     jobs: mpsc::Sender<Job>,
     ended: Ended,
     generation: Arc<CurrentGeneration>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 /// The generation of the committed content; 0 while it may be changing.
@@ -182,7 +195,8 @@ impl Committer {
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         let (alive, ended) = watch::channel(());
         let generation = Arc::new(CurrentGeneration::new());
-        let writer = Writer { backend, id: writer, head, witness, stale: false, generation: Arc::clone(&generation) };
+        let observer = witness.observer.clone();
+        let writer = Writer::new(backend, writer, head, witness, Arc::clone(&generation));
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
@@ -190,7 +204,7 @@ impl Committer {
                 drop(alive);
             })
             .map_err(|error| Cause(error.into()))?;
-        Ok(Committer { jobs, ended: Ended(ended), generation })
+        Ok(Committer { jobs, ended: Ended(ended), generation, observer })
     }
 
     /// Queues a commit, and returns after it is durable or has failed. If the caller stops waiting, the commit
@@ -209,10 +223,12 @@ impl Committer {
 
     async fn queue(&self, commit: Commit) -> Result<oneshot::Receiver<Verdict>, CommitError> {
         let (reply, answer) = answer();
-        self.jobs
-            .send(Job::Commit(Waiting { commit, reply }))
-            .await
-            .map_err(|_| CommitError::Unavailable(ENDED.into()))?;
+        let room = self.jobs.reserve().await.map_err(|_| CommitError::Unavailable(ENDED.into()))?;
+        // Before the writer can have written it.
+        if let Some(observer) = &self.observer {
+            observer.queued();
+        }
+        room.send(Job::Commit(Waiting { commit, reply, since: Instant::now() }));
         Ok(answer)
     }
 
@@ -240,8 +256,7 @@ async fn outcome(answer: oneshot::Receiver<Verdict>) -> Verdict {
 /// Applies one commit in its own transaction on the caller's thread. Used for the first content of a database.
 pub(crate) fn commit_alone(backend: impl Backend, writer: Uuid, commit: Commit) -> Result<(), CommitError> {
     let (head, witness) = (ChainHead::empty(writer), Witness::none());
-    let generation = Arc::new(CurrentGeneration::new());
-    let mut writer = Writer { backend, id: writer, head, witness, stale: false, generation };
+    let mut writer = Writer::new(backend, writer, head, witness, Arc::new(CurrentGeneration::new()));
     let mut verdicts = writer.transact(&[commit]);
     verdicts.pop().unwrap_or_else(|| Err(CommitError::Unknown(FAILED.into())))
 }
@@ -273,6 +288,7 @@ enum Job {
 struct Waiting {
     commit: Commit,
     reply: Reply<Verdict>,
+    since: Instant,
 }
 
 struct Writer<B> {
@@ -284,19 +300,31 @@ struct Writer<B> {
     /// Whether the database must be reopened before its next use.
     stale: bool,
     generation: Arc<CurrentGeneration>,
+    /// The outcome of the last transaction.
+    outcome: Outcome,
 }
 
 impl<B: Backend> Writer<B> {
+    fn new(backend: B, id: Uuid, head: ChainHead, witness: Witness, generation: Arc<CurrentGeneration>) -> Self {
+        Writer { backend, id, head, witness, stale: false, generation, outcome: Outcome::Unknown }
+    }
+
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(job) = jobs.blocking_recv() {
-            let (batch, scrub) = gather(job, &mut jobs);
-            if !batch.is_empty() {
+            let Gathered { batch, rows, scrub } = gather(job, &mut jobs);
+            if let Some(first) = batch.first() {
+                let (begun, waited) = (Instant::now(), first.since.elapsed());
                 let (commits, replies): (Vec<_>, Vec<_>) =
                     batch.into_iter().map(|waiting| (waiting.commit, waiting.reply)).unzip();
                 self.generation.end();
+                self.outcome = Outcome::Unknown;
                 // Without verdicts, the replies are dropped. The callers then get an unknown outcome.
                 let verdicts = self.guarded(|writer| writer.transact(&commits)).unwrap_or_default();
                 self.begin_generation();
+                if let Some(observer) = &self.witness.observer {
+                    let (took, outcome) = (begun.elapsed(), self.outcome);
+                    observer.ended(&Transaction { commits: commits.len(), rows, waited, took, outcome });
+                }
                 give(replies.into_iter().zip(verdicts));
             }
             if let Some(reply) = scrub {
@@ -345,6 +373,7 @@ impl<B: Backend> Writer<B> {
             Ok(verdicts) => verdicts,
             Err(cause) => {
                 tracing::error!(error = &cause as &dyn std::error::Error, commits = count, "transaction failed");
+                self.outcome = Outcome::NotWritten;
                 self.stale = true;
                 let cause = Shared::new(cause);
                 return (0..count).map(|_| Err(CommitError::Unavailable(cause.get()))).collect();
@@ -352,6 +381,7 @@ impl<B: Backend> Writer<B> {
         };
         match self.backend.commit() {
             Ok(()) => {
+                self.outcome = Outcome::Written;
                 if self.head.sequence() != before {
                     self.witness.report(&self.head);
                 }
@@ -453,8 +483,16 @@ impl<B: Backend> Writer<B> {
     }
 }
 
+/// The jobs of one transaction, and a scrub that follows it.
+struct Gathered {
+    batch: Vec<Waiting>,
+    /// See [`rows`].
+    rows: usize,
+    scrub: Option<oneshot::Sender<Result<(), Cause>>>,
+}
+
 /// Takes waiting jobs: up to a full batch, or up to a scrub, which runs after the commits before it.
-fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Waiting>, Option<oneshot::Sender<Result<(), Cause>>>) {
+fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Gathered {
     let (mut batch, mut written) = (Vec::new(), 0_usize);
     let mut next = Some(first);
     while let Some(job) = next {
@@ -463,11 +501,11 @@ fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Waiting>, Option<o
                 written = written.saturating_add(rows(&waiting.commit));
                 batch.push(waiting);
             }
-            Job::Scrub(reply) => return (batch, Some(reply)),
+            Job::Scrub(reply) => return Gathered { batch, rows: written, scrub: Some(reply) },
         }
         next = if batch.len() < BATCH_MAX && written < ROWS_MAX { jobs.try_recv().ok() } else { None };
     }
-    (batch, None)
+    Gathered { batch, rows: written, scrub: None }
 }
 
 /// Returns the number of rows that the commit writes, as far as its steps determine it. A step for rows that meet a

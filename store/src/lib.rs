@@ -19,9 +19,9 @@ mod sql;
 pub mod sqlite;
 
 pub use self::{
-    committer::{Ended, SyncFailure, Witness},
+    committer::{Ended, Observer, Outcome, SyncFailure, Transaction, Witness},
     files::{copy, engine, view},
-    on_demand::OnDemand,
+    on_demand::{FileBytes, OnDemand},
     rename::rename_new,
     sqlite::{FORMAT, SCANS_MAX},
 };

@@ -2,13 +2,33 @@
 
 use std::time::Instant;
 
-use sealward_core::id::OrganizationId;
+use sealward_core::{id::OrganizationId, store::Generation};
 
 /// The organizations' databases. Each is open only while it is used, and a call opens it if it is closed.
 pub trait OnDemand: Send + Sync {
     /// Returns whether an organization's database is open.
     fn is_open(&self, id: OrganizationId) -> bool;
 
+    /// Returns the number of open databases.
+    fn open_count(&self) -> usize;
+
+    /// Returns the generation of an organization's committed content; `None` if its database is closed, or if the
+    /// content may be changing. This isn't a use, and doesn't keep the database open.
+    fn generation(&self, id: OrganizationId) -> Option<Generation>;
+
+    /// Returns the sizes of the files of an organization's database, or without an id of the configuration database.
+    /// Opens no database. Blocks.
+    fn file_bytes(&self, id: Option<OrganizationId>) -> FileBytes;
+
     /// Closes databases that are idle at this time, and those above the maximum number. Blocks.
     fn close_idle(&self, now: Instant);
+}
+
+/// The sizes of the files of a database, in bytes; 0 if there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileBytes {
+    /// The database itself.
+    pub database: u64,
+    /// Its write-ahead log.
+    pub log: u64,
 }

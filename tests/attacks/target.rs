@@ -235,7 +235,7 @@ impl Target {
             let (name, count) = names.iter().find_map(|name| line.strip_prefix(name))?.split_once("\"} ")?;
             Some((name.to_owned(), count.parse().unwrap()))
         });
-        counted.collect()
+        counted.filter(|(_, count)| *count > 0).collect()
     }
 }
 

@@ -18,7 +18,7 @@ const HELP: &str = "\
 Usage: cargo xtask generate [--check] [PART…]
 
 Writes the documents in docs/reference: api.md from the contract, cli.md from the command line, configuration.md and permissions.md from
-the server, messages.md from the sources. Then it writes clients/service_config.json and the generated code of each client; for this, it
+the server, messages.md from the sources; then docs/metrics.md, and the dashboard and the alerts in deploy/monitoring. Then it writes clients/service_config.json and the generated code of each client; for this, it
 installs the tools of the languages. With PART, it writes only these: documents, python, go,
 typescript, java or csharp. With --check, it writes nothing, lists stale documents, and fails if there are any.";
 
@@ -37,6 +37,10 @@ const DOCUMENTS: &[Document] = &[
     ("docs/reference/cli.md", Origin::Program("sealward", &["reference"])),
     ("docs/reference/configuration.md", Origin::Program("sealward-server", &["reference", "configuration"])),
     ("docs/reference/permissions.md", Origin::Program("sealward-server", &["reference", "permissions"])),
+    ("docs/metrics.md", Origin::Program("sealward-server", &["reference", "metrics"])),
+    ("deploy/monitoring/sealward-dashboard.json", Origin::Program("sealward-server", &["reference", "dashboard"])),
+    ("deploy/monitoring/sealward-rules.yaml", Origin::Program("sealward-server", &["reference", "rules"])),
+    ("deploy/monitoring/sealward-rules-test.yaml", Origin::Program("sealward-server", &["reference", "rules-test"])),
     ("clients/service_config.json", Origin::Program("sealward-api-reference", &["service-config"])),
     (messages::PATH, Origin::Sources),
 ];
@@ -71,17 +75,17 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
     for document in DOCUMENTS.iter().filter(|_| is_chosen(DOCUMENTS_PART)) {
         match update(&tools, document, is_check) {
-            Ok(outcome) => println!("{:<34}{outcome}", document.0),
+            Ok(outcome) => println!("{:<44}{outcome}", document.0),
             Err(problem) => {
                 is_ok = false;
-                eprintln!("{:<34}{problem}", document.0);
+                eprintln!("{:<44}{problem}", document.0);
             }
         }
     }
     for client in CLIENTS.iter().filter(|client| is_chosen(client.language)) {
         if let Err(problem) = generate_code(&tools, client, is_check) {
             is_ok = false;
-            eprintln!("clients/{:<26}{problem}", client.language);
+            eprintln!("clients/{:<36}{problem}", client.language);
         }
     }
     if is_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -249,6 +249,12 @@ impl Tools {
         self.link("../python/bin/envoy", "envoy")
     }
 
+    /// promtool, which checks metrics and rules of Prometheus, in Debian's version.
+    pub(crate) fn promtool(&self, output: &mut Output) -> Result<(), Missing> {
+        let units = ["prometheus.service", "prometheus-node-exporter.service"];
+        self.service(output, "promtool", "prometheus", &units)
+    }
+
     /// ghz, the load generator of gRPC.
     pub(crate) fn ghz(&self, output: &mut Output) -> Result<(), Missing> {
         if self.has_version("ghz", "--version", GHZ_VERSION) {

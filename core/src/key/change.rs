@@ -6,6 +6,7 @@
 use crate::{
     crypto::{kek::KdfParameters, key_text, ring::KeyRing, secret::KeyText},
     deployment::Deployment,
+    id::Timestamp,
     key::{
         error::KeyError,
         install::{NewKey, install},
@@ -13,14 +14,14 @@ use crate::{
         quota::{quota, times},
         step::{NextStep, step},
     },
-    organization::{key_text::read_text, keys::Keys, ring_rows, work::KeyWork},
+    organization::{handle::Organization, key_text::read_text, keys::Keys, ring_rows, work::KeyWork},
     permit::{Attempt, PermittedWork},
     policy,
-    store::StoreFailure,
+    store::{StoreFailure, Unavailable},
     table::key::KeyChangeRow,
 };
 
-const QUOTA_INTERVAL_SECONDS: u64 = 3_600;
+pub(crate) const QUOTA_INTERVAL_SECONDS: u64 = 3_600;
 
 /// Makes `text` the organization's key. If it is the current text, nothing changes, so that a repetition is safe. With
 /// `validate_only`, only the checks are made. Returns the work, for the re-encryption that may follow.
@@ -60,8 +61,7 @@ async fn attempt(
         return unchanged(deployment, by, current, "already current").await;
     }
     let limit = deployment.key_limits.changes_per_hour;
-    // The first key, which the service generated, doesn't count as a change.
-    let changes = times(organization, KeyChangeRow::time(), KeyChangeRow::key_version().exceeds(1)).await?;
+    let changes = times_of_changes(organization).await?;
     quota(&changes, deployment.now(), limit, QUOTA_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::ChangeQuota { limit, retry_after_seconds })?;
     key_text::check_rule(&text).map_err(|violations| KeyError::TextRule { violations, given_length: text.length() })?;
@@ -69,6 +69,11 @@ async fn attempt(
         return unchanged(deployment, by, current, VALIDATE_ONLY).await;
     }
     commit(deployment, by, &ring, text).await
+}
+
+/// Reads the times that the quota counts. The first key, which the service generated, doesn't count as a change.
+pub(crate) async fn times_of_changes(organization: &Organization) -> Result<Vec<Timestamp>, Unavailable> {
+    times(organization, KeyChangeRow::time(), KeyChangeRow::key_version().exceeds(1)).await
 }
 
 async fn commit(deployment: &Deployment, by: &Attempt, ring: &KeyRing, text: KeyText) -> Result<CurrentKey, KeyError> {

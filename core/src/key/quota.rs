@@ -16,11 +16,24 @@ pub(crate) async fn times<R: TableRow>(
     Ok(read_each(&*organization.store, column, condition).await?.into_iter().flatten().collect())
 }
 
+/// Returns the number of events that count for a quota at this time.
+pub(crate) fn used(times: &[Timestamp], now: Timestamp, interval_seconds: u64) -> usize {
+    recent_ages_us(times, now, interval_us(interval_seconds)).count()
+}
+
+fn interval_us(interval_seconds: u64) -> i64 {
+    i64::try_from(interval_seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX)
+}
+
+fn recent_ages_us(times: &[Timestamp], now: Timestamp, interval_us: i64) -> impl Iterator<Item = i64> {
+    let ages = times.iter().map(move |time| now.unix_micros().saturating_sub(time.unix_micros()));
+    ages.filter(move |age| (0..interval_us).contains(age))
+}
+
 /// Returns `Ok` if the quota allows another event after these. Otherwise returns the number of seconds until it does.
 pub(crate) fn quota(times: &[Timestamp], now: Timestamp, limit: u32, interval_seconds: u64) -> Result<(), u64> {
-    let interval_us = i64::try_from(interval_seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
-    let age_us = |time: &Timestamp| now.unix_micros().saturating_sub(time.unix_micros());
-    let mut recent: Vec<i64> = times.iter().map(age_us).filter(|age| (0..interval_us).contains(age)).collect();
+    let interval_us = interval_us(interval_seconds);
+    let mut recent: Vec<i64> = recent_ages_us(times, now, interval_us).collect();
     recent.sort_unstable();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     // The event that must leave the interval: the `limit`-th newest.
@@ -44,6 +57,13 @@ mod tests {
         assert_eq!(quota(&times, at(40), 4, 100), Ok(()));
         assert_eq!(quota(&times, at(40), 3, 100), Err(70));
         assert_eq!(quota(&times, at(110), 3, 100), Ok(()));
+    }
+
+    #[test]
+    fn events_count_until_they_leave_the_interval() {
+        let times = [at(10), at(20), at(30)];
+        let counted = |now| used(&times, now, 100);
+        assert_eq!([at(9), at(20), at(109), at(110), at(130)].map(counted), [0, 2, 3, 2, 0]);
     }
 
     #[test]

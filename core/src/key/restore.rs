@@ -23,17 +23,18 @@ use crate::{
         quota::{quota, times},
     },
     organization::{
+        handle::Organization,
         key_text::write_text,
         keys::{Keys, Obstacle},
         work::KeyWork,
     },
     permit::{Attempt, PermittedWork},
     policy, random,
-    store::{Commit, Condition, Step, StoreFailure},
+    store::{Commit, Condition, Step, StoreFailure, Unavailable},
     table::{declare::TableRow as _, key::RestoreAttemptRow},
 };
 
-const QUOTA_INTERVAL_SECONDS: u64 = 900;
+pub(crate) const QUOTA_INTERVAL_SECONDS: u64 = 900;
 
 /// Restores the key. With `validate_only`, only checks whether the text is the right one, which also counts as an
 /// attempt. Returns the work, for a re-encryption that may continue.
@@ -49,6 +50,11 @@ pub async fn restore(
     let (by, work) = work.spend();
     let outcome = attempt(deployment, &by, text, validate_only).await;
     (work, audited(deployment, &by, outcome).await)
+}
+
+/// Reads the times that the quota counts.
+pub(crate) async fn times_of_attempts(organization: &Organization) -> Result<Vec<Timestamp>, Unavailable> {
+    times(organization, RestoreAttemptRow::time(), Condition::EVERYTHING).await
 }
 
 async fn attempt(
@@ -67,7 +73,7 @@ async fn attempt(
     };
     let limit = deployment.key_limits.restores_per_quarter_hour;
     let now = deployment.now();
-    let attempts = times(organization, RestoreAttemptRow::time(), Condition::EVERYTHING).await?;
+    let attempts = times_of_attempts(organization).await?;
     quota(&attempts, now, limit, QUOTA_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::RestoreQuota { limit, retry_after_seconds })?;
     let (given_length, hints) = (text.length(), key_text::hints(&text));

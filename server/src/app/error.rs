@@ -10,6 +10,7 @@ use crate::{
     identity::token::TokenKeysError,
     root_key::RootKeySourceError,
     schema,
+    telemetry::metrics::access::MetricsTokenError,
     transport::{listener::BindError, tls::TlsError},
 };
 
@@ -33,6 +34,9 @@ pub enum StartError {
     /// The keys of a token issuer can't be used.
     #[error(transparent)]
     TokenKeys(#[from] TokenKeysError),
+    /// The token of scrapers can't be used.
+    #[error(transparent)]
+    MetricsToken(#[from] MetricsTokenError),
     /// TLS can't be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use sealward_core::deployment::Deployment;
 
-use super::reloadable::Reloadable;
 use crate::{
-    audit::copy::CopyHandle,
     background::key_change_reminder,
     config::limits::Limits,
     drain::Drain,
-    gates::trace::TraceLayer,
+    gates::{permission::RpcTable, trace::TraceLayer},
     ports::{clock::SystemClock, random::SystemRandom},
     telemetry::{
-        metrics::{Counted, Metrics},
+        counters::Counters,
+        metrics::{Metrics, Shared, Sources},
         samples::Samples,
         shed::Shed,
     },
@@ -27,31 +26,42 @@ use crate::{
 pub(super) struct Observation {
     /// Samples refusals for the log.
     pub(super) samples: Samples,
-    /// Logs calls.
+    /// Logs and counts calls.
     pub(super) trace: TraceLayer,
     /// Performs handshakes, and counts refused ones.
     pub(super) handshakes: Handshakes,
+    /// The refused ones.
+    pub(super) refused_handshakes: Counters,
 }
 
-/// Starts the reports in the log, and serves metrics.
+/// Starts the reports in the log.
 pub(super) fn observe(
     deployment: &Arc<Deployment>,
-    metrics: Option<(Metrics, Readiness)>,
-    audit_copy: &CopyHandle,
-    reloadable: &Reloadable,
+    rpcs: &Arc<RpcTable>,
     limits: &Limits,
     (drain, shed): (&Drain, &Shed),
 ) -> Observation {
     drain.spawn(key_change_reminder::keep_reporting(Arc::clone(deployment), drain.clone()));
     let samples = Samples::new(limits.refusal_log_lines_per_minute, shed.clone());
     drain.spawn(samples.clone().keep_reporting(drain.clone()));
-    let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
-    let refused_handshakes = handshake::Refused::default();
+    let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone(), Arc::clone(rpcs));
+    let refused_handshakes = handshake::refused();
     let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
-    if let Some((metrics, readiness)) = metrics {
-        let counted = Counted { shed: shed.clone(), refused_handshakes };
-        let scraped = (Arc::clone(deployment), audit_copy.clone(), counted, reloadable.trust());
-        drain.spawn(metrics.serve(scraped, readiness, *limits, drain.clone()));
+    Observation { samples, trace, handshakes, refused_handshakes }
+}
+
+impl Observation {
+    /// Serves metrics, if an address is configured.
+    pub(super) fn serve_metrics(
+        &self,
+        metrics: Option<Metrics>,
+        sources: Sources,
+        readiness: Readiness,
+        drain: &Drain,
+    ) {
+        let Some(metrics) = metrics else { return };
+        let (handshakes, samples) = (self.handshakes.clone(), self.samples.clone());
+        let shared = Shared { handshakes, samples, readiness, drain: drain.clone() };
+        drain.spawn(metrics.serve(sources, shared));
     }
-    Observation { samples, trace, handshakes }
 }

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use crate::{
     config::{Config, Log},
+    facts::CurrentTrust,
     finding::Finding,
     identity::token::Issuers,
     reload::ReloadSenders,
-    telemetry::metrics::CurrentTrust,
     transport::tls::TlsContext,
 };
 

@@ -81,7 +81,7 @@ pub(super) fn service(
     });
     let descriptors =
         descriptors::complete(config.schema.descriptors()).map_err(|error| StartError::Reflection(Box::new(error)))?;
-    let services = rpc::services(dispatcher, served, &descriptors, Arc::clone(&rpcs), health.clone(), facts)
+    let services = rpc::services(dispatcher, served, &descriptors, rpcs, health.clone(), facts)
         .map_err(|error| StartError::Reflection(Box::new(error)))?;
     // With the types of error details: the results of an import contain them.
     let methods = Methods::of(vec![served.descriptors.clone()]);
@@ -95,7 +95,6 @@ pub(super) fn service(
         metadata: MetadataGate::new(limits.header_list_size_max_bytes, shed.clone()),
         clock: Arc::new(SystemClock),
         deadlines: Deadlines { default: limits.deadline_default(), max: limits.deadline_max() },
-        rpcs,
         tls_context: reloadable.tls_context.clone(),
         issuers: reloadable.issuers.clone(),
         policy: reloadable.policy.clone(),

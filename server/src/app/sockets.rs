@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::error::StartError;
-use crate::{config::Listen, telemetry::metrics::Metrics, transport::listener::Listener};
+use crate::{config::Config, telemetry::metrics::Metrics, transport::listener::Listener};
 
 /// The sockets of `[listen]`. The system queues connections to them.
 pub(super) struct Sockets {
@@ -20,12 +20,9 @@ pub(super) struct Addresses {
 }
 
 impl Sockets {
-    pub(super) async fn bind(listen: &Listen) -> Result<Self, StartError> {
-        let listener = Listener::bind(listen).await?;
-        let metrics = match listen.metrics_address {
-            Some(address) => Some(Metrics::bind(address).await?),
-            None => None,
-        };
+    pub(super) async fn bind(config: &Config) -> Result<Self, StartError> {
+        let listener = Listener::bind(&config.listen).await?;
+        let metrics = Metrics::bind(config).await?;
         Ok(Self { listener, metrics })
     }
 

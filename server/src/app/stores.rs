@@ -13,7 +13,7 @@ use sealward_core::{
     store::Store,
 };
 use sealward_store::{
-    OnDemand, Witness,
+    Observer, OnDemand, Witness,
     sqlite::{DataFolder, OpenLimits, SqliteDatabases, SqliteOptions, SqliteStore},
 };
 use uuid::Uuid;
@@ -29,6 +29,7 @@ use crate::{
         key_derivation::BlockingKeyDerivation,
         random::SystemRandom,
     },
+    telemetry::transactions::Transactions,
 };
 
 /// The opened stores of a deployment.
@@ -46,6 +47,7 @@ impl Stores {
         config: &Config,
         root_key: Arc<dyn RootKey>,
         audit_copy: &CopyHandle,
+        transactions: &Transactions,
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -61,7 +63,8 @@ impl Stores {
         let new_id = Uuid::from_bytes(random::bytes(&*random));
         let deployment_id = stored_deployment_id(&folder, new_id, options, now).await?;
         let first = move || first_configuration(deployment_id, now);
-        let witness = audit_copy.witness(None);
+        let witness =
+            audit_copy.witness(None).observed_by(Arc::clone(&transactions.configuration) as Arc<dyn Observer>);
         let open = SqliteStore::open_or_create(folder.configuration(), deployment_id, options, witness, first);
         let configuration: Arc<dyn Store> = open.await.map_err(StartError::Configuration)?;
         prepare_configuration(&*configuration, &*root_key, now).await?;
@@ -70,8 +73,8 @@ impl Stores {
             idle_max: config.limits.database_idle_max(),
         };
         let witnesses = {
-            let audit_copy = audit_copy.clone();
-            Box::new(move |id| audit_copy.witness(Some(id)))
+            let (audit_copy, observer) = (audit_copy.clone(), Arc::clone(&transactions.organizations));
+            Box::new(move |id| audit_copy.witness(Some(id)).observed_by(Arc::clone(&observer) as Arc<dyn Observer>))
         };
         let databases = SqliteDatabases::new(folder, deployment_id, options, limits, witnesses, inspect)
             .map_err(StartError::Organizations)?;

@@ -22,6 +22,7 @@ use crate::{
         disk,
         trusted_file::{self, TrustedFileError},
     },
+    telemetry::metrics::access::{MetricsTokenError, read_token},
 };
 
 /// Whether a path setting is set. If not, it already has a fault.
@@ -41,6 +42,21 @@ pub(super) fn private(subject: &str, path: &Path, report: &mut Report) {
     if fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0) {
         let problem = format!("the private key {} is readable by all users", path.display());
         report.warning(subject, problem, format!("chmod 600 {}", path.display()));
+    }
+}
+
+/// Checks the token of scrapers.
+pub(super) fn metrics_token(path: &Path, report: &mut Report) {
+    const SUBJECT: &str = "listen.metrics_token";
+    if let Err(error) = read_token(path) {
+        let remedy = match &error {
+            MetricsTokenError::File(error) => error.remedy(),
+            MetricsTokenError::NotAToken { .. } => "write a new one: openssl rand -hex 32".to_owned(),
+        };
+        report.error(SUBJECT, error_chain::text(&error), remedy);
+    } else if fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0) {
+        let problem = format!("the token {} is readable by all users", path.display());
+        report.warning(SUBJECT, problem, format!("chmod 640 {}", path.display()));
     }
 }
 

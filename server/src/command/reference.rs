@@ -12,12 +12,24 @@ pub(super) enum Reference {
     Configuration,
     /// docs/reference/permissions.md
     Permissions,
+    /// docs/metrics.md
+    Metrics,
+    /// deploy/monitoring/sealward-dashboard.json
+    Dashboard,
+    /// deploy/monitoring/sealward-rules.yaml
+    Rules,
+    /// deploy/monitoring/sealward-rules-test.yaml
+    RulesTest,
 }
 
 pub(super) fn run(which: &Reference) -> Result<(), DescriptorError> {
     print::to_stdout(&match which {
         Reference::Configuration => reference::configuration(),
         Reference::Permissions => reference::permissions()?,
+        Reference::Metrics => reference::metrics(),
+        Reference::Dashboard => reference::dashboard(),
+        Reference::Rules => reference::rules(),
+        Reference::RulesTest => reference::rules_test(),
     });
     Ok(())
 }

@@ -25,8 +25,8 @@ use super::{
         TlsSection, TokenIssuerSection, TrustDomainSection,
     },
     model::{
-        AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Listen, Log, LogFormat, OnFailure, Pages, RootKeySource, Schema,
-        Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+        AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Listen, Log, LogFormat, MetricsAccess, OnFailure, Pages,
+        RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
     },
     origin::{NotAnOrigin, Origin},
 };
@@ -66,11 +66,12 @@ pub(super) fn check(
 ) -> (Config, Faults) {
     let mut check = Check { folder, credentials, faults };
     let data_dir = check.path("data_dir", file.data_dir);
-    let (listen, pages) = check.listen(file.listen);
+    let (listen, metrics, pages) = check.listen(file.listen);
     let config = Config {
         source,
         data_dir,
         listen,
+        metrics,
         pages,
         tls: check.tls(file.tls, file.trust_domains),
         root_key_sources: check.root_key_sources(file.root_key.sources),
@@ -92,7 +93,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn listen(&mut self, section: ListenSection) -> (Listen, Pages) {
+    fn listen(&mut self, section: ListenSection) -> (Listen, MetricsAccess, Pages) {
         let address = section.address.and_then(|text| self.address("listen.address", &text)).unwrap_or(DEFAULT_ADDRESS);
         let plaintext_address =
             section.plaintext_address.and_then(|text| self.address("listen.plaintext_address", &text));
@@ -116,7 +117,44 @@ impl Check<'_> {
             own_origin: section.own_origin.and_then(|text| self.origin("listen.own_origin", &text)),
             with_credentials: section.origins_with_credentials.unwrap_or(false),
         };
-        (Listen { address, plaintext_address, metrics_address }, pages)
+        let metrics = MetricsAccess {
+            tls: section.metrics_tls.unwrap_or(false),
+            identities: self.metrics_identities(&section.metrics_identities),
+            token: section.metrics_token.map(|file| self.path("listen.metrics_token", Some(file))),
+        };
+        self.metrics_access(&metrics, metrics_address.is_some());
+        (Listen { address, plaintext_address, metrics_address }, metrics, pages)
+    }
+
+    fn metrics_identities(&mut self, texts: &[String]) -> Vec<Identity> {
+        let mut identities = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            let setting = format!("listen.metrics_identities[{index}]");
+            match text.parse() {
+                Ok(Identity::Jwt { .. }) => {
+                    self.faults.add(setting, "is the identity of a bearer token: use that of a client certificate");
+                }
+                Ok(identity) => identities.push(lower_case_dns(identity)),
+                Err(error) => self.faults.add(setting, format!("{error}")),
+            }
+        }
+        identities
+    }
+
+    /// Checks that the settings of the listener for metrics match each other.
+    fn metrics_access(&mut self, metrics: &MetricsAccess, is_served: bool) {
+        let set = [
+            ("listen.metrics_tls", metrics.tls),
+            ("listen.metrics_identities", !metrics.identities.is_empty()),
+            ("listen.metrics_token", metrics.token.is_some()),
+        ];
+        for (setting, _) in set.into_iter().filter(|(_, is_set)| *is_set && !is_served) {
+            self.faults.add(setting, "applies to the listener for metrics only: set listen.metrics_address");
+        }
+        if !metrics.identities.is_empty() && !metrics.tls {
+            let problem = "requires TLS, in which clients send their certificates: set listen.metrics_tls = true";
+            self.faults.add("listen.metrics_identities", problem);
+        }
     }
 
     fn origins(&mut self, texts: &[String]) -> Vec<Origin> {

@@ -114,9 +114,20 @@ section! {
         /// with HTTPS_REQUIRED.
         plaintext_address: Text, "IP:port", Optional(r#""127.0.0.1:7080""#), AtStart;
 
-        /// The address for metrics, at /metrics, without TLS and without authentication. Metrics contain the names of organizations and
-        /// when their keys are due: restrict access to your scraper.
+        /// The address for metrics, at /metrics, and for probes, at /livez and /readyz. Metrics contain the names of organizations and the state
+        /// of their keys: use a loopback address, or metrics_tls with metrics_identities or metrics_token.
         metrics_address: Text, "IP:port", Optional(r#""127.0.0.1:7081""#), AtStart;
+
+        /// Whether the listener for metrics uses TLS, with the certificate, the client CAs and the revocation lists of [tls].
+        metrics_tls: Boolean, "true or false", Default("false"), AtStart;
+
+        /// The identities that can read metrics with their client certificate. Requires metrics_tls. If neither this nor metrics_token is set,
+        /// every program that reaches the address can read metrics. Probes need neither.
+        metrics_identities: Texts, "\"spiffe:…\", \"dns:…\" or \"cn:…\"", Optional(r#"["cn:prometheus"]"#), AtStart;
+
+        /// The file with a token that can read metrics, as `Authorization: Bearer TOKEN`: 32 to 512 letters, digits and `-._~+/=`, for example
+        /// from `openssl rand -hex 32`. The file is read for each scrape, so that it can be replaced at any time.
+        metrics_token: Path, "a file, or \"credential:NAME\"", Optional(r#""metrics.token""#), AtStart;
 
         /// The origins of web pages that may call, as browsers send them, each with scheme, host and port. Browsers on these pages may read
         /// the answers (CORS). Requests from pages of other origins are refused. Programs other than browsers send no origin and need no

@@ -154,6 +154,10 @@ limits! {
     /// Maximum open connections to the listener for metrics. Above the limit, a new connection closes the oldest. A scraper needs one.
     metrics_connections_max: 16 within 1 to 1_000, "connections";
 
+    /// Maximum organizations with a label of their own in metrics: the oldest ones. The values of all others are combined under
+    /// the label `other_organizations`. Each organization has about 20 series.
+    metrics_organizations_max: 100 within 0 to 10_000, "organizations";
+
     /// Maximum time from a connection's first packet to its first HTTP/2 frame, TLS included. In HTTP/1.1, also the maximum time for the
     /// headers of each request.
     /// A slow link needs a second. A connection that takes more than ten seconds only occupies a connection slot.

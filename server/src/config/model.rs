@@ -11,7 +11,10 @@ use std::{
 
 use http::Uri;
 use jsonwebtoken::Algorithm;
-use sealward_core::policy::{Binding, Policy};
+use sealward_core::{
+    identity::Identity,
+    policy::{Binding, Policy},
+};
 use tracing::level_filters::LevelFilter;
 
 use super::{limits::Limits, origin::Origin};
@@ -28,6 +31,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the server listens.
     pub listen: Listen,
+    /// The programs that can read metrics.
+    pub metrics: MetricsAccess,
     /// The web pages that may call; none by default.
     pub pages: Pages,
     /// TLS, and the CAs whose client certificates are accepted.
@@ -58,6 +63,9 @@ impl Config {
             ("listen.address", self.listen.address != other.listen.address),
             ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
             ("listen.metrics_address", self.listen.metrics_address != other.listen.metrics_address),
+            ("listen.metrics_tls", self.metrics.tls != other.metrics.tls),
+            ("listen.metrics_identities", self.metrics.identities != other.metrics.identities),
+            ("listen.metrics_token", self.metrics.token != other.metrics.token),
             ("listen.origins", self.pages.origins != other.pages.origins),
             ("listen.own_origin", self.pages.own_origin != other.pages.own_origin),
             ("listen.origins_with_credentials", self.pages.with_credentials != other.pages.with_credentials),
@@ -111,8 +119,19 @@ pub struct Listen {
     pub address: SocketAddr,
     /// A listener without TLS, for probes; none by default. It serves health checks, and refuses all other calls with HTTPS_REQUIRED.
     pub plaintext_address: Option<SocketAddr>,
-    /// The listener for metrics, without TLS; none by default.
+    /// The listener for metrics; none by default.
     pub metrics_address: Option<SocketAddr>,
+}
+
+/// The programs that can read metrics: every program that reaches the address, unless identities or a token are set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricsAccess {
+    /// Whether the listener uses TLS; false by default.
+    pub tls: bool,
+    /// The identities that can read metrics with their client certificate.
+    pub identities: Vec<Identity>,
+    /// The file with the token that can read metrics.
+    pub token: Option<PathBuf>,
 }
 
 /// The web pages that may call.

@@ -307,6 +307,8 @@ fn settings_applied_at_start_and_at_reload_are_distinguished() {
         plaintext_address: Some(DEFAULT_ADDRESS),
         metrics_address: Some(([127, 0, 0, 1], 2).into()),
     };
+    after.metrics =
+        MetricsAccess { tls: true, identities: vec![Identity::CommonName("ada".into())], token: Some("token".into()) };
     let origin: Origin = "https://console.example.org".parse().unwrap();
     after.pages = Pages { origins: vec![origin.clone()], own_origin: Some(origin), with_credentials: true };
     after.root_key_sources = vec![RootKeySource::MountedSecret("root.key".into())];
@@ -323,6 +325,26 @@ fn settings_applied_at_start_and_at_reload_are_distinguished() {
                 if section.is_repeated() { section.name.to_owned() } else { [section.name, setting.name].join(".") };
             assert!(settings.iter().any(|setting| setting == name.trim_start_matches('.')), "{name}");
         }
+    }
+}
+
+#[test]
+fn settings_of_the_metrics_listener_match_each_other() {
+    let listen = |settings: &str| format!("{SMALLEST}[listen]\n{settings}");
+    let served = "metrics_address = \"127.0.0.1:7081\"\n";
+    let identities = "metrics_identities = [\"cn:prometheus\", \"dns:Scraper.example.org\"]\n";
+    let config = parse(&listen(&format!("{served}{identities}metrics_tls = true\nmetrics_token = \"t\""))).unwrap();
+    let named = [Identity::CommonName("prometheus".into()), Identity::Dns("scraper.example.org".into())];
+    assert_eq!(config.metrics.identities, named);
+    assert!(config.metrics.tls && config.metrics.token.is_some());
+    for (settings, fault) in [
+        ("metrics_tls = true", "listen.metrics_tls"),
+        ("metrics_token = \"t\"", "listen.metrics_token"),
+        (&format!("{served}{identities}"), "listen.metrics_identities"),
+        (&format!("{served}metrics_tls = true\nmetrics_identities = [\"ada\"]"), "listen.metrics_identities[0]"),
+        (&format!("{served}metrics_tls = true\nmetrics_identities = [\"jwt:a#b\"]"), "listen.metrics_identities[0]"),
+    ] {
+        assert_eq!(faults(&listen(settings)), [fault], "{settings}");
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     },
     /// The position of the audit copy: about 150 bytes per organization.
     AuditCheckpoint,
+    /// The token of a scraper: 512 characters at most, and a line end.
+    Token,
     /// A root key. The limit is one byte more than its length, so that a longer file is detected.
     RootKey,
 }
@@ -64,6 +66,7 @@ impl Kind {
             Self::PrivateKey => 1 << 20,
             Self::KeySet => 256 << 10,
             Self::KeptKeySet { set_max_bytes } => ((set_max_bytes as u64) << 1) + (1 << 20),
+            Self::Token => 4 << 10,
             Self::RootKey => 33,
         }
     }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::permission::{Rpc, RpcTable};
+use super::permission::Rpc;
 use crate::{status::Refusal, transport::EndsAt};
 
 pub(super) const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -37,7 +37,6 @@ pub(crate) struct Deadlines {
 #[derive(Clone)]
 pub(crate) struct DeadlineLayer {
     deadlines: Deadlines,
-    rpcs: Arc<RpcTable>,
 }
 
 /// A service whose calls end in time.
@@ -48,14 +47,14 @@ pub(crate) struct Deadline<S> {
 }
 
 impl DeadlineLayer {
-    /// The table has the rpcs. A call gets its rpc into its extensions, for the layers below.
-    pub(crate) fn new(deadlines: Deadlines, rpcs: Arc<RpcTable>) -> Self {
-        Self { deadlines, rpcs }
+    /// A layer before has added the rpc to the call's extensions.
+    pub(crate) fn new(deadlines: Deadlines) -> Self {
+        Self { deadlines }
     }
 
-    fn time_for<B>(&self, request: &Request<B>, rpc: Option<&Rpc>) -> Option<Duration> {
+    fn time_for<B>(&self, request: &Request<B>) -> Option<Duration> {
         let requested = request.headers().get(GRPC_TIMEOUT).and_then(parse_timeout);
-        if rpc.is_some_and(|rpc| rpc.is_stream) {
+        if request.extensions().get::<Arc<Rpc>>().is_some_and(|rpc| rpc.is_stream) {
             requested
         } else {
             Some(requested.unwrap_or(self.deadlines.default).min(self.deadlines.max))
@@ -83,13 +82,9 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let rpc = self.layer.rpcs.get(request.uri().path()).cloned();
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         // The time counts from here, because the first poll of the future may come later.
-        let deadline = self.layer.time_for(&request, rpc.as_deref()).and_then(|time| Instant::now().checked_add(time));
-        if let Some(rpc) = rpc {
-            request.extensions_mut().insert(rpc);
-        }
+        let deadline = self.layer.time_for(&request).and_then(|time| Instant::now().checked_add(time));
         DeadlineFuture { timer: deadline.map(timer), answer: self.inner.call(request) }
     }
 }
@@ -198,7 +193,7 @@ pub(super) fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, convert::Infallible, future::pending};
+    use std::{convert::Infallible, future::pending};
 
     use http_body_util::{BodyExt, Full, StreamBody};
     use tonic::Code;
@@ -210,14 +205,14 @@ mod tests {
     const STREAM: &str = "/sealward.v1.DataEncryptionService/WatchReencryption";
 
     fn layer() -> DeadlineLayer {
-        let rpcs =
-            [(UNARY, false), (STREAM, true)].map(|(path, is_stream)| (path.to_owned(), Rpc::new(&[], is_stream)));
-        let deadlines = Deadlines { default: Duration::from_secs(30), max: Duration::from_secs(300) };
-        DeadlineLayer::new(deadlines, Arc::new(RpcTable::new(HashMap::from(rpcs))))
+        DeadlineLayer::new(Deadlines { default: Duration::from_secs(30), max: Duration::from_secs(300) })
     }
 
     fn request(path: &str, timeout: Option<&'static str>) -> Request<Body> {
         let mut request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        if [UNARY, STREAM].contains(&path) {
+            request.extensions_mut().insert(Arc::new(Rpc::new(&[], path == STREAM)));
+        }
         if let Some(timeout) = timeout {
             request.headers_mut().insert(GRPC_TIMEOUT, HeaderValue::from_static(timeout));
         }
@@ -241,11 +236,7 @@ mod tests {
 
     #[test]
     fn unary_call_has_a_deadline_and_a_stream_only_that_of_its_caller() {
-        let time_for = |path, timeout| {
-            let layer = layer();
-            let rpc = layer.rpcs.get(path).map(|rpc| &**rpc);
-            layer.time_for(&request(path, timeout), rpc).map(|time| time.as_secs())
-        };
+        let time_for = |path, timeout| layer().time_for(&request(path, timeout)).map(|time| time.as_secs());
         assert_eq!(time_for(UNARY, None), Some(30));
         assert_eq!(time_for(UNARY, Some("5S")), Some(5));
         assert_eq!(time_for(UNARY, Some("300S")), Some(300));

@@ -24,6 +24,8 @@ use crate::{
 /// The requirements of an rpc.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rpc {
+    /// Its place among the served rpcs, in the order of their paths. Its counters have the same place.
+    pub(crate) place: usize,
     /// The requirement of a call.
     pub(crate) needs: Needs,
     /// Whether it takes or returns a stream, which may last for hours.
@@ -51,6 +53,7 @@ impl Rpc {
     /// An rpc whose calls aren't recorded.
     pub(crate) fn new(privileges: &[Privilege], is_stream: bool) -> Self {
         Self {
+            place: 0,
             needs: Needs::OneOf(privileges.to_vec()),
             is_stream,
             takes_stream: false,
@@ -64,6 +67,7 @@ impl Rpc {
     pub(crate) fn of(method: &MethodNeeds) -> Self {
         let needs = if method.any_identity { Needs::Identity } else { Needs::OneOf(method.privileges.clone()) };
         Self {
+            place: 0,
             needs,
             is_stream: method.takes_stream || method.answers_stream,
             takes_stream: method.takes_stream,
@@ -112,7 +116,9 @@ pub(crate) struct RpcTable(HashMap<String, Arc<Rpc>>);
 impl RpcTable {
     /// A table of these rpcs. Health isn't among them: it is open to all.
     pub(crate) fn new(rpcs: HashMap<String, Rpc>) -> Self {
-        Self(rpcs.into_iter().map(|(path, rpc)| (path, Arc::new(rpc))).collect())
+        let in_order: std::collections::BTreeMap<_, _> = rpcs.into_iter().collect();
+        let placed = in_order.into_iter().enumerate();
+        Self(placed.map(|(place, (path, rpc))| (path, Arc::new(Rpc { place, ..rpc }))).collect())
     }
 
     /// Every rpc, by path.

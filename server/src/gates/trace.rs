@@ -1,5 +1,5 @@
-//! Assigns an id and a span to every call, completes its errors with the id and a reason, and logs one line with the code and the reason
-//! that the caller received.
+//! Assigns an id and a span to every call, finds its rpc, completes its errors with the id and a reason, counts it, and logs one line with
+//! the code and the reason that the caller received.
 //!
 //! The line has rpc, peer, protocol, client, identity, organization, code, reason and duration. It never has the value of a header except
 //! the version of the client, if that is well formed, and nothing of a message except the name of an existing organization. The cause of an error is logged too, from the status's source; the caller gets only the
@@ -37,11 +37,14 @@ use tonic_types::StatusExt;
 use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
 
-use super::{probe::is_health, version_header::client_version};
+use super::{permission::RpcTable, probe::is_health, version_header::client_version};
 use crate::{
     error_chain,
     status::{self, reason_name},
-    telemetry::samples::{Kind, Samples, Who},
+    telemetry::{
+        calls::{Calls, Method},
+        samples::{Kind, Samples, Who},
+    },
     transport::connection::Connection,
 };
 
@@ -104,6 +107,8 @@ pub(crate) struct TraceLayer {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     samples: Samples,
+    rpcs: Arc<RpcTable>,
+    calls: Calls,
 }
 
 /// A service whose calls are logged.
@@ -115,9 +120,15 @@ pub(crate) struct Trace<S> {
 }
 
 impl TraceLayer {
-    /// The clock and the randomness generate the call ids.
-    pub(crate) fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, samples: Samples) -> Self {
-        Self { clock, random, samples }
+    /// The clock and the randomness generate the call ids. A call gets its rpc into its extensions, for the layers below.
+    pub(crate) fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, samples: Samples, rpcs: Arc<RpcTable>) -> Self {
+        let calls = Calls::new(rpcs.in_order().into_keys());
+        Self { clock, random, samples, rpcs, calls }
+    }
+
+    /// The counted calls.
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
     }
 }
 
@@ -144,6 +155,13 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let facts = CallFacts::new(new_id(self.layer.clock.as_ref(), self.layer.random.as_ref()));
         let (path, peer) = (request.uri().path(), peer(&request));
+        let (rpc, is_probe) = (self.layer.rpcs.get(path).cloned(), is_health(path));
+        let method = match &rpc {
+            Some(rpc) => Method::Rpc(rpc.place),
+            None if is_probe => Method::Health,
+            None => Method::Other,
+        };
+        self.layer.calls.begin(method);
         let span = tracing::info_span!(
             "call",
             call_id = &**facts.id(),
@@ -158,11 +176,15 @@ where
             span,
             peer,
             facts: facts.clone(),
-            samples: self.layer.samples.clone(),
+            layer: Arc::clone(&self.layer),
             begun: Instant::now(),
-            is_probe: is_health(path),
+            method,
+            is_probe,
             ended: false,
         };
+        if let Some(rpc) = rpc {
+            request.extensions_mut().insert(rpc);
+        }
         request.extensions_mut().insert(facts);
         // The layers below decide in their `call`, so it must be inside the span.
         let answer = log.span.in_scope(|| self.inner.call(request));
@@ -264,13 +286,14 @@ impl Outcome {
     }
 }
 
-/// Logs one line about a call, when it ends or is dropped.
+/// Counts a call and logs one line about it, when it ends or is dropped.
 struct CallLog {
     span: Span,
     peer: Option<SocketAddr>,
     facts: CallFacts,
-    samples: Samples,
+    layer: Arc<TraceLayer>,
     begun: Instant,
+    method: Method,
     is_probe: bool,
     ended: bool,
 }
@@ -288,10 +311,12 @@ impl CallLog {
             _ if self.facts.was_cut() => (Code::Cancelled, None, None),
             Outcome { code, reason } => (*code, reason.as_deref(), cause.map(error_chain::text)),
         };
-        if self.is_sampled(code, reason) && !self.samples.is_first(self.kind(code, reason)) {
+        let duration = self.begun.elapsed();
+        self.layer.calls.end(self.method, code, duration);
+        if self.is_sampled(code, reason) && !self.layer.samples.is_first(self.kind(code, reason)) {
             return;
         }
-        let duration_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let cause = cause.as_deref();
         match code {
             Code::Unknown | Code::Internal | Code::DataLoss | Code::Unavailable => {
@@ -362,12 +387,15 @@ mod tests {
 
     use super::*;
     use crate::{
+        gates::permission::Rpc,
         ports::{clock::SystemClock, random::SystemRandom},
+        status::Refusal,
         telemetry::shed::Shed,
     };
 
     fn trace() -> TraceLayer {
-        TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), Samples::new(10, Shed::default()))
+        let (samples, rpcs) = (Samples::new(10, Shed::default()), Arc::default());
+        TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples, rpcs)
     }
 
     #[test]
@@ -393,5 +421,33 @@ mod tests {
         assert_eq!(status.get_details_error_info().unwrap().reason, "MESSAGE_TOO_LARGE");
         assert!(!status.get_details_request_info().unwrap().request_id.is_empty());
         assert_eq!(answer.to_bytes(), "message");
+    }
+
+    #[tokio::test]
+    async fn call_is_counted_once_with_the_code_that_the_caller_received() {
+        const PATH: &str = "/sealward.v1.AccessService/WhoAmI";
+        let rpcs = Arc::new(RpcTable::new([(PATH.to_owned(), Rpc::new(&[], false))].into()));
+        let trace =
+            TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), Samples::new(10, Shed::default()), rpcs);
+        let service = trace.layer(service_fn(|request: Request<Body>| async move {
+            let is_known = request.extensions().get::<Arc<Rpc>>().is_some();
+            let status = if is_known { Status::from(Refusal::DeadlineExceeded) } else { Status::ok("") };
+            Ok::<_, Infallible>(status.into_http())
+        }));
+        let request = |path: &str| Request::post(path).body(Body::empty()).unwrap();
+        for path in [PATH, "/a.B/C", "/a.B/D"] {
+            service.clone().oneshot(request(path)).await.unwrap();
+        }
+        // A call whose caller has left.
+        drop(service.clone().call(request(PATH)));
+        let _in_flight = service.clone().call(request(PATH));
+        let rows: Vec<_> = trace.calls().rows().filter(|row| row.was_called()).map(|row| row.counted()).collect();
+        assert_eq!(
+            rows,
+            [
+                ("sealward.v1.AccessService/WhoAmI", 1, vec![("CANCELLED", 1), ("DEADLINE_EXCEEDED", 1)]),
+                ("other", 0, vec![("OK", 2)]),
+            ]
+        );
     }
 }

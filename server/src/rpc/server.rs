@@ -26,12 +26,12 @@ use x509_parser::time::ASN1Time;
 use super::{dispatcher::Dispatcher, export_format};
 use crate::{
     audit::copy::CopyFacts,
-    background::key_change_reminder::due_time,
     config::Config,
+    facts::{CertificateFacts, CurrentTrust, ServedOrganization, TokenIssuerFacts},
     files::disk,
     finding::{Finding, Severity},
     schema::{ServedSchema, timestamp_to_proto},
-    telemetry::metrics::CurrentTrust,
+    telemetry::metrics::access,
     transport::file_descriptors,
     version::{COMMIT, VERSION, VERSION_OF_AES_GCM, VERSION_OF_AWS_LC_RS, VERSION_OF_XAES_256_GCM},
 };
@@ -76,7 +76,7 @@ impl ServerFacts {
             start_time,
             data_dir: config.data_dir.clone(),
             root_key_sources: config.root_key_sources.iter().enumerate().map(source).collect(),
-            of_start: file_descriptors::finding(config).into_iter().collect(),
+            of_start: file_descriptors::finding(config).into_iter().chain(access::finding(config)).collect(),
             databases,
             trust,
             of_files,
@@ -103,25 +103,16 @@ impl Server {
         // A file system over a network may not answer.
         let available_bytes = spawn_blocking(move || disk::available_bytes(&folder)).await.ok().flatten();
         let audit_copy = dispatcher.audit_copy.facts();
+        let organizations = ServedOrganization::all(deployment);
         let mut findings = [facts.of_start.as_slice(), &facts.of_files.borrow()].concat();
         findings.extend(available_bytes.and_then(|bytes| disk::finding(&facts.data_dir, bytes)));
-        findings.extend(of_organizations(deployment, now));
+        findings.extend(of_organizations(deployment, &organizations, now));
         findings.extend(audit_copy.as_ref().and_then(of_audit_copy));
         findings.sort_by_key(|finding| finding.severity);
-        let tls_context = Arc::clone(&facts.trust.tls_context.borrow());
-        let certificate = CertificateStatus {
-            setting: "tls.certificate".to_owned(),
-            subject: tls_context.certificate.subject(),
-            expire_time: tls_context.certificate.not_after().and_then(time_of),
-        };
-        let client_cas = tls_context.trust.client_cas().map(|ca| CertificateStatus {
-            setting: ca.setting.clone(),
-            subject: ca.subject.clone(),
-            expire_time: time_of(ca.not_after),
-        });
-        let revocation_lists = tls_context.trust.revocation_lists().map(|list| RevocationListStatus {
-            issuer: list.issuer.clone(),
-            number: list.number.clone().unwrap_or_default(),
+        let trust = facts.trust.facts(now);
+        let revocation_lists = trust.revocation_lists.into_iter().map(|list| RevocationListStatus {
+            issuer: list.issuer,
+            number: list.number,
             next_update_time: list.next_update.and_then(time_of),
         });
         ServerStatus {
@@ -129,10 +120,10 @@ impl Server {
             commit: COMMIT.to_owned(),
             start_time: Some(timestamp_to_proto(facts.start_time)),
             server_time: Some(timestamp_to_proto(now)),
-            certificates: std::iter::once(certificate).chain(client_cas).collect(),
+            certificates: trust.certificates.into_iter().map(certificate).collect(),
             revocation_lists: revocation_lists.collect(),
-            token_issuers: token_issuers(&facts.trust, now),
-            stores: vec![store(deployment, facts, available_bytes)],
+            token_issuers: trust.token_issuers.into_iter().map(token_issuer).collect(),
+            stores: vec![store(deployment, &organizations, facts, available_bytes)],
             root_key_sources: facts.root_key_sources.clone(),
             audit_copy: audit_copy.map(|facts| AuditCopyStatus {
                 target: facts.target,
@@ -193,44 +184,47 @@ fn info(served: &ServedSchema, descriptors: &[u8]) -> ServerInfo {
     }
 }
 
-fn token_issuers(trust: &CurrentTrust, now: Timestamp) -> Vec<TokenIssuerStatus> {
-    let issuers = Arc::clone(&trust.issuers.borrow());
-    let issuer = |(issuer, keys, fetched_at): (&str, usize, Option<Timestamp>)| TokenIssuerStatus {
-        issuer: issuer.to_owned(),
-        keys: keys.try_into().unwrap_or(i32::MAX),
-        fetch_time: fetched_at.map(timestamp_to_proto),
-    };
-    issuers.keys(now).map(issuer).collect()
+fn certificate(facts: CertificateFacts) -> CertificateStatus {
+    let CertificateFacts { setting, subject, not_after } = facts;
+    CertificateStatus { setting, subject, expire_time: not_after.and_then(time_of) }
 }
 
-fn store(deployment: &Deployment, facts: &ServerFacts, available_bytes: Option<u64>) -> StoreStatus {
-    let organizations = deployment.organizations();
+fn token_issuer(facts: TokenIssuerFacts) -> TokenIssuerStatus {
+    let TokenIssuerFacts { issuer, keys, fetch_time } = facts;
+    let keys = keys.try_into().unwrap_or(i32::MAX);
+    TokenIssuerStatus { issuer, keys, fetch_time: fetch_time.map(timestamp_to_proto) }
+}
+
+fn store(
+    deployment: &Deployment,
+    organizations: &[ServedOrganization],
+    facts: &ServerFacts,
+    available_bytes: Option<u64>,
+) -> StoreStatus {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    let open = organizations.iter().filter(|organization| facts.databases.is_open(organization.id)).count();
     StoreStatus {
         engine: sealward_store::engine(),
         location: facts.data_dir.display().to_string(),
         organizations: count(organizations.len()),
         organizations_not_served: count(deployment.not_served_count()),
-        open_databases: count(open),
+        open_databases: count(facts.databases.open_count()),
         available_bytes: available_bytes.map(|bytes| bytes.try_into().unwrap_or(i64::MAX)),
     }
 }
 
 /// The findings about organizations, one for each problem.
-fn of_organizations(deployment: &Deployment, now: Timestamp) -> Vec<Finding> {
+fn of_organizations(deployment: &Deployment, organizations: &[ServedOrganization], now: Timestamp) -> Vec<Finding> {
     let all_not_served = deployment.all_not_served();
     let not_served = |wanted: NotServed| -> Vec<&OrganizationName> {
         all_not_served.iter().filter(|(_, why)| *why == wanted).map(|(name, _)| name).collect()
     };
     let misnamed = deployment.not_served_count().saturating_sub(all_not_served.len());
-    let organizations = deployment.organizations();
     let (mut inactive, mut due) = (Vec::new(), Vec::new());
-    for organization in &organizations {
-        if organization.key_facts().is_some_and(|facts| !facts.is_active) {
-            inactive.push(&organization.name);
-        } else if due_time(deployment, organization).is_some_and(|(_, time)| time <= now) {
-            due.push(&organization.name);
+    for served in organizations {
+        if served.is_active == Some(false) {
+            inactive.push(&served.organization.name);
+        } else if served.is_due(now) {
+            due.push(&served.organization.name);
         }
     }
     let errors = [

@@ -2,22 +2,17 @@
 //!
 //! This module refuses nothing: the code that applies a bound counts its refusals here.
 
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-};
-
-use crate::config::limits::is_limit;
+use super::counters::Counters;
+use crate::config::limits::LIMITS;
 
 /// The counters of a server, shared by all code that applies a bound.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Shed {
-    refused: Family<OfBound, Counter>,
-}
+#[derive(Clone, Debug)]
+pub(crate) struct Shed(Counters);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct OfBound {
-    bound: &'static str,
+impl Default for Shed {
+    fn default() -> Self {
+        Self(Counters::new(LIMITS.iter().map(|limit| limit.name)))
+    }
 }
 
 impl Shed {
@@ -28,18 +23,17 @@ impl Shed {
 
     /// Counts several refusals by this bound.
     pub(crate) fn count_many(&self, bound: &'static str, refused: u64) {
-        debug_assert!(is_limit(bound), "{bound} is not a limit");
-        self.refused.get_or_create(&OfBound { bound }).inc_by(refused);
+        self.0.add(bound, refused);
     }
 
-    /// The counters, by bound.
-    pub(crate) fn refused(&self) -> Family<OfBound, Counter> {
-        self.refused.clone()
+    /// The bounds that refused something, each with its number of refusals.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.all().filter(|(_, refused)| *refused > 0)
     }
 
     /// The number of refusals by this bound.
     #[cfg(test)]
     pub(crate) fn refused_by(&self, bound: &'static str) -> u64 {
-        self.refused.get_or_create(&OfBound { bound }).get()
+        self.0.of(bound)
     }
 }

@@ -133,6 +133,13 @@ impl Budget {
         Account { budget: Arc::clone(self), payer, connection }
     }
 
+    /// The bound of all callers, and the bytes that they use.
+    pub(crate) fn use_of_process(&self) -> (Bound, u64) {
+        let used = self.used();
+        let parts = [used.by_unidentified, used.by_probes, used.by_identities];
+        (self.bounds.process, parts.into_iter().fold(0, u64::saturating_add))
+    }
+
     fn used(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }

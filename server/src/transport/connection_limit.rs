@@ -34,6 +34,28 @@ pub(crate) struct ConnectionSlots {
     shed: Shed,
 }
 
+/// The slots of the listeners for calls. Each listener has separate slots, so that callers can't block probes.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerSlots {
+    /// Of the listener with TLS.
+    pub(crate) tls: Arc<ConnectionSlots>,
+    /// Of the listener without TLS.
+    pub(crate) plaintext: Arc<ConnectionSlots>,
+}
+
+/// The connections of a listener at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionCounts {
+    /// Open connections of identified callers.
+    pub(crate) identified: u64,
+    /// Open connections of callers without an identity.
+    pub(crate) unidentified: u64,
+    /// Open connections without a slot, whose first call is refused.
+    pub(crate) refused: u64,
+    /// All connections that were accepted since the start.
+    pub(crate) accepted: u64,
+}
+
 /// The numbers of slots.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -163,10 +185,30 @@ impl Bounds {
     }
 }
 
+impl ListenerSlots {
+    /// Free slots, with the bounds in the configuration.
+    pub(crate) fn new(limits: &Limits, shed: &Shed) -> Self {
+        let slots = || ConnectionSlots::new(Bounds::of(limits), shed.clone());
+        ListenerSlots { tls: slots(), plaintext: slots() }
+    }
+}
+
 impl ConnectionSlots {
     /// Creates free slots.
     pub(crate) fn new(bounds: Bounds, shed: Shed) -> Arc<Self> {
         Arc::new(ConnectionSlots { bounds, state: Mutex::default(), shed })
+    }
+
+    /// The connections now.
+    pub(crate) fn counts(&self) -> ConnectionCounts {
+        let state = self.state();
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        ConnectionCounts {
+            identified: state.identified.into(),
+            unidentified: count(state.unidentified.len()),
+            refused: count(state.refused.len()),
+            accepted: state.next,
+        }
     }
 
     /// A slot for a new connection, of which only the address is known. Another connection may be closed for it.

@@ -8,10 +8,6 @@ mod plaintext;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -21,24 +17,24 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use self::{cause::Cause, graceful_close::close_gracefully, plaintext::WrongPort};
 use crate::{
     gates::trace::TraceLayer,
-    telemetry::samples::{Kind, Samples, Who},
+    telemetry::{
+        counters::Counters,
+        samples::{Kind, Samples, Who},
+    },
     transport::tls::{TlsContext, with_refused_subject},
 };
 
-/// Refused handshakes, by cause.
-pub(crate) type Refused = Family<OfCause, Counter>;
+/// Counters of refused handshakes, by cause.
+pub(crate) fn refused() -> Counters {
+    Counters::new(Cause::ALL.map(Cause::name))
+}
 
 /// Performs handshakes, and counts and logs refused ones. The listeners share it.
 #[derive(Clone)]
 pub(crate) struct Handshakes {
-    refused: Refused,
+    refused: Counters,
     samples: Samples,
     wrong_port: Arc<WrongPort>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct OfCause {
-    cause: &'static str,
 }
 
 /// A handshake that failed.
@@ -56,17 +52,9 @@ enum Opened {
     Plaintext(TcpStream),
 }
 
-/// Counters with one refusal.
-#[cfg(test)]
-pub(crate) fn refused_once() -> Refused {
-    let refused = Refused::default();
-    refused.get_or_create(&OfCause { cause: Cause::Other.name() }).inc();
-    refused
-}
-
 impl Handshakes {
     /// Samples refusals for the log. Calls without TLS are traced like all calls.
-    pub(crate) fn new(refused: Refused, samples: Samples, trace: TraceLayer) -> Self {
+    pub(crate) fn new(refused: Counters, samples: Samples, trace: TraceLayer) -> Self {
         Self { refused, samples, wrong_port: Arc::new(WrongPort::new(trace)) }
     }
 
@@ -78,8 +66,9 @@ impl Handshakes {
             Arc::new(crate::ports::clock::SystemClock),
             Arc::new(crate::ports::random::SystemRandom),
             samples.clone(),
+            Arc::default(),
         );
-        Self::new(Refused::default(), samples, trace)
+        Self::new(refused(), samples, trace)
     }
 
     /// Performs a handshake before the deadline; `None` if it was refused.
@@ -108,7 +97,7 @@ impl Handshakes {
     fn report(&self, cause: Cause, peer: SocketAddr, subject: Option<&str>, error: Option<&io::Error>) {
         const EVENT: &str = "handshake refused";
         let name = cause.name();
-        self.refused.get_or_create(&OfCause { cause: name }).inc();
+        self.refused.add(name, 1);
         let error = error.map(tracing::field::display);
         if cause == Cause::HungUp {
             // Load balancers check this way whether a port is open.

@@ -33,10 +33,9 @@ use crate::{
     config::{Listen, limits::Limits},
     identity::ClientCertificate,
     ports::clock::SystemClock,
-    telemetry::shed::Shed,
     transport::{
         connection::{Connection, ConnectionFacts, TlsFacts},
-        connection_limit::{Bounds, ConnectionSlot, ConnectionSlots},
+        connection_limit::{ConnectionSlot, ConnectionSlots, ListenerSlots},
         handshake::Handshakes,
         keepalive::Keepalive,
         tls::{ALPN_HTTP_2, TlsContext, Trust},
@@ -101,14 +100,16 @@ impl Listener {
         handshakes: Handshakes,
         places: Places,
         limits: &Limits,
-        shed: &Shed,
+        slots: ListenerSlots,
     ) -> mpsc::Receiver<ConnectionStream> {
         let (finished, connections) = mpsc::channel(FINISHED_MAX);
         if let Some((listener, _)) = self.plaintext {
-            tokio::spawn(AcceptLoop::new(limits, None, shed, places.clone(), finished.clone()).run(listener));
+            tokio::spawn(
+                AcceptLoop::new(limits, None, slots.plaintext, places.clone(), finished.clone()).run(listener),
+            );
         }
         let tls = Some((tls_context, handshakes));
-        tokio::spawn(AcceptLoop::new(limits, tls, shed, places, finished).run(self.tls));
+        tokio::spawn(AcceptLoop::new(limits, tls, slots.tls, places, finished).run(self.tls));
         connections
     }
 }
@@ -161,7 +162,6 @@ pub(crate) async fn accept(
 struct AcceptLoop {
     /// The TLS context and the handshakes; `None` for plaintext.
     tls: Option<(watch::Receiver<Arc<TlsContext>>, Handshakes)>,
-    /// Each listener has separate slots, so that callers can't block probes.
     slots: Arc<ConnectionSlots>,
     places: Places,
     keepalive: Keepalive,
@@ -174,13 +174,13 @@ impl AcceptLoop {
     fn new(
         limits: &Limits,
         tls: Option<(watch::Receiver<Arc<TlsContext>>, Handshakes)>,
-        shed: &Shed,
+        slots: Arc<ConnectionSlots>,
         places: Places,
         finished: mpsc::Sender<ConnectionStream>,
     ) -> Self {
         Self {
             tls,
-            slots: ConnectionSlots::new(Bounds::of(limits), shed.clone()),
+            slots,
             places,
             keepalive: Keepalive::of(limits),
             handshake_timeout: limits.handshake_timeout(),
@@ -255,11 +255,8 @@ impl Transport {
     fn tls_facts(&self, peer: SocketAddr) -> Option<TlsFacts> {
         match self {
             Transport::Tls(stream, trust) => {
-                let (_, session) = stream.get_ref();
-                let chain: Arc<[_]> = session.peer_certificates().unwrap_or_default().into();
-                // The chain of a resumed session isn't verified again: a CA may have expired since.
-                let is_resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
-                let certificate = client_certificate(&chain, trust, is_resumed, peer).map(Arc::new);
+                let chain: Arc<[_]> = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
+                let certificate = client_certificate_of(stream, trust, peer).map(Arc::new);
                 Some(TlsFacts { certificate, chain, trust: Arc::clone(trust) })
             }
             Transport::Plaintext(_) => None,
@@ -281,6 +278,18 @@ impl Transport {
             Transport::Plaintext(stream) => Pin::new(stream),
         }
     }
+}
+
+/// The client's certificate in a handshake; see [`client_certificate`].
+pub(crate) fn client_certificate_of(
+    stream: &TlsStream<TcpStream>,
+    trust: &Trust,
+    peer: SocketAddr,
+) -> Option<ClientCertificate> {
+    let (_, session) = stream.get_ref();
+    // The chain of a resumed session isn't verified again: a CA may have expired since.
+    let is_resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+    client_certificate(session.peer_certificates().unwrap_or_default(), trust, is_resumed, peer)
 }
 
 /// The client's certificate; `None` if it has no valid identity, or if its CA may not issue for this identity. The connection stays open,
@@ -511,6 +520,7 @@ mod tests {
     use super::*;
     use crate::{
         development::Person,
+        telemetry::shed::Shed,
         transport::{
             connection_limit::LimitReached,
             test_deployment::{TestDeployment, connect},
@@ -543,8 +553,8 @@ mod tests {
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
         let tls_context = watch::channel(deployment.tls_context()).1;
         let workers = Workers::start().unwrap();
-        let (handshakes, shed) = (Handshakes::for_tests(), Shed::default());
-        let connections = listener.accept(tls_context, handshakes, workers.places(), &limits, &shed);
+        let (handshakes, slots) = (Handshakes::for_tests(), ListenerSlots::new(&limits, &Shed::default()));
+        let connections = listener.accept(tls_context, handshakes, workers.places(), &limits, slots);
         (Fixture { deployment, address, plaintext_address, _workers: workers }, connections)
     }
 

@@ -590,3 +590,44 @@ async fn commits_after_one_of_unknown_outcome_are_refused() {
         assert!(!ticket_a.is_applied());
     }
 }
+
+/// The number of queued commits, and the ended transactions.
+#[derive(Default)]
+struct Watched(Mutex<(usize, Vec<Transaction>)>);
+
+impl Observer for Watched {
+    fn queued(&self) {
+        self.0.lock().unwrap().0 += 1;
+    }
+
+    fn ended(&self, transaction: &Transaction) {
+        self.0.lock().unwrap().1.push(*transaction);
+    }
+}
+
+#[tokio::test]
+async fn each_transaction_is_observed_before_its_answers() {
+    let disk = Disk { ends: [End::Undone].into(), ..Disk::default() };
+    let double = Double { disk: Arc::new(Mutex::new(disk)), rows: Vec::new(), trail: Vec::new(), gate: None };
+    let watched = Arc::new(Watched::default());
+    let witness = Witness::none().observed_by(Arc::clone(&watched) as Arc<dyn Observer>);
+    let committer = Committer::start("test".to_owned(), double, Uuid::nil(), witness).unwrap();
+    for rows in [&["a"][..], &["b", "audit"], &["refuse"], &["lose"], &["panic"]] {
+        let before = watched.0.lock().unwrap().1.len();
+        let _verdict = committer.commit(commit(rows)).await;
+        let (queued, ended) = &*watched.0.lock().unwrap();
+        assert_eq!((*queued, ended.len()), (before + 1, before + 1));
+    }
+    let ended = watched.0.lock().unwrap().1.clone();
+    let observed: Vec<_> = ended.iter().map(|ended| (ended.commits, ended.rows, ended.outcome)).collect();
+    assert_eq!(
+        observed,
+        [
+            (1, 1, Outcome::Unknown),
+            (1, 2, Outcome::Written),
+            (1, 1, Outcome::Written),
+            (1, 1, Outcome::NotWritten),
+            (1, 1, Outcome::Unknown),
+        ]
+    );
+}

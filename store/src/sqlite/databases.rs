@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -14,20 +14,23 @@ use std::{
 use sealward_core::{
     id::OrganizationId,
     port::{OrganizationDatabases, OrganizationLock, PreparedDatabase},
-    store::{Cause, Commit, CommitError, OpenError, Pending, Store, Unavailable},
+    store::{Cause, Commit, CommitError, Generation, OpenError, Pending, Store, Unavailable},
 };
 use uuid::Uuid;
 
 use super::{
     blocking::blocking,
-    file::CREATING_SUFFIX,
+    file::{CREATING_SUFFIX, suffixed},
     folder::{DataFolder, LockedFile, make_private},
     on_demand::{Inspect, OnDemandStore, OpenDatabases, OpenLimits, OpenParameters},
     options::SqliteOptions,
     prepared::PreparedSqlite,
     store::SqliteStore,
 };
-use crate::{committer::Witness, on_demand::OnDemand};
+use crate::{
+    committer::Witness,
+    on_demand::{FileBytes, OnDemand},
+};
 
 /// Returns the witness of the audit chain in an organization's database.
 pub type Witnesses = Box<dyn Fn(OrganizationId) -> Witness + Send + Sync>;
@@ -105,6 +108,20 @@ impl SqliteDatabases {
 impl OnDemand for SqliteDatabases {
     fn is_open(&self, id: OrganizationId) -> bool {
         self.database(id).is_open()
+    }
+
+    fn open_count(&self) -> usize {
+        self.open.count()
+    }
+
+    fn generation(&self, id: OrganizationId) -> Option<Generation> {
+        self.database(id).generation_unused()
+    }
+
+    fn file_bytes(&self, id: Option<OrganizationId>) -> FileBytes {
+        let path = id.map_or_else(|| self.folder.configuration(), |id| self.path(id, DATABASE));
+        let bytes = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+        FileBytes { database: bytes(&path), log: bytes(&suffixed(&path, "-wal")) }
     }
 
     fn close_idle(&self, now: Instant) {

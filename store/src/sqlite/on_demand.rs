@@ -59,6 +59,11 @@ impl OpenDatabases {
         Arc::new(OpenDatabases { limits, open: Mutex::default() })
     }
 
+    /// Returns the number of open databases.
+    pub(super) fn count(&self) -> usize {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Closes databases that are idle at this time, and those above the maximum number. Blocks.
     pub(super) fn close_idle(&self, now: Instant) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,6 +162,11 @@ impl OnDemandStore {
 
     pub(super) fn is_open(&self) -> bool {
         self.current.is_open()
+    }
+
+    /// Returns the generation of the committed content without using the database; `None` if it is closed.
+    pub(super) fn generation_unused(&self) -> Option<Generation> {
+        self.current.store.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.generation()
     }
 
     /// Waits until the last opened database is closed.

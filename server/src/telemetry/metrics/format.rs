@@ -1,8 +1,6 @@
 //! The formats of metrics, and the choice of one by a scraper's `Accept` header (RFC 9110, section 12.5.1).
 
-use std::collections::HashSet;
-
-use axum::http::{HeaderMap, header::ACCEPT};
+use http::{HeaderMap, header::ACCEPT};
 
 /// A format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +43,6 @@ impl Format {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-
-    /// The metrics in this format, from OpenMetrics.
-    pub(super) fn of(self, open_metrics: String) -> String {
-        match self {
-            Self::OpenMetrics => open_metrics,
-            Self::Plain => plain(&open_metrics),
         }
     }
 
@@ -128,29 +118,6 @@ fn thousandths(text: &str) -> Option<u16> {
     }
 }
 
-/// OpenMetrics names a counter without the suffix of its samples, has units, and has an end marker. The older format has none of these.
-fn plain(open_metrics: &str) -> String {
-    let counters: HashSet<&str> =
-        open_metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
-    let mut text = String::with_capacity(open_metrics.len());
-    for line in open_metrics.lines() {
-        if line == "# EOF" || line.starts_with("# UNIT ") {
-            continue;
-        }
-        let about = ["# HELP ", "# TYPE "].into_iter().find_map(|begin| Some((begin, line.strip_prefix(begin)?)));
-        match about.and_then(|(begin, rest)| Some((begin, rest.split_once(' ')?))) {
-            Some((begin, (name, rest))) if counters.contains(name) => {
-                text.push_str(&format!("{begin}{name}_total {rest}\n"));
-            }
-            Some(_) | None => {
-                text.push_str(line);
-                text.push('\n');
-            }
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,14 +150,5 @@ mod tests {
         ] {
             assert_eq!(accepted(values), format, "{values:?}");
         }
-    }
-
-    #[test]
-    fn plain_format_names_a_counter_as_its_samples() {
-        let open_metrics = "# HELP a_b Turned away.\n# TYPE a_b counter\na_b_total{x=\"y\"} 1\n\
-                            # HELP c_seconds Time.\n# TYPE c_seconds gauge\n# UNIT c_seconds seconds\nc_seconds 2\n# EOF\n";
-        let text = "# HELP a_b_total Turned away.\n# TYPE a_b_total counter\na_b_total{x=\"y\"} 1\n\
-                    # HELP c_seconds Time.\n# TYPE c_seconds gauge\nc_seconds 2\n";
-        assert_eq!(plain(open_metrics), text);
     }
 }

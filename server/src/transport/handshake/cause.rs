@@ -28,8 +28,7 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    #[cfg(test)]
-    const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::CertificateExpired,
         Self::CertificateNotYetValid,
         Self::CertificateRevoked,

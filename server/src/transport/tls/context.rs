@@ -63,6 +63,14 @@ impl TlsContext {
         config.session_storage = trust.sessions();
         Ok(Self { server_config: Arc::new(config), trust: Arc::clone(trust), certificate: certificate.clone() })
     }
+
+    /// The same context, for a listener that serves HTTP/1.1 only.
+    pub(crate) fn for_http_1(&self) -> Self {
+        let mut config = (*self.server_config).clone();
+        config.alpn_protocols = vec![ALPN_HTTP_1.to_vec()];
+        let (trust, certificate) = (Arc::clone(&self.trust), self.certificate.clone());
+        Self { server_config: Arc::new(config), trust, certificate }
+    }
 }
 
 fn versions(minimum: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {
