@@ -552,6 +552,7 @@ mod tests {
             request.extensions_mut().insert(Caller {
                 identity: Identity::CommonName("ada".to_owned()).into(),
                 peer: None,
+                hop: None,
                 call_id: Arc::default(),
             });
         }
