@@ -70,7 +70,7 @@ impl App {
         let fetching = Fetching::new(&config.limits, &config.data_dir, Arc::clone(&clock), shed.clone(), drain.clone());
         let served = schema::read(config.schema.descriptors())?;
         // From here on, connecting clients wait. If an address is in use, the start fails before a database is opened.
-        let sockets = Sockets::bind(&config.listen).await?;
+        let sockets = Sockets::bind(&config).await?;
         let addresses = sockets.addresses();
         config.log_doubtful_bindings();
 
@@ -118,7 +118,7 @@ impl App {
         let Observation { samples, handshakes, .. } = observation;
         let workers = Workers::start().map_err(StartError::Workers)?;
         let (tls_context, places) = (reloadable.tls_context.clone(), workers.places());
-        let connections = sockets.listener.accept(tls_context, handshakes, places, &config.limits, &shed);
+        let connections = sockets.listener.accept(tls_context, handshakes, places, &config.limits, &shed, sockets.hops);
         let random = Arc::new(SystemRandom);
         let shared = Shared { requests, readiness, shed: shed.clone() };
         let serving = Serving::new(&config.limits, reloadable.tls_context, random, drain.clone(), shared);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
 use sealward_core::deployment::Deployment;
 
 use super::reloadable::Reloadable;
@@ -10,7 +11,7 @@ use crate::{
     background::key_change_reminder,
     config::limits::Limits,
     drain::Drain,
-    gates::trace::TraceLayer,
+    gates::{forwarded::ForgedHeaders, trace::TraceLayer},
     ports::{clock::SystemClock, random::SystemRandom},
     telemetry::{
         metrics::{Counted, Metrics},
@@ -29,6 +30,8 @@ pub(super) struct Observation {
     pub(super) samples: Samples,
     /// Logs calls.
     pub(super) trace: TraceLayer,
+    /// Counts and logs forged headers of proxies.
+    pub(super) forged: ForgedHeaders,
     /// Performs handshakes, and counts refused ones.
     pub(super) handshakes: Handshakes,
 }
@@ -48,10 +51,12 @@ pub(super) fn observe(
     let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone());
     let refused_handshakes = handshake::Refused::default();
     let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
+    let forged_headers = Counter::default();
+    let forged = ForgedHeaders::new(forged_headers.clone(), samples.clone());
     if let Some((metrics, readiness)) = metrics {
-        let counted = Counted { shed: shed.clone(), refused_handshakes };
+        let counted = Counted { shed: shed.clone(), refused_handshakes, forged_headers };
         let scraped = (Arc::clone(deployment), audit_copy.clone(), counted, reloadable.trust());
         drain.spawn(metrics.serve(scraped, readiness, *limits, drain.clone()));
     }
-    Observation { samples, trace, handshakes }
+    Observation { samples, trace, forged, handshakes }
 }

@@ -98,6 +98,7 @@ pub(super) fn service(
         rpcs,
         tls_context: reloadable.tls_context.clone(),
         issuers: reloadable.issuers.clone(),
+        forged: observation.forged.clone(),
         policy: reloadable.policy.clone(),
         denials: denials.clone(),
         arrival,

@@ -3,11 +3,16 @@
 use std::net::SocketAddr;
 
 use super::error::StartError;
-use crate::{config::Listen, telemetry::metrics::Metrics, transport::listener::Listener};
+use crate::{
+    config::Config,
+    telemetry::metrics::Metrics,
+    transport::listener::{Hops, Listener},
+};
 
-/// The sockets of `[listen]`. The system queues connections to them.
+/// The sockets of `[listen]` and `[[hops]]`. The system queues connections to them.
 pub(super) struct Sockets {
     pub(super) listener: Listener,
+    pub(super) hops: Hops,
     pub(super) metrics: Option<Metrics>,
 }
 
@@ -20,13 +25,14 @@ pub(super) struct Addresses {
 }
 
 impl Sockets {
-    pub(super) async fn bind(listen: &Listen) -> Result<Self, StartError> {
+    pub(super) async fn bind(Config { listen, hops, .. }: &Config) -> Result<Self, StartError> {
         let listener = Listener::bind(listen).await?;
+        let hops = Hops::bind(hops)?;
         let metrics = match listen.metrics_address {
             Some(address) => Some(Metrics::bind(address).await?),
             None => None,
         };
-        Ok(Self { listener, metrics })
+        Ok(Self { listener, hops, metrics })
     }
 
     pub(super) fn addresses(&self) -> Addresses {

@@ -188,8 +188,15 @@ mod tests {
 
     #[test]
     fn every_default_shown_in_a_comment_is_the_default() {
-        let without_default =
-            ["# plaintext_address", "# metrics_address", "# origins =", "# own_origin", "# client_crl", "# file "];
+        let without_default = [
+            "# plaintext_address",
+            "# proxy_protocol_from",
+            "# metrics_address",
+            "# origins =",
+            "# own_origin",
+            "# client_crl",
+            "# file ",
+        ];
         let text = rendered(&[]);
         let (settings, _examples) = text.split_once("\n# [[").unwrap();
         let uncommented: String = settings

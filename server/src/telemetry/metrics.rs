@@ -58,6 +58,8 @@ pub(crate) struct Counted {
     pub(crate) shed: Shed,
     /// Refused handshakes, by cause.
     pub(crate) refused_handshakes: handshake::Refused,
+    /// Calls from which headers of proxies were removed.
+    pub(crate) forged_headers: Counter,
 }
 
 /// The largest request head: a line and some headers.
@@ -114,7 +116,7 @@ impl Metrics {
             Keepalive::of(&limits),
             || drain.has_begun(),
             |stream, peer| {
-                let (routes, slot, drain) = (routes.clone(), slots.acquire(peer), drain.clone());
+                let (routes, slot, drain) = (routes.clone(), slots.acquire(&peer.into()), drain.clone());
                 tokio::spawn(async move {
                     tokio::select! {
                         () = serve_one(stream, routes, &limits) => {}
@@ -186,6 +188,7 @@ struct Scrape {
     key_change_due_time: Family<OfOrganization, Gauge>,
     refused_by_bound: Family<OfBound, Counter>,
     handshakes_refused: handshake::Refused,
+    forged_headers: Counter,
     certificate_not_after: Family<OfCertificate, Gauge>,
     revocation_list_next_update: Family<OfList, Gauge>,
     token_issuer_keys: Family<OfIssuer, Gauge>,
@@ -205,6 +208,7 @@ impl Scrape {
         let scrape = Self {
             refused_by_bound: counted.shed.refused(),
             handshakes_refused: counted.refused_handshakes.clone(),
+            forged_headers: counted.forged_headers.clone(),
             audit_copy: audit_copy.facts().map(CopyGauges::new),
             ..Self::default()
         };
@@ -287,6 +291,11 @@ impl Scrape {
             "Refused handshakes of the TLS listener, by cause",
             self.handshakes_refused,
         );
+        registry.register(
+            "forged_headers",
+            "Calls from which headers of proxies were removed, because their sender isn't a hop",
+            self.forged_headers,
+        );
         registry.register_with_unit(
             "certificate_not_after",
             "When a certificate of this server or a client CA expires, in Unix time",
@@ -366,6 +375,7 @@ mod tests {
             key_change_due_time: of_organization(),
             refused_by_bound: shed.refused(),
             handshakes_refused: handshake::refused_once(),
+            forged_headers: Counter::default(),
             certificate_not_after: one(OfCertificate {
                 setting: "tls.certificate".to_owned(),
                 subject: "CN=localhost".to_owned(),

@@ -12,7 +12,8 @@ use crate::{
     drain::Drain,
     telemetry::shed::Shed,
     transport::{
-        handshake::Handshakes, serving::Serving, test_deployment::TestDeployment, tls::TlsContext, workers::Workers,
+        handshake::Handshakes, listener::Hops, serving::Serving, test_deployment::TestDeployment, tls::TlsContext,
+        workers::Workers,
     },
 };
 
@@ -38,7 +39,14 @@ impl TestServer {
         let (tls_context, current) = watch::channel(deployment.tls_context());
         let (drain, shed) = (Drain::new(), Shed::default());
         let workers = Workers::start().unwrap();
-        let connections = listener.accept(current.clone(), Handshakes::for_tests(), workers.places(), &limits, &shed);
+        let connections = listener.accept(
+            current.clone(),
+            Handshakes::for_tests(),
+            workers.places(),
+            &limits,
+            &shed,
+            Hops::default(),
+        );
         let serving = Serving::for_tests(&limits, current, &drain, &shed);
         let serving = tokio::spawn(serving.serve(connections, service));
         Self { deployment, address, tls_context, drain, shed, serving, _workers: workers }

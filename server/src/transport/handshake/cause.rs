@@ -24,12 +24,16 @@ pub(super) enum Cause {
     /// The client closed the connection.
     HungUp,
     TimedOut,
+    /// A load balancer sent no header of the PROXY protocol.
+    ProxyProtocol,
+    /// Another user than the hop's connected to its Unix socket.
+    WrongUser,
     Other,
 }
 
 impl Cause {
     #[cfg(test)]
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::CertificateExpired,
         Self::CertificateNotYetValid,
         Self::CertificateRevoked,
@@ -42,6 +46,8 @@ impl Cause {
         Self::NotTls,
         Self::HungUp,
         Self::TimedOut,
+        Self::ProxyProtocol,
+        Self::WrongUser,
         Self::Other,
     ];
 
@@ -93,6 +99,8 @@ impl Cause {
             Self::NotTls => "not_tls",
             Self::HungUp => "hung_up",
             Self::TimedOut => "timed_out",
+            Self::ProxyProtocol => "proxy_protocol",
+            Self::WrongUser => "wrong_user",
             Self::Other => "other",
         }
     }
@@ -112,6 +120,8 @@ impl Cause {
             | Self::NotTls
             | Self::HungUp
             | Self::TimedOut
+            | Self::ProxyProtocol
+            | Self::WrongUser
             | Self::Other => false,
         }
     }
