@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
     sync::{
         Arc,
@@ -12,10 +12,18 @@ use std::{
 
 use sealward_client::mail_v1;
 use sealward_server::development::Person;
+use serde_json::Value;
 
 use crate::{
-    harness::{DEFAULT, Folder, Server, mailbox, process::Process, reveal, settled},
-    operate::{program, replace, run},
+    harness::{
+        DEFAULT, Folder, Server,
+        inside::{Inside, flipped},
+        mailbox,
+        process::Process,
+        reveal, settled,
+    },
+    kills::OF_A_CHANGE,
+    operate::{findings, program, replace, run, set_mode},
 };
 
 /// The exit code, stdout and stderr of a backup of this folder's server.
@@ -27,20 +35,74 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// A deployment with the databases of a backup, and everything else of `folder`.
-fn restored(folder: &Folder, backup: &Path) -> (tempfile::TempDir, Folder) {
+/// The exit code and the report of a verification of this backup.
+fn verified(folder: &Path, backup: &Path) -> (i32, Value) {
+    let mut command = program();
+    command.args(["backup", "--verify", "--json", "--config"]).arg(folder.join("sealward.toml")).arg(backup);
+    let (code, said, error) = run(&mut command);
+    (code, serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{error}")))
+}
+
+fn restore(folder: &Path, backup: &Path) -> (i32, String, String) {
+    run(program().args(["restore", "--config"]).arg(folder.join("sealward.toml")).arg(backup))
+}
+
+/// A deployment with everything of `folder` except the databases.
+fn without_databases(folder: &Folder) -> (tempfile::TempDir, Folder) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("dev");
     let copied = std::process::Command::new("cp").arg("-a").arg(folder.path()).arg(&path).status().unwrap();
     assert!(copied.success());
+    remove_databases(&path);
+    let folder = Folder::at(&path);
+    (root, folder)
+}
+
+fn remove_databases(path: &Path) {
     for name in ["configuration.db", "configuration.db-wal", "configuration.db-shm"] {
         let _absent = fs::remove_file(path.join(name));
     }
     fs::remove_dir_all(path.join("organizations")).unwrap();
-    let copied = std::process::Command::new("cp").arg("-a").arg(backup.join(".")).arg(&path).status().unwrap();
-    assert!(copied.success());
-    let folder = Folder::at(&path);
+}
+
+/// A deployment with the databases of a backup, and everything else of `folder`.
+fn restored(folder: &Folder, backup: &Path) -> (tempfile::TempDir, Folder) {
+    let (root, folder) = without_databases(folder);
+    let (code, said, error) = restore(&folder.path(), backup);
+    assert_eq!(code, 0, "{said}{error}");
     (root, folder)
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// The names of the files that were changed, created or removed.
+fn changed<'a>(before: &'a [(String, Vec<u8>)], after: &'a [(String, Vec<u8>)]) -> Vec<&'a str> {
+    let only_in = |files: &'a [(String, Vec<u8>)], others: &[(String, Vec<u8>)]| {
+        files.iter().filter(|file| !others.contains(file)).map(|(name, _)| name.as_str()).collect::<Vec<_>>()
+    };
+    let mut names = [only_in(before, after), only_in(after, before)].concat();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Every file below a folder with its bytes.
+fn content(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for name in names(path) {
+        let entry = path.join(&name);
+        if entry.is_dir() {
+            all.extend(content(&entry).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
+        } else {
+            all.push((name, fs::read(entry).unwrap()));
+        }
+    }
+    all
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,23 +169,176 @@ async fn backup_during_writes_and_re_encryption_starts_a_server() {
 }
 
 #[test]
-fn backup_of_a_stopped_server_does_not_change_its_folder() {
+fn backup_of_a_stopped_server_only_leaves_a_note_in_its_folder() {
     // As a process: it has closed its files when it has ended.
     let folder = Folder::new();
     let server = Process::start(&folder.path());
     server.terminate();
     assert!(server.wait().success());
-    let names = |path: &Path| {
-        let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        names
-    };
-    let before = (names(&folder.path()), names(&folder.path().join("organizations")));
+    let before = content(&folder.path());
     let backup = folder.path().parent().unwrap().join("backup");
     let (code, _, error) = back_up(&folder.path(), &backup);
     assert_eq!(code, 0, "{error}");
-    assert_eq!((names(&folder.path()), names(&folder.path().join("organizations"))), before);
+    let (notes, others): (Vec<_>, Vec<_>) =
+        content(&folder.path()).into_iter().partition(|(name, _)| name.starts_with("to-record/"));
+    assert_eq!(changed(&before, &others), [""; 0]);
+    assert_eq!(notes.len(), 1);
     assert_eq!(names(&backup), ["configuration.db", "organizations"]);
+}
+
+/// The actions of commands in the deployment's trail.
+fn recorded(folder: &Folder) -> Vec<(String, Option<String>)> {
+    let trail = Inside::configuration(folder).trail().into_iter();
+    let of_commands = trail.filter(|record| ["back-up", "restore-backup"].contains(&record.action.as_str()));
+    of_commands.map(|record| (record.action, record.details)).collect()
+}
+
+#[tokio::test]
+async fn backup_and_restore_are_recorded_in_the_trail() {
+    let server = Server::start().await;
+    let folder = server.folder().path();
+    let backup = folder.parent().unwrap().join("backup");
+    let (code, _, error) = back_up(&folder, &backup);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(names(&folder.join("to-record")).len(), 1);
+    let server = server.restart(|_| {}, |_| {}).await;
+    let user = fs::metadata(&folder).unwrap().uid();
+    let details = Some(format!("user {user}, organizations 1"));
+    until(|| names(&folder.join("to-record")).is_empty()).await;
+    assert_eq!(recorded(server.folder()), [("back-up".to_owned(), details.clone())]);
+    let verified = server.client(Person::Admin).verify_audit_trail("").await.unwrap();
+    assert_eq!(verified.findings, []);
+
+    let folder = server.stop().await;
+    let (_root, restored) = restored(&folder, &backup);
+    let server = Server::start_in(restored, |_| {}).await;
+    let folder = server.folder().path();
+    until(|| names(&folder.join("to-record")).is_empty()).await;
+    assert_eq!(recorded(server.folder()), [("restore-backup".to_owned(), details)]);
+}
+
+/// Waits until the server's first round, which begins at its start, has done its work.
+async fn until(is_done: impl Fn() -> bool) {
+    while !is_done() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn set_opens_with_its_own_configuration_database_at_every_step_of_a_key_change() {
+    for point in OF_A_CHANGE {
+        let folder = Folder::new();
+        let server = Process::start(&folder.path());
+        let writer = folder.client(&server.address, Person::Writer);
+        let name = writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap().name;
+        server.kill();
+        let server = Process::start_failing(&folder.path(), point.name()).unwrap();
+        // The server ends before or after the answer.
+        let _answer = folder.client(&server.address, Person::Admin).change_key(DEFAULT, &"a new key, number 2".into()).await;
+        server.killed().await;
+
+        let backup = folder.path().parent().unwrap().join("backup");
+        let (code, _, error) = back_up(&folder.path(), &backup);
+        assert_eq!(code, 0, "{point:?}: {error}");
+        // Backup and data folder are apart from here on.
+        let (_root, restored) = restored(&folder, &backup);
+        drop(folder);
+        let server = Process::start(&restored.path());
+        let admin = restored.client(&server.address, Person::Admin);
+        assert_eq!(settled(&admin).await.cells_unreadable, 0, "{point:?}");
+        assert!(admin.is_data_encryption_active(DEFAULT).await.unwrap().is_active, "{point:?}");
+        let connector = restored.client(&server.address, Person::Connector);
+        assert_eq!(reveal(&connector, &name).await.unwrap().as_deref(), Some("hunter2"), "{point:?}");
+        server.kill();
+    }
+}
+
+#[tokio::test]
+async fn verification_finds_what_is_wrong_and_changes_nothing() {
+    let server = Server::start().await;
+    let name = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap().name;
+    let folder = server.stop().await;
+    let backup = folder.path().parent().unwrap().join("backup");
+    let (code, _, error) = back_up(&folder.path(), &backup);
+    assert_eq!(code, 0, "{error}");
+    let whole = content(&backup);
+    let (code, report) = verified(&folder.path(), &backup);
+    assert_eq!(code, 0, "{report:#}");
+    // A development server keeps its root key in the data folder.
+    assert!(findings(&report).iter().all(|(_, subject, _)| subject == "root_key.sources[0]"), "{report:#}");
+    let facts = report["facts"].to_string();
+    assert!(facts.contains("cells opened: 1, unreadable: 0") && facts.contains("audit records verified"), "{facts}");
+    assert_eq!(changed(&whole, &content(&backup)), [""; 0]);
+
+    let database = backup.join("organizations").join(folder.organization_database().file_name().unwrap());
+    let damages: [(&str, &dyn Fn()); 6] = [
+        ("cells can't be opened", &|| {
+            let inside = Inside::open(&database);
+            let cell = inside.password_cell(&name);
+            inside.set_password_cell(&name, &flipped(&cell));
+        }),
+        ("audit trail has", &|| Inside::open(&database).execute("UPDATE sealward_audit SET subject = 'x' WHERE sequence = 2")),
+        ("key ring is missing or damaged", &|| Inside::open(&database).execute("DELETE FROM sealward_key_ring")),
+        ("is a link", &|| {
+            fs::rename(&database, folder.path().join("elsewhere")).unwrap();
+            std::os::unix::fs::symlink(folder.path().join("elsewhere"), &database).unwrap();
+        }),
+        ("shows that a program wrote", &|| fs::write(database.with_extension("db-wal"), "").unwrap()),
+        ("is missing", &|| fs::remove_file(&database).unwrap()),
+    ];
+    for (expected, damage) in damages {
+        damage();
+        let damaged = content(&backup);
+        let (code, report) = verified(&folder.path(), &backup);
+        assert_eq!(code, 1, "{expected}: {report:#}");
+        assert!(report["findings"].to_string().contains(expected), "{expected}: {report:#}");
+        assert_eq!(changed(&damaged, &content(&backup)), [""; 0], "{expected}");
+        // An unsound backup isn't restored.
+        let (_root, empty) = without_databases(&folder);
+        let (code, said, _) = restore(&empty.path(), &backup);
+        assert_eq!(code, 1);
+        assert!(said.contains("nothing restored"), "{said}");
+        assert!(!empty.path().join("configuration.db").exists());
+        for (name, bytes) in &whole {
+            let _link = fs::remove_file(backup.join(name));
+            fs::write(backup.join(name), bytes).unwrap();
+            set_mode(&backup.join(name), 0o600);
+        }
+        let _absent = fs::remove_file(database.with_extension("db-wal"));
+    }
+    assert_eq!(verified(&folder.path(), &backup).0, 0);
+}
+
+#[tokio::test]
+async fn restore_replaces_nothing_and_excludes_a_running_server() {
+    let server = Server::start().await;
+    let backup = server.folder().path().parent().unwrap().join("backup");
+    let (code, _, error) = back_up(&server.folder().path(), &backup);
+    assert_eq!(code, 0, "{error}");
+    let (code, _, error) = restore(&server.folder().path(), &backup);
+    assert_eq!(code, 1);
+    assert!(error.contains("another server is running"), "{error}");
+    let folder = server.stop().await;
+    let before = content(&folder.path());
+    let (code, _, error) = restore(&folder.path(), &backup);
+    assert_eq!(code, 1);
+    assert!(error.contains("move configuration.db, organizations out of it"), "{error}");
+    assert_eq!(changed(&before, &content(&folder.path())), [""; 0]);
+
+    // A log without its database would be read into the restored one.
+    let (_root, empty) = without_databases(&folder);
+    let stale = empty.path().join("configuration.db-wal");
+    fs::write(&stale, "").unwrap();
+    let (code, _, error) = restore(&empty.path(), &backup);
+    assert_eq!(code, 1);
+    assert!(error.contains("move configuration.db-wal out of it"), "{error}");
+    fs::remove_file(stale).unwrap();
+    fs::create_dir(empty.path().join("organizations")).unwrap();
+    let (code, said, error) = restore(&empty.path(), &backup);
+    assert_eq!(code, 0, "{error}");
+    assert!(said.contains("configuration.db and 1 organization;"), "{said}");
+    assert_eq!((mode(&empty.path().join("organizations")), mode(&empty.path().join("configuration.db"))), (0o700, 0o600));
+    assert!(!names(&empty.path()).iter().any(|name| name.contains("restoring")));
 }
 
 #[tokio::test]
@@ -140,6 +355,6 @@ async fn failed_backup_is_reported_and_leaves_no_files() {
     fs::remove_file(folder.organization_database()).unwrap();
     let (code, _, error) = back_up(&folder.path(), &parent.join("backup"));
     assert_eq!(code, 1, "{error}");
-    let left: Vec<_> = fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["dev"]);
+    assert_eq!(names(&parent), ["dev"]);
+    assert!(!folder.path().join("to-record").exists());
 }

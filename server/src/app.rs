@@ -89,7 +89,7 @@ impl App {
         let readiness = Readiness::default();
         let metrics = sockets.metrics.map(|metrics| (metrics, readiness.clone()));
         let observation = observe(&deployment, metrics, &audit_copy, &reloadable, &config.limits, (&drain, &shed));
-        maintain_databases(&deployment, &stores.databases, &audit_copy, &config.limits, &drain);
+        maintain_databases(&deployment, &stores.databases, &audit_copy, &config, &drain);
         let rpcs = Arc::new(rpc_table(&served));
         let health = Health::new(&rpcs, readiness.clone(), drain.clone());
         watch_health(&health, &deployment, recovered.not_opened, &config.limits, &drain).await;
@@ -164,18 +164,20 @@ fn check_clock() -> Result<(), StartError> {
     if SystemClock.now().is_plausible_now() { Ok(()) } else { Err(StartError::Clock) }
 }
 
-/// Starts the tasks that close idle databases, and that sign and truncate audit trails.
+/// Starts the tasks that close idle databases, and that record notes and sign and truncate audit trails.
 fn maintain_databases(
     deployment: &Arc<Deployment>,
     databases: &Arc<dyn OnDemand>,
     audit_copy: &CopyHandle,
-    limits: &Limits,
+    config: &Config,
     drain: &Drain,
 ) {
+    let limits = config.limits;
     let (deployment, databases) = (Arc::clone(deployment), Arc::clone(databases));
-    let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), *limits, drain.clone());
+    let closing = idle::keep_closing(Arc::clone(&deployment), Arc::clone(&databases), limits, drain.clone());
     drain.spawn(closing);
-    let signing = maintenance::keep_signing(deployment, databases, *limits, audit_copy.clone(), drain.clone());
+    let settings = (config.data_dir.clone(), limits);
+    let signing = maintenance::keep_signing(deployment, databases, settings, audit_copy.clone(), drain.clone());
     drain.spawn(signing);
 }
 

@@ -3,6 +3,8 @@
 //! All problems are reported together, each with its fix. The check writes nothing and takes no lock that a server needs, so a server may
 //! be running. The module `config` checks the settings alone; its faults become findings here.
 
+mod backup;
+mod content;
 mod databases;
 mod files;
 mod report;
@@ -21,7 +23,7 @@ use sealward_core::{
     port::Clock,
 };
 
-use self::files::is_set;
+use self::{databases::Databases, files::is_set};
 pub use self::report::{Fact, OrganizationFacts, Report};
 pub use crate::finding::{Finding, Severity};
 use crate::{
@@ -67,7 +69,26 @@ pub async fn check(path: &Path) -> Report {
     let root_key = root_keys(&config, &mut report).await;
     if is_set(&config.data_dir) {
         files::data_folder(&config.data_dir, &mut report);
-        databases::check(&config, root_key.as_ref().map(|keys| keys as &dyn RootKey), &mut report).await;
+        let root_key = root_key.as_ref().map(|keys| keys as &dyn RootKey);
+        databases::check(&config, Databases::Served(&config.data_dir), root_key, &mut report).await;
+    }
+    report
+}
+
+/// Checks a backup: whether a server with this configuration can serve it, and everything in it. Changes nothing in it.
+pub async fn check_backup(path: &Path, folder: &Path) -> Report {
+    let mut report = Report::default();
+    let config = match Config::load_with_faults(path) {
+        Ok((config, _)) => config,
+        Err(error) => {
+            unusable(path, &error, &mut report);
+            return report;
+        }
+    };
+    let root_key = root_keys(&config, &mut report).await;
+    if backup::folder(folder, &mut report) {
+        let root_key = root_key.as_ref().map(|keys| keys as &dyn RootKey);
+        databases::check(&config, Databases::Backup(folder), root_key, &mut report).await;
     }
     report
 }

@@ -13,6 +13,7 @@ mod init;
 mod log;
 mod print;
 mod reference;
+mod restore;
 mod serve;
 mod shell;
 mod supervisor;
@@ -25,7 +26,8 @@ use tokio::runtime::Runtime;
 
 use self::{
     backup::BackupArguments, check_config::CheckConfigArguments, descriptors::DescriptorsArguments, dev::DevArguments,
-    failure::Failure, init::InitArguments, reference::Reference, serve::ServeArguments,
+    failure::Failure, init::InitArguments, reference::Reference, restore::RestoreArguments,
+    serve::ServeArguments,
 };
 
 /// Store records whose sensitive fields are encrypted one by one.
@@ -42,6 +44,7 @@ Examples:
   sealward-server check-config --config /etc/sealward/sealward.toml
   sealward-server serve --config /etc/sealward/sealward.toml
   sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
+  sealward-server restore --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
   sealward-server descriptors --output sealward.protoset
 
 Results go to stdout, the log and errors to stderr.
@@ -70,8 +73,10 @@ enum Command {
     CheckConfig(CheckConfigArguments),
     /// Run a server.
     Serve(ServeArguments),
-    /// Back up the databases of a running or stopped server.
+    /// Back up the databases of a running or stopped server, or check a backup.
     Backup(BackupArguments),
+    /// Restore a backup into a data folder without databases, while the server is stopped.
+    Restore(RestoreArguments),
     /// Print the descriptors of the contract, for tools that can't use server reflection.
     Descriptors(DescriptorsArguments),
     /// Print documentation that is generated from the code.
@@ -94,7 +99,8 @@ pub(crate) fn run() -> ExitCode {
                 Command::Init(arguments) => init::run(arguments)?,
                 Command::CheckConfig(arguments) => return check_config::run(arguments).await,
                 Command::Serve(arguments) => serve::run(&arguments).await?,
-                Command::Backup(arguments) => backup::run(arguments).await?,
+                Command::Backup(arguments) => return backup::run(arguments).await,
+                Command::Restore(arguments) => return restore::run(arguments).await,
                 Command::Descriptors(arguments) => descriptors::run(arguments)?,
                 Command::Reference(which) => reference::run(&which)?,
             }

@@ -35,6 +35,10 @@ pub enum AuditAction {
     DestroyDataKeys,
     /// The key texts of the organization were sealed again under the first root key.
     ResealKeyTexts,
+    /// A backup of the deployment was taken.
+    BackUp,
+    /// The deployment's databases were replaced with those of a backup.
+    RestoreBackup,
     /// Encrypted attributes were revealed.
     RevealAttributes,
     /// A new key signs the heads of this chain. The details contain the public key.
@@ -60,7 +64,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All actions of the platform.
-    pub const ALL: [AuditAction; 22] = [
+    pub const ALL: [AuditAction; 24] = [
         AuditAction::CreateOrganization,
         AuditAction::ExportOrganization,
         AuditAction::ImportOrganization,
@@ -74,6 +78,8 @@ impl AuditAction {
         AuditAction::VerifyCells,
         AuditAction::DestroyDataKeys,
         AuditAction::ResealKeyTexts,
+        AuditAction::BackUp,
+        AuditAction::RestoreBackup,
         AuditAction::RevealAttributes,
         AuditAction::UseSigningKey,
         AuditAction::CutAuditTrail,
@@ -102,6 +108,8 @@ impl AuditAction {
             AuditAction::VerifyCells => "verify-cells",
             AuditAction::DestroyDataKeys => "destroy-data-keys",
             AuditAction::ResealKeyTexts => "reseal-key-texts",
+            AuditAction::BackUp => "back-up",
+            AuditAction::RestoreBackup => "restore-backup",
             AuditAction::RevealAttributes => "reveal-attributes",
             AuditAction::UseSigningKey => "use-signing-key",
             AuditAction::CutAuditTrail => "cut-audit-trail",

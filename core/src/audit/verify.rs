@@ -18,6 +18,7 @@ use crate::{
     },
     concurrent::Computing,
     deployment::Deployment,
+    id::OrganizationId,
     identity::Caller,
     organization::{handle::Organization, seen},
     permit::Permit,
@@ -275,7 +276,8 @@ fn is_trusted(trusted: &[[u8; 32]], head: &SignedHead) -> bool {
 /// A verification of a whole trail in progress. It holds a snapshot, so complete its steps or drop it. While the records
 /// of a page are hashed on threads for computations, the next page is read. Only the links are checked one by one.
 ///
-/// It needs no permission, because its result can be read only through [`VerificationResult::report`].
+/// It needs no permission, because the result about a served trail can be read only through
+/// [`VerificationResult::report`].
 pub struct TrailWalk {
     snapshot: Arc<dyn Reader>,
     computation: Arc<dyn Computation>,
@@ -304,8 +306,8 @@ impl TrailWalk {
     /// # Errors
     /// If a database is unavailable.
     pub async fn of_organization(deployment: &Deployment, organization: &Organization) -> Result<Self, Unavailable> {
-        let known = seen::known_heads(deployment, organization).await?;
-        Ok(Self::of(deployment, organization.store.snapshot().await?, known))
+        let known = seen::known_heads(&*deployment.ports.configuration, organization.id).await?;
+        Ok(Self::of(&deployment.ports.computation, organization.store.snapshot().await?, known))
     }
 
     /// Starts the verification of the deployment's own trail.
@@ -313,15 +315,36 @@ impl TrailWalk {
     /// # Errors
     /// If the database is unavailable.
     pub async fn of_deployment(deployment: &Deployment) -> Result<Self, Unavailable> {
-        Ok(Self::of(deployment, deployment.ports.configuration.snapshot().await?, Vec::new()))
+        Ok(Self::of(&deployment.ports.computation, deployment.ports.configuration.snapshot().await?, Vec::new()))
     }
 
-    fn of(deployment: &Deployment, snapshot: Arc<dyn Reader>, known: Vec<(Uuid, i64, [u8; 32])>) -> Self {
+    /// Starts the verification of the trail in a database that nobody writes to, such as a backup. The heads that
+    /// `configuration` knows are expected, if the trail is that of an organization.
+    ///
+    /// # Errors
+    /// If a database is unavailable.
+    pub async fn of_copy(
+        copy: Arc<dyn Reader>,
+        computation: &Arc<dyn Computation>,
+        organization: Option<(OrganizationId, &dyn Reader)>,
+    ) -> Result<Self, Unavailable> {
+        let known = match organization {
+            Some((id, configuration)) => seen::known_heads(configuration, id).await?,
+            None => Vec::new(),
+        };
+        Ok(Self::of(computation, copy, known))
+    }
+
+    fn of(
+        computation: &Arc<dyn Computation>,
+        snapshot: Arc<dyn Reader>,
+        known: Vec<(Uuid, i64, [u8; 32])>,
+    ) -> Self {
         let mut verifier = TrailVerifier::default();
         for (writer, sequence, hash) in known {
             verifier.expect_record(writer, sequence, hash);
         }
-        let computation = Arc::clone(&deployment.ports.computation);
+        let computation = Arc::clone(computation);
         TrailWalk { snapshot, computation, verifier, next: Next::First, page: None, writers: BTreeSet::new() }
     }
 
@@ -471,6 +494,12 @@ pub enum WalkProgress {
 pub struct VerificationResult(Verified);
 
 impl VerificationResult {
+    /// Returns the result for a copy, whose reader already has the file.
+    #[must_use]
+    pub fn of_copy(self) -> Verified {
+        self.0
+    }
+
     /// Returns the result for an organization's trail to a caller, and records that in the trail.
     ///
     /// # Errors

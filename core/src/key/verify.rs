@@ -28,7 +28,7 @@ use crate::{
     permit::{Attempt, Permit},
     policy,
     port::Computation,
-    store::{Condition, Reader, StoreFailure},
+    store::{Condition, Reader, StoreFailure, Unavailable},
 };
 
 /// A verification in progress. It holds a snapshot, so complete its steps or drop it. While the cells of a page are opened
@@ -105,6 +105,19 @@ impl Verification {
         let text = read_text(deployment, organization.id, &stored.check).await?;
         let (_, kek) = text.ok_or(KeyError::NotPresent { wanted })?;
         let ring = KeyRing::open(&stored, organization.id, &kek).map_err(|_| KeyError::RingDamaged)?;
+        Ok(Self::of_copy(snapshot, Arc::clone(&deployment.ports.computation), organization.id, ring).await?)
+    }
+
+    /// Starts the verification of a database that nobody writes to, such as a backup, with its opened ring. Nothing is recorded.
+    ///
+    /// # Errors
+    /// If the store is unavailable.
+    pub async fn of_copy(
+        snapshot: Arc<dyn Reader>,
+        computation: Arc<dyn Computation>,
+        organization: OrganizationId,
+        ring: KeyRing,
+    ) -> Result<Verification, Unavailable> {
         let walk = CellWalk::over_all(&*snapshot).await?;
         let mut cells_total = 0;
         for CellColumn { table, column } in walk.columns() {
@@ -113,8 +126,8 @@ impl Verification {
         }
         Ok(Verification {
             snapshot,
-            computation: Arc::clone(&deployment.ports.computation),
-            organization: organization.id,
+            computation,
+            organization,
             ring: Arc::new(ring),
             walk,
             page: None,

@@ -12,9 +12,9 @@ use crate::{
     configuration::deployment_id,
     crypto::ring::stored::RingUnread,
     deployment::Deployment,
-    id::Timestamp,
+    id::{OrganizationId, Timestamp},
     organization::{handle::Organization, ring_rows},
-    store::{Commit, CommitError, Unavailable},
+    store::{Commit, CommitError, Reader, Unavailable},
     table::{
         audit::AuditRecord,
         configuration::SeenRow,
@@ -55,7 +55,7 @@ pub async fn check_rollback(
 ) -> Result<Option<Timestamp>, Unavailable> {
     let configuration = &*deployment.ports.configuration;
     let writer = deployment_id(configuration).await?;
-    let last = last(deployment, organization).await?;
+    let last = last(&*deployment.ports.configuration, organization.id).await?;
     let now = present(organization, writer, last.as_ref()).await?;
     let (mut rolled_back, mut lost) = (None, None);
     if let Some(last) = &last {
@@ -83,7 +83,7 @@ pub(crate) async fn rolled_back(
     deployment: &Deployment,
     organization: &Organization,
 ) -> Result<Option<Timestamp>, Unavailable> {
-    Ok(last(deployment, organization).await?.and_then(|last| last.rolled_back))
+    Ok(last(&*deployment.ports.configuration, organization.id).await?.and_then(|last| last.rolled_back))
 }
 
 /// Returns records that this deployment's chain in the organization's trail once contained: the last known head, and a
@@ -92,11 +92,11 @@ pub(crate) async fn rolled_back(
 /// # Errors
 /// If the configuration database is unavailable.
 pub(crate) async fn known_heads(
-    deployment: &Deployment,
-    organization: &Organization,
+    configuration: &dyn Reader,
+    organization: OrganizationId,
 ) -> Result<Vec<(Uuid, i64, [u8; 32])>, Unavailable> {
-    let writer = deployment_id(&*deployment.ports.configuration).await?;
-    let Some(last) = last(deployment, organization).await? else { return Ok(Vec::new()) };
+    let writer = deployment_id(configuration).await?;
+    let Some(last) = last(configuration, organization).await? else { return Ok(Vec::new()) };
     let heads = last.lost.into_iter().chain([(last.seen.audit_sequence, last.seen.audit_hash)]);
     Ok(heads.filter_map(|(sequence, hash)| Some((writer, sequence, hash.try_into().ok()?))).collect())
 }
@@ -131,9 +131,11 @@ async fn continues(organization: &Organization, writer: Uuid, seen: &Seen) -> Re
     Ok(organization.store.count(AuditRecord::TABLE.into(), rows).await? == 1)
 }
 
-async fn last(deployment: &Deployment, organization: &Organization) -> Result<Option<Remembered>, Unavailable> {
-    let configuration = &*deployment.ports.configuration;
-    let found = read_each(configuration, SeenRow::all_columns(), SeenRow::organization().is(organization.id)).await?;
+async fn last(
+    configuration: &dyn Reader,
+    organization: OrganizationId,
+) -> Result<Option<Remembered>, Unavailable> {
+    let found = read_each(configuration, SeenRow::all_columns(), SeenRow::organization().is(organization)).await?;
     Ok(found.into_iter().next().and_then(Result::ok).map(|row| Remembered {
         seen: Seen { key_version: row.key_version, audit_sequence: row.audit_sequence, audit_hash: row.audit_hash },
         rolled_back: row.rolled_back_time,

@@ -1,9 +1,9 @@
-//! Maintenance of audit trails in the background: it signs their heads at intervals, and removes records and changes of audited attributes
-//! that are older than the retention.
+//! Maintenance of audit trails in the background: at intervals, it records the notes of commands, signs the heads, and removes records and
+//! changes of audited attributes that are older than the retention.
 //!
 //! It doesn't open an idle database: what the database was when it was last used is signed by then.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use sealward_core::{
     audit::{
@@ -19,15 +19,16 @@ use sealward_core::{
 use sealward_store::OnDemand;
 use tokio::time::MissedTickBehavior;
 
-use crate::{audit::copy::CopyHandle, config::limits::Limits, drain::Drain, error_chain};
+use super::{copy::CopyHandle, notes};
+use crate::{config::limits::Limits, drain::Drain, error_chain};
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
-/// Signs and prunes, until the server drains.
+/// Records notes, signs and prunes, until the server drains.
 pub(crate) async fn keep_signing(
     deployment: Arc<Deployment>,
     databases: Arc<dyn OnDemand>,
-    limits: Limits,
+    (data_dir, limits): (PathBuf, Limits),
     copying: CopyHandle,
     drain: Drain,
 ) {
@@ -38,6 +39,7 @@ pub(crate) async fn keep_signing(
             _ = ticks.tick() => {}
             () = drain.begun() => return,
         }
+        notes::record(&deployment, &data_dir).await;
         sign_all(&deployment, &*databases).await;
         let days = i64::from(limits.audit_retention_days);
         if days > 0 {

@@ -1,4 +1,4 @@
-//! Checks the databases: whether this server can serve them, and whether their keys are present.
+//! Checks the databases of a data folder or a backup: whether this server can serve them, and whether their keys are present.
 //!
 //! They are only read, so this doesn't disturb a server that has them open. Core defines the meaning of rows.
 
@@ -30,33 +30,55 @@ use sealward_core::{
 use sealward_store::view;
 
 use super::{
-    files,
+    content, files,
     report::{OrganizationFacts, Report},
 };
 use crate::{config::Config, error_chain, ports::clock::SystemClock, schema};
 
 const DATA_DIR: &str = "data_dir";
+const BACKUP: &str = "backup";
 const ROOT_KEY_SOURCES: &str = "root_key.sources";
 const FROM_BACKUP: &str = "restore the database from a backup";
 
-/// Checks everything below the data folder. `root_key` is `None` if a root key can't be used.
-pub(super) async fn check(config: &Config, root_key: Option<&dyn RootKey>, report: &mut Report) {
+/// The folder with the databases, and how they are checked.
+pub(super) enum Databases<'a> {
+    /// Those that a server serves, which may be running: only what a start needs.
+    Served(&'a Path),
+    /// Those of a backup: also every cell, the census and the audit trails.
+    Backup(&'a Path),
+}
+
+/// Checks all databases in a folder. `root_key` is `None` if a root key can't be used.
+pub(super) async fn check(
+    config: &Config,
+    databases: Databases<'_>,
+    root_key: Option<&dyn RootKey>,
+    report: &mut Report,
+) {
     let schema = match schema::read(config.schema.descriptors()) {
         Ok(served) => served.schema,
         Err(error) => return report.error("schema", error_chain::text(&error), "install this release again"),
     };
-    let path = config.data_dir.join("configuration.db");
-    let found = databases_in(&config.data_dir);
-    let configuration = match view(&path) {
-        Ok(store) => store,
-        Err(OpenError::Missing) => return without_configuration(&path, &found, report),
-        Err(error) => return unopened(DATA_DIR, &path, &error, report),
+    let (folder, subject, is_backup) = match databases {
+        Databases::Served(folder) => (folder, DATA_DIR, false),
+        Databases::Backup(folder) => (folder, BACKUP, true),
     };
-    files::database(DATA_DIR, &path, report);
-    let check = DatabaseCheck { configuration, root_key, schema, data_dir: &config.data_dir };
-    if let Err(error) = check.all(config, found, report).await {
-        let problem = format!("can't read {}: {}", path.display(), error_chain::text(&error));
-        report.error(DATA_DIR, problem, FROM_BACKUP);
+    let path = folder.join("configuration.db");
+    let found = databases_in(folder);
+    let configuration: Arc<dyn Reader> = match view(&path) {
+        Ok(store) => Arc::from(store),
+        Err(OpenError::Missing) if !is_backup => return without_configuration(&path, &found, report),
+        Err(error) => return unopened(subject, &path, &error, report),
+    };
+    files::database(subject, &path, report);
+    let check = DatabaseCheck { configuration, root_key, schema, folder, subject, is_backup };
+    match check.all(found, report).await {
+        Ok(names) if !is_backup => bound_names(config, &names, report),
+        Ok(_) => {}
+        Err(error) => {
+            let problem = format!("can't read {}: {}", path.display(), error_chain::text(&error));
+            report.error(subject, problem, FROM_BACKUP);
+        }
     }
 }
 
@@ -89,21 +111,28 @@ fn databases_in(data_dir: &Path) -> HashSet<OrganizationId> {
 
 /// The context of the checks.
 struct DatabaseCheck<'a> {
-    configuration: Box<dyn Reader>,
+    configuration: Arc<dyn Reader>,
     root_key: Option<&'a dyn RootKey>,
     schema: Arc<Schema>,
-    data_dir: &'a Path,
+    folder: &'a Path,
+    /// What findings about the folder are about.
+    subject: &'static str,
+    /// Whether nobody writes to the databases, and everything in them is checked.
+    is_backup: bool,
 }
 
 impl DatabaseCheck<'_> {
+    /// Returns the names of the organizations.
     async fn all(
         &self,
-        config: &Config,
         mut found: HashSet<OrganizationId>,
         report: &mut Report,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<HashSet<OrganizationName>, Unavailable> {
         self.migration("configuration.db", &*self.configuration, &layout::configuration(), report).await;
         self.root_key(report).await?;
+        if self.is_backup {
+            content::trail("configuration.db", &self.configuration, None, report).await;
+        }
         let mut names = HashSet::new();
         let Listing { organizations, misnamed } = self.listed().await?;
         for Misnamed { name, id, is_ready } in misnamed {
@@ -135,8 +164,7 @@ impl DatabaseCheck<'_> {
         for id in unknown {
             names.extend(self.unknown(id, &names, report).await);
         }
-        bound_names(config, &names, report);
-        Ok(())
+        Ok(names)
     }
 
     /// The listed organizations. An old configuration database has rows without MACs.
@@ -160,7 +188,7 @@ impl DatabaseCheck<'_> {
     }
 
     fn path(&self, id: OrganizationId) -> std::path::PathBuf {
-        self.data_dir.join("organizations").join(format!("{id}.db"))
+        self.folder.join("organizations").join(format!("{id}.db"))
     }
 
     /// Checks that the configured root keys include every root key that ever sealed in this deployment.
@@ -208,8 +236,8 @@ impl DatabaseCheck<'_> {
         let subject = name.resource_name();
         let path = self.path(id);
         files::database(&subject, &path, report);
-        let store = match view(&path) {
-            Ok(store) => store,
+        let store: Arc<dyn Reader> = match view(&path) {
+            Ok(store) => Arc::from(store),
             Err(error) => return unopened(&subject, &path, &error, report),
         };
         match inside(&*store).await {
@@ -229,71 +257,82 @@ impl DatabaseCheck<'_> {
             }
         }
         let columns_to_add = self.migration(&subject, &*store, &layout::organization(&self.schema), report).await;
-        let (fingerprint, is_key_present) = self.key(&subject, id, &*store, report).await;
+        let (fingerprint, ring) = self.key(&subject, id, &*store, report).await;
+        let is_key_present = ring.is_some();
+        if self.is_backup {
+            if let Some(ring) = ring {
+                content::cells(&subject, id, &store, ring, report).await;
+            }
+            content::trail(&subject, &store, Some((id, &*self.configuration)), report).await;
+        }
         let (name, id) = (name.to_string(), id.to_string());
         report.organizations.push(OrganizationFacts { name, id, columns_to_add, fingerprint, is_key_present });
     }
 
-    /// The fingerprint of the key that a database needs, and whether the key is present and opens the ring.
+    /// The fingerprint of the key that a database needs, and the ring if the key is present and opens it.
     async fn key(
         &self,
         subject: &str,
         id: OrganizationId,
         store: &dyn Reader,
         report: &mut Report,
-    ) -> (Option<String>, bool) {
+    ) -> (Option<String>, Option<KeyRing>) {
         let damaged = |why: String, report: &mut Report| {
             report.error(subject, format!("its key ring is missing or damaged: {why}"), FROM_BACKUP);
-            (None, false)
+            (None, None)
         };
         let ring = match ring_rows::read(store).await {
             Ok(Ok(ring)) => ring,
             Ok(Err(newer @ RingUnread::Newer { .. })) => {
                 report.error(subject, error_chain::text(&newer), "serve it with the version that wrote it");
-                return (None, false);
+                return (None, None);
             }
             Ok(Err(damage @ RingUnread::Damaged(_))) => return damaged(error_chain::text(&damage), report),
             Err(error) => return damaged(error_chain::text(&error), report),
         };
         let fingerprint = ring.fingerprint().to_string();
-        let is_present = match self.opens(id, &ring).await {
-            Ok(Ok(is_present)) => is_present,
+        let opened = match self.open_ring(id, &ring).await {
+            Ok(Ok(opened)) => opened,
             Ok(Err(error)) => {
                 let remedy = "serve it with the version that wrote it; or add its root key to root_key.sources";
                 report.error(subject, format!("this server can't use its key: {}", error_chain::text(&error)), remedy);
-                return (Some(fingerprint), false);
+                return (Some(fingerprint), None);
             }
             Err(why) => return damaged(why, report),
         };
-        if !is_present && self.root_key.is_some() {
+        if opened.is_none() && self.root_key.is_some() {
             report.warning(
                 subject,
                 format!("data encryption is inactive: the key with the fingerprint {fingerprint} is missing"),
                 "start the server, and restore the key: sealward key restore",
             );
         }
-        (Some(fingerprint), is_present)
+        (Some(fingerprint), opened)
     }
 
-    /// Whether the configuration database has the ring's key text. The inner error: only another server can open the text. The outer error:
-    /// the text doesn't open the ring.
-    async fn opens(&self, id: OrganizationId, ring: &StoredRing) -> Result<Result<bool, RootKeyError>, String> {
-        let Some(root_key) = self.root_key else { return Ok(Ok(false)) };
+    /// The opened ring; `None` if the configuration database doesn't have its key text. The inner error: only another server can open the
+    /// text. The outer error: the text doesn't open the ring.
+    async fn open_ring(
+        &self,
+        id: OrganizationId,
+        ring: &StoredRing,
+    ) -> Result<Result<Option<KeyRing>, RootKeyError>, String> {
+        let Some(root_key) = self.root_key else { return Ok(Ok(None)) };
         let of_ring =
             KeyTextRow::organization().is(id).and(KeyTextRow::key_check_value().is(ring.check.as_bytes().to_vec()));
         let texts = read_each(&*self.configuration, KeyTextRow::sealed(), of_ring).await;
         let texts = texts.map_err(|error| error_chain::text(&error))?;
-        let Some(Ok(sealed)) = texts.first() else { return Ok(Ok(false)) };
+        let Some(Ok(sealed)) = texts.first() else { return Ok(Ok(None)) };
         let kek = match root_key.open_key(sealed, id, &ring.check) {
             Ok((_, kek)) => kek,
             Err(error @ (RootKeyError::NewerFormat { .. } | RootKeyError::UnknownRootKey { .. })) => {
                 return Ok(Err(error));
             }
             Err(RootKeyError::Malformed | RootKeyError::DoesNotVerify | RootKeyError::Unavailable(_)) => {
-                return Ok(Ok(false));
+                return Ok(Ok(None));
             }
         };
-        KeyRing::open(ring, id, &kek).map(|_| Ok(true)).map_err(|error| error_chain::text(&error))
+        KeyRing::open(ring, id, &kek).map(|opened| Ok(Some(opened))).map_err(|error| error_chain::text(&error))
     }
 
     /// Checks a database that isn't in the configuration database. Returns its name if a start would register it.
@@ -307,7 +346,7 @@ impl DatabaseCheck<'_> {
         let store = match view(&path) {
             Ok(store) => store,
             Err(error) => {
-                unopened(DATA_DIR, &path, &error, report);
+                unopened(self.subject, &path, &error, report);
                 return None;
             }
         };
@@ -317,14 +356,14 @@ impl DatabaseCheck<'_> {
             Some(Inside { id: inner, name, .. }) if *inner == id => {
                 if names.contains(name) {
                     let problem = format!("{shown} has the name of another organization, {name}: it is not served");
-                    report.warning(DATA_DIR, problem, "move it out of the folder");
+                    report.warning(self.subject, problem, "move it out of the folder");
                     return None;
                 }
                 let texts = KeyTextRow::organization().is(id);
                 if self.configuration.count(KeyTextRow::TABLE.into(), texts).await.is_ok_and(|texts| texts > 0) {
                     let problem =
                         format!("configuration.db has keys of {shown} but doesn't list it: its row was removed");
-                    report.error(DATA_DIR, problem, "restore configuration.db from a backup");
+                    report.error(self.subject, problem, "restore configuration.db from a backup");
                     return None;
                 }
                 self.organization(name, id, report).await;
@@ -334,7 +373,7 @@ impl DatabaseCheck<'_> {
                 let problem =
                     format!("the name of {shown} is not the UUID of the organization in it: it is not served");
                 report.warning(
-                    DATA_DIR,
+                    self.subject,
                     problem,
                     "rename it to the UUID that it contains, or move it out of the folder",
                 );

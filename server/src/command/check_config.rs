@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -36,11 +36,16 @@ pub(super) struct CheckConfigArguments {
 pub(super) async fn run(arguments: CheckConfigArguments) -> Result<ExitCode, Failure> {
     let path = shell::absolute(arguments.config);
     let report = check::check(&path).await;
+    Ok(print_report(&report, ("configuration", &path), arguments.json))
+}
+
+/// Prints a report as text or as JSON. The exit code says whether it has errors.
+pub(super) fn print_report(report: &Report, (kind, path): (&str, &Path), json: bool) -> ExitCode {
     let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
-    if arguments.json {
-        let Report { findings, facts, organizations } = &report;
+    if json {
+        let Report { findings, facts, organizations } = report;
         let object = json!({
-            "configuration": path,
+            kind: path,
             "errors": errors,
             "warnings": warnings,
             "findings": findings,
@@ -49,10 +54,10 @@ pub(super) async fn run(arguments: CheckConfigArguments) -> Result<ExitCode, Fai
         });
         print::to_stdout(&format!("{object:#}\n"));
     } else {
-        print::to_stdout(&text(&report, io::stdout().is_terminal()));
+        print::to_stdout(&text(report, io::stdout().is_terminal()));
         print::to_stdout(&format!("{}, {}\n", counted(errors, "error"), counted(warnings, "warning")));
     }
-    Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The report as text, in colour on a terminal.
@@ -93,6 +98,6 @@ fn organization_line(organization: &OrganizationFacts) -> String {
     format!("organizations/{name}: {schema}, {key}\n")
 }
 
-fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
