@@ -51,6 +51,7 @@ fn rehashed(record: &Trail) -> Vec<u8> {
     let caller = record.identity.as_ref().map(|identity| Caller {
         identity: identity.parse::<Identity>().unwrap().into(),
         peer: record.peer.as_ref().map(|peer| peer.parse().unwrap()),
+        hop: record.hop.clone().map(Into::into),
         call_id: record.call_id.clone().unwrap().into(),
     });
     let entry = AuditEntry {

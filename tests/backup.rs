@@ -234,7 +234,8 @@ async fn set_opens_with_its_own_configuration_database_at_every_step_of_a_key_ch
         server.kill();
         let server = Process::start_failing(&folder.path(), point.name()).unwrap();
         // The server ends before or after the answer.
-        let _answer = folder.client(&server.address, Person::Admin).change_key(DEFAULT, &"a new key, number 2".into()).await;
+        let _answer =
+            folder.client(&server.address, Person::Admin).change_key(DEFAULT, &"a new key, number 2".into()).await;
         server.killed().await;
 
         let backup = folder.path().parent().unwrap().join("backup");
@@ -277,7 +278,9 @@ async fn verification_finds_what_is_wrong_and_changes_nothing() {
             let cell = inside.password_cell(&name);
             inside.set_password_cell(&name, &flipped(&cell));
         }),
-        ("audit trail has", &|| Inside::open(&database).execute("UPDATE sealward_audit SET subject = 'x' WHERE sequence = 2")),
+        ("audit trail has", &|| {
+            Inside::open(&database).execute("UPDATE sealward_audit SET subject = 'x' WHERE sequence = 2")
+        }),
         ("key ring is missing or damaged", &|| Inside::open(&database).execute("DELETE FROM sealward_key_ring")),
         ("is a link", &|| {
             fs::rename(&database, folder.path().join("elsewhere")).unwrap();
@@ -337,7 +340,10 @@ async fn restore_replaces_nothing_and_excludes_a_running_server() {
     let (code, said, error) = restore(&empty.path(), &backup);
     assert_eq!(code, 0, "{error}");
     assert!(said.contains("configuration.db and 1 organization;"), "{said}");
-    assert_eq!((mode(&empty.path().join("organizations")), mode(&empty.path().join("configuration.db"))), (0o700, 0o600));
+    assert_eq!(
+        (mode(&empty.path().join("organizations")), mode(&empty.path().join("configuration.db"))),
+        (0o700, 0o600)
+    );
     assert!(!names(&empty.path()).iter().any(|name| name.contains("restoring")));
 }
 

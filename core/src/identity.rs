@@ -101,6 +101,8 @@ pub struct Caller {
     pub identity: Arc<Identity>,
     /// The caller's address, if the transport knows it.
     pub peer: Option<SocketAddr>,
+    /// The name of the hop that asserted the identity; `None` if the caller proved it to this server.
+    pub hop: Option<Arc<str>>,
     /// The id of the call. The response and the log contain it too.
     pub call_id: Arc<str>,
 }

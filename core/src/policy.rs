@@ -404,7 +404,7 @@ mod tests {
     use crate::schema::testing::thing;
 
     fn caller(identity: Identity) -> Caller {
-        Caller { identity: identity.into(), peer: None, call_id: Arc::default() }
+        Caller { identity: identity.into(), peer: None, hop: None, call_id: Arc::default() }
     }
 
     fn ada() -> Identity {

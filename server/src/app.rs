@@ -97,7 +97,8 @@ impl App {
         let readiness = Readiness::default();
         let rpcs = Arc::new(rpc_table(&served));
         let observation = observe(&deployment, &rpcs, &config.limits, (&drain, &shed));
-        let (arrival, slots) = (ArrivalBounds::of(&config.limits, &shed), ListenerSlots::new(&config.limits, &shed));
+        let arrival = ArrivalBounds::of(&config.limits, &shed);
+        let slots = ListenerSlots::new(&config.limits, &shed, sockets.hops.sockets.len());
         let sources = Sources {
             deployment: Arc::clone(&deployment),
             databases: Arc::clone(&stores.databases),
@@ -110,6 +111,7 @@ impl App {
             budgets: [Arc::clone(&arrival.requests), Arc::clone(&arrival.answers)],
             shed: shed.clone(),
             refused_handshakes: observation.refused_handshakes.clone(),
+            forged: observation.forged.clone(),
             limits: config.limits,
         };
         observation.serve_metrics(sockets.metrics, sources, readiness.clone(), &drain);
@@ -140,7 +142,7 @@ impl App {
         let Observation { samples, handshakes, .. } = observation;
         let workers = Workers::start().map_err(StartError::Workers)?;
         let (tls_context, places) = (reloadable.tls_context.clone(), workers.places());
-        let connections = sockets.listener.accept(tls_context, handshakes, places, &config.limits, slots);
+        let connections = sockets.listener.accept(tls_context, handshakes, places, &config.limits, slots, sockets.hops);
         let random = Arc::new(SystemRandom);
         let shared = Shared { requests, readiness, shed: shed.clone() };
         let serving = Serving::new(&config.limits, reloadable.tls_context, random, drain.clone(), shared);

@@ -23,13 +23,14 @@ use sealward_core::{
     port::Clock,
 };
 
-use self::{databases::Databases, files::is_set};
 pub use self::report::{Fact, OrganizationFacts, Report};
+use self::{databases::Databases, files::is_set};
 pub use crate::finding::{Finding, Severity};
 use crate::{
-    config::{AuditCopy, Config, ConfigError, CopyTo, Faults, RootKeySource, TokenKeys},
+    config::{AuditCopy, Config, ConfigError, CopyTo, Faults, HopEntrance, RootKeySource, TokenKeys},
     drain::Drain,
     error_chain,
+    files::trusted_file,
     identity::{
         jwks::{Cas, Fetched, Fetching},
         token,
@@ -63,6 +64,7 @@ pub async fn check(path: &Path) -> Report {
     tls::check(&config.tls, SystemClock.now(), &mut report);
     clock(&config, &mut report);
     token_issuers(&config, &mut report).await;
+    hops(&config, &mut report);
     if let Some(AuditCopy { to: CopyTo::File(path), on_failure }) = &config.audit
         && is_set(path)
     {
@@ -155,6 +157,33 @@ fn clock(config: &Config, report: &mut Report) {
 fn last_write(folder: &Path) -> Option<SystemTime> {
     let entries = std::fs::read_dir(folder).ok()?;
     entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok()).max()
+}
+
+/// Checks the folders of the sockets of hops: a user that can replace a socket can pose as the server.
+fn hops(config: &Config, report: &mut Report) {
+    for (index, hop) in config.hops.iter().enumerate() {
+        let HopEntrance::UnixSocket { path, peer_uid } = &hop.entrance else { continue };
+        let Some(folder) = path.parent().filter(|_| is_set(path)) else { continue };
+        let (setting, shown) = (format!("hops[{index}].unix_socket"), folder.display());
+        match trusted_file::check(folder) {
+            Ok(()) => {
+                report.fact(setting, format!("the hop {} connects to {} as user {peer_uid}", hop.name, path.display()))
+            }
+            Err(error) if error.is_missing() => {
+                let problem =
+                    format!("can't create the socket of the hop {}: the folder {shown} doesn't exist", hop.name);
+                report.error(setting, problem, format!("install -d -m 755 {shown}"));
+            }
+            Err(error) => {
+                let problem = format!(
+                    "{}: another program can pose as the server to the hop {}",
+                    error_chain::text(&error),
+                    hop.name
+                );
+                report.warning(setting, problem, error.remedy());
+            }
+        }
+    }
 }
 
 /// Checks the keys of each issuer: in its file, or at its URL.

@@ -26,8 +26,7 @@ use tokio::runtime::Runtime;
 
 use self::{
     backup::BackupArguments, check_config::CheckConfigArguments, descriptors::DescriptorsArguments, dev::DevArguments,
-    failure::Failure, init::InitArguments, reference::Reference, restore::RestoreArguments,
-    serve::ServeArguments,
+    failure::Failure, init::InitArguments, reference::Reference, restore::RestoreArguments, serve::ServeArguments,
 };
 
 /// Store records whose sensitive fields are encrypted one by one.

@@ -8,6 +8,8 @@ mod check;
 mod doubtful_bindings;
 mod faults;
 mod file;
+mod hops;
+mod identity;
 pub mod limits;
 mod load;
 mod model;
@@ -18,16 +20,13 @@ pub(crate) mod template;
 mod tests;
 mod unknown_keys;
 
-pub(crate) use self::{
-    check::{CREDENTIAL, lower_case_dns},
-    file::sections,
-};
+pub(crate) use self::{check::CREDENTIAL, file::sections, identity::lower_case_dns};
 pub use self::{
     faults::{Fault, Faults},
     load::ConfigError,
     model::{
-        AuditCopy, Config, CopyTo, Listen, Log, LogFormat, MetricsAccess, OnFailure, Pages, RootKeySource, Schema,
-        Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+        Assertable, AuditCopy, Config, CopyTo, Hop, HopEntrance, Listen, Log, LogFormat, MetricsAccess, OnFailure,
+        Pages, RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
     },
     origin::{NotAnOrigin, Origin},
 };

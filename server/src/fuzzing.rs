@@ -9,6 +9,7 @@ use sealward_core::{id::Timestamp, name::RecordName};
 
 use crate::{
     gates::message::Frames,
+    hop::xfcc,
     identity::{jwks::KeySet, token::Issuers},
     rpc::{codec::compare::Compared, export_format::Reader, name},
     schema::{self, ServedSchema},
@@ -102,6 +103,14 @@ pub fn pem(bytes: &[u8]) {
 /// Reads a revocation list.
 pub fn revocation_list(der: &[u8]) {
     let _refused_or_not = RevocationLists::parse(&[CertificateRevocationListDer::from(der.to_vec())]);
+}
+
+/// Reads a header in which proxies name a client certificate. If it is well formed, it can't change the element that another proxy adds.
+pub fn xfcc(header: &[u8]) {
+    const ADDED: &[u8] = b"By=spiffe://example.org/proxy;URI=spiffe://example.org/caller";
+    if xfcc::last_element(header).is_ok() && header.len() + 1 + ADDED.len() <= xfcc::SIZE_MAX_BYTES {
+        assert_eq!(xfcc::last_element(&[header, ADDED].join(&b',')), xfcc::last_element(ADDED));
+    }
 }
 
 /// Verifies a token. No text may pass, because the issuer's key has never signed anything.

@@ -5,6 +5,7 @@
 pub(crate) mod arrival;
 mod connection_limit;
 pub(crate) mod deadline;
+pub(crate) mod forwarded;
 pub(crate) mod gate;
 pub(crate) mod http_gate;
 pub(crate) mod identity;
@@ -30,6 +31,7 @@ use self::{
     arrival::{ArrivalBounds, ArrivalLayer},
     connection_limit::WithinConnectionLimit,
     deadline::{DeadlineLayer, Deadlines},
+    forwarded::ForgedHeaders,
     gate::GateLayer,
     http_gate::HttpGateLayer,
     identity::IdentityRequired,
@@ -59,6 +61,8 @@ pub(crate) struct Layers {
     pub(crate) tls_context: watch::Receiver<Arc<TlsContext>>,
     /// The current issuers of bearer tokens.
     pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
+    /// Reports headers of proxies that aren't hops.
+    pub(crate) forged: ForgedHeaders,
     /// The current policy.
     pub(crate) policy: watch::Receiver<Arc<Policy>>,
     /// Records refused calls in the audit trail.
@@ -89,6 +93,7 @@ where
         deadlines,
         tls_context,
         issuers,
+        forged,
         policy,
         denials,
         arrival,
@@ -114,7 +119,7 @@ where
             // Before identity: every caller without TLS gets this error, and nothing of its body is read.
             TlsRequired,
             // Before permission, which needs an identity.
-            IdentityRequired::new(clock, tls_context, issuers),
+            IdentityRequired::new(clock, tls_context, issuers, forged),
             // A caller that may not call the rpc in any organization can't send a message.
             PermissionRequired::new(policy, denials),
             // Before a message is read.
@@ -140,6 +145,7 @@ mod tests {
         collections::HashMap, net::SocketAddr, pin::Pin, sync::LazyLock, task::Context, task::Poll, time::Duration,
     };
 
+    use prometheus_client::metrics::counter::Counter;
     use sealward_core::{
         id::Timestamp,
         identity::{Caller, Identity},
@@ -233,6 +239,10 @@ mod tests {
         TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples(), Arc::new(rpcs))
     }
 
+    fn forged() -> ForgedHeaders {
+        ForgedHeaders::new(Counter::default(), samples())
+    }
+
     fn no_issuers() -> watch::Receiver<Arc<Issuers>> {
         watch::channel(Arc::default()).1
     }
@@ -261,6 +271,7 @@ mod tests {
             deadlines: Deadlines { default: Duration::from_secs(60), max: Duration::from_secs(60) },
             tls_context: watch::channel(tls_context()).1,
             issuers: no_issuers(),
+            forged: forged(),
             policy: watch::channel(Arc::new(Policy::new(vec![binding]))).1,
             denials: Denials::nowhere(),
             arrival: ArrivalBounds::of(&Limits::default(), &Shed::default()),
@@ -347,7 +358,7 @@ mod tests {
 
     #[test]
     fn clock_out_of_range_is_unavailable_and_can_be_retried() {
-        let gate = IdentityRequired::new(Arc::new(At(-1)), watch::channel(tls_context()).1, no_issuers());
+        let gate = IdentityRequired::new(Arc::new(At(-1)), watch::channel(tls_context()).1, no_issuers(), forged());
         let admitted = |path| {
             let (mut head, _) = request(path, over_tls(Some(("reader", NEVER)))).into_parts();
             gate.admit(&mut head)
@@ -362,7 +373,8 @@ mod tests {
     #[test]
     fn certificate_is_accepted_until_its_last_second() {
         let admitted = |now| {
-            let gate = IdentityRequired::new(Arc::new(At(now)), watch::channel(tls_context()).1, no_issuers());
+            let gate =
+                IdentityRequired::new(Arc::new(At(now)), watch::channel(tls_context()).1, no_issuers(), forged());
             let not_after = Timestamp::from_unix_micros(1_000);
             let (mut head, _) = request(GET, over_tls(Some(("reader", not_after)))).into_parts();
             gate.admit(&mut head)
@@ -375,7 +387,7 @@ mod tests {
     #[test]
     fn certificate_is_verified_again_after_a_change_of_trust() {
         let (sender, watched) = watch::channel(tls_context());
-        let gate = IdentityRequired::new(Arc::new(SystemClock), watched, no_issuers());
+        let gate = IdentityRequired::new(Arc::new(SystemClock), watched, no_issuers(), forged());
         let admitted = || {
             // Its chain is empty, which no trust verifies.
             let (mut head, _) = request(GET, over_tls(Some(("reader", NEVER)))).into_parts();
@@ -408,6 +420,7 @@ mod tests {
                 Arc::new(SystemClock),
                 watch::channel(tls_context()).1,
                 no_issuers(),
+                forged(),
             )))
             .service_fn(|request: Request<Body>| async move {
                 let caller = request.extensions().get::<Caller>().unwrap();

@@ -20,6 +20,7 @@ mod finding;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gates;
+mod hop;
 mod identity;
 pub mod init;
 mod ports;

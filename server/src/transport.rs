@@ -12,11 +12,14 @@ mod discard;
 pub(crate) mod file_descriptors;
 mod front;
 pub(crate) mod handshake;
+pub(crate) mod hop_sockets;
 mod http1;
 mod http2;
 pub(crate) mod keepalive;
 pub(crate) mod listener;
+pub(crate) mod peer;
 pub(crate) mod probe;
+mod proxy_protocol;
 pub(crate) mod request_rules;
 pub(crate) mod serving;
 #[cfg(test)]

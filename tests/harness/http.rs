@@ -1,6 +1,10 @@
 //! Requests of HTTP/2 with any method, headers and bytes, which no gRPC library would send.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -14,7 +18,7 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::Status;
@@ -85,7 +89,13 @@ impl Http {
         Self::over(TcpStream::connect(address).await.unwrap()).await
     }
 
-    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+    /// Connects to a Unix socket.
+    pub(crate) async fn over_unix_socket(path: &Path) -> Self {
+        Self::over(UnixStream::connect(path).await.unwrap()).await
+    }
+
+    /// Over a stream that is ready for HTTP/2.
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Self { sender }

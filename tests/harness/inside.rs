@@ -31,6 +31,7 @@ pub(crate) struct Trail {
     pub key_version: Option<u32>,
     pub details: Option<String>,
     pub records: Option<String>,
+    pub hop: Option<String>,
 }
 
 impl Inside {
@@ -111,7 +112,7 @@ impl Inside {
     /// The audit trail, oldest first, of all writers.
     pub(crate) fn trail(&self) -> Vec<Trail> {
         let sql = "SELECT sequence, previous_hash, hash, identity, peer, call_id, action, outcome, subject, attributes, \
-                   purpose, fingerprint, key_version, writer, time, details, records FROM sealward_audit \
+                   purpose, fingerprint, key_version, writer, time, details, records, hop FROM sealward_audit \
                    ORDER BY time, sequence";
         self.rows(sql, |row| {
             Ok(Trail {
@@ -132,6 +133,7 @@ impl Inside {
                 time_us: row.get(14)?,
                 details: row.get(15)?,
                 records: row.get(16)?,
+                hop: row.get(17)?,
             })
         })
     }

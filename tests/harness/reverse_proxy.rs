@@ -32,6 +32,31 @@ impl Kind {
     }
 }
 
+/// A form of Envoy in `deploy/mesh`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Passthrough,
+    PassthroughWithAddress,
+    HopOverTls,
+    HopOverUnixSocket,
+}
+
+impl Form {
+    fn settings(self) -> &'static str {
+        match self {
+            Self::Passthrough => include_str!("../../deploy/mesh/envoy-passthrough.yaml"),
+            Self::PassthroughWithAddress => {
+                include_str!("../../deploy/mesh/envoy-passthrough-proxy-protocol.yaml")
+            }
+            Self::HopOverTls => include_str!("../../deploy/mesh/envoy-hop-tls.yaml"),
+            Self::HopOverUnixSocket => include_str!("../../deploy/mesh/envoy-hop-unix-socket.yaml"),
+        }
+    }
+}
+
+/// The socket in the settings.
+const SOCKET: &str = "/run/sealward/ingress.sock";
+
 /// A running proxy. Ended with the test.
 pub(crate) struct ReverseProxy {
     child: Child,
@@ -62,6 +87,27 @@ impl ReverseProxy {
         let address = free_address();
         let (name, settings) = kind.settings();
         let settings = changed(kind, settings, folder.path(), address, server.address().parse().unwrap());
+        Self::run(kind, name, settings, folder, address).await
+    }
+
+    /// Starts Envoy in a form of `deploy/mesh`, with the files of this folder, before servers at these addresses or on this Unix socket.
+    pub(crate) async fn in_mesh(form: Form, folder: TempDir, servers: &[SocketAddr], socket: &Path) -> Self {
+        let address = free_address();
+        let endpoint =
+            "        - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 7443 } } }\n";
+        let settings = form.settings();
+        assert!(settings.contains(endpoint) != settings.contains(SOCKET), "{form:?}");
+        let endpoints: String =
+            servers.iter().map(|server| endpoint.replace("7443", &server.port().to_string())).collect();
+        let settings = settings
+            .replace(endpoint, &endpoints)
+            .replace(SOCKET, socket.to_str().unwrap())
+            .replace("port_value: 8443", &format!("port_value: {}", address.port()))
+            .replace("/etc/proxy", folder.path().to_str().unwrap());
+        Self::run(Kind::Envoy, "envoy.yaml", settings, folder, address).await
+    }
+
+    async fn run(kind: Kind, name: &str, settings: String, folder: TempDir, address: SocketAddr) -> Self {
         let file = folder.path().join(name);
         std::fs::write(&file, settings).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();

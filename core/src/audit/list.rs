@@ -33,6 +33,7 @@ static FIELDS: LazyLock<Entity> = LazyLock::new(|| {
         field("time", Kind::Time),
         field("identity", Kind::Text),
         field("peer", Kind::Text),
+        field("hop", Kind::Text),
         field("call_id", Kind::Text),
         field("action", Kind::Text),
         field("outcome", Kind::Text),

@@ -59,13 +59,16 @@ impl ChainHead {
 }
 
 /// The format of new records.
-pub(crate) const FORMAT: i64 = FORMAT_WITH_RECORDS;
+pub(crate) const FORMAT: i64 = FORMAT_WITH_HOP;
 
 /// The first format whose hash covers the details.
 const FORMAT_WITH_DETAILS: i64 = 2;
 
 /// The first format whose hash covers the records.
 const FORMAT_WITH_RECORDS: i64 = 3;
+
+/// The first format whose hash covers the hop.
+const FORMAT_WITH_HOP: i64 = 4;
 
 impl AuditRecord {
     /// Returns the next record after this head for an entry, without its hash.
@@ -88,6 +91,7 @@ impl AuditRecord {
             key_version: entry.key_version.map(i64::from),
             details: entry.details.clone(),
             records: entry.records.clone(),
+            hop: caller.and_then(|caller| caller.hop.as_deref()).map(str::to_owned),
             format: FORMAT,
             hash: [0; 32],
         }
@@ -119,6 +123,7 @@ impl AuditRecord {
             key_version,
             details,
             records,
+            hop,
             format,
             hash: _,
         } = self;
@@ -144,6 +149,9 @@ impl AuditRecord {
         }
         if *format >= FORMAT_WITH_RECORDS {
             put(Field::text(records));
+        }
+        if *format >= FORMAT_WITH_HOP {
+            put(Field::text(hop));
         }
         put(Field::Integer(*format));
         // One long update costs half as much as many short ones.
@@ -252,6 +260,7 @@ pub(crate) mod tests {
         full.caller = Some(Caller {
             identity: crate::identity::Identity::CommonName("ada".to_owned()).into(),
             peer: Some("192.0.2.1:7".parse().unwrap()),
+            hop: Some("ingress".into()),
             call_id: "c".into(),
         });
         (full.purpose, full.fingerprint, full.key_version) = (Some("p".to_owned()), Some("f".to_owned()), Some(3));
@@ -276,6 +285,7 @@ pub(crate) mod tests {
             (1, "eb825ecec7e40009cb4f53830d7f6a242b944a3210af96bcca807360332a186f"),
             (2, "c2472601821c9e7564b57a8bf45ee73006b877957397a7a8939975ec32e7cb41"),
             (3, "bc86a1747401b71a862d9bebc8f6305e7a7c5be952d304b90fc02463dc96d794"),
+            (4, "ffaea137dd483d73fe0c286d4d9e05ab0b0a5f479c56a4daeb92bd90fad411d4"),
         ];
         for (format, hash) in hashes {
             record.format = format;

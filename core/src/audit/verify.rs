@@ -335,11 +335,7 @@ impl TrailWalk {
         Ok(Self::of(computation, copy, known))
     }
 
-    fn of(
-        computation: &Arc<dyn Computation>,
-        snapshot: Arc<dyn Reader>,
-        known: Vec<(Uuid, i64, [u8; 32])>,
-    ) -> Self {
+    fn of(computation: &Arc<dyn Computation>, snapshot: Arc<dyn Reader>, known: Vec<(Uuid, i64, [u8; 32])>) -> Self {
         let mut verifier = TrailVerifier::default();
         for (writer, sequence, hash) in known {
             verifier.expect_record(writer, sequence, hash);

@@ -131,10 +131,7 @@ async fn continues(organization: &Organization, writer: Uuid, seen: &Seen) -> Re
     Ok(organization.store.count(AuditRecord::TABLE.into(), rows).await? == 1)
 }
 
-async fn last(
-    configuration: &dyn Reader,
-    organization: OrganizationId,
-) -> Result<Option<Remembered>, Unavailable> {
+async fn last(configuration: &dyn Reader, organization: OrganizationId) -> Result<Option<Remembered>, Unavailable> {
     let found = read_each(configuration, SeenRow::all_columns(), SeenRow::organization().is(organization)).await?;
     Ok(found.into_iter().next().and_then(Result::ok).map(|row| Remembered {
         seen: Seen { key_version: row.key_version, audit_sequence: row.audit_sequence, audit_hash: row.audit_hash },

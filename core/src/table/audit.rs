@@ -5,8 +5,9 @@ use uuid::Uuid;
 use crate::{id::Timestamp, table::declare::table};
 
 table! {
-    /// A stored record of a trail. The hash covers all other columns, in this order, but the records come before the
-    /// format. In format 1 it doesn't cover the details, and in formats 1 and 2 it doesn't cover the records.
+    /// A stored record of a trail. The hash covers all other columns, in this order, but the records and the hop come
+    /// before the format. It covers the details from format 2 on, the records from format 3 on, and the hop from format
+    /// 4 on.
     pub struct AuditRecord = "sealward_audit" {
         /// The writer of the chain.
         writer: Uuid,
@@ -44,6 +45,8 @@ table! {
         hash: [u8; 32],
         /// See [`AuditEntry::records`](crate::audit::AuditEntry::records).
         records: Option<String>,
+        /// The name of the hop that asserted the identity of the caller.
+        hop: Option<String>,
     }
     key [writer, sequence]
     index "sealward_audit_by_time" [time, sequence, writer]

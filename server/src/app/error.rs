@@ -11,7 +11,7 @@ use crate::{
     root_key::RootKeySourceError,
     schema,
     telemetry::metrics::access::MetricsTokenError,
-    transport::{listener::BindError, tls::TlsError},
+    transport::{hop_sockets::HopSocketError, listener::BindError, tls::TlsError},
 };
 
 /// Why a server doesn't start.
@@ -61,6 +61,9 @@ pub enum StartError {
     /// A listener can't be bound to its address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The Unix socket of a hop can't be used.
+    #[error(transparent)]
+    HopSocket(#[from] HopSocketError),
     /// The threads that serve connections can't be started.
     #[error("the threads that serve connections can't be started: raise the limits of threads and file descriptors")]
     Workers(#[source] std::io::Error),

@@ -8,7 +8,7 @@ use crate::{
     background::key_change_reminder,
     config::limits::Limits,
     drain::Drain,
-    gates::{permission::RpcTable, trace::TraceLayer},
+    gates::{forwarded::ForgedHeaders, permission::RpcTable, trace::TraceLayer},
     ports::{clock::SystemClock, random::SystemRandom},
     telemetry::{
         counters::Counters,
@@ -28,6 +28,8 @@ pub(super) struct Observation {
     pub(super) samples: Samples,
     /// Logs and counts calls.
     pub(super) trace: TraceLayer,
+    /// Counts and logs forged headers of proxies.
+    pub(super) forged: ForgedHeaders,
     /// Performs handshakes, and counts refused ones.
     pub(super) handshakes: Handshakes,
     /// The refused ones.
@@ -47,7 +49,8 @@ pub(super) fn observe(
     let trace = TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples.clone(), Arc::clone(rpcs));
     let refused_handshakes = handshake::refused();
     let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
-    Observation { samples, trace, handshakes, refused_handshakes }
+    let forged = ForgedHeaders::new(samples.clone());
+    Observation { samples, trace, forged, handshakes, refused_handshakes }
 }
 
 impl Observation {

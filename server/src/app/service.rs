@@ -97,6 +97,7 @@ pub(super) fn service(
         deadlines: Deadlines { default: limits.deadline_default(), max: limits.deadline_max() },
         tls_context: reloadable.tls_context.clone(),
         issuers: reloadable.issuers.clone(),
+        forged: observation.forged.clone(),
         policy: reloadable.policy.clone(),
         denials: denials.clone(),
         arrival,

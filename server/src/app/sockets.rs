@@ -3,11 +3,16 @@
 use std::net::SocketAddr;
 
 use super::error::StartError;
-use crate::{config::Config, telemetry::metrics::Metrics, transport::listener::Listener};
+use crate::{
+    config::Config,
+    telemetry::metrics::Metrics,
+    transport::listener::{Hops, Listener},
+};
 
-/// The sockets of `[listen]`. The system queues connections to them.
+/// The sockets of `[listen]` and `[[hops]]`. The system queues connections to them.
 pub(super) struct Sockets {
     pub(super) listener: Listener,
+    pub(super) hops: Hops,
     pub(super) metrics: Option<Metrics>,
 }
 
@@ -22,8 +27,9 @@ pub(super) struct Addresses {
 impl Sockets {
     pub(super) async fn bind(config: &Config) -> Result<Self, StartError> {
         let listener = Listener::bind(&config.listen).await?;
+        let hops = Hops::bind(&config.hops)?;
         let metrics = Metrics::bind(config).await?;
-        Ok(Self { listener, metrics })
+        Ok(Self { listener, hops, metrics })
     }
 
     pub(super) fn addresses(&self) -> Addresses {

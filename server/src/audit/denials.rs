@@ -260,7 +260,7 @@ mod tests {
         let limits = Limits { refusals_recorded_per_minute_per_identity: 2, ..Limits::default() };
         let denials = Denials::new(None, &limits, shed.clone());
         let identity = Identity::CommonName("a".to_owned()).into();
-        let caller = Caller { identity, peer: None, call_id: Arc::default() };
+        let caller = Caller { identity, peer: None, hop: None, call_id: Arc::default() };
         for name in ["a", "b", "a", "c"] {
             denials.in_organization(
                 &caller,

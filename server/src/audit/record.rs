@@ -62,6 +62,7 @@ pub(crate) fn message(owner: &TrailOwner, record: AuditRecord, head: Option<Sign
         format: record.format,
         previous_hash: record.previous_hash.to_vec(),
         hash: record.hash.to_vec(),
+        hop: record.hop.unwrap_or_default(),
         signature: head.map(|head| AuditSignature {
             time: Some(timestamp_to_proto(head.time)),
             public_key: head.public_key.to_vec(),
@@ -135,7 +136,8 @@ pub(crate) mod tests {
             key_version: None,
             details: None,
             records: None,
-            format: 3,
+            hop: None,
+            format: 4,
             hash: [7; 32],
         }
     }

@@ -4,8 +4,7 @@
 //! in between, a server reports the organizations as missing, and creates nothing.
 
 use std::{
-    fs,
-    io,
+    fs, io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };

@@ -184,11 +184,7 @@ async fn fill(data_dir: &Path, folder: &Path) -> Result<BackedUp, BackUpError> {
         if belong_together {
             copies.remove_unlisted(&ready)?;
             let names = |rows: Vec<Row>| rows.into_iter().map(|row| row.name).collect();
-            return Ok(BackedUp {
-                organizations: names(ready),
-                unfinished: names(unfinished),
-                is_recorded: false,
-            });
+            return Ok(BackedUp { organizations: names(ready), unfinished: names(unfinished), is_recorded: false });
         }
     }
     Err(BackUpError::KeepsChanging)

@@ -18,7 +18,11 @@ pub(super) fn folder(path: &Path, report: &mut Report) -> bool {
     match is_at_rest(path, report) {
         Ok(is_at_rest) => is_at_rest,
         Err(error) => {
-            report.error(SUBJECT, format!("can't read {}: {error}", path.display()), "run this as the owner of the backup");
+            report.error(
+                SUBJECT,
+                format!("can't read {}: {error}", path.display()),
+                "run this as the owner of the backup",
+            );
             false
         }
     }

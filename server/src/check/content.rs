@@ -14,7 +14,8 @@ use sealward_core::{
 use super::report::Report;
 use crate::{error_chain, ports::computation::ComputationThreads};
 
-const FROM_ANOTHER: &str = "use another backup, or compare it with the server: sealward key verify, sealward audit verify";
+const FROM_ANOTHER: &str =
+    "use another backup, or compare it with the server: sealward key verify, sealward audit verify";
 
 /// Opens each cell, and compares the census with the cells.
 pub(super) async fn cells(

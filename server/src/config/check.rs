@@ -5,12 +5,14 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use http::{Uri, uri::Scheme};
+use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 use sealward_core::{
     identity::{Identity, spiffe::is_trust_domain},
@@ -21,11 +23,13 @@ use tracing::level_filters::LevelFilter;
 use super::{
     faults::Faults,
     file::{
-        AuditSection, BindingSection, ConfigFile, ListenSection, LogSection, RoleSection, RootKeySourceSection,
-        TlsSection, TokenIssuerSection, TrustDomainSection,
+        AuditSection, BindingSection, ConfigFile, HopSection, ListenSection, LogSection, RoleSection,
+        RootKeySourceSection, TlsSection, TokenIssuerSection, TrustDomainSection,
     },
+    hops,
+    identity::lower_case_dns,
     model::{
-        AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Listen, Log, LogFormat, MetricsAccess, OnFailure, Pages,
+        AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Hop, Listen, Log, LogFormat, MetricsAccess, OnFailure, Pages,
         RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
     },
     origin::{NotAnOrigin, Origin},
@@ -67,7 +71,7 @@ pub(super) fn check(
     let mut check = Check { folder, credentials, faults };
     let data_dir = check.path("data_dir", file.data_dir);
     let (listen, metrics, pages) = check.listen(file.listen);
-    let config = Config {
+    let mut config = Config {
         source,
         data_dir,
         listen,
@@ -79,9 +83,11 @@ pub(super) fn check(
         limits: file.limits.check(&mut check.faults),
         audit: check.audit(file.audit),
         token_issuers: check.token_issuers(file.token_issuers),
+        hops: Vec::new(),
         bindings: check.bindings(file.roles, file.bindings),
         log: check.log(file.log),
     };
+    config.hops = check.hops(file.hops, &config);
     (config, check.faults)
 }
 
@@ -112,6 +118,7 @@ impl Check<'_> {
             let problem = format!("{address} is also listen.plaintext_address: use another port");
             self.faults.add("listen.metrics_address", problem);
         }
+        let proxy_protocol_from = self.networks("listen.proxy_protocol_from", &section.proxy_protocol_from);
         let pages = Pages {
             origins: self.origins(&section.origins),
             own_origin: section.own_origin.and_then(|text| self.origin("listen.own_origin", &text)),
@@ -123,7 +130,7 @@ impl Check<'_> {
             token: section.metrics_token.map(|file| self.path("listen.metrics_token", Some(file))),
         };
         self.metrics_access(&metrics, metrics_address.is_some());
-        (Listen { address, plaintext_address, metrics_address }, metrics, pages)
+        (Listen { address, plaintext_address, proxy_protocol_from, metrics_address }, metrics, pages)
     }
 
     fn metrics_identities(&mut self, texts: &[String]) -> Vec<Identity> {
@@ -165,6 +172,25 @@ impl Check<'_> {
     fn origin(&mut self, setting: &str, text: &str) -> Option<Origin> {
         let parsed: Result<Origin, NotAnOrigin> = text.parse();
         parsed.map_err(|error| self.faults.add(setting.to_owned(), error.to_string())).ok()
+    }
+
+    fn networks(&mut self, setting: &str, texts: &[String]) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for text in texts {
+            match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+                // Bits behind the prefix suggest that another prefix was meant.
+                Ok(network) if network.trunc() == network => networks.push(network),
+                Ok(network) => {
+                    let problem = format!("`{text}` has bits behind its prefix: write {}", network.trunc());
+                    self.faults.add(setting.to_owned(), problem);
+                }
+                Err(_) => {
+                    let problem = format!("`{text}` is not an address or a network: write, for example, 10.0.0.0/8");
+                    self.faults.add(setting.to_owned(), problem);
+                }
+            }
+        }
+        networks
     }
 
     fn address(&mut self, setting: &str, text: &str) -> Option<SocketAddr> {
@@ -403,6 +429,14 @@ impl Check<'_> {
         CopyTo::File(path)
     }
 
+    fn hops(&mut self, mut sections: Vec<HopSection>, config: &Config) -> Vec<Arc<Hop>> {
+        for (index, section) in sections.iter_mut().enumerate() {
+            let socket = section.unix_socket.take();
+            section.unix_socket = socket.map(|path| self.path(&format!("hops[{index}].unix_socket"), Some(path)));
+        }
+        hops::check(sections, &config.token_issuers, &config.bindings, &mut self.faults)
+    }
+
     fn bindings(&mut self, roles: Vec<RoleSection>, sections: Vec<BindingSection>) -> Vec<Binding> {
         let roles = self.roles(roles);
         let numbered = sections.into_iter().enumerate();
@@ -527,14 +561,6 @@ impl RootKeySource {
 /// The name of the credential, if the path names one.
 fn credential_name(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix(CREDENTIAL)
-}
-
-/// Certificates' DNS names are read in lower case, and identities are compared by text.
-pub(crate) fn lower_case_dns(identity: Identity) -> Identity {
-    match identity {
-        Identity::Dns(name) => Identity::Dns(name.to_ascii_lowercase()),
-        Identity::Spiffe(_) | Identity::CommonName(_) | Identity::Jwt { .. } => identity,
-    }
 }
 
 /// Whether a path is the file that a stream of this process is connected to. The null device doesn't count: it stores nothing, so nothing

@@ -52,6 +52,7 @@ macro_rules! field {
     (Text) => { Option<String> };
     (Texts) => { Vec<String> };
     (Boolean) => { Option<bool> };
+    (Integer) => { Option<i64> };
 }
 
 macro_rules! if_unset {
@@ -92,6 +93,7 @@ pub(super) struct ConfigFile {
     pub(super) audit: AuditSection,
     pub(super) trust_domains: Vec<TrustDomainSection>,
     pub(super) token_issuers: Vec<TokenIssuerSection>,
+    pub(super) hops: Vec<HopSection>,
     pub(super) roles: Vec<RoleSection>,
     pub(super) bindings: Vec<BindingSection>,
     pub(super) log: LogSection,
@@ -113,6 +115,11 @@ section! {
         /// A second listener, without TLS, for probes. It serves grpc.health.v1.Health, GET /livez and GET /readyz, and refuses all other calls
         /// with HTTPS_REQUIRED.
         plaintext_address: Text, "IP:port", Optional(r#""127.0.0.1:7080""#), AtStart;
+
+        /// The addresses of load balancers that begin each connection to `address` with a header of the PROXY protocol, version 2. The peer of
+        /// the connection, in logs, audit records and limits by address, is then the client that the header names. A connection from these
+        /// addresses without a valid header is closed. From all other addresses, such a header is refused: it isn't TLS.
+        proxy_protocol_from: Texts, "addresses or networks: 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32", Optional(r#"["10.0.0.0/8"]"#), AtStart;
 
         /// The address for metrics, at /metrics, and for probes, at /livez and /readyz. Metrics contain the names of organizations and the state
         /// of their keys: use a loopback address, or metrics_tls with metrics_identities or metrics_token.
@@ -267,6 +274,40 @@ section! {
 }
 
 section! {
+    /// Hops: proxies that end the TLS of callers, and name the caller of each call in the header x-forwarded-client-cert. The header is
+    /// believed only on a hop's connections, and only within these lists. A hop is never a caller itself: without a valid header or a bearer
+    /// token, its calls are refused, except health checks. docs/mesh.md has the rules, and tested configurations of Envoy.
+    HopSection {
+        /// The hop's name, as in audit records.
+        name: Text, "lower-case letters, digits and hyphens", Required, AtStart;
+
+        /// The Unix socket on which the hop connects. The server creates it, and any user may connect to it, but only `peer_uid` is served.
+        /// The folder must be writable only by root and the server's user. Set either this with `peer_uid`, or `certificate`.
+        unix_socket: Path, "a path of at most 107 bytes", Optional(r#""/run/sealward/ingress.sock""#), AtStart;
+
+        /// The user id of the hop's process, which the system reports for each connection to `unix_socket`.
+        peer_uid: Integer, "0 to 4294967294", Optional("1337"), AtStart;
+
+        /// The identity in the client certificate with which the hop connects to `listen.address`. No binding may name it.
+        certificate: Text, "\"spiffe:…\", \"dns:…\" or \"cn:…\"", Optional(r#""spiffe:example.org/ns/ingress/sa/envoy""#), AtStart;
+
+        /// The URIs by which `By` in the header names the hop: those in the certificate that it shows to its callers. A header that names
+        /// another proxy is refused. Default: the SPIFFE id of `certificate`; then a header without `By` is accepted, too.
+        by: Texts, "URIs", Optional(r#"["spiffe://example.org/ns/ingress/sa/envoy"]"#), AtStart;
+
+        /// The kinds of identities that the hop may assert. "spiffe" needs `trust_domains`, and "jwt", for callers with bearer tokens, needs
+        /// `issuers`. "dns" and "cn" are read from the caller's certificate, which the hop must forward as Cert or Chain.
+        kinds: Texts, "\"spiffe\", \"dns\", \"cn\" or \"jwt\", at least one", Required, AtStart;
+
+        /// The trust domains of the SPIFFE ids that the hop may assert.
+        trust_domains: Texts, "names of trust domains", Optional(r#"["example.org"]"#), AtStart;
+
+        /// The issuers of the bearer tokens that callers may send through the hop. Each is one of [[token_issuers]].
+        issuers: Texts, "issuers", Optional(r#"["https://idp.example.org/"]"#), AtStart;
+    }
+}
+
+section! {
     /// Bindings of identities to roles in organizations. An identity without a binding has no permissions.
     BindingSection {
         /// The caller's identity. From a client certificate: its SPIFFE id, otherwise its first DNS name, otherwise its common name. From a
@@ -322,6 +363,12 @@ pub(crate) fn sections() -> Vec<Section> {
             TokenIssuerSection::ABOUT,
             TokenIssuerSection::SETTINGS,
             "issuer = \"https://idp.example.org/\"\naudience = \"sealward\"\nalgorithms = [\"ES256\"]\njwks = \"jwks.json\"",
+        ),
+        repeated(
+            "hops",
+            HopSection::ABOUT,
+            HopSection::SETTINGS,
+            "name = \"ingress\"\ncertificate = \"spiffe:example.org/ns/ingress/sa/envoy\"\nkinds = [\"spiffe\"]\ntrust_domains = [\"example.org\"]",
         ),
         repeated(
             "roles",

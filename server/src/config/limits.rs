@@ -139,6 +139,11 @@ limits! {
     /// per process.
     connections_per_identity_max: 100 within 0 to 100_000, "connections";
 
+    /// Maximum open connections of one hop. Each carries the calls of many callers, so connections_per_identity_max and
+    /// requests_per_connection_max_bytes don't apply to it. Above the limit, a connection gets CONNECTION_LIMIT for its first call and is
+    /// closed. Envoy opens one for each of its threads, and more when concurrent_streams_max is reached.
+    connections_per_hop_max: 256 within 1 to 100_000, "connections";
+
     /// The share of connections_max for unidentified connections, at least one connection. A connection is unidentified until its handshake
     /// has proved a client certificate or a bearer token is accepted on it. When the share is full, a new connection closes the oldest one of
     /// the address that has the most. The rest of connections_max is for identified connections only.

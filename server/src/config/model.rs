@@ -3,13 +3,15 @@
 //! Nothing here knows how a setting is written in the file.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
 };
 
 use http::Uri;
+use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 use sealward_core::{
     identity::Identity,
@@ -48,6 +50,8 @@ pub struct Config {
     pub audit: Option<AuditCopy>,
     /// The issuers whose bearer tokens are accepted; empty by default.
     pub token_issuers: Vec<TokenIssuer>,
+    /// The proxies that may name callers; empty by default.
+    pub hops: Vec<Arc<Hop>>,
     /// The roles of identities in organizations; empty by default, which permits nothing.
     pub bindings: Vec<Binding>,
     /// The log.
@@ -62,6 +66,7 @@ impl Config {
             ("data_dir", self.data_dir != other.data_dir),
             ("listen.address", self.listen.address != other.listen.address),
             ("listen.plaintext_address", self.listen.plaintext_address != other.listen.plaintext_address),
+            ("listen.proxy_protocol_from", self.listen.proxy_protocol_from != other.listen.proxy_protocol_from),
             ("listen.metrics_address", self.listen.metrics_address != other.listen.metrics_address),
             ("listen.metrics_tls", self.metrics.tls != other.metrics.tls),
             ("listen.metrics_identities", self.metrics.identities != other.metrics.identities),
@@ -73,6 +78,7 @@ impl Config {
             ("schema.mail", self.schema.mail != other.schema.mail),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
             ("audit.on_failure", self.refuses_unless_copied() != other.refuses_unless_copied()),
+            ("hops", self.hops != other.hops),
             ("log.format", self.log.format != other.log.format),
         ];
         let names = differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned());
@@ -113,12 +119,14 @@ impl fmt::Debug for Source {
 }
 
 /// `[listen]`: addresses as IP:port. Port 0 selects a free port, which the server prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// The TLS listener; 127.0.0.1:7443 by default.
     pub address: SocketAddr,
     /// A listener without TLS, for probes; none by default. It serves health checks, and refuses all other calls with HTTPS_REQUIRED.
     pub plaintext_address: Option<SocketAddr>,
+    /// The networks of load balancers whose connections begin with a header of the PROXY protocol; empty by default.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// The listener for metrics; none by default.
     pub metrics_address: Option<SocketAddr>,
 }
@@ -238,6 +246,48 @@ pub enum TokenKeys {
         /// The CAs for its certificate. Default: the CAs of the system.
         ca: Option<PathBuf>,
     },
+}
+
+/// `[[hops]]`: a proxy that may name the callers of the calls that it forwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Its name, unique.
+    pub name: Arc<str>,
+    /// How it connects.
+    pub entrance: HopEntrance,
+    /// The URIs by which its headers name it.
+    pub by: BTreeSet<String>,
+    /// Whether every header must name it.
+    pub must_be_named: bool,
+    /// The identities that it may assert.
+    pub asserts: Assertable,
+}
+
+/// How a hop connects, which proves that it is the hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HopEntrance {
+    /// To a Unix socket, from a process of this user.
+    UnixSocket {
+        /// The path of the socket.
+        path: PathBuf,
+        /// The id of the user.
+        peer_uid: u32,
+    },
+    /// To the TLS listener, with a client certificate of this identity.
+    Certificate(Identity),
+}
+
+/// Kinds of identities, restricted by their issuers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assertable {
+    /// SPIFFE ids of these trust domains.
+    pub trust_domains: BTreeSet<String>,
+    /// DNS names in certificates.
+    pub dns_names: bool,
+    /// Common names in certificates.
+    pub common_names: bool,
+    /// Subjects of tokens of these issuers.
+    pub issuers: BTreeSet<String>,
 }
 
 /// `[audit]`: a copy of the audit trails outside the databases.

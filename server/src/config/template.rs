@@ -190,6 +190,7 @@ mod tests {
     fn every_default_shown_in_a_comment_is_the_default() {
         let without_default = [
             "# plaintext_address",
+            "# proxy_protocol_from",
             "# metrics_address",
             "# metrics_identities",
             "# metrics_token",

@@ -36,7 +36,15 @@ fn faults(text: &str) -> Vec<String> {
 #[test]
 fn omitted_settings_have_their_defaults() {
     let config = parse(SMALLEST).unwrap();
-    assert_eq!(config.listen, Listen { address: DEFAULT_ADDRESS, plaintext_address: None, metrics_address: None });
+    assert_eq!(
+        config.listen,
+        Listen {
+            address: DEFAULT_ADDRESS,
+            plaintext_address: None,
+            proxy_protocol_from: Vec::new(),
+            metrics_address: None
+        }
+    );
     assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
     assert_eq!(config.schema, Schema { mail: true });
     assert_eq!(config.limits, Limits::default());
@@ -209,12 +217,61 @@ fn a_trust_domain_has_a_name_and_a_bundle() {
     );
 }
 
+const HOP: &str = "\n[[hops]]\nname = \"ingress\"\ncertificate = \"spiffe:example.org/envoy\"\nkinds = [\"spiffe\", \"cn\"]\ntrust_domains = [\"example.org\"]";
+
+#[test]
+fn a_hop_has_one_entrance_and_lists_what_it_may_assert() {
+    let with = |text: &str| format!("{SMALLEST}{text}");
+    let hops = parse(&with(HOP)).unwrap().hops;
+    assert_eq!(&*hops[0].name, "ingress");
+    assert_eq!(hops[0].entrance, HopEntrance::Certificate("spiffe:example.org/envoy".parse().unwrap()));
+    assert_eq!(hops[0].by, ["spiffe://example.org/envoy".to_owned()].into());
+    assert!(!hops[0].must_be_named);
+    let asserts = &hops[0].asserts;
+    assert!(asserts.common_names && !asserts.dns_names && asserts.issuers.is_empty());
+
+    let socket = HOP.replace("certificate = \"spiffe:example.org/envoy\"", "unix_socket = \"hop.sock\"\npeer_uid = 7");
+    let hops = parse(&with(&(socket.clone() + "\nby = [\"spiffe://a/b\"]"))).unwrap().hops;
+    assert_eq!(hops[0].entrance, HopEntrance::UnixSocket { path: "/srv/hop.sock".into(), peer_uid: 7 });
+    assert!(hops[0].must_be_named);
+
+    let binding =
+        "\n[[bindings]]\nidentity = \"spiffe:example.org/envoy\"\nrole = \"auditor\"\norganizations = [\"*\"]";
+    let issuers = "[\"spiffe\", \"jwt\"]\nissuers = [\"https://idp/\"]";
+    for (text, setting) in [
+        (HOP.replace("ingress", "In gress"), "hops[0].name"),
+        (HOP.replace("spiffe:example.org/envoy", "jwt:a#b"), "hops[0].certificate"),
+        (HOP.replace("spiffe:example.org/envoy", "envoy"), "hops[0].certificate"),
+        (HOP.replace("certificate = \"spiffe:example.org/envoy\"", ""), "hops[0].certificate"),
+        (HOP.to_owned() + "\nunix_socket = \"a\"\npeer_uid = 7", "hops[0].unix_socket"),
+        (HOP.to_owned() + "\npeer_uid = 7", "hops[0].peer_uid"),
+        (socket.replace("\npeer_uid = 7", ""), "hops[0].peer_uid"),
+        (socket.replace("peer_uid = 7", "peer_uid = -1"), "hops[0].peer_uid"),
+        (socket.replace("peer_uid = 7", "peer_uid = 4294967295"), "hops[0].peer_uid"),
+        (socket.replace("hop.sock", &"x".repeat(108)), "hops[0].unix_socket"),
+        (HOP.replace("[\"spiffe\", \"cn\"]", "[]").replace("trust_domains = [\"example.org\"]", ""), "hops[0].kinds"),
+        (HOP.replace("\"cn\"", "\"ip\""), "hops[0].kinds"),
+        (HOP.replace("[\"example.org\"]", "[]"), "hops[0].trust_domains"),
+        (HOP.replace("[\"example.org\"]", "[\"spiffe://example.org\"]"), "hops[0].trust_domains"),
+        (HOP.replace("\"spiffe\", ", ""), "hops[0].trust_domains"),
+        (HOP.replace("[\"spiffe\", \"cn\"]", "[\"spiffe\", \"jwt\"]"), "hops[0].issuers"),
+        (HOP.replace("[\"spiffe\", \"cn\"]", issuers), "hops[0].issuers"),
+        (HOP.to_owned() + binding, "hops[0].certificate"),
+        (HOP.to_owned() + &HOP.replace("org/envoy", "org/other"), "hops[1].name"),
+        (HOP.to_owned() + &HOP.replace("ingress", "other"), "hops[1].certificate"),
+        (socket.clone() + &socket.replace("ingress", "other"), "hops[1].unix_socket"),
+    ] {
+        assert_eq!(faults(&with(&text)), [setting], "{text}");
+    }
+}
+
 #[test]
 fn all_faults_of_a_configuration_are_reported_together() {
     let text = r#"
         [listen]
         address = "localhost"
         plaintext_address = "127.0.0.1"
+        proxy_protocol_from = ["10.0.0.0/33", "10.0.0.1/8"]
         origins = ["https://console.example.org/"]
         own_origin = "null"
         [tls]
@@ -250,6 +307,8 @@ fn all_faults_of_a_configuration_are_reported_together() {
             "data_dir",
             "listen.address",
             "listen.plaintext_address",
+            "listen.proxy_protocol_from",
+            "listen.proxy_protocol_from",
             "listen.origins[0]",
             "listen.own_origin",
             "tls.certificate",
@@ -305,6 +364,7 @@ fn settings_applied_at_start_and_at_reload_are_distinguished() {
     after.listen = Listen {
         address: ([127, 0, 0, 1], 1).into(),
         plaintext_address: Some(DEFAULT_ADDRESS),
+        proxy_protocol_from: vec!["10.0.0.0/8".parse().unwrap()],
         metrics_address: Some(([127, 0, 0, 1], 2).into()),
     };
     after.metrics =
@@ -315,6 +375,7 @@ fn settings_applied_at_start_and_at_reload_are_distinguished() {
     after.schema = Schema { mail: false };
     after.log.format = LogFormat::Json;
     after.limits.page_size_max = 7;
+    after.hops = parse(&(SMALLEST.to_owned() + HOP)).unwrap().hops;
     after.audit = Some(AuditCopy { to: CopyTo::Stdout, on_failure: OnFailure::Refuse });
     let settings = after.settings_that_need_a_restart(&before);
     assert!(settings.iter().any(|name| name == "limits.page_size_max"));

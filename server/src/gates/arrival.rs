@@ -123,8 +123,8 @@ impl ArrivalLayer {
     fn payer<B>(request: &Request<B>) -> Payer {
         let Some(caller) = request.extensions().get::<Caller>() else {
             let connection = request.extensions().get::<Connection>();
-            let is_over_tls = connection.is_some_and(|connection| connection.tls.is_some());
-            return if is_over_tls { Payer::Unidentified } else { Payer::Probe };
+            let is_private = connection.is_some_and(|connection| connection.is_private());
+            return if is_private { Payer::Unidentified } else { Payer::Probe };
         };
         let identity = Arc::clone(&caller.identity);
         let policy = request.extensions().get::<Arc<Policy>>();
@@ -552,6 +552,7 @@ mod tests {
             request.extensions_mut().insert(Caller {
                 identity: Identity::CommonName("ada".to_owned()).into(),
                 peer: None,
+                hop: None,
                 call_id: Arc::default(),
             });
         }

@@ -11,7 +11,6 @@
 use std::{
     convert::Infallible,
     future::Future,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -183,10 +182,10 @@ impl HttpGateLayer {
 
     fn report(&self, head: &Parts, refusal: HttpRefusal) {
         const EVENT: &str = "request refused";
-        let peer = head.extensions.get::<Connection>().map(|connection| connection.peer);
-        let who = peer.map_or(Who::Unknown, Who::Connection);
+        let peer = head.extensions.get::<Connection>().map(|connection| connection.peer.clone());
+        let who = peer.clone().map_or(Who::Unknown, Who::Connection);
         if self.samples.is_first(Kind { who, event: EVENT, reason: refusal.reason().into() }) {
-            let (peer, path): (Option<SocketAddr>, _) = (peer, logged_path(head.uri.path()));
+            let path = logged_path(head.uri.path());
             let peer = peer.map(tracing::field::display);
             tracing::info!(peer, path, reason = refusal.reason(), status = refusal.status().as_u16(), "{EVENT}");
         }

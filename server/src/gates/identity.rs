@@ -1,14 +1,14 @@
-//! Identifies the caller by the client certificate of the call's connection, or by the bearer token of the call. Handlers and the audit
-//! trail use the resulting [`Caller`].
+//! Identifies the caller of each call, by its certificate or its bearer token. Handlers and the audit trail use the resulting [`Caller`].
 //!
-//! A call with both is accepted only if they match: the token is bound to that certificate (RFC 8705), or its subject is the SPIFFE id in
-//! it. Then the token's identity is used. A bound token is refused without its certificate.
+//! The certificate is that of the call's connection or, on a connection of a hop, the one that the hop names for this call: a hop is never a
+//! caller itself. A call with a certificate and a token is accepted only if they match: the token is bound to that certificate (RFC 8705),
+//! or its subject is the SPIFFE id in it. Then the token's identity is used. A bound token is refused without its certificate.
 //!
 //! Permissions are checked later.
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts};
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use sealward_core::{
     identity::{Caller, Identity},
     port::Clock,
@@ -16,34 +16,24 @@ use sealward_core::{
 use tokio::sync::watch;
 
 use super::{
+    forwarded::{self, ForgedHeaders},
     gate::{Gate, Wait},
     probe::is_health,
     trace::CallFacts,
 };
 use crate::{
+    config::Hop,
+    hop::asserted::{self, Asserted, HopProblem, XFCC},
     identity::{
         ClientCertificate,
         token::{Issuers, Proven, TokenProblem},
     },
     status::Refusal,
     transport::{
-        connection::{Connection, TlsFacts},
+        connection::{Connection, ConnectionFacts, TlsFacts},
         tls::TlsContext,
     },
 };
-
-/// Headers in which proxies forward facts about a caller. No proxy is trusted, so these headers are removed.
-const FORWARDED_IDENTITY: [&str; 9] = [
-    "forwarded",
-    "x-forwarded-",
-    "x-client-cert",
-    "x-real-ip",
-    "x-remote-user",
-    "x-spiffe-id",
-    "x-ssl-",
-    "ssl-client-",
-    "client-cert",
-];
 
 /// The gate.
 #[derive(Clone)]
@@ -51,6 +41,26 @@ pub(crate) struct IdentityRequired {
     clock: Arc<dyn Clock>,
     tls_context: watch::Receiver<Arc<TlsContext>>,
     issuers: watch::Receiver<Arc<Issuers>>,
+    forged: ForgedHeaders,
+}
+
+/// The caller of a call, with its proofs.
+struct Identified {
+    caller: Caller,
+    token: Option<Arc<Proven>>,
+    /// The certificate that a hop named.
+    asserted: Option<Asserted>,
+}
+
+/// The certificate that a caller presented, to this server or to a hop.
+#[derive(Default)]
+struct Presented<'a> {
+    /// Its identity, if it is verified and has one.
+    identity: Option<&'a Arc<Identity>>,
+    /// Its SHA-256 hash, if it is verified.
+    sha256: Option<&'a [u8; 32]>,
+    /// Whether there is one, verified or not.
+    exists: bool,
 }
 
 impl IdentityRequired {
@@ -60,28 +70,43 @@ impl IdentityRequired {
         clock: Arc<dyn Clock>,
         tls_context: watch::Receiver<Arc<TlsContext>>,
         issuers: watch::Receiver<Arc<Issuers>>,
+        forged: ForgedHeaders,
     ) -> Self {
-        Self { clock, tls_context, issuers }
+        Self { clock, tls_context, issuers, forged }
     }
 
-    /// The caller, and its token, if it has one.
-    fn caller(&self, head: &Parts) -> Result<(Caller, Option<Arc<Proven>>), Refusal> {
+    fn identify(&self, head: &Parts) -> Result<Identified, Refusal> {
         let connection = head.extensions.get::<Connection>().ok_or(Refusal::IdentityRequired)?;
-        let tls = connection.tls.as_ref().ok_or(Refusal::IdentityRequired)?;
-        let (identity, token) = match (self.certificate(tls)?, self.token(&head.headers)?) {
-            (Some(certificate), None) => (Arc::clone(&certificate.identity), None),
+        // A hop's own certificate must be valid, too.
+        let own = connection.tls.as_ref().map(|tls| self.certificate(tls)).transpose()?.flatten();
+        let asserted = match &connection.hop {
+            Some(hop) => self.asserted(hop, &head.headers)?,
+            None => None,
+        };
+        let presented = match (&connection.hop, &asserted) {
+            (None, _) => Presented::on(connection, own),
+            (Some(_), Some(asserted)) => Presented::to_hop(asserted),
+            (Some(_), None) => Presented::default(),
+        };
+        let token = self.token(&head.headers)?;
+        let identity = match (presented.identity, &token) {
+            (Some(identity), None) => Arc::clone(identity),
             // A token doesn't match a certificate without an identity.
-            (None, Some(token)) if token.certificate_sha256.is_none() && tls.chain.is_empty() => {
-                (Arc::clone(&token.identity), Some(token))
+            (None, Some(token)) if token.certificate_sha256.is_none() && !presented.exists => {
+                Arc::clone(&token.identity)
             }
-            (Some(certificate), Some(token)) if match_each_other(certificate, &token) => {
-                (Arc::clone(&token.identity), Some(token))
-            }
+            (_, Some(token)) if presented.matches(token) => Arc::clone(&token.identity),
             (_, Some(_)) => return Err(Refusal::IdentitiesDisagree),
+            (None, None) if connection.hop.is_some() => return Err(Refusal::HopRefused(HopProblem::NoCaller)),
             (None, None) => return Err(Refusal::IdentityRequired),
         };
+        if let Some(hop) = &connection.hop {
+            asserted::permit(hop, &identity).map_err(Refusal::HopRefused)?;
+        }
         let call_id = head.extensions.get::<CallFacts>().map(|facts| Arc::clone(facts.id())).unwrap_or_default();
-        Ok((Caller { identity, peer: Some(connection.peer), call_id }, token))
+        let hop = connection.hop.as_ref().map(|hop| Arc::clone(&hop.name));
+        let caller = Caller { identity, peer: connection.peer.address(), hop, call_id };
+        Ok(Identified { caller, token, asserted })
     }
 
     fn certificate<'a>(&self, tls: &'a TlsFacts) -> Result<Option<&'a ClientCertificate>, Refusal> {
@@ -91,6 +116,12 @@ impl IdentityRequired {
         }
         self.check_still_trusted(tls, &certificate.identity)?;
         Ok(Some(certificate))
+    }
+
+    /// The certificate that a hop names, verified with the current trust.
+    fn asserted(&self, hop: &Hop, headers: &HeaderMap) -> Result<Option<Asserted>, Refusal> {
+        let trust = Arc::clone(&self.tls_context.borrow().trust);
+        Asserted::read(headers, hop, &trust, self.clock.now()).map_err(Refusal::HopRefused)
     }
 
     fn token(&self, headers: &HeaderMap) -> Result<Option<Arc<Proven>>, Refusal> {
@@ -115,23 +146,34 @@ impl IdentityRequired {
 
 impl Gate for IdentityRequired {
     fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
-        remove_forwarded_identity(&mut head.headers);
+        let connection = head.extensions.get::<Connection>();
+        let is_of_a_hop = connection.is_some_and(|connection| connection.hop.is_some());
+        if !is_of_a_hop && let Some(beginning) = forwarded::remove(&mut head.headers) {
+            self.forged.report(connection, beginning);
+        }
         if is_health(head.uri.path()) {
+            forwarded::remove(&mut head.headers);
             return Ok(());
         }
         if !self.clock.now().is_plausible_now() {
             return Err(Refusal::ClockOutOfRange);
         }
-        let (caller, token) = self.caller(head)?;
-        // No layer below needs it, so no layer can disclose it.
+        let Identified { caller, token, asserted } = self.identify(head)?;
+        // No layer below needs them, so no layer can disclose or believe them.
         head.headers.remove(AUTHORIZATION);
+        if is_of_a_hop {
+            forwarded::remove(&mut head.headers);
+        }
         if let Some(facts) = head.extensions.get::<CallFacts>() {
-            facts.identified(&caller.identity);
+            facts.identified(&caller);
         }
         head.extensions.insert(caller);
+        // WhoAmI returns the token and the certificate. The certificate of a direct caller is in the connection's facts.
         if let Some(token) = token {
-            // WhoAmI returns the token. The certificate is in the connection's facts.
             head.extensions.insert(token);
+        }
+        if let Some(asserted) = asserted {
+            head.extensions.insert(asserted);
         }
         Ok(())
     }
@@ -139,9 +181,36 @@ impl Gate for IdentityRequired {
     /// For a token with an unknown key, waits until the issuer's keys are fetched.
     fn wait(&self, head: &Parts, refusal: &Refusal) -> Option<Wait> {
         let Refusal::TokenRefused(problem) = refusal else { return None };
-        let tls = head.extensions.get::<Connection>()?.tls.as_ref()?;
+        let connection = head.extensions.get::<Connection>()?;
+        let has_certificate = match &connection.hop {
+            // The token is verified after the header.
+            Some(_) => head.headers.contains_key(XFCC),
+            None => connection.tls.as_ref()?.certificate.is_some(),
+        };
         let issuers = Arc::clone(&self.issuers.borrow());
-        issuers.wait(bearer(&head.headers).ok()??, *problem, tls.certificate.is_some())
+        issuers.wait(bearer(&head.headers).ok()??, *problem, has_certificate)
+    }
+}
+
+impl<'a> Presented<'a> {
+    /// The certificate of this connection, which is the caller's.
+    fn on(connection: &ConnectionFacts, own: Option<&'a ClientCertificate>) -> Self {
+        let exists = connection.tls.as_ref().is_some_and(|tls| !tls.chain.is_empty());
+        Self { identity: own.map(|own| &own.identity), sha256: own.map(|own| &own.sha256), exists }
+    }
+
+    /// The certificate that a hop names.
+    fn to_hop(asserted: &'a Asserted) -> Self {
+        Self { identity: asserted.identity.as_ref(), sha256: asserted.sha256.as_ref(), exists: true }
+    }
+
+    /// Whether a token belongs to it.
+    fn matches(&self, token: &Proven) -> bool {
+        match (&token.certificate_sha256, self.identity.map(|identity| &**identity)) {
+            (Some(bound_to), _) => self.sha256 == Some(bound_to),
+            (None, Some(Identity::Spiffe(id))) => token.subject == id.to_string(),
+            (None, Some(Identity::Dns(_) | Identity::CommonName(_) | Identity::Jwt { .. }) | None) => false,
+        }
     }
 }
 
@@ -155,41 +224,4 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     token.map(Some).ok_or(Refusal::TokenRefused(TokenProblem::Malformed))
-}
-
-fn match_each_other(certificate: &ClientCertificate, token: &Proven) -> bool {
-    match (&token.certificate_sha256, &*certificate.identity) {
-        (Some(bound_to), _) => *bound_to == certificate.sha256,
-        (None, Identity::Spiffe(id)) => token.subject == id.to_string(),
-        (None, Identity::Dns(_) | Identity::CommonName(_) | Identity::Jwt { .. }) => false,
-    }
-}
-
-fn remove_forwarded_identity(headers: &mut HeaderMap) {
-    // The first characters exclude most headers.
-    let may_be_forged = |name: &HeaderName| matches!(name.as_str().as_bytes(), [b'c' | b'f' | b's' | b'x', ..]);
-    let is_forged = |name: &&HeaderName| {
-        may_be_forged(name) && FORWARDED_IDENTITY.iter().any(|prefix| name.as_str().starts_with(prefix))
-    };
-    let forged: Vec<HeaderName> = headers.keys().filter(is_forged).cloned().collect();
-    for name in forged {
-        headers.remove(name);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn identity_headers_of_proxies_are_removed_and_others_kept() {
-        let names =
-            ["forwarded", "x-forwarded-client-cert", "x-forwarded-for", "ssl-client-verify", "client-cert-chain"];
-        let kept = ["grpc-timeout", "authorization", "te", "x-request-id"];
-        let mut headers: HeaderMap =
-            names.iter().chain(&kept).map(|name| (HeaderName::from_static(name), "x".parse().unwrap())).collect();
-        remove_forwarded_identity(&mut headers);
-        assert_eq!(headers.len(), kept.len());
-        assert!(kept.iter().all(|name| headers.contains_key(*name)));
-    }
 }

@@ -11,7 +11,6 @@
 use std::{
     error::Error,
     future::Future,
-    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, OnceLock,
@@ -27,7 +26,7 @@ use pin_project_lite::pin_project;
 use sealward::v1::ErrorReason;
 use sealward_connect::Protocol;
 use sealward_core::{
-    identity::Identity,
+    identity::{Caller, Identity},
     port::Clock,
     random::{self, Random},
 };
@@ -45,7 +44,7 @@ use crate::{
         calls::{Calls, Method},
         samples::{Kind, Samples, Who},
     },
-    transport::connection::Connection,
+    transport::{connection::Connection, peer::Peer},
 };
 
 /// The message of a call's line.
@@ -75,9 +74,12 @@ impl CallFacts {
         &self.0.id
     }
 
-    /// Records the caller's identity.
-    pub(crate) fn identified(&self, identity: &Arc<Identity>) {
+    /// Records the caller's identity, and the hop that asserted it.
+    pub(crate) fn identified(&self, Caller { identity, hop, .. }: &Caller) {
         Span::current().record("identity", tracing::field::display(identity));
+        if let Some(hop) = hop {
+            Span::current().record("hop", &**hop);
+        }
         let _set_once = self.0.identity.set(Arc::clone(identity));
     }
 
@@ -166,10 +168,11 @@ where
             "call",
             call_id = &**facts.id(),
             rpc = logged_path(path),
-            peer = peer.map(tracing::field::display),
+            peer = peer.as_ref().map(tracing::field::display),
             protocol = request.extensions().get::<Protocol>().map_or(Protocol::Grpc.name(), |protocol| protocol.name()),
             client = client_version(request.headers()),
             identity = Empty,
+            hop = Empty,
             organization = Empty,
         );
         let log = CallLog {
@@ -198,8 +201,8 @@ pub(crate) fn logged_path(path: &str) -> &str {
     path.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
-fn peer<B>(request: &Request<B>) -> Option<SocketAddr> {
-    request.extensions().get::<Connection>().map(|connection| connection.peer)
+fn peer<B>(request: &Request<B>) -> Option<Peer> {
+    request.extensions().get::<Connection>().map(|connection| connection.peer.clone())
 }
 
 pin_project! {
@@ -289,7 +292,7 @@ impl Outcome {
 /// Counts a call and logs one line about it, when it ends or is dropped.
 struct CallLog {
     span: Span,
-    peer: Option<SocketAddr>,
+    peer: Option<Peer>,
     facts: CallFacts,
     layer: Arc<TraceLayer>,
     begun: Instant,
@@ -351,7 +354,7 @@ impl CallLog {
     }
 
     fn kind(&self, code: Code, reason: Option<&str>) -> Kind {
-        let who = match (self.facts.identity(), self.peer) {
+        let who = match (self.facts.identity(), self.peer.clone()) {
             (Some(identity), _) => Who::Identity(identity.to_string()),
             (None, Some(peer)) => Who::Connection(peer),
             (None, None) => Who::Unknown,

@@ -21,8 +21,8 @@ use tonic::{Request, Response, Status};
 
 use super::{dispatcher::Dispatcher, name, paged_list::PagedList};
 use crate::{
-    config::lower_case_dns, gates::permission::RpcTable, identity::token::Proven, ports::clock::SystemClock,
-    schema::timestamp_to_proto, status, transport::connection::Connection,
+    config::lower_case_dns, gates::permission::RpcTable, hop::asserted::Asserted, identity::token::Proven,
+    ports::clock::SystemClock, schema::timestamp_to_proto, status, transport::connection::Connection,
 };
 
 pub(crate) struct Access {
@@ -165,8 +165,13 @@ fn binding(Binding { identity, role, scope }: &Binding) -> BindingResource {
     }
 }
 
-/// The certificate of the caller's connection.
+/// The certificate that a hop named, or that of the caller's connection.
 fn certificate(extensions: &Extensions) -> Option<CallerCertificate> {
+    if extensions.get::<Connection>()?.hop.is_some() {
+        let asserted = extensions.get::<Asserted>()?;
+        let sha256 = HEXLOWER.encode(asserted.sha256.as_ref()?);
+        return Some(CallerCertificate { sha256, expire_time: asserted.not_after.map(timestamp_to_proto) });
+    }
     let certificate = extensions.get::<Connection>()?.tls.as_ref()?.certificate.as_deref()?;
     Some(CallerCertificate {
         sha256: HEXLOWER.encode(&certificate.sha256),

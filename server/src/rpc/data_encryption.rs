@@ -12,6 +12,7 @@ use sealward::v1::{
 };
 use sealward_core::{
     crypto::secret::KeyText,
+    identity::Caller,
     key::{
         CurrentKey, KeyError,
         history::{KeyChange, history},
@@ -73,10 +74,13 @@ impl DataEncryption {
         } else {
             self.setting(&extensions, name, text, validate_only, Mode::Restore)
         };
-        let current = self.run(setting?).await?;
+        let setting = setting?;
+        let (caller, _) = self.dispatcher.caller(&extensions)?;
+        let current = self.run(setting).await?;
         Ok(SetDataEncryptionKeyResponse {
             fingerprint: current.fingerprint.to_string(),
             key_version: current.key_version.get(),
+            caller_tls: caller_tls(&caller).into(),
         })
     }
 
@@ -155,6 +159,7 @@ impl DataEncryptionService for DataEncryption {
                 cell_counts: status.census.into_iter().map(cell_count).collect(),
                 is_key_change_due: status.key.is_some_and(|key| key.is_change_due),
                 rolled_back_time: status.rolled_back_time.map(timestamp_to_proto),
+                caller_tls: caller_tls(permit.caller()).into(),
             })),
             Err(error) => Err(key_status(error, &organization).await),
         }
@@ -168,11 +173,12 @@ impl DataEncryptionService for DataEncryption {
         let name = name::organization("organization", &request.organization);
         let permit: Permit<RetrieveKey> = self.dispatcher.enter(&extensions, &name)?;
         name.resource.map_err(invalid)?;
-        let organization = Arc::clone(permit.organization());
+        let (organization, caller_tls) = (Arc::clone(permit.organization()), caller_tls(permit.caller()));
         match retrieve(&self.dispatcher.deployment, permit).await {
             Ok((text, current)) => Ok(Response::new(RetrieveDataEncryptionKeyResponse {
                 encryption_key: text.expose().to_owned(),
                 fingerprint: current.fingerprint.to_string(),
+                caller_tls: caller_tls.into(),
             })),
             Err(error) => Err(key_status(error, &organization).await),
         }
@@ -286,10 +292,21 @@ impl DataEncryptionService for DataEncryption {
         let text = KeyText::new(encryption_key);
         let mode = |permit| Mode::Abandon(permit, confirm_fingerprint);
         let name = name::organization("organization", &name);
-        let current = self.run(self.setting(&extensions, name, text, validate_only, mode)?).await?;
+        let setting = self.setting(&extensions, name, text, validate_only, mode)?;
+        let (caller, _) = self.dispatcher.caller(&extensions)?;
+        let current = self.run(setting).await?;
         let fingerprint = if validate_only { String::new() } else { current.fingerprint.to_string() };
-        Ok(Response::new(AbandonEncryptedDataResponse { fingerprint, key_version: current.key_version.get() }))
+        Ok(Response::new(AbandonEncryptedDataResponse {
+            fingerprint,
+            key_version: current.key_version.get(),
+            caller_tls: caller_tls(&caller).into(),
+        }))
     }
+}
+
+/// Where the TLS connection of a caller ends. Calls without TLS aren't served.
+fn caller_tls(caller: &Caller) -> v1::CallerTls {
+    if caller.hop.is_some() { v1::CallerTls::Hop } else { v1::CallerTls::Server }
 }
 
 fn cell_count(count: CellCount) -> v1::CellCount {

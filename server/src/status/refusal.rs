@@ -12,6 +12,7 @@ use super::{
     reason::Reason,
 };
 use crate::{
+    hop::asserted::HopProblem,
     identity::{jwks::FETCH_PAUSE, token::TokenProblem},
     transport::connection_limit::LimitReached,
 };
@@ -89,6 +90,8 @@ pub(crate) enum Refusal {
     TokenRefused(TokenProblem),
     /// The bearer token and the client certificate don't belong together.
     IdentitiesDisagree,
+    /// A hop names no caller that it may name.
+    HopRefused(HopProblem),
     /// The caller lacks the privilege that this rpc needs.
     PrivilegeMissing(Box<PrivilegeRefusal>),
     /// The caller exceeded a rate.
@@ -261,6 +264,9 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
         Refusal::IdentitiesDisagree => unauthenticated(
             "the bearer token does not match the client certificate: send only one of them, or a token that is bound to the certificate",
         ),
+        Refusal::HopRefused(problem) => {
+            unauthenticated(format!("the proxy that forwarded the call is a hop, but its call isn't accepted: {problem}"))
+        }
         Refusal::PrivilegeMissing(refusal) => privilege_missing(*refusal),
         Refusal::TooOften { bound, limit, interval_seconds, retry_after } => exhausted(
             ErrorReason::RateLimited,
@@ -280,6 +286,9 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
             let (limit, message) = match limit_reached {
                 LimitReached::Identity { limit } => {
                     (limit, format!("this identity already has {limit} connections, the maximum: reuse them, or close some"))
+                }
+                LimitReached::Hop { limit } => {
+                    (limit, format!("this hop already has {limit} connections, the maximum: reuse them, or raise connections_per_hop_max"))
                 }
                 LimitReached::Listener { limit } => {
                     (limit, format!("the server already has {limit} connections, the maximum: try again later"))

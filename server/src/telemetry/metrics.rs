@@ -108,7 +108,7 @@ impl Metrics {
             Keepalive::of(&limits),
             || drain.has_begun(),
             |stream, peer| {
-                let (connections, slot, drain) = (Arc::clone(&connections), slots.acquire(peer), drain.clone());
+                let (connections, slot, drain) = (Arc::clone(&connections), slots.acquire(&peer.into()), drain.clone());
                 tokio::spawn(async move {
                     tokio::select! {
                         () = connections.serve(stream, peer) => {}

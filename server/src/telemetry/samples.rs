@@ -7,14 +7,14 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::MissedTickBehavior;
 
-use crate::{drain::Drain, telemetry::shed::Shed};
+use crate::{drain::Drain, telemetry::shed::Shed, transport::peer::Peer};
 
 /// The interval between reports of repeats.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -47,7 +47,7 @@ pub(crate) enum Who {
     /// An identity, as in bindings.
     Identity(String),
     /// A connection without an identity.
-    Connection(SocketAddr),
+    Connection(Peer),
     /// An address, for attempts that each open a new connection.
     Address(IpAddr),
     /// Unknown.
@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn connection(port: u16) -> Who {
-        Who::Connection(SocketAddr::from(([192, 0, 2, 1], port)))
+        Who::Connection(Peer::Address(([192, 0, 2, 1], port).into()))
     }
 
     #[test]

@@ -69,6 +69,9 @@ pub(crate) struct ConnectionShare(Arc<Shares>);
 
 #[derive(Debug, Default)]
 struct Shares {
+    /// Whether a hop forwards the calls of many callers over it. One caller must not block the others, so only the bounds of identities
+    /// and of the process apply.
+    is_of_a_hop: bool,
     requests: AtomicU64,
     answers: AtomicU64,
 }
@@ -159,15 +162,17 @@ impl Budget {
         let mut used = self.used();
         let share = account.connection.of(self.purpose);
         let Bounds { process, identity, connection } = self.bounds;
+        let exceeds_own =
+            |own: u64| !account.connection.0.is_of_a_hop && share.load(Ordering::Relaxed).saturating_add(bytes) > own;
         // The first bound that it would exceed.
         let exceeded = match &account.payer {
-            _ if share.load(Ordering::Relaxed).saturating_add(bytes) > connection.bytes => Some(connection),
+            _ if exceeds_own(connection.bytes) => Some(connection),
             Payer::Unidentified | Payer::Probe => {
                 let part = Bound { bytes: process.bytes / UNIDENTIFIED_PART, ..process };
                 let least = UNIDENTIFIED_CONNECTION_LEAST_BYTES;
                 let own = Bound { bytes: (part.bytes / UNIDENTIFIED_CONNECTION_PART).max(least), ..process };
                 let all = if account.payer == Payer::Probe { used.by_probes } else { used.by_unidentified };
-                if share.load(Ordering::Relaxed).saturating_add(bytes) > own.bytes {
+                if exceeds_own(own.bytes) {
                     Some(own)
                 } else {
                     (all.saturating_add(bytes) > part.bytes).then_some(part)
@@ -231,6 +236,11 @@ impl Budget {
 }
 
 impl ConnectionShare {
+    /// The share of a hop's connection.
+    pub(crate) fn of_a_hop() -> Self {
+        Self(Arc::new(Shares { is_of_a_hop: true, ..Shares::default() }))
+    }
+
     fn of(&self, purpose: Purpose) -> &AtomicU64 {
         match purpose {
             Purpose::Requests => &self.0.requests,
@@ -362,6 +372,19 @@ mod tests {
         let one_more = budget.account(Payer::Unidentified, ConnectionShare::default());
         assert_eq!(one_more.reserve(1).unwrap_err(), Exhausted(Bound { name: PROCESS, bytes: part }));
         budget.account(Payer::Probe, ConnectionShare::default()).reserve(own).unwrap();
+    }
+
+    #[test]
+    fn callers_on_a_connection_of_a_hop_have_only_limits_of_their_own() {
+        let (budget, _) = budget(64 << 20, 300, 100);
+        let share = ConnectionShare::of_a_hop();
+        let (ada, bea) = (budget.account(named("ada"), share.clone()), budget.account(named("bea"), share.clone()));
+        let _all_of_ada = ada.reserve(300).unwrap();
+        assert_eq!(ada.reserve(1).unwrap_err(), Exhausted(Bound { name: IDENTITY, bytes: 300 }));
+        let _all_of_bea = bea.reserve(300).unwrap();
+        // Health checks.
+        let part = (64 << 20) / UNIDENTIFIED_PART;
+        budget.account(Payer::Unidentified, share).reserve(part).unwrap();
     }
 
     #[test]

@@ -3,17 +3,19 @@
 //!
 //! They are determined once per connection, and added to every request. Nothing here decides about permissions.
 
-use std::{net::SocketAddr, ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc};
 
 use http::Extensions;
 use rustls::pki_types::CertificateDer;
 
 use crate::{
+    config::Hop,
     identity::ClientCertificate,
     transport::{
         budget::ConnectionShare,
         connection_ending::ConnectionEnding,
         connection_limit::{LimitReached, SlotHandle},
+        peer::Peer,
         tls::Trust,
     },
 };
@@ -25,10 +27,12 @@ pub(crate) struct Connection(Arc<ConnectionFacts>);
 /// The content of [`Connection`].
 #[derive(Debug)]
 pub(crate) struct ConnectionFacts {
-    /// The peer's address.
-    pub(crate) peer: SocketAddr,
-    /// The result of TLS; `None` on the plaintext listener.
+    /// The other end.
+    pub(crate) peer: Peer,
+    /// The result of TLS; `None` on the plaintext listener and on Unix sockets.
     pub(crate) tls: Option<TlsFacts>,
+    /// The hop at the other end, if it is one. The callers of its calls are others.
+    pub(crate) hop: Option<Arc<Hop>>,
     /// The connection limit that it exceeds, if any. Its calls are refused then.
     pub(crate) limit_reached: Option<LimitReached>,
     /// The memory that its calls use.
@@ -60,9 +64,23 @@ impl Deref for Connection {
 
 impl ConnectionFacts {
     /// The facts about a connection without TLS.
-    pub(crate) fn plaintext(peer: SocketAddr) -> Self {
+    pub(crate) fn plaintext(peer: impl Into<Peer>) -> Self {
         let (share, slot, ending) = Default::default();
-        Self { peer, tls: None, limit_reached: None, share, slot, ending }
+        Self { peer: peer.into(), tls: None, hop: None, limit_reached: None, share, slot, ending }
+    }
+
+    /// The same facts about a connection of this hop, if there is one.
+    pub(crate) fn of_hop(mut self, hop: Option<Arc<Hop>>) -> Self {
+        if hop.is_some() {
+            self.share = ConnectionShare::of_a_hop();
+        }
+        self.hop = hop;
+        self
+    }
+
+    /// Whether no one but the peer can read or change what is sent. On other connections, only health checks are served.
+    pub(crate) fn is_private(&self) -> bool {
+        self.tls.is_some() || self.hop.is_some()
     }
 }
 

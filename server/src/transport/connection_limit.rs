@@ -9,22 +9,30 @@
 //! stays open only until its first call is refused. A connection with tokens stays unidentified and is served: its next token may have
 //! another identity.
 //!
+//! A hop has a limit of its own, because each of its connections carries the calls of many callers: their identities don't count.
+//!
 //! Nothing here knows connections, or how a connection without a slot is refused.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    fmt,
+    iter::{self, Sum},
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use sealward_core::identity::Identity;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::peer::Peer;
 use crate::{config::limits::Limits, telemetry::shed::Shed};
 
 /// The maximum number of connections without a slot that stay open until their first call is refused. If there are more, the oldest is
 /// closed.
 const REFUSED_MAX: usize = 32;
+
+/// The maximum number of connections to the Unix socket of a hop that are just being accepted.
+const HOP_UNIDENTIFIED_MAX: u32 = 16;
 
 /// The connection slots of a listener.
 #[derive(Debug)]
@@ -41,10 +49,14 @@ pub(crate) struct ListenerSlots {
     pub(crate) tls: Arc<ConnectionSlots>,
     /// Of the listener without TLS.
     pub(crate) plaintext: Arc<ConnectionSlots>,
+    /// Of load balancers, until they have named the client of a connection.
+    pub(crate) load_balancers: Arc<ConnectionSlots>,
+    /// Of each Unix socket of a hop.
+    pub(crate) hops: Vec<Arc<ConnectionSlots>>,
 }
 
 /// The connections of a listener at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnectionCounts {
     /// Open connections of identified callers.
     pub(crate) identified: u64,
@@ -56,6 +68,17 @@ pub(crate) struct ConnectionCounts {
     pub(crate) accepted: u64,
 }
 
+impl Sum for ConnectionCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, one| ConnectionCounts {
+            identified: sum.identified + one.identified,
+            unidentified: sum.unidentified + one.unidentified,
+            refused: sum.refused + one.refused,
+            accepted: sum.accepted + one.accepted,
+        })
+    }
+}
+
 /// The numbers of slots.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -63,6 +86,8 @@ pub(crate) struct Bounds {
     pub(crate) identified_max: u32,
     /// For each identity; 0 is unlimited.
     pub(crate) per_identity_max: u32,
+    /// For each hop.
+    pub(crate) per_hop_max: u32,
     /// For unidentified connections.
     pub(crate) unidentified_max: u32,
     /// The setting of that limit.
@@ -76,24 +101,43 @@ struct State {
     /// Grows with each connection, so that the oldest come first.
     next: u64,
     unidentified: BTreeMap<u64, Unidentified>,
-    by_address: HashMap<IpAddr, u32>,
+    /// Unix sockets have no address.
+    by_address: HashMap<Option<IpAddr>, u32>,
     identified: u32,
-    by_identity: HashMap<Arc<Identity>, IdentityConnections>,
+    by_owner: HashMap<Owner, OwnConnections>,
     refused: BTreeMap<u64, CancellationToken>,
     /// Whether the log already reports that all identified slots are in use.
     is_logged: bool,
 }
 
+/// The party whose connections are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    /// An identified caller.
+    Identity(Arc<Identity>),
+    /// The hop with this name.
+    Hop(Arc<str>),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity(identity) => identity.fmt(f),
+            Self::Hop(name) => write!(f, "hop {name}"),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Unidentified {
-    address: IpAddr,
+    address: Option<IpAddr>,
     closing: CancellationToken,
 }
 
 #[derive(Debug, Default)]
-struct IdentityConnections {
+struct OwnConnections {
     slots: u32,
-    /// Whether the log already reports that the identity is at its limit.
+    /// Whether the log already reports that the owner is at its limit.
     is_logged: bool,
 }
 
@@ -112,8 +156,8 @@ enum Kind {
         /// Whether an accepted token's identity was at its limit. It is counted once per connection.
         is_over_limit: bool,
     },
-    /// Identified by its certificate, or by a token.
-    Identified(Arc<Identity>),
+    /// Identified by its certificate or its user, or by a token.
+    Identified(Owner),
     Refused,
 }
 
@@ -122,6 +166,11 @@ enum Kind {
 pub(crate) enum LimitReached {
     /// The limit of the identity.
     Identity {
+        /// The maximum number of its connections.
+        limit: u32,
+    },
+    /// The limit of the hop.
+    Hop {
         /// The maximum number of its connections.
         limit: u32,
     },
@@ -137,6 +186,7 @@ impl LimitReached {
     pub(crate) fn bound(self) -> &'static str {
         match self {
             LimitReached::Identity { .. } => "connections_per_identity_max",
+            LimitReached::Hop { .. } => "connections_per_hop_max",
             LimitReached::Listener { .. } => "connections_max",
         }
     }
@@ -144,7 +194,7 @@ impl LimitReached {
     /// The maximum number of connections.
     pub(crate) fn limit(self) -> u32 {
         match self {
-            LimitReached::Identity { limit } | LimitReached::Listener { limit } => limit,
+            LimitReached::Identity { limit } | LimitReached::Hop { limit } | LimitReached::Listener { limit } => limit,
         }
     }
 }
@@ -161,6 +211,7 @@ impl Bounds {
         Bounds {
             identified_max: limits.connections_max.saturating_sub(unidentified_max).max(1),
             per_identity_max: limits.connections_per_identity_max,
+            per_hop_max: limits.connections_per_hop_max,
             unidentified_max,
             unidentified_name: "connections_unidentified_percent",
             per_address_max: limits.connections_unidentified_per_address_max,
@@ -172,9 +223,20 @@ impl Bounds {
         Bounds {
             identified_max: 0,
             per_identity_max: 0,
+            per_hop_max: 0,
             unidentified_max: max,
             unidentified_name: name,
             per_address_max: max,
+        }
+    }
+
+    /// The bounds of the Unix socket of a hop. A connection is identified as soon as it is accepted.
+    pub(crate) fn of_hop(limits: &Limits) -> Self {
+        let max = limits.connections_per_hop_max;
+        Bounds {
+            identified_max: max,
+            per_hop_max: max,
+            ..Self::unidentified(HOP_UNIDENTIFIED_MAX, "connections_per_hop_max")
         }
     }
 
@@ -187,9 +249,14 @@ impl Bounds {
 
 impl ListenerSlots {
     /// Free slots, with the bounds in the configuration.
-    pub(crate) fn new(limits: &Limits, shed: &Shed) -> Self {
-        let slots = || ConnectionSlots::new(Bounds::of(limits), shed.clone());
-        ListenerSlots { tls: slots(), plaintext: slots() }
+    pub(crate) fn new(limits: &Limits, shed: &Shed, hop_sockets: usize) -> Self {
+        let slots = |bounds| ConnectionSlots::new(bounds, shed.clone());
+        ListenerSlots {
+            tls: slots(Bounds::of(limits)),
+            plaintext: slots(Bounds::of(limits)),
+            load_balancers: slots(Bounds::unidentified(limits.connections_max, "connections_max")),
+            hops: iter::repeat_with(|| slots(Bounds::of_hop(limits))).take(hop_sockets).collect(),
+        }
     }
 }
 
@@ -212,8 +279,8 @@ impl ConnectionSlots {
     }
 
     /// A slot for a new connection, of which only the address is known. Another connection may be closed for it.
-    pub(crate) fn acquire(self: &Arc<Self>, peer: SocketAddr) -> Arc<ConnectionSlot> {
-        let address = network(peer.ip());
+    pub(crate) fn acquire(self: &Arc<Self>, peer: &Peer) -> Arc<ConnectionSlot> {
+        let address = peer.ip().map(network);
         let closing = CancellationToken::new();
         let mut state = self.state();
         let of_address = state.by_address.get(&address).copied().unwrap_or(0);
@@ -247,7 +314,7 @@ impl ConnectionSlots {
 }
 
 impl State {
-    fn close_oldest_of(&mut self, address: IpAddr) {
+    fn close_oldest_of(&mut self, address: Option<IpAddr>) {
         let oldest = self.unidentified.iter().find(|(_, one)| one.address == address).map(|(number, _)| *number);
         if let Some(oldest) = oldest
             && let Some(one) = self.remove_unidentified(oldest)
@@ -267,41 +334,46 @@ impl State {
         Some(one)
     }
 
-    /// Whether this identity may have another connection.
-    fn check_room(&self, identity: &Identity, bounds: &Bounds) -> Result<(), LimitReached> {
-        let Bounds { identified_max, per_identity_max, .. } = *bounds;
-        let own = self.by_identity.get(identity).map_or(0, |own| own.slots);
-        if per_identity_max > 0 && own >= per_identity_max {
-            Err(LimitReached::Identity { limit: per_identity_max })
-        } else if self.identified >= identified_max {
-            Err(LimitReached::Listener { limit: identified_max })
-        } else {
-            Ok(())
+    /// Whether this owner may have another connection.
+    fn check_room(&self, owner: &Owner, bounds: &Bounds) -> Result<(), LimitReached> {
+        let Bounds { identified_max, per_identity_max, per_hop_max, .. } = *bounds;
+        let own = self.by_owner.get(owner).map_or(0, |own| own.slots);
+        match owner {
+            Owner::Identity(_) if per_identity_max > 0 && own >= per_identity_max => {
+                Err(LimitReached::Identity { limit: per_identity_max })
+            }
+            Owner::Hop(_) if own >= per_hop_max => Err(LimitReached::Hop { limit: per_hop_max }),
+            Owner::Identity(_) | Owner::Hop(_) if self.identified >= identified_max => {
+                Err(LimitReached::Listener { limit: identified_max })
+            }
+            Owner::Identity(_) | Owner::Hop(_) => Ok(()),
         }
     }
 
-    fn add_identified(&mut self, identity: &Arc<Identity>) -> Kind {
+    fn add_identified(&mut self, owner: &Owner) -> Kind {
         self.identified += 1;
-        self.by_identity.entry(Arc::clone(identity)).or_default().slots += 1;
-        Kind::Identified(Arc::clone(identity))
+        self.by_owner.entry(owner.clone()).or_default().slots += 1;
+        Kind::Identified(owner.clone())
     }
 
-    fn remove_identified(&mut self, identity: &Identity) {
+    fn remove_identified(&mut self, owner: &Owner) {
         self.identified -= 1;
         self.is_logged = false;
-        if let Some(own) = self.by_identity.get_mut(identity) {
+        if let Some(own) = self.by_owner.get_mut(owner) {
             own.slots -= 1;
             if own.slots == 0 {
-                self.by_identity.remove(identity);
+                self.by_owner.remove(owner);
             }
         }
     }
 
     /// Marks a refusal as logged. Returns whether it already was.
-    fn mark_logged(&mut self, identity: &Identity, limit_reached: LimitReached) -> bool {
-        match (limit_reached, self.by_identity.get_mut(identity)) {
-            (LimitReached::Identity { .. }, Some(own)) => std::mem::replace(&mut own.is_logged, true),
-            (LimitReached::Identity { .. }, None) => true,
+    fn mark_logged(&mut self, owner: &Owner, limit_reached: LimitReached) -> bool {
+        match (limit_reached, self.by_owner.get_mut(owner)) {
+            (LimitReached::Identity { .. } | LimitReached::Hop { .. }, Some(own)) => {
+                std::mem::replace(&mut own.is_logged, true)
+            }
+            (LimitReached::Identity { .. } | LimitReached::Hop { .. }, None) => true,
             (LimitReached::Listener { .. }, _) => std::mem::replace(&mut self.is_logged, true),
         }
     }
@@ -312,15 +384,15 @@ impl ConnectionSlot {
     ///
     /// # Errors
     /// [`LimitReached`]; then the connection has no slot.
-    pub(crate) fn identify(&self, identity: &Arc<Identity>) -> Result<(), LimitReached> {
+    pub(crate) fn identify(&self, owner: &Owner) -> Result<(), LimitReached> {
         let mut kind = self.kind();
         let mut state = self.slots.state();
         if state.remove_unidentified(self.number).is_none() {
             // It is about to be closed, or already identified.
             return Ok(());
         }
-        let Err(limit_reached) = state.check_room(identity, &self.slots.bounds) else {
-            *kind = state.add_identified(identity);
+        let Err(limit_reached) = state.check_room(owner, &self.slots.bounds) else {
+            *kind = state.add_identified(owner);
             return Ok(());
         };
         if state.refused.len() >= REFUSED_MAX
@@ -330,12 +402,12 @@ impl ConnectionSlot {
         }
         state.refused.insert(self.number, self.closing.clone());
         *kind = Kind::Refused;
-        let was_logged = state.mark_logged(identity, limit_reached);
+        let was_logged = state.mark_logged(owner, limit_reached);
         drop(state);
         let (bound, limit) = (limit_reached.bound(), limit_reached.limit());
         self.slots.shed.count(bound);
         if !was_logged {
-            tracing::warn!(%identity, bound, limit, "connection limit reached: further connections are refused");
+            tracing::warn!(identity = %owner, bound, limit, "connection limit reached: further connections are refused");
         }
         Err(limit_reached)
     }
@@ -344,15 +416,16 @@ impl ConnectionSlot {
     pub(crate) fn token_accepted(&self, identity: &Arc<Identity>) {
         let mut kind = self.kind();
         let Kind::Unidentified { is_over_limit: was_over } = *kind else { return };
+        let owner = Owner::Identity(Arc::clone(identity));
         let mut state = self.slots.state();
-        let Err(limit_reached) = state.check_room(identity, &self.slots.bounds) else {
+        let Err(limit_reached) = state.check_room(&owner, &self.slots.bounds) else {
             if state.remove_unidentified(self.number).is_some() {
-                *kind = state.add_identified(identity);
+                *kind = state.add_identified(&owner);
             }
             return;
         };
         *kind = Kind::Unidentified { is_over_limit: true };
-        let was_logged = was_over || state.mark_logged(identity, limit_reached);
+        let was_logged = was_over || state.mark_logged(&owner, limit_reached);
         drop(state);
         let (bound, limit) = (limit_reached.bound(), limit_reached.limit());
         if !was_over {
@@ -389,7 +462,7 @@ impl Drop for ConnectionSlot {
         let mut state = self.slots.state();
         match kind {
             Kind::Unidentified { .. } => drop(state.remove_unidentified(self.number)),
-            Kind::Identified(identity) => state.remove_identified(&identity),
+            Kind::Identified(owner) => state.remove_identified(&owner),
             Kind::Refused => drop(state.refused.remove(&self.number)),
         }
     }
@@ -431,12 +504,12 @@ mod tests {
     }
 
     fn acquire(slots: &Arc<ConnectionSlots>, peer: &str) -> Arc<ConnectionSlot> {
-        slots.acquire(peer.parse().unwrap())
+        slots.acquire(&Peer::Address(peer.parse().unwrap()))
     }
 
     fn identified(slots: &Arc<ConnectionSlots>, name: &str) -> Result<Arc<ConnectionSlot>, LimitReached> {
         let slot = acquire(slots, ADA);
-        slot.identify(&named(name)).map(|()| slot)
+        slot.identify(&Owner::Identity(named(name))).map(|()| slot)
     }
 
     fn is_closing(slot: &ConnectionSlot) -> bool {
@@ -523,13 +596,32 @@ mod tests {
     }
 
     #[test]
+    fn connections_of_a_hop_have_a_limit_of_their_own_and_never_count_for_a_caller() {
+        let limits = Limits { connections_per_hop_max: 2, connections_per_identity_max: 1, ..Limits::default() };
+        for slots in [slots(Bounds::of(&limits)), slots(Bounds::of_hop(&limits))] {
+            let connect = || {
+                let slot = slots.acquire(&Peer::UnixSocket("ingress".into()));
+                slot.identify(&Owner::Hop("ingress".into())).map(|()| slot)
+            };
+            let held = [connect().unwrap(), connect().unwrap()];
+            assert_eq!(connect().unwrap_err(), LimitReached::Hop { limit: 2 });
+            assert_eq!(slots.shed.refused_by("connections_per_hop_max"), 1);
+            for slot in &held {
+                slot.token_accepted(&named("ada"));
+                assert!(!slot.is_unidentified() && !is_closing(slot));
+            }
+            assert_eq!(slots.state().by_owner.len(), 1);
+        }
+    }
+
+    #[test]
     fn connections_without_a_slot_are_limited() {
         let slots = slots(Bounds { per_identity_max: 1, ..WIDE });
         let _held = identified(&slots, "ada").unwrap();
         let refused: Vec<_> = (0..=REFUSED_MAX)
             .map(|_| {
                 let slot = acquire(&slots, ADA);
-                slot.identify(&named("ada")).unwrap_err();
+                slot.identify(&Owner::Identity(named("ada"))).unwrap_err();
                 slot
             })
             .collect();
@@ -546,7 +638,7 @@ mod tests {
             (identified(&slots, "ada").unwrap(), identified(&slots, "ada").unwrap_err(), acquire(&slots, ADA), token);
         drop(held);
         let state = slots.state();
-        assert_eq!((state.identified, state.by_identity.len()), (0, 0));
+        assert_eq!((state.identified, state.by_owner.len()), (0, 0));
         assert!(state.unidentified.is_empty() && state.by_address.is_empty() && state.refused.is_empty());
     }
 

@@ -61,12 +61,11 @@ impl Discard {
 
     /// The same limits for one connection.
     pub(super) fn of(&self, connection: &Connection) -> Unread {
-        let payer = match &connection.tls {
+        let certificate = connection.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+        let payer = match certificate {
+            Some(certificate) => Payer::Identity(Arc::clone(&certificate.identity)),
+            None if connection.is_private() => Payer::Unidentified,
             None => Payer::Probe,
-            Some(tls) => match &tls.certificate {
-                Some(certificate) => Payer::Identity(Arc::clone(&certificate.identity)),
-                None => Payer::Unidentified,
-            },
         };
         Unread { discard: self.clone(), account: self.budget.account(payer, connection.share.clone()) }
     }

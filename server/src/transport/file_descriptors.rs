@@ -5,7 +5,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    config::Config,
+    config::{Config, HopEntrance},
     finding::Finding,
     transport::{connection_limit::Bounds, workers},
 };
@@ -49,11 +49,17 @@ pub(crate) fn raise() -> Option<u64> {
 /// The number that the limits of this configuration need.
 pub(crate) fn needed(config: &Config) -> u64 {
     let limits = &config.limits;
+    let load_balancers = if config.listen.proxy_protocol_from.is_empty() { 0 } else { limits.connections_max };
     let listeners = 1 + u64::from(config.listen.plaintext_address.is_some());
+    let is_socket = |entrance: &HopEntrance| matches!(entrance, HopEntrance::UnixSocket { .. });
+    let sockets = config.hops.iter().filter(|hop| is_socket(&hop.entrance)).count();
+    let sockets = u64::try_from(sockets).unwrap_or(u64::MAX);
     let metrics = if config.listen.metrics_address.is_some() { limits.metrics_connections_max } else { 0 };
     [
         listeners * Bounds::of(limits).connections_max(),
+        sockets.saturating_mul(Bounds::of_hop(limits).connections_max()),
         metrics.into(),
+        load_balancers.into(),
         u64::from(limits.databases_open_max) * PER_DATABASE,
         of_workers(),
         BASE,

@@ -46,8 +46,8 @@ impl<S> Front<S> {
             // The answer to HEAD has no content (RFC 9110, section 9.3.2).
             return Some(if request.method() == Method::HEAD { answer.map(|_| Body::empty()) } else { answer });
         }
-        let is_over_tls = request.extensions().get::<Connection>().is_some_and(|connection| connection.tls.is_some());
-        if is_over_tls { None } else { self.readiness.answer(request.method(), request.uri().path()) }
+        let is_private = request.extensions().get::<Connection>().is_some_and(|connection| connection.is_private());
+        if is_private { None } else { self.readiness.answer(request.method(), request.uri().path()) }
     }
 }
 
@@ -69,7 +69,7 @@ where
         }
         let connection = request.extensions().get::<Connection>();
         let needs_tls = request.version() == Version::HTTP_11
-            && connection.is_none_or(|connection| connection.tls.is_none())
+            && connection.is_none_or(|connection| !connection.is_private())
             && !request.uri().path().starts_with(HEALTH);
         if !needs_tls {
             return FrontFuture::Called { answer: self.inner.call(request), form: None };

@@ -94,6 +94,26 @@ impl Handshakes {
         None
     }
 
+    /// Reports that the connection of a load balancer failed, or didn't begin with a header of the PROXY protocol in time.
+    pub(crate) fn refuse_load_balancer(&self, peer: SocketAddr, error: Option<&io::Error>) {
+        let cause = match error {
+            None => Cause::TimedOut,
+            Some(error) if error.kind() == io::ErrorKind::InvalidData => Cause::ProxyProtocol,
+            Some(error) => Cause::of(error),
+        };
+        self.report(cause, peer, None, error);
+    }
+
+    /// Reports that a process of this user, which isn't the hop's, connected to the hop's Unix socket.
+    pub(crate) fn refuse_user(&self, hop: &str, uid: u32) {
+        const EVENT: &str = "connection to the socket of a hop refused";
+        let cause = Cause::WrongUser.name();
+        self.refused.add(cause, 1);
+        if self.samples.is_first(Kind { who: Who::Unknown, event: EVENT, reason: hop.to_owned().into() }) {
+            tracing::warn!(hop, uid, cause, "{EVENT}");
+        }
+    }
+
     fn report(&self, cause: Cause, peer: SocketAddr, subject: Option<&str>, error: Option<&io::Error>) {
         const EVENT: &str = "handshake refused";
         let name = cause.name();

@@ -129,7 +129,7 @@ impl Http1 {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
     {
         let facts = stream.connection().clone();
-        let (peer, slot) = (facts.peer, Arc::clone(stream.slot()));
+        let (peer, slot) = (facts.peer.clone(), Arc::clone(stream.slot()));
         let (calls, exchange) = (Arc::new(Calls::default()), Arc::new(Exchange::default()));
         let unread = self.discard.of(&facts);
         let shared =

@@ -97,7 +97,7 @@ impl Http2 {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
     {
         let facts = stream.connection().clone();
-        let (peer, activity, slot) = (facts.peer, stream.activity(), Arc::clone(stream.slot()));
+        let (peer, activity, slot) = (facts.peer.clone(), stream.activity(), Arc::clone(stream.slot()));
         let calls = Arc::new(Calls::default());
         let mut served = {
             let (facts, calls) = (facts.clone(), Arc::clone(&calls));

@@ -5,6 +5,7 @@
 //! here decides about permissions.
 
 use std::{
+    collections::BTreeMap,
     future::{Future, poll_fn},
     io,
     net::SocketAddr,
@@ -18,26 +19,30 @@ use std::{
 };
 
 use bytes::BytesMut;
+use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
-use sealward_core::port::Clock as _;
+use sealward_core::{identity::Identity, port::Clock as _};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixStream},
     runtime::Handle,
     sync::{mpsc, watch},
-    time::{Instant, Sleep, timeout},
+    time::{Instant, Sleep, timeout, timeout_at},
 };
 use tokio_rustls::server::TlsStream;
 
 use crate::{
-    config::{Listen, limits::Limits},
+    config::{Hop, HopEntrance, Listen, limits::Limits},
     identity::ClientCertificate,
     ports::clock::SystemClock,
     transport::{
         connection::{Connection, ConnectionFacts, TlsFacts},
-        connection_limit::{ConnectionSlot, ConnectionSlots, ListenerSlots},
+        connection_limit::{ConnectionSlot, ConnectionSlots, ListenerSlots, Owner},
         handshake::Handshakes,
+        hop_sockets::{HopSocket, HopSocketError},
         keepalive::Keepalive,
+        peer::Peer,
+        proxy_protocol,
         tls::{ALPN_HTTP_2, TlsContext, Trust},
         workers::{Place, Places},
     },
@@ -52,11 +57,33 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4). No request of HTTP/1.1 is shorter.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The ways in which hops connect.
+#[derive(Debug, Default)]
+pub(crate) struct Hops {
+    by_certificate: BTreeMap<Identity, Arc<Hop>>,
+    pub(crate) sockets: Vec<HopSocket>,
+}
+
+impl Hops {
+    /// Binds the Unix sockets of hops.
+    ///
+    /// # Errors
+    /// [`HopSocketError`]
+    pub(crate) fn bind(hops: &[Arc<Hop>]) -> Result<Self, HopSocketError> {
+        let certified = |hop: &Arc<Hop>| match &hop.entrance {
+            HopEntrance::Certificate(identity) => Some((identity.clone(), Arc::clone(hop))),
+            HopEntrance::UnixSocket { .. } => None,
+        };
+        Ok(Self { by_certificate: hops.iter().filter_map(certified).collect(), sockets: HopSocket::bind_all(hops)? })
+    }
+}
+
 /// Bound sockets that don't accept yet.
 pub(crate) struct Listener {
     tls: TcpListener,
     address: SocketAddr,
     plaintext: Option<(TcpListener, SocketAddr)>,
+    load_balancers: Vec<IpNet>,
 }
 
 /// A listener can't be bound to its address.
@@ -79,7 +106,7 @@ impl Listener {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        Ok(Self { tls, address, plaintext })
+        Ok(Self { tls, address, plaintext, load_balancers: listen.proxy_protocol_from.clone() })
     }
 
     /// The address of the TLS listener, with the real port if port 0 is configured.
@@ -101,15 +128,20 @@ impl Listener {
         places: Places,
         limits: &Limits,
         slots: ListenerSlots,
+        hops: Hops,
     ) -> mpsc::Receiver<ConnectionStream> {
         let (finished, connections) = mpsc::channel(FINISHED_MAX);
-        if let Some((listener, _)) = self.plaintext {
-            tokio::spawn(
-                AcceptLoop::new(limits, None, slots.plaintext, places.clone(), finished.clone()).run(listener),
-            );
+        let door = |slots| AcceptLoop::new(limits, slots, places.clone(), finished.clone());
+        let Hops { by_certificate, sockets } = hops;
+        for (socket, slots) in sockets.into_iter().zip(slots.hops) {
+            tokio::spawn(door(slots).run_on_unix_socket(socket, handshakes.clone()));
         }
-        let tls = Some((tls_context, handshakes));
-        tokio::spawn(AcceptLoop::new(limits, tls, slots.tls, places, finished).run(self.tls));
+        if let Some((listener, _)) = self.plaintext {
+            tokio::spawn(door(slots.plaintext).run(listener, None));
+        }
+        let load_balancers = LoadBalancers { networks: self.load_balancers.into(), slots: slots.load_balancers };
+        let tls = TlsDoor { tls_context, handshakes, load_balancers, hops: Arc::new(by_certificate) };
+        tokio::spawn(door(slots.tls).run(self.tls, Some(tls)));
         connections
     }
 }
@@ -136,32 +168,90 @@ pub(crate) async fn accept(
     is_over: impl Fn() -> bool,
     take: impl Fn(TcpStream, SocketAddr),
 ) {
-    let mut refused_before = false;
+    let mut accepting = Accepting::default();
     while !is_over() {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                refused_before = false;
-                if let Err(error) = keepalive.set(&stream) {
-                    tracing::debug!(%peer, %error, "connection without keepalive");
-                }
-                take(stream, canonical(peer));
+        let Some((stream, peer)) = accepting.accepted(listener.accept().await).await else { continue };
+        if let Err(error) = keepalive.set(&stream) {
+            tracing::debug!(%peer, %error, "connection without keepalive");
+        }
+        take(stream, canonical(peer));
+    }
+}
+
+/// How accepting on a socket goes.
+#[derive(Default)]
+struct Accepting {
+    /// Whether the log already reports that it fails.
+    is_failing: bool,
+}
+
+impl Accepting {
+    /// What was accepted. After a temporary error, it waits and returns `None`.
+    async fn accepted<T>(&mut self, outcome: io::Result<T>) -> Option<T> {
+        match outcome {
+            Ok(accepted) => {
+                self.is_failing = false;
+                return Some(accepted);
             }
             // The client closed the connection before it was accepted. This doesn't affect the next one.
             Err(error) if belongs_to_one_connection(&error) => {}
             Err(error) => {
-                if !std::mem::replace(&mut refused_before, true) {
+                if !std::mem::replace(&mut self.is_failing, true) {
                     tracing::warn!(%error, "accepting connections failed; retrying every {ACCEPT_PAUSE:?}");
                 }
                 let _always_passes = timeout(ACCEPT_PAUSE, std::future::pending::<()>()).await;
             }
         }
+        None
     }
+}
+
+/// The load balancers whose connections begin with a header of the PROXY protocol.
+#[derive(Clone)]
+struct LoadBalancers {
+    networks: Arc<[IpNet]>,
+    /// The slots until the header is read. They aren't those of callers, because all have the addresses of load balancers.
+    slots: Arc<ConnectionSlots>,
+}
+
+impl LoadBalancers {
+    /// The client of a connection, of which only the header is read. `None` if the connection was refused.
+    async fn client(
+        &self,
+        stream: &mut TcpStream,
+        peer: SocketAddr,
+        handshakes: &Handshakes,
+        deadline: Instant,
+    ) -> Option<SocketAddr> {
+        let slot = self.slots.acquire(&peer.into());
+        let client = tokio::select! {
+            client = timeout_at(deadline, proxy_protocol::client(stream, peer)) => client,
+            () = slot.closing() => {
+                tracing::debug!(%peer, "connection of a load balancer closed to admit another one");
+                return None;
+            }
+        };
+        match client {
+            Ok(Ok(client)) => return Some(canonical(client)),
+            Ok(Err(error)) => handshakes.refuse_load_balancer(peer, Some(&error)),
+            Err(_) => handshakes.refuse_load_balancer(peer, None),
+        }
+        None
+    }
+}
+
+/// The TLS of a listener.
+#[derive(Clone)]
+struct TlsDoor {
+    tls_context: watch::Receiver<Arc<TlsContext>>,
+    handshakes: Handshakes,
+    load_balancers: LoadBalancers,
+    /// The hops, by the identity of their certificates.
+    hops: Arc<BTreeMap<Identity, Arc<Hop>>>,
 }
 
 /// Accepts on one socket until the receiver of connections is dropped.
 struct AcceptLoop {
-    /// The TLS context and the handshakes; `None` for plaintext.
-    tls: Option<(watch::Receiver<Arc<TlsContext>>, Handshakes)>,
     slots: Arc<ConnectionSlots>,
     places: Places,
     keepalive: Keepalive,
@@ -173,13 +263,11 @@ struct AcceptLoop {
 impl AcceptLoop {
     fn new(
         limits: &Limits,
-        tls: Option<(watch::Receiver<Arc<TlsContext>>, Handshakes)>,
         slots: Arc<ConnectionSlots>,
         places: Places,
         finished: mpsc::Sender<ConnectionStream>,
     ) -> Self {
         Self {
-            tls,
             slots,
             places,
             keepalive: Keepalive::of(limits),
@@ -189,47 +277,104 @@ impl AcceptLoop {
         }
     }
 
-    async fn run(self, listener: TcpListener) {
+    async fn run(self, listener: TcpListener, tls: Option<TlsDoor>) {
         let taken = self.finished.clone();
+        let take = |stream, peer| self.spawn_handshake(stream, peer, tls.as_ref());
         tokio::select! {
-            () = accept(listener, self.keepalive, || taken.is_closed(), |stream, peer| self.spawn_handshake(stream, peer)) => {}
+            () = accept(listener, self.keepalive, || taken.is_closed(), take) => {}
             // The server drains. The socket closes with this task, and the system refuses new connections.
             () = taken.closed() => {}
         }
     }
 
+    async fn run_on_unix_socket(self, socket: HopSocket, handshakes: Handshakes) {
+        let taken = self.finished.clone();
+        let serving = async {
+            let mut accepting = Accepting::default();
+            while !taken.is_closed() {
+                match accepting.accepted(socket.accept().await).await {
+                    Some(Ok(stream)) => self.spawn_on_unix_socket(stream, socket.hop()),
+                    Some(Err(uid)) => handshakes.refuse_user(&socket.hop().name, uid),
+                    None => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            () = taken.closed() => {}
+        }
+    }
+
     /// In a separate task, so that a slow client doesn't delay others, and on the worker that serves the connection afterwards.
-    fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr) {
+    fn spawn_handshake(&self, stream: TcpStream, peer: SocketAddr, tls: Option<&TlsDoor>) {
         let deadline = Instant::now() + self.handshake_timeout;
-        let tls =
-            self.tls.as_ref().map(|(tls_context, handshakes)| (Arc::clone(&tls_context.borrow()), handshakes.clone()));
-        let (finished, slot, stall_max) = (self.finished.clone(), self.slots.acquire(peer), self.stall_max);
+        let tls = tls.cloned();
+        let is_proxied =
+            tls.as_ref().is_some_and(|tls| proxy_protocol::is_expected(&tls.load_balancers.networks, peer));
+        let (finished, slots, stall_max) = (self.finished.clone(), Arc::clone(&self.slots), self.stall_max);
+        // The client of a load balancer isn't known yet.
+        let slot = (!is_proxied).then(|| slots.acquire(&peer.into()));
         let place = self.places.take();
         // A socket belongs to the runtime that waits for its bytes.
         let stream = stream.into_std();
         place.runtime().clone().spawn(async move {
-            let stream = match stream.and_then(TcpStream::from_std) {
+            let mut stream = match stream.and_then(TcpStream::from_std) {
                 Ok(stream) => stream,
                 Err(error) => return tracing::warn!(%peer, %error, "accepted connection not served"),
             };
             // Answers are small and written at once, so Nagle's algorithm would only delay them.
             let _slower_without = stream.set_nodelay(true);
-            let transport = match tls {
-                Some((tls_context, handshakes)) => {
+            let (peer, slot) = match (slot, &tls) {
+                (Some(slot), _) => (peer, slot),
+                (None, Some(TlsDoor { load_balancers, handshakes, .. })) => {
+                    let client = load_balancers.client(&mut stream, peer, handshakes, deadline).await;
+                    let Some(client) = client else { return };
+                    (client, slots.acquire(&client.into()))
+                }
+                (None, None) => return,
+            };
+            let (transport, hops) = match tls {
+                Some(TlsDoor { tls_context, handshakes, hops, .. }) => {
+                    let tls_context = Arc::clone(&tls_context.borrow());
                     let accepted = tokio::select! {
                         accepted = handshakes.accept(stream, peer, &tls_context, deadline) => accepted,
                         () = slot.closing() => return tracing::debug!(%peer, "handshake ended to admit another connection"),
                     };
                     let Some(stream) = accepted else { return };
-                    Transport::Tls(stream, Arc::clone(&tls_context.trust))
+                    (Transport::Tls(stream, Arc::clone(&tls_context.trust)), Some(hops))
                 }
-                None => Transport::Plaintext(stream),
+                None => (Transport::Plaintext(stream), None),
             };
             let tls = transport.tls_facts(peer);
             let identity = tls.as_ref().and_then(|tls| Some(&tls.certificate.as_ref()?.identity));
-            let limit_reached = identity.and_then(|identity| slot.identify(identity).err());
-            let facts = ConnectionFacts { tls, limit_reached, slot: slot.handle(), ..ConnectionFacts::plaintext(peer) };
+            let hop = identity.and_then(|identity| hops?.get(&**identity).cloned());
+            let owner = identity.map(|identity| match &hop {
+                Some(hop) => Owner::Hop(Arc::clone(&hop.name)),
+                None => Owner::Identity(Arc::clone(identity)),
+            });
+            let limit_reached = owner.and_then(|owner| slot.identify(&owner).err());
+            let slot_handle = slot.handle();
+            let facts = ConnectionFacts { tls, limit_reached, slot: slot_handle, ..ConnectionFacts::plaintext(peer) };
             // Fails when the server drains; the connection closes then.
+            let stream = ConnectionStream::new(transport, facts.of_hop(hop).into(), deadline, stall_max, slot, place);
+            let _drained = finished.send(stream).await;
+        });
+    }
+
+    fn spawn_on_unix_socket(&self, stream: UnixStream, hop: &Arc<Hop>) {
+        let deadline = Instant::now() + self.handshake_timeout;
+        let peer = Peer::UnixSocket(Arc::clone(&hop.name));
+        let (finished, slot, stall_max) = (self.finished.clone(), self.slots.acquire(&peer), self.stall_max);
+        let limit_reached = slot.identify(&Owner::Hop(Arc::clone(&hop.name))).err();
+        let facts = ConnectionFacts { limit_reached, slot: slot.handle(), ..ConnectionFacts::plaintext(peer) };
+        let facts = facts.of_hop(Some(Arc::clone(hop)));
+        let place = self.places.take();
+        let stream = stream.into_std();
+        place.runtime().clone().spawn(async move {
+            let transport = match stream.and_then(UnixStream::from_std) {
+                Ok(stream) => Transport::UnixSocket(stream),
+                Err(error) => return tracing::warn!(peer = %facts.peer, %error, "accepted connection not served"),
+            };
             let stream = ConnectionStream::new(transport, facts.into(), deadline, stall_max, slot, place);
             let _drained = finished.send(stream).await;
         });
@@ -249,6 +394,7 @@ fn belongs_to_one_connection(error: &io::Error) -> bool {
 enum Transport {
     Tls(Box<TlsStream<TcpStream>>, Arc<Trust>),
     Plaintext(TcpStream),
+    UnixSocket(UnixStream),
 }
 
 impl Transport {
@@ -259,7 +405,7 @@ impl Transport {
                 let certificate = client_certificate_of(stream, trust, peer).map(Arc::new);
                 Some(TlsFacts { certificate, chain, trust: Arc::clone(trust) })
             }
-            Transport::Plaintext(_) => None,
+            Transport::Plaintext(_) | Transport::UnixSocket(_) => None,
         }
     }
 
@@ -276,6 +422,7 @@ impl Transport {
         match self {
             Transport::Tls(stream, _) => Pin::new(stream),
             Transport::Plaintext(stream) => Pin::new(stream),
+            Transport::UnixSocket(stream) => Pin::new(stream),
         }
     }
 }
@@ -495,6 +642,7 @@ impl AsyncWrite for ConnectionStream {
         match &self.transport {
             Transport::Tls(stream, _) => stream.is_write_vectored(),
             Transport::Plaintext(stream) => stream.is_write_vectored(),
+            Transport::UnixSocket(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -553,8 +701,9 @@ mod tests {
         let (address, plaintext_address) = (listener.address(), listener.plaintext_address().unwrap());
         let tls_context = watch::channel(deployment.tls_context()).1;
         let workers = Workers::start().unwrap();
-        let (handshakes, slots) = (Handshakes::for_tests(), ListenerSlots::new(&limits, &Shed::default()));
-        let connections = listener.accept(tls_context, handshakes, workers.places(), &limits, slots);
+        let handshakes = Handshakes::for_tests();
+        let slots = ListenerSlots::new(&limits, &Shed::default(), 0);
+        let connections = listener.accept(tls_context, handshakes, workers.places(), &limits, slots, Hops::default());
         (Fixture { deployment, address, plaintext_address, _workers: workers }, connections)
     }
 
@@ -574,7 +723,7 @@ mod tests {
 
         let client = fixture.connect(fixture.client(Some(Person::Admin))).await.unwrap();
         let connection = connections.recv().await.unwrap().connection().clone();
-        assert_eq!(connection.peer, client.get_ref().0.local_addr().unwrap());
+        assert_eq!(connection.peer, client.get_ref().0.local_addr().unwrap().into());
         let certificate = connection.tls.as_ref().unwrap().certificate.as_ref().unwrap();
         assert_eq!(certificate.identity.to_string(), "cn:admin");
 
@@ -583,7 +732,7 @@ mod tests {
 
         let client = TcpStream::connect(fixture.plaintext_address).await.unwrap();
         let connection = connections.recv().await.unwrap().connection().clone();
-        assert_eq!(connection.peer, client.local_addr().unwrap());
+        assert_eq!(connection.peer, client.local_addr().unwrap().into());
         assert!(connection.tls.is_none());
     }
 
@@ -694,7 +843,12 @@ mod tests {
     #[tokio::test]
     async fn address_in_use_is_named() {
         let (fixture, _connections) = listen(Limits::default()).await;
-        let taken = Listen { address: fixture.address, plaintext_address: None, metrics_address: None };
+        let taken = Listen {
+            address: fixture.address,
+            plaintext_address: None,
+            proxy_protocol_from: Vec::new(),
+            metrics_address: None,
+        };
         assert_eq!(
             Listener::bind(&taken).await.err().unwrap().to_string(),
             format!("can't listen on {}: check that the address is local and the port is free", fixture.address)

@@ -101,7 +101,7 @@ impl Serving {
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
     {
-        let (peer, slot) = (stream.connection().peer, Arc::clone(stream.slot()));
+        let (peer, slot) = (stream.connection().peer.clone(), Arc::clone(stream.slot()));
         let protocol = tokio::select! {
             protocol = stream.protocol() => protocol,
             () = slot.closing() => return tracing::debug!(%peer, "silent connection closed to admit another one"),

@@ -37,7 +37,9 @@ impl TestDeployment {
     /// Listeners on free ports: one for TLS, one for plaintext.
     pub(crate) async fn listener() -> Listener {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Listener::bind(&Listen { address: any, plaintext_address: Some(any), metrics_address: None }).await.unwrap()
+        let proxy_protocol_from = Vec::new();
+        let listen = Listen { address: any, plaintext_address: Some(any), proxy_protocol_from, metrics_address: None };
+        Listener::bind(&listen).await.unwrap()
     }
 
     /// TLS for HTTP/2 that trusts the development CA, with the certificate of this person.

@@ -12,8 +12,8 @@ use crate::{
     drain::Drain,
     telemetry::shed::Shed,
     transport::{
-        connection_limit::ListenerSlots, handshake::Handshakes, serving::Serving, test_deployment::TestDeployment,
-        tls::TlsContext, workers::Workers,
+        connection_limit::ListenerSlots, handshake::Handshakes, listener::Hops, serving::Serving,
+        test_deployment::TestDeployment, tls::TlsContext, workers::Workers,
     },
 };
 
@@ -39,8 +39,15 @@ impl TestServer {
         let (tls_context, current) = watch::channel(deployment.tls_context());
         let (drain, shed) = (Drain::new(), Shed::default());
         let workers = Workers::start().unwrap();
-        let slots = ListenerSlots::new(&limits, &shed);
-        let connections = listener.accept(current.clone(), Handshakes::for_tests(), workers.places(), &limits, slots);
+        let slots = ListenerSlots::new(&limits, &shed, 0);
+        let connections = listener.accept(
+            current.clone(),
+            Handshakes::for_tests(),
+            workers.places(),
+            &limits,
+            slots,
+            Hops::default(),
+        );
         let serving = Serving::for_tests(&limits, current, &drain, &shed);
         let serving = tokio::spawn(serving.serve(connections, service));
         Self { deployment, address, tls_context, drain, shed, serving, _workers: workers }

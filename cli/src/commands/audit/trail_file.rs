@@ -198,6 +198,7 @@ fn parse_record(record: AuditRecord) -> Option<Line> {
         key_version: Some(record.key_version).filter(|version| *version != 0),
         details: text(record.details),
         records: text(record.records.join(",")),
+        hop: text(record.hop),
         format: record.format,
         hash,
     };

@@ -229,6 +229,7 @@ mod tests {
             caller: Caller {
                 identity: identity.parse::<Identity>().unwrap().into(),
                 peer: None,
+                hop: None,
                 call_id: subject.into(),
             },
             action: AuditAction::RevealAttributes,

@@ -88,6 +88,11 @@ pub(super) static ROWS: &[Row] = &[
                 ],
             },
             Panel {
+                title: "Calls with forged headers of proxies",
+                unit: "cps",
+                queries: &[("sum by (instance) (rate(sealward_forged_headers_total[5m]))", "{{instance}}")],
+            },
+            Panel {
                 title: "Refused by limits",
                 unit: "cps",
                 queries: &[("sum by (bound) (rate(sealward_refused_by_bound_total[5m])) > 0", "{{bound}}")],

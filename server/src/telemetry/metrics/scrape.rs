@@ -24,6 +24,7 @@ use crate::{
     audit::copy::CopyHandle,
     config::limits::Limits,
     facts::{CurrentTrust, ServedOrganization},
+    gates::forwarded::ForgedHeaders,
     telemetry::{calls::Calls, counters::Counters, shed::Shed, transactions::Transactions},
     transport::{
         budget::Budget,
@@ -46,6 +47,7 @@ pub(crate) struct Sources {
     pub(crate) budgets: [Arc<Budget>; 2],
     pub(crate) shed: Shed,
     pub(crate) refused_handshakes: Counters,
+    pub(crate) forged: ForgedHeaders,
     pub(crate) limits: Limits,
 }
 
@@ -100,9 +102,16 @@ impl Scraper {
     }
 
     fn add_connections(&self, samples: &mut Samples) {
-        let ListenerSlots { tls, plaintext } = &self.sources.slots;
-        for (listener, slots) in [("tls", tls), ("plaintext", plaintext), ("metrics", &self.slots)] {
-            let counts = slots.counts();
+        let ListenerSlots { tls, plaintext, load_balancers, hops } = &self.sources.slots;
+        let one = |slots: &Arc<ConnectionSlots>| slots.counts();
+        let by_listener = [
+            ("tls", one(tls)),
+            ("plaintext", one(plaintext)),
+            ("load_balancer", one(load_balancers)),
+            ("hop", hops.iter().map(one).sum()),
+            ("metrics", one(&self.slots)),
+        ];
+        for (listener, counts) in by_listener {
             let by_state =
                 [("identified", counts.identified), ("unidentified", counts.unidentified), ("refused", counts.refused)];
             for (state, connections) in by_state {
@@ -113,6 +122,7 @@ impl Scraper {
         for (cause, refused) in self.sources.refused_handshakes.all() {
             samples.count(&metric::HANDSHAKES_REFUSED, &[cause], refused);
         }
+        samples.count(&metric::FORGED_HEADERS, &[], self.sources.forged.calls());
         for (cause, refused) in self.refused_scrapes.all() {
             samples.count(&metric::SCRAPES_REFUSED, &[cause], refused);
         }

@@ -108,7 +108,7 @@ labels! {
     RPC = "rpc";
     /// One of the 17 codes of gRPC, such as `OK`.
     CODE = "code";
-    /// `tls`, `plaintext` or `metrics`.
+    /// `tls`, `plaintext`, `hop`, `load_balancer` or `metrics`.
     LISTENER = "listener";
     /// `identified`, `unidentified` or `refused`: the caller has no place, and its first call is refused.
     STATE = "state";
@@ -187,6 +187,8 @@ metrics! {
     CONNECTIONS_ACCEPTED: Counter "sealward_connections_accepted" [LISTENER] Sum;
     /// Refused handshakes of the listeners with TLS.
     HANDSHAKES_REFUSED: Counter "sealward_handshakes_refused" [HANDSHAKE_CAUSE] Sum;
+    /// Calls from which headers of proxies were removed, because their sender isn't a hop.
+    FORGED_HEADERS: Counter "sealward_forged_headers" [] Sum;
     /// Scrapes refused because of their credentials.
     SCRAPES_REFUSED: Counter "sealward_scrapes_refused" [SCRAPE_CAUSE] Sum;
     /// Connections, calls, messages and log lines refused by a limit.

@@ -24,11 +24,15 @@ pub(super) enum Cause {
     /// The client closed the connection.
     HungUp,
     TimedOut,
+    /// A load balancer sent no header of the PROXY protocol.
+    ProxyProtocol,
+    /// Another user than the hop's connected to its Unix socket.
+    WrongUser,
     Other,
 }
 
 impl Cause {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::CertificateExpired,
         Self::CertificateNotYetValid,
         Self::CertificateRevoked,
@@ -41,6 +45,8 @@ impl Cause {
         Self::NotTls,
         Self::HungUp,
         Self::TimedOut,
+        Self::ProxyProtocol,
+        Self::WrongUser,
         Self::Other,
     ];
 
@@ -92,6 +98,8 @@ impl Cause {
             Self::NotTls => "not_tls",
             Self::HungUp => "hung_up",
             Self::TimedOut => "timed_out",
+            Self::ProxyProtocol => "proxy_protocol",
+            Self::WrongUser => "wrong_user",
             Self::Other => "other",
         }
     }
@@ -111,6 +119,8 @@ impl Cause {
             | Self::NotTls
             | Self::HungUp
             | Self::TimedOut
+            | Self::ProxyProtocol
+            | Self::WrongUser
             | Self::Other => false,
         }
     }

@@ -530,7 +530,7 @@ impl Lists {
     }
 
     fn permit(&self, organization: &OrganizationName) -> Permit<ReadRecords> {
-        let caller = Caller { identity: self.identity.clone().into(), peer: None, call_id: Arc::default() };
+        let caller = Caller { identity: self.identity.clone().into(), peer: None, hop: None, call_id: Arc::default() };
         self.policy.check(&caller, organization).unwrap().enter(&self.deployment).unwrap()
     }
 
