@@ -7,6 +7,9 @@ use crate::{
     table::declare::{TableColumn, TableRow, read_each},
 };
 
+/// The interval in which attempts to restore a key, or to copy an organization with its key, are counted.
+pub const RESTORE_INTERVAL_SECONDS: u32 = 900;
+
 /// Reads the times in a column, which a quota counts.
 pub(crate) async fn times<R: TableRow>(
     organization: &Organization,
@@ -17,8 +20,8 @@ pub(crate) async fn times<R: TableRow>(
 }
 
 /// Returns `Ok` if the quota allows another event after these. Otherwise returns the number of seconds until it does.
-pub(crate) fn quota(times: &[Timestamp], now: Timestamp, limit: u32, interval_seconds: u64) -> Result<(), u64> {
-    let interval_us = i64::try_from(interval_seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
+pub(crate) fn quota(times: &[Timestamp], now: Timestamp, limit: u32, interval_seconds: u32) -> Result<(), u64> {
+    let interval_us = i64::from(interval_seconds).saturating_mul(1_000_000);
     let age_us = |time: &Timestamp| now.unix_micros().saturating_sub(time.unix_micros());
     let mut recent: Vec<i64> = times.iter().map(age_us).filter(|age| (0..interval_us).contains(age)).collect();
     recent.sort_unstable();
