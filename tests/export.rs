@@ -19,7 +19,7 @@ use crate::harness::{
 
 const CONTOSO: &str = "organizations/contoso";
 
-async fn exported(admin: &Client, name: &str) -> Vec<u8> {
+pub(crate) async fn exported(admin: &Client, name: &str) -> Vec<u8> {
     let mut stream = admin.export_organization(name).await.unwrap();
     let mut file = Vec::new();
     let mut done = (0, 0);
@@ -31,13 +31,13 @@ async fn exported(admin: &Client, name: &str) -> Vec<u8> {
     file
 }
 
-async fn import(admin: &Client, id: &str, file: &[u8]) -> Result<v1::Organization, Error> {
+pub(crate) async fn import(admin: &Client, id: &str, file: &[u8]) -> Result<v1::Organization, Error> {
     let chunks: Vec<_> = file.chunks(1_000).map(<[u8]>::to_vec).collect();
     admin.import_organization(id, tokio_stream::iter(chunks)).await
 }
 
 /// A failed import leaves no row and no file.
-async fn assert_nothing_left(server: &Server) {
+pub(crate) async fn assert_nothing_left(server: &Server) {
     assert_eq!(server.client(Person::Admin).list_organizations(0, "").await.unwrap().records.len(), 1);
     let configuration = Inside::configuration(server.folder());
     let rows: i64 =

@@ -36,6 +36,17 @@ const OF_A_CREATION: [FailPoint; 3] = [CreateStarted, DatabaseCreated, CreateRea
 const OF_A_DELETION: [FailPoint; 5] =
     [DeleteStarted, RingDestroyed, DeletedTextsForgotten, DatabaseRemoved, DeleteDone];
 const OF_AN_IMPORT: [FailPoint; 5] = [ImportStarted, ImportPartStored, ImportVerified, ImportPublished, ImportReady];
+const OF_A_COPY: [FailPoint; 9] = [
+    ImportStarted,
+    CopyCounted,
+    CopyOpened,
+    CopyRingStored,
+    ImportPartStored,
+    ImportVerified,
+    CopyTextStored,
+    ImportPublished,
+    ImportReady,
+];
 const OF_A_MIGRATION: [FailPoint; 2] = [MigrationDue, Migrated];
 const OF_ANOTHER_ROOT_KEY: [FailPoint; 2] = [TextsResealed, RootKeysRetired];
 const OF_HEALING: [FailPoint; 1] = [KeptKeysDestroyed];
@@ -49,6 +60,7 @@ fn every_fail_point_kills_the_server() {
         &OF_A_CREATION,
         &OF_A_DELETION,
         &OF_AN_IMPORT,
+        &OF_A_COPY,
         &OF_A_MIGRATION,
         &OF_ANOTHER_ROOT_KEY,
         &OF_HEALING,
@@ -171,16 +183,68 @@ async fn interrupted_deletion_of_an_organization_completes() {
     }
 }
 
-#[tokio::test]
-async fn interrupted_import_of_an_organization_is_atomic() {
-    let (from, _, text) = prepared().await;
-    let server = Process::start(&from.path());
+/// Exports the organization of a folder. Returns the chunks of the file.
+async fn exported(folder: &Folder) -> Vec<Vec<u8>> {
+    let server = Process::start(&folder.path());
     let mut file = Vec::new();
-    let mut exporting = from.client(&server.address, Person::Admin).export_organization(DEFAULT).await.unwrap();
+    let mut exporting = folder.client(&server.address, Person::Admin).export_organization(DEFAULT).await.unwrap();
     while let Some(message) = exporting.next().await.unwrap() {
         file.push(message.chunk);
     }
     server.kill();
+    file
+}
+
+/// The number of databases in a folder.
+fn databases(folder: &Folder) -> usize {
+    let files = fs::read_dir(folder.path().join("organizations")).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|is| is == "db")).count()
+}
+
+#[tokio::test]
+async fn interrupted_copy_of_an_organization_is_undone_or_complete_with_its_key() {
+    let (folder, name, text) = prepared().await;
+    let file = exported(&folder).await;
+    let copied = name.replace(DEFAULT, "organizations/copy");
+    for point in OF_A_COPY {
+        let copy = async |admin: Client| {
+            admin.import_organization_as_copy("copy", &text, None, tokio_stream::iter(file.clone())).await
+        };
+        killed_at(&folder, point, copy).await;
+        let server = Process::start(&folder.path());
+        let admin = folder.client(&server.address, Person::Admin);
+        if !matches!(point, ImportPublished | ImportReady) {
+            assert_eq!(reason(admin.get_organization("organizations/copy").await), ErrorReason::NotFound, "{point:?}");
+            assert_eq!(databases(&folder), 1);
+            let configuration = Inside::configuration(&folder);
+            let count = |table: &str| -> u32 {
+                let sql = format!("SELECT count(*) FROM {table}");
+                configuration.sqlite().query_row(&sql, [], |row| row.get(0)).unwrap()
+            };
+            let counted = ["sealward_organizations", "sealward_key_text", "sealward_fingerprint"].map(count);
+            assert_eq!(counted, [1, 1, 1], "{point:?}");
+            // The attempt that the server couldn't finish still counts.
+            assert_eq!(count("sealward_copy_attempt"), u32::from(point == CopyCounted), "{point:?}");
+            drop(configuration);
+            copy(admin.clone()).await.unwrap();
+        }
+        for organization in ["organizations/copy", DEFAULT] {
+            assert!(admin.is_data_encryption_active(organization).await.unwrap().is_active, "{point:?}");
+        }
+        for name in [&name, &copied] {
+            assert_eq!(password(&folder, &server, name).await.as_deref(), Some("hunter2"));
+        }
+        assert!(admin.verify_audit_trail("organizations/copy").await.unwrap().intact);
+        admin.delete_organization("organizations/copy").await.unwrap();
+        server.kill();
+        Inside::configuration(&folder).execute("DELETE FROM sealward_copy_attempt");
+    }
+}
+
+#[tokio::test]
+async fn interrupted_import_of_an_organization_is_atomic() {
+    let (from, _, text) = prepared().await;
+    let file = exported(&from).await;
     let organization = "organizations/copy";
     for point in OF_AN_IMPORT {
         let (folder, _, _) = prepared().await;
@@ -190,10 +254,7 @@ async fn interrupted_import_of_an_organization_is_atomic() {
         let admin = folder.client(&server.address, Person::Admin);
         if matches!(point, ImportStarted | ImportPartStored | ImportVerified) {
             assert_eq!(reason(admin.get_organization(organization).await), ErrorReason::NotFound, "{point:?}");
-            let left = fs::read_dir(folder.path().join("organizations")).unwrap();
-            let databases =
-                left.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|is| is == "db"));
-            assert_eq!(databases.count(), 1);
+            assert_eq!(databases(&folder), 1);
             import(admin.clone()).await.unwrap();
         }
         assert!(!admin.is_data_encryption_active(organization).await.unwrap().is_active, "{point:?}");

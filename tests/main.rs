@@ -21,6 +21,7 @@ mod cli;
 mod cli_delivery;
 mod cli_import;
 mod cli_input;
+mod copies;
 mod crash;
 mod demo;
 mod denials;

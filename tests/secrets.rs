@@ -12,6 +12,7 @@ use sealward_server::development::Person;
 use serde_json::json;
 
 use crate::{
+    export::exported,
     harness::{DEFAULT, Folder, mailbox, process::Process, reveal, settled},
     http1::Http1,
 };
@@ -141,6 +142,25 @@ async fn use_key_canaries(admin: &Client, told_all: &mut Vec<String>) -> SecretS
     text
 }
 
+/// Imports of copies, with keys that open the file, and with others.
+async fn copy_with_canaries(admin: &Client, key: &SecretString, told_all: &mut Vec<String>) {
+    let file = exported(admin, DEFAULT).await;
+    let copy = async |source: &SecretString, new: &SecretString| {
+        let file = tokio_stream::iter(vec![file.clone()]);
+        admin.import_organization_as_copy("copy", source, Some(new), file).await
+    };
+    let [new, wrong] = [canary(50), canary(51)].map(SecretString::from);
+    told_all.extend([
+        told(copy(&wrong, &new).await, ErrorReason::KeyMismatch),
+        told(copy(&canary(52).repeat(60).into(), &new).await, ErrorReason::KeyValidation),
+        told(copy(key, &canary(53).repeat(6).into()).await, ErrorReason::KeyValidation),
+        told(copy(key, key).await, ErrorReason::KeyValidation),
+    ]);
+    told_all.push(format!("{:?}", copy(key, &new).await.unwrap()));
+    let mailboxes = admin.mailboxes().list("organizations/copy", ListOptions::default()).await.unwrap();
+    assert_eq!(reveal(admin, &mailboxes.records[0].name).await.unwrap(), Some(canary(4)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_in_no_log_error_or_file() {
     let folder = Folder::new();
@@ -157,6 +177,7 @@ async fn secrets_are_in_no_log_error_or_file() {
     let admin = folder.client(&server.address, Person::Admin);
     let mut told_all = use_canaries(&admin).await;
     let key = use_key_canaries(&admin, &mut told_all).await;
+    copy_with_canaries(&admin, &key, &mut told_all).await;
     // Refused calls carry secrets, too.
     let reader = folder.client(&server.address, Person::Reader);
     told_all.extend([

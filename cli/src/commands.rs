@@ -164,7 +164,7 @@ async fn execute_other(
         }
         OtherCommand::Org(command) => {
             let (connection, output) = connection(matches, hints)?;
-            organization::run(command, &connection, &output).await
+            organization::run(command, &connection, &output, &mut Terminal::default()).await
         }
         OtherCommand::Whoami => {
             let (connection, output) = connection(matches, hints)?;

@@ -1,7 +1,9 @@
 //! OrganizationService: the organizations (tenants) of a deployment.
 
 use sealward::methods;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio_stream::{Stream, StreamExt as _};
+use zeroize::Zeroize as _;
 
 use crate::{
     client::{Client, decode},
@@ -85,9 +87,44 @@ impl Client {
         organization_id: impl Into<String>,
         file: impl Stream<Item = Vec<u8>> + Send + 'static,
     ) -> Result<Organization, Error> {
-        let first = ImportOrganizationRequest { organization_id: organization_id.into(), chunk: Vec::new() };
-        let rest = file.map(|chunk| ImportOrganizationRequest { organization_id: String::new(), chunk });
-        let requests = tokio_stream::once(first).chain(rest).map(|request| Encoded::of(&request));
+        let first = ImportOrganizationRequest { organization_id: organization_id.into(), ..Default::default() };
+        self.import_file(Encoded::of(&first), file).await
+    }
+
+    /// Imports a copy of an organization from the chunks of an exported file: an active organization with a new UUID and a new key, which can
+    /// exist beside its source. `source_key` is the key of the file. Without a `new_key`, the server generates one;
+    /// [`retrieve_data_encryption_key`](Self::retrieve_data_encryption_key) returns it. See
+    /// [`import_organization`](Self::import_organization) for the rest.
+    ///
+    /// # Errors
+    /// [`Error`], with the reasons of the rpc in the contract. Never retried automatically: wrong keys count against a limit.
+    pub async fn import_organization_as_copy(
+        &self,
+        organization_id: impl Into<String>,
+        source_key: &SecretString,
+        new_key: Option<&SecretString>,
+        file: impl Stream<Item = Vec<u8>> + Send + 'static,
+    ) -> Result<Organization, Error> {
+        let mut first = ImportOrganizationRequest {
+            organization_id: organization_id.into(),
+            as_copy: true,
+            source_encryption_key: source_key.expose_secret().to_owned(),
+            encryption_key: new_key.map(|key| key.expose_secret().to_owned()).unwrap_or_default(),
+            chunk: Vec::new(),
+        };
+        let encoded = Encoded::of(&first);
+        first.source_encryption_key.zeroize();
+        first.encryption_key.zeroize();
+        self.import_file(encoded, file).await
+    }
+
+    async fn import_file(
+        &self,
+        first: Encoded,
+        file: impl Stream<Item = Vec<u8>> + Send + 'static,
+    ) -> Result<Organization, Error> {
+        let rest = file.map(|chunk| Encoded::of(&ImportOrganizationRequest { chunk, ..Default::default() }));
+        let requests = tokio_stream::once(first).chain(rest);
         decode(&self.client_stream(&Method::of(methods::ImportOrganization), requests).await?)
     }
 }

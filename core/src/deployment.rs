@@ -49,7 +49,8 @@ pub struct Ports {
 pub struct KeyLimits {
     /// The maximum number of changes of an organization's key per hour; 0 for no limit.
     pub changes_per_hour: u32,
-    /// The maximum number of attempts to restore an organization's key in 15 minutes; 0 for no limit.
+    /// The maximum number of attempts to restore an organization's key in 15 minutes, and of attempts to import a copy of
+    /// it; 0 for no limit.
     pub restores_per_quarter_hour: u32,
     /// The maximum number of comparisons of one encrypted attribute of one record in 15 minutes; 0 for no limit.
     pub comparisons_per_quarter_hour: u32,

@@ -80,6 +80,14 @@ fail_points! {
     DeleteDone = "delete-done";
     /// Import: the row is in the configuration database.
     ImportStarted = "import-started";
+    /// Import as a copy: the attempt to open the file with the given text is counted.
+    CopyCounted = "copy-counted";
+    /// Import as a copy: the text was right, and the attempt no longer counts.
+    CopyOpened = "copy-opened";
+    /// Import as a copy: the new ring is in the database, which isn't published yet.
+    CopyRingStored = "copy-ring-stored";
+    /// Import as a copy: the new text is in the configuration database.
+    CopyTextStored = "copy-text-stored";
     /// Import: a part of the rows is in the database, which isn't published yet.
     ImportPartStored = "import-part-stored";
     /// Import: all rows are stored and verified.

@@ -20,8 +20,10 @@ pub mod retrieve;
 pub(crate) mod scan;
 pub mod status;
 pub mod step;
+pub(crate) mod unlock;
 pub mod unreadable;
 pub mod verify;
 
 pub use error::KeyError;
 pub use outcome::{CurrentKey, refuse};
+pub use quota::RESTORE_INTERVAL_SECONDS;

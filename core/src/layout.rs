@@ -13,7 +13,9 @@ use crate::{
         audit::{AuditRecord, SignedHead},
         catalog::{CatalogRow, MigrationRow},
         cell::{CensusRow, ReencryptionRow, UnreadableCellRow},
-        configuration::{DeploymentRow, FingerprintRow, KeyTextRow, ListedRow, RootKeyRow, SeenRow, TombstoneRow},
+        configuration::{
+            CopyAttemptRow, DeploymentRow, FingerprintRow, KeyTextRow, ListedRow, RootKeyRow, SeenRow, TombstoneRow,
+        },
         declare::TableRow as _,
         key::{DataKeyRow, KeyChangeRow, KeyRingRow, RestoreAttemptRow},
         metadata::{AttributeChangeRow, AttributeSettingRow},
@@ -73,6 +75,7 @@ pub fn configuration() -> Layout {
         FingerprintRow::table(),
         SeenRow::table(),
         TombstoneRow::table(),
+        CopyAttemptRow::table(),
         CatalogRow::table(),
         MigrationRow::table(),
         AuditRecord::table(),

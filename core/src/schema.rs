@@ -197,7 +197,7 @@ fn check_entity(entity: &Entity, entities: &[Entity]) -> Result<(), SchemaError>
 }
 
 /// The prefix of the service's own tables.
-const RESERVED_PREFIX: &str = "sealward_";
+pub(crate) const RESERVED_PREFIX: &str = "sealward_";
 
 fn check_name(entity: &Entity, what: &'static str, name: &str) -> Result<(), SchemaError> {
     let fits = name.len() <= 63

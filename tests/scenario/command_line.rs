@@ -87,6 +87,14 @@ impl Command {
             }
         }
     }
+
+    /// Adds an option with a file that has the value of a field, if the request has the field.
+    fn secret_file(self, option: &str, request: &Value, field: &str, files: &Path) -> Self {
+        let Some(secret) = request[field].as_str() else { return self };
+        let file = files.join(field);
+        fs::write(&file, secret).unwrap();
+        self.word(option).word(file.to_str().unwrap())
+    }
 }
 
 impl CommandLine {
@@ -234,8 +242,11 @@ fn organization(method: &str, messages: &[Value], files: &Path) -> Command {
             let file = files.join("imported");
             let chunks = messages.iter().map(|message| BASE64.decode(text(message, "chunk").as_bytes()).unwrap());
             fs::write(&file, chunks.collect::<Vec<_>>().concat()).unwrap();
-            let command = Command::of(&["org", "import", file.to_str().unwrap()]);
-            command.option("--id", request, "organization_id")
+            Command::of(&["org", "import", file.to_str().unwrap()])
+                .option("--id", request, "organization_id")
+                .option("--as-copy", request, "as_copy")
+                .secret_file("--source-key-file", request, "source_encryption_key", files)
+                .secret_file("--key-file", request, "encryption_key", files)
         }
         _ => panic!("no command for {method}"),
     }

@@ -2,7 +2,7 @@
 
 mod delivery;
 mod new_key;
-mod strength;
+pub(super) mod strength;
 
 use std::path::PathBuf;
 
@@ -18,12 +18,13 @@ use crate::{
     failure::Failure,
     input::{
         confirmation::{Confirmation, is_interactive},
-        secret::{SecretReader, Source, read_text_keeping_mark, read_text_with_hint},
+        key_text::read_existing_key,
+        secret::{SecretReader, Source},
     },
     output::{self, Column, Format, Output, pages::PageOptions, progress, stderr, stdout},
 };
 use delivery::{KeyFile, OutputFile};
-use new_key::{NewKey, check_visible, source};
+use new_key::{NewKey, source};
 use strength::Strength;
 
 /// The commands under `key`.
@@ -468,15 +469,7 @@ async fn restore(
     secrets: &mut dyn SecretReader,
 ) -> Result<(), Failure> {
     let source = source(arguments.file.as_ref(), arguments.stdin, false).unwrap_or(Source::Prompt);
-    let key = if arguments.keep_byte_order_mark {
-        read_text_keeping_mark(secrets, KEY, &source)?
-    } else {
-        read_text_with_hint(secrets, KEY, &source, "\n  if the key was set with it, use --keep-byte-order-mark")?
-    };
-    if source == Source::Prompt {
-        // Accepted from a file: the key may have been set with it.
-        check_visible(KEY, &key, "\n  if the key was set with it, use --file")?;
-    }
+    let key = read_existing_key(secrets, KEY, &source, arguments.keep_byte_order_mark, "--file")?;
     let (organization, hints) = (connection.organization(), connection.hints());
     let client = connection.connect().await?;
     let set =

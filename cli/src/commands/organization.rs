@@ -1,16 +1,18 @@
 //! `org`: creates, shows, exports, imports and deletes the organizations of a deployment.
 
+mod copy;
 mod transfer;
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use sealward_client::ErrorReason;
+use copy::{CopyArguments, CopyKeys};
+use sealward_client::{ErrorReason, v1::Organization};
 
 use crate::{
     connection::{Connection, organization_name},
     failure::Failure,
-    input::confirmation,
+    input::{confirmation, secret::SecretReader},
     output::{self, Column, Output, pages::PageOptions, stderr},
 };
 
@@ -58,10 +60,19 @@ Data encryption is inactive until you restore the organization's key. The server
 validates the complete file before the organization becomes visible. A failed
 import leaves nothing behind.
 
+With --as-copy, the server decrypts every value with the key of the file, and
+encrypts it with a new key. The copy has a new UUID, so it can exist beside its
+source, for example as a sandbox, and its encryption is active at once. Wrong
+keys count against a limit. One trailing line break of a key's file or of stdin
+is removed; everything else is the key.
+
 Examples:
   sealward org import contoso.sealward
-  sealward org import contoso.sealward --id contoso-copy
-  sealward key restore -o contoso")]
+  sealward org import contoso.sealward --id contoso-2
+  sealward key restore -o contoso
+  sealward org import contoso.sealward --id sandbox --as-copy
+  sealward org import contoso.sealward --id sandbox --as-copy --source-key-file contoso.key
+  sealward key show -o sandbox")]
     Import {
         /// File of an export, or `-` for stdin.
         #[arg(value_name = "FILE")]
@@ -69,6 +80,8 @@ Examples:
         /// Id of the imported organization [default: the id in the file].
         #[arg(long, value_name = "ID")]
         id: Option<String>,
+        #[command(flatten)]
+        copy: CopyArguments,
     },
     /// Delete an organization with its keys, records and audit trail.
     #[command(after_help = "\
@@ -102,9 +115,18 @@ Examples:
 
 /// An import is refused if the name is in use, which `--id` resolves, or if the UUID in the file is in use.
 const IMPORT_EXISTS: &str = "if another organization has this name, choose another one: --id NAME\n\
-     if this organization already exists under any name, delete it first: sealward org delete NAME";
+     if this organization already exists under any name, import a copy of it: --id NAME --as-copy\n\
+     or delete it first: sealward org delete NAME";
 
-pub(super) async fn run(command: OrganizationCommand, connection: &Connection, output: &Output) -> Result<(), Failure> {
+/// The new key of a copy is refused.
+const COPY_KEY: &str = "choose another key, or leave out --key-file, so that the server generates one";
+
+pub(super) async fn run(
+    command: OrganizationCommand,
+    connection: &Connection,
+    output: &Output,
+    secrets: &mut dyn SecretReader,
+) -> Result<(), Failure> {
     let client = connection.connect().await?;
     match command {
         OrganizationCommand::Create { id } => {
@@ -127,17 +149,13 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
             let name = name.map_or_else(|| connection.organization(), |name| organization_name(&name));
             transfer::export(&client, &name, &file, connection.hints()).await
         }
-        OrganizationCommand::Import { file, id } => {
-            let imported = transfer::import(&client, &file, id.as_deref().unwrap_or_default())
+        OrganizationCommand::Import { file, id, copy } => {
+            let keys = copy.keys(&file, secrets)?;
+            let imported = transfer::import(&client, &file, id.as_deref().unwrap_or_default(), keys.as_ref())
                 .await
-                .map_err(|failure| failure.with_advice_for(ErrorReason::AlreadyExists, IMPORT_EXISTS))?;
-            let name = &imported.name;
-            let restore = connection.hints().command_in("key restore", name);
-            output
-                .named(&output::message(&imported))
-                .map_err(|failure| failure.completed(format!("{name} was imported; restore its key: {restore}")))?;
-            stderr::notice(&format!("Data encryption of {name} is inactive. Restore its key: {restore}"));
-            Ok(())
+                .map_err(|failure| failure.with_advice_for(ErrorReason::AlreadyExists, IMPORT_EXISTS))
+                .map_err(|failure| failure.with_advice_for(ErrorReason::KeyValidation, COPY_KEY))?;
+            show_imported(&imported, keys.as_ref(), connection, output)
         }
         OrganizationCommand::Delete { name, confirm } => {
             let name = organization_name(&name);
@@ -158,4 +176,34 @@ pub(super) async fn run(command: OrganizationCommand, connection: &Connection, o
             pages.show("organizations", ["name", "create_time"].map(Column::of).into(), output)
         }
     }
+}
+
+/// Shows an imported organization, and how to get its key to where it is needed.
+fn show_imported(
+    imported: &Organization,
+    keys: Option<&CopyKeys>,
+    connection: &Connection,
+    output: &Output,
+) -> Result<(), Failure> {
+    let name = &imported.name;
+    let command = |command| connection.hints().command_in(command, name);
+    let (completed, notice) = match keys {
+        None => {
+            let restore = command("key restore");
+            (
+                format!("{name} was imported; restore its key: {restore}"),
+                format!("Data encryption of {name} is inactive. Restore its key: {restore}"),
+            )
+        }
+        Some(keys) => {
+            let (key, show) = (if keys.new.is_some() { "given" } else { "generated" }, command("key show"));
+            (
+                format!("{name} was imported as a copy; to show its key: {show}"),
+                format!("Data encryption of {name} is active, under the {key} key. Store it in a safe place: {show}"),
+            )
+        }
+    };
+    output.named(&output::message(imported)).map_err(|failure| failure.completed(completed))?;
+    stderr::notice(&notice);
+    Ok(())
 }

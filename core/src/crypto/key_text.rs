@@ -73,6 +73,9 @@ pub enum KeyTextViolation {
     /// person can't type it again.
     #[error("must not contain invisible characters, such as a byte order mark or a zero-width space")]
     InvisibleCharacter,
+    /// The text is the one that opens the source of a copy. The rule doesn't know other texts, so it never reports this.
+    #[error("must differ from the text that opens the file")]
+    SameAsSource,
 }
 
 impl KeyTextViolation {
@@ -87,6 +90,7 @@ impl KeyTextViolation {
             KeyTextViolation::NoSymbol => "NO_SYMBOL",
             KeyTextViolation::ControlCharacter => "HAS_CONTROL",
             KeyTextViolation::InvisibleCharacter => "HAS_INVISIBLE",
+            KeyTextViolation::SameAsSource => "SAME_AS_SOURCE",
         }
     }
 }

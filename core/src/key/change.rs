@@ -21,7 +21,7 @@ use crate::{
     table::key::KeyChangeRow,
 };
 
-pub(crate) const QUOTA_INTERVAL_SECONDS: u64 = 3_600;
+pub(crate) const QUOTA_INTERVAL_SECONDS: u32 = 3_600;
 
 /// Makes `text` the organization's key. If it is the current text, nothing changes, so that a repetition is safe. With
 /// `validate_only`, only the checks are made. Returns the work, for the re-encryption that may follow.

@@ -54,8 +54,8 @@ pub enum KeyError {
         /// The number of seconds until the next one is allowed.
         retry_after_seconds: u64,
     },
-    /// Too many attempts to restore in a quarter of an hour.
-    #[error("a restore was attempted too often")]
+    /// Too many attempts to restore the key, or to copy its organization, in a quarter of an hour.
+    #[error("the key was tried too often")]
     RestoreQuota {
         /// The limit.
         limit: u32,

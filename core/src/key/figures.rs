@@ -72,7 +72,7 @@ impl Figures {
     /// Returns the number of attempts to restore the key that count for their quota at this time.
     #[must_use]
     pub fn restores_counted(&self, now: Timestamp) -> usize {
-        used(&self.restores, now, restore::QUOTA_INTERVAL_SECONDS)
+        used(&self.restores, now, RESTORE_INTERVAL_SECONDS)
     }
 }
 

@@ -7,6 +7,9 @@ use crate::{
     table::declare::{TableColumn, TableRow, read_each},
 };
 
+/// The interval in which attempts to restore a key, or to copy an organization with its key, are counted.
+pub const RESTORE_INTERVAL_SECONDS: u32 = 900;
+
 /// Reads the times in a column, which a quota counts.
 pub(crate) async fn times<R: TableRow>(
     organization: &Organization,
@@ -17,12 +20,12 @@ pub(crate) async fn times<R: TableRow>(
 }
 
 /// Returns the number of events that count for a quota at this time.
-pub(crate) fn used(times: &[Timestamp], now: Timestamp, interval_seconds: u64) -> usize {
+pub(crate) fn used(times: &[Timestamp], now: Timestamp, interval_seconds: u32) -> usize {
     recent_ages_us(times, now, interval_us(interval_seconds)).count()
 }
 
-fn interval_us(interval_seconds: u64) -> i64 {
-    i64::try_from(interval_seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX)
+fn interval_us(interval_seconds: u32) -> i64 {
+    i64::from(interval_seconds).saturating_mul(1_000_000)
 }
 
 fn recent_ages_us(times: &[Timestamp], now: Timestamp, interval_us: i64) -> impl Iterator<Item = i64> {
@@ -31,7 +34,7 @@ fn recent_ages_us(times: &[Timestamp], now: Timestamp, interval_us: i64) -> impl
 }
 
 /// Returns `Ok` if the quota allows another event after these. Otherwise returns the number of seconds until it does.
-pub(crate) fn quota(times: &[Timestamp], now: Timestamp, limit: u32, interval_seconds: u64) -> Result<(), u64> {
+pub(crate) fn quota(times: &[Timestamp], now: Timestamp, limit: u32, interval_seconds: u32) -> Result<(), u64> {
     let interval_us = interval_us(interval_seconds);
     let mut recent: Vec<i64> = recent_ages_us(times, now, interval_us).collect();
     recent.sort_unstable();

@@ -9,32 +9,22 @@ use uuid::Uuid;
 
 use crate::{
     audit::entry::AuditEntry,
-    crypto::{
-        key_text,
-        ring::{KeyRing, RingError, stored::StoredRing},
-        secret::KeyText,
-    },
+    crypto::{key_text, ring::stored::StoredRing, secret::KeyText},
     deployment::Deployment,
     fail_point::FailPoint,
     id::Timestamp,
     key::{
         error::KeyError,
         outcome::{CurrentKey, VALIDATE_ONLY, audited, done},
-        quota::{quota, times},
+        quota::{RESTORE_INTERVAL_SECONDS, quota, times},
+        unlock::{Unlocked, unlock},
     },
-    organization::{
-        handle::Organization,
-        key_text::write_text,
-        keys::{Keys, Obstacle},
-        work::KeyWork,
-    },
+    organization::{handle::Organization, key_text::write_text, keys::Keys, work::KeyWork},
     permit::{Attempt, PermittedWork},
     policy, random,
     store::{Commit, Condition, Step, StoreFailure, Unavailable},
     table::{declare::TableRow as _, key::RestoreAttemptRow},
 };
-
-pub(crate) const QUOTA_INTERVAL_SECONDS: u64 = 900;
 
 /// Restores the key. With `validate_only`, only checks whether the text is the right one, which also counts as an
 /// attempt. Returns the work, for a re-encryption that may continue.
@@ -74,20 +64,14 @@ async fn attempt(
     let limit = deployment.key_limits.restores_per_quarter_hour;
     let now = deployment.now();
     let attempts = times_of_attempts(organization).await?;
-    quota(&attempts, now, limit, QUOTA_INTERVAL_SECONDS)
+    quota(&attempts, now, limit, RESTORE_INTERVAL_SECONDS)
         .map_err(|retry_after_seconds| KeyError::RestoreQuota { limit, retry_after_seconds })?;
-    let (given_length, hints) = (text.length(), key_text::hints(&text));
-    key_text::check_restorable(&text).map_err(|violation| KeyError::TextNotRestorable { violation, given_length })?;
+    key_text::check_restorable(&text)
+        .map_err(|violation| KeyError::TextNotRestorable { violation, given_length: text.length() })?;
     organization.commit(vec![count_attempt(deployment, now)]).await?;
     deployment.reached(FailPoint::RestoreCounted);
 
-    let (text, kek) = deployment.ports.key_derivation.derive(text, stored.kdf).await;
-    let kek = kek.map_err(|_| KeyError::RingDamaged)?;
-    let ring = KeyRing::open(&stored, organization.id, &kek).map_err(|error| match error {
-        RingError::KeyMismatch => KeyError::Mismatch { wanted: stored.fingerprint(), given_length, hints },
-        RingError::Newer { format } => KeyError::Inaccessible(Obstacle::NewerRing { format }),
-        RingError::Damaged(_) => KeyError::RingDamaged,
-    })?;
+    let Unlocked { ring, text, kek } = unlock(deployment, &stored, organization.id, text).await?;
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
     let purpose = validate_only.then(|| VALIDATE_ONLY.to_owned());
     let record = AuditEntry { purpose, ..done(deployment, by, current) };

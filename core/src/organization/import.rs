@@ -1,10 +1,11 @@
 //! Imports an organization from an export. Its database is published only after all data is stored and verified.
 //!
 //! The order of writes allows a start to undo or complete an interrupted import: the row *importing*, the database
-//! under a temporary name, the same database under its final name, the row *ready*. The imported data is untrusted.
-//! Each table, column and value is checked against the schema of this deployment before it is written, and each record
-//! against its rules before the database is published.
+//! under a temporary name, the key text of a copy, the same database under its final name, the row *ready*. The imported
+//! data is untrusted. Each table, column and value is checked against the schema of this deployment before it is written,
+//! and each record against its rules before the database is published.
 
+mod copy;
 pub(crate) mod error;
 mod records;
 
@@ -13,6 +14,8 @@ use std::{
     sync::Arc,
 };
 
+pub use copy::CopyKeys;
+use copy::Copying;
 pub use error::ImportError;
 
 use crate::{
@@ -21,6 +24,7 @@ use crate::{
     census::{self, CellKind, Census},
     deployment::Deployment,
     fail_point::FailPoint,
+    id::OrganizationId,
     identity::Caller,
     layout::{self, TableLayout},
     metadata::setting::OrganizationSchema,
@@ -36,7 +40,7 @@ use crate::{
     port::{OrganizationLock, PreparedDatabase},
     store::{Column, Commit, CommitError, Condition, Datum, Expect, Name, OpenError, Step, StoreFailure},
     table::{
-        configuration::{ListedRow, TombstoneRow},
+        configuration::{FingerprintRow, KeyTextRow, ListedRow, TombstoneRow},
         declare::{TableRow as _, read_each},
         organization::OrganizationRow,
     },
@@ -46,6 +50,8 @@ use crate::{
 pub struct Import {
     caller: Caller,
     row: Row,
+    /// What makes it an import as a copy; `None` if the organization keeps its identity.
+    copying: Option<Copying>,
     database: Box<dyn PreparedDatabase>,
     /// The allowed tables.
     layout: HashMap<Name, TableLayout>,
@@ -58,7 +64,7 @@ pub struct Import {
 
 impl Import {
     /// Inserts the row *importing* and creates the database. `name` is the new name of the organization; `None` keeps
-    /// the name in the export.
+    /// the name in the export. With `copy`, the organization gets a new UUID and a new key.
     ///
     /// # Errors
     /// [`ImportError`]. Nothing is left then.
@@ -67,28 +73,45 @@ impl Import {
         permit: DeploymentPermit<policy::CreateOrganization>,
         exported: &Exported,
         name: Option<&OrganizationName>,
+        copy: Option<CopyKeys>,
     ) -> Result<Import, ImportError> {
         let name = name.or(exported.name.as_ref()).ok_or(ImportError::NotAName)?.clone();
         if let Some(why) = deployment.not_served(&name) {
             return Err(ImportError::NotServed { name, why });
         }
         let ports = &deployment.ports;
-        let lock = ports.databases.try_lock(exported.id).await?.ok_or(ImportError::AlreadyExists)?;
+        let caller = permit.into_caller();
         let state = STATE_IMPORTING.to_owned();
-        let row = Row { name, id: exported.id, state, create_time: exported.create_time };
-        if ports.databases.list().await?.contains(&exported.id) {
+        let (row, copying) = match copy {
+            None => (Row { name, id: exported.id, state, create_time: exported.create_time }, None),
+            Some(keys) => {
+                let id = OrganizationId::new_v4(&*ports.random);
+                let row = Row { name, id, state, create_time: deployment.now() };
+                let copying = Copying::begin(deployment, caller.clone(), row.clone(), exported, keys).await?;
+                (row, Some(copying))
+            }
+        };
+        let id = row.id;
+        let lock = ports.databases.try_lock(id).await?.ok_or(ImportError::AlreadyExists)?;
+        if ports.databases.list().await?.contains(&id) {
             return Err(ImportError::AlreadyExists);
         }
-        let begin = vec![ListedRow::forbid(ListedRow::id().is(exported.id)), row.insert(&*ports.root_key)?];
-        let listed = ports.configuration.commit(Commit::of(begin)).await;
-        listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
+        let begin = vec![ListedRow::forbid(ListedRow::id().is(id)), row.insert(&*ports.root_key)?];
+        if let Err(error) = ports.configuration.commit(Commit::of(begin)).await {
+            if copying.is_some() && matches!(error, CommitError::Refused { .. }) {
+                // No other organization has this UUID. If this fails, the next start removes the unused lock file.
+                let _left = lock.discard().await;
+            }
+            return Err(ImportError::of(error, ImportError::AlreadyExists));
+        }
         deployment.reached(FailPoint::ImportStarted);
         let layout = layout::organization(&deployment.schema);
         let first = catalog::first(&layout, deployment.now());
-        match ports.databases.prepare(exported.id, first).await {
+        match ports.databases.prepare(id, first).await {
             Ok(database) => Ok(Import {
-                caller: permit.into_caller(),
+                caller,
                 row,
+                copying,
                 database,
                 layout: tables(layout).into_iter().map(|table| (table.table.name.clone(), table)).collect(),
                 seen: HashSet::new(),
@@ -97,17 +120,17 @@ impl Import {
                 lock,
             }),
             Err(error) => {
-                unlist(deployment, &row).await;
+                unlist(deployment, &row, copying.is_some()).await;
                 Err(ImportError::of(error, ImportError::AlreadyExists))
             }
         }
     }
 
-    /// Starts a table. Its rows follow.
+    /// Starts a table. Its rows follow. The first table with cells of a copy opens the file with the given text.
     ///
     /// # Errors
-    /// [`ImportError::Invalid`] if the schema of this deployment has no such table or columns.
-    pub fn table(&mut self, described: &TableLayout) -> Result<(), ImportError> {
+    /// [`ImportError::Invalid`] if the schema of this deployment has no such table or columns, [`ImportError::Key`].
+    pub async fn table(&mut self, deployment: &Deployment, described: &TableLayout) -> Result<(), ImportError> {
         let name = &described.table.name;
         let known = self.layout.get(name);
         let known = known.ok_or_else(|| ImportError::Invalid(format!("the schema has no table {name}")))?;
@@ -129,7 +152,10 @@ impl Import {
             }
         }
         self.present = Some((name.clone(), columns));
-        Ok(())
+        match &mut self.copying {
+            Some(copying) if !described.cells.is_empty() => copying.open(deployment, self.database.store()).await,
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Stores rows of the current table.
@@ -140,18 +166,24 @@ impl Import {
         let Some((table, columns)) = &self.present else {
             return Err(ImportError::Invalid("rows appear before their table".to_owned()));
         };
-        let cells = self.layout.get(table).map(|table_layout| &table_layout.cells);
-        let mut steps = Vec::with_capacity(given.len());
-        for row in given {
+        let cells = self.layout.get(table).map_or(&[][..], |table_layout| &table_layout.cells);
+        for row in &given {
             if row.len() != columns.len() {
                 return Err(ImportError::Invalid(format!("a row of {table} has the wrong number of values")));
             }
+            if let Some((column, _)) = columns.iter().zip(row).find(|(column, datum)| !fits(column, datum)) {
+                let column = &column.name;
+                return Err(ImportError::Invalid(format!("a value is invalid for {table}.{column}")));
+            }
+        }
+        let rows = match &mut self.copying {
+            Some(copying) => copying.rows(deployment, table, columns, cells, given).await?,
+            None => given,
+        };
+        let mut steps = Vec::with_capacity(rows.len());
+        for row in rows {
             for (column, datum) in columns.iter().zip(&row) {
-                if !fits(column, datum) {
-                    let column = &column.name;
-                    return Err(ImportError::Invalid(format!("a value is invalid for {table}.{column}")));
-                }
-                if let (Datum::Bytes(cell), Some(cells)) = (datum, cells)
+                if let Datum::Bytes(cell) = datum
                     && cells.contains(&column.name)
                 {
                     *self.census.entry(CellKind::of(table, &column.name, cell)).or_default() += 1;
@@ -159,6 +191,10 @@ impl Import {
             }
             let row = columns.iter().map(|column| column.name.clone()).zip(row).collect();
             steps.push(Step::Insert { table: table.clone(), row });
+        }
+        // Rows of a table that a copy leaves out.
+        if steps.is_empty() {
+            return Ok(());
         }
         let stored = self.database.store().commit(Commit::of(steps)).await;
         let twice = ImportError::Invalid(format!("a row of {table} appears twice, or lacks required values"));
@@ -171,26 +207,24 @@ impl Import {
     ///
     /// # Errors
     /// [`ImportError`]. Nothing is left then, unless the outcome of a commit is unknown.
-    pub async fn finish(self, deployment: &Deployment) -> Result<Arc<Organization>, ImportError> {
-        if let Err(error) = self.verify(deployment).await {
-            self.abort(deployment).await;
-            return Err(error);
-        }
-        deployment.reached(FailPoint::ImportVerified);
-        let Import { caller, row, database, census, lock: _lock, .. } = self;
+    pub async fn finish(mut self, deployment: &Deployment) -> Result<Arc<Organization>, ImportError> {
+        let entry = match self.complete(deployment).await {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.abort(deployment).await;
+                return Err(error);
+            }
+        };
+        let Import { row, copying, database, lock: _lock, .. } = self;
+        let is_copy = copying.is_some();
         if let Err(error) = database.publish().await {
             if matches!(error, CommitError::Refused { .. }) {
-                unlist(deployment, &row).await;
+                unlist(deployment, &row, is_copy).await;
             }
             return Err(ImportError::of(error, ImportError::AlreadyExists));
         }
         deployment.reached(FailPoint::ImportPublished);
         let ports = &deployment.ports;
-        let entry = AuditEntry {
-            caller: Some(caller),
-            details: Some(census::summary(&census, &deployment.schema)),
-            ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, row.name.resource_name())
-        };
         let ready = vec![
             row.become_state(STATE_READY, &*ports.root_key)?,
             // Importing a deleted organization restores it.
@@ -208,21 +242,52 @@ impl Import {
             error @ OpenError::WrongOrganization => ImportError::Store(StoreFailure::internal(error)),
         })?;
         let organization = admit(deployment, &row, store).await?;
-        let recorded = organization.record(entry).await;
-        recorded.map_err(|error| {
-            ImportError::of(error, ImportError::Store(StoreFailure::Unavailable("an audit record was refused".into())))
-        })?;
+        // The trail of a copy already begins with the record.
+        if !is_copy {
+            let recorded = organization.record(entry).await;
+            recorded.map_err(|error| {
+                ImportError::of(
+                    error,
+                    ImportError::Store(StoreFailure::Unavailable("an audit record was refused".into())),
+                )
+            })?;
+        }
         Ok(organization)
     }
 
+    /// Verifies and completes the unpublished database, and stores the key text of a copy. Returns the audit record.
+    async fn complete(&mut self, deployment: &Deployment) -> Result<AuditEntry, ImportError> {
+        if let Some(copying) = &mut self.copying {
+            // The file of a schema without encrypted attributes isn't opened before.
+            copying.open(deployment, self.database.store()).await?;
+            copying.check_source()?;
+        }
+        let entry = AuditEntry {
+            caller: Some(self.caller.clone()),
+            details: Some(census::summary(&self.census, &deployment.schema)),
+            ..AuditEntry::done(deployment.now(), AuditAction::ImportOrganization, self.row.name.resource_name())
+        };
+        let Some(copying) = &self.copying else {
+            self.verify(deployment, None).await?;
+            return Ok(entry);
+        };
+        let entry = copying.describe(entry);
+        self.verify(deployment, Some(Step::Audit(entry.clone()))).await?;
+        // Before the database is published, so that a copy is never visible without its key.
+        let configuration = &deployment.ports.configuration;
+        configuration.commit(Commit::of(copying.text_steps(deployment)?)).await.map_err(StoreFailure::from)?;
+        deployment.reached(FailPoint::CopyTextStored);
+        Ok(entry)
+    }
+
     /// Verifies the consistency of the database. Sets the name of the organization in this deployment, and creates its
-    /// indexes and the census of its cells.
-    async fn verify(&self, deployment: &Deployment) -> Result<(), ImportError> {
+    /// indexes and the census of its cells, with a last step if there is one.
+    async fn verify(&self, deployment: &Deployment, last: Option<Step>) -> Result<(), ImportError> {
         let store = self.database.store();
         let invalid = |problem: &str| ImportError::Invalid(problem.to_owned());
         let inside = read_each(store, OrganizationRow::id(), Condition::EVERYTHING).await?;
         if inside != [Ok(self.row.id)] {
-            return Err(invalid("the database belongs to another organization than the header"));
+            return Err(ImportError::of_another_organization());
         }
         // A missing or unreadable ring is imported unchanged, because unencrypted attributes are useful without it.
         if let Ok(ring) = ring_rows::read(store).await?
@@ -236,8 +301,10 @@ impl Import {
         let mut steps = vec![OrganizationRow::update(Condition::EVERYTHING, name, Expect::One)];
         steps.extend(customized.create_indexes());
         steps.extend(self.census.iter().map(|(kind, cells)| kind.clone().insert(*cells)));
+        steps.extend(last);
         let stored = store.commit(Commit::of(steps)).await;
         stored.map_err(|error| ImportError::of(error, invalid("it contains no organization")))?;
+        deployment.reached(FailPoint::ImportVerified);
         Ok(())
     }
 
@@ -245,15 +312,20 @@ impl Import {
     pub async fn abort(self, deployment: &Deployment) {
         // The next start removes the rest, because the row has the state *importing*.
         let _left = self.database.discard().await;
-        unlist(deployment, &self.row).await;
+        unlist(deployment, &self.row, self.copying.is_some()).await;
         let _left = self.lock.discard().await;
     }
 }
 
-async fn unlist(deployment: &Deployment, row: &Row) {
+async fn unlist(deployment: &Deployment, row: &Row, is_copy: bool) {
     // The lock is held, so the row is unchanged.
-    let unlist = row.unlist(Expect::Any);
-    let _left = deployment.ports.configuration.commit(Commit::of(vec![unlist])).await;
+    let mut unlist = vec![row.unlist(Expect::Any)];
+    if is_copy {
+        // The key text of the copy, if it was stored. Another import has none, and its UUID may have had one before.
+        unlist.push(KeyTextRow::delete(KeyTextRow::organization().is(row.id)));
+        unlist.push(FingerprintRow::delete(FingerprintRow::organization().is(row.id)));
+    }
+    let _left = deployment.ports.configuration.commit(Commit::of(unlist)).await;
 }
 
 /// Returns whether the column accepts this value.

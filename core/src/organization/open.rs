@@ -28,7 +28,7 @@ use crate::{
     port::OrganizationLock,
     store::{Commit, CommitError, Condition, Expect, OpenError, Pending, Reader, Step, Store, Unavailable},
     table::{
-        configuration::{KeyTextRow, TombstoneRow},
+        configuration::{FingerprintRow, KeyTextRow, TombstoneRow},
         declare::{Damage, TableRow as _, read_each},
         organization::OrganizationRow,
     },
@@ -296,7 +296,11 @@ async fn open_listed(
     }
     if row.state == STATE_CREATING || row.state == STATE_IMPORTING {
         if !found {
-            let steps = vec![KeyTextRow::delete(KeyTextRow::organization().is(row.id)), row.unlist(Expect::One)];
+            let steps = vec![
+                KeyTextRow::delete(KeyTextRow::organization().is(row.id)),
+                FingerprintRow::delete(FingerprintRow::organization().is(row.id)),
+                row.unlist(Expect::One),
+            ];
             ports.configuration.commit(Commit::of(steps)).await?;
             lock.discard().await?;
             return Ok(None);

@@ -21,6 +21,11 @@ pub(crate) struct RingRows {
 }
 
 impl RingRows {
+    /// Returns the rows of a ring from elsewhere, complete and in the order of the columns.
+    pub(crate) fn new(ring: Vec<Row>, keys: Vec<Row>) -> Self {
+        RingRows { ring, keys }
+    }
+
     /// Reads the rows.
     pub(crate) async fn read(store: &dyn Reader) -> Result<Self, Unavailable> {
         // Reads the ring row before and after the keys. If the ring was written in between, reads again.

@@ -111,3 +111,16 @@ table! {
     }
     key [organization]
 }
+
+table! {
+    /// An attempt to import a copy of an organization with a text of its key. A right text deletes its attempt.
+    pub(crate) struct CopyAttemptRow = "sealward_copy_attempt" {
+        /// The UUID of the copied organization, which need not exist in this deployment.
+        source: OrganizationId,
+        /// A number that is unique among the attempts, so that two concurrent imports can't count as one.
+        number: i64,
+        /// The time of the attempt.
+        time: Timestamp,
+    }
+    key [source, number]
+}

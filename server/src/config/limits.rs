@@ -79,7 +79,8 @@ limits! {
     key_changes_per_hour: 5 within 0 to 1_000, "changes";
 
     /// Maximum attempts to restore an organization's key per 15 minutes; 0 removes the limit. A successful restore resets the count.
-    /// Each attempt costs a key derivation, and may be a guess at the key.
+    /// Each attempt costs a key derivation, and may be a guess at the key. Imports of copies with wrong keys have the same limit, and are
+    /// counted separately, by the UUID in the file.
     wrong_key_restores_per_15_minutes: 5 within 0 to 1_000, "restores";
 
     /// Maximum comparisons of one encrypted attribute of one record per 15 minutes, whatever their result; 0 removes the limit.

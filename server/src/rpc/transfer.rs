@@ -5,22 +5,25 @@
 //! This module doesn't know the content of a file.
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use sealward::v1::{ExportOrganizationResponse, ImportOrganizationRequest};
 use sealward_core::{
+    crypto::secret::KeyText,
     deployment::Deployment,
     key::KeyError,
     name::OrganizationName,
     organization::{
         Organization,
         export::{Export, Exported, Part},
-        import::{Import, ImportError},
+        import::{CopyKeys, Import, ImportError},
     },
     policy::{CreateOrganization, DeploymentPermit},
     store::{SnapshotEnded, StoreFailure, snapshot_ended},
+    violation::{Problem, Violation},
 };
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
@@ -235,7 +238,7 @@ pub(crate) async fn import(
     bounds: &Bounds,
     mut file: Streaming<ImportOrganizationRequest>,
 ) -> Result<Arc<Organization>, Status> {
-    let mut intake = Intake::new(permit);
+    let mut intake = Intake::new(permit, bounds.shed.clone());
     let mut pace = Pace::begin(bounds);
     let outcome = loop {
         let begun = Instant::now();
@@ -262,7 +265,7 @@ pub(crate) async fn import(
     let Intake { import, name, .. } = intake;
     match (outcome, import) {
         (Ok(()), Some(import)) => {
-            import.finish(deployment).await.map_err(|error| status::import_organization(error, name.as_ref()))
+            import.finish(deployment).await.map_err(|error| not_imported(error, name.as_ref(), &bounds.shed))
         }
         (Ok(()), None) => Err(invalid(&FormatError::CutOff)),
         (Err(status), Some(import)) => {
@@ -278,29 +281,67 @@ struct Intake {
     /// For the one import that a file is.
     permit: Option<DeploymentPermit<CreateOrganization>>,
     reader: Reader,
-    /// The `organization_id` of the requests so far; empty if none has one.
-    given: String,
+    /// What the first messages say about the import.
+    wanted: Wanted,
     /// The given name, after the import has begun.
     name: Option<OrganizationName>,
     import: Option<Import>,
+    shed: Shed,
+}
+
+/// What a caller says about an import, besides the file.
+#[derive(Default)]
+struct Wanted {
+    /// The `organization_id` of the messages so far; empty if none has one.
+    id: String,
+    /// Whether a message was received.
+    is_begun: bool,
+    is_copy: bool,
+    /// The key texts of a copy, until the import begins.
+    keys: Option<CopyKeys>,
+}
+
+impl Wanted {
+    /// Takes the fields of a message. The first message determines whether the import is a copy. Later ones may repeat its fields, since some
+    /// clients build each message in the same way, but can't make a copy of an import that has begun without it.
+    fn take(&mut self, message: &mut ImportOrganizationRequest) -> Result<(), Status> {
+        let source = KeyText::new(mem::take(&mut message.source_encryption_key));
+        let new = KeyText::new(mem::take(&mut message.encryption_key));
+        let has_text = !source.expose().is_empty() || !new.expose().is_empty();
+        let is_first = !mem::replace(&mut self.is_begun, true);
+        if is_first {
+            self.is_copy = message.as_copy;
+        }
+        if (has_text || message.as_copy) && !self.is_copy {
+            return Err(status::invalid(vec![Violation::new("as_copy", Problem::Required)]));
+        }
+        if is_first && self.is_copy {
+            self.keys = Some(CopyKeys { source, new: (!new.expose().is_empty()).then_some(new) });
+        }
+        if !message.organization_id.is_empty() {
+            self.id = mem::take(&mut message.organization_id);
+        }
+        Ok(())
+    }
 }
 
 impl Intake {
-    fn new(permit: DeploymentPermit<CreateOrganization>) -> Self {
-        Intake { permit: Some(permit), reader: Reader::default(), given: String::new(), name: None, import: None }
+    fn new(permit: DeploymentPermit<CreateOrganization>, shed: Shed) -> Self {
+        let (reader, wanted) = Default::default();
+        Intake { permit: Some(permit), reader, wanted, name: None, import: None, shed }
     }
 
     /// Processes the received part of the file.
-    async fn take(&mut self, deployment: &Deployment, message: ImportOrganizationRequest) -> Result<(), Status> {
-        if self.import.is_none() && !message.organization_id.is_empty() {
-            self.given = message.organization_id;
-        }
+    async fn take(&mut self, deployment: &Deployment, mut message: ImportOrganizationRequest) -> Result<(), Status> {
+        self.wanted.take(&mut message)?;
         self.reader.push(&message.chunk);
         while let Some(read) = self.reader.next().map_err(|error| invalid(&error))? {
-            let refused = |error: ImportError| status::import_organization(error, self.name.as_ref());
+            let refused = |error: ImportError| not_imported(error, self.name.as_ref(), &self.shed);
             match (read, self.import.as_mut()) {
                 (Read::Header(exported), None) => self.begin(deployment, &exported).await?,
-                (Read::Table(described), Some(import)) => import.table(&described).map_err(refused)?,
+                (Read::Table(described), Some(import)) => {
+                    import.table(deployment, &described).await.map_err(refused)?;
+                }
                 (Read::Rows(rows), Some(import)) => import.rows(deployment, rows).await.map_err(refused)?,
                 (Read::End, Some(_)) => {}
                 (Read::Header(_), Some(_)) | (Read::Table(_) | Read::Rows(_) | Read::End, None) => {
@@ -315,13 +356,21 @@ impl Intake {
     async fn begin(&mut self, deployment: &Deployment, exported: &Exported) -> Result<(), Status> {
         // There is only one header, or the reader reports that the parts are out of order.
         let permit = self.permit.take().ok_or_else(|| invalid(&FormatError::Order))?;
-        let given = self.given.as_str();
-        let name = if given.is_empty() { Ok(None) } else { given.parse().map(Some) };
+        let Wanted { id, keys, .. } = &mut self.wanted;
+        let name = if id.is_empty() { Ok(None) } else { id.parse().map(Some) };
         self.name = name.map_err(|_| status::import_organization(ImportError::NotAName, None))?;
-        let begun = Import::begin(deployment, permit, exported, self.name.as_ref()).await;
-        self.import = Some(begun.map_err(|error| status::import_organization(error, self.name.as_ref()))?);
+        let begun = Import::begin(deployment, permit, exported, self.name.as_ref(), keys.take()).await;
+        self.import = Some(begun.map_err(|error| not_imported(error, self.name.as_ref(), &self.shed))?);
         Ok(())
     }
+}
+
+/// The status of a failed import. A refusal by a limit is counted.
+fn not_imported(error: ImportError, name: Option<&OrganizationName>, shed: &Shed) -> Status {
+    if let ImportError::Key { error, .. } = &error {
+        status::bound_of_key_error(error).into_iter().for_each(|bound| shed.count(bound));
+    }
+    status::import_organization(error, name)
 }
 
 fn invalid(error: &FormatError) -> Status {
@@ -336,6 +385,34 @@ mod tests {
         let shed = Shed::default();
         let bounds = Bounds { rate_min, ..Bounds::new(&Limits::default(), shed.clone()) };
         (Pace::begin(&bounds), shed)
+    }
+
+    fn message(as_copy: bool, source: &str) -> ImportOrganizationRequest {
+        let source_encryption_key = source.to_owned();
+        ImportOrganizationRequest { as_copy, source_encryption_key, ..ImportOrganizationRequest::default() }
+    }
+
+    #[test]
+    fn only_the_first_message_makes_an_import_a_copy() {
+        let taken = |messages: [ImportOrganizationRequest; 2]| {
+            let mut wanted = Wanted::default();
+            for mut message in messages {
+                wanted.take(&mut message)?;
+                assert!(message.source_encryption_key.is_empty() && message.encryption_key.is_empty());
+            }
+            Ok::<_, Status>(wanted.keys.map(|keys| keys.source.expose().to_owned()))
+        };
+        assert_eq!(taken([message(true, "first"), message(false, "")]).unwrap().as_deref(), Some("first"));
+        assert_eq!(taken([message(true, "first"), message(true, "second")]).unwrap().as_deref(), Some("first"));
+        assert_eq!(taken([message(false, ""), message(false, "")]).unwrap(), None);
+        for refused in [
+            [message(false, ""), message(true, "late")],
+            [message(false, ""), message(false, "late")],
+            [message(false, "alone"), message(false, "")],
+        ] {
+            let status = taken(refused).unwrap_err();
+            assert!(status.message().contains("as_copy"), "{status:?}");
+        }
     }
 
     fn seconds(seconds: u64) -> Duration {

@@ -8,7 +8,7 @@ use sealward_core::{
         kek::Fingerprint,
         key_text::{GivenTextHint, KeyTextViolation},
     },
-    key::KeyError,
+    key::{KeyError, RESTORE_INTERVAL_SECONDS},
     name::OrganizationName,
     organization::Obstacle,
     violation::{Problem, Violation},
@@ -87,6 +87,21 @@ pub(crate) fn bound_of_key_error(error: &KeyError) -> Option<&'static str> {
 
 /// An error of a key operation. `progress` is the number of cells that a re-encryption has done, and the total.
 pub(crate) fn key(error: KeyError, organization: &OrganizationName, progress: Option<(u64, u64)>) -> Status {
+    key_from(error, organization, progress, ENCRYPTION_KEY)
+}
+
+/// An error of the key texts of an import as a copy.
+pub(super) fn key_of_copy(error: KeyError, copy: &OrganizationName) -> Status {
+    key_from(error, copy, None, "source_encryption_key")
+}
+
+/// `existing` is the field with the text of an existing key.
+fn key_from(
+    error: KeyError,
+    organization: &OrganizationName,
+    progress: Option<(u64, u64)>,
+    existing: &'static str,
+) -> Status {
     use Code::{Aborted, FailedPrecondition, InvalidArgument};
     let bound = bound_of_key_error(&error);
     let refused = |code, reason, dynamics_code, message: String| {
@@ -134,8 +149,8 @@ pub(crate) fn key(error: KeyError, organization: &OrganizationName, progress: Op
             quota(ErrorReason::KeyChangeQuota, 3_600, retry_after_seconds, limit, message)
         }
         KeyError::RestoreQuota { limit, retry_after_seconds } => {
-            let message = format!("a restore was attempted {limit} times within 15 minutes");
-            quota(ErrorReason::KeyRestoreQuota, 900, retry_after_seconds, limit, message)
+            let message = format!("the key was tried {limit} times within 15 minutes");
+            quota(ErrorReason::KeyRestoreQuota, RESTORE_INTERVAL_SECONDS, retry_after_seconds, limit, message)
         }
         KeyError::NotConfirmed { expected } => {
             return invalid(vec![Violation::new("confirm_fingerprint", Problem::NotConfirmed { expected })]);
@@ -145,25 +160,25 @@ pub(crate) fn key(error: KeyError, organization: &OrganizationName, progress: Op
             let message = and_more(format!("{ENCRYPTION_KEY}: {first}"), violations.len());
             let builder = refused(InvalidArgument, ErrorReason::KeyValidation, KEY_VALIDATION_CODE, message)
                 .with("given_length", given_length);
-            let wrong = |violation: &KeyTextViolation| wrong_text(violation, violation.reason());
+            let wrong = |violation: &KeyTextViolation| wrong_text(ENCRYPTION_KEY, violation, violation.reason());
             violations.iter().map(wrong).fold(builder, StatusBuilder::wrong)
         }
         KeyError::TextNotRestorable { violation, given_length } => {
-            let message = format!("{ENCRYPTION_KEY}: {violation}");
+            let message = format!("{existing}: {violation}");
             refused(InvalidArgument, ErrorReason::KeyValidation, KEY_VALIDATION_CODE, message)
                 .with("given_length", given_length)
-                .wrong(wrong_text(violation, violation.reason()))
+                .wrong(wrong_text(existing, violation, violation.reason()))
         }
         KeyError::Store(failure) => store_failure(failure).with("organization", organization),
     };
     builder.build()
 }
 
-fn wrong_text(description: impl Display, reason: &str) -> Wrong {
-    Wrong::new(ENCRYPTION_KEY, description, reason, Some(KEY_VALIDATION_CODE))
+fn wrong_text(field: &str, description: impl Display, reason: &str) -> Wrong {
+    Wrong::new(field, description, reason, Some(KEY_VALIDATION_CODE))
 }
 
-/// The field of a key's text.
+/// The field of a new key's text, and of the text of a restore.
 const ENCRYPTION_KEY: &str = "encryption_key";
 
 /// Dynamics 365's number for a key text that violates a rule.

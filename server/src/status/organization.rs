@@ -15,6 +15,7 @@ use tonic::{Code, Status};
 use super::{
     builder::StatusBuilder,
     failure::{organization_mismatch, store_failure},
+    key::key_of_copy,
     violation::invalid,
 };
 
@@ -82,6 +83,7 @@ pub(crate) fn import_organization(error: ImportError, organization: Option<&Orga
             }
         }
         ImportError::NotServed { name, why } => organization_not_served(&name, why),
+        ImportError::Key { organization, error } => key_of_copy(error, &organization),
         ImportError::Store(failure) => store_failure(failure).build(),
     }
 }

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use sealward_client::{Action, Client, Error, ExposeSecret as _, SecretString, generate_key_text};
-use sealward_core::text::{code_point, is_invisible};
 use serde_json::{Value, json};
 
 use super::delivery::{self, Delivery, OutputFile};
 use crate::{
     connection::Connection,
     failure::Failure,
-    input::secret::{SecretReader, Source, read_text},
+    input::{
+        key_text::read_new_key,
+        secret::{SecretReader, Source},
+    },
     output::Output,
 };
 
@@ -45,11 +47,7 @@ impl<'a> NewKey<'a> {
             return Err(Failure::usage("--output-file can't be combined with --file, --stdin, --prompt or --check"));
         }
         let text = match &source {
-            Some(source) => {
-                let text = read_text(secrets, NEW_KEY, source)?;
-                check_visible(NEW_KEY, &text, "")?;
-                text
-            }
+            Some(source) => read_new_key(secrets, source)?,
             None => {
                 if !is_check {
                     output_file.check()?;
@@ -137,37 +135,5 @@ impl<'a> NewKey<'a> {
             }
         };
         Failure::Advised { error, advice }
-    }
-}
-
-/// Refuses invisible characters: someone who types the key again would omit them.
-/// `hint` is appended to the error.
-pub(super) fn check_visible(label: &str, text: &SecretString, hint: &str) -> Result<(), Failure> {
-    let mut characters = text.expose_secret().chars().enumerate();
-    match characters.find(|(_, character)| is_invisible(*character)) {
-        None => Ok(()),
-        Some((index, character)) => Err(Failure::usage(format!(
-            "{label} has an invisible character ({} at position {}): remove it{hint}",
-            code_point(character),
-            index + 1
-        ))),
-    }
-}
-
-/// The label of the key in prompts and errors.
-const NEW_KEY: &str = "new encryption key";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn invisible_character_in_a_key_is_named_without_printing_the_key() {
-        assert!(check_visible(NEW_KEY, &"a new key, number 1".into(), "").is_ok());
-        for (text, named) in [("canary\u{200b}1!", "U+200B at position 7"), ("\u{feff}canary", "U+FEFF at position 1")]
-        {
-            let Err(Failure::Usage(refused)) = check_visible(NEW_KEY, &text.into(), "") else { panic!("{named}") };
-            assert!(refused.contains(named) && !refused.contains("canary"), "{refused}");
-        }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use sealward_client::{Client, v1::Organization};
 
+use super::copy::CopyKeys;
 use crate::{
     connection::hints::Hints,
     failure::Failure,
@@ -38,8 +39,13 @@ pub(crate) async fn export(client: &Client, name: &str, path: &Path, hints: &Hin
     Ok(())
 }
 
-/// Imports from a file, or from stdin.
-pub(crate) async fn import(client: &Client, path: &Path, id: &str) -> Result<Organization, Failure> {
+/// Imports from a file, or from stdin: as a copy, if there are keys.
+pub(super) async fn import(
+    client: &Client,
+    path: &Path,
+    id: &str,
+    keys: Option<&CopyKeys>,
+) -> Result<Organization, Failure> {
     let (source, bytes): (Box<dyn Read + Send>, _) = if path == Path::new("-") {
         (Box::new(io::stdin()), 0)
     } else {
@@ -55,7 +61,11 @@ pub(crate) async fn import(client: &Client, path: &Path, id: &str) -> Result<Org
         display: Display::for_counts(),
         read_error: Arc::clone(&read_error),
     };
-    let imported = client.import_organization(id, tokio_stream::iter(chunks)).await;
+    let chunks = tokio_stream::iter(chunks);
+    let imported = match keys {
+        Some(CopyKeys { source, new }) => client.import_organization_as_copy(id, source, new.as_ref(), chunks).await,
+        None => client.import_organization(id, chunks).await,
+    };
     // The server can only report that the stream ended early; the cause is the read error.
     match read_error.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(error) => Err(read_failed(path, &error)),

@@ -2,6 +2,7 @@
 
 use crate::{
     deployment::NotServed,
+    key::error::KeyError,
     name::OrganizationName,
     store::{CommitError, StoreFailure, Unavailable},
 };
@@ -26,6 +27,15 @@ pub enum ImportError {
         /// Why it isn't served.
         why: NotServed,
     },
+    /// The file can't be imported as a copy with these key texts.
+    #[error("the copy {organization} can't be made with these key texts")]
+    Key {
+        /// The name of the copy.
+        organization: OrganizationName,
+        /// The problem of a text, or of the file's key.
+        #[source]
+        error: KeyError,
+    },
     /// A database, the root key or the audit trail failed.
     #[error(transparent)]
     Store(#[from] StoreFailure),
@@ -38,6 +48,11 @@ impl From<Unavailable> for ImportError {
 }
 
 impl ImportError {
+    /// Returns the error of a file whose tables don't match its header.
+    pub(super) fn of_another_organization() -> Self {
+        ImportError::Invalid("the database belongs to another organization than the header".to_owned())
+    }
+
     /// Returns the error of a failed commit. `refused` is the error of a refused step.
     pub(super) fn of(error: CommitError, refused: ImportError) -> Self {
         match error {
