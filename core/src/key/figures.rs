@@ -6,7 +6,12 @@ use crate::{
     census,
     deployment::Deployment,
     id::{KeyVersion, Timestamp},
-    key::{change, quota::used, reencrypt::cursor::Cursor, restore},
+    key::{
+        change,
+        quota::{RESTORE_INTERVAL_SECONDS, used},
+        reencrypt::cursor::Cursor,
+        restore,
+    },
     organization::handle::Organization,
     store::{Condition, Unavailable},
     table::{cell::UnreadableCellRow, declare::TableRow as _},
