@@ -145,7 +145,6 @@ mod tests {
         collections::HashMap, net::SocketAddr, pin::Pin, sync::LazyLock, task::Context, task::Poll, time::Duration,
     };
 
-    use prometheus_client::metrics::counter::Counter;
     use sealward_core::{
         id::Timestamp,
         identity::{Caller, Identity},
@@ -240,7 +239,7 @@ mod tests {
     }
 
     fn forged() -> ForgedHeaders {
-        ForgedHeaders::new(Counter::default(), samples())
+        ForgedHeaders::new(samples())
     }
 
     fn no_issuers() -> watch::Receiver<Arc<Issuers>> {

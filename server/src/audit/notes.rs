@@ -138,7 +138,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(notes_in(&folder.path().join(FOLDER)).unwrap(), Vec::<PathBuf>::new());
         let path = Note::new(AuditAction::BackUp, "organizations 2".to_owned()).leave(folder.path()).unwrap();
-        assert_eq!(notes_in(&folder.path().join(FOLDER)).unwrap(), [path.clone()]);
+        assert_eq!(notes_in(&folder.path().join(FOLDER)).unwrap(), std::slice::from_ref(&path));
         assert_eq!(read(&path).unwrap(), (AuditAction::BackUp, "organizations 2".to_owned()));
     }
 
