@@ -61,7 +61,8 @@ type WhoAmIResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The identity, as in bindings: `cn:ada`, `dns:mail.example.org`, `spiffe:example.org/mail`, `jwt:https://idp.example.org/#ada`.
 	Identity string `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
-	// The client certificate of the connection. Absent: there is none.
+	// The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+	// or the hop forwarded neither it nor its hash.
 	Certificate *CallerCertificate `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	// The bearer token of the call. If there is a certificate too, the identity is that of the token, and the two belong together. Absent:
 	// there is none.
@@ -141,7 +142,7 @@ type CallerCertificate struct {
 	// The SHA-256 hash of the certificate in DER, as 64 lower-case hexadecimal digits. It is the output of
 	// `openssl x509 -fingerprint -sha256` without colons.
 	Sha256 string `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	// The last moment at which the certificate is valid.
+	// The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
 	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -106,7 +106,7 @@ type ListAuditRecordsRequest struct {
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The `next_page_token` of the previous page, for the same organization, filter and caller. Empty: the first page.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+	// Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
 	// `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
 	// `action = "reveal-attributes" AND time > "2026-11-01T00:00:00Z"`. Empty: all records.
 	//
@@ -273,7 +273,10 @@ type AuditRecord struct {
 	// The ids of the records that the action was about, at most 1,000, if the subject is their collection:
 	// `organizations/contoso/mailboxes`. A batch and a group of an import have one audit record for all records with the same `details`.
 	// Empty: the subject is complete.
-	Records       []string `protobuf:"bytes,21,rep,name=records,proto3" json:"records,omitempty"`
+	Records []string `protobuf:"bytes,21,rep,name=records,proto3" json:"records,omitempty"`
+	// The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+	// hop. Empty: the caller proved its identity to the server itself, or the service itself.
+	Hop           string `protobuf:"bytes,22,opt,name=hop,proto3" json:"hop,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -449,6 +452,13 @@ func (x *AuditRecord) GetRecords() []string {
 		return x.Records
 	}
 	return nil
+}
+
+func (x *AuditRecord) GetHop() string {
+	if x != nil {
+		return x.Hop
+	}
+	return ""
 }
 
 // The signature of a chain's last record.
@@ -810,7 +820,7 @@ const file_sealward_v1_audit_proto_rawDesc = "" +
 	"\x06filter\x18\x04 \x01(\tR\x06filter\"\x81\x01\n" +
 	"\x18ListAuditRecordsResponse\x12=\n" +
 	"\raudit_records\x18\x01 \x03(\v2\x18.sealward.v1.AuditRecordR\fauditRecords\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x92\x05\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa4\x05\n" +
 	"\vAuditRecord\x12\x16\n" +
 	"\x06writer\x18\x01 \x01(\tR\x06writer\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12.\n" +
@@ -836,7 +846,8 @@ const file_sealward_v1_audit_proto_rawDesc = "" +
 	"\tsignature\x18\x12 \x01(\v2\x1b.sealward.v1.AuditSignatureR\tsignature\x12\"\n" +
 	"\forganization\x18\x13 \x01(\tR\forganization\x12)\n" +
 	"\x10organization_uid\x18\x14 \x01(\tR\x0forganizationUid\x12\x18\n" +
-	"\arecords\x18\x15 \x03(\tR\arecords\"}\n" +
+	"\arecords\x18\x15 \x03(\tR\arecords\x12\x10\n" +
+	"\x03hop\x18\x16 \x01(\tR\x03hop\"}\n" +
 	"\x0eAuditSignature\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
 	"\n" +

@@ -23,6 +23,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Where the TLS connection of a caller ends. All parties up to there can read the call and its response, including a key text.
+type CallerTls int32
+
+const (
+	// Unspecified. It is never returned.
+	CallerTls_CALLER_TLS_UNSPECIFIED CallerTls = 0
+	// At the server. No proxy can read the call.
+	CallerTls_CALLER_TLS_SERVER CallerTls = 1
+	// At a hop, a trusted proxy of the configuration. The hop vouches for the TLS connection of the caller, and can read the call.
+	CallerTls_CALLER_TLS_HOP CallerTls = 2
+)
+
+// Enum value maps for CallerTls.
+var (
+	CallerTls_name = map[int32]string{
+		0: "CALLER_TLS_UNSPECIFIED",
+		1: "CALLER_TLS_SERVER",
+		2: "CALLER_TLS_HOP",
+	}
+	CallerTls_value = map[string]int32{
+		"CALLER_TLS_UNSPECIFIED": 0,
+		"CALLER_TLS_SERVER":      1,
+		"CALLER_TLS_HOP":         2,
+	}
+)
+
+func (x CallerTls) Enum() *CallerTls {
+	p := new(CallerTls)
+	*p = x
+	return p
+}
+
+func (x CallerTls) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CallerTls) Descriptor() protoreflect.EnumDescriptor {
+	return file_sealward_v1_data_encryption_proto_enumTypes[0].Descriptor()
+}
+
+func (CallerTls) Type() protoreflect.EnumType {
+	return &file_sealward_v1_data_encryption_proto_enumTypes[0]
+}
+
+func (x CallerTls) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CallerTls.Descriptor instead.
+func (CallerTls) EnumDescriptor() ([]byte, []int) {
+	return file_sealward_v1_data_encryption_proto_rawDescGZIP(), []int{0}
+}
+
 // The state of a re-encryption.
 type Reencryption_State int32
 
@@ -81,11 +134,11 @@ func (x Reencryption_State) String() string {
 }
 
 func (Reencryption_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_sealward_v1_data_encryption_proto_enumTypes[0].Descriptor()
+	return file_sealward_v1_data_encryption_proto_enumTypes[1].Descriptor()
 }
 
 func (Reencryption_State) Type() protoreflect.EnumType {
-	return &file_sealward_v1_data_encryption_proto_enumTypes[0]
+	return &file_sealward_v1_data_encryption_proto_enumTypes[1]
 }
 
 func (x Reencryption_State) Number() protoreflect.EnumNumber {
@@ -144,11 +197,11 @@ func (x UnreadableCell_Reason) String() string {
 }
 
 func (UnreadableCell_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_sealward_v1_data_encryption_proto_enumTypes[1].Descriptor()
+	return file_sealward_v1_data_encryption_proto_enumTypes[2].Descriptor()
 }
 
 func (UnreadableCell_Reason) Type() protoreflect.EnumType {
-	return &file_sealward_v1_data_encryption_proto_enumTypes[1]
+	return &file_sealward_v1_data_encryption_proto_enumTypes[2]
 }
 
 func (x UnreadableCell_Reason) Number() protoreflect.EnumNumber {
@@ -230,8 +283,10 @@ type IsDataEncryptionActiveResponse struct {
 	// replaced by an older copy. Everything works, but later writes are lost, and the key is the key of the copy. The next key change clears
 	// this field. Absent: the database wasn't rolled back.
 	RolledBackTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=rolled_back_time,json=rolledBackTime,proto3" json:"rolled_back_time,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Where the TLS connection of the caller ends.
+	CallerTls     CallerTls `protobuf:"varint,10,opt,name=caller_tls,json=callerTls,proto3,enum=sealward.v1.CallerTls" json:"caller_tls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IsDataEncryptionActiveResponse) Reset() {
@@ -321,6 +376,13 @@ func (x *IsDataEncryptionActiveResponse) GetRolledBackTime() *timestamppb.Timest
 		return x.RolledBackTime
 	}
 	return nil
+}
+
+func (x *IsDataEncryptionActiveResponse) GetCallerTls() CallerTls {
+	if x != nil {
+		return x.CallerTls
+	}
+	return CallerTls_CALLER_TLS_UNSPECIFIED
 }
 
 // The number of cells of an encrypted attribute with one version of the data key.
@@ -441,7 +503,9 @@ type RetrieveDataEncryptionKeyResponse struct {
 	// encrypted attribute can be read.
 	EncryptionKey string `protobuf:"bytes,1,opt,name=encryption_key,json=encryptionKey,proto3" json:"encryption_key,omitempty"`
 	// The fingerprint of the key: 16 hexadecimal digits in groups of four. Keep it with the text.
-	Fingerprint   string `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Fingerprint string `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Where the TLS connection of the caller ends.
+	CallerTls     CallerTls `protobuf:"varint,3,opt,name=caller_tls,json=callerTls,proto3,enum=sealward.v1.CallerTls" json:"caller_tls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -484,6 +548,13 @@ func (x *RetrieveDataEncryptionKeyResponse) GetFingerprint() string {
 		return x.Fingerprint
 	}
 	return ""
+}
+
+func (x *RetrieveDataEncryptionKeyResponse) GetCallerTls() CallerTls {
+	if x != nil {
+		return x.CallerTls
+	}
+	return CallerTls_CALLER_TLS_UNSPECIFIED
 }
 
 // Request message for DataEncryptionService.SetDataEncryptionKey.
@@ -568,7 +639,9 @@ type SetDataEncryptionKeyResponse struct {
 	// fingerprint of the current key.
 	Fingerprint string `protobuf:"bytes,1,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	// The version of the data key that encrypts new values after the call. With `validate_only`, the current version.
-	KeyVersion    uint32 `protobuf:"varint,2,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	KeyVersion uint32 `protobuf:"varint,2,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	// Where the TLS connection of the caller ends.
+	CallerTls     CallerTls `protobuf:"varint,3,opt,name=caller_tls,json=callerTls,proto3,enum=sealward.v1.CallerTls" json:"caller_tls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -611,6 +684,13 @@ func (x *SetDataEncryptionKeyResponse) GetKeyVersion() uint32 {
 		return x.KeyVersion
 	}
 	return 0
+}
+
+func (x *SetDataEncryptionKeyResponse) GetCallerTls() CallerTls {
+	if x != nil {
+		return x.CallerTls
+	}
+	return CallerTls_CALLER_TLS_UNSPECIFIED
 }
 
 // Request message for DataEncryptionService.WatchReencryption.
@@ -1408,7 +1488,9 @@ type AbandonEncryptedDataResponse struct {
 	// The fingerprint of the organization's new key: 16 hexadecimal digits in groups of four. Empty with `validate_only`.
 	Fingerprint string `protobuf:"bytes,1,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	// The version of the data key that encrypts new values after the call. It is higher than every former version.
-	KeyVersion    uint32 `protobuf:"varint,2,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	KeyVersion uint32 `protobuf:"varint,2,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	// Where the TLS connection of the caller ends.
+	CallerTls     CallerTls `protobuf:"varint,3,opt,name=caller_tls,json=callerTls,proto3,enum=sealward.v1.CallerTls" json:"caller_tls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1453,13 +1535,20 @@ func (x *AbandonEncryptedDataResponse) GetKeyVersion() uint32 {
 	return 0
 }
 
+func (x *AbandonEncryptedDataResponse) GetCallerTls() CallerTls {
+	if x != nil {
+		return x.CallerTls
+	}
+	return CallerTls_CALLER_TLS_UNSPECIFIED
+}
+
 var File_sealward_v1_data_encryption_proto protoreflect.FileDescriptor
 
 const file_sealward_v1_data_encryption_proto_rawDesc = "" +
 	"\n" +
 	"!sealward/v1/data_encryption.proto\x12\vsealward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"C\n" +
 	"\x1dIsDataEncryptionActiveRequest\x12\"\n" +
-	"\forganization\x18\x01 \x01(\tR\forganization\"\xf8\x03\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\"\xaf\x04\n" +
 	"\x1eIsDataEncryptionActiveResponse\x12\x1b\n" +
 	"\tis_active\x18\x01 \x01(\bR\bisActive\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x1f\n" +
@@ -1471,7 +1560,10 @@ const file_sealward_v1_data_encryption_proto_rawDesc = "" +
 	"\vcell_counts\x18\a \x03(\v2\x16.sealward.v1.CellCountR\n" +
 	"cellCounts\x12)\n" +
 	"\x11is_key_change_due\x18\b \x01(\bR\x0eisKeyChangeDue\x12D\n" +
-	"\x10rolled_back_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0erolledBackTime\"x\n" +
+	"\x10rolled_back_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0erolledBackTime\x125\n" +
+	"\n" +
+	"caller_tls\x18\n" +
+	" \x01(\x0e2\x16.sealward.v1.CallerTlsR\tcallerTls\"x\n" +
 	"\tCellCount\x12\x16\n" +
 	"\x06entity\x18\x01 \x01(\tR\x06entity\x12\x1c\n" +
 	"\tattribute\x18\x02 \x01(\tR\tattribute\x12\x1f\n" +
@@ -1479,19 +1571,23 @@ const file_sealward_v1_data_encryption_proto_rawDesc = "" +
 	"keyVersion\x12\x14\n" +
 	"\x05cells\x18\x04 \x01(\x03R\x05cells\"F\n" +
 	" RetrieveDataEncryptionKeyRequest\x12\"\n" +
-	"\forganization\x18\x01 \x01(\tR\forganization\"q\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\"\xa8\x01\n" +
 	"!RetrieveDataEncryptionKeyResponse\x12*\n" +
 	"\x0eencryption_key\x18\x01 \x01(\tB\x03\x80\x01\x01R\rencryptionKey\x12 \n" +
-	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\"\xc6\x01\n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x125\n" +
+	"\n" +
+	"caller_tls\x18\x03 \x01(\x0e2\x16.sealward.v1.CallerTlsR\tcallerTls\"\xc6\x01\n" +
 	"\x1bSetDataEncryptionKeyRequest\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12*\n" +
 	"\x0eencryption_key\x18\x02 \x01(\tB\x03\x80\x01\x01R\rencryptionKey\x122\n" +
 	"\x15change_encryption_key\x18\x03 \x01(\bR\x13changeEncryptionKey\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"a\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x98\x01\n" +
 	"\x1cSetDataEncryptionKeyResponse\x12 \n" +
 	"\vfingerprint\x18\x01 \x01(\tR\vfingerprint\x12\x1f\n" +
 	"\vkey_version\x18\x02 \x01(\rR\n" +
-	"keyVersion\">\n" +
+	"keyVersion\x125\n" +
+	"\n" +
+	"caller_tls\x18\x03 \x01(\x0e2\x16.sealward.v1.CallerTlsR\tcallerTls\">\n" +
 	"\x18WatchReencryptionRequest\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\"\xed\x04\n" +
 	"\fReencryption\x125\n" +
@@ -1577,11 +1673,17 @@ const file_sealward_v1_data_encryption_proto_rawDesc = "" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12/\n" +
 	"\x13confirm_fingerprint\x18\x02 \x01(\tR\x12confirmFingerprint\x12*\n" +
 	"\x0eencryption_key\x18\x03 \x01(\tB\x03\x80\x01\x01R\rencryptionKey\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"a\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x98\x01\n" +
 	"\x1cAbandonEncryptedDataResponse\x12 \n" +
 	"\vfingerprint\x18\x01 \x01(\tR\vfingerprint\x12\x1f\n" +
 	"\vkey_version\x18\x02 \x01(\rR\n" +
-	"keyVersion2\xce\t\n" +
+	"keyVersion\x125\n" +
+	"\n" +
+	"caller_tls\x18\x03 \x01(\x0e2\x16.sealward.v1.CallerTlsR\tcallerTls*R\n" +
+	"\tCallerTls\x12\x1a\n" +
+	"\x16CALLER_TLS_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11CALLER_TLS_SERVER\x10\x01\x12\x12\n" +
+	"\x0eCALLER_TLS_HOP\x10\x022\xce\t\n" +
 	"\x15DataEncryptionService\x12\x92\x01\n" +
 	"\x16IsDataEncryptionActive\x12*.sealward.v1.IsDataEncryptionActiveRequest\x1a+.sealward.v1.IsDataEncryptionActiveResponse\"\x1fڡ%\x18\n" +
 	"\x16prvReadEncryptionState\x90\x02\x01\x12\xaa\x01\n" +
@@ -1615,70 +1717,75 @@ func file_sealward_v1_data_encryption_proto_rawDescGZIP() []byte {
 	return file_sealward_v1_data_encryption_proto_rawDescData
 }
 
-var file_sealward_v1_data_encryption_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_sealward_v1_data_encryption_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_sealward_v1_data_encryption_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_sealward_v1_data_encryption_proto_goTypes = []any{
-	(Reencryption_State)(0),                   // 0: sealward.v1.Reencryption.State
-	(UnreadableCell_Reason)(0),                // 1: sealward.v1.UnreadableCell.Reason
-	(*IsDataEncryptionActiveRequest)(nil),     // 2: sealward.v1.IsDataEncryptionActiveRequest
-	(*IsDataEncryptionActiveResponse)(nil),    // 3: sealward.v1.IsDataEncryptionActiveResponse
-	(*CellCount)(nil),                         // 4: sealward.v1.CellCount
-	(*RetrieveDataEncryptionKeyRequest)(nil),  // 5: sealward.v1.RetrieveDataEncryptionKeyRequest
-	(*RetrieveDataEncryptionKeyResponse)(nil), // 6: sealward.v1.RetrieveDataEncryptionKeyResponse
-	(*SetDataEncryptionKeyRequest)(nil),       // 7: sealward.v1.SetDataEncryptionKeyRequest
-	(*SetDataEncryptionKeyResponse)(nil),      // 8: sealward.v1.SetDataEncryptionKeyResponse
-	(*WatchReencryptionRequest)(nil),          // 9: sealward.v1.WatchReencryptionRequest
-	(*Reencryption)(nil),                      // 10: sealward.v1.Reencryption
-	(*ListUnreadableCellsRequest)(nil),        // 11: sealward.v1.ListUnreadableCellsRequest
-	(*ListUnreadableCellsResponse)(nil),       // 12: sealward.v1.ListUnreadableCellsResponse
-	(*UnreadableCell)(nil),                    // 13: sealward.v1.UnreadableCell
-	(*VerifyCellsRequest)(nil),                // 14: sealward.v1.VerifyCellsRequest
-	(*VerifyCellsResponse)(nil),               // 15: sealward.v1.VerifyCellsResponse
-	(*CensusMiscount)(nil),                    // 16: sealward.v1.CensusMiscount
-	(*ListKeyChangesRequest)(nil),             // 17: sealward.v1.ListKeyChangesRequest
-	(*ListKeyChangesResponse)(nil),            // 18: sealward.v1.ListKeyChangesResponse
-	(*KeyChange)(nil),                         // 19: sealward.v1.KeyChange
-	(*AbandonEncryptedDataRequest)(nil),       // 20: sealward.v1.AbandonEncryptedDataRequest
-	(*AbandonEncryptedDataResponse)(nil),      // 21: sealward.v1.AbandonEncryptedDataResponse
-	(*timestamppb.Timestamp)(nil),             // 22: google.protobuf.Timestamp
+	(CallerTls)(0),                            // 0: sealward.v1.CallerTls
+	(Reencryption_State)(0),                   // 1: sealward.v1.Reencryption.State
+	(UnreadableCell_Reason)(0),                // 2: sealward.v1.UnreadableCell.Reason
+	(*IsDataEncryptionActiveRequest)(nil),     // 3: sealward.v1.IsDataEncryptionActiveRequest
+	(*IsDataEncryptionActiveResponse)(nil),    // 4: sealward.v1.IsDataEncryptionActiveResponse
+	(*CellCount)(nil),                         // 5: sealward.v1.CellCount
+	(*RetrieveDataEncryptionKeyRequest)(nil),  // 6: sealward.v1.RetrieveDataEncryptionKeyRequest
+	(*RetrieveDataEncryptionKeyResponse)(nil), // 7: sealward.v1.RetrieveDataEncryptionKeyResponse
+	(*SetDataEncryptionKeyRequest)(nil),       // 8: sealward.v1.SetDataEncryptionKeyRequest
+	(*SetDataEncryptionKeyResponse)(nil),      // 9: sealward.v1.SetDataEncryptionKeyResponse
+	(*WatchReencryptionRequest)(nil),          // 10: sealward.v1.WatchReencryptionRequest
+	(*Reencryption)(nil),                      // 11: sealward.v1.Reencryption
+	(*ListUnreadableCellsRequest)(nil),        // 12: sealward.v1.ListUnreadableCellsRequest
+	(*ListUnreadableCellsResponse)(nil),       // 13: sealward.v1.ListUnreadableCellsResponse
+	(*UnreadableCell)(nil),                    // 14: sealward.v1.UnreadableCell
+	(*VerifyCellsRequest)(nil),                // 15: sealward.v1.VerifyCellsRequest
+	(*VerifyCellsResponse)(nil),               // 16: sealward.v1.VerifyCellsResponse
+	(*CensusMiscount)(nil),                    // 17: sealward.v1.CensusMiscount
+	(*ListKeyChangesRequest)(nil),             // 18: sealward.v1.ListKeyChangesRequest
+	(*ListKeyChangesResponse)(nil),            // 19: sealward.v1.ListKeyChangesResponse
+	(*KeyChange)(nil),                         // 20: sealward.v1.KeyChange
+	(*AbandonEncryptedDataRequest)(nil),       // 21: sealward.v1.AbandonEncryptedDataRequest
+	(*AbandonEncryptedDataResponse)(nil),      // 22: sealward.v1.AbandonEncryptedDataResponse
+	(*timestamppb.Timestamp)(nil),             // 23: google.protobuf.Timestamp
 }
 var file_sealward_v1_data_encryption_proto_depIdxs = []int32{
-	22, // 0: sealward.v1.IsDataEncryptionActiveResponse.key_change_time:type_name -> google.protobuf.Timestamp
-	22, // 1: sealward.v1.IsDataEncryptionActiveResponse.key_change_due_time:type_name -> google.protobuf.Timestamp
-	10, // 2: sealward.v1.IsDataEncryptionActiveResponse.reencryption:type_name -> sealward.v1.Reencryption
-	4,  // 3: sealward.v1.IsDataEncryptionActiveResponse.cell_counts:type_name -> sealward.v1.CellCount
-	22, // 4: sealward.v1.IsDataEncryptionActiveResponse.rolled_back_time:type_name -> google.protobuf.Timestamp
-	0,  // 5: sealward.v1.Reencryption.state:type_name -> sealward.v1.Reencryption.State
-	22, // 6: sealward.v1.Reencryption.start_time:type_name -> google.protobuf.Timestamp
-	22, // 7: sealward.v1.Reencryption.end_time:type_name -> google.protobuf.Timestamp
-	22, // 8: sealward.v1.Reencryption.estimated_end_time:type_name -> google.protobuf.Timestamp
-	13, // 9: sealward.v1.ListUnreadableCellsResponse.unreadable_cells:type_name -> sealward.v1.UnreadableCell
-	1,  // 10: sealward.v1.UnreadableCell.reason:type_name -> sealward.v1.UnreadableCell.Reason
-	13, // 11: sealward.v1.VerifyCellsResponse.unreadable_cells:type_name -> sealward.v1.UnreadableCell
-	16, // 12: sealward.v1.VerifyCellsResponse.census_miscounts:type_name -> sealward.v1.CensusMiscount
-	19, // 13: sealward.v1.ListKeyChangesResponse.key_changes:type_name -> sealward.v1.KeyChange
-	22, // 14: sealward.v1.KeyChange.change_time:type_name -> google.protobuf.Timestamp
-	2,  // 15: sealward.v1.DataEncryptionService.IsDataEncryptionActive:input_type -> sealward.v1.IsDataEncryptionActiveRequest
-	5,  // 16: sealward.v1.DataEncryptionService.RetrieveDataEncryptionKey:input_type -> sealward.v1.RetrieveDataEncryptionKeyRequest
-	7,  // 17: sealward.v1.DataEncryptionService.SetDataEncryptionKey:input_type -> sealward.v1.SetDataEncryptionKeyRequest
-	9,  // 18: sealward.v1.DataEncryptionService.WatchReencryption:input_type -> sealward.v1.WatchReencryptionRequest
-	11, // 19: sealward.v1.DataEncryptionService.ListUnreadableCells:input_type -> sealward.v1.ListUnreadableCellsRequest
-	14, // 20: sealward.v1.DataEncryptionService.VerifyCells:input_type -> sealward.v1.VerifyCellsRequest
-	17, // 21: sealward.v1.DataEncryptionService.ListKeyChanges:input_type -> sealward.v1.ListKeyChangesRequest
-	20, // 22: sealward.v1.DataEncryptionService.AbandonEncryptedData:input_type -> sealward.v1.AbandonEncryptedDataRequest
-	3,  // 23: sealward.v1.DataEncryptionService.IsDataEncryptionActive:output_type -> sealward.v1.IsDataEncryptionActiveResponse
-	6,  // 24: sealward.v1.DataEncryptionService.RetrieveDataEncryptionKey:output_type -> sealward.v1.RetrieveDataEncryptionKeyResponse
-	8,  // 25: sealward.v1.DataEncryptionService.SetDataEncryptionKey:output_type -> sealward.v1.SetDataEncryptionKeyResponse
-	10, // 26: sealward.v1.DataEncryptionService.WatchReencryption:output_type -> sealward.v1.Reencryption
-	12, // 27: sealward.v1.DataEncryptionService.ListUnreadableCells:output_type -> sealward.v1.ListUnreadableCellsResponse
-	15, // 28: sealward.v1.DataEncryptionService.VerifyCells:output_type -> sealward.v1.VerifyCellsResponse
-	18, // 29: sealward.v1.DataEncryptionService.ListKeyChanges:output_type -> sealward.v1.ListKeyChangesResponse
-	21, // 30: sealward.v1.DataEncryptionService.AbandonEncryptedData:output_type -> sealward.v1.AbandonEncryptedDataResponse
-	23, // [23:31] is the sub-list for method output_type
-	15, // [15:23] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	23, // 0: sealward.v1.IsDataEncryptionActiveResponse.key_change_time:type_name -> google.protobuf.Timestamp
+	23, // 1: sealward.v1.IsDataEncryptionActiveResponse.key_change_due_time:type_name -> google.protobuf.Timestamp
+	11, // 2: sealward.v1.IsDataEncryptionActiveResponse.reencryption:type_name -> sealward.v1.Reencryption
+	5,  // 3: sealward.v1.IsDataEncryptionActiveResponse.cell_counts:type_name -> sealward.v1.CellCount
+	23, // 4: sealward.v1.IsDataEncryptionActiveResponse.rolled_back_time:type_name -> google.protobuf.Timestamp
+	0,  // 5: sealward.v1.IsDataEncryptionActiveResponse.caller_tls:type_name -> sealward.v1.CallerTls
+	0,  // 6: sealward.v1.RetrieveDataEncryptionKeyResponse.caller_tls:type_name -> sealward.v1.CallerTls
+	0,  // 7: sealward.v1.SetDataEncryptionKeyResponse.caller_tls:type_name -> sealward.v1.CallerTls
+	1,  // 8: sealward.v1.Reencryption.state:type_name -> sealward.v1.Reencryption.State
+	23, // 9: sealward.v1.Reencryption.start_time:type_name -> google.protobuf.Timestamp
+	23, // 10: sealward.v1.Reencryption.end_time:type_name -> google.protobuf.Timestamp
+	23, // 11: sealward.v1.Reencryption.estimated_end_time:type_name -> google.protobuf.Timestamp
+	14, // 12: sealward.v1.ListUnreadableCellsResponse.unreadable_cells:type_name -> sealward.v1.UnreadableCell
+	2,  // 13: sealward.v1.UnreadableCell.reason:type_name -> sealward.v1.UnreadableCell.Reason
+	14, // 14: sealward.v1.VerifyCellsResponse.unreadable_cells:type_name -> sealward.v1.UnreadableCell
+	17, // 15: sealward.v1.VerifyCellsResponse.census_miscounts:type_name -> sealward.v1.CensusMiscount
+	20, // 16: sealward.v1.ListKeyChangesResponse.key_changes:type_name -> sealward.v1.KeyChange
+	23, // 17: sealward.v1.KeyChange.change_time:type_name -> google.protobuf.Timestamp
+	0,  // 18: sealward.v1.AbandonEncryptedDataResponse.caller_tls:type_name -> sealward.v1.CallerTls
+	3,  // 19: sealward.v1.DataEncryptionService.IsDataEncryptionActive:input_type -> sealward.v1.IsDataEncryptionActiveRequest
+	6,  // 20: sealward.v1.DataEncryptionService.RetrieveDataEncryptionKey:input_type -> sealward.v1.RetrieveDataEncryptionKeyRequest
+	8,  // 21: sealward.v1.DataEncryptionService.SetDataEncryptionKey:input_type -> sealward.v1.SetDataEncryptionKeyRequest
+	10, // 22: sealward.v1.DataEncryptionService.WatchReencryption:input_type -> sealward.v1.WatchReencryptionRequest
+	12, // 23: sealward.v1.DataEncryptionService.ListUnreadableCells:input_type -> sealward.v1.ListUnreadableCellsRequest
+	15, // 24: sealward.v1.DataEncryptionService.VerifyCells:input_type -> sealward.v1.VerifyCellsRequest
+	18, // 25: sealward.v1.DataEncryptionService.ListKeyChanges:input_type -> sealward.v1.ListKeyChangesRequest
+	21, // 26: sealward.v1.DataEncryptionService.AbandonEncryptedData:input_type -> sealward.v1.AbandonEncryptedDataRequest
+	4,  // 27: sealward.v1.DataEncryptionService.IsDataEncryptionActive:output_type -> sealward.v1.IsDataEncryptionActiveResponse
+	7,  // 28: sealward.v1.DataEncryptionService.RetrieveDataEncryptionKey:output_type -> sealward.v1.RetrieveDataEncryptionKeyResponse
+	9,  // 29: sealward.v1.DataEncryptionService.SetDataEncryptionKey:output_type -> sealward.v1.SetDataEncryptionKeyResponse
+	11, // 30: sealward.v1.DataEncryptionService.WatchReencryption:output_type -> sealward.v1.Reencryption
+	13, // 31: sealward.v1.DataEncryptionService.ListUnreadableCells:output_type -> sealward.v1.ListUnreadableCellsResponse
+	16, // 32: sealward.v1.DataEncryptionService.VerifyCells:output_type -> sealward.v1.VerifyCellsResponse
+	19, // 33: sealward.v1.DataEncryptionService.ListKeyChanges:output_type -> sealward.v1.ListKeyChangesResponse
+	22, // 34: sealward.v1.DataEncryptionService.AbandonEncryptedData:output_type -> sealward.v1.AbandonEncryptedDataResponse
+	27, // [27:35] is the sub-list for method output_type
+	19, // [19:27] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_sealward_v1_data_encryption_proto_init() }
@@ -1691,7 +1798,7 @@ func file_sealward_v1_data_encryption_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealward_v1_data_encryption_proto_rawDesc), len(file_sealward_v1_data_encryption_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -49,15 +49,15 @@ type ErrorReason int32
 const (
 	// Unspecified. No error of this service has it. A client maps unknown reasons to it.
 	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
-	// FAILED_PRECONDITION. The connection of the call doesn't use TLS, so the server didn't read the body. Connect with TLS, and treat
-	// everything that was sent in clear text, such as a key text, as disclosed.
+	// FAILED_PRECONDITION. The connection of the call, or the caller's connection to a hop, doesn't use TLS, so the server didn't read the
+	// body. Connect with TLS, and treat everything that was sent in clear text, such as a key text, as disclosed.
 	// dynamics_code 8004852C.
 	ErrorReason_ERROR_REASON_HTTPS_REQUIRED ErrorReason = 1
-	// FAILED_PRECONDITION. The key text of a restore doesn't open the organization's data. Find the text whose fingerprint is
-	// `wanted_fingerprint`, and try again. Each wrong text counts towards KEY_RESTORE_QUOTA. `given_length` is in Unicode scalar values.
-	// `given_text` is present if the given text has properties that are hard to see. It is a comma-separated list of
-	// BEGINS_WITH_BYTE_ORDER_MARK, BEGINS_WITH_BLANK, ENDS_WITH_BLANK, HAS_CONTROL, HAS_INVISIBLE and NOT_NFC (not in Unicode normalization
-	// form C). It discloses nothing about the correct text.
+	// FAILED_PRECONDITION. The key text of a restore doesn't open the organization's data, or that of an import as a copy doesn't open the
+	// file. Find the text whose fingerprint is `wanted_fingerprint`, and try again. Each wrong text counts towards KEY_RESTORE_QUOTA.
+	// `given_length` is in Unicode scalar values. `given_text` is present if the given text has properties that are hard to see. It is a
+	// comma-separated list of BEGINS_WITH_BYTE_ORDER_MARK, BEGINS_WITH_BLANK, ENDS_WITH_BLANK, HAS_CONTROL, HAS_INVISIBLE and NOT_NFC (not
+	// in Unicode normalization form C). It discloses nothing about the correct text.
 	// Metadata: organization, wanted_fingerprint, given_length, given_text. dynamics_code 8004852B.
 	ErrorReason_ERROR_REASON_KEY_MISMATCH ErrorReason = 2
 	// ABORTED, with RetryInfo. Another SetDataEncryptionKey is running for this organization, or its re-encryption hasn't ended. Wait, or
@@ -67,13 +67,14 @@ const (
 	// RESOURCE_EXHAUSTED, with RetryInfo. The key was changed as often as the deployment allows in the interval. Wait, and try again.
 	// Metadata: organization, bound, limit, interval_seconds. dynamics_code 80048529.
 	ErrorReason_ERROR_REASON_KEY_CHANGE_QUOTA ErrorReason = 4
-	// RESOURCE_EXHAUSTED, with RetryInfo. Restores were attempted as often as the deployment allows in the interval. Wait, find the
-	// correct text, and try again.
+	// RESOURCE_EXHAUSTED, with RetryInfo. Restores, or imports of copies with wrong texts, were attempted as often as the deployment allows
+	// in the interval. Wait, find the correct text, and try again.
 	// Metadata: organization, bound, limit, interval_seconds. dynamics_code 80048529.
 	ErrorReason_ERROR_REASON_KEY_RESTORE_QUOTA ErrorReason = 5
 	// INVALID_ARGUMENT, with BadRequest. The key text breaks the rule in SetDataEncryptionKeyRequest.encryption_key, with one violation for
 	// each broken part. Choose another text. The `reason` of a violation is TOO_SHORT, TOO_LONG, NO_LETTER, NO_NUMERAL, NO_SYMBOL,
-	// HAS_CONTROL, HAS_INVISIBLE, HAS_NUL or REQUIRED. `given_length` is in Unicode scalar values.
+	// HAS_CONTROL, HAS_INVISIBLE, HAS_NUL, REQUIRED or, for the new key of a copy, SAME_AS_SOURCE. `given_length` is in Unicode scalar
+	// values.
 	// Metadata: organization, given_length. dynamics_code 80048528.
 	ErrorReason_ERROR_REASON_KEY_VALIDATION ErrorReason = 6
 	// FAILED_PRECONDITION. The key can't be changed, because data encryption is inactive. Restore the key first
@@ -163,7 +164,8 @@ const (
 	ErrorReason_ERROR_REASON_PRIVILEGE_MISSING ErrorReason = 19
 	// UNAUTHENTICATED. The call has no identity that the server accepts. It has no client certificate and no bearer token, or one that has
 	// expired, was revoked or isn't accepted, or a token and a certificate that don't belong together. The message has the cause. Send a
-	// valid client certificate or bearer token. `bound` is present if a token exceeds a limit.
+	// valid client certificate or bearer token. If a hop, a trusted proxy of the configuration, forwarded the call: the hop named no caller, or
+	// one that it may not name. `bound` is present if a token exceeds a limit.
 	// Metadata: bound.
 	ErrorReason_ERROR_REASON_IDENTITY_REQUIRED ErrorReason = 20
 	// FAILED_PRECONDITION. The record can't be deleted, because another record refers to it with a reference that prevents the deletion.

@@ -279,7 +279,16 @@ type ImportOrganizationRequest struct {
 	// The id of the imported organization; see CreateOrganizationRequest. It can be set only in the first message. Empty: the id in the file.
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// The next bytes of the file.
-	Chunk         []byte `protobuf:"bytes,2,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	// Whether to import a copy with a new UUID and a new key. The first message determines it. Later messages may repeat it and the keys, but
+	// an import that the first message didn't begin as a copy refuses them: FIELD_INVALID.
+	AsCopy bool `protobuf:"varint,3,opt,name=as_copy,json=asCopy,proto3" json:"as_copy,omitempty"`
+	// The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+	// apply to it.
+	SourceEncryptionKey string `protobuf:"bytes,4,opt,name=source_encryption_key,json=sourceEncryptionKey,proto3" json:"source_encryption_key,omitempty"`
+	// The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+	// Empty: the server generates a key.
+	EncryptionKey string `protobuf:"bytes,5,opt,name=encryption_key,json=encryptionKey,proto3" json:"encryption_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -322,6 +331,27 @@ func (x *ImportOrganizationRequest) GetChunk() []byte {
 		return x.Chunk
 	}
 	return nil
+}
+
+func (x *ImportOrganizationRequest) GetAsCopy() bool {
+	if x != nil {
+		return x.AsCopy
+	}
+	return false
+}
+
+func (x *ImportOrganizationRequest) GetSourceEncryptionKey() string {
+	if x != nil {
+		return x.SourceEncryptionKey
+	}
+	return ""
+}
+
+func (x *ImportOrganizationRequest) GetEncryptionKey() string {
+	if x != nil {
+		return x.EncryptionKey
+	}
+	return ""
 }
 
 // Request message for OrganizationService.DeleteOrganization.
@@ -498,10 +528,13 @@ const file_sealward_v1_organization_proto_rawDesc = "" +
 	"\x05chunk\x18\x01 \x01(\fR\x05chunk\x12\x1d\n" +
 	"\n" +
 	"rows_total\x18\x02 \x01(\x03R\trowsTotal\x12\x1b\n" +
-	"\trows_done\x18\x03 \x01(\x03R\browsDone\"Z\n" +
+	"\trows_done\x18\x03 \x01(\x03R\browsDone\"\xd8\x01\n" +
 	"\x19ImportOrganizationRequest\x12'\n" +
 	"\x0forganization_id\x18\x01 \x01(\tR\x0eorganizationId\x12\x14\n" +
-	"\x05chunk\x18\x02 \x01(\fR\x05chunk\"R\n" +
+	"\x05chunk\x18\x02 \x01(\fR\x05chunk\x12\x17\n" +
+	"\aas_copy\x18\x03 \x01(\bR\x06asCopy\x127\n" +
+	"\x15source_encryption_key\x18\x04 \x01(\tB\x03\x80\x01\x01R\x13sourceEncryptionKey\x12*\n" +
+	"\x0eencryption_key\x18\x05 \x01(\tB\x03\x80\x01\x01R\rencryptionKey\"R\n" +
 	"\x19DeleteOrganizationRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fconfirm_name\x18\x02 \x01(\tR\vconfirmName\"V\n" +

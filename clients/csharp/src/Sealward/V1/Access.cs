@@ -315,7 +315,8 @@ namespace Sealward.V1 {
     public const int CertificateFieldNumber = 2;
     private global::Sealward.V1.CallerCertificate certificate_;
     /// <summary>
-    /// The client certificate of the connection. Absent: there is none.
+    /// The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+    /// or the hop forwarded neither it nor its hash.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -694,7 +695,7 @@ namespace Sealward.V1 {
     public const int ExpireTimeFieldNumber = 2;
     private global::Google.Protobuf.WellKnownTypes.Timestamp expireTime_;
     /// <summary>
-    /// The last moment at which the certificate is valid.
+    /// The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]

@@ -31,7 +31,7 @@ namespace Sealward.V1 {
             "CnBhZ2VfdG9rZW4YAyABKAkSDgoGZmlsdGVyGAQgASgJImQKGExpc3RBdWRp",
             "dFJlY29yZHNSZXNwb25zZRIvCg1hdWRpdF9yZWNvcmRzGAEgAygLMhguc2Vh",
             "bHdhcmQudjEuQXVkaXRSZWNvcmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJ",
-            "IsIDCgtBdWRpdFJlY29yZBIOCgZ3cml0ZXIYASABKAkSEAoIc2VxdWVuY2UY",
+            "Is8DCgtBdWRpdFJlY29yZBIOCgZ3cml0ZXIYASABKAkSEAoIc2VxdWVuY2UY",
             "AiABKAMSKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3Rh",
             "bXASEAoIaWRlbnRpdHkYBCABKAkSDAoEcGVlchgFIAEoCRIPCgdjYWxsX2lk",
             "GAYgASgJEg4KBmFjdGlvbhgHIAEoCRIPCgdvdXRjb21lGAggASgJEg8KB3N1",
@@ -41,40 +41,40 @@ namespace Sealward.V1 {
             "X2hhc2gYECABKAwSDAoEaGFzaBgRIAEoDBIuCglzaWduYXR1cmUYEiABKAsy",
             "Gy5zZWFsd2FyZC52MS5BdWRpdFNpZ25hdHVyZRIUCgxvcmdhbml6YXRpb24Y",
             "EyABKAkSGAoQb3JnYW5pemF0aW9uX3VpZBgUIAEoCRIPCgdyZWNvcmRzGBUg",
-            "AygJImEKDkF1ZGl0U2lnbmF0dXJlEigKBHRpbWUYASABKAsyGi5nb29nbGUu",
-            "cHJvdG9idWYuVGltZXN0YW1wEhIKCnB1YmxpY19rZXkYAiABKAwSEQoJc2ln",
-            "bmF0dXJlGAMgASgMIi8KF1ZlcmlmeUF1ZGl0VHJhaWxSZXF1ZXN0EhQKDG9y",
-            "Z2FuaXphdGlvbhgBIAEoCSKQAQoYVmVyaWZ5QXVkaXRUcmFpbFJlc3BvbnNl",
-            "Eg4KBmludGFjdBgBIAEoCBInCgZjaGFpbnMYAiADKAsyFy5zZWFsd2FyZC52",
-            "MS5BdWRpdENoYWluEisKCGZpbmRpbmdzGAMgAygLMhkuc2VhbHdhcmQudjEu",
-            "QXVkaXRGaW5kaW5nEg4KBmZhdWx0cxgEIAEoAyK3AQoKQXVkaXRDaGFpbhIO",
-            "CgZ3cml0ZXIYASABKAkSDwoHcmVjb3JkcxgCIAEoAxIWCg5maXJzdF9zZXF1",
-            "ZW5jZRgDIAEoAxIVCg1sYXN0X3NlcXVlbmNlGAQgASgDEhEKCWxhc3RfaGFz",
-            "aBgFIAEoDBIXCg9zaWduZWRfc2VxdWVuY2UYBiABKAMSEwoLcHVibGljX2tl",
-            "eXMYByADKAwSGAoQb3JnYW5pemF0aW9uX3VpZBgIIAEoCSKxAgoMQXVkaXRG",
-            "aW5kaW5nEg4KBndyaXRlchgBIAEoCRIQCghzZXF1ZW5jZRgCIAEoAxIuCgVm",
-            "YXVsdBgDIAEoDjIfLnNlYWx3YXJkLnYxLkF1ZGl0RmluZGluZy5GYXVsdBIY",
-            "ChBvcmdhbml6YXRpb25fdWlkGAQgASgJIrQBCgVGYXVsdBIVChFGQVVMVF9V",
-            "TlNQRUNJRklFRBAAEhEKDUZBVUxUX0NIQU5HRUQQARIRCg1GQVVMVF9NSVNT",
-            "SU5HEAISEgoORkFVTFRfVU5MSU5LRUQQAxIRCg1GQVVMVF9DVVRfT0ZGEAQS",
-            "EgoORkFVTFRfUkVQTEFDRUQQBRIZChVGQVVMVF9TSUdOQVRVUkVfV1JPTkcQ",
-            "BhIYChRGQVVMVF9TSUdORVJfVU5LTk9XThAHMrACCgxBdWRpdFNlcnZpY2US",
-            "jQEKEExpc3RBdWRpdFJlY29yZHMSJC5zZWFsd2FyZC52MS5MaXN0QXVkaXRS",
-            "ZWNvcmRzUmVxdWVzdBolLnNlYWx3YXJkLnYxLkxpc3RBdWRpdFJlY29yZHNS",
-            "ZXNwb25zZSIskAIB2qElJQoRcHJ2UmVhZEF1ZGl0VHJhaWwqEHJlYWQtYXVk",
-            "aXQtdHJhaWwSjwEKEFZlcmlmeUF1ZGl0VHJhaWwSJC5zZWFsd2FyZC52MS5W",
-            "ZXJpZnlBdWRpdFRyYWlsUmVxdWVzdBolLnNlYWx3YXJkLnYxLlZlcmlmeUF1",
-            "ZGl0VHJhaWxSZXNwb25zZSIukAIC2qElJwoRcHJ2UmVhZEF1ZGl0VHJhaWwi",
-            "EnZlcmlmeS1hdWRpdC10cmFpbEKDAQoOaW8uc2VhbHdhcmQudjFQAVo+Z2l0",
-            "aHViLmNvbS9zZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRzL2dvL3NlYWx3YXJk",
-            "L3YxO3NlYWx3YXJkdjGiAgNTTFeqAgtTZWFsd2FyZC5WMcoCC1NlYWx3YXJk",
-            "XFYx6gIMU2VhbHdhcmQ6OlYxYgZwcm90bzM="));
+            "AygJEgsKA2hvcBgWIAEoCSJhCg5BdWRpdFNpZ25hdHVyZRIoCgR0aW1lGAEg",
+            "ASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpwdWJsaWNfa2V5",
+            "GAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDCIvChdWZXJpZnlBdWRpdFRyYWls",
+            "UmVxdWVzdBIUCgxvcmdhbml6YXRpb24YASABKAkikAEKGFZlcmlmeUF1ZGl0",
+            "VHJhaWxSZXNwb25zZRIOCgZpbnRhY3QYASABKAgSJwoGY2hhaW5zGAIgAygL",
+            "Mhcuc2VhbHdhcmQudjEuQXVkaXRDaGFpbhIrCghmaW5kaW5ncxgDIAMoCzIZ",
+            "LnNlYWx3YXJkLnYxLkF1ZGl0RmluZGluZxIOCgZmYXVsdHMYBCABKAMitwEK",
+            "CkF1ZGl0Q2hhaW4SDgoGd3JpdGVyGAEgASgJEg8KB3JlY29yZHMYAiABKAMS",
+            "FgoOZmlyc3Rfc2VxdWVuY2UYAyABKAMSFQoNbGFzdF9zZXF1ZW5jZRgEIAEo",
+            "AxIRCglsYXN0X2hhc2gYBSABKAwSFwoPc2lnbmVkX3NlcXVlbmNlGAYgASgD",
+            "EhMKC3B1YmxpY19rZXlzGAcgAygMEhgKEG9yZ2FuaXphdGlvbl91aWQYCCAB",
+            "KAkisQIKDEF1ZGl0RmluZGluZxIOCgZ3cml0ZXIYASABKAkSEAoIc2VxdWVu",
+            "Y2UYAiABKAMSLgoFZmF1bHQYAyABKA4yHy5zZWFsd2FyZC52MS5BdWRpdEZp",
+            "bmRpbmcuRmF1bHQSGAoQb3JnYW5pemF0aW9uX3VpZBgEIAEoCSK0AQoFRmF1",
+            "bHQSFQoRRkFVTFRfVU5TUEVDSUZJRUQQABIRCg1GQVVMVF9DSEFOR0VEEAES",
+            "EQoNRkFVTFRfTUlTU0lORxACEhIKDkZBVUxUX1VOTElOS0VEEAMSEQoNRkFV",
+            "TFRfQ1VUX09GRhAEEhIKDkZBVUxUX1JFUExBQ0VEEAUSGQoVRkFVTFRfU0lH",
+            "TkFUVVJFX1dST05HEAYSGAoURkFVTFRfU0lHTkVSX1VOS05PV04QBzKwAgoM",
+            "QXVkaXRTZXJ2aWNlEo0BChBMaXN0QXVkaXRSZWNvcmRzEiQuc2VhbHdhcmQu",
+            "djEuTGlzdEF1ZGl0UmVjb3Jkc1JlcXVlc3QaJS5zZWFsd2FyZC52MS5MaXN0",
+            "QXVkaXRSZWNvcmRzUmVzcG9uc2UiLJACAdqhJSUKEXBydlJlYWRBdWRpdFRy",
+            "YWlsKhByZWFkLWF1ZGl0LXRyYWlsEo8BChBWZXJpZnlBdWRpdFRyYWlsEiQu",
+            "c2VhbHdhcmQudjEuVmVyaWZ5QXVkaXRUcmFpbFJlcXVlc3QaJS5zZWFsd2Fy",
+            "ZC52MS5WZXJpZnlBdWRpdFRyYWlsUmVzcG9uc2UiLpACAtqhJScKEXBydlJl",
+            "YWRBdWRpdFRyYWlsIhJ2ZXJpZnktYXVkaXQtdHJhaWxCgwEKDmlvLnNlYWx3",
+            "YXJkLnYxUAFaPmdpdGh1Yi5jb20vc2VhbHdhcmQvc2VhbHdhcmQvY2xpZW50",
+            "cy9nby9zZWFsd2FyZC92MTtzZWFsd2FyZHYxogIDU0xXqgILU2VhbHdhcmQu",
+            "VjHKAgtTZWFsd2FyZFxWMeoCDFNlYWx3YXJkOjpWMWIGcHJvdG8z"));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(null, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ListAuditRecordsRequest), global::Sealward.V1.ListAuditRecordsRequest.Parser, new[]{ "Organization", "PageSize", "PageToken", "Filter" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ListAuditRecordsResponse), global::Sealward.V1.ListAuditRecordsResponse.Parser, new[]{ "AuditRecords", "NextPageToken" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.AuditRecord), global::Sealward.V1.AuditRecord.Parser, new[]{ "Writer", "Sequence", "Time", "Identity", "Peer", "CallId", "Action", "Outcome", "Subject", "Attributes", "Purpose", "Fingerprint", "KeyVersion", "Details", "Format", "PreviousHash", "Hash", "Signature", "Organization", "OrganizationUid", "Records" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.AuditRecord), global::Sealward.V1.AuditRecord.Parser, new[]{ "Writer", "Sequence", "Time", "Identity", "Peer", "CallId", "Action", "Outcome", "Subject", "Attributes", "Purpose", "Fingerprint", "KeyVersion", "Details", "Format", "PreviousHash", "Hash", "Signature", "Organization", "OrganizationUid", "Records", "Hop" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.AuditSignature), global::Sealward.V1.AuditSignature.Parser, new[]{ "Time", "PublicKey", "Signature" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.VerifyAuditTrailRequest), global::Sealward.V1.VerifyAuditTrailRequest.Parser, new[]{ "Organization" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.VerifyAuditTrailResponse), global::Sealward.V1.VerifyAuditTrailResponse.Parser, new[]{ "Intact", "Chains", "Findings", "Faults" }, null, null, null, null),
@@ -186,7 +186,7 @@ namespace Sealward.V1 {
     public const int FilterFieldNumber = 4;
     private string filter_ = "";
     /// <summary>
-    /// Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+    /// Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
     /// `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
     /// `action = "reveal-attributes" AND time > "2026-11-01T00:00:00Z"`. Empty: all records.
     ///
@@ -708,6 +708,7 @@ namespace Sealward.V1 {
       organization_ = other.organization_;
       organizationUid_ = other.organizationUid_;
       records_ = other.records_.Clone();
+      hop_ = other.hop_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -1036,6 +1037,22 @@ namespace Sealward.V1 {
       get { return records_; }
     }
 
+    /// <summary>Field number for the "hop" field.</summary>
+    public const int HopFieldNumber = 22;
+    private string hop_ = "";
+    /// <summary>
+    /// The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+    /// hop. Empty: the caller proved its identity to the server itself, or the service itself.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Hop {
+      get { return hop_; }
+      set {
+        hop_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -1072,6 +1089,7 @@ namespace Sealward.V1 {
       if (Organization != other.Organization) return false;
       if (OrganizationUid != other.OrganizationUid) return false;
       if(!records_.Equals(other.records_)) return false;
+      if (Hop != other.Hop) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -1100,6 +1118,7 @@ namespace Sealward.V1 {
       if (Organization.Length != 0) hash ^= Organization.GetHashCode();
       if (OrganizationUid.Length != 0) hash ^= OrganizationUid.GetHashCode();
       hash ^= records_.GetHashCode();
+      if (Hop.Length != 0) hash ^= Hop.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -1196,6 +1215,10 @@ namespace Sealward.V1 {
         output.WriteString(OrganizationUid);
       }
       records_.WriteTo(output, _repeated_records_codec);
+      if (Hop.Length != 0) {
+        output.WriteRawTag(178, 1);
+        output.WriteString(Hop);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -1284,6 +1307,10 @@ namespace Sealward.V1 {
         output.WriteString(OrganizationUid);
       }
       records_.WriteTo(ref output, _repeated_records_codec);
+      if (Hop.Length != 0) {
+        output.WriteRawTag(178, 1);
+        output.WriteString(Hop);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -1353,6 +1380,9 @@ namespace Sealward.V1 {
         size += 2 + pb::CodedOutputStream.ComputeStringSize(OrganizationUid);
       }
       size += records_.CalculateSize(_repeated_records_codec);
+      if (Hop.Length != 0) {
+        size += 2 + pb::CodedOutputStream.ComputeStringSize(Hop);
+      }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
       }
@@ -1430,6 +1460,9 @@ namespace Sealward.V1 {
         OrganizationUid = other.OrganizationUid;
       }
       records_.Add(other.records_);
+      if (other.Hop.Length != 0) {
+        Hop = other.Hop;
+      }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
 
@@ -1539,6 +1572,10 @@ namespace Sealward.V1 {
             records_.AddEntriesFrom(input, _repeated_records_codec);
             break;
           }
+          case 178: {
+            Hop = input.ReadString();
+            break;
+          }
         }
       }
     #endif
@@ -1646,6 +1683,10 @@ namespace Sealward.V1 {
           }
           case 170: {
             records_.AddEntriesFrom(ref input, _repeated_records_codec);
+            break;
+          }
+          case 178: {
+            Hop = input.ReadString();
             break;
           }
         }

@@ -27,7 +27,7 @@ namespace Sealward.V1 {
             "CiFzZWFsd2FyZC92MS9kYXRhX2VuY3J5cHRpb24ucHJvdG8SC3NlYWx3YXJk",
             "LnYxGh9nb29nbGUvcHJvdG9idWYvdGltZXN0YW1wLnByb3RvGiRzZWFsd2Fy",
             "ZC9zY2hlbWEvdjEvYW5ub3RhdGlvbnMucHJvdG8iNQodSXNEYXRhRW5jcnlw",
-            "dGlvbkFjdGl2ZVJlcXVlc3QSFAoMb3JnYW5pemF0aW9uGAEgASgJIvoCCh5J",
+            "dGlvbkFjdGl2ZVJlcXVlc3QSFAoMb3JnYW5pemF0aW9uGAEgASgJIqYDCh5J",
             "c0RhdGFFbmNyeXB0aW9uQWN0aXZlUmVzcG9uc2USEQoJaXNfYWN0aXZlGAEg",
             "ASgIEhMKC2ZpbmdlcnByaW50GAIgASgJEhMKC2tleV92ZXJzaW9uGAMgASgN",
             "EjMKD2tleV9jaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5U",
@@ -36,99 +36,105 @@ namespace Sealward.V1 {
             "c2VhbHdhcmQudjEuUmVlbmNyeXB0aW9uEisKC2NlbGxfY291bnRzGAcgAygL",
             "MhYuc2VhbHdhcmQudjEuQ2VsbENvdW50EhkKEWlzX2tleV9jaGFuZ2VfZHVl",
             "GAggASgIEjQKEHJvbGxlZF9iYWNrX3RpbWUYCSABKAsyGi5nb29nbGUucHJv",
-            "dG9idWYuVGltZXN0YW1wIlIKCUNlbGxDb3VudBIOCgZlbnRpdHkYASABKAkS",
-            "EQoJYXR0cmlidXRlGAIgASgJEhMKC2tleV92ZXJzaW9uGAMgASgNEg0KBWNl",
-            "bGxzGAQgASgDIjgKIFJldHJpZXZlRGF0YUVuY3J5cHRpb25LZXlSZXF1ZXN0",
-            "EhQKDG9yZ2FuaXphdGlvbhgBIAEoCSJVCiFSZXRyaWV2ZURhdGFFbmNyeXB0",
+            "dG9idWYuVGltZXN0YW1wEioKCmNhbGxlcl90bHMYCiABKA4yFi5zZWFsd2Fy",
+            "ZC52MS5DYWxsZXJUbHMiUgoJQ2VsbENvdW50Eg4KBmVudGl0eRgBIAEoCRIR",
+            "CglhdHRyaWJ1dGUYAiABKAkSEwoLa2V5X3ZlcnNpb24YAyABKA0SDQoFY2Vs",
+            "bHMYBCABKAMiOAogUmV0cmlldmVEYXRhRW5jcnlwdGlvbktleVJlcXVlc3QS",
+            "FAoMb3JnYW5pemF0aW9uGAEgASgJIoEBCiFSZXRyaWV2ZURhdGFFbmNyeXB0",
             "aW9uS2V5UmVzcG9uc2USGwoOZW5jcnlwdGlvbl9rZXkYASABKAlCA4ABARIT",
-            "CgtmaW5nZXJwcmludBgCIAEoCSKGAQobU2V0RGF0YUVuY3J5cHRpb25LZXlS",
-            "ZXF1ZXN0EhQKDG9yZ2FuaXphdGlvbhgBIAEoCRIbCg5lbmNyeXB0aW9uX2tl",
-            "eRgCIAEoCUIDgAEBEh0KFWNoYW5nZV9lbmNyeXB0aW9uX2tleRgDIAEoCBIV",
-            "Cg12YWxpZGF0ZV9vbmx5GAQgASgIIkgKHFNldERhdGFFbmNyeXB0aW9uS2V5",
-            "UmVzcG9uc2USEwoLZmluZ2VycHJpbnQYASABKAkSEwoLa2V5X3ZlcnNpb24Y",
-            "AiABKA0iMAoYV2F0Y2hSZWVuY3J5cHRpb25SZXF1ZXN0EhQKDG9yZ2FuaXph",
-            "dGlvbhgBIAEoCSL8AwoMUmVlbmNyeXB0aW9uEi4KBXN0YXRlGAEgASgOMh8u",
-            "c2VhbHdhcmQudjEuUmVlbmNyeXB0aW9uLlN0YXRlEhMKC2NlbGxzX3RvdGFs",
-            "GAIgASgDEhIKCmNlbGxzX2RvbmUYAyABKAMSGAoQY2VsbHNfdW5yZWFkYWJs",
-            "ZRgEIAEoAxIYChBjZWxsc19wZXJfc2Vjb25kGAUgASgBEi4KCnN0YXJ0X3Rp",
-            "bWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90",
-            "aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtrZXlf",
-            "dmVyc2lvbhgIIAEoDRI2ChJlc3RpbWF0ZWRfZW5kX3RpbWUYCSABKAsyGi5n",
-            "b29nbGUucHJvdG9idWYuVGltZXN0YW1wIrMBCgVTdGF0ZRIVChFTVEFURV9V",
-            "TlNQRUNJRklFRBAAEg4KClNUQVRFX05PTkUQARIRCg1TVEFURV9XQUlUSU5H",
-            "EAISEQoNU1RBVEVfUlVOTklORxADEhMKD1NUQVRFX0ZJTklTSElORxAEEg4K",
-            "ClNUQVRFX0RPTkUQBRIkCiBTVEFURV9ET05FX1dJVEhfVU5SRUFEQUJMRV9D",
-            "RUxMUxAGEhIKDlNUQVRFX0NMRUFSSU5HEAciWQoaTGlzdFVucmVhZGFibGVD",
-            "ZWxsc1JlcXVlc3QSFAoMb3JnYW5pemF0aW9uGAEgASgJEhEKCXBhZ2Vfc2l6",
-            "ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIm0KG0xpc3RVbnJlYWRhYmxl",
-            "Q2VsbHNSZXNwb25zZRI1ChB1bnJlYWRhYmxlX2NlbGxzGAEgAygLMhsuc2Vh",
-            "bHdhcmQudjEuVW5yZWFkYWJsZUNlbGwSFwoPbmV4dF9wYWdlX3Rva2VuGAIg",
-            "ASgJIpgCCg5VbnJlYWRhYmxlQ2VsbBIMCgRuYW1lGAEgASgJEhEKCWF0dHJp",
-            "YnV0ZRgCIAEoCRIyCgZyZWFzb24YAyABKA4yIi5zZWFsd2FyZC52MS5VbnJl",
-            "YWRhYmxlQ2VsbC5SZWFzb24SEwoLa2V5X3ZlcnNpb24YBCABKA0SDgoGc2hh",
-            "MjU2GAUgASgMIosBCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAAS",
-            "HgoaUkVBU09OX1VOS05PV05fS0VZX1ZFUlNJT04QARIaChZSRUFTT05fRE9F",
-            "U19OT1RfVkVSSUZZEAISFAoQUkVBU09OX01BTEZPUk1FRBADEhcKE1JFQVNP",
-            "Tl9ORVdFUl9GT1JNQVQQBCIqChJWZXJpZnlDZWxsc1JlcXVlc3QSFAoMb3Jn",
-            "YW5pemF0aW9uGAEgASgJIsQBChNWZXJpZnlDZWxsc1Jlc3BvbnNlEhMKC2Nl",
-            "bGxzX3RvdGFsGAEgASgDEhUKDWNlbGxzX2NoZWNrZWQYAiABKAMSNQoQdW5y",
-            "ZWFkYWJsZV9jZWxscxgDIAMoCzIbLnNlYWx3YXJkLnYxLlVucmVhZGFibGVD",
-            "ZWxsEjUKEGNlbnN1c19taXNjb3VudHMYBCADKAsyGy5zZWFsd2FyZC52MS5D",
-            "ZW5zdXNNaXNjb3VudBITCgtpc19jb21wbGV0ZRgFIAEoCCJ0Cg5DZW5zdXNN",
-            "aXNjb3VudBIOCgZlbnRpdHkYASABKAkSEQoJYXR0cmlidXRlGAIgASgJEhMK",
-            "C2tleV92ZXJzaW9uGAMgASgNEhUKDWNlbGxzX2NvdW50ZWQYBCABKAMSEwoL",
-            "Y2VsbHNfZm91bmQYBSABKAMiVAoVTGlzdEtleUNoYW5nZXNSZXF1ZXN0EhQK",
-            "DG9yZ2FuaXphdGlvbhgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFn",
-            "ZV90b2tlbhgDIAEoCSJeChZMaXN0S2V5Q2hhbmdlc1Jlc3BvbnNlEisKC2tl",
-            "eV9jaGFuZ2VzGAEgAygLMhYuc2VhbHdhcmQudjEuS2V5Q2hhbmdlEhcKD25l",
-            "eHRfcGFnZV90b2tlbhgCIAEoCSJmCglLZXlDaGFuZ2USEwoLZmluZ2VycHJp",
-            "bnQYASABKAkSLwoLY2hhbmdlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9i",
-            "dWYuVGltZXN0YW1wEhMKC2tleV92ZXJzaW9uGAMgASgNIoQBChtBYmFuZG9u",
-            "RW5jcnlwdGVkRGF0YVJlcXVlc3QSFAoMb3JnYW5pemF0aW9uGAEgASgJEhsK",
-            "E2NvbmZpcm1fZmluZ2VycHJpbnQYAiABKAkSGwoOZW5jcnlwdGlvbl9rZXkY",
-            "AyABKAlCA4ABARIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIkgKHEFiYW5kb25F",
-            "bmNyeXB0ZWREYXRhUmVzcG9uc2USEwoLZmluZ2VycHJpbnQYASABKAkSEwoL",
-            "a2V5X3ZlcnNpb24YAiABKA0yzgkKFURhdGFFbmNyeXB0aW9uU2VydmljZRKS",
-            "AQoWSXNEYXRhRW5jcnlwdGlvbkFjdGl2ZRIqLnNlYWx3YXJkLnYxLklzRGF0",
-            "YUVuY3J5cHRpb25BY3RpdmVSZXF1ZXN0Gisuc2VhbHdhcmQudjEuSXNEYXRh",
-            "RW5jcnlwdGlvbkFjdGl2ZVJlc3BvbnNlIh+QAgHaoSUYChZwcnZSZWFkRW5j",
-            "cnlwdGlvblN0YXRlEqoBChlSZXRyaWV2ZURhdGFFbmNyeXB0aW9uS2V5Ei0u",
-            "c2VhbHdhcmQudjEuUmV0cmlldmVEYXRhRW5jcnlwdGlvbktleVJlcXVlc3Qa",
-            "Li5zZWFsd2FyZC52MS5SZXRyaWV2ZURhdGFFbmNyeXB0aW9uS2V5UmVzcG9u",
-            "c2UiLpACAtqhJScKF3BydlJlYWRTcWxFbmNyeXB0aW9uS2V5IgxyZXRyaWV2",
-            "ZS1rZXkSxAEKFFNldERhdGFFbmNyeXB0aW9uS2V5Eiguc2VhbHdhcmQudjEu",
-            "U2V0RGF0YUVuY3J5cHRpb25LZXlSZXF1ZXN0Gikuc2VhbHdhcmQudjEuU2V0",
-            "RGF0YUVuY3J5cHRpb25LZXlSZXNwb25zZSJXkAIA2qElUAoZcHJ2Q2hhbmdl",
-            "U3FsRW5jcnlwdGlvbktleQoacHJ2UmVzdG9yZVNxbEVuY3J5cHRpb25LZXki",
-            "CmNoYW5nZS1rZXkiC3Jlc3RvcmUta2V5EngKEVdhdGNoUmVlbmNyeXB0aW9u",
-            "EiUuc2VhbHdhcmQudjEuV2F0Y2hSZWVuY3J5cHRpb25SZXF1ZXN0Ghkuc2Vh",
-            "bHdhcmQudjEuUmVlbmNyeXB0aW9uIh+QAgHaoSUYChZwcnZSZWFkRW5jcnlw",
-            "dGlvblN0YXRlMAESiQEKE0xpc3RVbnJlYWRhYmxlQ2VsbHMSJy5zZWFsd2Fy",
-            "ZC52MS5MaXN0VW5yZWFkYWJsZUNlbGxzUmVxdWVzdBooLnNlYWx3YXJkLnYx",
-            "Lkxpc3RVbnJlYWRhYmxlQ2VsbHNSZXNwb25zZSIfkAIB2qElGAoWcHJ2UmVh",
-            "ZEVuY3J5cHRpb25TdGF0ZRKBAQoLVmVyaWZ5Q2VsbHMSHy5zZWFsd2FyZC52",
-            "MS5WZXJpZnlDZWxsc1JlcXVlc3QaIC5zZWFsd2FyZC52MS5WZXJpZnlDZWxs",
-            "c1Jlc3BvbnNlIi2QAgLaoSUmChZwcnZSZWFkRW5jcnlwdGlvblN0YXRlIgx2",
-            "ZXJpZnktY2VsbHMwARJ6Cg5MaXN0S2V5Q2hhbmdlcxIiLnNlYWx3YXJkLnYx",
-            "Lkxpc3RLZXlDaGFuZ2VzUmVxdWVzdBojLnNlYWx3YXJkLnYxLkxpc3RLZXlD",
-            "aGFuZ2VzUmVzcG9uc2UiH5ACAdqhJRgKFnBydlJlYWRFbmNyeXB0aW9uU3Rh",
-            "dGUSpQEKFEFiYW5kb25FbmNyeXB0ZWREYXRhEiguc2VhbHdhcmQudjEuQWJh",
-            "bmRvbkVuY3J5cHRlZERhdGFSZXF1ZXN0Gikuc2VhbHdhcmQudjEuQWJhbmRv",
-            "bkVuY3J5cHRlZERhdGFSZXNwb25zZSI4kAIA2qElMQoXcHJ2QWJhbmRvbkVu",
-            "Y3J5cHRlZERhdGEiFmFiYW5kb24tZW5jcnlwdGVkLWRhdGFCgwEKDmlvLnNl",
-            "YWx3YXJkLnYxUAFaPmdpdGh1Yi5jb20vc2VhbHdhcmQvc2VhbHdhcmQvY2xp",
-            "ZW50cy9nby9zZWFsd2FyZC92MTtzZWFsd2FyZHYxogIDU0xXqgILU2VhbHdh",
-            "cmQuVjHKAgtTZWFsd2FyZFxWMeoCDFNlYWx3YXJkOjpWMWIGcHJvdG8z"));
+            "CgtmaW5nZXJwcmludBgCIAEoCRIqCgpjYWxsZXJfdGxzGAMgASgOMhYuc2Vh",
+            "bHdhcmQudjEuQ2FsbGVyVGxzIoYBChtTZXREYXRhRW5jcnlwdGlvbktleVJl",
+            "cXVlc3QSFAoMb3JnYW5pemF0aW9uGAEgASgJEhsKDmVuY3J5cHRpb25fa2V5",
+            "GAIgASgJQgOAAQESHQoVY2hhbmdlX2VuY3J5cHRpb25fa2V5GAMgASgIEhUK",
+            "DXZhbGlkYXRlX29ubHkYBCABKAgidAocU2V0RGF0YUVuY3J5cHRpb25LZXlS",
+            "ZXNwb25zZRITCgtmaW5nZXJwcmludBgBIAEoCRITCgtrZXlfdmVyc2lvbhgC",
+            "IAEoDRIqCgpjYWxsZXJfdGxzGAMgASgOMhYuc2VhbHdhcmQudjEuQ2FsbGVy",
+            "VGxzIjAKGFdhdGNoUmVlbmNyeXB0aW9uUmVxdWVzdBIUCgxvcmdhbml6YXRp",
+            "b24YASABKAki/AMKDFJlZW5jcnlwdGlvbhIuCgVzdGF0ZRgBIAEoDjIfLnNl",
+            "YWx3YXJkLnYxLlJlZW5jcnlwdGlvbi5TdGF0ZRITCgtjZWxsc190b3RhbBgC",
+            "IAEoAxISCgpjZWxsc19kb25lGAMgASgDEhgKEGNlbGxzX3VucmVhZGFibGUY",
+            "BCABKAMSGAoQY2VsbHNfcGVyX3NlY29uZBgFIAEoARIuCgpzdGFydF90aW1l",
+            "GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGlt",
+            "ZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLa2V5X3Zl",
+            "cnNpb24YCCABKA0SNgoSZXN0aW1hdGVkX2VuZF90aW1lGAkgASgLMhouZ29v",
+            "Z2xlLnByb3RvYnVmLlRpbWVzdGFtcCKzAQoFU3RhdGUSFQoRU1RBVEVfVU5T",
+            "UEVDSUZJRUQQABIOCgpTVEFURV9OT05FEAESEQoNU1RBVEVfV0FJVElORxAC",
+            "EhEKDVNUQVRFX1JVTk5JTkcQAxITCg9TVEFURV9GSU5JU0hJTkcQBBIOCgpT",
+            "VEFURV9ET05FEAUSJAogU1RBVEVfRE9ORV9XSVRIX1VOUkVBREFCTEVfQ0VM",
+            "TFMQBhISCg5TVEFURV9DTEVBUklORxAHIlkKGkxpc3RVbnJlYWRhYmxlQ2Vs",
+            "bHNSZXF1ZXN0EhQKDG9yZ2FuaXphdGlvbhgBIAEoCRIRCglwYWdlX3NpemUY",
+            "AiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJtChtMaXN0VW5yZWFkYWJsZUNl",
+            "bGxzUmVzcG9uc2USNQoQdW5yZWFkYWJsZV9jZWxscxgBIAMoCzIbLnNlYWx3",
+            "YXJkLnYxLlVucmVhZGFibGVDZWxsEhcKD25leHRfcGFnZV90b2tlbhgCIAEo",
+            "CSKYAgoOVW5yZWFkYWJsZUNlbGwSDAoEbmFtZRgBIAEoCRIRCglhdHRyaWJ1",
+            "dGUYAiABKAkSMgoGcmVhc29uGAMgASgOMiIuc2VhbHdhcmQudjEuVW5yZWFk",
+            "YWJsZUNlbGwuUmVhc29uEhMKC2tleV92ZXJzaW9uGAQgASgNEg4KBnNoYTI1",
+            "NhgFIAEoDCKLAQoGUmVhc29uEhYKElJFQVNPTl9VTlNQRUNJRklFRBAAEh4K",
+            "GlJFQVNPTl9VTktOT1dOX0tFWV9WRVJTSU9OEAESGgoWUkVBU09OX0RPRVNf",
+            "Tk9UX1ZFUklGWRACEhQKEFJFQVNPTl9NQUxGT1JNRUQQAxIXChNSRUFTT05f",
+            "TkVXRVJfRk9STUFUEAQiKgoSVmVyaWZ5Q2VsbHNSZXF1ZXN0EhQKDG9yZ2Fu",
+            "aXphdGlvbhgBIAEoCSLEAQoTVmVyaWZ5Q2VsbHNSZXNwb25zZRITCgtjZWxs",
+            "c190b3RhbBgBIAEoAxIVCg1jZWxsc19jaGVja2VkGAIgASgDEjUKEHVucmVh",
+            "ZGFibGVfY2VsbHMYAyADKAsyGy5zZWFsd2FyZC52MS5VbnJlYWRhYmxlQ2Vs",
+            "bBI1ChBjZW5zdXNfbWlzY291bnRzGAQgAygLMhsuc2VhbHdhcmQudjEuQ2Vu",
+            "c3VzTWlzY291bnQSEwoLaXNfY29tcGxldGUYBSABKAgidAoOQ2Vuc3VzTWlz",
+            "Y291bnQSDgoGZW50aXR5GAEgASgJEhEKCWF0dHJpYnV0ZRgCIAEoCRITCgtr",
+            "ZXlfdmVyc2lvbhgDIAEoDRIVCg1jZWxsc19jb3VudGVkGAQgASgDEhMKC2Nl",
+            "bGxzX2ZvdW5kGAUgASgDIlQKFUxpc3RLZXlDaGFuZ2VzUmVxdWVzdBIUCgxv",
+            "cmdhbml6YXRpb24YASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2Vf",
+            "dG9rZW4YAyABKAkiXgoWTGlzdEtleUNoYW5nZXNSZXNwb25zZRIrCgtrZXlf",
+            "Y2hhbmdlcxgBIAMoCzIWLnNlYWx3YXJkLnYxLktleUNoYW5nZRIXCg9uZXh0",
+            "X3BhZ2VfdG9rZW4YAiABKAkiZgoJS2V5Q2hhbmdlEhMKC2ZpbmdlcnByaW50",
+            "GAEgASgJEi8KC2NoYW5nZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVm",
+            "LlRpbWVzdGFtcBITCgtrZXlfdmVyc2lvbhgDIAEoDSKEAQobQWJhbmRvbkVu",
+            "Y3J5cHRlZERhdGFSZXF1ZXN0EhQKDG9yZ2FuaXphdGlvbhgBIAEoCRIbChNj",
+            "b25maXJtX2ZpbmdlcnByaW50GAIgASgJEhsKDmVuY3J5cHRpb25fa2V5GAMg",
+            "ASgJQgOAAQESFQoNdmFsaWRhdGVfb25seRgEIAEoCCJ0ChxBYmFuZG9uRW5j",
+            "cnlwdGVkRGF0YVJlc3BvbnNlEhMKC2ZpbmdlcnByaW50GAEgASgJEhMKC2tl",
+            "eV92ZXJzaW9uGAIgASgNEioKCmNhbGxlcl90bHMYAyABKA4yFi5zZWFsd2Fy",
+            "ZC52MS5DYWxsZXJUbHMqUgoJQ2FsbGVyVGxzEhoKFkNBTExFUl9UTFNfVU5T",
+            "UEVDSUZJRUQQABIVChFDQUxMRVJfVExTX1NFUlZFUhABEhIKDkNBTExFUl9U",
+            "TFNfSE9QEAIyzgkKFURhdGFFbmNyeXB0aW9uU2VydmljZRKSAQoWSXNEYXRh",
+            "RW5jcnlwdGlvbkFjdGl2ZRIqLnNlYWx3YXJkLnYxLklzRGF0YUVuY3J5cHRp",
+            "b25BY3RpdmVSZXF1ZXN0Gisuc2VhbHdhcmQudjEuSXNEYXRhRW5jcnlwdGlv",
+            "bkFjdGl2ZVJlc3BvbnNlIh+QAgHaoSUYChZwcnZSZWFkRW5jcnlwdGlvblN0",
+            "YXRlEqoBChlSZXRyaWV2ZURhdGFFbmNyeXB0aW9uS2V5Ei0uc2VhbHdhcmQu",
+            "djEuUmV0cmlldmVEYXRhRW5jcnlwdGlvbktleVJlcXVlc3QaLi5zZWFsd2Fy",
+            "ZC52MS5SZXRyaWV2ZURhdGFFbmNyeXB0aW9uS2V5UmVzcG9uc2UiLpACAtqh",
+            "JScKF3BydlJlYWRTcWxFbmNyeXB0aW9uS2V5IgxyZXRyaWV2ZS1rZXkSxAEK",
+            "FFNldERhdGFFbmNyeXB0aW9uS2V5Eiguc2VhbHdhcmQudjEuU2V0RGF0YUVu",
+            "Y3J5cHRpb25LZXlSZXF1ZXN0Gikuc2VhbHdhcmQudjEuU2V0RGF0YUVuY3J5",
+            "cHRpb25LZXlSZXNwb25zZSJXkAIA2qElUAoZcHJ2Q2hhbmdlU3FsRW5jcnlw",
+            "dGlvbktleQoacHJ2UmVzdG9yZVNxbEVuY3J5cHRpb25LZXkiCmNoYW5nZS1r",
+            "ZXkiC3Jlc3RvcmUta2V5EngKEVdhdGNoUmVlbmNyeXB0aW9uEiUuc2VhbHdh",
+            "cmQudjEuV2F0Y2hSZWVuY3J5cHRpb25SZXF1ZXN0Ghkuc2VhbHdhcmQudjEu",
+            "UmVlbmNyeXB0aW9uIh+QAgHaoSUYChZwcnZSZWFkRW5jcnlwdGlvblN0YXRl",
+            "MAESiQEKE0xpc3RVbnJlYWRhYmxlQ2VsbHMSJy5zZWFsd2FyZC52MS5MaXN0",
+            "VW5yZWFkYWJsZUNlbGxzUmVxdWVzdBooLnNlYWx3YXJkLnYxLkxpc3RVbnJl",
+            "YWRhYmxlQ2VsbHNSZXNwb25zZSIfkAIB2qElGAoWcHJ2UmVhZEVuY3J5cHRp",
+            "b25TdGF0ZRKBAQoLVmVyaWZ5Q2VsbHMSHy5zZWFsd2FyZC52MS5WZXJpZnlD",
+            "ZWxsc1JlcXVlc3QaIC5zZWFsd2FyZC52MS5WZXJpZnlDZWxsc1Jlc3BvbnNl",
+            "Ii2QAgLaoSUmChZwcnZSZWFkRW5jcnlwdGlvblN0YXRlIgx2ZXJpZnktY2Vs",
+            "bHMwARJ6Cg5MaXN0S2V5Q2hhbmdlcxIiLnNlYWx3YXJkLnYxLkxpc3RLZXlD",
+            "aGFuZ2VzUmVxdWVzdBojLnNlYWx3YXJkLnYxLkxpc3RLZXlDaGFuZ2VzUmVz",
+            "cG9uc2UiH5ACAdqhJRgKFnBydlJlYWRFbmNyeXB0aW9uU3RhdGUSpQEKFEFi",
+            "YW5kb25FbmNyeXB0ZWREYXRhEiguc2VhbHdhcmQudjEuQWJhbmRvbkVuY3J5",
+            "cHRlZERhdGFSZXF1ZXN0Gikuc2VhbHdhcmQudjEuQWJhbmRvbkVuY3J5cHRl",
+            "ZERhdGFSZXNwb25zZSI4kAIA2qElMQoXcHJ2QWJhbmRvbkVuY3J5cHRlZERh",
+            "dGEiFmFiYW5kb24tZW5jcnlwdGVkLWRhdGFCgwEKDmlvLnNlYWx3YXJkLnYx",
+            "UAFaPmdpdGh1Yi5jb20vc2VhbHdhcmQvc2VhbHdhcmQvY2xpZW50cy9nby9z",
+            "ZWFsd2FyZC92MTtzZWFsd2FyZHYxogIDU0xXqgILU2VhbHdhcmQuVjHKAgtT",
+            "ZWFsd2FyZFxWMeoCDFNlYWx3YXJkOjpWMWIGcHJvdG8z"));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, },
-          new pbr::GeneratedClrTypeInfo(null, null, new pbr::GeneratedClrTypeInfo[] {
+          new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Sealward.V1.CallerTls), }, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.IsDataEncryptionActiveRequest), global::Sealward.V1.IsDataEncryptionActiveRequest.Parser, new[]{ "Organization" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.IsDataEncryptionActiveResponse), global::Sealward.V1.IsDataEncryptionActiveResponse.Parser, new[]{ "IsActive", "Fingerprint", "KeyVersion", "KeyChangeTime", "KeyChangeDueTime", "Reencryption", "CellCounts", "IsKeyChangeDue", "RolledBackTime" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.IsDataEncryptionActiveResponse), global::Sealward.V1.IsDataEncryptionActiveResponse.Parser, new[]{ "IsActive", "Fingerprint", "KeyVersion", "KeyChangeTime", "KeyChangeDueTime", "Reencryption", "CellCounts", "IsKeyChangeDue", "RolledBackTime", "CallerTls" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.CellCount), global::Sealward.V1.CellCount.Parser, new[]{ "Entity", "Attribute", "KeyVersion", "Cells" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.RetrieveDataEncryptionKeyRequest), global::Sealward.V1.RetrieveDataEncryptionKeyRequest.Parser, new[]{ "Organization" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.RetrieveDataEncryptionKeyResponse), global::Sealward.V1.RetrieveDataEncryptionKeyResponse.Parser, new[]{ "EncryptionKey", "Fingerprint" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.RetrieveDataEncryptionKeyResponse), global::Sealward.V1.RetrieveDataEncryptionKeyResponse.Parser, new[]{ "EncryptionKey", "Fingerprint", "CallerTls" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.SetDataEncryptionKeyRequest), global::Sealward.V1.SetDataEncryptionKeyRequest.Parser, new[]{ "Organization", "EncryptionKey", "ChangeEncryptionKey", "ValidateOnly" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.SetDataEncryptionKeyResponse), global::Sealward.V1.SetDataEncryptionKeyResponse.Parser, new[]{ "Fingerprint", "KeyVersion" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.SetDataEncryptionKeyResponse), global::Sealward.V1.SetDataEncryptionKeyResponse.Parser, new[]{ "Fingerprint", "KeyVersion", "CallerTls" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.WatchReencryptionRequest), global::Sealward.V1.WatchReencryptionRequest.Parser, new[]{ "Organization" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.Reencryption), global::Sealward.V1.Reencryption.Parser, new[]{ "State", "CellsTotal", "CellsDone", "CellsUnreadable", "CellsPerSecond", "StartTime", "EndTime", "KeyVersion", "EstimatedEndTime" }, null, new[]{ typeof(global::Sealward.V1.Reencryption.Types.State) }, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ListUnreadableCellsRequest), global::Sealward.V1.ListUnreadableCellsRequest.Parser, new[]{ "Organization", "PageSize", "PageToken" }, null, null, null, null),
@@ -141,12 +147,33 @@ namespace Sealward.V1 {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ListKeyChangesResponse), global::Sealward.V1.ListKeyChangesResponse.Parser, new[]{ "KeyChanges", "NextPageToken" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.KeyChange), global::Sealward.V1.KeyChange.Parser, new[]{ "Fingerprint", "ChangeTime", "KeyVersion" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.AbandonEncryptedDataRequest), global::Sealward.V1.AbandonEncryptedDataRequest.Parser, new[]{ "Organization", "ConfirmFingerprint", "EncryptionKey", "ValidateOnly" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.AbandonEncryptedDataResponse), global::Sealward.V1.AbandonEncryptedDataResponse.Parser, new[]{ "Fingerprint", "KeyVersion" }, null, null, null, null)
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.AbandonEncryptedDataResponse), global::Sealward.V1.AbandonEncryptedDataResponse.Parser, new[]{ "Fingerprint", "KeyVersion", "CallerTls" }, null, null, null, null)
           }));
     }
     #endregion
 
   }
+  #region Enums
+  /// <summary>
+  /// Where the TLS connection of a caller ends. All parties up to there can read the call and its response, including a key text.
+  /// </summary>
+  public enum CallerTls {
+    /// <summary>
+    /// Unspecified. It is never returned.
+    /// </summary>
+    [pbr::OriginalName("CALLER_TLS_UNSPECIFIED")] Unspecified = 0,
+    /// <summary>
+    /// At the server. No proxy can read the call.
+    /// </summary>
+    [pbr::OriginalName("CALLER_TLS_SERVER")] Server = 1,
+    /// <summary>
+    /// At a hop, a trusted proxy of the configuration. The hop vouches for the TLS connection of the caller, and can read the call.
+    /// </summary>
+    [pbr::OriginalName("CALLER_TLS_HOP")] Hop = 2,
+  }
+
+  #endregion
+
   #region Messages
   /// <summary>
   /// Request message for DataEncryptionService.IsDataEncryptionActive.
@@ -399,6 +426,7 @@ namespace Sealward.V1 {
       cellCounts_ = other.cellCounts_.Clone();
       isKeyChangeDue_ = other.isKeyChangeDue_;
       rolledBackTime_ = other.rolledBackTime_ != null ? other.rolledBackTime_.Clone() : null;
+      callerTls_ = other.callerTls_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -549,6 +577,21 @@ namespace Sealward.V1 {
       }
     }
 
+    /// <summary>Field number for the "caller_tls" field.</summary>
+    public const int CallerTlsFieldNumber = 10;
+    private global::Sealward.V1.CallerTls callerTls_ = global::Sealward.V1.CallerTls.Unspecified;
+    /// <summary>
+    /// Where the TLS connection of the caller ends.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Sealward.V1.CallerTls CallerTls {
+      get { return callerTls_; }
+      set {
+        callerTls_ = value;
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -573,6 +616,7 @@ namespace Sealward.V1 {
       if(!cellCounts_.Equals(other.cellCounts_)) return false;
       if (IsKeyChangeDue != other.IsKeyChangeDue) return false;
       if (!object.Equals(RolledBackTime, other.RolledBackTime)) return false;
+      if (CallerTls != other.CallerTls) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -589,6 +633,7 @@ namespace Sealward.V1 {
       hash ^= cellCounts_.GetHashCode();
       if (IsKeyChangeDue != false) hash ^= IsKeyChangeDue.GetHashCode();
       if (rolledBackTime_ != null) hash ^= RolledBackTime.GetHashCode();
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) hash ^= CallerTls.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -640,6 +685,10 @@ namespace Sealward.V1 {
         output.WriteRawTag(74);
         output.WriteMessage(RolledBackTime);
       }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        output.WriteRawTag(80);
+        output.WriteEnum((int) CallerTls);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -683,6 +732,10 @@ namespace Sealward.V1 {
         output.WriteRawTag(74);
         output.WriteMessage(RolledBackTime);
       }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        output.WriteRawTag(80);
+        output.WriteEnum((int) CallerTls);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -717,6 +770,9 @@ namespace Sealward.V1 {
       }
       if (rolledBackTime_ != null) {
         size += 1 + pb::CodedOutputStream.ComputeMessageSize(RolledBackTime);
+      }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        size += 1 + pb::CodedOutputStream.ComputeEnumSize((int) CallerTls);
       }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
@@ -766,6 +822,9 @@ namespace Sealward.V1 {
           RolledBackTime = new global::Google.Protobuf.WellKnownTypes.Timestamp();
         }
         RolledBackTime.MergeFrom(other.RolledBackTime);
+      }
+      if (other.CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        CallerTls = other.CallerTls;
       }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
@@ -834,6 +893,10 @@ namespace Sealward.V1 {
             input.ReadMessage(RolledBackTime);
             break;
           }
+          case 80: {
+            CallerTls = (global::Sealward.V1.CallerTls) input.ReadEnum();
+            break;
+          }
         }
       }
     #endif
@@ -899,6 +962,10 @@ namespace Sealward.V1 {
               RolledBackTime = new global::Google.Protobuf.WellKnownTypes.Timestamp();
             }
             input.ReadMessage(RolledBackTime);
+            break;
+          }
+          case 80: {
+            CallerTls = (global::Sealward.V1.CallerTls) input.ReadEnum();
             break;
           }
         }
@@ -1476,6 +1543,7 @@ namespace Sealward.V1 {
     public RetrieveDataEncryptionKeyResponse(RetrieveDataEncryptionKeyResponse other) : this() {
       encryptionKey_ = other.encryptionKey_;
       fingerprint_ = other.fingerprint_;
+      callerTls_ = other.callerTls_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -1516,6 +1584,21 @@ namespace Sealward.V1 {
       }
     }
 
+    /// <summary>Field number for the "caller_tls" field.</summary>
+    public const int CallerTlsFieldNumber = 3;
+    private global::Sealward.V1.CallerTls callerTls_ = global::Sealward.V1.CallerTls.Unspecified;
+    /// <summary>
+    /// Where the TLS connection of the caller ends.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Sealward.V1.CallerTls CallerTls {
+      get { return callerTls_; }
+      set {
+        callerTls_ = value;
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -1533,6 +1616,7 @@ namespace Sealward.V1 {
       }
       if (EncryptionKey != other.EncryptionKey) return false;
       if (Fingerprint != other.Fingerprint) return false;
+      if (CallerTls != other.CallerTls) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -1542,6 +1626,7 @@ namespace Sealward.V1 {
       int hash = 1;
       if (EncryptionKey.Length != 0) hash ^= EncryptionKey.GetHashCode();
       if (Fingerprint.Length != 0) hash ^= Fingerprint.GetHashCode();
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) hash ^= CallerTls.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -1568,6 +1653,10 @@ namespace Sealward.V1 {
         output.WriteRawTag(18);
         output.WriteString(Fingerprint);
       }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        output.WriteRawTag(24);
+        output.WriteEnum((int) CallerTls);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -1586,6 +1675,10 @@ namespace Sealward.V1 {
         output.WriteRawTag(18);
         output.WriteString(Fingerprint);
       }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        output.WriteRawTag(24);
+        output.WriteEnum((int) CallerTls);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -1601,6 +1694,9 @@ namespace Sealward.V1 {
       }
       if (Fingerprint.Length != 0) {
         size += 1 + pb::CodedOutputStream.ComputeStringSize(Fingerprint);
+      }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        size += 1 + pb::CodedOutputStream.ComputeEnumSize((int) CallerTls);
       }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
@@ -1619,6 +1715,9 @@ namespace Sealward.V1 {
       }
       if (other.Fingerprint.Length != 0) {
         Fingerprint = other.Fingerprint;
+      }
+      if (other.CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        CallerTls = other.CallerTls;
       }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
@@ -1647,6 +1746,10 @@ namespace Sealward.V1 {
             Fingerprint = input.ReadString();
             break;
           }
+          case 24: {
+            CallerTls = (global::Sealward.V1.CallerTls) input.ReadEnum();
+            break;
+          }
         }
       }
     #endif
@@ -1672,6 +1775,10 @@ namespace Sealward.V1 {
           }
           case 18: {
             Fingerprint = input.ReadString();
+            break;
+          }
+          case 24: {
+            CallerTls = (global::Sealward.V1.CallerTls) input.ReadEnum();
             break;
           }
         }
@@ -2051,6 +2158,7 @@ namespace Sealward.V1 {
     public SetDataEncryptionKeyResponse(SetDataEncryptionKeyResponse other) : this() {
       fingerprint_ = other.fingerprint_;
       keyVersion_ = other.keyVersion_;
+      callerTls_ = other.callerTls_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -2091,6 +2199,21 @@ namespace Sealward.V1 {
       }
     }
 
+    /// <summary>Field number for the "caller_tls" field.</summary>
+    public const int CallerTlsFieldNumber = 3;
+    private global::Sealward.V1.CallerTls callerTls_ = global::Sealward.V1.CallerTls.Unspecified;
+    /// <summary>
+    /// Where the TLS connection of the caller ends.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Sealward.V1.CallerTls CallerTls {
+      get { return callerTls_; }
+      set {
+        callerTls_ = value;
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -2108,6 +2231,7 @@ namespace Sealward.V1 {
       }
       if (Fingerprint != other.Fingerprint) return false;
       if (KeyVersion != other.KeyVersion) return false;
+      if (CallerTls != other.CallerTls) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -2117,6 +2241,7 @@ namespace Sealward.V1 {
       int hash = 1;
       if (Fingerprint.Length != 0) hash ^= Fingerprint.GetHashCode();
       if (KeyVersion != 0) hash ^= KeyVersion.GetHashCode();
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) hash ^= CallerTls.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -2143,6 +2268,10 @@ namespace Sealward.V1 {
         output.WriteRawTag(16);
         output.WriteUInt32(KeyVersion);
       }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        output.WriteRawTag(24);
+        output.WriteEnum((int) CallerTls);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -2161,6 +2290,10 @@ namespace Sealward.V1 {
         output.WriteRawTag(16);
         output.WriteUInt32(KeyVersion);
       }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        output.WriteRawTag(24);
+        output.WriteEnum((int) CallerTls);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -2176,6 +2309,9 @@ namespace Sealward.V1 {
       }
       if (KeyVersion != 0) {
         size += 1 + pb::CodedOutputStream.ComputeUInt32Size(KeyVersion);
+      }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        size += 1 + pb::CodedOutputStream.ComputeEnumSize((int) CallerTls);
       }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
@@ -2194,6 +2330,9 @@ namespace Sealward.V1 {
       }
       if (other.KeyVersion != 0) {
         KeyVersion = other.KeyVersion;
+      }
+      if (other.CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        CallerTls = other.CallerTls;
       }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
@@ -2222,6 +2361,10 @@ namespace Sealward.V1 {
             KeyVersion = input.ReadUInt32();
             break;
           }
+          case 24: {
+            CallerTls = (global::Sealward.V1.CallerTls) input.ReadEnum();
+            break;
+          }
         }
       }
     #endif
@@ -2247,6 +2390,10 @@ namespace Sealward.V1 {
           }
           case 16: {
             KeyVersion = input.ReadUInt32();
+            break;
+          }
+          case 24: {
+            CallerTls = (global::Sealward.V1.CallerTls) input.ReadEnum();
             break;
           }
         }
@@ -6065,6 +6212,7 @@ namespace Sealward.V1 {
     public AbandonEncryptedDataResponse(AbandonEncryptedDataResponse other) : this() {
       fingerprint_ = other.fingerprint_;
       keyVersion_ = other.keyVersion_;
+      callerTls_ = other.callerTls_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -6104,6 +6252,21 @@ namespace Sealward.V1 {
       }
     }
 
+    /// <summary>Field number for the "caller_tls" field.</summary>
+    public const int CallerTlsFieldNumber = 3;
+    private global::Sealward.V1.CallerTls callerTls_ = global::Sealward.V1.CallerTls.Unspecified;
+    /// <summary>
+    /// Where the TLS connection of the caller ends.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Sealward.V1.CallerTls CallerTls {
+      get { return callerTls_; }
+      set {
+        callerTls_ = value;
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -6121,6 +6284,7 @@ namespace Sealward.V1 {
       }
       if (Fingerprint != other.Fingerprint) return false;
       if (KeyVersion != other.KeyVersion) return false;
+      if (CallerTls != other.CallerTls) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -6130,6 +6294,7 @@ namespace Sealward.V1 {
       int hash = 1;
       if (Fingerprint.Length != 0) hash ^= Fingerprint.GetHashCode();
       if (KeyVersion != 0) hash ^= KeyVersion.GetHashCode();
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) hash ^= CallerTls.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -6156,6 +6321,10 @@ namespace Sealward.V1 {
         output.WriteRawTag(16);
         output.WriteUInt32(KeyVersion);
       }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        output.WriteRawTag(24);
+        output.WriteEnum((int) CallerTls);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -6174,6 +6343,10 @@ namespace Sealward.V1 {
         output.WriteRawTag(16);
         output.WriteUInt32(KeyVersion);
       }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        output.WriteRawTag(24);
+        output.WriteEnum((int) CallerTls);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -6189,6 +6362,9 @@ namespace Sealward.V1 {
       }
       if (KeyVersion != 0) {
         size += 1 + pb::CodedOutputStream.ComputeUInt32Size(KeyVersion);
+      }
+      if (CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        size += 1 + pb::CodedOutputStream.ComputeEnumSize((int) CallerTls);
       }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
@@ -6207,6 +6383,9 @@ namespace Sealward.V1 {
       }
       if (other.KeyVersion != 0) {
         KeyVersion = other.KeyVersion;
+      }
+      if (other.CallerTls != global::Sealward.V1.CallerTls.Unspecified) {
+        CallerTls = other.CallerTls;
       }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
@@ -6235,6 +6414,10 @@ namespace Sealward.V1 {
             KeyVersion = input.ReadUInt32();
             break;
           }
+          case 24: {
+            CallerTls = (global::Sealward.V1.CallerTls) input.ReadEnum();
+            break;
+          }
         }
       }
     #endif
@@ -6260,6 +6443,10 @@ namespace Sealward.V1 {
           }
           case 16: {
             KeyVersion = input.ReadUInt32();
+            break;
+          }
+          case 24: {
+            CallerTls = (global::Sealward.V1.CallerTls) input.ReadEnum();
             break;
           }
         }

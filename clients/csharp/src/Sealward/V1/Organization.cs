@@ -34,36 +34,38 @@ namespace Sealward.V1 {
             "c3QSDAoEbmFtZRgBIAEoCSIpChlFeHBvcnRPcmdhbml6YXRpb25SZXF1ZXN0",
             "EgwKBG5hbWUYASABKAkiUgoaRXhwb3J0T3JnYW5pemF0aW9uUmVzcG9uc2US",
             "DQoFY2h1bmsYASABKAwSEgoKcm93c190b3RhbBgCIAEoAxIRCglyb3dzX2Rv",
-            "bmUYAyABKAMiQwoZSW1wb3J0T3JnYW5pemF0aW9uUmVxdWVzdBIXCg9vcmdh",
-            "bml6YXRpb25faWQYASABKAkSDQoFY2h1bmsYAiABKAwiPwoZRGVsZXRlT3Jn",
-            "YW5pemF0aW9uUmVxdWVzdBIMCgRuYW1lGAEgASgJEhQKDGNvbmZpcm1fbmFt",
-            "ZRgCIAEoCSJBChhMaXN0T3JnYW5pemF0aW9uc1JlcXVlc3QSEQoJcGFnZV9z",
-            "aXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiZgoZTGlzdE9yZ2FuaXph",
-            "dGlvbnNSZXNwb25zZRIwCg1vcmdhbml6YXRpb25zGAEgAygLMhkuc2VhbHdh",
-            "cmQudjEuT3JnYW5pemF0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCTLg",
-            "BgoTT3JnYW5pemF0aW9uU2VydmljZRKPAQoSQ3JlYXRlT3JnYW5pemF0aW9u",
-            "EiYuc2VhbHdhcmQudjEuQ3JlYXRlT3JnYW5pemF0aW9uUmVxdWVzdBoZLnNl",
-            "YWx3YXJkLnYxLk9yZ2FuaXphdGlvbiI2kAIA2qElLwoWcHJ2Q3JlYXRlT3Jn",
-            "YW5pemF0aW9ucxgBIhNjcmVhdGUtb3JnYW5pemF0aW9uEnAKD0dldE9yZ2Fu",
-            "aXphdGlvbhIjLnNlYWx3YXJkLnYxLkdldE9yZ2FuaXphdGlvblJlcXVlc3Qa",
-            "GS5zZWFsd2FyZC52MS5Pcmdhbml6YXRpb24iHZACAdqhJRYKFHBydlJlYWRP",
-            "cmdhbml6YXRpb25zEoEBChFMaXN0T3JnYW5pemF0aW9ucxIlLnNlYWx3YXJk",
-            "LnYxLkxpc3RPcmdhbml6YXRpb25zUmVxdWVzdBomLnNlYWx3YXJkLnYxLkxp",
-            "c3RPcmdhbml6YXRpb25zUmVzcG9uc2UiHZACAdqhJRYKFHBydlJlYWRPcmdh",
-            "bml6YXRpb25zEp0BChJFeHBvcnRPcmdhbml6YXRpb24SJi5zZWFsd2FyZC52",
-            "MS5FeHBvcnRPcmdhbml6YXRpb25SZXF1ZXN0Gicuc2VhbHdhcmQudjEuRXhw",
-            "b3J0T3JnYW5pemF0aW9uUmVzcG9uc2UiNJACANqhJS0KFnBydkV4cG9ydE9y",
-            "Z2FuaXphdGlvbnMiE2V4cG9ydC1vcmdhbml6YXRpb24wARKRAQoSSW1wb3J0",
-            "T3JnYW5pemF0aW9uEiYuc2VhbHdhcmQudjEuSW1wb3J0T3JnYW5pemF0aW9u",
-            "UmVxdWVzdBoZLnNlYWx3YXJkLnYxLk9yZ2FuaXphdGlvbiI2kAIA2qElLwoW",
-            "cHJ2Q3JlYXRlT3JnYW5pemF0aW9ucxgBIhNpbXBvcnQtb3JnYW5pemF0aW9u",
-            "KAESjAEKEkRlbGV0ZU9yZ2FuaXphdGlvbhImLnNlYWx3YXJkLnYxLkRlbGV0",
-            "ZU9yZ2FuaXphdGlvblJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHki",
-            "NpACANqhJS8KFnBydkRlbGV0ZU9yZ2FuaXphdGlvbnMYASITZGVsZXRlLW9y",
-            "Z2FuaXphdGlvbkKDAQoOaW8uc2VhbHdhcmQudjFQAVo+Z2l0aHViLmNvbS9z",
-            "ZWFsd2FyZC9zZWFsd2FyZC9jbGllbnRzL2dvL3NlYWx3YXJkL3YxO3NlYWx3",
-            "YXJkdjGiAgNTTFeqAgtTZWFsd2FyZC5WMcoCC1NlYWx3YXJkXFYx6gIMU2Vh",
-            "bHdhcmQ6OlYxYgZwcm90bzM="));
+            "bmUYAyABKAMilQEKGUltcG9ydE9yZ2FuaXphdGlvblJlcXVlc3QSFwoPb3Jn",
+            "YW5pemF0aW9uX2lkGAEgASgJEg0KBWNodW5rGAIgASgMEg8KB2FzX2NvcHkY",
+            "AyABKAgSIgoVc291cmNlX2VuY3J5cHRpb25fa2V5GAQgASgJQgOAAQESGwoO",
+            "ZW5jcnlwdGlvbl9rZXkYBSABKAlCA4ABASI/ChlEZWxldGVPcmdhbml6YXRp",
+            "b25SZXF1ZXN0EgwKBG5hbWUYASABKAkSFAoMY29uZmlybV9uYW1lGAIgASgJ",
+            "IkEKGExpc3RPcmdhbml6YXRpb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASAB",
+            "KAUSEgoKcGFnZV90b2tlbhgCIAEoCSJmChlMaXN0T3JnYW5pemF0aW9uc1Jl",
+            "c3BvbnNlEjAKDW9yZ2FuaXphdGlvbnMYASADKAsyGS5zZWFsd2FyZC52MS5P",
+            "cmdhbml6YXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMuAGChNPcmdh",
+            "bml6YXRpb25TZXJ2aWNlEo8BChJDcmVhdGVPcmdhbml6YXRpb24SJi5zZWFs",
+            "d2FyZC52MS5DcmVhdGVPcmdhbml6YXRpb25SZXF1ZXN0Ghkuc2VhbHdhcmQu",
+            "djEuT3JnYW5pemF0aW9uIjaQAgDaoSUvChZwcnZDcmVhdGVPcmdhbml6YXRp",
+            "b25zGAEiE2NyZWF0ZS1vcmdhbml6YXRpb24ScAoPR2V0T3JnYW5pemF0aW9u",
+            "EiMuc2VhbHdhcmQudjEuR2V0T3JnYW5pemF0aW9uUmVxdWVzdBoZLnNlYWx3",
+            "YXJkLnYxLk9yZ2FuaXphdGlvbiIdkAIB2qElFgoUcHJ2UmVhZE9yZ2FuaXph",
+            "dGlvbnMSgQEKEUxpc3RPcmdhbml6YXRpb25zEiUuc2VhbHdhcmQudjEuTGlz",
+            "dE9yZ2FuaXphdGlvbnNSZXF1ZXN0GiYuc2VhbHdhcmQudjEuTGlzdE9yZ2Fu",
+            "aXphdGlvbnNSZXNwb25zZSIdkAIB2qElFgoUcHJ2UmVhZE9yZ2FuaXphdGlv",
+            "bnMSnQEKEkV4cG9ydE9yZ2FuaXphdGlvbhImLnNlYWx3YXJkLnYxLkV4cG9y",
+            "dE9yZ2FuaXphdGlvblJlcXVlc3QaJy5zZWFsd2FyZC52MS5FeHBvcnRPcmdh",
+            "bml6YXRpb25SZXNwb25zZSI0kAIA2qElLQoWcHJ2RXhwb3J0T3JnYW5pemF0",
+            "aW9ucyITZXhwb3J0LW9yZ2FuaXphdGlvbjABEpEBChJJbXBvcnRPcmdhbml6",
+            "YXRpb24SJi5zZWFsd2FyZC52MS5JbXBvcnRPcmdhbml6YXRpb25SZXF1ZXN0",
+            "Ghkuc2VhbHdhcmQudjEuT3JnYW5pemF0aW9uIjaQAgDaoSUvChZwcnZDcmVh",
+            "dGVPcmdhbml6YXRpb25zGAEiE2ltcG9ydC1vcmdhbml6YXRpb24oARKMAQoS",
+            "RGVsZXRlT3JnYW5pemF0aW9uEiYuc2VhbHdhcmQudjEuRGVsZXRlT3JnYW5p",
+            "emF0aW9uUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSI2kAIA2qEl",
+            "LwoWcHJ2RGVsZXRlT3JnYW5pemF0aW9ucxgBIhNkZWxldGUtb3JnYW5pemF0",
+            "aW9uQoMBCg5pby5zZWFsd2FyZC52MVABWj5naXRodWIuY29tL3NlYWx3YXJk",
+            "L3NlYWx3YXJkL2NsaWVudHMvZ28vc2VhbHdhcmQvdjE7c2VhbHdhcmR2MaIC",
+            "A1NMV6oCC1NlYWx3YXJkLlYxygILU2VhbHdhcmRcVjHqAgxTZWFsd2FyZDo6",
+            "VjFiBnByb3RvMw=="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.EmptyReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Sealward.Schema.V1.AnnotationsReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(null, null, new pbr::GeneratedClrTypeInfo[] {
@@ -72,7 +74,7 @@ namespace Sealward.V1 {
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.GetOrganizationRequest), global::Sealward.V1.GetOrganizationRequest.Parser, new[]{ "Name" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ExportOrganizationRequest), global::Sealward.V1.ExportOrganizationRequest.Parser, new[]{ "Name" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ExportOrganizationResponse), global::Sealward.V1.ExportOrganizationResponse.Parser, new[]{ "Chunk", "RowsTotal", "RowsDone" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ImportOrganizationRequest), global::Sealward.V1.ImportOrganizationRequest.Parser, new[]{ "OrganizationId", "Chunk" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ImportOrganizationRequest), global::Sealward.V1.ImportOrganizationRequest.Parser, new[]{ "OrganizationId", "Chunk", "AsCopy", "SourceEncryptionKey", "EncryptionKey" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.DeleteOrganizationRequest), global::Sealward.V1.DeleteOrganizationRequest.Parser, new[]{ "Name", "ConfirmName" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ListOrganizationsRequest), global::Sealward.V1.ListOrganizationsRequest.Parser, new[]{ "PageSize", "PageToken" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Sealward.V1.ListOrganizationsResponse), global::Sealward.V1.ListOrganizationsResponse.Parser, new[]{ "Organizations", "NextPageToken" }, null, null, null, null)
@@ -1314,6 +1316,9 @@ namespace Sealward.V1 {
     public ImportOrganizationRequest(ImportOrganizationRequest other) : this() {
       organizationId_ = other.organizationId_;
       chunk_ = other.chunk_;
+      asCopy_ = other.asCopy_;
+      sourceEncryptionKey_ = other.sourceEncryptionKey_;
+      encryptionKey_ = other.encryptionKey_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -1353,6 +1358,54 @@ namespace Sealward.V1 {
       }
     }
 
+    /// <summary>Field number for the "as_copy" field.</summary>
+    public const int AsCopyFieldNumber = 3;
+    private bool asCopy_;
+    /// <summary>
+    /// Whether to import a copy with a new UUID and a new key. The first message determines it. Later messages may repeat it and the keys, but
+    /// an import that the first message didn't begin as a copy refuses them: FIELD_INVALID.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool AsCopy {
+      get { return asCopy_; }
+      set {
+        asCopy_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "source_encryption_key" field.</summary>
+    public const int SourceEncryptionKeyFieldNumber = 4;
+    private string sourceEncryptionKey_ = "";
+    /// <summary>
+    /// The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+    /// apply to it.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string SourceEncryptionKey {
+      get { return sourceEncryptionKey_; }
+      set {
+        sourceEncryptionKey_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "encryption_key" field.</summary>
+    public const int EncryptionKeyFieldNumber = 5;
+    private string encryptionKey_ = "";
+    /// <summary>
+    /// The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+    /// Empty: the server generates a key.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string EncryptionKey {
+      get { return encryptionKey_; }
+      set {
+        encryptionKey_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -1370,6 +1423,9 @@ namespace Sealward.V1 {
       }
       if (OrganizationId != other.OrganizationId) return false;
       if (Chunk != other.Chunk) return false;
+      if (AsCopy != other.AsCopy) return false;
+      if (SourceEncryptionKey != other.SourceEncryptionKey) return false;
+      if (EncryptionKey != other.EncryptionKey) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -1379,6 +1435,9 @@ namespace Sealward.V1 {
       int hash = 1;
       if (OrganizationId.Length != 0) hash ^= OrganizationId.GetHashCode();
       if (Chunk.Length != 0) hash ^= Chunk.GetHashCode();
+      if (AsCopy != false) hash ^= AsCopy.GetHashCode();
+      if (SourceEncryptionKey.Length != 0) hash ^= SourceEncryptionKey.GetHashCode();
+      if (EncryptionKey.Length != 0) hash ^= EncryptionKey.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -1405,6 +1464,18 @@ namespace Sealward.V1 {
         output.WriteRawTag(18);
         output.WriteBytes(Chunk);
       }
+      if (AsCopy != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(AsCopy);
+      }
+      if (SourceEncryptionKey.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(SourceEncryptionKey);
+      }
+      if (EncryptionKey.Length != 0) {
+        output.WriteRawTag(42);
+        output.WriteString(EncryptionKey);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -1423,6 +1494,18 @@ namespace Sealward.V1 {
         output.WriteRawTag(18);
         output.WriteBytes(Chunk);
       }
+      if (AsCopy != false) {
+        output.WriteRawTag(24);
+        output.WriteBool(AsCopy);
+      }
+      if (SourceEncryptionKey.Length != 0) {
+        output.WriteRawTag(34);
+        output.WriteString(SourceEncryptionKey);
+      }
+      if (EncryptionKey.Length != 0) {
+        output.WriteRawTag(42);
+        output.WriteString(EncryptionKey);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -1438,6 +1521,15 @@ namespace Sealward.V1 {
       }
       if (Chunk.Length != 0) {
         size += 1 + pb::CodedOutputStream.ComputeBytesSize(Chunk);
+      }
+      if (AsCopy != false) {
+        size += 1 + 1;
+      }
+      if (SourceEncryptionKey.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(SourceEncryptionKey);
+      }
+      if (EncryptionKey.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(EncryptionKey);
       }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
@@ -1456,6 +1548,15 @@ namespace Sealward.V1 {
       }
       if (other.Chunk.Length != 0) {
         Chunk = other.Chunk;
+      }
+      if (other.AsCopy != false) {
+        AsCopy = other.AsCopy;
+      }
+      if (other.SourceEncryptionKey.Length != 0) {
+        SourceEncryptionKey = other.SourceEncryptionKey;
+      }
+      if (other.EncryptionKey.Length != 0) {
+        EncryptionKey = other.EncryptionKey;
       }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
@@ -1484,6 +1585,18 @@ namespace Sealward.V1 {
             Chunk = input.ReadBytes();
             break;
           }
+          case 24: {
+            AsCopy = input.ReadBool();
+            break;
+          }
+          case 34: {
+            SourceEncryptionKey = input.ReadString();
+            break;
+          }
+          case 42: {
+            EncryptionKey = input.ReadString();
+            break;
+          }
         }
       }
     #endif
@@ -1509,6 +1622,18 @@ namespace Sealward.V1 {
           }
           case 18: {
             Chunk = input.ReadBytes();
+            break;
+          }
+          case 24: {
+            AsCopy = input.ReadBool();
+            break;
+          }
+          case 34: {
+            SourceEncryptionKey = input.ReadString();
+            break;
+          }
+          case 42: {
+            EncryptionKey = input.ReadString();
             break;
           }
         }

@@ -328,10 +328,25 @@ namespace Sealward.V1 {
       /// The organization keeps its UUID, and is inactive until its key is restored. A re-encryption that was running at the time of the export
       /// continues then. The import is recorded in the organization's audit trail and in the deployment's audit trail.
       ///
+      /// With `as_copy`, the import makes another organization of the file, which can exist beside the first one, for example as a sandbox. The
+      /// copy has a new UUID, its own creation time and a new key. It is active immediately: the server opens each encrypted value with
+      /// `source_encryption_key`, and encrypts it again. The copy keeps records, customizations of the schema and the changes of audited
+      /// attributes. It has a new key history and a new audit trail, which begins with the record of the import. The details of that record name
+      /// the source, and the heads of its audit trail in the file. The response doesn't contain the key: retrieve it with
+      /// RetrieveDataEncryptionKey.
+      ///
+      /// Each attempt to open a file is counted before its key is tried, by the UUID in the file. A correct key isn't counted. A refused key is
+      /// recorded in the deployment's audit trail.
+      ///
       /// Errors, in addition to those of every method:
       /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
       /// * INVALID_ARGUMENT EXPORT_INVALID: the file is invalid. If it has a value that a write would refuse, the error names the table,
-      ///   attribute and record of the first such value.
+      ///   attribute and record of the first such value. A copy also needs a key ring that isn't damaged, and values that can be decrypted.
+      /// * INVALID_ARGUMENT KEY_VALIDATION: `source_encryption_key` can't be a key, or `encryption_key` breaks the rule for new keys, or the two
+      ///   are equal.
+      /// * FAILED_PRECONDITION KEY_MISMATCH: `source_encryption_key` isn't the key of the file.
+      /// * RESOURCE_EXHAUSTED KEY_RESTORE_QUOTA: a copy was attempted with wrong keys as often as the deployment allows.
+      /// * UNAVAILABLE WRITTEN_BY_NEWER_VERSION: a newer version of the server wrote the file's key ring, or an encrypted value.
       /// * ALREADY_EXISTS: an organization with this name or UUID exists.
       /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the organization was imported.
       /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: a chunk is larger than the limit for messages.
@@ -354,10 +369,25 @@ namespace Sealward.V1 {
       /// The organization keeps its UUID, and is inactive until its key is restored. A re-encryption that was running at the time of the export
       /// continues then. The import is recorded in the organization's audit trail and in the deployment's audit trail.
       ///
+      /// With `as_copy`, the import makes another organization of the file, which can exist beside the first one, for example as a sandbox. The
+      /// copy has a new UUID, its own creation time and a new key. It is active immediately: the server opens each encrypted value with
+      /// `source_encryption_key`, and encrypts it again. The copy keeps records, customizations of the schema and the changes of audited
+      /// attributes. It has a new key history and a new audit trail, which begins with the record of the import. The details of that record name
+      /// the source, and the heads of its audit trail in the file. The response doesn't contain the key: retrieve it with
+      /// RetrieveDataEncryptionKey.
+      ///
+      /// Each attempt to open a file is counted before its key is tried, by the UUID in the file. A correct key isn't counted. A refused key is
+      /// recorded in the deployment's audit trail.
+      ///
       /// Errors, in addition to those of every method:
       /// * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
       /// * INVALID_ARGUMENT EXPORT_INVALID: the file is invalid. If it has a value that a write would refuse, the error names the table,
-      ///   attribute and record of the first such value.
+      ///   attribute and record of the first such value. A copy also needs a key ring that isn't damaged, and values that can be decrypted.
+      /// * INVALID_ARGUMENT KEY_VALIDATION: `source_encryption_key` can't be a key, or `encryption_key` breaks the rule for new keys, or the two
+      ///   are equal.
+      /// * FAILED_PRECONDITION KEY_MISMATCH: `source_encryption_key` isn't the key of the file.
+      /// * RESOURCE_EXHAUSTED KEY_RESTORE_QUOTA: a copy was attempted with wrong keys as often as the deployment allows.
+      /// * UNAVAILABLE WRITTEN_BY_NEWER_VERSION: a newer version of the server wrote the file's key ring, or an encrypted value.
       /// * ALREADY_EXISTS: an organization with this name or UUID exists.
       /// * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the organization was imported.
       /// * OUT_OF_RANGE MESSAGE_TOO_LARGE: a chunk is larger than the limit for messages.

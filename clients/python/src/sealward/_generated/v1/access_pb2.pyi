@@ -40,7 +40,9 @@ class WhoAmIResponse(google.protobuf.message.Message):
     """The identity, as in bindings: `cn:ada`, `dns:mail.example.org`, `spiffe:example.org/mail`, `jwt:https://idp.example.org/#ada`."""
     @property
     def certificate(self) -> global___CallerCertificate:
-        """The client certificate of the connection. Absent: there is none."""
+        """The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+        or the hop forwarded neither it nor its hash.
+        """
 
     @property
     def token(self) -> global___CallerToken:
@@ -84,7 +86,7 @@ class CallerCertificate(google.protobuf.message.Message):
     """
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """The last moment at which the certificate is valid."""
+        """The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only."""
 
     def __init__(
         self,

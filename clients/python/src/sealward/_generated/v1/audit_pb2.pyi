@@ -37,7 +37,7 @@ class ListAuditRecordsRequest(google.protobuf.message.Message):
     page_token: builtins.str
     """The `next_page_token` of the previous page, for the same organization, filter and caller. Empty: the first page."""
     filter: builtins.str
-    """Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+    """Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
     `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
     `action = "reveal-attributes" AND time > "2026-11-01T00:00:00Z"`. Empty: all records.
 
@@ -108,6 +108,7 @@ class AuditRecord(google.protobuf.message.Message):
     ORGANIZATION_FIELD_NUMBER: builtins.int
     ORGANIZATION_UID_FIELD_NUMBER: builtins.int
     RECORDS_FIELD_NUMBER: builtins.int
+    HOP_FIELD_NUMBER: builtins.int
     writer: builtins.str
     """The UUID of the deployment that wrote the record. The record belongs to its chain."""
     sequence: builtins.int
@@ -148,6 +149,10 @@ class AuditRecord(google.protobuf.message.Message):
     organization_uid: builtins.str
     """The UUID of that organization. It distinguishes the trail from that of an earlier organization with the same name. Empty: the trail of
     the deployment.
+    """
+    hop: builtins.str
+    """The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+    hop. Empty: the caller proved its identity to the server itself, or the service itself.
     """
     @property
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -192,9 +197,10 @@ class AuditRecord(google.protobuf.message.Message):
         organization: builtins.str = ...,
         organization_uid: builtins.str = ...,
         records: collections.abc.Iterable[builtins.str] | None = ...,
+        hop: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["signature", b"signature", "time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["action", b"action", "attributes", b"attributes", "call_id", b"call_id", "details", b"details", "fingerprint", b"fingerprint", "format", b"format", "hash", b"hash", "identity", b"identity", "key_version", b"key_version", "organization", b"organization", "organization_uid", b"organization_uid", "outcome", b"outcome", "peer", b"peer", "previous_hash", b"previous_hash", "purpose", b"purpose", "records", b"records", "sequence", b"sequence", "signature", b"signature", "subject", b"subject", "time", b"time", "writer", b"writer"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "attributes", b"attributes", "call_id", b"call_id", "details", b"details", "fingerprint", b"fingerprint", "format", b"format", "hash", b"hash", "hop", b"hop", "identity", b"identity", "key_version", b"key_version", "organization", b"organization", "organization_uid", b"organization_uid", "outcome", b"outcome", "peer", b"peer", "previous_hash", b"previous_hash", "purpose", b"purpose", "records", b"records", "sequence", b"sequence", "signature", b"signature", "subject", b"subject", "time", b"time", "writer", b"writer"]) -> None: ...
 
 global___AuditRecord = AuditRecord
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sealward._generated.schema.v1 import annotations_pb2 as sealward_dot_schema_dot_v1_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sealward/v1/data_encryption.proto\x12\x0bsealward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"5\n\x1dIsDataEncryptionActiveRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\"\xfa\x02\n\x1eIsDataEncryptionActiveResponse\x12\x11\n\tis_active\x18\x01 \x01(\x08\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x13\n\x0bkey_version\x18\x03 \x01(\r\x12\x33\n\x0fkey_change_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13key_change_due_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0creencryption\x18\x06 \x01(\x0b\x32\x19.sealward.v1.Reencryption\x12+\n\x0b\x63\x65ll_counts\x18\x07 \x03(\x0b\x32\x16.sealward.v1.CellCount\x12\x19\n\x11is_key_change_due\x18\x08 \x01(\x08\x12\x34\n\x10rolled_back_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\tCellCount\x12\x0e\n\x06\x65ntity\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12\x13\n\x0bkey_version\x18\x03 \x01(\r\x12\r\n\x05\x63\x65lls\x18\x04 \x01(\x03\"8\n RetrieveDataEncryptionKeyRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\"U\n!RetrieveDataEncryptionKeyResponse\x12\x1b\n\x0e\x65ncryption_key\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\"\x86\x01\n\x1bSetDataEncryptionKeyRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x1b\n\x0e\x65ncryption_key\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1d\n\x15\x63hange_encryption_key\x18\x03 \x01(\x08\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"H\n\x1cSetDataEncryptionKeyResponse\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x13\n\x0bkey_version\x18\x02 \x01(\r\"0\n\x18WatchReencryptionRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\"\xfc\x03\n\x0cReencryption\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.sealward.v1.Reencryption.State\x12\x13\n\x0b\x63\x65lls_total\x18\x02 \x01(\x03\x12\x12\n\ncells_done\x18\x03 \x01(\x03\x12\x18\n\x10\x63\x65lls_unreadable\x18\x04 \x01(\x03\x12\x18\n\x10\x63\x65lls_per_second\x18\x05 \x01(\x01\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bkey_version\x18\x08 \x01(\r\x12\x36\n\x12\x65stimated_end_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb3\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_NONE\x10\x01\x12\x11\n\rSTATE_WAITING\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_FINISHING\x10\x04\x12\x0e\n\nSTATE_DONE\x10\x05\x12$\n STATE_DONE_WITH_UNREADABLE_CELLS\x10\x06\x12\x12\n\x0eSTATE_CLEARING\x10\x07\"Y\n\x1aListUnreadableCellsRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x1bListUnreadableCellsResponse\x12\x35\n\x10unreadable_cells\x18\x01 \x03(\x0b\x32\x1b.sealward.v1.UnreadableCell\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x98\x02\n\x0eUnreadableCell\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12\x32\n\x06reason\x18\x03 \x01(\x0e\x32\".sealward.v1.UnreadableCell.Reason\x12\x13\n\x0bkey_version\x18\x04 \x01(\r\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\"\x8b\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREASON_UNKNOWN_KEY_VERSION\x10\x01\x12\x1a\n\x16REASON_DOES_NOT_VERIFY\x10\x02\x12\x14\n\x10REASON_MALFORMED\x10\x03\x12\x17\n\x13REASON_NEWER_FORMAT\x10\x04\"*\n\x12VerifyCellsRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\"\xc4\x01\n\x13VerifyCellsResponse\x12\x13\n\x0b\x63\x65lls_total\x18\x01 \x01(\x03\x12\x15\n\rcells_checked\x18\x02 \x01(\x03\x12\x35\n\x10unreadable_cells\x18\x03 \x03(\x0b\x32\x1b.sealward.v1.UnreadableCell\x12\x35\n\x10\x63\x65nsus_miscounts\x18\x04 \x03(\x0b\x32\x1b.sealward.v1.CensusMiscount\x12\x13\n\x0bis_complete\x18\x05 \x01(\x08\"t\n\x0e\x43\x65nsusMiscount\x12\x0e\n\x06\x65ntity\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12\x13\n\x0bkey_version\x18\x03 \x01(\r\x12\x15\n\rcells_counted\x18\x04 \x01(\x03\x12\x13\n\x0b\x63\x65lls_found\x18\x05 \x01(\x03\"T\n\x15ListKeyChangesRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x16ListKeyChangesResponse\x12+\n\x0bkey_changes\x18\x01 \x03(\x0b\x32\x16.sealward.v1.KeyChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\tKeyChange\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12/\n\x0b\x63hange_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bkey_version\x18\x03 \x01(\r\"\x84\x01\n\x1b\x41\x62\x61ndonEncryptedDataRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x1b\n\x13\x63onfirm_fingerprint\x18\x02 \x01(\t\x12\x1b\n\x0e\x65ncryption_key\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"H\n\x1c\x41\x62\x61ndonEncryptedDataResponse\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x13\n\x0bkey_version\x18\x02 \x01(\r2\xce\t\n\x15\x44\x61taEncryptionService\x12\x92\x01\n\x16IsDataEncryptionActive\x12*.sealward.v1.IsDataEncryptionActiveRequest\x1a+.sealward.v1.IsDataEncryptionActiveResponse\"\x1f\x90\x02\x01\xda\xa1%\x18\n\x16prvReadEncryptionState\x12\xaa\x01\n\x19RetrieveDataEncryptionKey\x12-.sealward.v1.RetrieveDataEncryptionKeyRequest\x1a..sealward.v1.RetrieveDataEncryptionKeyResponse\".\x90\x02\x02\xda\xa1%\'\n\x17prvReadSqlEncryptionKey\"\x0cretrieve-key\x12\xc4\x01\n\x14SetDataEncryptionKey\x12(.sealward.v1.SetDataEncryptionKeyRequest\x1a).sealward.v1.SetDataEncryptionKeyResponse\"W\x90\x02\x00\xda\xa1%P\n\x19prvChangeSqlEncryptionKey\n\x1aprvRestoreSqlEncryptionKey\"\nchange-key\"\x0brestore-key\x12x\n\x11WatchReencryption\x12%.sealward.v1.WatchReencryptionRequest\x1a\x19.sealward.v1.Reencryption\"\x1f\x90\x02\x01\xda\xa1%\x18\n\x16prvReadEncryptionState0\x01\x12\x89\x01\n\x13ListUnreadableCells\x12\'.sealward.v1.ListUnreadableCellsRequest\x1a(.sealward.v1.ListUnreadableCellsResponse\"\x1f\x90\x02\x01\xda\xa1%\x18\n\x16prvReadEncryptionState\x12\x81\x01\n\x0bVerifyCells\x12\x1f.sealward.v1.VerifyCellsRequest\x1a .sealward.v1.VerifyCellsResponse\"-\x90\x02\x02\xda\xa1%&\n\x16prvReadEncryptionState\"\x0cverify-cells0\x01\x12z\n\x0eListKeyChanges\x12\".sealward.v1.ListKeyChangesRequest\x1a#.sealward.v1.ListKeyChangesResponse\"\x1f\x90\x02\x01\xda\xa1%\x18\n\x16prvReadEncryptionState\x12\xa5\x01\n\x14\x41\x62\x61ndonEncryptedData\x12(.sealward.v1.AbandonEncryptedDataRequest\x1a).sealward.v1.AbandonEncryptedDataResponse\"8\x90\x02\x00\xda\xa1%1\n\x17prvAbandonEncryptedData\"\x16\x61\x62\x61ndon-encrypted-dataB\x83\x01\n\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\x0bSealward.V1\xca\x02\x0bSealward\\V1\xea\x02\x0cSealward::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sealward/v1/data_encryption.proto\x12\x0bsealward.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"5\n\x1dIsDataEncryptionActiveRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\"\xa6\x03\n\x1eIsDataEncryptionActiveResponse\x12\x11\n\tis_active\x18\x01 \x01(\x08\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x13\n\x0bkey_version\x18\x03 \x01(\r\x12\x33\n\x0fkey_change_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13key_change_due_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0creencryption\x18\x06 \x01(\x0b\x32\x19.sealward.v1.Reencryption\x12+\n\x0b\x63\x65ll_counts\x18\x07 \x03(\x0b\x32\x16.sealward.v1.CellCount\x12\x19\n\x11is_key_change_due\x18\x08 \x01(\x08\x12\x34\n\x10rolled_back_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\ncaller_tls\x18\n \x01(\x0e\x32\x16.sealward.v1.CallerTls\"R\n\tCellCount\x12\x0e\n\x06\x65ntity\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12\x13\n\x0bkey_version\x18\x03 \x01(\r\x12\r\n\x05\x63\x65lls\x18\x04 \x01(\x03\"8\n RetrieveDataEncryptionKeyRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\"\x81\x01\n!RetrieveDataEncryptionKeyResponse\x12\x1b\n\x0e\x65ncryption_key\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12*\n\ncaller_tls\x18\x03 \x01(\x0e\x32\x16.sealward.v1.CallerTls\"\x86\x01\n\x1bSetDataEncryptionKeyRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x1b\n\x0e\x65ncryption_key\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1d\n\x15\x63hange_encryption_key\x18\x03 \x01(\x08\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"t\n\x1cSetDataEncryptionKeyResponse\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x13\n\x0bkey_version\x18\x02 \x01(\r\x12*\n\ncaller_tls\x18\x03 \x01(\x0e\x32\x16.sealward.v1.CallerTls\"0\n\x18WatchReencryptionRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\"\xfc\x03\n\x0cReencryption\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.sealward.v1.Reencryption.State\x12\x13\n\x0b\x63\x65lls_total\x18\x02 \x01(\x03\x12\x12\n\ncells_done\x18\x03 \x01(\x03\x12\x18\n\x10\x63\x65lls_unreadable\x18\x04 \x01(\x03\x12\x18\n\x10\x63\x65lls_per_second\x18\x05 \x01(\x01\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bkey_version\x18\x08 \x01(\r\x12\x36\n\x12\x65stimated_end_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb3\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_NONE\x10\x01\x12\x11\n\rSTATE_WAITING\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_FINISHING\x10\x04\x12\x0e\n\nSTATE_DONE\x10\x05\x12$\n STATE_DONE_WITH_UNREADABLE_CELLS\x10\x06\x12\x12\n\x0eSTATE_CLEARING\x10\x07\"Y\n\x1aListUnreadableCellsRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x1bListUnreadableCellsResponse\x12\x35\n\x10unreadable_cells\x18\x01 \x03(\x0b\x32\x1b.sealward.v1.UnreadableCell\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x98\x02\n\x0eUnreadableCell\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12\x32\n\x06reason\x18\x03 \x01(\x0e\x32\".sealward.v1.UnreadableCell.Reason\x12\x13\n\x0bkey_version\x18\x04 \x01(\r\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\"\x8b\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREASON_UNKNOWN_KEY_VERSION\x10\x01\x12\x1a\n\x16REASON_DOES_NOT_VERIFY\x10\x02\x12\x14\n\x10REASON_MALFORMED\x10\x03\x12\x17\n\x13REASON_NEWER_FORMAT\x10\x04\"*\n\x12VerifyCellsRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\"\xc4\x01\n\x13VerifyCellsResponse\x12\x13\n\x0b\x63\x65lls_total\x18\x01 \x01(\x03\x12\x15\n\rcells_checked\x18\x02 \x01(\x03\x12\x35\n\x10unreadable_cells\x18\x03 \x03(\x0b\x32\x1b.sealward.v1.UnreadableCell\x12\x35\n\x10\x63\x65nsus_miscounts\x18\x04 \x03(\x0b\x32\x1b.sealward.v1.CensusMiscount\x12\x13\n\x0bis_complete\x18\x05 \x01(\x08\"t\n\x0e\x43\x65nsusMiscount\x12\x0e\n\x06\x65ntity\x18\x01 \x01(\t\x12\x11\n\tattribute\x18\x02 \x01(\t\x12\x13\n\x0bkey_version\x18\x03 \x01(\r\x12\x15\n\rcells_counted\x18\x04 \x01(\x03\x12\x13\n\x0b\x63\x65lls_found\x18\x05 \x01(\x03\"T\n\x15ListKeyChangesRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x16ListKeyChangesResponse\x12+\n\x0bkey_changes\x18\x01 \x03(\x0b\x32\x16.sealward.v1.KeyChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\tKeyChange\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12/\n\x0b\x63hange_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bkey_version\x18\x03 \x01(\r\"\x84\x01\n\x1b\x41\x62\x61ndonEncryptedDataRequest\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x1b\n\x13\x63onfirm_fingerprint\x18\x02 \x01(\t\x12\x1b\n\x0e\x65ncryption_key\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"t\n\x1c\x41\x62\x61ndonEncryptedDataResponse\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x13\n\x0bkey_version\x18\x02 \x01(\r\x12*\n\ncaller_tls\x18\x03 \x01(\x0e\x32\x16.sealward.v1.CallerTls*R\n\tCallerTls\x12\x1a\n\x16\x43\x41LLER_TLS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41LLER_TLS_SERVER\x10\x01\x12\x12\n\x0e\x43\x41LLER_TLS_HOP\x10\x02\x32\xce\t\n\x15\x44\x61taEncryptionService\x12\x92\x01\n\x16IsDataEncryptionActive\x12*.sealward.v1.IsDataEncryptionActiveRequest\x1a+.sealward.v1.IsDataEncryptionActiveResponse\"\x1f\x90\x02\x01\xda\xa1%\x18\n\x16prvReadEncryptionState\x12\xaa\x01\n\x19RetrieveDataEncryptionKey\x12-.sealward.v1.RetrieveDataEncryptionKeyRequest\x1a..sealward.v1.RetrieveDataEncryptionKeyResponse\".\x90\x02\x02\xda\xa1%\'\n\x17prvReadSqlEncryptionKey\"\x0cretrieve-key\x12\xc4\x01\n\x14SetDataEncryptionKey\x12(.sealward.v1.SetDataEncryptionKeyRequest\x1a).sealward.v1.SetDataEncryptionKeyResponse\"W\x90\x02\x00\xda\xa1%P\n\x19prvChangeSqlEncryptionKey\n\x1aprvRestoreSqlEncryptionKey\"\nchange-key\"\x0brestore-key\x12x\n\x11WatchReencryption\x12%.sealward.v1.WatchReencryptionRequest\x1a\x19.sealward.v1.Reencryption\"\x1f\x90\x02\x01\xda\xa1%\x18\n\x16prvReadEncryptionState0\x01\x12\x89\x01\n\x13ListUnreadableCells\x12\'.sealward.v1.ListUnreadableCellsRequest\x1a(.sealward.v1.ListUnreadableCellsResponse\"\x1f\x90\x02\x01\xda\xa1%\x18\n\x16prvReadEncryptionState\x12\x81\x01\n\x0bVerifyCells\x12\x1f.sealward.v1.VerifyCellsRequest\x1a .sealward.v1.VerifyCellsResponse\"-\x90\x02\x02\xda\xa1%&\n\x16prvReadEncryptionState\"\x0cverify-cells0\x01\x12z\n\x0eListKeyChanges\x12\".sealward.v1.ListKeyChangesRequest\x1a#.sealward.v1.ListKeyChangesResponse\"\x1f\x90\x02\x01\xda\xa1%\x18\n\x16prvReadEncryptionState\x12\xa5\x01\n\x14\x41\x62\x61ndonEncryptedData\x12(.sealward.v1.AbandonEncryptedDataRequest\x1a).sealward.v1.AbandonEncryptedDataResponse\"8\x90\x02\x00\xda\xa1%1\n\x17prvAbandonEncryptedData\"\x16\x61\x62\x61ndon-encrypted-dataB\x83\x01\n\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\x0bSealward.V1\xca\x02\x0bSealward\\V1\xea\x02\x0cSealward::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,52 +56,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATAENCRYPTIONSERVICE'].methods_by_name['ListKeyChanges']._serialized_options = b'\220\002\001\332\241%\030\n\026prvReadEncryptionState'
   _globals['_DATAENCRYPTIONSERVICE'].methods_by_name['AbandonEncryptedData']._loaded_options = None
   _globals['_DATAENCRYPTIONSERVICE'].methods_by_name['AbandonEncryptedData']._serialized_options = b'\220\002\000\332\241%1\n\027prvAbandonEncryptedData\"\026abandon-encrypted-data'
+  _globals['_CALLERTLS']._serialized_start=3076
+  _globals['_CALLERTLS']._serialized_end=3158
   _globals['_ISDATAENCRYPTIONACTIVEREQUEST']._serialized_start=121
   _globals['_ISDATAENCRYPTIONACTIVEREQUEST']._serialized_end=174
   _globals['_ISDATAENCRYPTIONACTIVERESPONSE']._serialized_start=177
-  _globals['_ISDATAENCRYPTIONACTIVERESPONSE']._serialized_end=555
-  _globals['_CELLCOUNT']._serialized_start=557
-  _globals['_CELLCOUNT']._serialized_end=639
-  _globals['_RETRIEVEDATAENCRYPTIONKEYREQUEST']._serialized_start=641
-  _globals['_RETRIEVEDATAENCRYPTIONKEYREQUEST']._serialized_end=697
-  _globals['_RETRIEVEDATAENCRYPTIONKEYRESPONSE']._serialized_start=699
-  _globals['_RETRIEVEDATAENCRYPTIONKEYRESPONSE']._serialized_end=784
-  _globals['_SETDATAENCRYPTIONKEYREQUEST']._serialized_start=787
-  _globals['_SETDATAENCRYPTIONKEYREQUEST']._serialized_end=921
-  _globals['_SETDATAENCRYPTIONKEYRESPONSE']._serialized_start=923
-  _globals['_SETDATAENCRYPTIONKEYRESPONSE']._serialized_end=995
-  _globals['_WATCHREENCRYPTIONREQUEST']._serialized_start=997
-  _globals['_WATCHREENCRYPTIONREQUEST']._serialized_end=1045
-  _globals['_REENCRYPTION']._serialized_start=1048
-  _globals['_REENCRYPTION']._serialized_end=1556
-  _globals['_REENCRYPTION_STATE']._serialized_start=1377
-  _globals['_REENCRYPTION_STATE']._serialized_end=1556
-  _globals['_LISTUNREADABLECELLSREQUEST']._serialized_start=1558
-  _globals['_LISTUNREADABLECELLSREQUEST']._serialized_end=1647
-  _globals['_LISTUNREADABLECELLSRESPONSE']._serialized_start=1649
-  _globals['_LISTUNREADABLECELLSRESPONSE']._serialized_end=1758
-  _globals['_UNREADABLECELL']._serialized_start=1761
-  _globals['_UNREADABLECELL']._serialized_end=2041
-  _globals['_UNREADABLECELL_REASON']._serialized_start=1902
-  _globals['_UNREADABLECELL_REASON']._serialized_end=2041
-  _globals['_VERIFYCELLSREQUEST']._serialized_start=2043
-  _globals['_VERIFYCELLSREQUEST']._serialized_end=2085
-  _globals['_VERIFYCELLSRESPONSE']._serialized_start=2088
-  _globals['_VERIFYCELLSRESPONSE']._serialized_end=2284
-  _globals['_CENSUSMISCOUNT']._serialized_start=2286
-  _globals['_CENSUSMISCOUNT']._serialized_end=2402
-  _globals['_LISTKEYCHANGESREQUEST']._serialized_start=2404
-  _globals['_LISTKEYCHANGESREQUEST']._serialized_end=2488
-  _globals['_LISTKEYCHANGESRESPONSE']._serialized_start=2490
-  _globals['_LISTKEYCHANGESRESPONSE']._serialized_end=2584
-  _globals['_KEYCHANGE']._serialized_start=2586
-  _globals['_KEYCHANGE']._serialized_end=2688
-  _globals['_ABANDONENCRYPTEDDATAREQUEST']._serialized_start=2691
-  _globals['_ABANDONENCRYPTEDDATAREQUEST']._serialized_end=2823
-  _globals['_ABANDONENCRYPTEDDATARESPONSE']._serialized_start=2825
-  _globals['_ABANDONENCRYPTEDDATARESPONSE']._serialized_end=2897
-  _globals['_DATAENCRYPTIONSERVICE']._serialized_start=2900
-  _globals['_DATAENCRYPTIONSERVICE']._serialized_end=4130
+  _globals['_ISDATAENCRYPTIONACTIVERESPONSE']._serialized_end=599
+  _globals['_CELLCOUNT']._serialized_start=601
+  _globals['_CELLCOUNT']._serialized_end=683
+  _globals['_RETRIEVEDATAENCRYPTIONKEYREQUEST']._serialized_start=685
+  _globals['_RETRIEVEDATAENCRYPTIONKEYREQUEST']._serialized_end=741
+  _globals['_RETRIEVEDATAENCRYPTIONKEYRESPONSE']._serialized_start=744
+  _globals['_RETRIEVEDATAENCRYPTIONKEYRESPONSE']._serialized_end=873
+  _globals['_SETDATAENCRYPTIONKEYREQUEST']._serialized_start=876
+  _globals['_SETDATAENCRYPTIONKEYREQUEST']._serialized_end=1010
+  _globals['_SETDATAENCRYPTIONKEYRESPONSE']._serialized_start=1012
+  _globals['_SETDATAENCRYPTIONKEYRESPONSE']._serialized_end=1128
+  _globals['_WATCHREENCRYPTIONREQUEST']._serialized_start=1130
+  _globals['_WATCHREENCRYPTIONREQUEST']._serialized_end=1178
+  _globals['_REENCRYPTION']._serialized_start=1181
+  _globals['_REENCRYPTION']._serialized_end=1689
+  _globals['_REENCRYPTION_STATE']._serialized_start=1510
+  _globals['_REENCRYPTION_STATE']._serialized_end=1689
+  _globals['_LISTUNREADABLECELLSREQUEST']._serialized_start=1691
+  _globals['_LISTUNREADABLECELLSREQUEST']._serialized_end=1780
+  _globals['_LISTUNREADABLECELLSRESPONSE']._serialized_start=1782
+  _globals['_LISTUNREADABLECELLSRESPONSE']._serialized_end=1891
+  _globals['_UNREADABLECELL']._serialized_start=1894
+  _globals['_UNREADABLECELL']._serialized_end=2174
+  _globals['_UNREADABLECELL_REASON']._serialized_start=2035
+  _globals['_UNREADABLECELL_REASON']._serialized_end=2174
+  _globals['_VERIFYCELLSREQUEST']._serialized_start=2176
+  _globals['_VERIFYCELLSREQUEST']._serialized_end=2218
+  _globals['_VERIFYCELLSRESPONSE']._serialized_start=2221
+  _globals['_VERIFYCELLSRESPONSE']._serialized_end=2417
+  _globals['_CENSUSMISCOUNT']._serialized_start=2419
+  _globals['_CENSUSMISCOUNT']._serialized_end=2535
+  _globals['_LISTKEYCHANGESREQUEST']._serialized_start=2537
+  _globals['_LISTKEYCHANGESREQUEST']._serialized_end=2621
+  _globals['_LISTKEYCHANGESRESPONSE']._serialized_start=2623
+  _globals['_LISTKEYCHANGESRESPONSE']._serialized_end=2717
+  _globals['_KEYCHANGE']._serialized_start=2719
+  _globals['_KEYCHANGE']._serialized_end=2821
+  _globals['_ABANDONENCRYPTEDDATAREQUEST']._serialized_start=2824
+  _globals['_ABANDONENCRYPTEDDATAREQUEST']._serialized_end=2956
+  _globals['_ABANDONENCRYPTEDDATARESPONSE']._serialized_start=2958
+  _globals['_ABANDONENCRYPTEDDATARESPONSE']._serialized_end=3074
+  _globals['_DATAENCRYPTIONSERVICE']._serialized_start=3161
+  _globals['_DATAENCRYPTIONSERVICE']._serialized_end=4391
 # @@protoc_insertion_point(module_scope)
 
 from sealward import _redaction as _sealward_redaction

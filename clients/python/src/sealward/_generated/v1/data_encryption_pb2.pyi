@@ -20,6 +20,30 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
+class _CallerTls:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _CallerTlsEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CallerTls.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CALLER_TLS_UNSPECIFIED: _CallerTls.ValueType  # 0
+    """Unspecified. It is never returned."""
+    CALLER_TLS_SERVER: _CallerTls.ValueType  # 1
+    """At the server. No proxy can read the call."""
+    CALLER_TLS_HOP: _CallerTls.ValueType  # 2
+    """At a hop, a trusted proxy of the configuration. The hop vouches for the TLS connection of the caller, and can read the call."""
+
+class CallerTls(_CallerTls, metaclass=_CallerTlsEnumTypeWrapper):
+    """Where the TLS connection of a caller ends. All parties up to there can read the call and its response, including a key text."""
+
+CALLER_TLS_UNSPECIFIED: CallerTls.ValueType  # 0
+"""Unspecified. It is never returned."""
+CALLER_TLS_SERVER: CallerTls.ValueType  # 1
+"""At the server. No proxy can read the call."""
+CALLER_TLS_HOP: CallerTls.ValueType  # 2
+"""At a hop, a trusted proxy of the configuration. The hop vouches for the TLS connection of the caller, and can read the call."""
+global___CallerTls = CallerTls
+
 @typing.final
 class IsDataEncryptionActiveRequest(google.protobuf.message.Message):
     """Request message for DataEncryptionService.IsDataEncryptionActive."""
@@ -53,6 +77,7 @@ class IsDataEncryptionActiveResponse(google.protobuf.message.Message):
     CELL_COUNTS_FIELD_NUMBER: builtins.int
     IS_KEY_CHANGE_DUE_FIELD_NUMBER: builtins.int
     ROLLED_BACK_TIME_FIELD_NUMBER: builtins.int
+    CALLER_TLS_FIELD_NUMBER: builtins.int
     is_active: builtins.bool
     """Whether the key is present and proven to open the organization's data. If false, encrypted attributes can be neither written nor
     revealed until the key is restored. Everything else works.
@@ -67,6 +92,8 @@ class IsDataEncryptionActiveResponse(google.protobuf.message.Message):
     """
     is_key_change_due: builtins.bool
     """Whether `key_change_due_time` has passed."""
+    caller_tls: global___CallerTls.ValueType
+    """Where the TLS connection of the caller ends."""
     @property
     def key_change_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The time when the current key was set, by creation or change. A restore doesn't change it. Absent: the key ring is missing or damaged."""
@@ -106,9 +133,10 @@ class IsDataEncryptionActiveResponse(google.protobuf.message.Message):
         cell_counts: collections.abc.Iterable[global___CellCount] | None = ...,
         is_key_change_due: builtins.bool = ...,
         rolled_back_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        caller_tls: global___CallerTls.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["key_change_due_time", b"key_change_due_time", "key_change_time", b"key_change_time", "reencryption", b"reencryption", "rolled_back_time", b"rolled_back_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cell_counts", b"cell_counts", "fingerprint", b"fingerprint", "is_active", b"is_active", "is_key_change_due", b"is_key_change_due", "key_change_due_time", b"key_change_due_time", "key_change_time", b"key_change_time", "key_version", b"key_version", "reencryption", b"reencryption", "rolled_back_time", b"rolled_back_time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["caller_tls", b"caller_tls", "cell_counts", b"cell_counts", "fingerprint", b"fingerprint", "is_active", b"is_active", "is_key_change_due", b"is_key_change_due", "key_change_due_time", b"key_change_due_time", "key_change_time", b"key_change_time", "key_version", b"key_version", "reencryption", b"reencryption", "rolled_back_time", b"rolled_back_time"]) -> None: ...
 
 global___IsDataEncryptionActiveResponse = IsDataEncryptionActiveResponse
 
@@ -168,19 +196,23 @@ class RetrieveDataEncryptionKeyResponse(google.protobuf.message.Message):
 
     ENCRYPTION_KEY_FIELD_NUMBER: builtins.int
     FINGERPRINT_FIELD_NUMBER: builtins.int
+    CALLER_TLS_FIELD_NUMBER: builtins.int
     encryption_key: builtins.str
     """The text of the key, exactly as it was set or generated. Never empty. With this text and a copy of the organization's database, every
     encrypted attribute can be read.
     """
     fingerprint: builtins.str
     """The fingerprint of the key: 16 hexadecimal digits in groups of four. Keep it with the text."""
+    caller_tls: global___CallerTls.ValueType
+    """Where the TLS connection of the caller ends."""
     def __init__(
         self,
         *,
         encryption_key: builtins.str = ...,
         fingerprint: builtins.str = ...,
+        caller_tls: global___CallerTls.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["encryption_key", b"encryption_key", "fingerprint", b"fingerprint"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["caller_tls", b"caller_tls", "encryption_key", b"encryption_key", "fingerprint", b"fingerprint"]) -> None: ...
 
 global___RetrieveDataEncryptionKeyResponse = RetrieveDataEncryptionKeyResponse
 
@@ -230,19 +262,23 @@ class SetDataEncryptionKeyResponse(google.protobuf.message.Message):
 
     FINGERPRINT_FIELD_NUMBER: builtins.int
     KEY_VERSION_FIELD_NUMBER: builtins.int
+    CALLER_TLS_FIELD_NUMBER: builtins.int
     fingerprint: builtins.str
     """The fingerprint of the organization's key after the call: 16 hexadecimal digits in groups of four. With `validate_only`, the
     fingerprint of the current key.
     """
     key_version: builtins.int
     """The version of the data key that encrypts new values after the call. With `validate_only`, the current version."""
+    caller_tls: global___CallerTls.ValueType
+    """Where the TLS connection of the caller ends."""
     def __init__(
         self,
         *,
         fingerprint: builtins.str = ...,
         key_version: builtins.int = ...,
+        caller_tls: global___CallerTls.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["fingerprint", b"fingerprint", "key_version", b"key_version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["caller_tls", b"caller_tls", "fingerprint", b"fingerprint", "key_version", b"key_version"]) -> None: ...
 
 global___SetDataEncryptionKeyResponse = SetDataEncryptionKeyResponse
 
@@ -710,16 +746,20 @@ class AbandonEncryptedDataResponse(google.protobuf.message.Message):
 
     FINGERPRINT_FIELD_NUMBER: builtins.int
     KEY_VERSION_FIELD_NUMBER: builtins.int
+    CALLER_TLS_FIELD_NUMBER: builtins.int
     fingerprint: builtins.str
     """The fingerprint of the organization's new key: 16 hexadecimal digits in groups of four. Empty with `validate_only`."""
     key_version: builtins.int
     """The version of the data key that encrypts new values after the call. It is higher than every former version."""
+    caller_tls: global___CallerTls.ValueType
+    """Where the TLS connection of the caller ends."""
     def __init__(
         self,
         *,
         fingerprint: builtins.str = ...,
         key_version: builtins.int = ...,
+        caller_tls: global___CallerTls.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["fingerprint", b"fingerprint", "key_version", b"key_version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["caller_tls", b"caller_tls", "fingerprint", b"fingerprint", "key_version", b"key_version"]) -> None: ...
 
 global___AbandonEncryptedDataResponse = AbandonEncryptedDataResponse

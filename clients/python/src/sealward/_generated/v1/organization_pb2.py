@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sealward._generated.schema.v1 import annotations_pb2 as sealward_dot_schema_dot_v1_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esealward/v1/organization.proto\x12\x0bsealward.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"Z\n\x0cOrganization\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"4\n\x19\x43reateOrganizationRequest\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\"&\n\x16GetOrganizationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\")\n\x19\x45xportOrganizationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"R\n\x1a\x45xportOrganizationResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x12\n\nrows_total\x18\x02 \x01(\x03\x12\x11\n\trows_done\x18\x03 \x01(\x03\"C\n\x19ImportOrganizationRequest\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"?\n\x19\x44\x65leteOrganizationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63onfirm_name\x18\x02 \x01(\t\"A\n\x18ListOrganizationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"f\n\x19ListOrganizationsResponse\x12\x30\n\rorganizations\x18\x01 \x03(\x0b\x32\x19.sealward.v1.Organization\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe0\x06\n\x13OrganizationService\x12\x8f\x01\n\x12\x43reateOrganization\x12&.sealward.v1.CreateOrganizationRequest\x1a\x19.sealward.v1.Organization\"6\x90\x02\x00\xda\xa1%/\n\x16prvCreateOrganizations\x18\x01\"\x13\x63reate-organization\x12p\n\x0fGetOrganization\x12#.sealward.v1.GetOrganizationRequest\x1a\x19.sealward.v1.Organization\"\x1d\x90\x02\x01\xda\xa1%\x16\n\x14prvReadOrganizations\x12\x81\x01\n\x11ListOrganizations\x12%.sealward.v1.ListOrganizationsRequest\x1a&.sealward.v1.ListOrganizationsResponse\"\x1d\x90\x02\x01\xda\xa1%\x16\n\x14prvReadOrganizations\x12\x9d\x01\n\x12\x45xportOrganization\x12&.sealward.v1.ExportOrganizationRequest\x1a\'.sealward.v1.ExportOrganizationResponse\"4\x90\x02\x00\xda\xa1%-\n\x16prvExportOrganizations\"\x13\x65xport-organization0\x01\x12\x91\x01\n\x12ImportOrganization\x12&.sealward.v1.ImportOrganizationRequest\x1a\x19.sealward.v1.Organization\"6\x90\x02\x00\xda\xa1%/\n\x16prvCreateOrganizations\x18\x01\"\x13import-organization(\x01\x12\x8c\x01\n\x12\x44\x65leteOrganization\x12&.sealward.v1.DeleteOrganizationRequest\x1a\x16.google.protobuf.Empty\"6\x90\x02\x00\xda\xa1%/\n\x16prvDeleteOrganizations\x18\x01\"\x13\x64\x65lete-organizationB\x83\x01\n\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\x0bSealward.V1\xca\x02\x0bSealward\\V1\xea\x02\x0cSealward::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esealward/v1/organization.proto\x12\x0bsealward.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$sealward/schema/v1/annotations.proto\"Z\n\x0cOrganization\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"4\n\x19\x43reateOrganizationRequest\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\"&\n\x16GetOrganizationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\")\n\x19\x45xportOrganizationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"R\n\x1a\x45xportOrganizationResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x12\n\nrows_total\x18\x02 \x01(\x03\x12\x11\n\trows_done\x18\x03 \x01(\x03\"\x95\x01\n\x19ImportOrganizationRequest\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61s_copy\x18\x03 \x01(\x08\x12\"\n\x15source_encryption_key\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x1b\n\x0e\x65ncryption_key\x18\x05 \x01(\tB\x03\x80\x01\x01\"?\n\x19\x44\x65leteOrganizationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63onfirm_name\x18\x02 \x01(\t\"A\n\x18ListOrganizationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"f\n\x19ListOrganizationsResponse\x12\x30\n\rorganizations\x18\x01 \x03(\x0b\x32\x19.sealward.v1.Organization\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe0\x06\n\x13OrganizationService\x12\x8f\x01\n\x12\x43reateOrganization\x12&.sealward.v1.CreateOrganizationRequest\x1a\x19.sealward.v1.Organization\"6\x90\x02\x00\xda\xa1%/\n\x16prvCreateOrganizations\x18\x01\"\x13\x63reate-organization\x12p\n\x0fGetOrganization\x12#.sealward.v1.GetOrganizationRequest\x1a\x19.sealward.v1.Organization\"\x1d\x90\x02\x01\xda\xa1%\x16\n\x14prvReadOrganizations\x12\x81\x01\n\x11ListOrganizations\x12%.sealward.v1.ListOrganizationsRequest\x1a&.sealward.v1.ListOrganizationsResponse\"\x1d\x90\x02\x01\xda\xa1%\x16\n\x14prvReadOrganizations\x12\x9d\x01\n\x12\x45xportOrganization\x12&.sealward.v1.ExportOrganizationRequest\x1a\'.sealward.v1.ExportOrganizationResponse\"4\x90\x02\x00\xda\xa1%-\n\x16prvExportOrganizations\"\x13\x65xport-organization0\x01\x12\x91\x01\n\x12ImportOrganization\x12&.sealward.v1.ImportOrganizationRequest\x1a\x19.sealward.v1.Organization\"6\x90\x02\x00\xda\xa1%/\n\x16prvCreateOrganizations\x18\x01\"\x13import-organization(\x01\x12\x8c\x01\n\x12\x44\x65leteOrganization\x12&.sealward.v1.DeleteOrganizationRequest\x1a\x16.google.protobuf.Empty\"6\x90\x02\x00\xda\xa1%/\n\x16prvDeleteOrganizations\x18\x01\"\x13\x64\x65lete-organizationB\x83\x01\n\x0eio.sealward.v1P\x01Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\xa2\x02\x03SLW\xaa\x02\x0bSealward.V1\xca\x02\x0bSealward\\V1\xea\x02\x0cSealward::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealward._generated.v1.orga
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016io.sealward.v1P\001Z>github.com/sealward/sealward/clients/go/sealward/v1;sealwardv1\242\002\003SLW\252\002\013Sealward.V1\312\002\013Sealward\\V1\352\002\014Sealward::V1'
+  _globals['_IMPORTORGANIZATIONREQUEST'].fields_by_name['source_encryption_key']._loaded_options = None
+  _globals['_IMPORTORGANIZATIONREQUEST'].fields_by_name['source_encryption_key']._serialized_options = b'\200\001\001'
+  _globals['_IMPORTORGANIZATIONREQUEST'].fields_by_name['encryption_key']._loaded_options = None
+  _globals['_IMPORTORGANIZATIONREQUEST'].fields_by_name['encryption_key']._serialized_options = b'\200\001\001'
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['CreateOrganization']._loaded_options = None
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['CreateOrganization']._serialized_options = b'\220\002\000\332\241%/\n\026prvCreateOrganizations\030\001\"\023create-organization'
   _globals['_ORGANIZATIONSERVICE'].methods_by_name['GetOrganization']._loaded_options = None
@@ -57,16 +61,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTORGANIZATIONREQUEST']._serialized_end=374
   _globals['_EXPORTORGANIZATIONRESPONSE']._serialized_start=376
   _globals['_EXPORTORGANIZATIONRESPONSE']._serialized_end=458
-  _globals['_IMPORTORGANIZATIONREQUEST']._serialized_start=460
-  _globals['_IMPORTORGANIZATIONREQUEST']._serialized_end=527
-  _globals['_DELETEORGANIZATIONREQUEST']._serialized_start=529
-  _globals['_DELETEORGANIZATIONREQUEST']._serialized_end=592
-  _globals['_LISTORGANIZATIONSREQUEST']._serialized_start=594
-  _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=659
-  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=661
-  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=763
-  _globals['_ORGANIZATIONSERVICE']._serialized_start=766
-  _globals['_ORGANIZATIONSERVICE']._serialized_end=1630
+  _globals['_IMPORTORGANIZATIONREQUEST']._serialized_start=461
+  _globals['_IMPORTORGANIZATIONREQUEST']._serialized_end=610
+  _globals['_DELETEORGANIZATIONREQUEST']._serialized_start=612
+  _globals['_DELETEORGANIZATIONREQUEST']._serialized_end=675
+  _globals['_LISTORGANIZATIONSREQUEST']._serialized_start=677
+  _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=742
+  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=744
+  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=846
+  _globals['_ORGANIZATIONSERVICE']._serialized_start=849
+  _globals['_ORGANIZATIONSERVICE']._serialized_end=1713
 # @@protoc_insertion_point(module_scope)
 
 from sealward import _redaction as _sealward_redaction

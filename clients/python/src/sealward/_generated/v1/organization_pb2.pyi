@@ -136,17 +136,35 @@ class ImportOrganizationRequest(google.protobuf.message.Message):
 
     ORGANIZATION_ID_FIELD_NUMBER: builtins.int
     CHUNK_FIELD_NUMBER: builtins.int
+    AS_COPY_FIELD_NUMBER: builtins.int
+    SOURCE_ENCRYPTION_KEY_FIELD_NUMBER: builtins.int
+    ENCRYPTION_KEY_FIELD_NUMBER: builtins.int
     organization_id: builtins.str
     """The id of the imported organization; see CreateOrganizationRequest. It can be set only in the first message. Empty: the id in the file."""
     chunk: builtins.bytes
     """The next bytes of the file."""
+    as_copy: builtins.bool
+    """Whether to import a copy with a new UUID and a new key. The first message determines it. Later messages may repeat it and the keys, but
+    an import that the first message didn't begin as a copy refuses them: FIELD_INVALID.
+    """
+    source_encryption_key: builtins.str
+    """The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+    apply to it.
+    """
+    encryption_key: builtins.str
+    """The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+    Empty: the server generates a key.
+    """
     def __init__(
         self,
         *,
         organization_id: builtins.str = ...,
         chunk: builtins.bytes = ...,
+        as_copy: builtins.bool = ...,
+        source_encryption_key: builtins.str = ...,
+        encryption_key: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["chunk", b"chunk", "organization_id", b"organization_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["as_copy", b"as_copy", "chunk", b"chunk", "encryption_key", b"encryption_key", "organization_id", b"organization_id", "source_encryption_key", b"source_encryption_key"]) -> None: ...
 
 global___ImportOrganizationRequest = ImportOrganizationRequest
 

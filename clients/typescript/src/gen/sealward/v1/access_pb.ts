@@ -44,7 +44,8 @@ export type WhoAmIResponse = Message<"sealward.v1.WhoAmIResponse"> & {
   identity: string;
 
   /**
-   * The client certificate of the connection. Absent: there is none.
+   * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+   * or the hop forwarded neither it nor its hash.
    *
    * @generated from field: sealward.v1.CallerCertificate certificate = 2;
    */
@@ -95,7 +96,7 @@ export type CallerCertificate = Message<"sealward.v1.CallerCertificate"> & {
   sha256: string;
 
   /**
-   * The last moment at which the certificate is valid.
+   * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 2;
    */

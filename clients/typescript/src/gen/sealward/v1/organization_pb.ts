@@ -2,6 +2,7 @@
 // @generated from file sealward/v1/organization.proto (package sealward.v1, syntax proto3)
 /* eslint-disable */
 
+import type { SecretText } from "../../../secret.js";
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
@@ -13,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sealward/v1/organization.proto.
  */
 export const file_sealward_v1_organization: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zZWFsd2FyZC92MS9vcmdhbml6YXRpb24ucHJvdG8SC3NlYWx3YXJkLnYxIloKDE9yZ2FuaXphdGlvbhIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNAoZQ3JlYXRlT3JnYW5pemF0aW9uUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkiJgoWR2V0T3JnYW5pemF0aW9uUmVxdWVzdBIMCgRuYW1lGAEgASgJIikKGUV4cG9ydE9yZ2FuaXphdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCSJSChpFeHBvcnRPcmdhbml6YXRpb25SZXNwb25zZRINCgVjaHVuaxgBIAEoDBISCgpyb3dzX3RvdGFsGAIgASgDEhEKCXJvd3NfZG9uZRgDIAEoAyJDChlJbXBvcnRPcmdhbml6YXRpb25SZXF1ZXN0EhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRINCgVjaHVuaxgCIAEoDCI/ChlEZWxldGVPcmdhbml6YXRpb25SZXF1ZXN0EgwKBG5hbWUYASABKAkSFAoMY29uZmlybV9uYW1lGAIgASgJIkEKGExpc3RPcmdhbml6YXRpb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJmChlMaXN0T3JnYW5pemF0aW9uc1Jlc3BvbnNlEjAKDW9yZ2FuaXphdGlvbnMYASADKAsyGS5zZWFsd2FyZC52MS5Pcmdhbml6YXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMuAGChNPcmdhbml6YXRpb25TZXJ2aWNlEo8BChJDcmVhdGVPcmdhbml6YXRpb24SJi5zZWFsd2FyZC52MS5DcmVhdGVPcmdhbml6YXRpb25SZXF1ZXN0Ghkuc2VhbHdhcmQudjEuT3JnYW5pemF0aW9uIjaQAgDaoSUvChZwcnZDcmVhdGVPcmdhbml6YXRpb25zGAEiE2NyZWF0ZS1vcmdhbml6YXRpb24ScAoPR2V0T3JnYW5pemF0aW9uEiMuc2VhbHdhcmQudjEuR2V0T3JnYW5pemF0aW9uUmVxdWVzdBoZLnNlYWx3YXJkLnYxLk9yZ2FuaXphdGlvbiIdkAIB2qElFgoUcHJ2UmVhZE9yZ2FuaXphdGlvbnMSgQEKEUxpc3RPcmdhbml6YXRpb25zEiUuc2VhbHdhcmQudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXF1ZXN0GiYuc2VhbHdhcmQudjEuTGlzdE9yZ2FuaXphdGlvbnNSZXNwb25zZSIdkAIB2qElFgoUcHJ2UmVhZE9yZ2FuaXphdGlvbnMSnQEKEkV4cG9ydE9yZ2FuaXphdGlvbhImLnNlYWx3YXJkLnYxLkV4cG9ydE9yZ2FuaXphdGlvblJlcXVlc3QaJy5zZWFsd2FyZC52MS5FeHBvcnRPcmdhbml6YXRpb25SZXNwb25zZSI0kAIA2qElLQoWcHJ2RXhwb3J0T3JnYW5pemF0aW9ucyITZXhwb3J0LW9yZ2FuaXphdGlvbjABEpEBChJJbXBvcnRPcmdhbml6YXRpb24SJi5zZWFsd2FyZC52MS5JbXBvcnRPcmdhbml6YXRpb25SZXF1ZXN0Ghkuc2VhbHdhcmQudjEuT3JnYW5pemF0aW9uIjaQAgDaoSUvChZwcnZDcmVhdGVPcmdhbml6YXRpb25zGAEiE2ltcG9ydC1vcmdhbml6YXRpb24oARKMAQoSRGVsZXRlT3JnYW5pemF0aW9uEiYuc2VhbHdhcmQudjEuRGVsZXRlT3JnYW5pemF0aW9uUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSI2kAIA2qElLwoWcHJ2RGVsZXRlT3JnYW5pemF0aW9ucxgBIhNkZWxldGUtb3JnYW5pemF0aW9uQoMBCg5pby5zZWFsd2FyZC52MVABWj5naXRodWIuY29tL3NlYWx3YXJkL3NlYWx3YXJkL2NsaWVudHMvZ28vc2VhbHdhcmQvdjE7c2VhbHdhcmR2MaICA1NMV6oCC1NlYWx3YXJkLlYxygILU2VhbHdhcmRcVjHqAgxTZWFsd2FyZDo6VjFiBnByb3RvMw", [file_google_protobuf_empty, file_google_protobuf_timestamp, file_sealward_schema_v1_annotations]);
+  fileDesc("Ch5zZWFsd2FyZC92MS9vcmdhbml6YXRpb24ucHJvdG8SC3NlYWx3YXJkLnYxIloKDE9yZ2FuaXphdGlvbhIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNAoZQ3JlYXRlT3JnYW5pemF0aW9uUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkiJgoWR2V0T3JnYW5pemF0aW9uUmVxdWVzdBIMCgRuYW1lGAEgASgJIikKGUV4cG9ydE9yZ2FuaXphdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCSJSChpFeHBvcnRPcmdhbml6YXRpb25SZXNwb25zZRINCgVjaHVuaxgBIAEoDBISCgpyb3dzX3RvdGFsGAIgASgDEhEKCXJvd3NfZG9uZRgDIAEoAyKVAQoZSW1wb3J0T3JnYW5pemF0aW9uUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkSDQoFY2h1bmsYAiABKAwSDwoHYXNfY29weRgDIAEoCBIiChVzb3VyY2VfZW5jcnlwdGlvbl9rZXkYBCABKAlCA4ABARIbCg5lbmNyeXB0aW9uX2tleRgFIAEoCUIDgAEBIj8KGURlbGV0ZU9yZ2FuaXphdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIUCgxjb25maXJtX25hbWUYAiABKAkiQQoYTGlzdE9yZ2FuaXphdGlvbnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJImYKGUxpc3RPcmdhbml6YXRpb25zUmVzcG9uc2USMAoNb3JnYW5pemF0aW9ucxgBIAMoCzIZLnNlYWx3YXJkLnYxLk9yZ2FuaXphdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAky4AYKE09yZ2FuaXphdGlvblNlcnZpY2USjwEKEkNyZWF0ZU9yZ2FuaXphdGlvbhImLnNlYWx3YXJkLnYxLkNyZWF0ZU9yZ2FuaXphdGlvblJlcXVlc3QaGS5zZWFsd2FyZC52MS5Pcmdhbml6YXRpb24iNpACANqhJS8KFnBydkNyZWF0ZU9yZ2FuaXphdGlvbnMYASITY3JlYXRlLW9yZ2FuaXphdGlvbhJwCg9HZXRPcmdhbml6YXRpb24SIy5zZWFsd2FyZC52MS5HZXRPcmdhbml6YXRpb25SZXF1ZXN0Ghkuc2VhbHdhcmQudjEuT3JnYW5pemF0aW9uIh2QAgHaoSUWChRwcnZSZWFkT3JnYW5pemF0aW9ucxKBAQoRTGlzdE9yZ2FuaXphdGlvbnMSJS5zZWFsd2FyZC52MS5MaXN0T3JnYW5pemF0aW9uc1JlcXVlc3QaJi5zZWFsd2FyZC52MS5MaXN0T3JnYW5pemF0aW9uc1Jlc3BvbnNlIh2QAgHaoSUWChRwcnZSZWFkT3JnYW5pemF0aW9ucxKdAQoSRXhwb3J0T3JnYW5pemF0aW9uEiYuc2VhbHdhcmQudjEuRXhwb3J0T3JnYW5pemF0aW9uUmVxdWVzdBonLnNlYWx3YXJkLnYxLkV4cG9ydE9yZ2FuaXphdGlvblJlc3BvbnNlIjSQAgDaoSUtChZwcnZFeHBvcnRPcmdhbml6YXRpb25zIhNleHBvcnQtb3JnYW5pemF0aW9uMAESkQEKEkltcG9ydE9yZ2FuaXphdGlvbhImLnNlYWx3YXJkLnYxLkltcG9ydE9yZ2FuaXphdGlvblJlcXVlc3QaGS5zZWFsd2FyZC52MS5Pcmdhbml6YXRpb24iNpACANqhJS8KFnBydkNyZWF0ZU9yZ2FuaXphdGlvbnMYASITaW1wb3J0LW9yZ2FuaXphdGlvbigBEowBChJEZWxldGVPcmdhbml6YXRpb24SJi5zZWFsd2FyZC52MS5EZWxldGVPcmdhbml6YXRpb25SZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IjaQAgDaoSUvChZwcnZEZWxldGVPcmdhbml6YXRpb25zGAEiE2RlbGV0ZS1vcmdhbml6YXRpb25CgwEKDmlvLnNlYWx3YXJkLnYxUAFaPmdpdGh1Yi5jb20vc2VhbHdhcmQvc2VhbHdhcmQvY2xpZW50cy9nby9zZWFsd2FyZC92MTtzZWFsd2FyZHYxogIDU0xXqgILU2VhbHdhcmQuVjHKAgtTZWFsd2FyZFxWMeoCDFNlYWx3YXJkOjpWMWIGcHJvdG8z", [file_google_protobuf_empty, file_google_protobuf_timestamp, file_sealward_schema_v1_annotations]);
 
 /**
  * A tenant.
@@ -170,6 +171,36 @@ export type ImportOrganizationRequest = Message<"sealward.v1.ImportOrganizationR
    * @generated from field: bytes chunk = 2;
    */
   chunk: Uint8Array;
+
+  /**
+   * Whether to import a copy with a new UUID and a new key. The first message determines it. Later messages may repeat it and the keys, but
+   * an import that the first message didn't begin as a copy refuses them: FIELD_INVALID.
+   *
+   * @generated from field: bool as_copy = 3;
+   */
+  asCopy: boolean;
+
+  /**
+   * The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+   * apply to it.
+   *
+   * A secret. The property isn't enumerable in messages from a client or from this package's `create`, so that logs and JSON don't
+   * contain it.
+   *
+   * @generated from field: string source_encryption_key = 4;
+   */
+  sourceEncryptionKey: SecretText;
+
+  /**
+   * The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+   * Empty: the server generates a key.
+   *
+   * A secret. The property isn't enumerable in messages from a client or from this package's `create`, so that logs and JSON don't
+   * contain it.
+   *
+   * @generated from field: string encryption_key = 5;
+   */
+  encryptionKey: SecretText;
 };
 
 /**
@@ -362,10 +393,25 @@ export const OrganizationService: GenService<{
    * The organization keeps its UUID, and is inactive until its key is restored. A re-encryption that was running at the time of the export
    * continues then. The import is recorded in the organization's audit trail and in the deployment's audit trail.
    *
+   * With `as_copy`, the import makes another organization of the file, which can exist beside the first one, for example as a sandbox. The
+   * copy has a new UUID, its own creation time and a new key. It is active immediately: the server opens each encrypted value with
+   * `source_encryption_key`, and encrypts it again. The copy keeps records, customizations of the schema and the changes of audited
+   * attributes. It has a new key history and a new audit trail, which begins with the record of the import. The details of that record name
+   * the source, and the heads of its audit trail in the file. The response doesn't contain the key: retrieve it with
+   * RetrieveDataEncryptionKey.
+   *
+   * Each attempt to open a file is counted before its key is tried, by the UUID in the file. A correct key isn't counted. A refused key is
+   * recorded in the deployment's audit trail.
+   *
    * Errors, in addition to those of every method:
    * * INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
    * * INVALID_ARGUMENT EXPORT_INVALID: the file is invalid. If it has a value that a write would refuse, the error names the table,
-   *   attribute and record of the first such value.
+   *   attribute and record of the first such value. A copy also needs a key ring that isn't damaged, and values that can be decrypted.
+   * * INVALID_ARGUMENT KEY_VALIDATION: `source_encryption_key` can't be a key, or `encryption_key` breaks the rule for new keys, or the two
+   *   are equal.
+   * * FAILED_PRECONDITION KEY_MISMATCH: `source_encryption_key` isn't the key of the file.
+   * * RESOURCE_EXHAUSTED KEY_RESTORE_QUOTA: a copy was attempted with wrong keys as often as the deployment allows.
+   * * UNAVAILABLE WRITTEN_BY_NEWER_VERSION: a newer version of the server wrote the file's key ring, or an encrypted value.
    * * ALREADY_EXISTS: an organization with this name or UUID exists.
    * * UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the organization was imported.
    * * OUT_OF_RANGE MESSAGE_TOO_LARGE: a chunk is larger than the limit for messages.

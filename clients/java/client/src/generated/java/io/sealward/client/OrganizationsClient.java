@@ -179,11 +179,24 @@ public final class OrganizationsClient {
      * is interrupted leaves nothing behind, and can be repeated.
      * <p>The organization keeps its UUID, and is inactive until its key is restored. A re-encryption that was running at the time of the export
      * continues then. The import is recorded in the organization's audit trail and in the deployment's audit trail.
+     * <p>With {@code as_copy}, the import makes another organization of the file, which can exist beside the first one, for example as a sandbox. The
+     * copy has a new UUID, its own creation time and a new key. It is active immediately: the server opens each encrypted value with
+     * {@code source_encryption_key}, and encrypts it again. The copy keeps records, customizations of the schema and the changes of audited
+     * attributes. It has a new key history and a new audit trail, which begins with the record of the import. The details of that record name
+     * the source, and the heads of its audit trail in the file. The response doesn't contain the key: retrieve it with
+     * RetrieveDataEncryptionKey.
+     * <p>Each attempt to open a file is counted before its key is tried, by the UUID in the file. A correct key isn't counted. A refused key is
+     * recorded in the deployment's audit trail.
      * <p>Errors, in addition to those of every method:
      * <ul>
      * <li>INVALID_ARGUMENT FIELD_INVALID: fields of the request are invalid.
      * <li>INVALID_ARGUMENT EXPORT_INVALID: the file is invalid. If it has a value that a write would refuse, the error names the table,
-     * attribute and record of the first such value.
+     * attribute and record of the first such value. A copy also needs a key ring that isn't damaged, and values that can be decrypted.
+     * <li>INVALID_ARGUMENT KEY_VALIDATION: {@code source_encryption_key} can't be a key, or {@code encryption_key} breaks the rule for new keys, or the two
+     * are equal.
+     * <li>FAILED_PRECONDITION KEY_MISMATCH: {@code source_encryption_key} isn't the key of the file.
+     * <li>RESOURCE_EXHAUSTED KEY_RESTORE_QUOTA: a copy was attempted with wrong keys as often as the deployment allows.
+     * <li>UNAVAILABLE WRITTEN_BY_NEWER_VERSION: a newer version of the server wrote the file's key ring, or an encrypted value.
      * <li>ALREADY_EXISTS: an organization with this name or UUID exists.
      * <li>UNAVAILABLE OUTCOME_UNKNOWN: it isn't known whether the organization was imported.
      * <li>OUT_OF_RANGE MESSAGE_TOO_LARGE: a chunk is larger than the limit for messages.

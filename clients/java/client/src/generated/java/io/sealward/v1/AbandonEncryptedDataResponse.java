@@ -32,6 +32,7 @@ private static final long serialVersionUID = 0L;
   }
   private AbandonEncryptedDataResponse() {
     fingerprint_ = "";
+    callerTls_ = 0;
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -109,6 +110,32 @@ private static final long serialVersionUID = 0L;
     return keyVersion_;
   }
 
+  public static final int CALLER_TLS_FIELD_NUMBER = 3;
+  private int callerTls_ = 0;
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+   * @return The enum numeric value on the wire for callerTls.
+   */
+  @java.lang.Override public int getCallerTlsValue() {
+    return callerTls_;
+  }
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+   * @return The callerTls.
+   */
+  @java.lang.Override public io.sealward.v1.CallerTls getCallerTls() {
+    io.sealward.v1.CallerTls result = io.sealward.v1.CallerTls.forNumber(callerTls_);
+    return result == null ? io.sealward.v1.CallerTls.UNRECOGNIZED : result;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -129,6 +156,9 @@ private static final long serialVersionUID = 0L;
     if (keyVersion_ != 0) {
       output.writeUInt32(2, keyVersion_);
     }
+    if (callerTls_ != io.sealward.v1.CallerTls.CALLER_TLS_UNSPECIFIED.getNumber()) {
+      output.writeEnum(3, callerTls_);
+    }
     getUnknownFields().writeTo(output);
   }
 
@@ -144,6 +174,10 @@ private static final long serialVersionUID = 0L;
     if (keyVersion_ != 0) {
       size += com.google.protobuf.CodedOutputStream
         .computeUInt32Size(2, keyVersion_);
+    }
+    if (callerTls_ != io.sealward.v1.CallerTls.CALLER_TLS_UNSPECIFIED.getNumber()) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeEnumSize(3, callerTls_);
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -164,6 +198,7 @@ private static final long serialVersionUID = 0L;
         .equals(other.getFingerprint())) return false;
     if (getKeyVersion()
         != other.getKeyVersion()) return false;
+    if (callerTls_ != other.callerTls_) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -179,6 +214,8 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getFingerprint().hashCode();
     hash = (37 * hash) + KEY_VERSION_FIELD_NUMBER;
     hash = (53 * hash) + getKeyVersion();
+    hash = (37 * hash) + CALLER_TLS_FIELD_NUMBER;
+    hash = (53 * hash) + callerTls_;
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -316,6 +353,7 @@ private static final long serialVersionUID = 0L;
       bitField0_ = 0;
       fingerprint_ = "";
       keyVersion_ = 0;
+      callerTls_ = 0;
       return this;
     }
 
@@ -355,6 +393,9 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000002) != 0)) {
         result.keyVersion_ = keyVersion_;
       }
+      if (((from_bitField0_ & 0x00000004) != 0)) {
+        result.callerTls_ = callerTls_;
+      }
     }
 
     @java.lang.Override
@@ -376,6 +417,9 @@ private static final long serialVersionUID = 0L;
       }
       if (other.getKeyVersion() != 0) {
         setKeyVersion(other.getKeyVersion());
+      }
+      if (other.callerTls_ != 0) {
+        setCallerTlsValue(other.getCallerTlsValue());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -413,6 +457,11 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000002;
               break;
             } // case 16
+            case 24: {
+              callerTls_ = input.readEnum();
+              bitField0_ |= 0x00000004;
+              break;
+            } // case 24
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -562,6 +611,79 @@ private static final long serialVersionUID = 0L;
     public Builder clearKeyVersion() {
       bitField0_ = (bitField0_ & ~0x00000002);
       keyVersion_ = 0;
+      onChanged();
+      return this;
+    }
+
+    private int callerTls_ = 0;
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+     * @return The enum numeric value on the wire for callerTls.
+     */
+    @java.lang.Override public int getCallerTlsValue() {
+      return callerTls_;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+     * @param value The enum numeric value on the wire for callerTls to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCallerTlsValue(int value) {
+      callerTls_ = value;
+      bitField0_ |= 0x00000004;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+     * @return The callerTls.
+     */
+    @java.lang.Override
+    public io.sealward.v1.CallerTls getCallerTls() {
+      io.sealward.v1.CallerTls result = io.sealward.v1.CallerTls.forNumber(callerTls_);
+      return result == null ? io.sealward.v1.CallerTls.UNRECOGNIZED : result;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+     * @param value The callerTls to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCallerTls(io.sealward.v1.CallerTls value) {
+      if (value == null) {
+        throw new NullPointerException();
+      }
+      bitField0_ |= 0x00000004;
+      callerTls_ = value.getNumber();
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearCallerTls() {
+      bitField0_ = (bitField0_ & ~0x00000004);
+      callerTls_ = 0;
       onChanged();
       return this;
     }

@@ -38,4 +38,23 @@ public interface AbandonEncryptedDataResponseOrBuilder extends
    * @return The keyVersion.
    */
   int getKeyVersion();
+
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+   * @return The enum numeric value on the wire for callerTls.
+   */
+  int getCallerTlsValue();
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+   * @return The callerTls.
+   */
+  io.sealward.v1.CallerTls getCallerTls();
 }

@@ -81,7 +81,7 @@ public final class Audit {
       "\n\tpage_size\030\002 \001(\005\022\022\n\npage_token\030\003 \001(\t\022\016\n" +
       "\006filter\030\004 \001(\t\"d\n\030ListAuditRecordsRespons" +
       "e\022/\n\raudit_records\030\001 \003(\0132\030.sealward.v1.A" +
-      "uditRecord\022\027\n\017next_page_token\030\002 \001(\t\"\302\003\n\013" +
+      "uditRecord\022\027\n\017next_page_token\030\002 \001(\t\"\317\003\n\013" +
       "AuditRecord\022\016\n\006writer\030\001 \001(\t\022\020\n\010sequence\030" +
       "\002 \001(\003\022(\n\004time\030\003 \001(\0132\032.google.protobuf.Ti" +
       "mestamp\022\020\n\010identity\030\004 \001(\t\022\014\n\004peer\030\005 \001(\t\022" +
@@ -93,38 +93,38 @@ public final class Audit {
       "\014\022\014\n\004hash\030\021 \001(\014\022.\n\tsignature\030\022 \001(\0132\033.sea" +
       "lward.v1.AuditSignature\022\024\n\014organization\030" +
       "\023 \001(\t\022\030\n\020organization_uid\030\024 \001(\t\022\017\n\007recor" +
-      "ds\030\025 \003(\t\"a\n\016AuditSignature\022(\n\004time\030\001 \001(\013" +
-      "2\032.google.protobuf.Timestamp\022\022\n\npublic_k" +
-      "ey\030\002 \001(\014\022\021\n\tsignature\030\003 \001(\014\"/\n\027VerifyAud" +
-      "itTrailRequest\022\024\n\014organization\030\001 \001(\t\"\220\001\n" +
-      "\030VerifyAuditTrailResponse\022\016\n\006intact\030\001 \001(" +
-      "\010\022\'\n\006chains\030\002 \003(\0132\027.sealward.v1.AuditCha" +
-      "in\022+\n\010findings\030\003 \003(\0132\031.sealward.v1.Audit" +
-      "Finding\022\016\n\006faults\030\004 \001(\003\"\267\001\n\nAuditChain\022\016" +
-      "\n\006writer\030\001 \001(\t\022\017\n\007records\030\002 \001(\003\022\026\n\016first" +
-      "_sequence\030\003 \001(\003\022\025\n\rlast_sequence\030\004 \001(\003\022\021" +
-      "\n\tlast_hash\030\005 \001(\014\022\027\n\017signed_sequence\030\006 \001" +
-      "(\003\022\023\n\013public_keys\030\007 \003(\014\022\030\n\020organization_" +
-      "uid\030\010 \001(\t\"\261\002\n\014AuditFinding\022\016\n\006writer\030\001 \001" +
-      "(\t\022\020\n\010sequence\030\002 \001(\003\022.\n\005fault\030\003 \001(\0162\037.se" +
-      "alward.v1.AuditFinding.Fault\022\030\n\020organiza" +
-      "tion_uid\030\004 \001(\t\"\264\001\n\005Fault\022\025\n\021FAULT_UNSPEC" +
-      "IFIED\020\000\022\021\n\rFAULT_CHANGED\020\001\022\021\n\rFAULT_MISS" +
-      "ING\020\002\022\022\n\016FAULT_UNLINKED\020\003\022\021\n\rFAULT_CUT_O" +
-      "FF\020\004\022\022\n\016FAULT_REPLACED\020\005\022\031\n\025FAULT_SIGNAT" +
-      "URE_WRONG\020\006\022\030\n\024FAULT_SIGNER_UNKNOWN\020\0072\260\002" +
-      "\n\014AuditService\022\215\001\n\020ListAuditRecords\022$.se" +
-      "alward.v1.ListAuditRecordsRequest\032%.seal" +
-      "ward.v1.ListAuditRecordsResponse\",\220\002\001\332\241%" +
-      "%\n\021prvReadAuditTrail*\020read-audit-trail\022\217" +
-      "\001\n\020VerifyAuditTrail\022$.sealward.v1.Verify" +
-      "AuditTrailRequest\032%.sealward.v1.VerifyAu" +
-      "ditTrailResponse\".\220\002\002\332\241%\'\n\021prvReadAuditT" +
-      "rail\"\022verify-audit-trailB\203\001\n\016io.sealward" +
-      ".v1P\001Z>github.com/sealward/sealward/clie" +
-      "nts/go/sealward/v1;sealwardv1\242\002\003SLW\252\002\013Se" +
-      "alward.V1\312\002\013Sealward\\V1\352\002\014Sealward::V1b\006" +
-      "proto3"
+      "ds\030\025 \003(\t\022\013\n\003hop\030\026 \001(\t\"a\n\016AuditSignature\022" +
+      "(\n\004time\030\001 \001(\0132\032.google.protobuf.Timestam" +
+      "p\022\022\n\npublic_key\030\002 \001(\014\022\021\n\tsignature\030\003 \001(\014" +
+      "\"/\n\027VerifyAuditTrailRequest\022\024\n\014organizat" +
+      "ion\030\001 \001(\t\"\220\001\n\030VerifyAuditTrailResponse\022\016" +
+      "\n\006intact\030\001 \001(\010\022\'\n\006chains\030\002 \003(\0132\027.sealwar" +
+      "d.v1.AuditChain\022+\n\010findings\030\003 \003(\0132\031.seal" +
+      "ward.v1.AuditFinding\022\016\n\006faults\030\004 \001(\003\"\267\001\n" +
+      "\nAuditChain\022\016\n\006writer\030\001 \001(\t\022\017\n\007records\030\002" +
+      " \001(\003\022\026\n\016first_sequence\030\003 \001(\003\022\025\n\rlast_seq" +
+      "uence\030\004 \001(\003\022\021\n\tlast_hash\030\005 \001(\014\022\027\n\017signed" +
+      "_sequence\030\006 \001(\003\022\023\n\013public_keys\030\007 \003(\014\022\030\n\020" +
+      "organization_uid\030\010 \001(\t\"\261\002\n\014AuditFinding\022" +
+      "\016\n\006writer\030\001 \001(\t\022\020\n\010sequence\030\002 \001(\003\022.\n\005fau" +
+      "lt\030\003 \001(\0162\037.sealward.v1.AuditFinding.Faul" +
+      "t\022\030\n\020organization_uid\030\004 \001(\t\"\264\001\n\005Fault\022\025\n" +
+      "\021FAULT_UNSPECIFIED\020\000\022\021\n\rFAULT_CHANGED\020\001\022" +
+      "\021\n\rFAULT_MISSING\020\002\022\022\n\016FAULT_UNLINKED\020\003\022\021" +
+      "\n\rFAULT_CUT_OFF\020\004\022\022\n\016FAULT_REPLACED\020\005\022\031\n" +
+      "\025FAULT_SIGNATURE_WRONG\020\006\022\030\n\024FAULT_SIGNER" +
+      "_UNKNOWN\020\0072\260\002\n\014AuditService\022\215\001\n\020ListAudi" +
+      "tRecords\022$.sealward.v1.ListAuditRecordsR" +
+      "equest\032%.sealward.v1.ListAuditRecordsRes" +
+      "ponse\",\220\002\001\332\241%%\n\021prvReadAuditTrail*\020read-" +
+      "audit-trail\022\217\001\n\020VerifyAuditTrail\022$.sealw" +
+      "ard.v1.VerifyAuditTrailRequest\032%.sealwar" +
+      "d.v1.VerifyAuditTrailResponse\".\220\002\002\332\241%\'\n\021" +
+      "prvReadAuditTrail\"\022verify-audit-trailB\203\001" +
+      "\n\016io.sealward.v1P\001Z>github.com/sealward/" +
+      "sealward/clients/go/sealward/v1;sealward" +
+      "v1\242\002\003SLW\252\002\013Sealward.V1\312\002\013Sealward\\V1\352\002\014S" +
+      "ealward::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -149,7 +149,7 @@ public final class Audit {
     internal_static_sealward_v1_AuditRecord_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_v1_AuditRecord_descriptor,
-        new java.lang.String[] { "Writer", "Sequence", "Time", "Identity", "Peer", "CallId", "Action", "Outcome", "Subject", "Attributes", "Purpose", "Fingerprint", "KeyVersion", "Details", "Format", "PreviousHash", "Hash", "Signature", "Organization", "OrganizationUid", "Records", });
+        new java.lang.String[] { "Writer", "Sequence", "Time", "Identity", "Peer", "CallId", "Action", "Outcome", "Subject", "Attributes", "Purpose", "Fingerprint", "KeyVersion", "Details", "Format", "PreviousHash", "Hash", "Signature", "Organization", "OrganizationUid", "Records", "Hop", });
     internal_static_sealward_v1_AuditSignature_descriptor =
       getDescriptor().getMessageTypes().get(3);
     internal_static_sealward_v1_AuditSignature_fieldAccessorTable = new

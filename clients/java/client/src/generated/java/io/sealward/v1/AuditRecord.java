@@ -49,6 +49,7 @@ private static final long serialVersionUID = 0L;
     organizationUid_ = "";
     records_ =
         com.google.protobuf.LazyStringArrayList.emptyList();
+    hop_ = "";
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -902,6 +903,55 @@ private static final long serialVersionUID = 0L;
     return records_.getByteString(index);
   }
 
+  public static final int HOP_FIELD_NUMBER = 22;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object hop_ = "";
+  /**
+   * <pre>
+   * The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+   * hop. Empty: the caller proved its identity to the server itself, or the service itself.
+   * </pre>
+   *
+   * <code>string hop = 22;</code>
+   * @return The hop.
+   */
+  @java.lang.Override
+  public java.lang.String getHop() {
+    java.lang.Object ref = hop_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      hop_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+   * hop. Empty: the caller proved its identity to the server itself, or the service itself.
+   * </pre>
+   *
+   * <code>string hop = 22;</code>
+   * @return The bytes for hop.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getHopBytes() {
+    java.lang.Object ref = hop_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      hop_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -978,6 +1028,9 @@ private static final long serialVersionUID = 0L;
     }
     for (int i = 0; i < records_.size(); i++) {
       com.google.protobuf.GeneratedMessage.writeString(output, 21, records_.getRaw(i));
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(hop_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 22, hop_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -1068,6 +1121,9 @@ private static final long serialVersionUID = 0L;
       size += dataSize;
       size += 2 * getRecordsList().size();
     }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(hop_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(22, hop_);
+    }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
     return size;
@@ -1131,6 +1187,8 @@ private static final long serialVersionUID = 0L;
         .equals(other.getOrganizationUid())) return false;
     if (!getRecordsList()
         .equals(other.getRecordsList())) return false;
+    if (!getHop()
+        .equals(other.getHop())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -1195,6 +1253,8 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + RECORDS_FIELD_NUMBER;
       hash = (53 * hash) + getRecordsList().hashCode();
     }
+    hash = (37 * hash) + HOP_FIELD_NUMBER;
+    hash = (53 * hash) + getHop().hashCode();
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -1368,6 +1428,7 @@ private static final long serialVersionUID = 0L;
       organizationUid_ = "";
       records_ =
           com.google.protobuf.LazyStringArrayList.emptyList();
+      hop_ = "";
       return this;
     }
 
@@ -1472,6 +1533,9 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00100000) != 0)) {
         records_.makeImmutable();
         result.records_ = records_;
+      }
+      if (((from_bitField0_ & 0x00200000) != 0)) {
+        result.hop_ = hop_;
       }
       result.bitField0_ |= to_bitField0_;
     }
@@ -1587,6 +1651,11 @@ private static final long serialVersionUID = 0L;
           ensureRecordsIsMutable();
           records_.addAll(other.records_);
         }
+        onChanged();
+      }
+      if (!other.getHop().isEmpty()) {
+        hop_ = other.hop_;
+        bitField0_ |= 0x00200000;
         onChanged();
       }
       this.mergeUnknownFields(other.getUnknownFields());
@@ -1726,6 +1795,11 @@ private static final long serialVersionUID = 0L;
               records_.add(s);
               break;
             } // case 170
+            case 178: {
+              hop_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00200000;
+              break;
+            } // case 178
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -3709,6 +3783,103 @@ private static final long serialVersionUID = 0L;
       ensureRecordsIsMutable();
       records_.add(value);
       bitField0_ |= 0x00100000;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object hop_ = "";
+    /**
+     * <pre>
+     * The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+     * hop. Empty: the caller proved its identity to the server itself, or the service itself.
+     * </pre>
+     *
+     * <code>string hop = 22;</code>
+     * @return The hop.
+     */
+    public java.lang.String getHop() {
+      java.lang.Object ref = hop_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        hop_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+     * hop. Empty: the caller proved its identity to the server itself, or the service itself.
+     * </pre>
+     *
+     * <code>string hop = 22;</code>
+     * @return The bytes for hop.
+     */
+    public com.google.protobuf.ByteString
+        getHopBytes() {
+      java.lang.Object ref = hop_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        hop_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+     * hop. Empty: the caller proved its identity to the server itself, or the service itself.
+     * </pre>
+     *
+     * <code>string hop = 22;</code>
+     * @param value The hop to set.
+     * @return This builder for chaining.
+     */
+    public Builder setHop(
+        java.lang.String value) {
+      if (value == null) { throw new NullPointerException(); }
+      hop_ = value;
+      bitField0_ |= 0x00200000;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+     * hop. Empty: the caller proved its identity to the server itself, or the service itself.
+     * </pre>
+     *
+     * <code>string hop = 22;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearHop() {
+      hop_ = getDefaultInstance().getHop();
+      bitField0_ = (bitField0_ & ~0x00200000);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+     * hop. Empty: the caller proved its identity to the server itself, or the service itself.
+     * </pre>
+     *
+     * <code>string hop = 22;</code>
+     * @param value The bytes for hop to set.
+     * @return This builder for chaining.
+     */
+    public Builder setHopBytes(
+        com.google.protobuf.ByteString value) {
+      if (value == null) { throw new NullPointerException(); }
+      checkByteStringIsUtf8(value);
+      hop_ = value;
+      bitField0_ |= 0x00200000;
       onChanged();
       return this;
     }

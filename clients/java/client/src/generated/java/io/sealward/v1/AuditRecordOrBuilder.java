@@ -450,4 +450,26 @@ public interface AuditRecordOrBuilder extends
    */
   com.google.protobuf.ByteString
       getRecordsBytes(int index);
+
+  /**
+   * <pre>
+   * The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+   * hop. Empty: the caller proved its identity to the server itself, or the service itself.
+   * </pre>
+   *
+   * <code>string hop = 22;</code>
+   * @return The hop.
+   */
+  java.lang.String getHop();
+  /**
+   * <pre>
+   * The name of the hop, a trusted proxy of the configuration, that asserted the identity of the caller. `peer` is then the address of the
+   * hop. Empty: the caller proved its identity to the server itself, or the service itself.
+   * </pre>
+   *
+   * <code>string hop = 22;</code>
+   * @return The bytes for hop.
+   */
+  com.google.protobuf.ByteString
+      getHopBytes();
 }

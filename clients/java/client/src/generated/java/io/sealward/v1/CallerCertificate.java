@@ -101,7 +101,7 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.Timestamp expireTime_;
   /**
    * <pre>
-   * The last moment at which the certificate is valid.
+   * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -113,7 +113,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The last moment at which the certificate is valid.
+   * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -125,7 +125,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The last moment at which the certificate is valid.
+   * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -580,7 +580,7 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.Timestamp, com.google.protobuf.Timestamp.Builder, com.google.protobuf.TimestampOrBuilder> expireTimeBuilder_;
     /**
      * <pre>
-     * The last moment at which the certificate is valid.
+     * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -591,7 +591,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last moment at which the certificate is valid.
+     * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -606,7 +606,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last moment at which the certificate is valid.
+     * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -626,7 +626,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last moment at which the certificate is valid.
+     * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -644,7 +644,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last moment at which the certificate is valid.
+     * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -669,7 +669,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last moment at which the certificate is valid.
+     * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -686,7 +686,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last moment at which the certificate is valid.
+     * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -698,7 +698,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last moment at which the certificate is valid.
+     * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -713,7 +713,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last moment at which the certificate is valid.
+     * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
      * </pre>
      *
      * <code>.google.protobuf.Timestamp expire_time = 2;</code>

@@ -33,7 +33,7 @@ public interface CallerCertificateOrBuilder extends
 
   /**
    * <pre>
-   * The last moment at which the certificate is valid.
+   * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -42,7 +42,7 @@ public interface CallerCertificateOrBuilder extends
   boolean hasExpireTime();
   /**
    * <pre>
-   * The last moment at which the certificate is valid.
+   * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp expire_time = 2;</code>
@@ -51,7 +51,7 @@ public interface CallerCertificateOrBuilder extends
   com.google.protobuf.Timestamp getExpireTime();
   /**
    * <pre>
-   * The last moment at which the certificate is valid.
+   * The last moment at which the certificate is valid. Absent: a hop named the certificate by its hash only.
    * </pre>
    *
    * <code>.google.protobuf.Timestamp expire_time = 2;</code>

@@ -138,7 +138,7 @@ public final class DataEncryption {
       "lward.v1\032\037google/protobuf/timestamp.prot" +
       "o\032$sealward/schema/v1/annotations.proto\"" +
       "5\n\035IsDataEncryptionActiveRequest\022\024\n\014orga" +
-      "nization\030\001 \001(\t\"\372\002\n\036IsDataEncryptionActiv" +
+      "nization\030\001 \001(\t\"\246\003\n\036IsDataEncryptionActiv" +
       "eResponse\022\021\n\tis_active\030\001 \001(\010\022\023\n\013fingerpr" +
       "int\030\002 \001(\t\022\023\n\013key_version\030\003 \001(\r\0223\n\017key_ch" +
       "ange_time\030\004 \001(\0132\032.google.protobuf.Timest" +
@@ -147,100 +147,107 @@ public final class DataEncryption {
       "(\0132\031.sealward.v1.Reencryption\022+\n\013cell_co" +
       "unts\030\007 \003(\0132\026.sealward.v1.CellCount\022\031\n\021is" +
       "_key_change_due\030\010 \001(\010\0224\n\020rolled_back_tim" +
-      "e\030\t \001(\0132\032.google.protobuf.Timestamp\"R\n\tC" +
-      "ellCount\022\016\n\006entity\030\001 \001(\t\022\021\n\tattribute\030\002 " +
-      "\001(\t\022\023\n\013key_version\030\003 \001(\r\022\r\n\005cells\030\004 \001(\003\"" +
-      "8\n RetrieveDataEncryptionKeyRequest\022\024\n\014o" +
-      "rganization\030\001 \001(\t\"U\n!RetrieveDataEncrypt" +
-      "ionKeyResponse\022\033\n\016encryption_key\030\001 \001(\tB\003" +
-      "\200\001\001\022\023\n\013fingerprint\030\002 \001(\t\"\206\001\n\033SetDataEncr" +
-      "yptionKeyRequest\022\024\n\014organization\030\001 \001(\t\022\033" +
-      "\n\016encryption_key\030\002 \001(\tB\003\200\001\001\022\035\n\025change_en" +
-      "cryption_key\030\003 \001(\010\022\025\n\rvalidate_only\030\004 \001(" +
-      "\010\"H\n\034SetDataEncryptionKeyResponse\022\023\n\013fin" +
-      "gerprint\030\001 \001(\t\022\023\n\013key_version\030\002 \001(\r\"0\n\030W" +
-      "atchReencryptionRequest\022\024\n\014organization\030" +
-      "\001 \001(\t\"\374\003\n\014Reencryption\022.\n\005state\030\001 \001(\0162\037." +
-      "sealward.v1.Reencryption.State\022\023\n\013cells_" +
-      "total\030\002 \001(\003\022\022\n\ncells_done\030\003 \001(\003\022\030\n\020cells" +
-      "_unreadable\030\004 \001(\003\022\030\n\020cells_per_second\030\005 " +
-      "\001(\001\022.\n\nstart_time\030\006 \001(\0132\032.google.protobu" +
-      "f.Timestamp\022,\n\010end_time\030\007 \001(\0132\032.google.p" +
-      "rotobuf.Timestamp\022\023\n\013key_version\030\010 \001(\r\0226" +
-      "\n\022estimated_end_time\030\t \001(\0132\032.google.prot" +
-      "obuf.Timestamp\"\263\001\n\005State\022\025\n\021STATE_UNSPEC" +
-      "IFIED\020\000\022\016\n\nSTATE_NONE\020\001\022\021\n\rSTATE_WAITING" +
-      "\020\002\022\021\n\rSTATE_RUNNING\020\003\022\023\n\017STATE_FINISHING" +
-      "\020\004\022\016\n\nSTATE_DONE\020\005\022$\n STATE_DONE_WITH_UN" +
-      "READABLE_CELLS\020\006\022\022\n\016STATE_CLEARING\020\007\"Y\n\032" +
-      "ListUnreadableCellsRequest\022\024\n\014organizati" +
-      "on\030\001 \001(\t\022\021\n\tpage_size\030\002 \001(\005\022\022\n\npage_toke" +
-      "n\030\003 \001(\t\"m\n\033ListUnreadableCellsResponse\0225" +
-      "\n\020unreadable_cells\030\001 \003(\0132\033.sealward.v1.U" +
-      "nreadableCell\022\027\n\017next_page_token\030\002 \001(\t\"\230" +
-      "\002\n\016UnreadableCell\022\014\n\004name\030\001 \001(\t\022\021\n\tattri" +
-      "bute\030\002 \001(\t\0222\n\006reason\030\003 \001(\0162\".sealward.v1" +
-      ".UnreadableCell.Reason\022\023\n\013key_version\030\004 " +
-      "\001(\r\022\016\n\006sha256\030\005 \001(\014\"\213\001\n\006Reason\022\026\n\022REASON" +
-      "_UNSPECIFIED\020\000\022\036\n\032REASON_UNKNOWN_KEY_VER" +
-      "SION\020\001\022\032\n\026REASON_DOES_NOT_VERIFY\020\002\022\024\n\020RE" +
-      "ASON_MALFORMED\020\003\022\027\n\023REASON_NEWER_FORMAT\020" +
-      "\004\"*\n\022VerifyCellsRequest\022\024\n\014organization\030" +
-      "\001 \001(\t\"\304\001\n\023VerifyCellsResponse\022\023\n\013cells_t" +
-      "otal\030\001 \001(\003\022\025\n\rcells_checked\030\002 \001(\003\0225\n\020unr" +
-      "eadable_cells\030\003 \003(\0132\033.sealward.v1.Unread" +
-      "ableCell\0225\n\020census_miscounts\030\004 \003(\0132\033.sea" +
-      "lward.v1.CensusMiscount\022\023\n\013is_complete\030\005" +
-      " \001(\010\"t\n\016CensusMiscount\022\016\n\006entity\030\001 \001(\t\022\021" +
-      "\n\tattribute\030\002 \001(\t\022\023\n\013key_version\030\003 \001(\r\022\025" +
-      "\n\rcells_counted\030\004 \001(\003\022\023\n\013cells_found\030\005 \001" +
-      "(\003\"T\n\025ListKeyChangesRequest\022\024\n\014organizat" +
-      "ion\030\001 \001(\t\022\021\n\tpage_size\030\002 \001(\005\022\022\n\npage_tok" +
-      "en\030\003 \001(\t\"^\n\026ListKeyChangesResponse\022+\n\013ke" +
-      "y_changes\030\001 \003(\0132\026.sealward.v1.KeyChange\022" +
-      "\027\n\017next_page_token\030\002 \001(\t\"f\n\tKeyChange\022\023\n" +
-      "\013fingerprint\030\001 \001(\t\022/\n\013change_time\030\002 \001(\0132" +
-      "\032.google.protobuf.Timestamp\022\023\n\013key_versi" +
-      "on\030\003 \001(\r\"\204\001\n\033AbandonEncryptedDataRequest" +
-      "\022\024\n\014organization\030\001 \001(\t\022\033\n\023confirm_finger" +
-      "print\030\002 \001(\t\022\033\n\016encryption_key\030\003 \001(\tB\003\200\001\001" +
-      "\022\025\n\rvalidate_only\030\004 \001(\010\"H\n\034AbandonEncryp" +
-      "tedDataResponse\022\023\n\013fingerprint\030\001 \001(\t\022\023\n\013" +
-      "key_version\030\002 \001(\r2\316\t\n\025DataEncryptionServ" +
-      "ice\022\222\001\n\026IsDataEncryptionActive\022*.sealwar" +
-      "d.v1.IsDataEncryptionActiveRequest\032+.sea" +
-      "lward.v1.IsDataEncryptionActiveResponse\"" +
-      "\037\220\002\001\332\241%\030\n\026prvReadEncryptionState\022\252\001\n\031Ret" +
-      "rieveDataEncryptionKey\022-.sealward.v1.Ret" +
-      "rieveDataEncryptionKeyRequest\032..sealward" +
-      ".v1.RetrieveDataEncryptionKeyResponse\".\220" +
-      "\002\002\332\241%\'\n\027prvReadSqlEncryptionKey\"\014retriev" +
-      "e-key\022\304\001\n\024SetDataEncryptionKey\022(.sealwar" +
-      "d.v1.SetDataEncryptionKeyRequest\032).sealw" +
-      "ard.v1.SetDataEncryptionKeyResponse\"W\220\002\000" +
-      "\332\241%P\n\031prvChangeSqlEncryptionKey\n\032prvRest" +
-      "oreSqlEncryptionKey\"\nchange-key\"\013restore" +
-      "-key\022x\n\021WatchReencryption\022%.sealward.v1." +
-      "WatchReencryptionRequest\032\031.sealward.v1.R" +
-      "eencryption\"\037\220\002\001\332\241%\030\n\026prvReadEncryptionS" +
-      "tate0\001\022\211\001\n\023ListUnreadableCells\022\'.sealwar" +
-      "d.v1.ListUnreadableCellsRequest\032(.sealwa" +
-      "rd.v1.ListUnreadableCellsResponse\"\037\220\002\001\332\241" +
-      "%\030\n\026prvReadEncryptionState\022\201\001\n\013VerifyCel" +
-      "ls\022\037.sealward.v1.VerifyCellsRequest\032 .se" +
-      "alward.v1.VerifyCellsResponse\"-\220\002\002\332\241%&\n\026" +
-      "prvReadEncryptionState\"\014verify-cells0\001\022z" +
-      "\n\016ListKeyChanges\022\".sealward.v1.ListKeyCh" +
-      "angesRequest\032#.sealward.v1.ListKeyChange" +
-      "sResponse\"\037\220\002\001\332\241%\030\n\026prvReadEncryptionSta" +
-      "te\022\245\001\n\024AbandonEncryptedData\022(.sealward.v" +
-      "1.AbandonEncryptedDataRequest\032).sealward" +
-      ".v1.AbandonEncryptedDataResponse\"8\220\002\000\332\241%" +
-      "1\n\027prvAbandonEncryptedData\"\026abandon-encr" +
-      "ypted-dataB\203\001\n\016io.sealward.v1P\001Z>github." +
-      "com/sealward/sealward/clients/go/sealwar" +
-      "d/v1;sealwardv1\242\002\003SLW\252\002\013Sealward.V1\312\002\013Se" +
-      "alward\\V1\352\002\014Sealward::V1b\006proto3"
+      "e\030\t \001(\0132\032.google.protobuf.Timestamp\022*\n\nc" +
+      "aller_tls\030\n \001(\0162\026.sealward.v1.CallerTls\"" +
+      "R\n\tCellCount\022\016\n\006entity\030\001 \001(\t\022\021\n\tattribut" +
+      "e\030\002 \001(\t\022\023\n\013key_version\030\003 \001(\r\022\r\n\005cells\030\004 " +
+      "\001(\003\"8\n RetrieveDataEncryptionKeyRequest\022" +
+      "\024\n\014organization\030\001 \001(\t\"\201\001\n!RetrieveDataEn" +
+      "cryptionKeyResponse\022\033\n\016encryption_key\030\001 " +
+      "\001(\tB\003\200\001\001\022\023\n\013fingerprint\030\002 \001(\t\022*\n\ncaller_" +
+      "tls\030\003 \001(\0162\026.sealward.v1.CallerTls\"\206\001\n\033Se" +
+      "tDataEncryptionKeyRequest\022\024\n\014organizatio" +
+      "n\030\001 \001(\t\022\033\n\016encryption_key\030\002 \001(\tB\003\200\001\001\022\035\n\025" +
+      "change_encryption_key\030\003 \001(\010\022\025\n\rvalidate_" +
+      "only\030\004 \001(\010\"t\n\034SetDataEncryptionKeyRespon" +
+      "se\022\023\n\013fingerprint\030\001 \001(\t\022\023\n\013key_version\030\002" +
+      " \001(\r\022*\n\ncaller_tls\030\003 \001(\0162\026.sealward.v1.C" +
+      "allerTls\"0\n\030WatchReencryptionRequest\022\024\n\014" +
+      "organization\030\001 \001(\t\"\374\003\n\014Reencryption\022.\n\005s" +
+      "tate\030\001 \001(\0162\037.sealward.v1.Reencryption.St" +
+      "ate\022\023\n\013cells_total\030\002 \001(\003\022\022\n\ncells_done\030\003" +
+      " \001(\003\022\030\n\020cells_unreadable\030\004 \001(\003\022\030\n\020cells_" +
+      "per_second\030\005 \001(\001\022.\n\nstart_time\030\006 \001(\0132\032.g" +
+      "oogle.protobuf.Timestamp\022,\n\010end_time\030\007 \001" +
+      "(\0132\032.google.protobuf.Timestamp\022\023\n\013key_ve" +
+      "rsion\030\010 \001(\r\0226\n\022estimated_end_time\030\t \001(\0132" +
+      "\032.google.protobuf.Timestamp\"\263\001\n\005State\022\025\n" +
+      "\021STATE_UNSPECIFIED\020\000\022\016\n\nSTATE_NONE\020\001\022\021\n\r" +
+      "STATE_WAITING\020\002\022\021\n\rSTATE_RUNNING\020\003\022\023\n\017ST" +
+      "ATE_FINISHING\020\004\022\016\n\nSTATE_DONE\020\005\022$\n STATE" +
+      "_DONE_WITH_UNREADABLE_CELLS\020\006\022\022\n\016STATE_C" +
+      "LEARING\020\007\"Y\n\032ListUnreadableCellsRequest\022" +
+      "\024\n\014organization\030\001 \001(\t\022\021\n\tpage_size\030\002 \001(\005" +
+      "\022\022\n\npage_token\030\003 \001(\t\"m\n\033ListUnreadableCe" +
+      "llsResponse\0225\n\020unreadable_cells\030\001 \003(\0132\033." +
+      "sealward.v1.UnreadableCell\022\027\n\017next_page_" +
+      "token\030\002 \001(\t\"\230\002\n\016UnreadableCell\022\014\n\004name\030\001" +
+      " \001(\t\022\021\n\tattribute\030\002 \001(\t\0222\n\006reason\030\003 \001(\0162" +
+      "\".sealward.v1.UnreadableCell.Reason\022\023\n\013k" +
+      "ey_version\030\004 \001(\r\022\016\n\006sha256\030\005 \001(\014\"\213\001\n\006Rea" +
+      "son\022\026\n\022REASON_UNSPECIFIED\020\000\022\036\n\032REASON_UN" +
+      "KNOWN_KEY_VERSION\020\001\022\032\n\026REASON_DOES_NOT_V" +
+      "ERIFY\020\002\022\024\n\020REASON_MALFORMED\020\003\022\027\n\023REASON_" +
+      "NEWER_FORMAT\020\004\"*\n\022VerifyCellsRequest\022\024\n\014" +
+      "organization\030\001 \001(\t\"\304\001\n\023VerifyCellsRespon" +
+      "se\022\023\n\013cells_total\030\001 \001(\003\022\025\n\rcells_checked" +
+      "\030\002 \001(\003\0225\n\020unreadable_cells\030\003 \003(\0132\033.sealw" +
+      "ard.v1.UnreadableCell\0225\n\020census_miscount" +
+      "s\030\004 \003(\0132\033.sealward.v1.CensusMiscount\022\023\n\013" +
+      "is_complete\030\005 \001(\010\"t\n\016CensusMiscount\022\016\n\006e" +
+      "ntity\030\001 \001(\t\022\021\n\tattribute\030\002 \001(\t\022\023\n\013key_ve" +
+      "rsion\030\003 \001(\r\022\025\n\rcells_counted\030\004 \001(\003\022\023\n\013ce" +
+      "lls_found\030\005 \001(\003\"T\n\025ListKeyChangesRequest" +
+      "\022\024\n\014organization\030\001 \001(\t\022\021\n\tpage_size\030\002 \001(" +
+      "\005\022\022\n\npage_token\030\003 \001(\t\"^\n\026ListKeyChangesR" +
+      "esponse\022+\n\013key_changes\030\001 \003(\0132\026.sealward." +
+      "v1.KeyChange\022\027\n\017next_page_token\030\002 \001(\t\"f\n" +
+      "\tKeyChange\022\023\n\013fingerprint\030\001 \001(\t\022/\n\013chang" +
+      "e_time\030\002 \001(\0132\032.google.protobuf.Timestamp" +
+      "\022\023\n\013key_version\030\003 \001(\r\"\204\001\n\033AbandonEncrypt" +
+      "edDataRequest\022\024\n\014organization\030\001 \001(\t\022\033\n\023c" +
+      "onfirm_fingerprint\030\002 \001(\t\022\033\n\016encryption_k" +
+      "ey\030\003 \001(\tB\003\200\001\001\022\025\n\rvalidate_only\030\004 \001(\010\"t\n\034" +
+      "AbandonEncryptedDataResponse\022\023\n\013fingerpr" +
+      "int\030\001 \001(\t\022\023\n\013key_version\030\002 \001(\r\022*\n\ncaller" +
+      "_tls\030\003 \001(\0162\026.sealward.v1.CallerTls*R\n\tCa" +
+      "llerTls\022\032\n\026CALLER_TLS_UNSPECIFIED\020\000\022\025\n\021C" +
+      "ALLER_TLS_SERVER\020\001\022\022\n\016CALLER_TLS_HOP\020\0022\316" +
+      "\t\n\025DataEncryptionService\022\222\001\n\026IsDataEncry" +
+      "ptionActive\022*.sealward.v1.IsDataEncrypti" +
+      "onActiveRequest\032+.sealward.v1.IsDataEncr" +
+      "yptionActiveResponse\"\037\220\002\001\332\241%\030\n\026prvReadEn" +
+      "cryptionState\022\252\001\n\031RetrieveDataEncryption" +
+      "Key\022-.sealward.v1.RetrieveDataEncryption" +
+      "KeyRequest\032..sealward.v1.RetrieveDataEnc" +
+      "ryptionKeyResponse\".\220\002\002\332\241%\'\n\027prvReadSqlE" +
+      "ncryptionKey\"\014retrieve-key\022\304\001\n\024SetDataEn" +
+      "cryptionKey\022(.sealward.v1.SetDataEncrypt" +
+      "ionKeyRequest\032).sealward.v1.SetDataEncry" +
+      "ptionKeyResponse\"W\220\002\000\332\241%P\n\031prvChangeSqlE" +
+      "ncryptionKey\n\032prvRestoreSqlEncryptionKey" +
+      "\"\nchange-key\"\013restore-key\022x\n\021WatchReencr" +
+      "yption\022%.sealward.v1.WatchReencryptionRe" +
+      "quest\032\031.sealward.v1.Reencryption\"\037\220\002\001\332\241%" +
+      "\030\n\026prvReadEncryptionState0\001\022\211\001\n\023ListUnre" +
+      "adableCells\022\'.sealward.v1.ListUnreadable" +
+      "CellsRequest\032(.sealward.v1.ListUnreadabl" +
+      "eCellsResponse\"\037\220\002\001\332\241%\030\n\026prvReadEncrypti" +
+      "onState\022\201\001\n\013VerifyCells\022\037.sealward.v1.Ve" +
+      "rifyCellsRequest\032 .sealward.v1.VerifyCel" +
+      "lsResponse\"-\220\002\002\332\241%&\n\026prvReadEncryptionSt" +
+      "ate\"\014verify-cells0\001\022z\n\016ListKeyChanges\022\"." +
+      "sealward.v1.ListKeyChangesRequest\032#.seal" +
+      "ward.v1.ListKeyChangesResponse\"\037\220\002\001\332\241%\030\n" +
+      "\026prvReadEncryptionState\022\245\001\n\024AbandonEncry" +
+      "ptedData\022(.sealward.v1.AbandonEncryptedD" +
+      "ataRequest\032).sealward.v1.AbandonEncrypte" +
+      "dDataResponse\"8\220\002\000\332\241%1\n\027prvAbandonEncryp" +
+      "tedData\"\026abandon-encrypted-dataB\203\001\n\016io.s" +
+      "ealward.v1P\001Z>github.com/sealward/sealwa" +
+      "rd/clients/go/sealward/v1;sealwardv1\242\002\003S" +
+      "LW\252\002\013Sealward.V1\312\002\013Sealward\\V1\352\002\014Sealwar" +
+      "d::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -259,7 +266,7 @@ public final class DataEncryption {
     internal_static_sealward_v1_IsDataEncryptionActiveResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_v1_IsDataEncryptionActiveResponse_descriptor,
-        new java.lang.String[] { "IsActive", "Fingerprint", "KeyVersion", "KeyChangeTime", "KeyChangeDueTime", "Reencryption", "CellCounts", "IsKeyChangeDue", "RolledBackTime", });
+        new java.lang.String[] { "IsActive", "Fingerprint", "KeyVersion", "KeyChangeTime", "KeyChangeDueTime", "Reencryption", "CellCounts", "IsKeyChangeDue", "RolledBackTime", "CallerTls", });
     internal_static_sealward_v1_CellCount_descriptor =
       getDescriptor().getMessageTypes().get(2);
     internal_static_sealward_v1_CellCount_fieldAccessorTable = new
@@ -277,7 +284,7 @@ public final class DataEncryption {
     internal_static_sealward_v1_RetrieveDataEncryptionKeyResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_v1_RetrieveDataEncryptionKeyResponse_descriptor,
-        new java.lang.String[] { "EncryptionKey", "Fingerprint", });
+        new java.lang.String[] { "EncryptionKey", "Fingerprint", "CallerTls", });
     internal_static_sealward_v1_SetDataEncryptionKeyRequest_descriptor =
       getDescriptor().getMessageTypes().get(5);
     internal_static_sealward_v1_SetDataEncryptionKeyRequest_fieldAccessorTable = new
@@ -289,7 +296,7 @@ public final class DataEncryption {
     internal_static_sealward_v1_SetDataEncryptionKeyResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_v1_SetDataEncryptionKeyResponse_descriptor,
-        new java.lang.String[] { "Fingerprint", "KeyVersion", });
+        new java.lang.String[] { "Fingerprint", "KeyVersion", "CallerTls", });
     internal_static_sealward_v1_WatchReencryptionRequest_descriptor =
       getDescriptor().getMessageTypes().get(7);
     internal_static_sealward_v1_WatchReencryptionRequest_fieldAccessorTable = new
@@ -367,7 +374,7 @@ public final class DataEncryption {
     internal_static_sealward_v1_AbandonEncryptedDataResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_v1_AbandonEncryptedDataResponse_descriptor,
-        new java.lang.String[] { "Fingerprint", "KeyVersion", });
+        new java.lang.String[] { "Fingerprint", "KeyVersion", "CallerTls", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.TimestampProto.getDescriptor();
     io.sealward.schema.v1.Annotations.getDescriptor();

@@ -33,6 +33,8 @@ private static final long serialVersionUID = 0L;
   private ImportOrganizationRequest() {
     organizationId_ = "";
     chunk_ = com.google.protobuf.ByteString.EMPTY;
+    sourceEncryptionKey_ = "";
+    encryptionKey_ = "";
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -110,6 +112,120 @@ private static final long serialVersionUID = 0L;
     return chunk_;
   }
 
+  public static final int AS_COPY_FIELD_NUMBER = 3;
+  private boolean asCopy_ = false;
+  /**
+   * <pre>
+   * Whether to import a copy with a new UUID and a new key. The first message determines it. Later messages may repeat it and the keys, but
+   * an import that the first message didn't begin as a copy refuses them: FIELD_INVALID.
+   * </pre>
+   *
+   * <code>bool as_copy = 3;</code>
+   * @return The asCopy.
+   */
+  @java.lang.Override
+  public boolean getAsCopy() {
+    return asCopy_;
+  }
+
+  public static final int SOURCE_ENCRYPTION_KEY_FIELD_NUMBER = 4;
+  @SuppressWarnings("serial")
+  private transient volatile java.lang.Object sourceEncryptionKey_ = "";
+  /**
+   * <pre>
+   * The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+   * apply to it.
+   * </pre>
+   *
+   * <code>string source_encryption_key = 4 [debug_redact = true];</code>
+   * @return The sourceEncryptionKey.
+   */
+  @java.lang.Override
+  public java.lang.String getSourceEncryptionKey() {
+    java.lang.Object ref = sourceEncryptionKey_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      sourceEncryptionKey_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+   * apply to it.
+   * </pre>
+   *
+   * <code>string source_encryption_key = 4 [debug_redact = true];</code>
+   * @return The bytes for sourceEncryptionKey.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getSourceEncryptionKeyBytes() {
+    java.lang.Object ref = sourceEncryptionKey_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      sourceEncryptionKey_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
+  public static final int ENCRYPTION_KEY_FIELD_NUMBER = 5;
+  @SuppressWarnings("serial")
+  private transient volatile java.lang.Object encryptionKey_ = "";
+  /**
+   * <pre>
+   * The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+   * Empty: the server generates a key.
+   * </pre>
+   *
+   * <code>string encryption_key = 5 [debug_redact = true];</code>
+   * @return The encryptionKey.
+   */
+  @java.lang.Override
+  public java.lang.String getEncryptionKey() {
+    java.lang.Object ref = encryptionKey_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      encryptionKey_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+   * Empty: the server generates a key.
+   * </pre>
+   *
+   * <code>string encryption_key = 5 [debug_redact = true];</code>
+   * @return The bytes for encryptionKey.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getEncryptionKeyBytes() {
+    java.lang.Object ref = encryptionKey_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      encryptionKey_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -130,6 +246,15 @@ private static final long serialVersionUID = 0L;
     if (!chunk_.isEmpty()) {
       output.writeBytes(2, chunk_);
     }
+    if (asCopy_ != false) {
+      output.writeBool(3, asCopy_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sourceEncryptionKey_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 4, sourceEncryptionKey_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(encryptionKey_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 5, encryptionKey_);
+    }
     getUnknownFields().writeTo(output);
   }
 
@@ -145,6 +270,16 @@ private static final long serialVersionUID = 0L;
     if (!chunk_.isEmpty()) {
       size += com.google.protobuf.CodedOutputStream
         .computeBytesSize(2, chunk_);
+    }
+    if (asCopy_ != false) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeBoolSize(3, asCopy_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sourceEncryptionKey_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(4, sourceEncryptionKey_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(encryptionKey_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(5, encryptionKey_);
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -165,6 +300,12 @@ private static final long serialVersionUID = 0L;
         .equals(other.getOrganizationId())) return false;
     if (!getChunk()
         .equals(other.getChunk())) return false;
+    if (getAsCopy()
+        != other.getAsCopy()) return false;
+    if (!getSourceEncryptionKey()
+        .equals(other.getSourceEncryptionKey())) return false;
+    if (!getEncryptionKey()
+        .equals(other.getEncryptionKey())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -180,6 +321,13 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getOrganizationId().hashCode();
     hash = (37 * hash) + CHUNK_FIELD_NUMBER;
     hash = (53 * hash) + getChunk().hashCode();
+    hash = (37 * hash) + AS_COPY_FIELD_NUMBER;
+    hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
+        getAsCopy());
+    hash = (37 * hash) + SOURCE_ENCRYPTION_KEY_FIELD_NUMBER;
+    hash = (53 * hash) + getSourceEncryptionKey().hashCode();
+    hash = (37 * hash) + ENCRYPTION_KEY_FIELD_NUMBER;
+    hash = (53 * hash) + getEncryptionKey().hashCode();
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -317,6 +465,9 @@ private static final long serialVersionUID = 0L;
       bitField0_ = 0;
       organizationId_ = "";
       chunk_ = com.google.protobuf.ByteString.EMPTY;
+      asCopy_ = false;
+      sourceEncryptionKey_ = "";
+      encryptionKey_ = "";
       return this;
     }
 
@@ -356,6 +507,15 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000002) != 0)) {
         result.chunk_ = chunk_;
       }
+      if (((from_bitField0_ & 0x00000004) != 0)) {
+        result.asCopy_ = asCopy_;
+      }
+      if (((from_bitField0_ & 0x00000008) != 0)) {
+        result.sourceEncryptionKey_ = sourceEncryptionKey_;
+      }
+      if (((from_bitField0_ & 0x00000010) != 0)) {
+        result.encryptionKey_ = encryptionKey_;
+      }
     }
 
     @java.lang.Override
@@ -377,6 +537,19 @@ private static final long serialVersionUID = 0L;
       }
       if (other.getChunk() != com.google.protobuf.ByteString.EMPTY) {
         setChunk(other.getChunk());
+      }
+      if (other.getAsCopy() != false) {
+        setAsCopy(other.getAsCopy());
+      }
+      if (!other.getSourceEncryptionKey().isEmpty()) {
+        sourceEncryptionKey_ = other.sourceEncryptionKey_;
+        bitField0_ |= 0x00000008;
+        onChanged();
+      }
+      if (!other.getEncryptionKey().isEmpty()) {
+        encryptionKey_ = other.encryptionKey_;
+        bitField0_ |= 0x00000010;
+        onChanged();
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -414,6 +587,21 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000002;
               break;
             } // case 18
+            case 24: {
+              asCopy_ = input.readBool();
+              bitField0_ |= 0x00000004;
+              break;
+            } // case 24
+            case 34: {
+              sourceEncryptionKey_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000008;
+              break;
+            } // case 34
+            case 42: {
+              encryptionKey_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000010;
+              break;
+            } // case 42
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -567,6 +755,247 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
+    private boolean asCopy_ ;
+    /**
+     * <pre>
+     * Whether to import a copy with a new UUID and a new key. The first message determines it. Later messages may repeat it and the keys, but
+     * an import that the first message didn't begin as a copy refuses them: FIELD_INVALID.
+     * </pre>
+     *
+     * <code>bool as_copy = 3;</code>
+     * @return The asCopy.
+     */
+    @java.lang.Override
+    public boolean getAsCopy() {
+      return asCopy_;
+    }
+    /**
+     * <pre>
+     * Whether to import a copy with a new UUID and a new key. The first message determines it. Later messages may repeat it and the keys, but
+     * an import that the first message didn't begin as a copy refuses them: FIELD_INVALID.
+     * </pre>
+     *
+     * <code>bool as_copy = 3;</code>
+     * @param value The asCopy to set.
+     * @return This builder for chaining.
+     */
+    public Builder setAsCopy(boolean value) {
+
+      asCopy_ = value;
+      bitField0_ |= 0x00000004;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Whether to import a copy with a new UUID and a new key. The first message determines it. Later messages may repeat it and the keys, but
+     * an import that the first message didn't begin as a copy refuses them: FIELD_INVALID.
+     * </pre>
+     *
+     * <code>bool as_copy = 3;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearAsCopy() {
+      bitField0_ = (bitField0_ & ~0x00000004);
+      asCopy_ = false;
+      onChanged();
+      return this;
+    }
+
+    private transient java.lang.Object sourceEncryptionKey_ = "";
+    /**
+     * <pre>
+     * The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+     * apply to it.
+     * </pre>
+     *
+     * <code>string source_encryption_key = 4 [debug_redact = true];</code>
+     * @return The sourceEncryptionKey.
+     */
+    public java.lang.String getSourceEncryptionKey() {
+      java.lang.Object ref = sourceEncryptionKey_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        sourceEncryptionKey_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+     * apply to it.
+     * </pre>
+     *
+     * <code>string source_encryption_key = 4 [debug_redact = true];</code>
+     * @return The bytes for sourceEncryptionKey.
+     */
+    public com.google.protobuf.ByteString
+        getSourceEncryptionKeyBytes() {
+      java.lang.Object ref = sourceEncryptionKey_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        sourceEncryptionKey_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+     * apply to it.
+     * </pre>
+     *
+     * <code>string source_encryption_key = 4 [debug_redact = true];</code>
+     * @param value The sourceEncryptionKey to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSourceEncryptionKey(
+        java.lang.String value) {
+      if (value == null) { throw new NullPointerException(); }
+      sourceEncryptionKey_ = value;
+      bitField0_ |= 0x00000008;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+     * apply to it.
+     * </pre>
+     *
+     * <code>string source_encryption_key = 4 [debug_redact = true];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearSourceEncryptionKey() {
+      sourceEncryptionKey_ = getDefaultInstance().getSourceEncryptionKey();
+      bitField0_ = (bitField0_ & ~0x00000008);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+     * apply to it.
+     * </pre>
+     *
+     * <code>string source_encryption_key = 4 [debug_redact = true];</code>
+     * @param value The bytes for sourceEncryptionKey to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSourceEncryptionKeyBytes(
+        com.google.protobuf.ByteString value) {
+      if (value == null) { throw new NullPointerException(); }
+      checkByteStringIsUtf8(value);
+      sourceEncryptionKey_ = value;
+      bitField0_ |= 0x00000008;
+      onChanged();
+      return this;
+    }
+
+    private transient java.lang.Object encryptionKey_ = "";
+    /**
+     * <pre>
+     * The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+     * Empty: the server generates a key.
+     * </pre>
+     *
+     * <code>string encryption_key = 5 [debug_redact = true];</code>
+     * @return The encryptionKey.
+     */
+    public java.lang.String getEncryptionKey() {
+      java.lang.Object ref = encryptionKey_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        encryptionKey_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+     * Empty: the server generates a key.
+     * </pre>
+     *
+     * <code>string encryption_key = 5 [debug_redact = true];</code>
+     * @return The bytes for encryptionKey.
+     */
+    public com.google.protobuf.ByteString
+        getEncryptionKeyBytes() {
+      java.lang.Object ref = encryptionKey_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        encryptionKey_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+     * Empty: the server generates a key.
+     * </pre>
+     *
+     * <code>string encryption_key = 5 [debug_redact = true];</code>
+     * @param value The encryptionKey to set.
+     * @return This builder for chaining.
+     */
+    public Builder setEncryptionKey(
+        java.lang.String value) {
+      if (value == null) { throw new NullPointerException(); }
+      encryptionKey_ = value;
+      bitField0_ |= 0x00000010;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+     * Empty: the server generates a key.
+     * </pre>
+     *
+     * <code>string encryption_key = 5 [debug_redact = true];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearEncryptionKey() {
+      encryptionKey_ = getDefaultInstance().getEncryptionKey();
+      bitField0_ = (bitField0_ & ~0x00000010);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+     * Empty: the server generates a key.
+     * </pre>
+     *
+     * <code>string encryption_key = 5 [debug_redact = true];</code>
+     * @param value The bytes for encryptionKey to set.
+     * @return This builder for chaining.
+     */
+    public Builder setEncryptionKeyBytes(
+        com.google.protobuf.ByteString value) {
+      if (value == null) { throw new NullPointerException(); }
+      checkByteStringIsUtf8(value);
+      encryptionKey_ = value;
+      bitField0_ |= 0x00000010;
+      onChanged();
+      return this;
+    }
+
     /** Returns the fields as text, without the values of secrets. {@code toString} returns none of them either. */
     @com.fasterxml.jackson.annotation.JsonValue
     public java.lang.String redactedText() {
@@ -587,6 +1016,10 @@ private static final long serialVersionUID = 0L;
   @java.lang.Override
   public com.google.protobuf.UnknownFieldSet getUnknownFields() {
     return io.sealward.client.Redaction.unknownFieldsFor(super.getUnknownFields());
+  }
+  @java.lang.Override
+  public java.util.Map<com.google.protobuf.Descriptors.FieldDescriptor, java.lang.Object> getAllFields() {
+    return io.sealward.client.Redaction.fieldsFor(super.getAllFields());
   }
   // @@protoc_insertion_point(class_scope:sealward.v1.ImportOrganizationRequest)
   private static final io.sealward.v1.ImportOrganizationRequest DEFAULT_INSTANCE;

@@ -38,4 +38,59 @@ public interface ImportOrganizationRequestOrBuilder extends
    * @return The chunk.
    */
   com.google.protobuf.ByteString getChunk();
+
+  /**
+   * <pre>
+   * Whether to import a copy with a new UUID and a new key. The first message determines it. Later messages may repeat it and the keys, but
+   * an import that the first message didn't begin as a copy refuses them: FIELD_INVALID.
+   * </pre>
+   *
+   * <code>bool as_copy = 3;</code>
+   * @return The asCopy.
+   */
+  boolean getAsCopy();
+
+  /**
+   * <pre>
+   * The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+   * apply to it.
+   * </pre>
+   *
+   * <code>string source_encryption_key = 4 [debug_redact = true];</code>
+   * @return The sourceEncryptionKey.
+   */
+  java.lang.String getSourceEncryptionKey();
+  /**
+   * <pre>
+   * The key of the file, whose fingerprint is in its header. Required with `as_copy`, in the first message. The rule for new keys doesn't
+   * apply to it.
+   * </pre>
+   *
+   * <code>string source_encryption_key = 4 [debug_redact = true];</code>
+   * @return The bytes for sourceEncryptionKey.
+   */
+  com.google.protobuf.ByteString
+      getSourceEncryptionKeyBytes();
+
+  /**
+   * <pre>
+   * The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+   * Empty: the server generates a key.
+   * </pre>
+   *
+   * <code>string encryption_key = 5 [debug_redact = true];</code>
+   * @return The encryptionKey.
+   */
+  java.lang.String getEncryptionKey();
+  /**
+   * <pre>
+   * The new key of the copy; see SetDataEncryptionKeyRequest for the rule. It must differ from `source_encryption_key` (SAME_AS_SOURCE).
+   * Empty: the server generates a key.
+   * </pre>
+   *
+   * <code>string encryption_key = 5 [debug_redact = true];</code>
+   * @return The bytes for encryptionKey.
+   */
+  com.google.protobuf.ByteString
+      getEncryptionKeyBytes();
 }

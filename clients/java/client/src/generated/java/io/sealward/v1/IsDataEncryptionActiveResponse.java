@@ -33,6 +33,7 @@ private static final long serialVersionUID = 0L;
   private IsDataEncryptionActiveResponse() {
     fingerprint_ = "";
     cellCounts_ = java.util.Collections.emptyList();
+    callerTls_ = 0;
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -372,6 +373,32 @@ private static final long serialVersionUID = 0L;
     return rolledBackTime_ == null ? com.google.protobuf.Timestamp.getDefaultInstance() : rolledBackTime_;
   }
 
+  public static final int CALLER_TLS_FIELD_NUMBER = 10;
+  private int callerTls_ = 0;
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 10;</code>
+   * @return The enum numeric value on the wire for callerTls.
+   */
+  @java.lang.Override public int getCallerTlsValue() {
+    return callerTls_;
+  }
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 10;</code>
+   * @return The callerTls.
+   */
+  @java.lang.Override public io.sealward.v1.CallerTls getCallerTls() {
+    io.sealward.v1.CallerTls result = io.sealward.v1.CallerTls.forNumber(callerTls_);
+    return result == null ? io.sealward.v1.CallerTls.UNRECOGNIZED : result;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -412,6 +439,9 @@ private static final long serialVersionUID = 0L;
     }
     if (((bitField0_ & 0x00000008) != 0)) {
       output.writeMessage(9, getRolledBackTime());
+    }
+    if (callerTls_ != io.sealward.v1.CallerTls.CALLER_TLS_UNSPECIFIED.getNumber()) {
+      output.writeEnum(10, callerTls_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -456,6 +486,10 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000008) != 0)) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(9, getRolledBackTime());
+    }
+    if (callerTls_ != io.sealward.v1.CallerTls.CALLER_TLS_UNSPECIFIED.getNumber()) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeEnumSize(10, callerTls_);
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -502,6 +536,7 @@ private static final long serialVersionUID = 0L;
       if (!getRolledBackTime()
           .equals(other.getRolledBackTime())) return false;
     }
+    if (callerTls_ != other.callerTls_) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -543,6 +578,8 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + ROLLED_BACK_TIME_FIELD_NUMBER;
       hash = (53 * hash) + getRolledBackTime().hashCode();
     }
+    hash = (37 * hash) + CALLER_TLS_FIELD_NUMBER;
+    hash = (53 * hash) + callerTls_;
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -719,6 +756,7 @@ private static final long serialVersionUID = 0L;
         rolledBackTimeBuilder_.dispose();
         rolledBackTimeBuilder_ = null;
       }
+      callerTls_ = 0;
       return this;
     }
 
@@ -802,6 +840,9 @@ private static final long serialVersionUID = 0L;
             : rolledBackTimeBuilder_.build();
         to_bitField0_ |= 0x00000008;
       }
+      if (((from_bitField0_ & 0x00000200) != 0)) {
+        result.callerTls_ = callerTls_;
+      }
       result.bitField0_ |= to_bitField0_;
     }
 
@@ -868,6 +909,9 @@ private static final long serialVersionUID = 0L;
       }
       if (other.hasRolledBackTime()) {
         mergeRolledBackTime(other.getRolledBackTime());
+      }
+      if (other.callerTls_ != 0) {
+        setCallerTlsValue(other.getCallerTlsValue());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -956,6 +1000,11 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000100;
               break;
             } // case 74
+            case 80: {
+              callerTls_ = input.readEnum();
+              bitField0_ |= 0x00000200;
+              break;
+            } // case 80
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -2191,6 +2240,79 @@ private static final long serialVersionUID = 0L;
         rolledBackTime_ = null;
       }
       return rolledBackTimeBuilder_;
+    }
+
+    private int callerTls_ = 0;
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 10;</code>
+     * @return The enum numeric value on the wire for callerTls.
+     */
+    @java.lang.Override public int getCallerTlsValue() {
+      return callerTls_;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 10;</code>
+     * @param value The enum numeric value on the wire for callerTls to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCallerTlsValue(int value) {
+      callerTls_ = value;
+      bitField0_ |= 0x00000200;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 10;</code>
+     * @return The callerTls.
+     */
+    @java.lang.Override
+    public io.sealward.v1.CallerTls getCallerTls() {
+      io.sealward.v1.CallerTls result = io.sealward.v1.CallerTls.forNumber(callerTls_);
+      return result == null ? io.sealward.v1.CallerTls.UNRECOGNIZED : result;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 10;</code>
+     * @param value The callerTls to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCallerTls(io.sealward.v1.CallerTls value) {
+      if (value == null) {
+        throw new NullPointerException();
+      }
+      bitField0_ |= 0x00000200;
+      callerTls_ = value.getNumber();
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 10;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearCallerTls() {
+      bitField0_ = (bitField0_ & ~0x00000200);
+      callerTls_ = 0;
+      onChanged();
+      return this;
     }
 
     /** Returns the fields as text, without the values of secrets. {@code toString} returns none of them either. */

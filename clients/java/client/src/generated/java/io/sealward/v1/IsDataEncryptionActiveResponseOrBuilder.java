@@ -228,4 +228,23 @@ public interface IsDataEncryptionActiveResponseOrBuilder extends
    * <code>.google.protobuf.Timestamp rolled_back_time = 9;</code>
    */
   com.google.protobuf.TimestampOrBuilder getRolledBackTimeOrBuilder();
+
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 10;</code>
+   * @return The enum numeric value on the wire for callerTls.
+   */
+  int getCallerTlsValue();
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 10;</code>
+   * @return The callerTls.
+   */
+  io.sealward.v1.CallerTls getCallerTls();
 }

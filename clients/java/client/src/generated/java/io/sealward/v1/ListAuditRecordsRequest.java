@@ -163,7 +163,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object filter_ = "";
   /**
    * <pre>
-   * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+   * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
    * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
    * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
    *
@@ -190,7 +190,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+   * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
    * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
    * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
    *
@@ -817,7 +817,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object filter_ = "";
     /**
      * <pre>
-     * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+     * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
      * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
      * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
      *
@@ -843,7 +843,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+     * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
      * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
      * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
      *
@@ -870,7 +870,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+     * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
      * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
      * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
      *
@@ -893,7 +893,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+     * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
      * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
      * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
      *
@@ -913,7 +913,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+     * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
      * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
      * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
      *

@@ -61,7 +61,7 @@ public interface ListAuditRecordsRequestOrBuilder extends
 
   /**
    * <pre>
-   * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+   * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
    * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
    * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
    *
@@ -76,7 +76,7 @@ public interface ListAuditRecordsRequestOrBuilder extends
   java.lang.String getFilter();
   /**
    * <pre>
-   * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `call_id`, `action`,
+   * Selects the records to return, in the language of docs/filter.md. The fields are `time`, `identity`, `peer`, `hop`, `call_id`, `action`,
    * `outcome`, `subject`, `attributes`, `purpose`, `fingerprint`, `key_version`, `details` and `sequence`. Example:
    * `action = "reveal-attributes" AND time &gt; "2026-11-01T00:00:00Z"`. Empty: all records.
    *

@@ -90,40 +90,42 @@ public final class OrganizationOuterClass {
       "\004name\030\001 \001(\t\")\n\031ExportOrganizationRequest" +
       "\022\014\n\004name\030\001 \001(\t\"R\n\032ExportOrganizationResp" +
       "onse\022\r\n\005chunk\030\001 \001(\014\022\022\n\nrows_total\030\002 \001(\003\022" +
-      "\021\n\trows_done\030\003 \001(\003\"C\n\031ImportOrganization" +
-      "Request\022\027\n\017organization_id\030\001 \001(\t\022\r\n\005chun" +
-      "k\030\002 \001(\014\"?\n\031DeleteOrganizationRequest\022\014\n\004" +
-      "name\030\001 \001(\t\022\024\n\014confirm_name\030\002 \001(\t\"A\n\030List" +
-      "OrganizationsRequest\022\021\n\tpage_size\030\001 \001(\005\022" +
-      "\022\n\npage_token\030\002 \001(\t\"f\n\031ListOrganizations" +
-      "Response\0220\n\rorganizations\030\001 \003(\0132\031.sealwa" +
-      "rd.v1.Organization\022\027\n\017next_page_token\030\002 " +
-      "\001(\t2\340\006\n\023OrganizationService\022\217\001\n\022CreateOr" +
-      "ganization\022&.sealward.v1.CreateOrganizat" +
-      "ionRequest\032\031.sealward.v1.Organization\"6\220" +
-      "\002\000\332\241%/\n\026prvCreateOrganizations\030\001\"\023create" +
-      "-organization\022p\n\017GetOrganization\022#.sealw" +
-      "ard.v1.GetOrganizationRequest\032\031.sealward" +
-      ".v1.Organization\"\035\220\002\001\332\241%\026\n\024prvReadOrgani" +
-      "zations\022\201\001\n\021ListOrganizations\022%.sealward" +
-      ".v1.ListOrganizationsRequest\032&.sealward." +
-      "v1.ListOrganizationsResponse\"\035\220\002\001\332\241%\026\n\024p" +
-      "rvReadOrganizations\022\235\001\n\022ExportOrganizati" +
-      "on\022&.sealward.v1.ExportOrganizationReque" +
-      "st\032\'.sealward.v1.ExportOrganizationRespo" +
-      "nse\"4\220\002\000\332\241%-\n\026prvExportOrganizations\"\023ex" +
-      "port-organization0\001\022\221\001\n\022ImportOrganizati" +
-      "on\022&.sealward.v1.ImportOrganizationReque" +
-      "st\032\031.sealward.v1.Organization\"6\220\002\000\332\241%/\n\026" +
-      "prvCreateOrganizations\030\001\"\023import-organiz" +
-      "ation(\001\022\214\001\n\022DeleteOrganization\022&.sealwar" +
-      "d.v1.DeleteOrganizationRequest\032\026.google." +
-      "protobuf.Empty\"6\220\002\000\332\241%/\n\026prvDeleteOrgani" +
-      "zations\030\001\"\023delete-organizationB\203\001\n\016io.se" +
-      "alward.v1P\001Z>github.com/sealward/sealwar" +
-      "d/clients/go/sealward/v1;sealwardv1\242\002\003SL" +
-      "W\252\002\013Sealward.V1\312\002\013Sealward\\V1\352\002\014Sealward" +
-      "::V1b\006proto3"
+      "\021\n\trows_done\030\003 \001(\003\"\225\001\n\031ImportOrganizatio" +
+      "nRequest\022\027\n\017organization_id\030\001 \001(\t\022\r\n\005chu" +
+      "nk\030\002 \001(\014\022\017\n\007as_copy\030\003 \001(\010\022\"\n\025source_encr" +
+      "yption_key\030\004 \001(\tB\003\200\001\001\022\033\n\016encryption_key\030" +
+      "\005 \001(\tB\003\200\001\001\"?\n\031DeleteOrganizationRequest\022" +
+      "\014\n\004name\030\001 \001(\t\022\024\n\014confirm_name\030\002 \001(\t\"A\n\030L" +
+      "istOrganizationsRequest\022\021\n\tpage_size\030\001 \001" +
+      "(\005\022\022\n\npage_token\030\002 \001(\t\"f\n\031ListOrganizati" +
+      "onsResponse\0220\n\rorganizations\030\001 \003(\0132\031.sea" +
+      "lward.v1.Organization\022\027\n\017next_page_token" +
+      "\030\002 \001(\t2\340\006\n\023OrganizationService\022\217\001\n\022Creat" +
+      "eOrganization\022&.sealward.v1.CreateOrgani" +
+      "zationRequest\032\031.sealward.v1.Organization" +
+      "\"6\220\002\000\332\241%/\n\026prvCreateOrganizations\030\001\"\023cre" +
+      "ate-organization\022p\n\017GetOrganization\022#.se" +
+      "alward.v1.GetOrganizationRequest\032\031.sealw" +
+      "ard.v1.Organization\"\035\220\002\001\332\241%\026\n\024prvReadOrg" +
+      "anizations\022\201\001\n\021ListOrganizations\022%.sealw" +
+      "ard.v1.ListOrganizationsRequest\032&.sealwa" +
+      "rd.v1.ListOrganizationsResponse\"\035\220\002\001\332\241%\026" +
+      "\n\024prvReadOrganizations\022\235\001\n\022ExportOrganiz" +
+      "ation\022&.sealward.v1.ExportOrganizationRe" +
+      "quest\032\'.sealward.v1.ExportOrganizationRe" +
+      "sponse\"4\220\002\000\332\241%-\n\026prvExportOrganizations\"" +
+      "\023export-organization0\001\022\221\001\n\022ImportOrganiz" +
+      "ation\022&.sealward.v1.ImportOrganizationRe" +
+      "quest\032\031.sealward.v1.Organization\"6\220\002\000\332\241%" +
+      "/\n\026prvCreateOrganizations\030\001\"\023import-orga" +
+      "nization(\001\022\214\001\n\022DeleteOrganization\022&.seal" +
+      "ward.v1.DeleteOrganizationRequest\032\026.goog" +
+      "le.protobuf.Empty\"6\220\002\000\332\241%/\n\026prvDeleteOrg" +
+      "anizations\030\001\"\023delete-organizationB\203\001\n\016io" +
+      ".sealward.v1P\001Z>github.com/sealward/seal" +
+      "ward/clients/go/sealward/v1;sealwardv1\242\002" +
+      "\003SLW\252\002\013Sealward.V1\312\002\013Sealward\\V1\352\002\014Sealw" +
+      "ard::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -167,7 +169,7 @@ public final class OrganizationOuterClass {
     internal_static_sealward_v1_ImportOrganizationRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sealward_v1_ImportOrganizationRequest_descriptor,
-        new java.lang.String[] { "OrganizationId", "Chunk", });
+        new java.lang.String[] { "OrganizationId", "Chunk", "AsCopy", "SourceEncryptionKey", "EncryptionKey", });
     internal_static_sealward_v1_DeleteOrganizationRequest_descriptor =
       getDescriptor().getMessageTypes().get(6);
     internal_static_sealward_v1_DeleteOrganizationRequest_fieldAccessorTable = new

@@ -33,6 +33,7 @@ private static final long serialVersionUID = 0L;
   private RetrieveDataEncryptionKeyResponse() {
     encryptionKey_ = "";
     fingerprint_ = "";
+    callerTls_ = 0;
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -144,6 +145,32 @@ private static final long serialVersionUID = 0L;
     }
   }
 
+  public static final int CALLER_TLS_FIELD_NUMBER = 3;
+  private int callerTls_ = 0;
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+   * @return The enum numeric value on the wire for callerTls.
+   */
+  @java.lang.Override public int getCallerTlsValue() {
+    return callerTls_;
+  }
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+   * @return The callerTls.
+   */
+  @java.lang.Override public io.sealward.v1.CallerTls getCallerTls() {
+    io.sealward.v1.CallerTls result = io.sealward.v1.CallerTls.forNumber(callerTls_);
+    return result == null ? io.sealward.v1.CallerTls.UNRECOGNIZED : result;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -164,6 +191,9 @@ private static final long serialVersionUID = 0L;
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(fingerprint_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 2, fingerprint_);
     }
+    if (callerTls_ != io.sealward.v1.CallerTls.CALLER_TLS_UNSPECIFIED.getNumber()) {
+      output.writeEnum(3, callerTls_);
+    }
     getUnknownFields().writeTo(output);
   }
 
@@ -178,6 +208,10 @@ private static final long serialVersionUID = 0L;
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(fingerprint_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(2, fingerprint_);
+    }
+    if (callerTls_ != io.sealward.v1.CallerTls.CALLER_TLS_UNSPECIFIED.getNumber()) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeEnumSize(3, callerTls_);
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -198,6 +232,7 @@ private static final long serialVersionUID = 0L;
         .equals(other.getEncryptionKey())) return false;
     if (!getFingerprint()
         .equals(other.getFingerprint())) return false;
+    if (callerTls_ != other.callerTls_) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -213,6 +248,8 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getEncryptionKey().hashCode();
     hash = (37 * hash) + FINGERPRINT_FIELD_NUMBER;
     hash = (53 * hash) + getFingerprint().hashCode();
+    hash = (37 * hash) + CALLER_TLS_FIELD_NUMBER;
+    hash = (53 * hash) + callerTls_;
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -350,6 +387,7 @@ private static final long serialVersionUID = 0L;
       bitField0_ = 0;
       encryptionKey_ = "";
       fingerprint_ = "";
+      callerTls_ = 0;
       return this;
     }
 
@@ -389,6 +427,9 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000002) != 0)) {
         result.fingerprint_ = fingerprint_;
       }
+      if (((from_bitField0_ & 0x00000004) != 0)) {
+        result.callerTls_ = callerTls_;
+      }
     }
 
     @java.lang.Override
@@ -412,6 +453,9 @@ private static final long serialVersionUID = 0L;
         fingerprint_ = other.fingerprint_;
         bitField0_ |= 0x00000002;
         onChanged();
+      }
+      if (other.callerTls_ != 0) {
+        setCallerTlsValue(other.getCallerTlsValue());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -449,6 +493,11 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000002;
               break;
             } // case 18
+            case 24: {
+              callerTls_ = input.readEnum();
+              bitField0_ |= 0x00000004;
+              break;
+            } // case 24
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -651,6 +700,79 @@ private static final long serialVersionUID = 0L;
       checkByteStringIsUtf8(value);
       fingerprint_ = value;
       bitField0_ |= 0x00000002;
+      onChanged();
+      return this;
+    }
+
+    private int callerTls_ = 0;
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+     * @return The enum numeric value on the wire for callerTls.
+     */
+    @java.lang.Override public int getCallerTlsValue() {
+      return callerTls_;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+     * @param value The enum numeric value on the wire for callerTls to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCallerTlsValue(int value) {
+      callerTls_ = value;
+      bitField0_ |= 0x00000004;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+     * @return The callerTls.
+     */
+    @java.lang.Override
+    public io.sealward.v1.CallerTls getCallerTls() {
+      io.sealward.v1.CallerTls result = io.sealward.v1.CallerTls.forNumber(callerTls_);
+      return result == null ? io.sealward.v1.CallerTls.UNRECOGNIZED : result;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+     * @param value The callerTls to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCallerTls(io.sealward.v1.CallerTls value) {
+      if (value == null) {
+        throw new NullPointerException();
+      }
+      bitField0_ |= 0x00000004;
+      callerTls_ = value.getNumber();
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Where the TLS connection of the caller ends.
+     * </pre>
+     *
+     * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearCallerTls() {
+      bitField0_ = (bitField0_ & ~0x00000004);
+      callerTls_ = 0;
       onChanged();
       return this;
     }

@@ -50,4 +50,23 @@ public interface RetrieveDataEncryptionKeyResponseOrBuilder extends
    */
   com.google.protobuf.ByteString
       getFingerprintBytes();
+
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+   * @return The enum numeric value on the wire for callerTls.
+   */
+  int getCallerTlsValue();
+  /**
+   * <pre>
+   * Where the TLS connection of the caller ends.
+   * </pre>
+   *
+   * <code>.sealward.v1.CallerTls caller_tls = 3;</code>
+   * @return The callerTls.
+   */
+  io.sealward.v1.CallerTls getCallerTls();
 }

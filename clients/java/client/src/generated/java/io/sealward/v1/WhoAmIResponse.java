@@ -100,7 +100,8 @@ private static final long serialVersionUID = 0L;
   private io.sealward.v1.CallerCertificate certificate_;
   /**
    * <pre>
-   * The client certificate of the connection. Absent: there is none.
+   * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+   * or the hop forwarded neither it nor its hash.
    * </pre>
    *
    * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -112,7 +113,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The client certificate of the connection. Absent: there is none.
+   * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+   * or the hop forwarded neither it nor its hash.
    * </pre>
    *
    * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -124,7 +126,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The client certificate of the connection. Absent: there is none.
+   * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+   * or the hop forwarded neither it nor its hash.
    * </pre>
    *
    * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -863,7 +866,8 @@ private static final long serialVersionUID = 0L;
         io.sealward.v1.CallerCertificate, io.sealward.v1.CallerCertificate.Builder, io.sealward.v1.CallerCertificateOrBuilder> certificateBuilder_;
     /**
      * <pre>
-     * The client certificate of the connection. Absent: there is none.
+     * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+     * or the hop forwarded neither it nor its hash.
      * </pre>
      *
      * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -874,7 +878,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The client certificate of the connection. Absent: there is none.
+     * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+     * or the hop forwarded neither it nor its hash.
      * </pre>
      *
      * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -889,7 +894,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The client certificate of the connection. Absent: there is none.
+     * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+     * or the hop forwarded neither it nor its hash.
      * </pre>
      *
      * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -909,7 +915,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The client certificate of the connection. Absent: there is none.
+     * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+     * or the hop forwarded neither it nor its hash.
      * </pre>
      *
      * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -927,7 +934,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The client certificate of the connection. Absent: there is none.
+     * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+     * or the hop forwarded neither it nor its hash.
      * </pre>
      *
      * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -952,7 +960,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The client certificate of the connection. Absent: there is none.
+     * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+     * or the hop forwarded neither it nor its hash.
      * </pre>
      *
      * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -969,7 +978,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The client certificate of the connection. Absent: there is none.
+     * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+     * or the hop forwarded neither it nor its hash.
      * </pre>
      *
      * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -981,7 +991,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The client certificate of the connection. Absent: there is none.
+     * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+     * or the hop forwarded neither it nor its hash.
      * </pre>
      *
      * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -996,7 +1007,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The client certificate of the connection. Absent: there is none.
+     * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+     * or the hop forwarded neither it nor its hash.
      * </pre>
      *
      * <code>.sealward.v1.CallerCertificate certificate = 2;</code>

@@ -31,7 +31,8 @@ public interface WhoAmIResponseOrBuilder extends
 
   /**
    * <pre>
-   * The client certificate of the connection. Absent: there is none.
+   * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+   * or the hop forwarded neither it nor its hash.
    * </pre>
    *
    * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -40,7 +41,8 @@ public interface WhoAmIResponseOrBuilder extends
   boolean hasCertificate();
   /**
    * <pre>
-   * The client certificate of the connection. Absent: there is none.
+   * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+   * or the hop forwarded neither it nor its hash.
    * </pre>
    *
    * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
@@ -49,7 +51,8 @@ public interface WhoAmIResponseOrBuilder extends
   io.sealward.v1.CallerCertificate getCertificate();
   /**
    * <pre>
-   * The client certificate of the connection. Absent: there is none.
+   * The client certificate of the connection or, if a hop asserted the identity, the certificate that the hop named. Absent: there is none,
+   * or the hop forwarded neither it nor its hash.
    * </pre>
    *
    * <code>.sealward.v1.CallerCertificate certificate = 2;</code>
