@@ -5,6 +5,6 @@ mod restore;
 mod take;
 
 pub use self::{
-    restore::{RestoreError, Restored, restore},
+    restore::{RestoreError, Restored, is_restorable_into, restore},
     take::{BackUpError, BackedUp, back_up},
 };

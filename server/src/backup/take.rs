@@ -55,6 +55,12 @@ pub enum BackUpError {
         /// Its path.
         path: PathBuf,
     },
+    /// The folder for the destination doesn't exist.
+    #[error("the folder {path} doesn't exist: create it")]
+    NoFolder {
+        /// Its path.
+        path: PathBuf,
+    },
     /// A backup as another user would leave files that the server can't open.
     #[error("the data folder {path} belongs to user {owner}, and this runs as user {us}: run it as the server's user")]
     OtherUser {
@@ -122,6 +128,10 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackUpError
     }
     if to.try_exists().map_err(|source| io_error(to, source))? {
         return Err(BackUpError::Exists { path: to.to_owned() });
+    }
+    let above = to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !above.is_dir() {
+        return Err(BackUpError::NoFolder { path: above.to_owned() });
     }
     let unfinished = unfinished_name(to)?;
     let outcome = fill(data_dir, &unfinished).await.and_then(|backed_up| {

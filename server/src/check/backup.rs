@@ -17,6 +17,11 @@ const SUBJECT: &str = "backup";
 pub(super) fn folder(path: &Path, report: &mut Report) -> bool {
     match is_at_rest(path, report) {
         Ok(is_at_rest) => is_at_rest,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let problem = format!("{} isn't a backup: {error}", path.display());
+            report.error(SUBJECT, problem, "specify a folder that `sealward-server backup` created");
+            false
+        }
         Err(error) => {
             report.error(
                 SUBJECT,
