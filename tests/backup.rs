@@ -312,16 +312,19 @@ async fn verification_finds_what_is_wrong_and_changes_nothing() {
     assert_eq!(verified(&folder.path(), &backup).0, 0);
 }
 
-#[tokio::test]
-async fn restore_replaces_nothing_and_excludes_a_running_server() {
-    let server = Server::start().await;
-    let backup = server.folder().path().parent().unwrap().join("backup");
-    let (code, _, error) = back_up(&server.folder().path(), &backup);
+#[test]
+fn restore_replaces_nothing_and_excludes_a_running_server() {
+    // As a process: it has closed its files when it has ended.
+    let folder = Folder::new();
+    let server = Process::start(&folder.path());
+    let backup = folder.path().parent().unwrap().join("backup");
+    let (code, _, error) = back_up(&folder.path(), &backup);
     assert_eq!(code, 0, "{error}");
-    let (code, _, error) = restore(&server.folder().path(), &backup);
+    let (code, _, error) = restore(&folder.path(), &backup);
     assert_eq!(code, 1);
     assert!(error.contains("another server is running"), "{error}");
-    let folder = server.stop().await;
+    server.terminate();
+    assert!(server.wait().success());
     let before = content(&folder.path());
     let (code, _, error) = restore(&folder.path(), &backup);
     assert_eq!(code, 1);
