@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -51,18 +52,17 @@ fn restore(folder: &Path, backup: &Path) -> (i32, String, String) {
 fn without_databases(folder: &Folder) -> (tempfile::TempDir, Folder) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("dev");
-    let copied = std::process::Command::new("cp").arg("-a").arg(folder.path()).arg(&path).status().unwrap();
-    assert!(copied.success());
-    remove_databases(&path);
+    fs::create_dir(&path).unwrap();
+    for name in names(&folder.path()) {
+        // A server in this process may still be closing its databases.
+        if !name.starts_with("configuration.db") && name != "organizations" {
+            let copied = Command::new("cp").arg("-a").arg(folder.path().join(name)).arg(&path).status().unwrap();
+            assert!(copied.success());
+        }
+    }
+    set_mode(&path, 0o700);
     let folder = Folder::at(&path);
     (root, folder)
-}
-
-fn remove_databases(path: &Path) {
-    for name in ["configuration.db", "configuration.db-wal", "configuration.db-shm"] {
-        let _absent = fs::remove_file(path.join(name));
-    }
-    fs::remove_dir_all(path.join("organizations")).unwrap();
 }
 
 /// A deployment with the databases of a backup, and everything else of `folder`.
