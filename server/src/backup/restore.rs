@@ -20,7 +20,7 @@ use sealward_store::{
     sqlite::{DataFolder, DataFolderError},
 };
 
-use super::names::{CONFIGURATION, ORGANIZATIONS};
+use super::names::{CONFIGURATION, ORGANIZATIONS, is_organization_database};
 use crate::{audit::notes::Note, ports::random::SystemRandom};
 
 /// A restored backup.
@@ -148,7 +148,7 @@ fn copy_all(backup: &Path, to: &Path) -> Result<usize, RestoreError> {
     let mut organizations = 0;
     for entry in fs::read_dir(&folder).map_err(failed)? {
         let (from, name) = entry.map(|entry| (entry.path(), entry.file_name())).map_err(failed)?;
-        if from.extension().is_some_and(|extension| extension == "db") {
+        if name.to_str().is_some_and(is_organization_database) {
             copy_one(&from, &to.join(ORGANIZATIONS).join(name))?;
             organizations += 1;
         }

@@ -42,7 +42,7 @@ pub struct BackedUp {
     pub organizations: Vec<OrganizationName>,
     /// Listed organizations whose creation, import or deletion is unfinished. They are not in the backup.
     pub unfinished: Vec<OrganizationName>,
-    /// Whether the server will record the backup in the deployment's audit trail. A read-only data folder can't take the note.
+    /// Whether the server will record the backup in the deployment's audit trail. A data folder that is read-only or full can't take the note.
     pub is_recorded: bool,
 }
 
@@ -151,12 +151,15 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackUpError
     outcome
 }
 
-/// Leaves a note for the server. `None` if the data folder is on a read-only file system, such as a snapshot.
+/// Leaves a note for the server. `None` if the data folder is on a read-only file system, such as a snapshot, or full: then the backup is
+/// needed even more.
 fn leave_note(data_dir: &Path, backed_up: &BackedUp) -> Result<Option<PathBuf>, BackUpError> {
     let details = format!("user {}, organizations {}", geteuid().as_raw(), backed_up.organizations.len());
     match Note::new(AuditAction::BackUp, details).leave(data_dir) {
         Ok(path) => Ok(Some(path)),
-        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull) => {
+            Ok(None)
+        }
         Err(source) => Err(io_error(data_dir, source)),
     }
 }

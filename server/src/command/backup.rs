@@ -74,7 +74,7 @@ pub(super) async fn run(arguments: BackupArguments) -> Result<ExitCode, Failure>
         ));
     }
     if !is_recorded {
-        text.push_str("not recorded in the audit trail, because the data folder is read-only\n");
+        text.push_str("not recorded in the audit trail, because the data folder is read-only or full\n");
     }
     print::to_stdout(&text);
     Ok(ExitCode::SUCCESS)
