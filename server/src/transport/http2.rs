@@ -132,9 +132,10 @@ impl Http2 {
                 });
             }
         };
+        let protocol = if facts.hop.is_some() { &self.protocol_of_hops } else { &self.protocol };
         // The stream itself limits the time until the first frame.
         let begun = tokio::select! {
-            begun = self.protocol.handshake::<_, Bytes>(LateFrames::new(stream)) => begun,
+            begun = protocol.handshake::<_, Bytes>(LateFrames::new(stream)) => begun,
             () = slot.closing() => return tracing::debug!(%peer, "silent connection closed to admit another one"),
             () = self.closing.drain.begun() => return tracing::debug!(%peer, "silent connection closed at shutdown"),
         };
