@@ -372,7 +372,7 @@ mod tests {
         let shown = message(&status).to_string();
         assert_eq!(
             shown,
-            r#"{"is_active":false,"fingerprint":"","key_version":0,"cell_counts":[],"is_key_change_due":false}"#
+            r#"{"is_active":false,"fingerprint":"","key_version":0,"cell_counts":[],"is_key_change_due":false,"caller_tls":"CALLER_TLS_UNSPECIFIED"}"#
         );
     }
 }

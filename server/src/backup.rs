@@ -1,10 +1,10 @@
 //! Backups: taking one beside a running server, and restoring one into an empty data folder. Their check is part of `check`.
 
-mod names;
+pub(crate) mod names;
 mod restore;
 mod take;
 
 pub use self::{
-    restore::{RestoreError, Restored, restore},
+    restore::{RestoreError, Restored, is_restorable_into, restore},
     take::{BackUpError, BackedUp, back_up},
 };

@@ -57,12 +57,20 @@ impl Note {
         }
         let name = format!("{:016x}", u64::from_be_bytes(random::bytes(&SystemRandom as &dyn Random)));
         let (unfinished, path) = (folder.join(&name), folder.join(format!("{name}{SUFFIX}")));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        let written = self.write(&unfinished, &path);
+        if written.is_err() {
+            // It may not exist.
+            let _removed = fs::remove_file(&unfinished);
+        }
+        written.and_then(|()| File::open(&folder)?.sync_all()).map(|()| path)
+    }
+
+    /// Writes a file that has its name once it is complete.
+    fn write(&self, unfinished: &Path, path: &Path) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(unfinished)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;
-        fs::rename(&unfinished, &path)?;
-        File::open(&folder)?.sync_all()?;
-        Ok(path)
+        fs::rename(unfinished, path)
     }
 }
 
@@ -86,7 +94,12 @@ pub(crate) async fn record(deployment: &Deployment, data_dir: &Path) {
                     return tracing::warn!(%file, error, "note not recorded in the audit trail; the next round retries");
                 }
             }
-            Err(error) => tracing::warn!(%file, %error, "invalid note removed"),
+            Err(error) => {
+                tracing::warn!(%file, %error, "invalid note ignored");
+                // If it stays, it is ignored again.
+                let _removed = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+                continue;
+            }
         }
         if let Err(error) = fs::remove_file(&path) {
             return tracing::warn!(%file, %error, "recorded note not removed; it is recorded again");
@@ -123,6 +136,9 @@ fn read(path: &Path) -> io::Result<(AuditAction, String)> {
     let mut text = String::new();
     File::open(path)?.take(NOTE_BYTES_MAX).read_to_string(&mut text)?;
     let Note { action, details } = serde_json::from_str(&text)?;
+    if !details.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(invalid("invalid characters in the details".to_owned()));
+    }
     match action.parse() {
         Ok(action @ (AuditAction::BackUp | AuditAction::RestoreBackup)) => Ok((action, details)),
         Ok(_) | Err(_) => Err(invalid(format!("no command does `{action}`"))),
@@ -150,6 +166,8 @@ mod tests {
             "",
             "{}",
             r#"{"action":"retrieve-key","details":""}"#,
+            "{\"action\":\"back-up\",\"details\":\"a\\nb\"}",
+            "{\"action\":\"back-up\",\"details\":\"\u{202e}\"}",
             r#"{"action":"delete-organization","details":""}"#,
             &format!(r#"{{"action":"back-up","details":"{}"}}"#, "x".repeat(5_000)),
         ] {

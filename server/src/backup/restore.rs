@@ -20,7 +20,7 @@ use sealward_store::{
     sqlite::{DataFolder, DataFolderError},
 };
 
-use super::names::{CONFIGURATION, ORGANIZATIONS};
+use super::names::{CONFIGURATION, ORGANIZATIONS, is_organization_database};
 use crate::{audit::notes::Note, ports::random::SystemRandom};
 
 /// A restored backup.
@@ -47,7 +47,7 @@ pub enum RestoreError {
         us: u32,
     },
     /// The data folder has databases, or files that SQLite would read together with the restored ones.
-    #[error("the data folder {path} isn't empty: move {} out of it, and keep it until the restored server works", .names.join(", "))]
+    #[error("the data folder {path} isn't empty: move {} out of it, and keep them until the restored server works", .names.join(", "))]
     NotEmpty {
         /// The data folder.
         path: PathBuf,
@@ -79,15 +79,7 @@ pub enum RestoreError {
 pub fn restore(backup: &Path, data_dir: &Path) -> Result<Restored, RestoreError> {
     // Locked until the end, so that no server starts meanwhile.
     let _locked = DataFolder::open(data_dir)?;
-    let found = fs::metadata(data_dir).map_err(|source| io_error(data_dir, source))?;
-    let us = geteuid().as_raw();
-    if found.uid() != us {
-        return Err(RestoreError::OtherUser { path: data_dir.to_owned(), owner: found.uid(), us });
-    }
-    let names = names_in_the_way(data_dir).map_err(|source| io_error(data_dir, source))?;
-    if !names.is_empty() {
-        return Err(RestoreError::NotEmpty { path: data_dir.to_owned(), names });
-    }
+    let us = check_empty(data_dir)?;
     let suffix = u64::from_be_bytes(random::bytes(&SystemRandom as &dyn Random));
     let unfinished = data_dir.join(format!(".{suffix:016x}.restoring"));
     let outcome = copy_all(backup, &unfinished).and_then(|organizations| {
@@ -106,6 +98,29 @@ pub fn restore(backup: &Path, data_dir: &Path) -> Result<Restored, RestoreError>
     // It may not exist.
     let _removed = fs::remove_dir_all(&unfinished);
     outcome
+}
+
+/// Checks that a backup can be restored into the data folder now.
+///
+/// # Errors
+/// [`RestoreError`]
+pub fn is_restorable_into(data_dir: &Path) -> Result<(), RestoreError> {
+    if !data_dir.try_exists().map_err(|source| io_error(data_dir, source))? {
+        return Ok(());
+    }
+    let _locked = DataFolder::open(data_dir)?;
+    check_empty(data_dir).map(|_us| ())
+}
+
+/// Checks owner and content of the data folder. Returns the user of this process.
+fn check_empty(data_dir: &Path) -> Result<u32, RestoreError> {
+    let found = fs::metadata(data_dir).map_err(|source| io_error(data_dir, source))?;
+    let us = geteuid().as_raw();
+    if found.uid() != us {
+        return Err(RestoreError::OtherUser { path: data_dir.to_owned(), owner: found.uid(), us });
+    }
+    let names = names_in_the_way(data_dir).map_err(|source| io_error(data_dir, source))?;
+    if names.is_empty() { Ok(us) } else { Err(RestoreError::NotEmpty { path: data_dir.to_owned(), names }) }
 }
 
 /// The files and folders that belong to databases. An empty folder for organizations isn't in the way.
@@ -133,7 +148,7 @@ fn copy_all(backup: &Path, to: &Path) -> Result<usize, RestoreError> {
     let mut organizations = 0;
     for entry in fs::read_dir(&folder).map_err(failed)? {
         let (from, name) = entry.map(|entry| (entry.path(), entry.file_name())).map_err(failed)?;
-        if from.extension().is_some_and(|extension| extension == "db") {
+        if name.to_str().is_some_and(is_organization_database) {
             copy_one(&from, &to.join(ORGANIZATIONS).join(name))?;
             organizations += 1;
         }

@@ -42,7 +42,7 @@ pub struct BackedUp {
     pub organizations: Vec<OrganizationName>,
     /// Listed organizations whose creation, import or deletion is unfinished. They are not in the backup.
     pub unfinished: Vec<OrganizationName>,
-    /// Whether the server will record the backup in the deployment's audit trail. A read-only data folder can't take the note.
+    /// Whether the server will record the backup in the deployment's audit trail. A data folder that is read-only or full can't take the note.
     pub is_recorded: bool,
 }
 
@@ -52,6 +52,12 @@ pub enum BackUpError {
     /// The destination exists.
     #[error("{path} exists and is not overwritten: specify a new folder")]
     Exists {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The folder for the destination doesn't exist.
+    #[error("the folder {path} doesn't exist: create it")]
+    NoFolder {
         /// Its path.
         path: PathBuf,
     },
@@ -123,6 +129,10 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackUpError
     if to.try_exists().map_err(|source| io_error(to, source))? {
         return Err(BackUpError::Exists { path: to.to_owned() });
     }
+    let above = to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !above.is_dir() {
+        return Err(BackUpError::NoFolder { path: above.to_owned() });
+    }
     let unfinished = unfinished_name(to)?;
     let outcome = fill(data_dir, &unfinished).await.and_then(|backed_up| {
         // First the note: a backup that isn't recorded is worse than a record of one that failed in between.
@@ -141,12 +151,15 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackUpError
     outcome
 }
 
-/// Leaves a note for the server. `None` if the data folder is on a read-only file system, such as a snapshot.
+/// Leaves a note for the server. `None` if the data folder is on a read-only file system, such as a snapshot, or full: then the backup is
+/// needed even more.
 fn leave_note(data_dir: &Path, backed_up: &BackedUp) -> Result<Option<PathBuf>, BackUpError> {
     let details = format!("user {}, organizations {}", geteuid().as_raw(), backed_up.organizations.len());
     match Note::new(AuditAction::BackUp, details).leave(data_dir) {
         Ok(path) => Ok(Some(path)),
-        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull) => {
+            Ok(None)
+        }
         Err(source) => Err(io_error(data_dir, source)),
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use rustix::process::geteuid;
 
 use super::report::Report;
+use crate::backup::names::is_organization_database;
 
 const SUBJECT: &str = "backup";
 
@@ -17,6 +18,11 @@ const SUBJECT: &str = "backup";
 pub(super) fn folder(path: &Path, report: &mut Report) -> bool {
     match is_at_rest(path, report) {
         Ok(is_at_rest) => is_at_rest,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let problem = format!("{} isn't a backup: {error}", path.display());
+            report.error(SUBJECT, problem, "specify a folder that `sealward-server backup` created");
+            false
+        }
         Err(error) => {
             report.error(
                 SUBJECT,
@@ -49,6 +55,13 @@ fn is_at_rest(path: &Path, report: &mut Report) -> io::Result<bool> {
                 let problem = format!("{shown} shows that a program wrote to this copy, or that it isn't complete");
                 report.error(SUBJECT, problem, "use a backup as `sealward-server backup` made it");
                 is_at_rest = false;
+            } else if names.include(&name) && found.is_dir() != (name == "organizations") || is_special(&found) {
+                report.error(
+                    SUBJECT,
+                    format!("{shown} is not a file"),
+                    "use a backup as `sealward-server backup` made it",
+                );
+                is_at_rest = false;
             } else if !names.include(&name) {
                 let problem = format!("{shown} doesn't belong to a backup; it is not restored");
                 report.warning(SUBJECT, problem, "move it out of the folder");
@@ -63,15 +76,19 @@ fn is_at_rest(path: &Path, report: &mut Report) -> io::Result<bool> {
 fn private(path: &Path, found: &Metadata, report: &mut Report) {
     let shown = path.display();
     let mode = found.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let us = geteuid().as_raw();
+    if mode & 0o022 != 0 || ![us, 0].contains(&found.uid()) {
+        let problem = format!("other users can change {shown} (user {}, mode {mode:04o})", found.uid());
+        report.error(SUBJECT, problem, "copy the backup to a folder of your own, from a place that you trust");
+    } else if mode & 0o077 != 0 {
         let problem = format!("{shown} is accessible to other users (mode {mode:04o})");
         report.warning(SUBJECT, problem, format!("chmod go= {shown}"));
     }
-    let us = geteuid().as_raw();
-    if found.uid() != us {
-        let problem = format!("{shown} belongs to user {}, and this runs as user {us}", found.uid());
-        report.warning(SUBJECT, problem, "run this as the owner of the backup");
-    }
+}
+
+/// Whether it is neither a file nor a folder, such as a pipe, whose reader would wait.
+fn is_special(found: &Metadata) -> bool {
+    !found.is_file() && !found.is_dir()
 }
 
 /// The names in a folder of a backup.
@@ -85,7 +102,7 @@ impl Names {
     fn include(self, name: &str) -> bool {
         match self {
             Names::Deployment => matches!(name, "configuration.db" | "organizations"),
-            Names::Organizations => name.ends_with(".db"),
+            Names::Organizations => is_organization_database(name),
         }
     }
 

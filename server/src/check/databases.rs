@@ -72,7 +72,7 @@ pub(super) async fn check(
     };
     files::database(subject, &path, report);
     let check = DatabaseCheck { configuration, root_key, schema, folder, subject, is_backup };
-    match check.all(found, report).await {
+    match check.all_by_known_root_key(found, report).await {
         Ok(names) if !is_backup => bound_names(config, &names, report),
         Ok(_) => {}
         Err(error) => {
@@ -122,14 +122,25 @@ struct DatabaseCheck<'a> {
 }
 
 impl DatabaseCheck<'_> {
+    /// Without the right root key, rows and keys can't be judged, so the missing root key is the only error about them.
+    async fn all_by_known_root_key(
+        mut self,
+        found: HashSet<OrganizationId>,
+        report: &mut Report,
+    ) -> Result<HashSet<OrganizationName>, Unavailable> {
+        self.migration("configuration.db", &*self.configuration, &layout::configuration(), report).await;
+        if !self.knows_root_keys(report).await? {
+            self.root_key = None;
+        }
+        self.all(found, report).await
+    }
+
     /// Returns the names of the organizations.
     async fn all(
         &self,
         mut found: HashSet<OrganizationId>,
         report: &mut Report,
     ) -> Result<HashSet<OrganizationName>, Unavailable> {
-        self.migration("configuration.db", &*self.configuration, &layout::configuration(), report).await;
-        self.root_key(report).await?;
         if self.is_backup {
             content::trail("configuration.db", &self.configuration, None, report).await;
         }
@@ -192,10 +203,12 @@ impl DatabaseCheck<'_> {
     }
 
     /// Checks that the configured root keys include every root key that ever sealed in this deployment.
-    async fn root_key(&self, report: &mut Report) -> Result<(), Unavailable> {
-        let Some(root_key) = self.root_key else { return Ok(()) };
+    async fn knows_root_keys(&self, report: &mut Report) -> Result<bool, Unavailable> {
+        let Some(root_key) = self.root_key else { return Ok(true) };
+        let mut knows_all = true;
         for check in read(&*self.configuration, RootKeyRow::check_value(), Condition::EVERYTHING).await? {
             if !matches!(root_key.recognizes(&check), Ok(true)) {
+                knows_all = false;
                 report.error(
                     ROOT_KEY_SOURCES,
                     "configuration.db was sealed under a root key that is not among these sources",
@@ -203,7 +216,7 @@ impl DatabaseCheck<'_> {
                 );
             }
         }
-        Ok(())
+        Ok(knows_all)
     }
 
     /// The number of columns that a start would add; `None` if the catalog can't be read or migrated to this release.

@@ -21,18 +21,22 @@ use super::{
 #[command(after_help = "\
 Examples:
   sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
-  runuser -u sealward -- sealward-server backup --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
 
   sealward-server backup --verify --config /etc/sealward/sealward.toml /srv/backup/2026-11-29
 
-Run it as the server's user. The server may keep running: each copy is a consistent snapshot of its database. DIR must not exist. It is
-created with mode 0700, its files with mode 0600, once all copies are complete, checked and on disk. The root key and the configuration
-aren't included. Keep copies of them elsewhere: with the databases they open everything. The server records the backup in its audit trail.
+Run it as the server's user. The server may keep running: each copy is a
+consistent snapshot of its database. DIR must not exist. It is created with
+mode 0700, its files with mode 0600, once all copies are complete, checked and
+on disk. The root key and the configuration aren't included. Keep copies of
+them elsewhere: with the databases they open everything. The server records
+the backup in its audit trail.
 
---verify needs the root key. It checks owner, mode and versions, opens the key rings and each cell, compares the census with the cells,
-and verifies the audit trails. To restore a backup: sealward-server restore.
+--verify needs the root key. It checks owner, mode and versions, opens the key
+rings and each cell, compares the census with the cells, and verifies the
+audit trails. To restore a backup: sealward-server restore.
 
-Exit codes: 0 success, 1 failure or errors found (no files of a failed backup are left), 2 invalid command line.")]
+Exit codes: 0 success, 1 failure or errors found (no files of a failed backup
+are left), 2 invalid command line.")]
 pub(super) struct BackupArguments {
     /// The configuration of the server to back up, a TOML file.
     #[arg(long, value_name = "FILE", env = "SEALWARD_CONFIG")]
@@ -57,8 +61,8 @@ pub(super) async fn run(arguments: BackupArguments) -> Result<ExitCode, Failure>
         let report = check::check_backup(&config, &folder).await;
         return Ok(print_report(&report, ("backup", &folder), arguments.json));
     }
-    let config = Config::load(&config)?;
-    let BackedUp { organizations, unfinished, is_recorded } = back_up(&config.data_dir, &folder).await?;
+    let data_dir = Config::load_data_dir(&config)?;
+    let BackedUp { organizations, unfinished, is_recorded } = back_up(&data_dir, &folder).await?;
     let mut text = format!("backed up to {}: configuration.db", quoted_path(&folder));
     for name in organizations {
         text.push_str(&format!(", organizations/{name}"));
@@ -70,7 +74,7 @@ pub(super) async fn run(arguments: BackupArguments) -> Result<ExitCode, Failure>
         ));
     }
     if !is_recorded {
-        text.push_str("not recorded in the audit trail, because the data folder is read-only\n");
+        text.push_str("not recorded in the audit trail, because the data folder is read-only or full\n");
     }
     print::to_stdout(&text);
     Ok(ExitCode::SUCCESS)

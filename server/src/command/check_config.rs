@@ -19,10 +19,12 @@ Examples:
   sealward-server check-config --config /etc/sealward/sealward.toml
   sealward-server check-config --config /etc/sealward/sealward.toml --json
 
-Run it as the server's user. It changes nothing, and a server may run on the same data folder. If the configuration names systemd
-credentials, set CREDENTIALS_DIRECTORY to the folder that contains files with those names.
+Run it as the server's user. It changes nothing, and a server may run on the
+same data folder. If the configuration names systemd credentials, set
+CREDENTIALS_DIRECTORY to the folder that contains files with those names.
 
-Exit codes: 0 no errors (there may be warnings), 1 errors, 2 invalid command line.")]
+Exit codes: 0 no errors (there may be warnings), 1 errors, 2 invalid command
+line.")]
 pub(super) struct CheckConfigArguments {
     /// The configuration, a TOML file.
     #[arg(long, value_name = "FILE", env = "SEALWARD_CONFIG")]

@@ -17,9 +17,11 @@ Examples:
   sealward-server descriptors --output sealward.protoset
   sealward-server descriptors --output /srv/www/sealward.protoset
 
-The output is an encoded google.protobuf.FileDescriptorSet. It has the files that server reflection serves: the contract with its comments,
-grpc.health.v1, grpc.reflection, and the types of error details in google.rpc. It needs no configuration and no running server.
-grpcurl and ghz read it with -protoset and --protoset, buf curl with --schema. An existing FILE is replaced.
+The output is an encoded google.protobuf.FileDescriptorSet. It has the files
+that server reflection serves: the contract with its comments, grpc.health.v1,
+grpc.reflection, and the types of error details in google.rpc. It needs no
+configuration and no running server. grpcurl and ghz read it with -protoset
+and --protoset, buf curl with --schema. An existing FILE is replaced.
 
 Exit codes: 0 success, 1 failure, 2 invalid command line.")]
 pub(super) struct DescriptorsArguments {

@@ -21,8 +21,9 @@ Examples:
   sealward-server dev
   sealward-server dev --data-dir /tmp/sealward --listen 127.0.0.1:0
 
-The first run writes a CA, a certificate for each role, a root key and a commented configuration,
-DIR/sealward.toml. Later runs reuse these files. Edit the configuration to try a setting; remove the folder to start over.")]
+The first run writes a CA, a certificate for each role, a root key and a
+commented configuration, DIR/sealward.toml. Later runs reuse these files. Edit
+the configuration to try a setting; remove the folder to start over.")]
 pub(super) struct DevArguments {
     /// The folder for data, keys and configuration.
     #[arg(long, value_name = "DIR", default_value = "./sealward-dev")]

@@ -17,8 +17,9 @@ Examples:
   sealward-server init /etc/sealward --systemd --admin spiffe:example.org/ops --listen 0.0.0.0:7443
   sealward-server init /etc/sealward --print
 
-Existing files are never overwritten. Paths given here are relative to the current folder; default paths are relative to DIR.
-Without --listen, the server is reachable from this machine only.")]
+Existing files are never overwritten. Paths given here are relative to the
+current folder; default paths are relative to DIR. Without --listen, the
+server is reachable from this machine only.")]
 pub(super) struct InitArguments {
     /// The folder for the configuration and the root key.
     #[arg(value_name = "DIR")]

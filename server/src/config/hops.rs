@@ -32,6 +32,11 @@ pub(super) fn check(
         let mut check = Check { index, faults };
         let name = check.name(section.name, &hops);
         let certificate = section.certificate.map(|text| check.certificate(&text, bindings));
+        if let Some(not_a_uri) = section.by.iter().find(|name| !name.contains("://")) {
+            let problem =
+                format!("`{not_a_uri}` is not a URI: write it as in the header, such as spiffe://example.org/ingress");
+            check.add("by", problem);
+        }
         let (by, must_be_named) = named_by(section.by, certificate.as_ref().and_then(Option::as_ref));
         let asserts = check.asserts(&section.kinds, section.trust_domains, section.issuers, issuers);
         let entrance = check.entrance(section.unix_socket, section.peer_uid, certificate);
@@ -41,7 +46,7 @@ pub(super) fn check(
                 HopEntrance::UnixSocket { .. } => "unix_socket",
                 HopEntrance::Certificate(_) => "certificate",
             };
-            check.add(setting, format!("is that of the hop `{}`, too: use another one", other.name));
+            check.add(setting, format!("already used by the hop `{}`: use another one", other.name));
         }
         hops.push(Arc::new(Hop { name, entrance, by, must_be_named, asserts }));
     }
@@ -82,7 +87,9 @@ impl Check<'_> {
     fn name(&mut self, name: Option<String>, others: &[Arc<Hop>]) -> Arc<str> {
         let name = name.unwrap_or_default();
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if name.is_empty() || !name.bytes().all(is_plain) {
+        if name.is_empty() {
+            self.add("name", "missing");
+        } else if !name.bytes().all(is_plain) {
             self.add("name", format!("`{name}` is not a hop name: use lower-case letters, digits and hyphens"));
         } else if others.iter().any(|other| *other.name == *name) {
             self.add("name", format!("the hop `{name}` already exists: choose another name"));

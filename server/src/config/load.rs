@@ -59,6 +59,21 @@ impl Config {
         Self::parse(&read(path)?, path)
     }
 
+    /// Reads the data folder from a configuration file, for commands that use nothing else of it. Other settings may have faults, such as
+    /// credentials that systemd gives only to the server.
+    ///
+    /// # Errors
+    /// [`ConfigError`]
+    pub fn load_data_dir(path: &Path) -> Result<PathBuf, ConfigError> {
+        let (config, Faults(faults)) = Self::parse_beside(&read(path)?, path, credentials_folder().as_deref())?;
+        let faults: Vec<_> = faults.into_iter().filter(|fault| fault.setting == "data_dir").collect();
+        if faults.is_empty() {
+            Ok(config.data_dir)
+        } else {
+            Err(ConfigError::Invalid { path: path.to_owned(), faults: Faults(faults) })
+        }
+    }
+
     /// Checks the text of a configuration file. Errors name `path`, and relative paths are resolved against its folder.
     ///
     /// # Errors

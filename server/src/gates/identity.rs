@@ -165,7 +165,7 @@ impl Gate for IdentityRequired {
             forwarded::remove(&mut head.headers);
         }
         if let Some(facts) = head.extensions.get::<CallFacts>() {
-            facts.identified(&caller);
+            facts.identified(&caller.identity);
         }
         head.extensions.insert(caller);
         // WhoAmI returns the token and the certificate. The certificate of a direct caller is in the connection's facts.

@@ -26,7 +26,7 @@ use pin_project_lite::pin_project;
 use sealward::v1::ErrorReason;
 use sealward_connect::Protocol;
 use sealward_core::{
-    identity::{Caller, Identity},
+    identity::Identity,
     port::Clock,
     random::{self, Random},
 };
@@ -74,12 +74,9 @@ impl CallFacts {
         &self.0.id
     }
 
-    /// Records the caller's identity, and the hop that asserted it.
-    pub(crate) fn identified(&self, Caller { identity, hop, .. }: &Caller) {
+    /// Records the caller's identity.
+    pub(crate) fn identified(&self, identity: &Arc<Identity>) {
         Span::current().record("identity", tracing::field::display(identity));
-        if let Some(hop) = hop {
-            Span::current().record("hop", &**hop);
-        }
         let _set_once = self.0.identity.set(Arc::clone(identity));
     }
 
@@ -157,6 +154,7 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let facts = CallFacts::new(new_id(self.layer.clock.as_ref(), self.layer.random.as_ref()));
         let (path, peer) = (request.uri().path(), peer(&request));
+        let hop = request.extensions().get::<Connection>().and_then(|connection| connection.hop.as_ref());
         let (rpc, is_probe) = (self.layer.rpcs.get(path).cloned(), is_health(path));
         let method = match &rpc {
             Some(rpc) => Method::Rpc(rpc.place),
@@ -172,7 +170,7 @@ where
             protocol = request.extensions().get::<Protocol>().map_or(Protocol::Grpc.name(), |protocol| protocol.name()),
             client = client_version(request.headers()),
             identity = Empty,
-            hop = Empty,
+            hop = hop.map(|hop| &*hop.name),
             organization = Empty,
         );
         let log = CallLog {

@@ -29,6 +29,9 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 /// The intended size of a part with rows, in bytes.
 const ROWS_BYTES: usize = 256 * 1024;
 
+/// The most parts of a file: the manifest, which is a part, has a hash of 34 bytes for each.
+const PARTS_MAX: usize = PART_BYTES_MAX / 34;
+
 /// The maximum size of a part, in bytes. A row is smaller than the largest message, and a manifest of this size lists half a million parts.
 const PART_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -238,6 +241,9 @@ impl Reader {
         let bytes = self.take(length).unwrap_or_default();
         let part = ExportPart::decode(bytes.as_slice()).map_err(|_| FormatError::Malformed)?;
         let content = part.content.ok_or(FormatError::Malformed)?;
+        if self.hashes.len() >= PARTS_MAX {
+            return Err(FormatError::Malformed);
+        }
         let hash = Sha256::digest(&bytes).to_vec();
         let read = self.read(content)?;
         self.hashes.push(hash);
@@ -262,6 +268,9 @@ impl Reader {
             }
             (Stage::Parts, Content::Rows(rows)) => {
                 let table = self.tables.last_mut().ok_or(FormatError::Order)?;
+                if rows.rows.is_empty() {
+                    return Err(FormatError::Malformed);
+                }
                 table.rows = table.rows.saturating_add(i64::try_from(rows.rows.len()).unwrap_or(i64::MAX));
                 let row = |row: ExportRow| row.values.into_iter().map(value_from_proto).collect::<Result<Row, _>>();
                 Ok(Some(Read::Rows(rows.rows.into_iter().map(row).collect::<Result<_, _>>()?)))

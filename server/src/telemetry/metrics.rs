@@ -144,7 +144,14 @@ impl Connections {
         let deadline = Instant::now() + self.limits.handshake_timeout();
         let Some(stream) = self.shared.handshakes.accept(stream, peer, &context, deadline).await else { return };
         let certificate = client_certificate_of(&stream, &context.trust, peer);
-        self.serve_http(stream, peer, certificate).await;
+        let (trust, mut current) = (Arc::clone(&context.trust), tls.clone());
+        tokio::select! {
+            () = self.serve_http(stream, peer, certificate) => {}
+            // The certificate must be verified again, in a new handshake.
+            _ = current.wait_for(|now| !Arc::ptr_eq(&now.trust, &trust)) => {
+                tracing::debug!(%peer, "metrics connection closed, because client CAs or revocation lists changed");
+            }
+        }
     }
 
     /// Serves a connection, which may be silent for the time limit of a handshake, before a request and between two.

@@ -131,11 +131,17 @@ impl Closing {
 
     /// Resolves when the server's trust has changed since the handshake.
     async fn trust_changed(&self, connection: &Connection) {
-        let changed = match &connection.tls {
-            Some(tls) => {
+        let first = match (&connection.tls, &connection.hop) {
+            (Some(tls), _) => Some(&tls.trust),
+            (None, Some(_)) => {
+                Some(connection.first_trust.get_or_init(|| Arc::clone(&self.tls_context.borrow().trust)))
+            }
+            (None, None) => None,
+        };
+        let changed = match first {
+            Some(first) => {
                 let mut tls_context = self.tls_context.clone();
-                let other = |tls_context: &Arc<TlsContext>| !Arc::ptr_eq(&tls_context.trust, &tls.trust);
-                tls_context.wait_for(other).await.is_ok()
+                tls_context.wait_for(|now| !Arc::ptr_eq(&now.trust, first)).await.is_ok()
             }
             None => false,
         };

@@ -3,7 +3,10 @@
 //!
 //! They are determined once per connection, and added to every request. Nothing here decides about permissions.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use http::Extensions;
 use rustls::pki_types::CertificateDer;
@@ -41,6 +44,8 @@ pub(crate) struct ConnectionFacts {
     pub(crate) slot: SlotHandle,
     /// Whether it is ending.
     pub(crate) ending: ConnectionEnding,
+    /// The trust when the connection of a hop without TLS was first watched. The callers that the hop names depend on it.
+    pub(crate) first_trust: OnceLock<Arc<Trust>>,
 }
 
 /// The result of a TLS handshake.
@@ -65,8 +70,8 @@ impl Deref for Connection {
 impl ConnectionFacts {
     /// The facts about a connection without TLS.
     pub(crate) fn plaintext(peer: impl Into<Peer>) -> Self {
-        let (share, slot, ending) = Default::default();
-        Self { peer: peer.into(), tls: None, hop: None, limit_reached: None, share, slot, ending }
+        let (share, slot, ending, first_trust) = Default::default();
+        Self { peer: peer.into(), tls: None, hop: None, limit_reached: None, share, slot, ending, first_trust }
     }
 
     /// The same facts about a connection of this hop, if there is one.

@@ -53,10 +53,18 @@ fn data_frame_budget(stream_window: u32) -> usize {
     usize::try_from(stream_window).unwrap_or(usize::MAX).saturating_mul(16)
 }
 
+/// The window of a stream over a hop: the default of HTTP/2.
+const HOP_STREAM_WINDOW_BYTES: u32 = 65_535;
+
+/// The window of a hop's connection. One identity may have 32 streams in flight by default, which fill half of it.
+const HOP_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
 /// Serves connections of HTTP/2.
 #[derive(Clone)]
 pub(super) struct Http2 {
     protocol: Builder,
+    /// For the connections of hops, on which one caller must not end or stop the calls of others.
+    protocol_of_hops: Builder,
     limits: Limits,
     closing: Closing,
     calls: CallBounds,
@@ -81,12 +89,21 @@ impl Http2 {
             .initial_window_size(limits.connection_window_max_bytes / 2)
             .data_frame_budget(data_frame_budget(limits.connection_window_max_bytes / 2))
             .max_send_buffer_size(SEND_BUFFER_BYTES);
+        let mut protocol_of_hops = protocol.clone();
+        protocol_of_hops
+            // A caller of the hop may reset all its streams at once. Calls with invalid headers only end themselves.
+            .max_pending_accept_reset_streams(usize::try_from(streams_max).unwrap_or(usize::MAX))
+            .max_local_error_reset_streams(None)
+            // The streams of one caller that don't move leave room for those of others.
+            .initial_window_size(HOP_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(HOP_CONNECTION_WINDOW_BYTES)
+            .data_frame_budget(data_frame_budget(HOP_CONNECTION_WINDOW_BYTES / 2));
         let calls = CallBounds {
             stall_max: limits.answer_stall_max(),
             drain: closing.drain.clone(),
             shed: closing.shed.clone(),
         };
-        Self { protocol, limits, closing, calls, discard }
+        Self { protocol, protocol_of_hops, limits, closing, calls, discard }
     }
 
     /// Serves a connection until it has ended. Each request has its [`Connection`] in its extensions.
@@ -115,9 +132,10 @@ impl Http2 {
                 });
             }
         };
+        let protocol = if facts.hop.is_some() { &self.protocol_of_hops } else { &self.protocol };
         // The stream itself limits the time until the first frame.
         let begun = tokio::select! {
-            begun = self.protocol.handshake::<_, Bytes>(LateFrames::new(stream)) => begun,
+            begun = protocol.handshake::<_, Bytes>(LateFrames::new(stream)) => begun,
             () = slot.closing() => return tracing::debug!(%peer, "silent connection closed to admit another one"),
             () = self.closing.drain.begun() => return tracing::debug!(%peer, "silent connection closed at shutdown"),
         };

@@ -400,7 +400,7 @@ fn fields_without_presence_are_written_and_an_absent_secret_is_null() {
     );
     assert_eq!(
         json("sealward.v1.IsDataEncryptionActiveResponse", "{}", compact),
-        r#"{"isActive":false,"fingerprint":"","keyVersion":0,"cellCounts":[],"isKeyChangeDue":false}"#
+        r#"{"isActive":false,"fingerprint":"","keyVersion":0,"cellCounts":[],"isKeyChangeDue":false,"callerTls":"CALLER_TLS_UNSPECIFIED"}"#
     );
     assert_eq!(
         json(

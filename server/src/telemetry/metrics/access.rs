@@ -1,7 +1,11 @@
 //! The programs that can read metrics: those with the certificate of a configured identity, or with the configured token. Without either
 //! setting, every program that reaches the listener.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use sealward_core::{id::Timestamp, identity::Identity};
@@ -42,7 +46,12 @@ pub enum MetricsTokenError {
 pub(super) struct Access {
     identities: Vec<Identity>,
     token: Option<PathBuf>,
+    /// The last report that the token can't be read.
+    reported: Arc<Mutex<Option<Instant>>>,
 }
+
+/// The time between two reports that the token can't be read, since every program can cause one.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a scrape is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +87,7 @@ impl Refused {
 
 impl Access {
     pub(super) fn new(settings: &MetricsAccess) -> Self {
-        Self { identities: settings.identities.clone(), token: settings.token.clone() }
+        Self { identities: settings.identities.clone(), token: settings.token.clone(), reported: Arc::default() }
     }
 
     /// Admits a scrape with these headers, over a connection with this certificate.
@@ -111,11 +120,21 @@ impl Access {
         let path = path.clone();
         let expected = spawn_blocking(move || read_token(&path)).await.map_err(|_| Refused::TokenUnreadable)?;
         let expected = expected.map_err(|error| {
-            tracing::warn!(error = &error as &dyn std::error::Error, "token of scrapers not read");
+            self.report(&error);
             Refused::TokenUnreadable
         })?;
         // Hashes, so that the time of the comparison says nothing about the token.
         if Sha256::digest(presented) == Sha256::digest(&*expected) { Ok(()) } else { Err(Refused::WrongToken) }
+    }
+}
+
+impl Access {
+    fn report(&self, error: &MetricsTokenError) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.is_none_or(|last| last.elapsed() >= REPORT_INTERVAL) {
+            *reported = Some(Instant::now());
+            tracing::warn!(error = error as &dyn std::error::Error, "token of scrapers not read");
+        }
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) static ALERTS: &[Alert] = &[
         minutes: 5,
         severity: Severity::Page,
         meaning: "The encryption key of an organization is missing: no value can be written or revealed.",
-        remedy: "Restore the key: `sealward key restore`.",
+        remedy: "Restore the key: `sealward -o NAME key restore`.",
         fires: Example {
             series: &[("sealward_encryption_active{organization=\"contoso\"}", "0+0x120")],
             labels: CONTOSO,
@@ -191,7 +191,7 @@ pub(super) static ALERTS: &[Alert] = &[
         minutes: 0,
         severity: Severity::Ticket,
         meaning: "A call failed because of a defect or of damaged data.",
-        remedy: "Find `answered` with this code in the log. Report a defect; verify damaged data: `sealward key verify`.",
+        remedy: "Find `answered` with this code in the log. Report a defect; verify damaged data: `sealward -o NAME key verify`.",
         fires: Example {
             series: &[("sealward_calls_total{instance=\"a\",rpc=\"r\",code=\"INTERNAL\"}", "0+0x115 1+0x5")],
             labels: &[("instance", "a"), ("rpc", "r"), ("code", "INTERNAL")],
@@ -385,7 +385,7 @@ pub(super) static ALERTS: &[Alert] = &[
         minutes: 60,
         severity: Severity::Ticket,
         meaning: "The encryption key of an organization is generated, or older than `limits.key_change_due_days`.",
-        remedy: "Change the key: `sealward key change`.",
+        remedy: "Change the key: `sealward -o NAME key change`.",
         fires: Example { series: &[("sealward_key_change_due{organization=\"contoso\"}", "1+0x120")], labels: CONTOSO },
         healthy: &[("sealward_key_change_due{organization=\"contoso\"}", "0+0x120")],
     },
@@ -414,7 +414,7 @@ pub(super) static ALERTS: &[Alert] = &[
         minutes: 5,
         severity: Severity::Ticket,
         meaning: "A re-encryption couldn't open cells, and has set them aside.",
-        remedy: "List them with `sealward key unreadable`, and restore or write these values again.",
+        remedy: "List them with `sealward -o NAME key unreadable`, and restore or write these values again.",
         fires: Example {
             series: &[("sealward_cells_unreadable{organization=\"contoso\"}", "2+0x120")],
             labels: CONTOSO,

@@ -34,10 +34,11 @@ impl Attempt {
         let limit = deployment.key_limits.restores_per_quarter_hour;
         let configuration = &*deployment.ports.configuration;
         loop {
-            let now = deployment.now();
             let columns = (CopyAttemptRow::number(), CopyAttemptRow::time());
             let counted = read_each(configuration, columns, CopyAttemptRow::source().is(source)).await?;
             let (numbers, times): (Vec<_>, Vec<_>) = counted.into_iter().flatten().unzip();
+            // After the read, so that no counted attempt is later: those of the future don't count.
+            let now = deployment.now();
             quota(&times, now, limit, RESTORE_INTERVAL_SECONDS)
                 .map_err(|retry_after_seconds| KeyError::RestoreQuota { limit, retry_after_seconds })?;
             let number = numbers.into_iter().fold(0, i64::max).saturating_add(1);

@@ -51,6 +51,15 @@ impl Source {
     /// # Errors
     /// [`ImportError::Invalid`] if the row is malformed, or if there are too many.
     pub(super) fn note(&mut self, table: &str, columns: &[Column], row: &[Datum]) -> Result<(), ImportError> {
+        // Noted rows stay in memory until the end.
+        let is_large = |datum: &Datum| match datum {
+            Datum::Bytes(bytes) => bytes.len() > NOTED_BYTES_MAX,
+            Datum::Text(text) => text.len() > NOTED_BYTES_MAX,
+            Datum::Null | Datum::Integer(_) | Datum::Time(_) | Datum::Uuid(_) => false,
+        };
+        if [KeyRingRow::TABLE, DataKeyRow::TABLE].contains(&table) && row.iter().any(is_large) {
+            return Err(ImportError::Invalid(format!("a value of {table} is too long")));
+        }
         match table {
             OrganizationRow::TABLE => {
                 self.organizations.push(values(&OrganizationRow::id(), columns, row)?);
@@ -114,6 +123,9 @@ impl Source {
         format!("{}, head {heads}", self.named())
     }
 }
+
+/// The most bytes of a value of a key ring or a data key. The longest, a wrapped data key, has 72.
+const NOTED_BYTES_MAX: usize = 256;
 
 /// The maximum number of data keys: a ring has one, a second during a re-encryption, and one for each change that left
 /// unreadable cells.
