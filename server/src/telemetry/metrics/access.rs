@@ -196,7 +196,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         fs::write(&path, format!("{TOKEN}\n")).unwrap();
-        let access = Access { identities: Vec::new(), token: Some(path.clone()) };
+        let access = Access { identities: Vec::new(), token: Some(path.clone()), reported: Arc::default() };
         let admit = async |values: &[&str]| access.admit(None, &headers(values), NOW).await;
         let valid = format!("Bearer {TOKEN}");
         assert_eq!(admit(&[&valid]).await, Ok(()));
@@ -229,7 +229,11 @@ mod tests {
 
     #[tokio::test]
     async fn certificate_needs_a_configured_identity_and_is_valid_until_its_end() {
-        let access = Access { identities: vec![Identity::CommonName("prometheus".to_owned())], token: None };
+        let access = Access {
+            identities: vec![Identity::CommonName("prometheus".to_owned())],
+            token: None,
+            reported: Arc::default(),
+        };
         let admit = async |certificate: Option<ClientCertificate>| {
             access.admit(certificate.as_ref(), &headers(&[&format!("Bearer {TOKEN}")]), NOW).await
         };

@@ -55,7 +55,7 @@ impl Source {
         let is_large = |datum: &Datum| match datum {
             Datum::Bytes(bytes) => bytes.len() > NOTED_BYTES_MAX,
             Datum::Text(text) => text.len() > NOTED_BYTES_MAX,
-            Datum::Null | Datum::Integer(_) | Datum::Time(_) | Datum::Uuid(_) => false,
+            Datum::Null | Datum::Integer(_) | Datum::Boolean(_) | Datum::Time(_) | Datum::Uuid(_) => false,
         };
         if [KeyRingRow::TABLE, DataKeyRow::TABLE].contains(&table) && row.iter().any(is_large) {
             return Err(ImportError::Invalid(format!("a value of {table} is too long")));
