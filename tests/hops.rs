@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
@@ -23,6 +23,7 @@ use crate::{
     harness::{
         DEFAULT, Folder, Server,
         http::{Http, call, framed},
+        http2::Connection,
         mailbox,
         tokens::{ISSUER, Signer, append, key_set, settings},
     },
@@ -638,4 +639,23 @@ async fn headers_of_other_connections_are_removed_and_counted() {
     let mut plaintext = Proxy { http: Http::without_tls(server.plaintext_address.as_ref().unwrap()).await };
     let status = plaintext.identity(&[(XFCC, &header)]).await.unwrap_err();
     assert_eq!(status.get_details_error_info().unwrap().reason, "HTTPS_REQUIRED");
+}
+
+/// h2 ends a connection after 1,024 errors of streams, unless it carries the calls of many callers.
+#[tokio::test]
+async fn invalid_calls_of_one_caller_do_not_end_the_connection_of_a_hop() {
+    let server = server(Folder::new(), &all(), |_| {}).await;
+    let (folder, address) = (server.folder(), server.address());
+    let mut connection = Connection::with_tls(folder, address, Some(Person::Auditor), 65_535).await;
+    for _ in 0..1_100 {
+        let mut call = connection.begin(WHO_AM_I, &[("content-length", "7")], Bytes::new()).await.unwrap();
+        // The server may have reset the stream already.
+        let _sent = call.message.send_data(Bytes::new(), true);
+        let refused = call.answer.await;
+        assert!(refused.is_err() || !refused.unwrap().status().is_success());
+    }
+    let caller = format!("By={BY};Hash={HASH};URI=spiffe://example.org/reader");
+    let call = connection.call(WHO_AM_I, &[HTTPS, (XFCC, &caller)], &v1::WhoAmIRequest {}).await.unwrap();
+    let answer = call.answer.await.unwrap();
+    assert!(Status::from_header_map(answer.headers()).is_none_or(|status| status.code() == Code::Ok));
 }
