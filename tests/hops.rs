@@ -23,7 +23,7 @@ use crate::{
     harness::{
         DEFAULT, Folder, Server,
         http::{Http, call, framed},
-        http2::Connection,
+        http2::{self, Connection},
         mailbox,
         tokens::{ISSUER, Signer, append, key_set, settings},
     },
@@ -651,7 +651,8 @@ async fn invalid_calls_of_one_caller_do_not_end_the_connection_of_a_hop() {
     let caller = format!("By={BY};Hash={HASH};URI=spiffe://example.org/reader");
     for _ in 0..1_100 {
         let headers = [HTTPS, (XFCC, &caller), ("content-length", "7")];
-        let mut call = connection.begin(WHO_AM_I, &headers, Bytes::new()).await.unwrap();
+        let mut call = connection.begin(WHO_AM_I, &headers, http2::framed(0, &[])).await.unwrap();
+        // Other bytes than the header announces.
         call.message.send_data(Bytes::new(), true).unwrap();
         call.answer.await.unwrap_err();
     }
