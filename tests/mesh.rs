@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -299,6 +299,13 @@ async fn connections_at_their_maximum_age_fail_no_call_through_a_hop() {
     }
 }
 
+/// Whether a server in this process that has stopped still closes its databases: then there are logs beside them.
+fn is_being_closed(folder: &Path) -> bool {
+    let entries = [folder.to_owned(), folder.join("organizations")].map(|folder| fs::read_dir(folder).unwrap());
+    let mut names = entries.into_iter().flatten().map(|entry| entry.unwrap().file_name());
+    names.any(|name| name.to_string_lossy().ends_with("-wal"))
+}
+
 #[tokio::test]
 async fn server_that_stops_fails_no_call_while_another_one_serves() {
     let folder = Folder::new();
@@ -310,6 +317,9 @@ async fn server_that_stops_fails_no_call_while_another_one_serves() {
     writer.mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     // Reads only: the two have separate databases.
     let folder = first.stop().await;
+    while is_being_closed(&folder.path()) {
+        tokio::task::yield_now().await;
+    }
     let copies = TempDir::new().unwrap();
     let copy = copies.path().join("dev");
     let copied = std::process::Command::new("cp").arg("-a").arg(folder.path()).arg(&copy).status().unwrap();
