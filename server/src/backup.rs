@@ -1,5 +1,6 @@
 //! Backups: taking one beside a running server, and restoring one into an empty data folder. Their check is part of `check`.
 
+mod folder;
 pub(crate) mod names;
 mod restore;
 mod take;

@@ -5,7 +5,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -20,7 +20,10 @@ use sealward_store::{
     sqlite::{DataFolder, DataFolderError},
 };
 
-use super::names::{CONFIGURATION, ORGANIZATIONS, is_organization_database};
+use super::{
+    folder::{self, Failed},
+    names::{CONFIGURATION, ORGANIZATIONS, is_organization_database},
+};
 use crate::{audit::notes::Note, ports::random::SystemRandom};
 
 /// A restored backup.
@@ -139,9 +142,7 @@ fn names_in_the_way(data_dir: &Path) -> io::Result<Vec<String>> {
 
 /// Copies the databases, and returns the number of those of organizations.
 fn copy_all(backup: &Path, to: &Path) -> Result<usize, RestoreError> {
-    for folder in [to.to_owned(), to.join(ORGANIZATIONS)] {
-        fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|source| io_error(&folder, source))?;
-    }
+    folder::create(to)?;
     copy_one(&backup.join(CONFIGURATION), &to.join(CONFIGURATION))?;
     let folder = backup.join(ORGANIZATIONS);
     let failed = |source| io_error(&folder, source);
@@ -161,17 +162,14 @@ fn copy_one(from: &Path, to: &Path) -> Result<(), RestoreError> {
 }
 
 fn publish(unfinished: &Path, data_dir: &Path) -> Result<(), RestoreError> {
-    let sync = |folder: &Path| fs::File::open(folder).and_then(|folder| folder.sync_all());
-    for folder in [unfinished.join(ORGANIZATIONS), unfinished.to_owned()] {
-        sync(&folder).map_err(|source| io_error(&folder, source))?;
-    }
+    folder::sync_both(unfinished)?;
     name_copy(unfinished, data_dir, CONFIGURATION)?;
     if let Err(error) = name_copy(unfinished, data_dir, ORGANIZATIONS) {
         let configuration = data_dir.join(CONFIGURATION);
         fs::remove_file(&configuration).map_err(|source| io_error(&configuration, source))?;
         return Err(error);
     }
-    sync(data_dir).map_err(|source| io_error(data_dir, source))
+    Ok(folder::sync(data_dir)?)
 }
 
 fn name_copy(unfinished: &Path, data_dir: &Path, name: &str) -> Result<(), RestoreError> {
@@ -180,6 +178,12 @@ fn name_copy(unfinished: &Path, data_dir: &Path, name: &str) -> Result<(), Resto
         Ok(true) => Ok(()),
         Ok(false) => Err(RestoreError::NotEmpty { path: data_dir.to_owned(), names: vec![name.to_owned()] }),
         Err(source) => Err(io_error(&to, source)),
+    }
+}
+
+impl From<Failed> for RestoreError {
+    fn from((path, source): Failed) -> Self {
+        RestoreError::Io { path, source }
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -28,7 +28,10 @@ use sealward_core::{
 };
 use sealward_store::{copy, rename_new, view};
 
-use super::names::{CONFIGURATION, ORGANIZATIONS, of_organization};
+use super::{
+    folder::{self, Failed},
+    names::{CONFIGURATION, ORGANIZATIONS, of_organization},
+};
 use crate::{audit::notes::Note, ports::random::SystemRandom};
 
 /// The number of attempts to get consistent copies. An attempt fails if a key was changed or an organization deleted in between; key
@@ -129,7 +132,7 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackUpError
     if to.try_exists().map_err(|source| io_error(to, source))? {
         return Err(BackUpError::Exists { path: to.to_owned() });
     }
-    let above = to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let above = folder::above(to);
     if !above.is_dir() {
         return Err(BackUpError::NoFolder { path: above.to_owned() });
     }
@@ -140,7 +143,7 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackUpError
         match publish(&unfinished, to) {
             Ok(true) => return Ok(BackedUp { is_recorded: note.is_some(), ..backed_up }),
             Ok(false) => Err(BackUpError::Exists { path: to.to_owned() }),
-            Err(source) => Err(io_error(to, source)),
+            Err(error) => Err(error),
         }
         .inspect_err(|_| note.into_iter().for_each(|note| drop(fs::remove_file(note))))
     });
@@ -171,20 +174,15 @@ fn unfinished_name(to: &Path) -> Result<PathBuf, BackUpError> {
     Ok(to.with_file_name(format!(".{}.{suffix:016x}.unfinished", name.to_string_lossy())))
 }
 
-fn publish(unfinished: &Path, to: &Path) -> io::Result<bool> {
-    for folder in [unfinished.join(ORGANIZATIONS), unfinished.to_owned()] {
-        fs::File::open(folder)?.sync_all()?;
-    }
-    let is_new = rename_new(unfinished, to)?;
-    let above = to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::File::open(above)?.sync_all()?;
+fn publish(unfinished: &Path, to: &Path) -> Result<bool, BackUpError> {
+    folder::sync_both(unfinished)?;
+    let is_new = rename_new(unfinished, to).map_err(|source| io_error(to, source))?;
+    folder::sync(folder::above(to))?;
     Ok(is_new)
 }
 
 async fn fill(data_dir: &Path, folder: &Path) -> Result<BackedUp, BackUpError> {
-    for made in [folder.to_owned(), folder.join(ORGANIZATIONS)] {
-        fs::DirBuilder::new().mode(0o700).create(&made).map_err(|source| io_error(&made, source))?;
-    }
+    folder::create(folder)?;
     let copies = Copies { data_dir, folder };
     for _ in 0..ATTEMPTS {
         copies.copy(CONFIGURATION)?;
@@ -290,6 +288,12 @@ impl Copies<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl From<Failed> for BackUpError {
+    fn from((path, source): Failed) -> Self {
+        BackUpError::Io { path, source }
     }
 }
 
