@@ -318,7 +318,7 @@ impl TrailWalk {
         Ok(Self::of(&deployment.ports.computation, deployment.ports.configuration.snapshot().await?, Vec::new()))
     }
 
-    /// Starts the verification of the trail in a database that nobody writes to, such as a backup. The heads that
+    /// Starts the verification of the trail in a database at rest, such as a backup. The heads that
     /// `configuration` knows are expected, if the trail is that of an organization.
     ///
     /// # Errors

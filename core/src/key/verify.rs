@@ -108,7 +108,7 @@ impl Verification {
         Ok(Self::of_copy(snapshot, Arc::clone(&deployment.ports.computation), organization.id, ring).await?)
     }
 
-    /// Starts the verification of a database that nobody writes to, such as a backup, with its opened ring. Nothing is recorded.
+    /// Starts the verification of a database at rest, such as a backup, with its opened ring. Nothing is recorded.
     ///
     /// # Errors
     /// If the store is unavailable.

@@ -1,4 +1,4 @@
-//! Checks everything in a database that nobody writes to: opens each cell, compares the census with the cells, and verifies the audit trail.
+//! Checks everything in a database at rest: opens each cell, compares the census with the cells, and verifies the audit trail.
 
 use std::sync::Arc;
 

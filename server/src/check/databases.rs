@@ -117,7 +117,7 @@ struct DatabaseCheck<'a> {
     folder: &'a Path,
     /// What findings about the folder are about.
     subject: &'static str,
-    /// Whether nobody writes to the databases, and everything in them is checked.
+    /// Whether the databases are at rest, and everything in them is checked.
     is_backup: bool,
 }
 
