@@ -296,6 +296,26 @@ async fn wrong_key_leaves_the_attempt_and_its_record_only() {
         assert_nothing_left(&there).await;
         assert_eq!(locks(), files);
     }
+    // Several at the same time, with right keys among them.
+    let other = Server::start_with(limit).await;
+    let guesser = other.client(Person::Admin);
+    let attempts = (0..8).map(|number| {
+        let (guesser, file, right) = (guesser.clone(), file.clone(), key.encryption_key.clone());
+        tokio::spawn(async move {
+            let guess = if number % 4 == 0 { right } else { format!("guess {number}").into() };
+            copy(&guesser, &format!("copy-{number}"), &guess, &file).await.map_err(|error| error.reason())
+        })
+    });
+    let mut mismatches = 0;
+    for attempt in attempts.collect::<Vec<_>>() {
+        match attempt.await.unwrap() {
+            Ok(_) | Err(ErrorReason::KeyRestoreQuota) => {}
+            Err(ErrorReason::KeyMismatch) => mismatches += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(mismatches <= 2, "{mismatches}");
+
     // Also of the right key, across a restart.
     let there = there.restart(|_| {}, limit).await;
     let admin = there.client(Person::Admin);

@@ -56,10 +56,18 @@ pub struct Import {
     /// The allowed tables.
     layout: HashMap<Name, TableLayout>,
     seen: HashSet<Name>,
-    /// The current table, with the columns of its rows in order.
-    present: Option<(Name, Vec<Column>)>,
+    present: Option<Present>,
     census: Census,
     lock: Box<dyn OrganizationLock>,
+}
+
+/// The current table.
+struct Present {
+    table: Name,
+    /// The columns of its rows, in order.
+    columns: Vec<Column>,
+    /// Those of them that have cells.
+    cells: Vec<Name>,
 }
 
 impl Import {
@@ -92,9 +100,10 @@ impl Import {
             }
         };
         let id = row.id;
-        let lock = ports.databases.try_lock(id).await?.ok_or(ImportError::AlreadyExists)?;
+        let exists = || existing(deployment, &row);
+        let lock = ports.databases.try_lock(id).await?.ok_or_else(exists)?;
         if ports.databases.list().await?.contains(&id) {
-            return Err(ImportError::AlreadyExists);
+            return Err(exists());
         }
         let begin = vec![ListedRow::forbid(ListedRow::id().is(id)), row.insert(&*ports.root_key)?];
         if let Err(error) = ports.configuration.commit(Commit::of(begin)).await {
@@ -102,7 +111,7 @@ impl Import {
                 // No other organization has this UUID. If this fails, the next start removes the unused lock file.
                 let _left = lock.discard().await;
             }
-            return Err(ImportError::of(error, ImportError::AlreadyExists));
+            return Err(ImportError::of(error, exists()));
         }
         deployment.reached(FailPoint::ImportStarted);
         let layout = layout::organization(&deployment.schema);
@@ -121,7 +130,7 @@ impl Import {
             }),
             Err(error) => {
                 unlist(deployment, &row, copying.is_some()).await;
-                Err(ImportError::of(error, ImportError::AlreadyExists))
+                Err(ImportError::of(error, existing(deployment, &row)))
             }
         }
     }
@@ -151,9 +160,13 @@ impl Import {
                 }
             }
         }
-        self.present = Some((name.clone(), columns));
+        // Only those in the file: the schema may have got more since.
+        let cells: Vec<Name> =
+            columns.iter().map(|column| &column.name).filter(|name| known.cells.contains(name)).cloned().collect();
+        let has_cells = !cells.is_empty();
+        self.present = Some(Present { table: name.clone(), columns, cells });
         match &mut self.copying {
-            Some(copying) if !described.cells.is_empty() => copying.open(deployment, self.database.store()).await,
+            Some(copying) if has_cells => copying.open(deployment, self.database.store()).await,
             Some(_) | None => Ok(()),
         }
     }
@@ -163,10 +176,9 @@ impl Import {
     /// # Errors
     /// [`ImportError::Invalid`] if they don't match the table, or if a row exists already.
     pub async fn rows(&mut self, deployment: &Deployment, given: Vec<Vec<Datum>>) -> Result<(), ImportError> {
-        let Some((table, columns)) = &self.present else {
+        let Some(Present { table, columns, cells }) = &self.present else {
             return Err(ImportError::Invalid("rows appear before their table".to_owned()));
         };
-        let cells = self.layout.get(table).map_or(&[][..], |table_layout| &table_layout.cells);
         for row in &given {
             if row.len() != columns.len() {
                 return Err(ImportError::Invalid(format!("a row of {table} has the wrong number of values")));
@@ -221,7 +233,7 @@ impl Import {
             if matches!(error, CommitError::Refused { .. }) {
                 unlist(deployment, &row, is_copy).await;
             }
-            return Err(ImportError::of(error, ImportError::AlreadyExists));
+            return Err(ImportError::of(error, existing(deployment, &row)));
         }
         deployment.reached(FailPoint::ImportPublished);
         let ports = &deployment.ports;
@@ -232,7 +244,7 @@ impl Import {
             Step::Audit(entry.clone()),
         ];
         let listed = ports.configuration.commit(Commit::of(ready)).await;
-        listed.map_err(|error| ImportError::of(error, ImportError::AlreadyExists))?;
+        listed.map_err(|error| ImportError::of(error, existing(deployment, &row)))?;
         deployment.reached(FailPoint::ImportReady);
         let store = ports.databases.open(row.id).await.map_err(|error| match error {
             OpenError::Missing => {
@@ -334,4 +346,10 @@ fn fits(column: &Column, datum: &Datum) -> bool {
         None => column.nullable,
         Some(kind) => kind == column.kind && !matches!(datum, Datum::Text(text) if text.contains('\0')),
     }
+}
+
+/// Returns the error of an import that an existing organization prevents, by its UUID or its name.
+fn existing(deployment: &Deployment, row: &Row) -> ImportError {
+    let same = deployment.organizations().into_iter().find(|organization| organization.id == row.id);
+    ImportError::AlreadyExists { same: same.map(|organization| organization.name.clone()) }
 }

@@ -75,7 +75,13 @@ pub(crate) fn import_organization(error: ImportError, organization: Option<&Orga
                 .build()
         }
         ImportError::NotAName => invalid(vec![Violation::new("organization_id", Problem::NotAnOrganizationId)]),
-        ImportError::AlreadyExists => {
+        ImportError::AlreadyExists { same: Some(same) } => {
+            let message = format!(
+                "the organization of the export already exists as {same}: import a copy of it, or delete it first"
+            );
+            StatusBuilder::already_exists(&message).with("organization", same).build()
+        }
+        ImportError::AlreadyExists { same: None } => {
             let builder = StatusBuilder::already_exists("an organization with this name or this UUID already exists");
             match organization {
                 Some(organization) => builder.with("organization", organization).build(),

@@ -16,9 +16,12 @@ pub enum ImportError {
     /// The name isn't a valid name of an organization.
     #[error("the name is invalid")]
     NotAName,
-    /// An organization with this name or id exists.
+    /// An organization with this name or UUID exists, or is being created.
     #[error("the organization already exists")]
-    AlreadyExists,
+    AlreadyExists {
+        /// The name of the organization with this UUID, if it is served.
+        same: Option<OrganizationName>,
+    },
     /// An organization with this name exists, but isn't served at present.
     #[error("the organization {name} exists, but isn't served at present")]
     NotServed {
