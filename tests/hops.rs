@@ -40,6 +40,8 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const XFCC: &str = "x-forwarded-client-cert";
 const HTTPS: (&str, &str) = ("x-forwarded-proto", "https");
 
+/// The identity of the hop with a certificate.
+const HOP: &str = "cn:auditor";
 /// By which the headers name the hop with a certificate, and the one with a socket.
 const BY: &str = "spiffe://example.org/ingress";
 const HASH: &str = "468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688";
@@ -69,9 +71,10 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 
 fn hop(way: Way, folder: &Folder, asserts: Assertable) -> Arc<Hop> {
     let entrance = match way {
-        Way::Certificate => HopEntrance::Certificate("cn:auditor".parse().unwrap()),
+        Way::Certificate => HopEntrance::Certificate(HOP.parse().unwrap()),
         Way::UnixSocket => HopEntrance::UnixSocket { path: socket(folder), peer_uid: own_uid() },
     };
+    let asserts = Assertable { hops: Arc::new([HOP.parse().unwrap()].into()), ..asserts };
     Arc::new(Hop { name: way.name().into(), entrance, by: set([BY]), must_be_named: true, asserts })
 }
 
@@ -85,7 +88,13 @@ fn own_uid() -> u32 {
 }
 
 fn all() -> Assertable {
-    Assertable { trust_domains: set(["example.org"]), dns_names: true, common_names: true, issuers: set([ISSUER]) }
+    Assertable {
+        trust_domains: set(["example.org"]),
+        dns_names: true,
+        common_names: true,
+        issuers: set([ISSUER]),
+        ..Assertable::default()
+    }
 }
 
 fn bind(config: &mut Config, identity: &str, role: Role) {
@@ -288,13 +297,15 @@ async fn hop_asserts_only_what_it_lists() {
 }
 
 #[tokio::test]
-async fn hop_may_not_assert_itself() {
+async fn hop_may_assert_neither_itself_nor_another_hop() {
     let folder = Folder::new();
     let pem = std::fs::read_to_string(folder.development().certificate(Person::Auditor)).unwrap();
     let server = server(folder, &all(), |_| {}).await;
-    let mut proxy = Proxy::connect(Way::Certificate, &server).await;
-    let told = unauthenticated(proxy.identity(&[(XFCC, &forwarded(&pem))]).await);
-    assert!(told.contains("isn't allowed to assert"), "{told}");
+    for way in Way::ALL {
+        let mut proxy = Proxy::connect(way, &server).await;
+        let told = unauthenticated(proxy.identity(&[(XFCC, &forwarded(&pem))]).await);
+        assert!(told.contains("isn't allowed to assert"), "{way:?} {told}");
+    }
 }
 
 /// A CA of callers.
@@ -601,6 +612,7 @@ async fn call_of_a_hop_counts_as_tls_only_if_the_hop_says_so() {
             let outcome = proxy.call::<v1::WhoAmIResponse>(WHO_AM_I, &headers, &v1::WhoAmIRequest {}).await;
             let status = outcome.unwrap_err();
             assert_eq!(status.get_details_error_info().unwrap().reason, "HTTPS_REQUIRED", "{way:?} {schemes:?}");
+            assert!(status.message().contains("x-forwarded-proto: https"), "{}", status.message());
         }
     }
 }

@@ -178,6 +178,10 @@ impl Check<'_> {
         let mut networks = Vec::new();
         for text in texts {
             match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+                Ok(network) if network.prefix_len() == 0 => {
+                    let problem = format!("`{text}` contains every address: list only those of load balancers");
+                    self.faults.add(setting.to_owned(), problem);
+                }
                 // Bits behind the prefix suggest that another prefix was meant.
                 Ok(network) if network.trunc() == network => networks.push(network),
                 Ok(network) => {

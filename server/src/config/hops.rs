@@ -27,7 +27,7 @@ pub(super) fn check(
     bindings: &[Binding],
     faults: &mut Faults,
 ) -> Vec<Arc<Hop>> {
-    let mut hops: Vec<Arc<Hop>> = Vec::new();
+    let mut hops: Vec<Hop> = Vec::new();
     for (index, section) in sections.into_iter().enumerate() {
         let mut check = Check { index, faults };
         let name = check.name(section.name, &hops);
@@ -48,9 +48,11 @@ pub(super) fn check(
             };
             check.add(setting, format!("already used by the hop `{}`: use another one", other.name));
         }
-        hops.push(Arc::new(Hop { name, entrance, by, must_be_named, asserts }));
+        hops.push(Hop { name, entrance, by, must_be_named, asserts });
     }
-    hops
+    let own: Arc<BTreeSet<Identity>> = Arc::new(hops.iter().filter_map(|hop| hop.identity().cloned()).collect());
+    let with_own = |hop: Hop| Hop { asserts: Assertable { hops: Arc::clone(&own), ..hop.asserts }, ..hop };
+    hops.into_iter().map(with_own).map(Arc::new).collect()
 }
 
 /// The names of a hop in headers. Without names in the configuration, those of its certificate are accepted, but not required.
@@ -84,7 +86,7 @@ impl Check<'_> {
         self.faults.add(format!("hops[{}].{setting}", self.index), problem.into());
     }
 
-    fn name(&mut self, name: Option<String>, others: &[Arc<Hop>]) -> Arc<str> {
+    fn name(&mut self, name: Option<String>, others: &[Hop]) -> Arc<str> {
         let name = name.unwrap_or_default();
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.is_empty() {
@@ -196,6 +198,7 @@ impl Check<'_> {
             dns_names: has("dns"),
             common_names: has("cn"),
             issuers: issuers.into_iter().collect(),
+            hops: Arc::default(),
         }
     }
 }

@@ -263,6 +263,16 @@ pub struct Hop {
     pub asserts: Assertable,
 }
 
+impl Hop {
+    /// The identity of its certificate, if it connects with one.
+    pub fn identity(&self) -> Option<&Identity> {
+        match &self.entrance {
+            HopEntrance::Certificate(identity) => Some(identity),
+            HopEntrance::UnixSocket { .. } => None,
+        }
+    }
+}
+
 /// How a hop connects, which proves that it is the hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HopEntrance {
@@ -288,6 +298,8 @@ pub struct Assertable {
     pub common_names: bool,
     /// Subjects of tokens of these issuers.
     pub issuers: BTreeSet<String>,
+    /// The identities of all hops, which are never callers.
+    pub hops: Arc<BTreeSet<Identity>>,
 }
 
 /// `[audit]`: a copy of the audit trails outside the databases.

@@ -228,6 +228,7 @@ fn a_hop_has_one_entrance_and_lists_what_it_may_assert() {
     assert_eq!(hops[0].by, ["spiffe://example.org/envoy".to_owned()].into());
     assert!(!hops[0].must_be_named);
     let asserts = &hops[0].asserts;
+    assert_eq!(*asserts.hops, ["spiffe:example.org/envoy".parse().unwrap()].into());
     assert!(asserts.common_names && !asserts.dns_names && asserts.issuers.is_empty());
 
     let socket = HOP.replace("certificate = \"spiffe:example.org/envoy\"", "unix_socket = \"hop.sock\"\npeer_uid = 7");
@@ -271,7 +272,7 @@ fn all_faults_of_a_configuration_are_reported_together() {
         [listen]
         address = "localhost"
         plaintext_address = "127.0.0.1"
-        proxy_protocol_from = ["10.0.0.0/33", "10.0.0.1/8"]
+        proxy_protocol_from = ["10.0.0.0/33", "10.0.0.1/8", "::/0"]
         origins = ["https://console.example.org/"]
         own_origin = "null"
         [tls]
@@ -307,6 +308,7 @@ fn all_faults_of_a_configuration_are_reported_together() {
             "data_dir",
             "listen.address",
             "listen.plaintext_address",
+            "listen.proxy_protocol_from",
             "listen.proxy_protocol_from",
             "listen.proxy_protocol_from",
             "listen.origins[0]",

@@ -122,9 +122,7 @@ impl ArrivalLayer {
     /// The kind of caller whose budget a request uses. The policy is in the extensions if the layers before this one have used it.
     fn payer<B>(request: &Request<B>) -> Payer {
         let Some(caller) = request.extensions().get::<Caller>() else {
-            let connection = request.extensions().get::<Connection>();
-            let is_private = connection.is_some_and(|connection| connection.is_private());
-            return if is_private { Payer::Unidentified } else { Payer::Probe };
+            return Payer::unidentified(request.extensions().get::<Connection>().map(|connection| &**connection));
         };
         let identity = Arc::clone(&caller.identity);
         let policy = request.extensions().get::<Arc<Policy>>();

@@ -15,10 +15,13 @@ pub(crate) struct TlsRequired;
 impl Gate for TlsRequired {
     fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
         // A connection without facts counts as plaintext.
-        let over_tls = head.extensions.get::<Connection>().is_some_and(|connection| match connection.hop {
-            Some(_) => asserted::is_over_tls(&head.headers),
-            None => connection.tls.is_some(),
-        });
-        if over_tls || is_health(head.uri.path()) { Ok(()) } else { Err(Refusal::HttpsRequired) }
+        let refusal = match head.extensions.get::<Connection>() {
+            Some(connection) if connection.hop.is_some() => {
+                (!asserted::is_over_tls(&head.headers)).then_some(Refusal::HttpsRequiredAtHop)
+            }
+            Some(connection) if connection.tls.is_some() => None,
+            Some(_) | None => Some(Refusal::HttpsRequired),
+        };
+        refusal.filter(|_| !is_health(head.uri.path())).map_or(Ok(()), Err)
     }
 }

@@ -14,11 +14,7 @@ use sealward_core::{
 };
 
 use super::xfcc::{self, Element, SIZE_MAX_BYTES};
-use crate::{
-    config::{Hop, HopEntrance},
-    identity::ClientCertificate,
-    transport::tls::Trust,
-};
+use crate::{config::Hop, identity::ClientCertificate, transport::tls::Trust};
 
 /// The header that names the caller's certificate.
 pub(crate) const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -92,12 +88,7 @@ pub(crate) fn permit(hop: &Hop, identity: &Identity) -> Result<(), HopProblem> {
         Identity::CommonName(_) => asserts.common_names,
         Identity::Jwt { issuer, .. } => asserts.issuers.contains(issuer),
     };
-    // A hop is never a caller, even if it says so.
-    let is_itself = match &hop.entrance {
-        HopEntrance::Certificate(own) => own == identity,
-        HopEntrance::UnixSocket { .. } => false,
-    };
-    if is_listed && !is_itself { Ok(()) } else { Err(HopProblem::NotAllowed) }
+    if is_listed && !asserts.hops.contains(identity) { Ok(()) } else { Err(HopProblem::NotAllowed) }
 }
 
 impl Asserted {

@@ -15,6 +15,7 @@ use std::{
 use sealward_core::identity::Identity;
 use tokio::time::Instant;
 
+use super::connection::ConnectionFacts;
 use crate::telemetry::shed::Shed;
 
 /// The divisor of the part of a budget for callers without an identity, on each kind of listener.
@@ -55,6 +56,8 @@ pub(crate) struct Bounds {
 pub(crate) enum Payer {
     /// A caller without an identity, over TLS.
     Unidentified,
+    /// A health check through a hop. They have a separate part, which the callers of hops share: it isn't known which of them calls.
+    UnidentifiedThroughHop,
     /// A caller on the listener without TLS, which is for probes. Probes have a separate part, which callers over TLS can't exhaust.
     Probe,
     /// An identified caller.
@@ -70,7 +73,7 @@ pub(crate) struct ConnectionShare(Arc<Shares>);
 #[derive(Debug, Default)]
 struct Shares {
     /// Whether a hop forwards the calls of many callers over it. One caller must not block the others, so only the bounds of identities
-    /// and of the process apply.
+    /// and of the process, and the part of health checks through hops, apply.
     is_of_a_hop: bool,
     requests: AtomicU64,
     answers: AtomicU64,
@@ -97,6 +100,7 @@ pub(crate) struct Budget {
 #[derive(Debug, Default)]
 struct Used {
     by_unidentified: u64,
+    by_unidentified_through_hops: u64,
     by_probes: u64,
     by_identities: u64,
     /// The bytes of identities with a reservation. A reference is made only under the lock.
@@ -139,7 +143,7 @@ impl Budget {
     /// The bound of all callers, and the bytes that they use.
     pub(crate) fn use_of_process(&self) -> (Bound, u64) {
         let used = self.used();
-        let parts = [used.by_unidentified, used.by_probes, used.by_identities];
+        let parts = [used.by_unidentified, used.by_unidentified_through_hops, used.by_probes, used.by_identities];
         (self.bounds.process, parts.into_iter().fold(0, u64::saturating_add))
     }
 
@@ -150,7 +154,7 @@ impl Budget {
     /// Begins a reservation without bytes.
     fn begin(&self, account: &Account) -> Reservation {
         let of_identity = match &account.payer {
-            Payer::Unidentified | Payer::Probe => None,
+            Payer::Unidentified | Payer::UnidentifiedThroughHop | Payer::Probe => None,
             Payer::Identity(name) | Payer::Administrator(name) => {
                 Some(Arc::clone(self.used().by_identity.entry(Arc::clone(name)).or_default()))
             }
@@ -167,11 +171,11 @@ impl Budget {
         // The first bound that it would exceed.
         let exceeded = match &account.payer {
             _ if exceeds_own(connection.bytes) => Some(connection),
-            Payer::Unidentified | Payer::Probe => {
+            Payer::Unidentified | Payer::UnidentifiedThroughHop | Payer::Probe => {
                 let part = Bound { bytes: process.bytes / UNIDENTIFIED_PART, ..process };
                 let least = UNIDENTIFIED_CONNECTION_LEAST_BYTES;
                 let own = Bound { bytes: (part.bytes / UNIDENTIFIED_CONNECTION_PART).max(least), ..process };
-                let all = if account.payer == Payer::Probe { used.by_probes } else { used.by_unidentified };
+                let all = *used.part_of(&account.payer);
                 if exceeds_own(own.bytes) {
                     Some(own)
                 } else {
@@ -181,7 +185,9 @@ impl Budget {
             Payer::Identity(_) | Payer::Administrator(_) => {
                 let reserve = match account.payer {
                     Payer::Administrator(_) => 0,
-                    Payer::Identity(_) | Payer::Unidentified | Payer::Probe => process.bytes / RESERVE_PART,
+                    Payer::Identity(_) | Payer::Unidentified | Payer::UnidentifiedThroughHop | Payer::Probe => {
+                        process.bytes / RESERVE_PART
+                    }
                 };
                 let open = Bound { bytes: process.bytes - reserve, ..process };
                 let own = of_identity.as_ref().map_or(0, |own| own.load(Ordering::Relaxed));
@@ -197,15 +203,9 @@ impl Budget {
             return Err(Exhausted(bound));
         }
         share.fetch_add(bytes, Ordering::Relaxed);
-        match &account.payer {
-            Payer::Unidentified => used.by_unidentified += bytes,
-            Payer::Probe => used.by_probes += bytes,
-            Payer::Identity(_) | Payer::Administrator(_) => {
-                used.by_identities += bytes;
-                if let Some(own) = of_identity {
-                    own.fetch_add(bytes, Ordering::Relaxed);
-                }
-            }
+        *used.part_of(&account.payer) += bytes;
+        if let Some(own) = of_identity {
+            own.fetch_add(bytes, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -222,15 +222,32 @@ impl Budget {
 
     fn release(&self, used: &mut Used, Reservation { account, of_identity, .. }: &Reservation, bytes: u64) {
         account.connection.of(self.purpose).fetch_sub(bytes, Ordering::Relaxed);
-        match &account.payer {
-            Payer::Unidentified => used.by_unidentified -= bytes,
-            Payer::Probe => used.by_probes -= bytes,
-            Payer::Identity(_) | Payer::Administrator(_) => {
-                used.by_identities -= bytes;
-                if let Some(own) = of_identity {
-                    own.fetch_sub(bytes, Ordering::Relaxed);
-                }
-            }
+        *used.part_of(&account.payer) -= bytes;
+        if let Some(own) = of_identity {
+            own.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Used {
+    /// The bytes of all callers of this kind.
+    fn part_of(&mut self, payer: &Payer) -> &mut u64 {
+        match payer {
+            Payer::Unidentified => &mut self.by_unidentified,
+            Payer::UnidentifiedThroughHop => &mut self.by_unidentified_through_hops,
+            Payer::Probe => &mut self.by_probes,
+            Payer::Identity(_) | Payer::Administrator(_) => &mut self.by_identities,
+        }
+    }
+}
+
+impl Payer {
+    /// The caller of a call without an identity on this connection.
+    pub(crate) fn unidentified(connection: Option<&ConnectionFacts>) -> Self {
+        match connection {
+            Some(connection) if connection.hop.is_some() => Self::UnidentifiedThroughHop,
+            Some(connection) if connection.is_private() => Self::Unidentified,
+            Some(_) | None => Self::Probe,
         }
     }
 }
@@ -382,23 +399,34 @@ mod tests {
         let _all_of_ada = ada.reserve(300).unwrap();
         assert_eq!(ada.reserve(1).unwrap_err(), Exhausted(Bound { name: IDENTITY, bytes: 300 }));
         let _all_of_bea = bea.reserve(300).unwrap();
-        // Health checks.
+    }
+
+    #[test]
+    fn health_checks_through_hops_and_direct_ones_have_separate_memory() {
+        let (budget, _) = budget(64 << 20, 300, 64 << 20);
         let part = (64 << 20) / UNIDENTIFIED_PART;
-        budget.account(Payer::Unidentified, share).reserve(part).unwrap();
+        let through_hops = budget.account(Payer::UnidentifiedThroughHop, ConnectionShare::of_a_hop());
+        let _all = through_hops.reserve(part).unwrap();
+        assert_eq!(through_hops.reserve(1).unwrap_err(), Exhausted(Bound { name: PROCESS, bytes: part }));
+        for direct in [Payer::Unidentified, Payer::Probe] {
+            budget.account(direct, ConnectionShare::default()).reserve(part / UNIDENTIFIED_CONNECTION_PART).unwrap();
+        }
     }
 
     #[test]
     fn all_reserved_memory_is_released() {
         let (budget, _) = budget(4_000, 4_000, 4_000);
         let share = ConnectionShare::default();
-        for payer in [Payer::Unidentified, Payer::Probe, named("ada"), administrator()] {
+        let unidentified = [Payer::Unidentified, Payer::UnidentifiedThroughHop, Payer::Probe];
+        for payer in unidentified.into_iter().chain([named("ada"), administrator()]) {
             let account = budget.account(payer, share.clone());
             let mut held = account.reserve(10).unwrap();
             held.resize(100).unwrap();
             held.resize(1).unwrap();
         }
         let used = budget.used();
-        assert_eq!((used.by_unidentified, used.by_probes, used.by_identities, used.by_identity.len()), (0, 0, 0, 0));
+        let by_unidentified = [used.by_unidentified, used.by_unidentified_through_hops, used.by_probes];
+        assert_eq!((by_unidentified, used.by_identities, used.by_identity.len()), ([0; 3], 0, 0));
         assert_eq!(share.of(Purpose::Requests).load(Ordering::Relaxed), 0);
     }
 }

@@ -63,9 +63,9 @@ impl Discard {
     pub(super) fn of(&self, connection: &Connection) -> Unread {
         let certificate = connection.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
         let payer = match certificate {
-            Some(certificate) => Payer::Identity(Arc::clone(&certificate.identity)),
-            None if connection.is_private() => Payer::Unidentified,
-            None => Payer::Probe,
+            // The certificate of a hop isn't that of the caller.
+            Some(certificate) if connection.hop.is_none() => Payer::Identity(Arc::clone(&certificate.identity)),
+            Some(_) | None => Payer::unidentified(Some(connection)),
         };
         Unread { discard: self.clone(), account: self.budget.account(payer, connection.share.clone()) }
     }
