@@ -4,7 +4,7 @@ use std::{error::Error, fs, io::ErrorKind, sync::Arc, time::Duration};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    SanType, date_time_ymd,
 };
 use sealward_client::{Code, ErrorReason, ListOptions, Origin, RetryPolicy};
 use sealward_server::development::Person;
@@ -163,6 +163,35 @@ async fn refused_certificate_is_logged_with_cause_and_subject() {
     let repeated = events.iter().filter(|event| event["message"] == "refusals repeated");
     let repeats: u64 = repeated.map(|event| event["repeats"].as_u64().unwrap()).sum();
     assert_eq!(refusals.len() as u64 + repeats, 3, "{events:#?}");
+}
+
+#[tokio::test]
+async fn caller_and_log_are_told_why_an_accepted_certificate_has_no_identity() {
+    let folder = Folder::new();
+    let ca = Ca::for_clients_of(&folder);
+    let [certificate, key] = ca.signed(&folder, "unfit", |params| {
+        let id = "spiffe://example.org/unfit".try_into().unwrap();
+        params.subject_alt_names = vec![SanType::URI(id)];
+    });
+    let config = folder.development().config_file();
+    let text = fs::read_to_string(&config).unwrap();
+    let before = text.lines().find(|line| line.starts_with("client_ca = ")).unwrap().to_owned();
+    let after = format!("client_ca = {:?}", folder.path().join("client-ca.pem"));
+    fs::write(&config, text.replace(&before, &after).replace("# format = \"text\"", "format = \"json\"")).unwrap();
+    let log = folder.path().join("log");
+    let server = Process::start_logging(&folder.path(), fs::File::create(&log).unwrap());
+    let client = folder.client_builder(&server.address).identity_files(certificate, key).connect_lazy().unwrap();
+    let error = client.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap_err();
+    assert_eq!(error.reason(), ErrorReason::IdentityRequired);
+    let told = error.to_string();
+    assert!(told.contains("has a SPIFFE id, but isn't a valid X.509-SVID: it has no key usage"), "{told}");
+    server.terminate();
+    assert!(tokio::task::spawn_blocking(|| server.wait()).await.unwrap().success());
+
+    let text = fs::read_to_string(&log).unwrap();
+    let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let answered = events.iter().find(|event| event["reason"] == "IDENTITY_REQUIRED").expect(&text);
+    assert!(answered["cause"].as_str().unwrap().contains("it has no key usage"), "{answered}");
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ impl IdentityRequired {
             (_, Some(token)) if presented.matches(token) => Arc::clone(&token.identity),
             (_, Some(_)) => return Err(Refusal::IdentitiesDisagree),
             (None, None) if connection.hop.is_some() => return Err(Refusal::HopRefused(HopProblem::NoCaller)),
-            (None, None) => return Err(Refusal::IdentityRequired),
+            (None, None) => return Err(without_identity(connection)),
         };
         if let Some(hop) = &connection.hop {
             asserted::permit(hop, &identity).map_err(Refusal::HopRefused)?;
@@ -190,6 +190,16 @@ impl Gate for IdentityRequired {
         let issuers = Arc::clone(&self.issuers.borrow());
         issuers.wait(bearer(&head.headers).ok()??, *problem, has_certificate)
     }
+}
+
+/// Explains why a caller with or without a certificate has no identity.
+fn without_identity(connection: &ConnectionFacts) -> Refusal {
+    let Some(der) = connection.tls.as_ref().and_then(|tls| tls.chain.first()) else { return Refusal::IdentityRequired };
+    let problem = match ClientCertificate::from_der(der) {
+        Err(error) => error.to_string(),
+        Ok(_) => "the CA of the client certificate has expired, or may not sign for its name".to_owned(),
+    };
+    Refusal::CertificateWithoutIdentity(problem)
 }
 
 impl<'a> Presented<'a> {

@@ -80,8 +80,12 @@ impl From<PrivilegeRefusal> for Status {
 pub(crate) enum Refusal {
     /// The call came over a connection without TLS.
     HttpsRequired,
-    /// The caller presented no certificate with a valid identity.
+    /// The call came through a hop that doesn't say that the caller uses TLS.
+    HttpsRequiredAtHop,
+    /// The caller presented neither a certificate nor a token.
     IdentityRequired,
+    /// The certificate has no valid identity, for this reason, and there is no token.
+    CertificateWithoutIdentity(String),
     /// The certificate has expired since the connection was made.
     CertificateExpired,
     /// The certificate was accepted when the connection was made, but no longer is: it was revoked, or its CA was removed.
@@ -247,7 +251,16 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
             "this service requires TLS: connect with TLS",
         )
         .dynamics_code("8004852C"),
+        Refusal::HttpsRequiredAtHop => StatusBuilder::new(
+            Code::FailedPrecondition,
+            ErrorReason::HttpsRequired,
+            "this service requires TLS, and the hop that forwarded the call doesn't say that its caller uses TLS: let the hop send x-forwarded-proto: https, once",
+        )
+        .dynamics_code("8004852C"),
         Refusal::IdentityRequired => unauthenticated("the call has no identity: send a client certificate with a valid identity, or a bearer token"),
+        Refusal::CertificateWithoutIdentity(problem) => {
+            unauthenticated(format!("the call has no identity: {problem}. Use another certificate, or send a bearer token"))
+        }
         Refusal::CertificateExpired => unauthenticated("the client certificate has expired: renew it"),
         Refusal::CertificateNotTrusted => {
             unauthenticated("the client certificate is no longer accepted, because it was revoked or its CA was removed: use another one")
@@ -387,10 +400,17 @@ fn builder_of(refusal: Refusal) -> StatusBuilder {
     }
 }
 
-/// The caller has no identity that the server accepts.
+/// The caller has no identity that the server accepts. All of these have one reason, so the log needs the message, too.
 fn unauthenticated(message: impl Into<String>) -> StatusBuilder {
-    StatusBuilder::new(Code::Unauthenticated, ErrorReason::IdentityRequired, message)
+    let message = message.into();
+    let explanation = Unidentified(message.clone());
+    StatusBuilder::new(Code::Unauthenticated, ErrorReason::IdentityRequired, message).caused_by(explanation)
 }
+
+/// Why a caller isn't identified. Repeats nothing of its proofs.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unidentified(String);
 
 /// A limit in `[limits]` is reached.
 fn exhausted(reason: ErrorReason, bound: &'static str, limit: impl Display, message: String) -> StatusBuilder {

@@ -310,11 +310,11 @@ pub(super) static ALERTS: &[Alert] = &[
     Alert {
         name: "SealwardHandshakesRefused",
         expression: "sum by (instance, cause) (rate(sealward_handshakes_refused_total\
-                     {cause=~\"certificate_.*|revocation_unknown|unknown_ca\"}[15m])) > 0",
+                     {cause=~\"certificate_.*|proxy_protocol|revocation_unknown|unknown_ca|wrong_user\"}[15m])) > 0",
         minutes: 15,
         severity: Severity::Ticket,
-        meaning: "Certificates of clients are refused.",
-        remedy: "Find `handshake refused` in the log, with the subject of the certificate, and compare its cause with docs/operations.md.",
+        meaning: "Certificates of clients, or connections of proxies, are refused.",
+        remedy: "Find `handshake refused` in the log, with the peer or the subject of the certificate, and compare its cause with docs/operations.md.",
         fires: Example {
             series: &[("sealward_handshakes_refused_total{instance=\"a\",cause=\"unknown_ca\"}", "0+1x120")],
             labels: &[("instance", "a"), ("cause", "unknown_ca")],
@@ -323,6 +323,16 @@ pub(super) static ALERTS: &[Alert] = &[
             ("sealward_handshakes_refused_total{instance=\"a\",cause=\"unknown_ca\"}", "5+0x120"),
             ("sealward_handshakes_refused_total{instance=\"a\",cause=\"hung_up\"}", "0+6x120"),
         ],
+    },
+    Alert {
+        name: "SealwardForgedHeaders",
+        expression: "sum by (instance) (rate(sealward_forged_headers_total[15m])) > 0",
+        minutes: 15,
+        severity: Severity::Ticket,
+        meaning: "Calls that don't come from a hop have headers of proxies. They are removed: somebody forges them, or a proxy isn't configured as a hop.",
+        remedy: "Find `header of a proxy removed` in the log, with the sender. For a proxy that names callers, add `[[hops]]`: see docs/mesh.md.",
+        fires: Example { series: &[("sealward_forged_headers_total{instance=\"a\"}", "0+1x120")], labels: INSTANCE },
+        healthy: &[("sealward_forged_headers_total{instance=\"a\"}", "3+0x120")],
     },
     Alert {
         name: "SealwardScrapesRefused",
