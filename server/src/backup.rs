@@ -2,10 +2,12 @@
 
 mod folder;
 pub(crate) mod names;
+mod owner;
 mod restore;
 mod take;
 
 pub use self::{
+    owner::OtherUser,
     restore::{RestoreError, Restored, is_restorable_into, restore},
     take::{BackUpError, BackedUp, back_up},
 };

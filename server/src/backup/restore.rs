@@ -5,11 +5,9 @@
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use rustix::process::geteuid;
 use sealward_core::{
     audit::AuditAction,
     random::{self, Random},
@@ -23,6 +21,7 @@ use sealward_store::{
 use super::{
     folder::{self, Failed},
     names::{CONFIGURATION, ORGANIZATIONS, is_organization_database},
+    owner::{self, OtherUser},
 };
 use crate::{audit::notes::Note, ports::random::SystemRandom};
 
@@ -40,15 +39,8 @@ pub enum RestoreError {
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
     /// Another user would leave files that the server can't open.
-    #[error("the data folder {path} belongs to user {owner}, and this runs as user {us}: run it as the server's user")]
-    OtherUser {
-        /// The data folder.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// The user of this process.
-        us: u32,
-    },
+    #[error(transparent)]
+    OtherUser(#[from] OtherUser),
     /// The data folder has databases, or files that SQLite would read together with the restored ones.
     #[error("the data folder {path} isn't empty: move {} out of it, and keep them until the restored server works", .names.join(", "))]
     NotEmpty {
@@ -117,11 +109,7 @@ pub fn is_restorable_into(data_dir: &Path) -> Result<(), RestoreError> {
 
 /// Checks owner and content of the data folder. Returns the user of this process.
 fn check_empty(data_dir: &Path) -> Result<u32, RestoreError> {
-    let found = fs::metadata(data_dir).map_err(|source| io_error(data_dir, source))?;
-    let us = geteuid().as_raw();
-    if found.uid() != us {
-        return Err(RestoreError::OtherUser { path: data_dir.to_owned(), owner: found.uid(), us });
-    }
+    let us = owner::check(data_dir).map_err(|source| io_error(data_dir, source))??;
     let names = names_in_the_way(data_dir).map_err(|source| io_error(data_dir, source))?;
     if names.is_empty() { Ok(us) } else { Err(RestoreError::NotEmpty { path: data_dir.to_owned(), names }) }
 }
@@ -130,14 +118,18 @@ fn check_empty(data_dir: &Path) -> Result<u32, RestoreError> {
 fn names_in_the_way(data_dir: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(data_dir)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        let is_empty_folder = name == ORGANIZATIONS && fs::remove_dir(data_dir.join(ORGANIZATIONS)).is_ok();
-        if !is_empty_folder && (name == ORGANIZATIONS || name.starts_with(CONFIGURATION)) {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(CONFIGURATION) || name == ORGANIZATIONS && !is_empty_folder(&entry)? {
             names.push(name);
         }
     }
     names.sort();
     Ok(names)
+}
+
+fn is_empty_folder(entry: &fs::DirEntry) -> io::Result<bool> {
+    Ok(entry.file_type()?.is_dir() && fs::read_dir(entry.path())?.next().is_none())
 }
 
 /// Copies the databases, and returns the number of those of organizations.
@@ -163,6 +155,8 @@ fn copy_one(from: &Path, to: &Path) -> Result<(), RestoreError> {
 
 fn publish(unfinished: &Path, data_dir: &Path) -> Result<(), RestoreError> {
     folder::sync_both(unfinished)?;
+    // An empty folder may exist. With content, it isn't removed, and the copy doesn't get its name.
+    let _removed = fs::remove_dir(data_dir.join(ORGANIZATIONS));
     name_copy(unfinished, data_dir, CONFIGURATION)?;
     if let Err(error) = name_copy(unfinished, data_dir, ORGANIZATIONS) {
         let configuration = data_dir.join(CONFIGURATION);

@@ -9,11 +9,9 @@
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use rustix::process::geteuid;
 use sealward_core::{
     audit::AuditAction,
     name::OrganizationName,
@@ -31,6 +29,7 @@ use sealward_store::{copy, rename_new, view};
 use super::{
     folder::{self, Failed},
     names::{CONFIGURATION, ORGANIZATIONS, of_organization},
+    owner::{self, OtherUser},
 };
 use crate::{audit::notes::Note, ports::random::SystemRandom};
 
@@ -65,15 +64,8 @@ pub enum BackUpError {
         path: PathBuf,
     },
     /// A backup as another user would leave files that the server can't open.
-    #[error("the data folder {path} belongs to user {owner}, and this runs as user {us}: run it as the server's user")]
-    OtherUser {
-        /// The data folder.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// The user of this process.
-        us: u32,
-    },
+    #[error(transparent)]
+    OtherUser(#[from] OtherUser),
     /// A file or folder can't be read or created.
     #[error("{path} can't be used")]
     Io {
@@ -124,11 +116,7 @@ pub enum BackUpError {
 /// # Errors
 /// [`BackUpError`]
 pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackUpError> {
-    let found = fs::metadata(data_dir).map_err(|source| io_error(data_dir, source))?;
-    let us = geteuid().as_raw();
-    if found.uid() != us {
-        return Err(BackUpError::OtherUser { path: data_dir.to_owned(), owner: found.uid(), us });
-    }
+    let us = owner::check(data_dir).map_err(|source| io_error(data_dir, source))??;
     if to.try_exists().map_err(|source| io_error(to, source))? {
         return Err(BackUpError::Exists { path: to.to_owned() });
     }
@@ -139,7 +127,7 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackUpError
     let unfinished = unfinished_name(to)?;
     let outcome = fill(data_dir, &unfinished).await.and_then(|backed_up| {
         // First the note: a backup that isn't recorded is worse than a record of one that failed in between.
-        let note = leave_note(data_dir, &backed_up)?;
+        let note = leave_note(data_dir, us, &backed_up)?;
         match publish(&unfinished, to) {
             Ok(true) => return Ok(BackedUp { is_recorded: note.is_some(), ..backed_up }),
             Ok(false) => Err(BackUpError::Exists { path: to.to_owned() }),
@@ -156,8 +144,8 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackUpError
 
 /// Leaves a note for the server. `None` if the data folder is on a read-only file system, such as a snapshot, or full: then the backup is
 /// needed even more.
-fn leave_note(data_dir: &Path, backed_up: &BackedUp) -> Result<Option<PathBuf>, BackUpError> {
-    let details = format!("user {}, organizations {}", geteuid().as_raw(), backed_up.organizations.len());
+fn leave_note(data_dir: &Path, us: u32, backed_up: &BackedUp) -> Result<Option<PathBuf>, BackUpError> {
+    let details = format!("user {us}, organizations {}", backed_up.organizations.len());
     match Note::new(AuditAction::BackUp, details).leave(data_dir) {
         Ok(path) => Ok(Some(path)),
         Err(error) if matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull) => {
