@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The exit code, stdout and stderr of a backup of this folder's server.
-fn back_up(folder: &Path, to: &Path) -> (i32, String, String) {
+pub(crate) fn back_up(folder: &Path, to: &Path) -> (i32, String, String) {
     run(program().args(["backup", "--config"]).arg(folder.join("sealward.toml")).arg(to))
 }
 
@@ -37,14 +37,14 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// The exit code and the report of a verification of this backup.
-fn verified(folder: &Path, backup: &Path) -> (i32, Value) {
+pub(crate) fn verified(folder: &Path, backup: &Path) -> (i32, Value) {
     let mut command = program();
     command.args(["backup", "--verify", "--json", "--config"]).arg(folder.join("sealward.toml")).arg(backup);
     let (code, said, error) = run(&mut command);
     (code, serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{error}")))
 }
 
-fn restore(folder: &Path, backup: &Path) -> (i32, String, String) {
+pub(crate) fn restore(folder: &Path, backup: &Path) -> (i32, String, String) {
     run(program().args(["restore", "--config"]).arg(folder.join("sealward.toml")).arg(backup))
 }
 

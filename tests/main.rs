@@ -34,6 +34,7 @@ mod fail_points;
 mod files;
 mod filter_language;
 mod getting_started;
+mod golden;
 mod handshakes;
 mod hops;
 mod hot_record;

@@ -418,7 +418,11 @@ async fn change(
     let (organization, hints) = (connection.organization(), connection.hints());
     if !arguments.check {
         // Continues without a terminal, because nothing can be lost: a generated key is delivered, and the user has the previous key.
-        arguments.confirmation.confirm_if_interactive(&consequence(&organization, new.is_generated))?;
+        arguments.confirmation.confirm_if_interactive(&consequence(
+            &organization,
+            new.is_generated,
+            arguments.output_file.path().is_some(),
+        ))?;
     }
 
     let client = connection.connect().await?;
@@ -454,8 +458,12 @@ async fn change(
     Ok(())
 }
 
-fn consequence(organization: &str, is_generated: bool) -> String {
-    let key = if is_generated { "a generated key, which is shown once" } else { "the given key" };
+fn consequence(organization: &str, is_generated: bool, to_file: bool) -> String {
+    let key = match (is_generated, to_file) {
+        (true, true) => "a generated key, which is written to the file",
+        (true, false) => "a generated key, which is shown once",
+        (false, _) => "the given key",
+    };
     format!(
         "This changes the encryption key of {organization} to {key}.\n\
          The server re-encrypts all stored values in the background. After that, the previous key opens only older copies."
@@ -529,8 +537,9 @@ mod tests {
 
     #[test]
     fn confirmation_of_a_change_names_the_organization() {
-        let generated = consequence("organizations/contoso", true);
+        let generated = consequence("organizations/contoso", true, false);
         assert!(generated.contains("organizations/contoso") && generated.contains("generated"), "{generated}");
-        assert!(consequence("organizations/contoso", false).contains("the given key"));
+        assert!(consequence("organizations/contoso", true, true).contains("written to the file"));
+        assert!(consequence("organizations/contoso", false, false).contains("the given key"));
     }
 }
