@@ -63,8 +63,13 @@ fn problems(folder: &Folder, organization: &str) -> Vec<String> {
 
 /// Waits until the server's health of `organizations` has this status.
 async fn health_becomes(server: &Server, wanted: ServingStatus) {
+    health_of(server, "organizations", wanted).await;
+}
+
+/// Waits until the health of this name has this status.
+pub(crate) async fn health_of(server: &Server, service: &str, wanted: ServingStatus) {
     let mut health = HealthClient::new(server.client(Person::Reader).channel());
-    let request = HealthCheckRequest { service: "organizations".to_owned() };
+    let request = HealthCheckRequest { service: service.to_owned() };
     let mut watch = health.watch(request).await.unwrap().into_inner();
     let found = async { while watch.message().await.unwrap().unwrap().status() != wanted {} };
     tokio::time::timeout(crate::harness::PATIENCE, found).await.expect("health doesn't change");

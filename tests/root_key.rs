@@ -13,13 +13,17 @@ use sealward_server::{
     app::{App, StartError},
     development::Person,
 };
+use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::harness::{
-    DEFAULT, Folder, PATIENCE, Server,
-    inside::{Inside, flipped},
-    mailbox,
-    process::{Process, binary},
-    reason, reveal,
+use crate::{
+    authentic::health_of,
+    harness::{
+        DEFAULT, Folder, PATIENCE, Server,
+        inside::{Inside, flipped},
+        mailbox,
+        process::{Process, binary},
+        reason, reveal,
+    },
 };
 
 /// Replaces the root key by a new one, and keeps the former one beside it.
@@ -219,4 +223,16 @@ async fn text_that_no_root_key_opens_is_logged_and_retains_no_root_key() {
     remove_former(&folder.path());
     let server = Server::start_in(folder, |_| {}).await;
     all_reveal(&server.client(Person::Connector), &mailboxes).await;
+}
+
+#[tokio::test]
+async fn server_without_a_listed_root_key_is_not_serving() {
+    let server = Server::start().await;
+    health_of(&server, "", ServingStatus::Serving).await;
+    // As another server lists it before it seals under it.
+    let configuration = Inside::configuration(server.folder());
+    configuration.change(1, "INSERT INTO sealward_root_key (check_value, create_time) VALUES (zeroblob(32), 1)");
+    health_of(&server, "", ServingStatus::NotServing).await;
+    configuration.change(1, "DELETE FROM sealward_root_key WHERE check_value = zeroblob(32)");
+    health_of(&server, "", ServingStatus::Serving).await;
 }

@@ -7,7 +7,7 @@ use crate::{
     catalog::{MigrateError, migrate},
     crypto::root_key::RootKey,
     id::Timestamp,
-    store::{Cause, Commit, CommitError, Condition, Reader, Store, Unavailable},
+    store::{Cause, Commit, CommitError, Condition, Reader, Step, Store, Unavailable},
     table::{
         configuration::{DeploymentRow, RootKeyRow},
         declare::{TableRow as _, read},
@@ -46,7 +46,7 @@ pub enum ConfigurationError {
 }
 
 /// Migrates the configuration database to the tables of this version. Checks that every root key that seals values in it
-/// is configured. A new first root key is recorded before it seals anything. [`crate::key::reseal`] removes root keys that
+/// is configured. A new first root key is listed before it seals anything. [`crate::key::reseal`] removes root keys that
 /// are no longer needed.
 ///
 /// # Errors
@@ -57,20 +57,51 @@ pub async fn prepare_configuration(
     now: Timestamp,
 ) -> Result<(), ConfigurationError> {
     migrate(store, &crate::layout::configuration(), Vec::new(), now).await?;
-    let known = read(store, RootKeyRow::check_value(), Condition::EVERYTHING).await?;
-    let mut current_known = false;
-    let current = root_key.check_value()?;
-    for check in known {
-        if !root_key.recognizes(&check)? {
-            return Err(ConfigurationError::OtherRootKey);
+    let current = root_key.check_value()?.to_vec();
+    loop {
+        let known = read(store, RootKeyRow::check_value(), Condition::EVERYTHING).await?;
+        for check in &known {
+            if !root_key.recognizes(check)? {
+                return Err(ConfigurationError::OtherRootKey);
+            }
         }
-        current_known |= check[..] == current[..];
+        if known.contains(&current) {
+            return Ok(());
+        }
+        // Exactly the root keys that were checked: of two first starts with different root keys, one is refused.
+        let is_known = |check: &Vec<u8>| RootKeyRow::check_value().is(check.clone());
+        let mut steps: Vec<Step> = known.iter().map(|check| RootKeyRow::require(is_known(check))).collect();
+        steps.push(RootKeyRow::forbid(Condition::Any(known.iter().map(is_known).collect()).negated()));
+        steps.push(RootKeyRow { check_value: current.clone(), create_time: now }.insert());
+        match store.commit(Commit::of(steps)).await {
+            Err(CommitError::Refused { .. }) => {}
+            outcome => return Ok(outcome?),
+        }
     }
-    if !current_known {
-        let first = RootKeyRow { check_value: current.to_vec(), create_time: now };
-        store.commit(Commit::of(vec![first.insert()])).await?;
+}
+
+/// Returns the step that requires that the root key that seals is listed. A commit of values that are sealed or
+/// authenticated under it contains the step, so that no server uses a root key after another one has retired it.
+pub(crate) fn require_root_key(root_key: &dyn RootKey) -> Result<Step, Unavailable> {
+    let current = root_key.check_value().map_err(root_key_failed)?;
+    Ok(RootKeyRow::require(RootKeyRow::check_value().is(current.to_vec())))
+}
+
+/// Returns whether the root key that seals is listed, and every listed root key is configured. If not, another server has
+/// changed the root key since this one started.
+///
+/// # Errors
+/// If the configuration database or the root key is unavailable.
+pub async fn has_listed_root_keys(store: &dyn Reader, root_key: &dyn RootKey) -> Result<bool, Unavailable> {
+    let current = root_key.check_value().map_err(root_key_failed)?;
+    let mut is_current_listed = false;
+    for check in read(store, RootKeyRow::check_value(), Condition::EVERYTHING).await? {
+        if !root_key.recognizes(&check).map_err(root_key_failed)? {
+            return Ok(false);
+        }
+        is_current_listed |= check == current;
     }
-    Ok(())
+    Ok(is_current_listed)
 }
 
 impl From<MigrateError> for ConfigurationError {

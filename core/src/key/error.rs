@@ -131,7 +131,7 @@ impl From<ReadTextError> for KeyError {
     fn from(error: ReadTextError) -> Self {
         match error {
             ReadTextError::Unavailable(error) => error.into(),
-            ReadTextError::Inaccessible(obstacle) => KeyError::Inaccessible(obstacle),
+            ReadTextError::Inaccessible(obstacle, _) => KeyError::Inaccessible(obstacle),
         }
     }
 }

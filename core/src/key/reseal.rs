@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     audit::entry::{AuditAction, AuditEntry},
-    configuration::root_key_failed,
+    configuration::{require_root_key, root_key_failed},
     crypto::{
         kek::{Fingerprint, KeyCheckValue},
         root_key::{RootKey, RootKeyError},
@@ -133,6 +133,7 @@ async fn reseal_organization(
     }
     let count = steps.len();
     if count > 0 {
+        steps.push(require_root_key(&*ports.root_key)?);
         let subject = name.map_or_else(|| format!("organizations/{id}"), OrganizationName::resource_name);
         steps.push(Step::Audit(AuditEntry::done(deployment.now(), AuditAction::ResealKeyTexts, subject)));
         ports.configuration.commit(Commit::of(steps)).await?;
@@ -145,14 +146,22 @@ async fn reseal_organization(
 /// unchanged.
 async fn remake_row_macs(deployment: &Deployment) -> Result<(), Unavailable> {
     let ports = &deployment.ports;
-    let mut steps = Vec::new();
-    for listed in row::read_all(&*ports.configuration).await?.organizations {
-        steps.extend(listed.under_first_root_key(&*ports.root_key)?);
+    loop {
+        let mut steps = Vec::new();
+        for listed in row::read_all(&*ports.configuration).await?.organizations {
+            steps.extend(listed.under_first_root_key(&*ports.root_key)?);
+        }
+        if steps.is_empty() {
+            return Ok(());
+        }
+        steps.push(require_root_key(&*ports.root_key)?);
+        let last = steps.len() - 1;
+        match ports.configuration.commit(Commit::of(steps)).await {
+            // Another server has changed a row in between: read again.
+            Err(CommitError::Refused { step }) if step < last => {}
+            outcome => return outcome.map_err(|error| Unavailable(Cause(error.into()))),
+        }
     }
-    if steps.is_empty() {
-        return Ok(());
-    }
-    ports.configuration.commit(Commit::of(steps)).await.map_err(|error| Unavailable(Cause(error.into())))
 }
 
 /// Deletes the check values of all root keys except the first. Returns their number.

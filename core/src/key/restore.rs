@@ -57,7 +57,7 @@ async fn attempt(
     let stored: Arc<StoredRing> = match organization.load_keys(deployment).await? {
         Keys::Active(_) => return Err(KeyError::AlreadyActive),
         Keys::Damaged => return Err(KeyError::RingDamaged),
-        // The text opens any readable ring, even if another server sealed the stored text. This text replaces it.
+        // The text opens any readable ring, even if no server here can open the stored text. This text replaces it.
         Keys::Inactive(stored) | Keys::Inaccessible(_, Some(stored)) => stored,
         Keys::Inaccessible(obstacle, None) => return Err(KeyError::Inaccessible(obstacle)),
     };

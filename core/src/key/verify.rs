@@ -15,7 +15,7 @@ use crate::{
     concurrent::Computing,
     crypto::{
         context::CellContext,
-        ring::{KeyRing, stored::RingUnread},
+        ring::{KeyRing, RingError, stored::RingUnread},
     },
     deployment::Deployment,
     id::{KeyVersion, OrganizationId},
@@ -104,7 +104,11 @@ impl Verification {
         let wanted = stored.fingerprint();
         let text = read_text(deployment, organization.id, &stored.check).await?;
         let (_, kek) = text.ok_or(KeyError::NotPresent { wanted })?;
-        let ring = KeyRing::open(&stored, organization.id, &kek).map_err(|_| KeyError::RingDamaged)?;
+        let ring = KeyRing::open(&stored, organization.id, &kek).map_err(|error| match error {
+            RingError::Newer { format } => KeyError::Inaccessible(Obstacle::NewerRing { format }),
+            // The text was sealed for this key-check value, so a mismatch is damage too.
+            RingError::KeyMismatch | RingError::Damaged(_) => KeyError::RingDamaged,
+        })?;
         Ok(Self::of_copy(snapshot, Arc::clone(&deployment.ports.computation), organization.id, ring).await?)
     }
 

@@ -1,7 +1,8 @@
 //! Counts recent comparisons of encrypted attributes of an organization's records in memory.
 //!
 //! The limit is exact, because a comparison is reserved before a cell is opened. The audit trail is the source of the
-//! counts; see [`compare`](crate::record::compare).
+//! counts; see [`compare`](crate::record::compare). A comparison whose time is still to come counts if it is at most one
+//! interval ahead, for the same reasons as in a quota of key changes.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -28,7 +29,7 @@ pub(crate) struct Comparisons(Mutex<HashMap<Key, Window>>);
 /// The comparisons of one attribute.
 #[derive(Debug, Default)]
 struct Window {
-    /// The times of the recorded comparisons, oldest first.
+    /// The times of the recorded comparisons, oldest first unless the clock was set back.
     times: VecDeque<Timestamp>,
     /// The number of running comparisons.
     reserved: u32,
@@ -50,13 +51,12 @@ impl Comparisons {
         let mut windows = self.windows();
         let Some(window) = windows.get_mut(key) else { return Reserved::NotLoaded };
         window.forget(now);
-        let made = u32::try_from(window.times.len()).unwrap_or(u32::MAX);
+        let counted = window.counted(now);
+        let made = u32::try_from(counted.len()).unwrap_or(u32::MAX);
         if made.saturating_add(window.reserved) >= limit {
             // The comparison that must leave the interval.
-            let last = window.times.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
-            return Reserved::Full {
-                retry_after_seconds: window.times.get(last).map_or(1, |time| left_of(*time, now)),
-            };
+            let last = counted.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+            return Reserved::Full { retry_after_seconds: counted.get(last).map_or(1, |time| left_of(*time, now)) };
         }
         window.reserved += 1;
         Reserved::Place
@@ -90,17 +90,29 @@ impl Comparisons {
 impl Window {
     /// Removes times before the interval.
     fn forget(&mut self, now: Timestamp) {
-        while self.times.front().is_some_and(|time| now.unix_micros().saturating_sub(time.unix_micros()) >= INTERVAL_US)
-        {
+        while self.times.front().is_some_and(|time| age_us(*time, now) >= INTERVAL_US) {
             self.times.pop_front();
         }
     }
+
+    /// Returns the times that count, oldest first.
+    fn counted(&self, now: Timestamp) -> Vec<Timestamp> {
+        let is_counted = |time: &Timestamp| (-INTERVAL_US..INTERVAL_US).contains(&age_us(*time, now));
+        let mut counted: Vec<Timestamp> = self.times.iter().copied().filter(is_counted).collect();
+        // A clock that was set back leaves them in another order.
+        counted.sort_unstable();
+        counted
+    }
+}
+
+/// Returns the age of a comparison in microseconds, below 0 if its time is still to come.
+fn age_us(time: Timestamp, now: Timestamp) -> i64 {
+    now.unix_micros().saturating_sub(time.unix_micros())
 }
 
 /// Returns the number of seconds until a comparison at `time` leaves the interval, at least one.
 fn left_of(time: Timestamp, now: Timestamp) -> u32 {
-    let age = now.unix_micros().saturating_sub(time.unix_micros()).max(0);
-    let left = INTERVAL_US.saturating_sub(age).max(0).unsigned_abs().div_ceil(1_000_000);
+    let left = INTERVAL_US.saturating_sub(age_us(time, now)).max(0).unsigned_abs().div_ceil(1_000_000);
     u32::try_from(left).unwrap_or(INTERVAL_SECONDS).max(1)
 }
 
@@ -161,6 +173,16 @@ mod tests {
         // Another record has another secret.
         assert_eq!(comparisons.reserve(&key(2), at(1_000), 3), Reserved::NotLoaded);
         assert_eq!(comparisons.reserve(&key(1), at(1_401), 3), Reserved::Place);
+    }
+
+    #[test]
+    fn comparison_recorded_by_a_clock_ahead_counts_for_at_most_two_intervals() {
+        let comparisons = Comparisons::default();
+        comparisons.load(&key(1), vec![at(1_005)]);
+        assert_eq!(comparisons.reserve(&key(1), at(1_000), 1), Reserved::Full { retry_after_seconds: 905 });
+        // More than an interval ahead, so that a clock that was wrong by a year blocks nobody for a year.
+        comparisons.load(&key(2), vec![at(31_536_000)]);
+        assert_eq!(comparisons.reserve(&key(2), at(1_000), 1), Reserved::Place);
     }
 
     #[test]

@@ -126,7 +126,10 @@ async fn create_without_permit(
             // If this fails, the next start removes the unused lock file.
             let _left = lock.discard().await;
         }
-        return Err(error.into());
+        return Err(match error {
+            CommitError::Refused { step: 0 } => CreateOrganizationError::AlreadyExists,
+            error => CreateOrganizationError::Store(error.into()),
+        });
     }
     deployment.reached(FailPoint::CreateStarted);
 

@@ -6,6 +6,7 @@
 
 use crate::{
     audit::entry::AuditEntry,
+    configuration::require_root_key,
     deployment::Deployment,
     fail_point::FailPoint,
     organization::row::{Row, STATE_DELETING, STATE_READY},
@@ -41,15 +42,18 @@ pub async fn delete(
         caller: Some(by.caller),
         ..AuditEntry::done(deployment.now(), by.action, organization.resource_name())
     };
-    let begin = vec![row.become_state(STATE_DELETING, &*deployment.ports.root_key)?, Step::Audit(entry)];
+    let root_key = &*deployment.ports.root_key;
+    let deleting = row.become_deleting(root_key)?;
+    let begin = vec![require_root_key(root_key)?, deleting, Step::Audit(entry)];
     deployment.ports.configuration.commit(Commit::of(begin)).await?;
     deployment.reached(FailPoint::DeleteStarted);
     deployment.dismiss(&row.name);
     let (lock, _at_work) = work.into_parts();
+    let row = Row { state: STATE_DELETING.to_owned(), ..row };
     Ok(finish(deployment, &row, lock).await?)
 }
 
-/// Completes the deletion after the row *deleting* was written. Each step may already be done. The lock is released
+/// Completes the deletion after the row *deleting*, which this is, was written. Each step may already be done. The lock is released
 /// last, with its file.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Reads, opens and writes sealed key texts in the configuration database.
 
 use crate::{
-    configuration::root_key_failed,
+    configuration::{has_listed_root_keys, require_root_key, root_key_failed},
     crypto::{
         kek::KeyCheckValue,
         root_key::RootKeyError,
@@ -23,7 +23,16 @@ pub(crate) enum ReadTextError {
     /// A database or the root key is unavailable.
     Unavailable(Unavailable),
     /// Another server may be able to open it.
-    Inaccessible(Obstacle),
+    Inaccessible(Obstacle, Restorable),
+}
+
+/// Whether the text of a key that this server can't use may be restored here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restorable {
+    /// It may: this server's text replaces one that only another version of the server opens, or none.
+    Yes,
+    /// It must not: another server has changed the root key since this one started, and can open the text.
+    No,
 }
 
 impl From<Unavailable> for ReadTextError {
@@ -45,15 +54,20 @@ pub(crate) async fn read_text(
     match deployment.ports.root_key.open_key(sealed, organization, check) {
         Ok(opened) => Ok(Some(opened)),
         Err(RootKeyError::NewerFormat { format }) => {
-            Err(ReadTextError::Inaccessible(Obstacle::NewerKeyText { format }))
+            Err(ReadTextError::Inaccessible(Obstacle::NewerKeyText { format }, Restorable::Yes))
         }
-        Err(RootKeyError::UnknownRootKey { id }) => Err(ReadTextError::Inaccessible(Obstacle::UnknownRootKey { id })),
+        Err(RootKeyError::UnknownRootKey { id }) => {
+            let has_all = has_listed_root_keys(configuration, &*deployment.ports.root_key).await?;
+            let restorable = if has_all { Restorable::Yes } else { Restorable::No };
+            Err(ReadTextError::Inaccessible(Obstacle::UnknownRootKey { id }, restorable))
+        }
         Err(error @ RootKeyError::Unavailable(_)) => Err(root_key_failed(error).into()),
         Err(RootKeyError::Malformed | RootKeyError::DoesNotVerify) => Ok(None),
     }
 }
 
-/// Returns the steps that store a sealed text and its fingerprint in the configuration database.
+/// Returns the steps that store a sealed text and its fingerprint in the configuration database. Refused if the root key
+/// was retired.
 pub(crate) fn write_text(
     deployment: &Deployment,
     organization: OrganizationId,
@@ -68,6 +82,7 @@ pub(crate) fn write_text(
     let fingerprint = FingerprintRow { organization, fingerprint: check.fingerprint().to_string(), time: now };
     let same_fingerprint = FingerprintRow::fingerprint().is(fingerprint.fingerprint.clone());
     Ok(vec![
+        require_root_key(&*ports.root_key)?,
         KeyTextRow::delete(is_text(organization, check)),
         text.insert(),
         FingerprintRow::delete(FingerprintRow::organization().is(organization).and(same_fingerprint)),

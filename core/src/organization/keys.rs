@@ -26,7 +26,7 @@ pub enum Keys {
     Active(Arc<KeyRing>),
     /// The key is missing.
     Inactive(Arc<StoredRing>),
-    /// The key exists, but this server can't use it. Nothing is lost. Contains the ring if it can be read.
+    /// The key exists, but this server can't use it. Nothing is lost. Contains the ring if its key may be restored here.
     Inaccessible(Obstacle, Option<Arc<StoredRing>>),
     /// The ring is missing or damaged, and no key opens it.
     Damaged,

@@ -11,7 +11,7 @@ use crate::{
     metadata::setting::OrganizationSchema,
     organization::{
         handle::Organization,
-        key_text::{ReadTextError, read_text},
+        key_text::{ReadTextError, Restorable, read_text},
         keys::{Keys, Obstacle},
         ring_rows::{self, RingRows},
     },
@@ -64,7 +64,10 @@ impl Organization {
                 // The text was sealed for this key-check value, so a mismatch is damage too.
                 Err(RingError::KeyMismatch | RingError::Damaged(_)) => Keys::Damaged,
             },
-            Err(ReadTextError::Inaccessible(obstacle)) => Keys::Inaccessible(obstacle, Some(Arc::new(stored))),
+            Err(ReadTextError::Inaccessible(obstacle, Restorable::Yes)) => {
+                Keys::Inaccessible(obstacle, Some(Arc::new(stored)))
+            }
+            Err(ReadTextError::Inaccessible(obstacle, Restorable::No)) => Keys::Inaccessible(obstacle, None),
             Err(ReadTextError::Unavailable(error)) => return Err(error),
         };
         Ok(self.set_keys(keys))

@@ -4,6 +4,10 @@
 //! A start deletes only the rows of organizations whose database was never created. A row is used only if its MAC is
 //! valid (see [`row`]). A database is served only under the name and id that it contains. Databases that can't be
 //! opened now are opened later by [`open_again`].
+//!
+//! An organization is touched only under its lock, which a creation, an import and a deletion hold until they end. What
+//! the listing said is read again under the lock, because another server may have created, completed or deleted the
+//! organization in between.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,6 +18,7 @@ use crate::{
     audit::entry::{AuditAction, AuditEntry},
     catalog::{CatalogError, MigrateError, migrate},
     census,
+    configuration::require_root_key,
     deployment::{Deployment, NotServed},
     fail_point::FailPoint,
     id::{OrganizationId, Timestamp},
@@ -192,7 +197,7 @@ pub async fn open_all(deployment: &Deployment) -> Result<Opened, Unavailable> {
     let names: HashSet<OrganizationName> = listed.iter().map(|listed| listed.row.name.clone()).collect();
     let mut opened = Opened::default();
     for listed in listed {
-        let outcome = open_listed(deployment, &listed, found.contains(&listed.row.id)).await;
+        let outcome = open_listed(deployment, &listed).await;
         opened.note(deployment, Some(listed.row.name), listed.row.id, outcome);
     }
     for Misnamed { name, id, .. } in misnamed {
@@ -222,7 +227,7 @@ pub async fn open_again(deployment: &Deployment, not_opened: &[NotOpened]) -> Re
     for NotOpened { name, id, .. } in not_opened {
         let outcome = match name {
             Some(name) => match listed.remove(name) {
-                Some(listed) => open_listed(deployment, &listed, found.contains(&listed.row.id)).await,
+                Some(listed) => open_listed(deployment, &listed).await,
                 // The database was removed.
                 None => {
                     deployment.forget_not_served(name);
@@ -277,29 +282,29 @@ impl Opened {
 async fn open_listed(
     deployment: &Deployment,
     listed: &Listed,
-    found: bool,
 ) -> Result<Option<Arc<Organization>>, OpenOrganizationError> {
     let ports = &deployment.ports;
-    let row = &listed.row;
-    // Checked before the state in the row is used.
-    if !listed.is_authentic(&*ports.root_key)? {
-        return Err(OpenOrganizationError::NotAuthentic);
-    }
-    let lock = ports.databases.try_lock(row.id).await?.ok_or(OpenOrganizationError::Locked)?;
+    check_authentic(deployment, listed)?;
+    let lock = ports.databases.try_lock(listed.row.id).await?.ok_or(OpenOrganizationError::Locked)?;
     // The previous holder of the lock may have opened it.
-    if let Some(served) = deployment.organization(&row.name) {
+    if let Some(served) = deployment.organization(&listed.row.name) {
         return Ok(Some(served));
     }
+    // Or completed, undone or deleted it, in this process or in another one.
+    let Some(listed) = row::read_again(&*ports.configuration, &listed.row).await? else { return Ok(None) };
+    // Checked before the state in the row is used.
+    check_authentic(deployment, &listed)?;
+    let row = &listed.row;
     if row.state == STATE_DELETING {
         delete::finish(deployment, row, lock).await?;
         return Ok(None);
     }
     if row.state == STATE_CREATING || row.state == STATE_IMPORTING {
-        if !found {
+        if !ports.databases.list().await?.contains(&row.id) {
             let steps = vec![
+                row.unlist(Expect::One),
                 KeyTextRow::delete(KeyTextRow::organization().is(row.id)),
                 FingerprintRow::delete(FingerprintRow::organization().is(row.id)),
-                row.unlist(Expect::One),
             ];
             ports.configuration.commit(Commit::of(steps)).await?;
             lock.discard().await?;
@@ -315,6 +320,10 @@ async fn open_listed(
         Some(_) | None => return Err(OpenOrganizationError::WrongOrganization),
     }
     serve(deployment, row, store, lock).await.map(Some)
+}
+
+fn check_authentic(deployment: &Deployment, listed: &Listed) -> Result<(), OpenOrganizationError> {
+    if listed.is_authentic(&*deployment.ports.root_key)? { Ok(()) } else { Err(OpenOrganizationError::NotAuthentic) }
 }
 
 /// Registers a database that was copied in, or whose configuration was lost. It is inactive until its key is restored.
@@ -349,7 +358,8 @@ async fn register(
     let row = Row { name, id, state: STATE_READY.to_owned(), create_time };
     let subject = row.name.resource_name();
     let entry = AuditEntry::done(deployment.now(), AuditAction::RegisterOrganization, subject);
-    let steps = vec![row.insert(&*ports.root_key)?, Step::Audit(entry)];
+    let root_key = &*ports.root_key;
+    let steps = vec![require_root_key(root_key)?, row.insert(root_key)?, Step::Audit(entry)];
     ports.configuration.commit(Commit::of(steps)).await?;
     serve(deployment, &row, store, lock).await.map(Some)
 }

@@ -8,7 +8,7 @@ use crate::{
     id::RingRevision,
     store::{Condition, Datum, Expect, Reader, Row, Step, Unavailable},
     table::{
-        declare::{Columns as _, Damage, TableRow},
+        declare::{Columns as _, Damage, TableRow as _},
         key::{DataKeyRow, KeyChangeRow, KeyRingRow},
     },
 };
@@ -52,22 +52,10 @@ impl RingRows {
 
     /// Returns the steps that require that these rows are unchanged.
     pub(crate) fn require(&self) -> Vec<Step> {
-        let mut steps = require_rows::<KeyRingRow>(&self.ring);
-        steps.extend(require_rows::<DataKeyRow>(&self.keys));
+        let mut steps = KeyRingRow::require_unchanged(&self.ring, Condition::EVERYTHING);
+        steps.extend(DataKeyRow::require_unchanged(&self.keys, Condition::EVERYTHING));
         steps
     }
-}
-
-/// Returns the steps that require each of these rows, or an empty table if there are none.
-fn require_rows<R: TableRow>(rows: &[Row]) -> Vec<Step> {
-    if rows.is_empty() {
-        return vec![R::forbid(Condition::EVERYTHING)];
-    }
-    let equal = |(name, datum): (_, &Datum)| {
-        if *datum == Datum::Null { Condition::IsNull(name) } else { Condition::equal(name, datum.clone()) }
-    };
-    let is_there = |row: &Row| Condition::All(R::names().into_iter().zip(row).map(equal).collect());
-    rows.iter().map(|row| R::require(is_there(row))).collect()
 }
 
 /// Reads the ring. The outer error is that of the store. The inner error is the reason why there is no ring.

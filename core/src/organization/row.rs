@@ -3,7 +3,8 @@
 //! The name determines the bindings that apply to an organization, and the state determines what a start does with its
 //! database. A user with write access to the configuration database could exchange names, or cause a database to be
 //! deleted. Without the root key, no user can create a valid MAC. A row without a valid MAC is never used or changed.
-//! This file doesn't open databases.
+//! A row is changed or deleted only in the state that it was read in, because another server can change it too. This
+//! file doesn't open databases.
 
 use crate::{
     configuration::root_key_failed,
@@ -13,7 +14,7 @@ use crate::{
     },
     id::{OrganizationId, Timestamp},
     name::{InvalidOrganizationName, OrganizationName},
-    store::{Condition, Expect, Reader, Step, Unavailable},
+    store::{Assignment, Condition, Expect, Reader, Step, Unavailable},
     table::{
         configuration::ListedRow,
         declare::{self, TableRow as _},
@@ -115,21 +116,35 @@ impl Row {
         Ok(ListedRow { name: name.to_string(), id, state, create_time, mac }.insert())
     }
 
-    /// Returns the step that changes the state.
+    /// Returns the step that changes the state. Refused if the row has another state than this one.
     pub(crate) fn become_state(&self, state: &str, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
-        let moved = Row { state: state.to_owned(), ..self.clone() };
-        let mac = moved.mac(root_key)?;
-        let set = vec![ListedRow::state().set(moved.state), ListedRow::mac().set(Some(mac))];
-        Ok(ListedRow::update(self.is_listed(), set, Expect::One))
+        Ok(ListedRow::update(self.is_listed(), self.in_state(state, root_key)?, Expect::One))
     }
 
-    /// Returns the step that deletes the row.
+    /// Returns the step that changes the state to *deleting* from any state. An earlier attempt whose outcome is unknown
+    /// may have changed it.
+    pub(crate) fn become_deleting(&self, root_key: &dyn RootKey) -> Result<Step, Unavailable> {
+        let set = self.in_state(STATE_DELETING, root_key)?;
+        Ok(ListedRow::update(self.is_listed_in_any_state(), set, Expect::One))
+    }
+
+    fn in_state(&self, state: &str, root_key: &dyn RootKey) -> Result<Vec<Assignment>, Unavailable> {
+        let moved = Row { state: state.to_owned(), ..self.clone() };
+        let mac = moved.mac(root_key)?;
+        Ok(vec![ListedRow::state().set(moved.state), ListedRow::mac().set(Some(mac))])
+    }
+
+    /// Returns the step that deletes the row, if it has this state.
     pub(crate) fn unlist(&self, expect: Expect) -> Step {
         Step::Delete { table: ListedRow::TABLE.into(), rows: self.is_listed(), expect }
     }
 
-    /// Returns the condition for the row of this organization with this name.
+    /// Returns the condition for the row of this organization with this name and state.
     fn is_listed(&self) -> Condition {
+        self.is_listed_in_any_state().and(ListedRow::state().is(self.state.clone()))
+    }
+
+    fn is_listed_in_any_state(&self) -> Condition {
         ListedRow::name().is(self.name.to_string()).and(ListedRow::id().is(self.id))
     }
 }
@@ -163,6 +178,15 @@ pub async fn read_all(configuration: &dyn Reader) -> Result<Listing, Unavailable
     Ok(Listing::of(declare::read(configuration, ListedRow::all_columns(), Condition::EVERYTHING).await?))
 }
 
+/// Reads a row again, whatever its state is now. Returns `None` if it was deleted.
+///
+/// # Errors
+/// See [`read_all`].
+pub(crate) async fn read_again(configuration: &dyn Reader, row: &Row) -> Result<Option<Listed>, Unavailable> {
+    let found = declare::read(configuration, ListedRow::all_columns(), row.is_listed_in_any_state()).await?;
+    Ok(Listing::of(found).organizations.pop())
+}
+
 /// Like [`read_all`], from a configuration database of a version without MACs. No row is authentic.
 ///
 /// # Errors
@@ -188,7 +212,7 @@ mod tests {
     use super::*;
     use crate::{
         crypto::{root_key::RootKeySet, secret::RootKeyBytes},
-        store::{Assignment, Datum},
+        store::Datum,
     };
 
     fn root_keys(first: u8, others: &[u8]) -> RootKeySet {

@@ -4,6 +4,10 @@
 //!
 //! The state is saved when an organization is opened, when work on its keys ends, and when the server stops. A rollback
 //! of later writes isn't detected. A database newer than its last known state isn't reported.
+//!
+//! Several servers can look at the same time. Each reads the last known state before the database, so that a change in
+//! between doesn't look like a rollback. It replaces exactly the last known state that it read, so that an older look
+//! never replaces a newer one.
 
 use uuid::Uuid;
 
@@ -14,11 +18,11 @@ use crate::{
     deployment::Deployment,
     id::{OrganizationId, Timestamp},
     organization::{handle::Organization, ring_rows},
-    store::{Commit, CommitError, Reader, Unavailable},
+    store::{Commit, CommitError, Comparison, Condition, Reader, Row, Store, Unavailable},
     table::{
         audit::AuditRecord,
-        configuration::SeenRow,
-        declare::{TableRow as _, read_each},
+        configuration::{ListedRow, SeenRow},
+        declare::{Columns as _, TableRow as _},
     },
 };
 
@@ -55,10 +59,28 @@ pub async fn check_rollback(
 ) -> Result<Option<Timestamp>, Unavailable> {
     let configuration = &*deployment.ports.configuration;
     let writer = deployment_id(configuration).await?;
-    let last = last(&*deployment.ports.configuration, organization.id).await?;
-    let now = present(organization, writer, last.as_ref()).await?;
+    loop {
+        let stored = Stored::read(configuration, organization.id).await?;
+        let last = stored.remembered();
+        let remembered = compare(deployment, organization, writer, last.as_ref()).await?;
+        let rolled_back = remembered.rolled_back;
+        if last.as_ref() == Some(&remembered) || stored.replace(configuration, organization.id, remembered).await? {
+            return Ok(rolled_back);
+        }
+        // Another server has saved its look in between: compare with that one.
+    }
+}
+
+/// Compares the database with its last known state. Returns what is known from now on.
+async fn compare(
+    deployment: &Deployment,
+    organization: &Organization,
+    writer: Uuid,
+    last: Option<&Remembered>,
+) -> Result<Remembered, Unavailable> {
+    let now = present(organization, writer, last).await?;
     let (mut rolled_back, mut lost) = (None, None);
-    if let Some(last) = &last {
+    if let Some(last) = last {
         let continues = continues(organization, writer, &last.seen).await?;
         lost =
             if continues { last.lost.clone() } else { Some((last.seen.audit_sequence, last.seen.audit_hash.clone())) };
@@ -68,11 +90,7 @@ pub async fn check_rollback(
             rolled_back = last.rolled_back.or_else(|| is_older.then(|| deployment.now()));
         }
     }
-    let remembered = Remembered { seen: now, rolled_back, lost };
-    if last.as_ref() != Some(&remembered) {
-        remember(deployment, organization, remembered).await?;
-    }
-    Ok(rolled_back)
+    Ok(Remembered { seen: now, rolled_back, lost })
 }
 
 /// Reads the time when a rollback of the organization's database was detected.
@@ -83,7 +101,8 @@ pub(crate) async fn rolled_back(
     deployment: &Deployment,
     organization: &Organization,
 ) -> Result<Option<Timestamp>, Unavailable> {
-    Ok(last(&*deployment.ports.configuration, organization.id).await?.and_then(|last| last.rolled_back))
+    let stored = Stored::read(&*deployment.ports.configuration, organization.id).await?;
+    Ok(stored.remembered().and_then(|last| last.rolled_back))
 }
 
 /// Returns records that this deployment's chain in the organization's trail once contained: the last known head, and a
@@ -96,7 +115,7 @@ pub(crate) async fn known_heads(
     organization: OrganizationId,
 ) -> Result<Vec<(Uuid, i64, [u8; 32])>, Unavailable> {
     let writer = deployment_id(configuration).await?;
-    let Some(last) = last(configuration, organization).await? else { return Ok(Vec::new()) };
+    let Some(last) = Stored::read(configuration, organization).await?.remembered() else { return Ok(Vec::new()) };
     let heads = last.lost.into_iter().chain([(last.seen.audit_sequence, last.seen.audit_hash)]);
     Ok(heads.filter_map(|(sequence, hash)| Some((writer, sequence, hash.try_into().ok()?))).collect())
 }
@@ -118,50 +137,77 @@ async fn present(organization: &Organization, writer: Uuid, last: Option<&Rememb
     Ok(Seen { key_version: version, audit_sequence, audit_hash })
 }
 
-/// Returns whether the trail still contains its last known record.
+/// Returns whether the trail contains its last known record, or began after it when expired records were removed.
 async fn continues(organization: &Organization, writer: Uuid, seen: &Seen) -> Result<bool, Unavailable> {
     if seen.audit_sequence == 0 {
         return Ok(true);
     }
     let Ok(hash) = seen.audit_hash.clone().try_into() else { return Ok(false) };
-    let rows = AuditRecord::writer()
-        .is(writer)
-        .and(AuditRecord::sequence().is(seen.audit_sequence))
-        .and(AuditRecord::hash().is(hash));
-    Ok(organization.store.count(AuditRecord::TABLE.into(), rows).await? == 1)
-}
-
-async fn last(configuration: &dyn Reader, organization: OrganizationId) -> Result<Option<Remembered>, Unavailable> {
-    let found = read_each(configuration, SeenRow::all_columns(), SeenRow::organization().is(organization)).await?;
-    Ok(found.into_iter().next().and_then(Result::ok).map(|row| Remembered {
-        seen: Seen { key_version: row.key_version, audit_sequence: row.audit_sequence, audit_hash: row.audit_hash },
-        rolled_back: row.rolled_back_time,
-        lost: row.lost_audit_sequence.zip(row.lost_audit_hash),
-    }))
-}
-
-async fn remember(
-    deployment: &Deployment,
-    organization: &Organization,
-    remembered: Remembered,
-) -> Result<(), Unavailable> {
-    let Remembered { seen, rolled_back, lost } = remembered;
-    let (lost_audit_sequence, lost_audit_hash) = lost.unzip();
-    let row = SeenRow {
-        organization: organization.id,
-        key_version: seen.key_version,
-        audit_sequence: seen.audit_sequence,
-        audit_hash: seen.audit_hash,
-        rolled_back_time: rolled_back,
-        lost_audit_sequence,
-        lost_audit_hash,
+    let count = |condition: Condition| {
+        organization.store.count(AuditRecord::TABLE.into(), AuditRecord::writer().is(writer).and(condition))
     };
-    let steps = vec![SeenRow::delete(SeenRow::organization().is(organization.id)), row.insert()];
-    match deployment.ports.configuration.commit(Commit::of(steps)).await {
-        Ok(()) => Ok(()),
-        Err(CommitError::Refused { .. }) => {
-            Err(Unavailable("the last known state of an organization was refused".into()))
-        }
-        Err(CommitError::Unavailable(cause) | CommitError::Unknown(cause)) => Err(Unavailable(cause)),
+    let position = AuditRecord::sequence;
+    if count(position().is(seen.audit_sequence).and(AuditRecord::hash().is(hash))).await? == 1 {
+        return Ok(true);
     }
+    // A chain that was rolled back ends before the last known record. One that was cut has no record up to it.
+    let up_to_seen = position().compares(Comparison::LessOrEqual, seen.audit_sequence);
+    let next = position().is(seen.audit_sequence.saturating_add(1));
+    let after_another = next.and(AuditRecord::previous_hash().is(hash).negated());
+    Ok(count(up_to_seen).await? == 0
+        && count(position().exceeds(seen.audit_sequence)).await? > 0
+        && count(after_another).await? == 0)
+}
+
+/// The stored rows with the last known state: one, or none.
+struct Stored(Vec<Row>);
+
+impl Stored {
+    async fn read(configuration: &dyn Reader, organization: OrganizationId) -> Result<Self, Unavailable> {
+        Ok(Stored(configuration.select(SeenRow::all_columns().select(is_of(organization))).await?))
+    }
+
+    /// Returns the last known state; `None` if there is none, or if it is malformed.
+    fn remembered(&self) -> Option<Remembered> {
+        let row = SeenRow::all_columns().values(self.0.first()?.clone()).ok()?;
+        Some(Remembered {
+            seen: Seen { key_version: row.key_version, audit_sequence: row.audit_sequence, audit_hash: row.audit_hash },
+            rolled_back: row.rolled_back_time,
+            lost: row.lost_audit_sequence.zip(row.lost_audit_hash),
+        })
+    }
+
+    /// Replaces the stored rows. Returns whether they were still the same. The state of an organization that was deleted
+    /// is not saved, so that a later import of the same organization isn't compared with it.
+    async fn replace(
+        self,
+        configuration: &dyn Store,
+        organization: OrganizationId,
+        remembered: Remembered,
+    ) -> Result<bool, Unavailable> {
+        let Remembered { seen, rolled_back, lost } = remembered;
+        let (lost_audit_sequence, lost_audit_hash) = lost.unzip();
+        let row = SeenRow {
+            organization,
+            key_version: seen.key_version,
+            audit_sequence: seen.audit_sequence,
+            audit_hash: seen.audit_hash,
+            rolled_back_time: rolled_back,
+            lost_audit_sequence,
+            lost_audit_hash,
+        };
+        let mut steps = vec![ListedRow::require(ListedRow::id().is(organization))];
+        steps.extend(SeenRow::require_unchanged(&self.0, is_of(organization)));
+        steps.extend([SeenRow::delete(is_of(organization)), row.insert()]);
+        match configuration.commit(Commit::of(steps)).await {
+            // The first step: it was deleted.
+            Ok(()) | Err(CommitError::Refused { step: 0 }) => Ok(true),
+            Err(CommitError::Refused { .. }) => Ok(false),
+            Err(CommitError::Unavailable(cause) | CommitError::Unknown(cause)) => Err(Unavailable(cause)),
+        }
+    }
+}
+
+fn is_of(organization: OrganizationId) -> Condition {
+    SeenRow::organization().is(organization)
 }

@@ -198,6 +198,20 @@ pub trait TableRow: Sized {
     fn forbid(rows: Condition) -> Step {
         Step::Forbid { table: Self::TABLE.into(), rows }
     }
+
+    /// Returns the steps that fail unless each of these rows is unchanged. They are complete, malformed or not, and the
+    /// result of a read with this condition. If there are none, the steps fail if a row meets the condition.
+    #[must_use]
+    fn require_unchanged(found: &[Row], read_with: Condition) -> Vec<Step> {
+        if found.is_empty() {
+            return vec![Self::forbid(read_with)];
+        }
+        let equal = |(name, datum): (_, &Datum)| {
+            if *datum == Datum::Null { Condition::IsNull(name) } else { Condition::equal(name, datum.clone()) }
+        };
+        let is_there = |row: &Row| Condition::All(Self::names().into_iter().zip(row).map(equal).collect());
+        found.iter().map(|row| Self::require(is_there(row))).collect()
+    }
 }
 
 fn names(names: impl Iterator<Item = &'static str>) -> Vec<Name> {

@@ -323,8 +323,8 @@ impl DatabaseCheck<'_> {
         (Some(fingerprint), opened)
     }
 
-    /// The opened ring; `None` if the configuration database doesn't have its key text. The inner error: only another server can open the
-    /// text. The outer error: the text doesn't open the ring.
+    /// The opened ring; `None` if the configuration database doesn't have its key text. The inner error: this server can't open the text,
+    /// but another one can, or this one later. The outer error: the text doesn't open the ring.
     async fn open_ring(
         &self,
         id: OrganizationId,
@@ -338,12 +338,12 @@ impl DatabaseCheck<'_> {
         let Some(Ok(sealed)) = texts.first() else { return Ok(Ok(None)) };
         let kek = match root_key.open_key(sealed, id, &ring.check) {
             Ok((_, kek)) => kek,
-            Err(error @ (RootKeyError::NewerFormat { .. } | RootKeyError::UnknownRootKey { .. })) => {
-                return Ok(Err(error));
-            }
-            Err(RootKeyError::Malformed | RootKeyError::DoesNotVerify | RootKeyError::Unavailable(_)) => {
-                return Ok(Ok(None));
-            }
+            Err(
+                error @ (RootKeyError::NewerFormat { .. }
+                | RootKeyError::UnknownRootKey { .. }
+                | RootKeyError::Unavailable(_)),
+            ) => return Ok(Err(error)),
+            Err(RootKeyError::Malformed | RootKeyError::DoesNotVerify) => return Ok(Ok(None)),
         };
         KeyRing::open(ring, id, &kek).map(|opened| Ok(Some(opened))).map_err(|error| error_chain::text(&error))
     }

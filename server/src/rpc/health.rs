@@ -1,5 +1,5 @@
-//! Health. SERVING means that the configuration database responds and the root key works. NOT_SERVING means that one of them doesn't, or
-//! that a shutdown was announced.
+//! Health. SERVING means that the configuration database responds, and that this server's root keys are those of the deployment.
+//! NOT_SERVING means that one of these isn't true, or that a shutdown was announced.
 //!
 //! The service `organizations` is NOT_SERVING while a listed organization isn't served. It is separate, so that one unreadable database
 //! doesn't remove the server from a balancer.
@@ -9,7 +9,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use sealward_core::{configuration::deployment_id, deployment::Deployment};
+use sealward_core::{configuration::has_listed_root_keys, deployment::Deployment};
 use tokio::time::MissedTickBehavior;
 use tonic_health::{
     ServingStatus,
@@ -92,7 +92,7 @@ fn status(serves: bool) -> ServingStatus {
 
 async fn works(deployment: &Deployment) -> bool {
     let ports = &deployment.ports;
-    ports.root_key.check_value().is_ok() && deployment_id(&*ports.configuration).await.is_ok()
+    has_listed_root_keys(&*ports.configuration, &*ports.root_key).await.is_ok_and(|has_them| has_them)
 }
 
 #[cfg(test)]

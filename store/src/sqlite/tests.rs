@@ -33,6 +33,7 @@ use crate::{
     sql,
 };
 
+mod deployment;
 mod failures;
 mod files;
 mod lanes;
@@ -40,6 +41,7 @@ mod lists;
 mod locks;
 mod on_demand;
 mod plans;
+mod servers;
 
 const ID: OrganizationId = OrganizationId::from_bytes([7; 16]);
 const WRITER: Uuid = Uuid::from_bytes([1; 16]);

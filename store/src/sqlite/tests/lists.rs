@@ -6,11 +6,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the evaluation lists the supported cases and refuses all others")]
 
-use std::{
-    cmp::Ordering,
-    collections::BTreeSet,
-    sync::atomic::{self, AtomicU64},
-};
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use proptest::{
     collection::{btree_set, vec},
@@ -19,24 +15,16 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
 use sealward_core::{
-    configuration::{first_configuration, prepare_configuration},
-    crypto::{
-        kek::{self, KdfOutOfBounds, KdfParameters},
-        root_key::RootKeySet,
-        secret::{Kek, KeyText, RootKeyBytes},
-    },
-    deployment::{Deployment, KeyLimits, Ports},
-    fail_point::{FailPoint, FailPoints},
+    configuration::prepare_configuration,
+    deployment::Deployment,
     filter::Bounds,
     id::RecordId,
     identity::{Caller, Identity},
     mask::ReadMask,
     name::OrganizationName,
-    organization::{Organization, create::create_first, open::inspect},
+    organization::{Organization, create::create_first},
     permit::Permit,
     policy::{Binding, Policy, ReadRecords, Role, Scope},
-    port::{AuditGate, Clock, Computation, KeyDerivation},
-    random::Random,
     record::{
         Record, RecordContent as _, RecordError, RowContent,
         get::get,
@@ -45,7 +33,10 @@ use sealward_core::{
     schema::{Attribute, Choice, Entity, Kind, OnDelete, Schema, Value},
 };
 
-use super::*;
+use super::{
+    deployment::{KEY_LIMITS, new_configuration, organization_databases, ports, root_keys},
+    *,
+};
 
 /// The attributes, by index.
 const FLAG: usize = 0;
@@ -411,58 +402,6 @@ fn written(order: &[(Field, bool)]) -> String {
     terms.collect::<Vec<_>>().join(", ")
 }
 
-/// The ports except the store: a constant clock, distinct random bytes, and no failures.
-#[derive(Default)]
-struct TestPorts {
-    drawn: AtomicU64,
-}
-
-impl Clock for TestPorts {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_unix_micros(1_800_000_000_000_000)
-    }
-}
-
-impl Random for TestPorts {
-    /// SplitMix64.
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            let mut word = self.drawn.fetch_add(0x9E37_79B9_7F4A_7C15, atomic::Ordering::Relaxed);
-            word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            chunk.copy_from_slice(&(word ^ (word >> 31)).to_le_bytes()[..chunk.len()]);
-        }
-    }
-}
-
-impl KeyDerivation for TestPorts {
-    fn derive(&self, text: KeyText, parameters: KdfParameters) -> Pending<'_, (KeyText, Result<Kek, KdfOutOfBounds>)> {
-        let kek = kek::derive(&text, &parameters);
-        Box::pin(async { (text, kek) })
-    }
-}
-
-impl Computation for TestPorts {
-    fn threads(&self) -> usize {
-        1
-    }
-
-    fn start(&self, computation: Box<dyn FnOnce() + Send>) -> Pending<'static, ()> {
-        computation();
-        Box::pin(async {})
-    }
-}
-
-impl AuditGate for TestPorts {
-    fn admit(&self) -> Result<(), Cause> {
-        Ok(())
-    }
-}
-
-impl FailPoints for TestPorts {
-    fn reached(&self, _: FailPoint) {}
-}
-
 /// A deployment with an organization without records.
 struct Lists {
     deployment: Deployment,
@@ -476,46 +415,14 @@ struct Lists {
 impl Lists {
     async fn new() -> Self {
         let fixture = Fixture::new();
-        let ports = Arc::new(TestPorts::default());
-        let now = Timestamp::from_unix_micros(1);
-        let path = fixture.folder.configuration();
-        let first = move || first_configuration(WRITER, now);
-        let configuration: Arc<dyn Store> =
-            SqliteStore::open_or_create(path, WRITER, SqliteOptions::default(), Witness::none(), first).await.unwrap();
-        let root_key = Arc::new(RootKeySet::new(RootKeyBytes::from_slice(&[7; 32]).unwrap(), Vec::new()));
-        prepare_configuration(&*configuration, &*root_key, now).await.unwrap();
-        let limits = OpenLimits { open_max: OPEN_MAX, idle_max: IDLE_MAX };
-        let databases = SqliteDatabases::new(
-            Arc::clone(&fixture.folder),
-            WRITER,
-            SqliteOptions::default(),
-            limits,
-            no_witnesses(),
-            inspect,
-        )
-        .unwrap();
-        let ports = Ports {
-            configuration,
-            databases: Arc::new(databases),
-            root_key,
-            key_derivation: Arc::clone(&ports) as Arc<dyn KeyDerivation>,
-            computation: Arc::clone(&ports) as Arc<dyn Computation>,
-            clock: Arc::clone(&ports) as Arc<dyn Clock>,
-            random: Arc::clone(&ports) as Arc<dyn Random>,
-            audit_gate: Arc::clone(&ports) as Arc<dyn AuditGate>,
-            fail_points: ports,
-        };
-        let limits = KeyLimits {
-            changes_per_hour: 0,
-            restores_per_quarter_hour: 0,
-            comparisons_per_quarter_hour: 0,
-            change_due_days: 365,
-            reencryption_batch_cells: 1,
-            reencryption_batch_ms: 10,
-        };
+        let configuration = new_configuration(&fixture).await;
+        let root_key = root_keys(7, &[]);
+        prepare_configuration(&*configuration, &*root_key, Timestamp::from_unix_micros(1)).await.unwrap();
+        let databases = Arc::new(organization_databases(&fixture.folder));
+        let ports = ports(configuration, databases, root_key, &Arc::default());
         let schema = Arc::new(Schema::new(vec![entity()]).unwrap());
         let entity = Arc::clone(&schema.entities()[0]);
-        let deployment = Deployment::new(ports, schema, limits);
+        let deployment = Deployment::new(ports, schema, KEY_LIMITS);
         let organization = create_first(&deployment, &"default".parse().unwrap()).await.unwrap();
         let identity = Identity::CommonName("tester".to_owned());
         let binding = Binding { identity: identity.clone(), role: Role::RecordReader.into(), scope: Scope::All };
