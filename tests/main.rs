@@ -43,6 +43,7 @@ mod idle;
 mod import;
 mod key_life;
 mod kills;
+mod kubernetes;
 mod long_work;
 mod lost_key;
 mod mail_connector;

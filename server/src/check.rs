@@ -27,7 +27,7 @@ pub use self::report::{Fact, OrganizationFacts, Report};
 use self::{databases::Databases, files::is_set};
 pub use crate::finding::{Finding, Severity};
 use crate::{
-    config::{AuditCopy, Config, ConfigError, CopyTo, Faults, HopEntrance, RootKeySource, TokenKeys},
+    config::{AuditCopy, Config, ConfigError, CopyTo, Faults, HopEntrance, RootKeySource, TokenKeys, environment},
     drain::Drain,
     error_chain,
     files::trusted_file,
@@ -53,6 +53,7 @@ pub async fn check(path: &Path) -> Report {
         }
     };
     settings(&faults, &mut report);
+    environment(&config, &mut report);
     files::configuration(path, &mut report);
     bindings(&config, &faults, &mut report);
     // The server may have another limit than this check. On the same machine and as the same user, this is rare.
@@ -112,6 +113,13 @@ fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
 fn settings(faults: &Faults, report: &mut Report) {
     for fault in &faults.0 {
         report.error(&fault.setting, &fault.problem, "fix the setting; see docs/reference/configuration.md");
+    }
+}
+
+/// Reports the settings that aren't from the file.
+fn environment(config: &Config, report: &mut Report) {
+    for (setting, value) in config.source.environment.settings() {
+        report.fact(setting, format!("{value}, from the environment variable {}", environment::variable(setting)));
     }
 }
 

@@ -1,11 +1,12 @@
 //! The configuration of a deployment: one TOML file. A [`Config`] is valid: code that uses it checks nothing again.
 //!
-//! `load` reads a file in three steps: `unknown_keys` removes unknown keys, `file` reads the rest as written, and `check` turns it into the
-//! `model`. Each setting is declared once: in `file`, or as a number in [`limits`]. The `template` of a new file and the reference come
+//! `load` reads a file in four steps: `unknown_keys` removes unknown keys, `environment` replaces values, `file` reads the result as written, and
+//! `check` turns it into the `model`. Each setting is declared once: in `file`, or as a number in [`limits`]. The `template` of a new file and the reference come
 //! from the same declarations.
 
 mod check;
 mod doubtful_bindings;
+pub(crate) mod environment;
 mod faults;
 mod file;
 mod hops;
@@ -22,6 +23,7 @@ mod unknown_keys;
 
 pub(crate) use self::{check::CREDENTIAL, file::sections, identity::lower_case_dns};
 pub use self::{
+    environment::Environment,
     faults::{Fault, Faults},
     load::ConfigError,
     model::{

@@ -159,12 +159,13 @@ impl Development {
         Ok(development)
     }
 
-    /// The configuration in the folder, edits included.
+    /// The configuration in the folder, edits included. The environment changes nothing: a variable that is meant for another server must not
+    /// send this one to that server's data.
     ///
     /// # Errors
     /// [`ConfigError`]
     pub fn config(&self) -> Result<Config, ConfigError> {
-        Config::load(&self.config_file())
+        Config::load_alone(&self.config_file())
     }
 
     /// The folder.

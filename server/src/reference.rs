@@ -7,7 +7,7 @@ use sealward_core::policy::{Privilege, Role};
 
 use crate::{
     config::{
-        sections,
+        environment, sections,
         setting::{IfUnset, Section, Setting, TakesEffect},
     },
     rpc::permission::rpc_table,
@@ -21,6 +21,10 @@ pub fn configuration() -> String {
     let mut text = String::from(CONFIGURATION);
     for section in sections() {
         write_section(&mut text, &section);
+    }
+    text.push_str(ENVIRONMENT);
+    for setting in environment::SETTINGS {
+        let _infallible = writeln!(text, "| `{}` | `{setting}` |", environment::variable(setting));
     }
     text
 }
@@ -153,6 +157,25 @@ These rules apply to all settings:
 * An unknown setting is an error, and so is a value of the wrong type or outside its range.
 * The column *takes effect*: a change of a setting marked *at reload* is applied at SIGHUP, or automatically some seconds later. A change of
   any other setting is applied at the next start.
+* Paths, addresses and the log can also be in the [environment](#environment), which beats the file.
+"#;
+
+const ENVIRONMENT: &str = r#"
+## Environment
+
+These variables give a setting to `serve`, `check-config`, `backup` and `restore`, for example in a container. `dev` ignores them.
+
+* A variable beats the file. `check-config` lists each setting that is from the environment, with its variable. All others are from the file, or
+  have their default. The server logs the settings from the environment at its start.
+* The value is the text without quotes, and the rules above apply to it: a relative path starts at the folder of the file. An empty variable counts
+  as unset.
+* A reload reads the file again. The environment stays the one of the start.
+* A variable that resembles one of these, or that begins with `SEALWARD_` and the name of a section, is an error if it isn't in this list. Variables
+  of the [command line](cli.md) are others, and so are those that Kubernetes sets for a Service that is named `sealward`.
+* No secret can be in the environment. The configuration has none: it names the files that contain them.
+
+| variable | setting |
+|---|---|
 "#;
 
 const PERMISSIONS: &str = r#"# Permissions

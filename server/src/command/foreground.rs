@@ -26,6 +26,10 @@ pub(super) async fn start(config: Config) -> Result<(Running, Logging), Failure>
 }
 
 async fn start_logged(config: Config, logging: &Logging) -> Result<Running, Failure> {
+    let from_environment: Vec<_> = config.source.environment.settings().map(|(setting, _)| setting).collect();
+    if !from_environment.is_empty() {
+        tracing::info!(settings = from_environment.join(", "), "settings from the environment in use");
+    }
     let running = App::start(config).await?;
     running.end_on_signals()?;
     running.reloader().on_signals()?;

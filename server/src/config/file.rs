@@ -158,7 +158,8 @@ section! {
         /// or without any name of the current one.
         certificate: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
-        /// The certificate's private key, unencrypted.
+        /// The certificate's private key, unencrypted. It may be in the same file as the certificate, which is then read in one go: for example
+        /// the credential bundle of a Kubernetes pod certificate.
         key: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
 
         /// The CAs whose client certificates are accepted, within their period of validity. The path length of each CA is enforced.

@@ -1,4 +1,4 @@
-//! From the file to a [`Config`]: parses the TOML, removes unknown keys, and checks the rest.
+//! From the file to a [`Config`]: parses the TOML, removes unknown keys, adds the environment, and checks the result.
 //!
 //! The parser refuses invalid TOML, with line and column. Unknown settings, values of the wrong type and invalid values are reported
 //! together. Files that the configuration names are checked by the code that reads them, and by [`crate::check`].
@@ -13,6 +13,7 @@ use toml::de::DeTable;
 
 use super::{
     check,
+    environment::Environment,
     faults::Faults,
     file::ConfigFile,
     model::{Config, Source},
@@ -50,13 +51,33 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks a configuration file. Relative paths in it are resolved against its folder, `"credential:NAME"` against
-    /// `$CREDENTIALS_DIRECTORY`.
+    /// Reads and checks a configuration file, with the settings in the environment of this process. Relative paths are resolved against the
+    /// folder of the file, `"credential:NAME"` against `$CREDENTIALS_DIRECTORY`.
     ///
     /// # Errors
     /// [`ConfigError`]
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Self::parse(&read(path)?, path)
+        Self::load_in(path, Environment::of_process())
+    }
+
+    /// Like [`load`](Self::load), without settings from the environment: for a server whose options say everything.
+    ///
+    /// # Errors
+    /// [`ConfigError`]
+    pub(crate) fn load_alone(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_in(path, Environment::default())
+    }
+
+    /// Reads and checks the file of a configuration again, with the same environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`]
+    pub(crate) fn load_again(source: Source) -> Result<Self, ConfigError> {
+        Self::load_in(&source.path, source.environment)
+    }
+
+    fn load_in(path: &Path, environment: Environment) -> Result<Self, ConfigError> {
+        Self::parse_in(&read(path)?, path, environment)
     }
 
     /// Reads the data folder from a configuration file, for commands that use nothing else of it. Other settings may have faults, such as
@@ -65,7 +86,9 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]
     pub fn load_data_dir(path: &Path) -> Result<PathBuf, ConfigError> {
-        let (config, Faults(faults)) = Self::parse_beside(&read(path)?, path, credentials_folder().as_deref())?;
+        let (text, credentials) = (read(path)?, credentials_folder());
+        let parsed = Self::parse_beside(&text, path, credentials.as_deref(), Environment::of_process());
+        let (config, Faults(faults)) = parsed?;
         let faults: Vec<_> = faults.into_iter().filter(|fault| fault.setting == "data_dir").collect();
         if faults.is_empty() {
             Ok(config.data_dir)
@@ -74,12 +97,25 @@ impl Config {
         }
     }
 
-    /// Checks the text of a configuration file. Errors name `path`, and relative paths are resolved against its folder.
+    /// Checks the text of a configuration file, without settings from the environment. Errors name `path`, and relative paths are resolved
+    /// against its folder.
     ///
     /// # Errors
     /// [`ConfigError::Malformed`], [`ConfigError::Invalid`]
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        match Self::parse_beside(text, path, credentials_folder().as_deref())? {
+        Self::parse_in(text, path, Environment::default())
+    }
+
+    /// The configuration as its source has it. A running one may differ: an option of `dev` sets its address.
+    ///
+    /// # Errors
+    /// [`ConfigError::Malformed`], [`ConfigError::Invalid`]
+    pub(crate) fn parse_again(source: &Source) -> Result<Self, ConfigError> {
+        Self::parse_in(&source.text, &source.path, source.environment.clone())
+    }
+
+    fn parse_in(text: &str, path: &Path, environment: Environment) -> Result<Self, ConfigError> {
+        match Self::parse_beside(text, path, credentials_folder().as_deref(), environment)? {
             (config, Faults(faults)) if faults.is_empty() => Ok(config),
             (_, faults) => Err(ConfigError::Invalid { path: path.to_owned(), faults }),
         }
@@ -93,22 +129,27 @@ impl Config {
     pub(crate) fn load_with_faults(path: &Path) -> Result<(Self, Faults), ConfigError> {
         let text = trusted_file::look_at_text(path, trusted_file::Kind::Configuration)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse_beside(&text, path, credentials_folder().as_deref())
+        Self::parse_beside(&text, path, credentials_folder().as_deref(), Environment::of_process())
     }
 
     pub(super) fn parse_beside(
         text: &str,
         path: &Path,
         credentials: Option<&Path>,
+        environment: Environment,
     ) -> Result<(Self, Faults), ConfigError> {
         let malformed = |source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) };
         let mut faults = Faults::default();
         let mut table = DeTable::parse(text).map_err(malformed)?;
         unknown_keys::remove(text, table.get_mut(), &mut faults);
+        environment.apply(table.get_mut(), &mut faults);
         let file = ConfigFile::deserialize(toml::de::Deserializer::from(table)).map_err(malformed)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let source = Source { path: path.to_owned(), text: text.to_owned() };
-        Ok(check::check(file, source, folder, credentials, faults))
+        let source = Source { path: path.to_owned(), text: text.to_owned(), environment };
+        let of_names = faults.0.len();
+        let (config, mut faults) = check::check(file, source, folder, credentials, faults);
+        config.source.environment.explain(faults.0.get_mut(of_names..).unwrap_or_default());
+        Ok((config, faults))
     }
 }
 

@@ -19,7 +19,7 @@ use sealward_core::{
 };
 use tracing::level_filters::LevelFilter;
 
-use super::{limits::Limits, origin::Origin};
+use super::{environment::Environment, limits::Limits, origin::Origin};
 
 /// The default address of the server, reachable from this machine only.
 pub(crate) const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
@@ -27,7 +27,7 @@ pub(crate) const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Ad
 /// A deployment's configuration. Relative paths are already resolved against the file's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file as it was read.
+    /// The file as it was read, and the environment.
     pub source: Source,
     /// The folder of `configuration.db` and `organizations/`. Required.
     pub data_dir: PathBuf,
@@ -102,13 +102,15 @@ impl Config {
     }
 }
 
-/// The file that a configuration was read from, to detect later changes.
+/// The file that a configuration was read from, to detect later changes, and the settings in the environment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Its path.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its content.
+    /// The content of the file.
     pub text: String,
+    /// The settings that replace those of the file. They are those of the start: the environment of a process doesn't change.
+    pub environment: Environment,
 }
 
 /// Without the text, which is too long for a log.

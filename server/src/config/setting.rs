@@ -34,6 +34,12 @@ impl Section {
         }
     }
 
+    /// The full name of one of its settings: `listen.address`.
+    #[must_use]
+    pub(crate) fn full_name(&self, setting: &Setting) -> String {
+        if self.name.is_empty() { setting.name.to_owned() } else { format!("{}.{}", self.name, setting.name) }
+    }
+
     /// Its parent table, if any, and its name in that table.
     pub(super) fn parent_and_name(&self) -> (Option<&'static str>, &'static str) {
         match self.name.rsplit_once('.') {

@@ -58,7 +58,9 @@ fn omitted_settings_have_their_defaults() {
 fn credentials_are_read_from_the_folder_of_systemd() {
     let text = SMALLEST.replace("tls/server.key", "credential:server.key")
         + "\n[[root_key.sources]]\ntype = \"credential\"\nname = \"old.key\"";
-    let parse = |text: &str, folder| Config::parse_beside(text, Path::new("/srv/sealward.toml"), folder);
+    let parse = |text: &str, folder| {
+        Config::parse_beside(text, Path::new("/srv/sealward.toml"), folder, Environment::default())
+    };
     let (config, faults) = parse(&text, Some(Path::new("/run/credentials/sealward.service"))).unwrap();
     assert_eq!(faults, Faults::default());
     assert_eq!(config.tls.key, Path::new("/run/credentials/sealward.service/server.key"));

@@ -151,10 +151,7 @@ impl KeyCheck<'_> {
 
     /// A hint for an unknown setting: a similar name, or the section that has this setting.
     fn suggestion(&self, name: &str, entries: &[Entry<'_>]) -> String {
-        let similar = entries.iter().map(|entry| (similarity(name, entry.name()), entry.name()));
-        let closest =
-            similar.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN).max_by(|(a, _), (b, _)| a.total_cmp(b));
-        if let Some((_, closest)) = closest {
+        if let Some(closest) = closest(name, entries.iter().map(Entry::name)) {
             return format!("did you mean {closest}?");
         }
         let elsewhere =
@@ -169,6 +166,14 @@ impl KeyCheck<'_> {
     fn line(&self, offset: usize) -> usize {
         self.text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
     }
+}
+
+/// The known name that may have been meant by an unknown one.
+pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let similar = known.map(|known| (similarity(name, known), known));
+    let closest =
+        similar.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    closest.map(|(_, known)| known)
 }
 
 fn similarity(name: &str, other: &str) -> f64 {

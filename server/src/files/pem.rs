@@ -48,6 +48,20 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemErro
     read(path, Kind::PrivateKey, sealward_pem::private_key)
 }
 
+/// A certificate chain and its key. If both are in one file, the file is read once: a platform that renews it replaces both together.
+///
+/// # Errors
+/// [`PemError`]
+pub(crate) fn chain_and_key(
+    chain: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), PemError> {
+    if chain != key {
+        return Ok((certificates(chain)?, private_key(key)?));
+    }
+    read(chain, Kind::PrivateKey, |text| Ok((sealward_pem::certificates(text)?, sealward_pem::private_key(text)?)))
+}
+
 /// All certificate revocation lists of a file, in order: at least one.
 ///
 /// # Errors
@@ -76,6 +90,38 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn chain_and_key_in_one_file_come_from_one_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let bundles: Vec<_> = [1, 2].into_iter().map(|_| bundle()).collect();
+        let (file, next) = (folder.path().join("bundle.pem"), folder.path().join("next.pem"));
+        fs::write(&file, &bundles[0].0).unwrap();
+        // Another process replaces the file all the time, as the platform does at a renewal.
+        let is_done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut texts = bundles.iter().cycle();
+                while !is_done.load(std::sync::atomic::Ordering::SeqCst) {
+                    fs::write(&next, &texts.next().unwrap().0).unwrap();
+                    fs::rename(&next, &file).unwrap();
+                }
+            });
+            for _ in 0..200 {
+                let (chain, key) = chain_and_key(&file, &file).unwrap();
+                let (_, _, expected) = bundles.iter().find(|(_, certificate, _)| *certificate == chain[0]).unwrap();
+                assert!(key.secret_der() == expected.as_slice());
+            }
+            is_done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+    }
+
+    /// A credential bundle: its text, its certificate and its key.
+    fn bundle() -> (String, CertificateDer<'static>, Vec<u8>) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        (key.serialize_pem() + &certificate.pem(), certificate.der().clone(), key.serialize_der())
+    }
 
     #[test]
     fn an_error_names_the_file_and_the_line() {

@@ -87,8 +87,7 @@ impl ServerCertificate {
     /// # Errors
     /// [`TlsError`]: for example, the key belongs to another certificate.
     pub(crate) fn load(tls: &Tls) -> Result<Self, TlsError> {
-        let chain = pem::certificates(&tls.certificate)?;
-        let key = pem::private_key(&tls.key)?;
+        let (chain, key) = pem::chain_and_key(&tls.certificate, &tls.key)?;
         let certified =
             CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(TlsError::Certificate)?;
         Ok(Self { certified: Arc::new(certified) })

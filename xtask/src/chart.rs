@@ -1,0 +1,174 @@
+//! `cargo xtask chart`: checks the chart in deploy/helm with Helm and the schemas of Kubernetes.
+//!
+//! Each file in deploy/helm/cases has values. What the chart renders from them is checked in, so that a review shows what a change means in a
+//! cluster; `cargo xtask generate` writes it. The tests of the workspace check the meaning of these manifests, and run the server as they say.
+
+use std::{collections::BTreeSet, fs, process::ExitCode};
+
+use crate::tools::{Missing, Output, Tools, shown};
+
+pub(crate) const SUMMARY: &str = "checks the Helm chart and the manifests that are rendered from it";
+
+const CHART: &str = "deploy/helm/sealward";
+const CASES: &str = "deploy/helm/cases";
+
+/// The name and the namespace of the release in rendered manifests.
+const RELEASE: &str = "sealward";
+
+/// The cases, each with the file of its manifests. Those of the first are for users without Helm.
+pub(crate) const RENDERED: &[(&str, &str)] = &[
+    ("base", "deploy/kubernetes/sealward.yaml"),
+    ("cert-manager", "deploy/helm/rendered/cert-manager.yaml"),
+    ("everything", "deploy/helm/rendered/everything.yaml"),
+    ("pod-certificate", POD_CERTIFICATE),
+    ("spiffe", "deploy/helm/rendered/spiffe.yaml"),
+    ("without-optional", "deploy/helm/rendered/without-optional.yaml"),
+];
+
+/// The manifests that only the newest version of Kubernetes knows.
+const POD_CERTIFICATE: &str = "deploy/helm/rendered/pod-certificate.yaml";
+
+/// The manifest that isn't rendered.
+const NAMESPACE: &str = "deploy/kubernetes/namespace.yaml";
+
+/// The newest and the oldest version of Kubernetes that the manifests are checked against.
+const NEWEST: &str = "1.37.0";
+const OLDEST: &str = "1.29.0";
+
+/// The kinds of cert-manager and of the Prometheus operator, whose schemas no package registry has. Any other kind without a schema fails.
+const WITHOUT_SCHEMA: &str = "Certificate,ServiceMonitor,PrometheusRule";
+
+/// Values that the chart refuses, added to those of the first case, and a part of the message.
+const REFUSED: &[(&str, &str)] = &[
+    ("replicas=2", "at '/replicas': value must be 1"),
+    (r#"image.repository="""#, "at '/image/repository'"),
+    (r#"rootKey.secretName="""#, "at '/rootKey/secretName'"),
+    (r#"rootKey.value="a secret""#, "additional properties 'value' not allowed"),
+    (r#"tls.source="acme""#, "at '/tls/source'"),
+    (r#"tls.source="certManager""#, "set tls.certManager.issuer.name"),
+    (r#"tls.source="podCertificate""#, "set tls.podCertificate.signerName"),
+    (r#"tls.secret.name="""#, "set tls.secret.name"),
+    (r#"tls.clientCa.configMapName="""#, "tls.clientCa: set secretName or configMapName"),
+    (r#"tls.clientCa.secretName="other""#, "not both"),
+    (r#"config="[limits]\nconnections_max = 1""#, "use the values tls, limits and rootKey"),
+    (r#"limits.connections_max="many""#, "at '/limits/connections_max'"),
+    ("limits.drain_timeout_seconds=601", "at '/limits/drain_timeout_seconds'"),
+    // In Kubernetes, an empty list allows every caller.
+    ("networkPolicy.callers=[]", "at '/networkPolicy/callers'"),
+    ("podDisruptionBudget.maxUnavailable=2", "at '/podDisruptionBudget/maxUnavailable'"),
+    ("userId=0", "at '/userId'"),
+];
+
+/// Why the check didn't pass.
+pub(crate) enum ChartError {
+    Missing(Missing),
+    Failed(String),
+}
+
+impl From<Missing> for ChartError {
+    fn from(missing: Missing) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    if !arguments.is_empty() {
+        println!(
+            "Usage: cargo xtask chart\n\nChecks the Helm chart in deploy/helm. To write the manifests: cargo xtask generate documents"
+        );
+        return ExitCode::FAILURE;
+    }
+    match check(&Tools::new(), &mut Output::Terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ChartError::Missing(missing)) => failed(&missing.to_string()),
+        Err(ChartError::Failed(why)) => failed(&why),
+    }
+}
+
+fn failed(why: &str) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::FAILURE
+}
+
+/// Lints the chart with each case, compares what it renders with the files, checks these with the schemas, and tries refused values.
+pub(crate) fn check(tools: &Tools, output: &mut Output) -> Result<(), ChartError> {
+    tools.helm(output)?;
+    let schemas = tools.kubeconform(output, &[OLDEST, NEWEST])?;
+    let mut problems = unlisted(tools)?;
+    for (case, path) in RENDERED {
+        problems.extend(run_helm(tools, &["lint", "--strict", "--quiet", CHART, "--values", &values(case)]).err());
+        match rendered(tools, case) {
+            Err(problem) => problems.push(problem),
+            Ok(manifests) if fs::read(tools.root().join(path)).is_ok_and(|written| written == manifests) => {}
+            Ok(_) => problems.push(format!("{path} is stale: run `cargo xtask generate documents`")),
+        }
+    }
+    let files = || RENDERED.iter().map(|(_, path)| *path).chain([NAMESPACE]);
+    for version in [OLDEST, NEWEST] {
+        let mut kubeconform = tools.command("kubeconform");
+        kubeconform.args(["-strict", "-summary", "-kubernetes-version", version, "-skip", WITHOUT_SCHEMA]);
+        kubeconform.arg("-schema-location").arg(format!(
+            "{}/{{{{.NormalizedKubernetesVersion}}}}{{{{.StrictSuffix}}}}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
+            schemas.display()
+        ));
+        kubeconform.args(files().filter(|path| version == NEWEST || *path != POD_CERTIFICATE));
+        let is_valid = output.run(&mut kubeconform).is_ok_and(|status| status.success());
+        if !is_valid {
+            problems.push(format!("`{}` found errors", shown(&kubeconform)));
+        }
+    }
+    problems.extend(REFUSED.iter().filter_map(|(set, expected)| accepted(tools, set, expected)));
+    if problems.is_empty() { Ok(()) } else { Err(ChartError::Failed(problems.join("\n"))) }
+}
+
+/// The manifests of a case, in the order that Helm applies them.
+pub(crate) fn rendered(tools: &Tools, case: &str) -> Result<Vec<u8>, String> {
+    tools.helm(&mut Output::Terminal).map_err(|missing| missing.to_string())?;
+    run_helm(tools, &template(&values(case)))
+}
+
+fn template(values: &str) -> Vec<&str> {
+    vec!["template", RELEASE, CHART, "--namespace", RELEASE, "--kube-version", NEWEST, "--values", values]
+}
+
+fn values(case: &str) -> String {
+    format!("{CASES}/{case}.yaml")
+}
+
+/// Cases without an entry in [`RENDERED`].
+fn unlisted(tools: &Tools) -> Result<Vec<String>, ChartError> {
+    let unreadable = |error| ChartError::Failed(format!("can't read {CASES}: {error}"));
+    let entries = fs::read_dir(tools.root().join(CASES)).map_err(unreadable)?;
+    let found: BTreeSet<_> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".yaml").map(str::to_owned))
+        .collect();
+    let is_unlisted = |case: &&String| !RENDERED.iter().any(|(listed, _)| listed == case);
+    Ok(found
+        .iter()
+        .filter(is_unlisted)
+        .map(|case| format!("{} is not listed in xtask/src/chart.rs", values(case)))
+        .collect())
+}
+
+/// The problem that values are accepted, or refused with another message.
+fn accepted(tools: &Tools, set: &str, expected: &str) -> Option<String> {
+    let values = values("base");
+    let mut arguments = template(&values);
+    arguments.extend(["--set-json", set]);
+    match run_helm(tools, &arguments) {
+        Ok(_) => Some(format!("the chart accepts {set}")),
+        Err(message) if message.contains(expected) => None,
+        Err(message) => Some(format!("the message for {set} lacks `{expected}`: {message}")),
+    }
+}
+
+fn run_helm(tools: &Tools, arguments: &[&str]) -> Result<Vec<u8>, String> {
+    let mut helm = tools.command("helm");
+    helm.args(arguments);
+    let ended = helm.output().map_err(|error| format!("can't start `{}`: {error}", shown(&helm)))?;
+    if ended.status.success() {
+        return Ok(ended.stdout);
+    }
+    let text = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    Err(format!("`{}`: {}\n{text}", shown(&helm), ended.status))
+}
