@@ -10,6 +10,7 @@ mod fuzz;
 mod generate;
 mod kill;
 mod layers;
+mod long_checks;
 mod messages;
 mod source;
 mod test;
