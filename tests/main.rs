@@ -78,5 +78,6 @@ mod tokens;
 mod tools;
 mod trail;
 mod transport;
+mod two_servers;
 mod values;
 mod who_am_i;

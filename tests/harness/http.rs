@@ -48,8 +48,13 @@ pub(crate) fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
 
 /// The same, with these files of a certificate and its key if there are any.
 pub(crate) fn tls_with(folder: &Folder, identity: Option<[PathBuf; 2]>) -> ClientConfig {
+    tls_trusting(&folder.development().ca(), identity)
+}
+
+/// The same, for a server with a certificate of this CA.
+pub(crate) fn tls_trusting(ca: &Path, identity: Option<[PathBuf; 2]>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    for ca in CertificateDer::pem_file_iter(folder.development().ca()).unwrap() {
+    for ca in CertificateDer::pem_file_iter(ca).unwrap() {
         roots.add(ca.unwrap()).unwrap();
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
