@@ -80,7 +80,7 @@ fn faults_in_the_files_are_found() {
     }
     for (name, from, to, problem) in [
         ("istio-passthrough.yaml", "gateways: [\"sealward\"]", "gateways: [\"other\"]", "gateway not found"),
-        ("istio-sidecar-unix-socket.yaml", "append_action", "append", "unknown field"),
+        ("istio-sidecar-unix-socket.yaml", "append_action", "append_actions", "unknown field"),
     ] {
         let problems = analyzed(&changed(&folder, name, from, to));
         assert!(problems.iter().any(|found| found.contains(problem)), "{name}: {problems:?}");

@@ -43,6 +43,7 @@ mod import;
 mod istio;
 mod key_life;
 mod kills;
+mod kubernetes_schemas;
 mod linkerd;
 mod long_work;
 mod lost_key;

@@ -203,29 +203,33 @@ async fn only_idempotent_calls_are_repeated_after_a_lost_answer() {
     let [first, second] = [&pair.servers[0], &pair.servers[1]].map(|server| server.address());
     let ways = [Proxy::start(first).await, Proxy::start(second).await];
     let envoy = pair.envoy([&ways[0].address, &ways[1].address]).await;
-    let (admin, writer) = (pair.caller(&envoy, "admin"), pair.caller(&envoy, "writer"));
-    // Connections to both servers, before answers are lost.
-    for _ in 0..4 {
-        writer.who_am_i().await.unwrap();
-    }
+    let [admin, writer, connector] = CALLERS.map(|(name, _)| pair.caller(&envoy, name));
+    // Connections for both kinds of calls to both servers, since none can be opened while answers are lost.
+    let prepare = async || {
+        for _ in 0..4 {
+            writer.who_am_i().await.unwrap();
+        }
+        reveal(&connector, &pair.whole).await.unwrap();
+        ways.iter().for_each(Proxy::keep_back);
+    };
     // Loses the answer of a call that a server has ended.
     let lose = async |method: &str, before: u64| {
         let lost = async { while pair.ended(method).await.iter().sum::<u64>() == before {} };
         timeout(PATIENCE, lost).await.unwrap();
         ways.iter().for_each(Proxy::cut);
     };
-    ways.iter().for_each(Proxy::keep_back);
+    prepare().await;
     let (read, ()) = tokio::join!(async { writer.mailboxes().get(&pair.whole).await }, lose("GetMailbox", 0));
     assert_eq!(read.unwrap().name, pair.whole);
     assert_eq!(pair.ended("GetMailbox").await.iter().sum::<u64>(), 2);
 
-    ways.iter().for_each(Proxy::keep_back);
+    prepare().await;
     let key = async { admin.retrieve_data_encryption_key(DEFAULT).await };
     let (key, ()) = tokio::join!(key, lose("RetrieveDataEncryptionKey", 0));
     assert!(!key.unwrap().fingerprint.is_empty());
     assert_eq!(pair.ended("RetrieveDataEncryptionKey").await, [2, 0]);
 
-    ways.iter().for_each(Proxy::keep_back);
+    prepare().await;
     let created = async { writer.mailboxes().create(DEFAULT, mailbox("hunter3"), None).await };
     let (created, ()) = tokio::join!(created, lose("CreateMailbox", 0));
     assert_eq!(created.unwrap_err().code(), Code::Unavailable);
@@ -260,12 +264,12 @@ async fn deadline_ends_a_call_at_envoy_and_at_the_server() {
         let stream = TcpStream::connect(address).await.unwrap();
         connector.connect(ServerName::from(address.ip()), stream).await.unwrap()
     };
-    // Envoy takes zero for no deadline, and passes it on.
+    // Only the server refuses it.
     let message = v1::IsDataEncryptionActiveRequest { organization: DEFAULT.to_owned() };
     let mut request = call(IS_ACTIVE, framed(&message));
-    request.headers_mut().insert("grpc-timeout", "0S".parse().unwrap());
+    request.headers_mut().insert("grpc-timeout", "soon".parse().unwrap());
     let refused = Http::over(connect().await).await.send(request).await.unwrap().refusal();
-    assert_eq!(refused, (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()));
+    assert_eq!(refused, (Code::InvalidArgument, "TIMEOUT_INVALID".to_owned()));
     // A call whose message doesn't end.
     let mut connection = Connection::over(connect().await, 65_535).await;
     let begun = connection.begin(IS_ACTIVE, &[("grpc-timeout", "200m")], Vec::new().into()).await.unwrap();

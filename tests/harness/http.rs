@@ -117,11 +117,18 @@ impl Http {
 }
 
 impl Answer {
+    /// The status in it.
+    #[track_caller]
+    pub(crate) fn status(&self) -> Status {
+        let in_either = [&self.headers, &self.trailers].into_iter().find_map(Status::from_header_map);
+        let Some(status) = in_either else { panic!("no status: {self:?}") };
+        status
+    }
+
     /// Code and reason of the error in it.
     #[track_caller]
     pub(crate) fn refusal(&self) -> (tonic::Code, String) {
-        let in_either = [&self.headers, &self.trailers].into_iter().find_map(Status::from_header_map);
-        let Some(status) = in_either else { panic!("no status: {self:?}") };
+        let status = self.status();
         let details = status.get_error_details();
         assert!(details.request_info().is_some_and(|info| !info.request_id.is_empty()), "{status:?}");
         (status.code(), details.error_info().unwrap().reason.clone())

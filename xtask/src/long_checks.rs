@@ -40,8 +40,8 @@ pub(crate) const LONG_CHECKS: &[LongCheck] = &[
         name: "kubernetes",
         tool: KUBERNETES_VALIDATE,
         install: Tools::kubernetes_validate,
-        tests: "linkerd::",
-        inputs: &["deploy/mesh/istio-*.yaml", "deploy/mesh/linkerd-*.yaml", "tests/linkerd.rs"],
+        tests: "kubernetes_schemas::",
+        inputs: &["deploy/mesh/istio-*.yaml", "deploy/mesh/linkerd-*.yaml", "tests/kubernetes_schemas.rs"],
     },
 ];
 

@@ -160,8 +160,9 @@ impl Tools {
         self.go_tool(output, "istio.io/istio/istioctl/cmd/istioctl", ISTIOCTL)
     }
 
-    /// kubernetes-validate, with the schemas of Kubernetes.
+    /// kubernetes-validate, with the schemas of Kubernetes. Its tests also need Go, for the definitions of the Gateway API.
     pub(crate) fn kubernetes_validate(&self, output: &mut Output) -> Result<(), Missing> {
+        self.go(output)?;
         let (program, version) = KUBERNETES_VALIDATE;
         if self.has_version(program, "--version", version) {
             return Ok(());
