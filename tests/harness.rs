@@ -4,6 +4,7 @@ pub(crate) mod dovecot;
 pub(crate) mod http;
 pub(crate) mod http2;
 pub(crate) mod inside;
+pub(crate) mod mesh;
 pub(crate) mod pages;
 pub(crate) mod process;
 pub(crate) mod proxy;

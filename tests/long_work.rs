@@ -36,7 +36,7 @@ fn slow(config: &mut Config) {
 }
 
 /// A profile whose texts are as long as they may be, in characters of four bytes.
-fn large_profile() -> mail_v1::EmailServerProfile {
+pub(crate) fn large_profile() -> mail_v1::EmailServerProfile {
     let mut profile = mail_v1::EmailServerProfile {
         display_name: Some("\u{1d11e}".repeat(100)),
         description: Some("\u{1d11e}".repeat(2_000)),

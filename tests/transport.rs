@@ -146,13 +146,12 @@ async fn malformed_message_is_refused_with_details() {
 }
 
 /// A message of this size for any request type: an unknown field.
-fn message_of(bytes: usize) -> Vec<u8> {
-    // Tag of field 15, and a length of three bytes.
-    let length = bytes - 4;
+pub(crate) fn message_of(bytes: usize) -> Vec<u8> {
+    // Tag of field 15, and a length of four bytes.
+    let length = bytes - 5;
     let mut message = vec![0x7a];
-    message.extend(
-        [length & 0x7f | 0x80, length >> 7 & 0x7f | 0x80, length >> 14].map(|part| u8::try_from(part).unwrap()),
-    );
+    message.extend([0, 7, 14].map(|shift| u8::try_from(length >> shift & 0x7f | 0x80).unwrap()));
+    message.push(u8::try_from(length >> 21).unwrap());
     message.resize(bytes, 0);
     message
 }

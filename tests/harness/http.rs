@@ -48,8 +48,13 @@ pub(crate) fn tls(folder: &Folder, person: Option<Person>) -> ClientConfig {
 
 /// The same, with these files of a certificate and its key if there are any.
 pub(crate) fn tls_with(folder: &Folder, identity: Option<[PathBuf; 2]>) -> ClientConfig {
+    tls_trusting(&folder.development().ca(), identity)
+}
+
+/// The same, for a server with a certificate of this CA.
+pub(crate) fn tls_trusting(ca: &Path, identity: Option<[PathBuf; 2]>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    for ca in CertificateDer::pem_file_iter(folder.development().ca()).unwrap() {
+    for ca in CertificateDer::pem_file_iter(ca).unwrap() {
         roots.add(ca.unwrap()).unwrap();
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -112,11 +117,18 @@ impl Http {
 }
 
 impl Answer {
+    /// The status in it.
+    #[track_caller]
+    pub(crate) fn status(&self) -> Status {
+        let in_either = [&self.headers, &self.trailers].into_iter().find_map(Status::from_header_map);
+        let Some(status) = in_either else { panic!("no status: {self:?}") };
+        status
+    }
+
     /// Code and reason of the error in it.
     #[track_caller]
     pub(crate) fn refusal(&self) -> (tonic::Code, String) {
-        let in_either = [&self.headers, &self.trailers].into_iter().find_map(Status::from_header_map);
-        let Some(status) = in_either else { panic!("no status: {self:?}") };
+        let status = self.status();
         let details = status.get_error_details();
         assert!(details.request_info().is_some_and(|info| !info.request_id.is_empty()), "{status:?}");
         (status.code(), details.error_info().unwrap().reason.clone())

@@ -9,7 +9,11 @@ use h2::{
 use http::{HeaderMap, Request};
 use prost::{Message, bytes::Bytes};
 use sealward_server::development::Person;
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+};
 use tonic::Status;
 
 use super::{Folder, PATIENCE, http::connect_tls};
@@ -30,7 +34,11 @@ impl Connection {
     /// Over TLS, with the certificate of this person if there is one. Each answer has a window of this size, which never grows.
     pub(crate) async fn with_tls(folder: &Folder, address: &str, person: Option<Person>, window: u32) -> Self {
         let stream = TcpStream::connect(address.parse::<SocketAddr>().unwrap()).await.unwrap();
-        let stream = connect_tls(folder, person, stream).await.unwrap();
+        Self::over(connect_tls(folder, person, stream).await.unwrap(), window).await
+    }
+
+    /// Over a stream that is ready for HTTP/2.
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, window: u32) -> Self {
         let (requests, connection) =
             Builder::new().initial_window_size(window).handshake::<_, Bytes>(stream).await.unwrap();
         Connection { requests, driver: tokio::spawn(connection) }

@@ -1,4 +1,4 @@
-//! Real proxies before a server, with the settings of the guide: Envoy, nginx and HAProxy as children of the test.
+//! Real proxies before a server, with the settings of the guide or of `deploy/mesh`: Envoy, nginx and HAProxy as children of the test.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -6,11 +6,12 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use http::Request;
 use sealward_server::development::Person;
 use tempfile::TempDir;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{PATIENCE, Server, process::tools};
+use super::{PATIENCE, Server, http::Http, process::tools};
 
 /// A program that passes requests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,25 +33,75 @@ impl Kind {
     }
 }
 
-/// A form of Envoy in `deploy/mesh`.
+/// A proxy with a configuration in `deploy/mesh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    Passthrough,
-    PassthroughWithAddress,
-    HopOverTls,
-    HopOverUnixSocket,
+    EnvoyPassthrough,
+    EnvoyPassthroughWithAddress,
+    EnvoyHopOverTls,
+    EnvoyHopOverUnixSocket,
+    /// As [`EnvoyHopOverTls`](Self::EnvoyHopOverTls), with reads to both servers and all other calls to the first.
+    EnvoyTwoServers,
+    NginxPassthrough,
+    NginxHop,
+    HaproxyPassthroughWithAddress,
+    HaproxyHop,
 }
 
 impl Form {
+    /// All forms before one server.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::EnvoyPassthrough,
+        Self::EnvoyPassthroughWithAddress,
+        Self::EnvoyHopOverTls,
+        Self::EnvoyHopOverUnixSocket,
+        Self::NginxPassthrough,
+        Self::NginxHop,
+        Self::HaproxyPassthroughWithAddress,
+        Self::HaproxyHop,
+    ];
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::EnvoyPassthrough
+            | Self::EnvoyPassthroughWithAddress
+            | Self::EnvoyHopOverTls
+            | Self::EnvoyHopOverUnixSocket
+            | Self::EnvoyTwoServers => Kind::Envoy,
+            Self::NginxPassthrough | Self::NginxHop => Kind::Nginx,
+            Self::HaproxyPassthroughWithAddress | Self::HaproxyHop => Kind::Haproxy,
+        }
+    }
+
     fn settings(self) -> &'static str {
         match self {
-            Self::Passthrough => include_str!("../../deploy/mesh/envoy-passthrough.yaml"),
-            Self::PassthroughWithAddress => {
+            Self::EnvoyPassthrough => include_str!("../../deploy/mesh/envoy-passthrough.yaml"),
+            Self::EnvoyPassthroughWithAddress => {
                 include_str!("../../deploy/mesh/envoy-passthrough-proxy-protocol.yaml")
             }
-            Self::HopOverTls => include_str!("../../deploy/mesh/envoy-hop-tls.yaml"),
-            Self::HopOverUnixSocket => include_str!("../../deploy/mesh/envoy-hop-unix-socket.yaml"),
+            Self::EnvoyHopOverTls => include_str!("../../deploy/mesh/envoy-hop-tls.yaml"),
+            Self::EnvoyHopOverUnixSocket => include_str!("../../deploy/mesh/envoy-hop-unix-socket.yaml"),
+            Self::EnvoyTwoServers => include_str!("../../deploy/mesh/envoy-two-servers.yaml"),
+            Self::NginxPassthrough => include_str!("../../deploy/mesh/nginx-passthrough.conf"),
+            Self::NginxHop => include_str!("../../deploy/mesh/nginx-hop.conf"),
+            Self::HaproxyPassthroughWithAddress => include_str!("../../deploy/mesh/haproxy-passthrough.cfg"),
+            Self::HaproxyHop => include_str!("../../deploy/mesh/haproxy-hop.cfg"),
         }
+    }
+
+    /// Whether it names each connection's address in a header of the PROXY protocol.
+    pub(crate) fn sends_addresses(self) -> bool {
+        matches!(self, Self::EnvoyPassthroughWithAddress | Self::HaproxyPassthroughWithAddress)
+    }
+
+    /// Whether it ends the TLS of callers.
+    pub(crate) fn is_hop(self) -> bool {
+        !self.sends_addresses() && !matches!(self, Self::EnvoyPassthrough | Self::NginxPassthrough)
+    }
+
+    /// Whether it accepts callers without a certificate.
+    pub(crate) fn has_optional_certificates(self) -> bool {
+        !matches!(self, Self::EnvoyHopOverTls | Self::EnvoyHopOverUnixSocket | Self::EnvoyTwoServers)
     }
 }
 
@@ -80,36 +131,32 @@ impl ReverseProxy {
         ] {
             std::fs::copy(from, folder.path().join(name)).unwrap();
         }
-        for name in ["proxy", "client"] {
-            let read = |end| std::fs::read_to_string(folder.path().join(format!("{name}.{end}"))).unwrap();
-            std::fs::write(folder.path().join(format!("{name}.both.pem")), read("pem") + &read("key")).unwrap();
-        }
-        let address = free_address();
         let (name, settings) = kind.settings();
-        let settings = changed(kind, settings, folder.path(), address, server.address().parse().unwrap());
+        let address = free_address();
+        let settings = changed(kind, settings, folder.path(), address, &[server.address().parse().unwrap()]);
         Self::run(kind, name, settings, folder, address).await
     }
 
-    /// Starts Envoy in a form of `deploy/mesh`, with the files of this folder, before servers at these addresses or on this Unix socket.
+    /// Starts one in a form of `deploy/mesh`, with the files of this folder, before servers at these addresses or on this Unix socket.
     pub(crate) async fn in_mesh(form: Form, folder: TempDir, servers: &[SocketAddr], socket: &Path) -> Self {
-        let address = free_address();
-        let endpoint =
-            "        - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 7443 } } }\n";
-        let settings = form.settings();
-        assert!(settings.contains(endpoint) != settings.contains(SOCKET), "{form:?}");
-        let endpoints: String =
-            servers.iter().map(|server| endpoint.replace("7443", &server.port().to_string())).collect();
-        let settings = settings
-            .replace(endpoint, &endpoints)
-            .replace(SOCKET, socket.to_str().unwrap())
-            .replace("port_value: 8443", &format!("port_value: {}", address.port()))
-            .replace("/etc/proxy", folder.path().to_str().unwrap());
-        Self::run(Kind::Envoy, "envoy.yaml", settings, folder, address).await
+        let (kind, address) = (form.kind(), free_address());
+        let mut settings =
+            changed(kind, form.settings(), folder.path(), address, servers).replace(SOCKET, socket.to_str().unwrap());
+        if form == Form::EnvoyTwoServers {
+            // For what Envoy counts.
+            settings.push_str("admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }\n");
+        }
+        Self::run(kind, kind.settings().0, settings, folder, address).await
     }
 
     async fn run(kind: Kind, name: &str, settings: String, folder: TempDir, address: SocketAddr) -> Self {
         let file = folder.path().join(name);
         std::fs::write(&file, settings).unwrap();
+        // HAProxy has a certificate and its key in one file.
+        for name in ["proxy", "client"] {
+            let read = |end| std::fs::read_to_string(folder.path().join(format!("{name}.{end}"))).unwrap();
+            std::fs::write(folder.path().join(format!("{name}.both.pem")), read("pem") + &read("key")).unwrap();
+        }
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let child =
             command(kind, &file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
@@ -128,6 +175,18 @@ impl ReverseProxy {
         self.address.to_string()
     }
 
+    /// What Envoy with two servers counts: the sum of the counters and gauges whose names end like this.
+    pub(crate) async fn counted(&self, end: &str) -> u64 {
+        let address = std::fs::read_to_string(self.folder.path().join("admin")).unwrap();
+        let mut admin = Http::without_tls(address.trim()).await;
+        let answer = admin.send(Request::get("http://envoy/stats").body(Vec::new()).unwrap()).await.unwrap();
+        let answer = std::str::from_utf8(&answer.body).unwrap();
+        let values = answer.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| name.ends_with(end));
+        let values: Vec<u64> = values.map(|(_, value)| value.trim().parse().unwrap()).collect();
+        assert!(!values.is_empty(), "{end}: {answer}");
+        values.iter().sum()
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
@@ -140,25 +199,24 @@ impl Drop for ReverseProxy {
     }
 }
 
-/// The settings of the guide, with this test's files and addresses.
-fn changed(kind: Kind, settings: &str, folder: &Path, address: SocketAddr, server: SocketAddr) -> String {
+/// The settings with this test's files and addresses.
+fn changed(kind: Kind, settings: &str, folder: &Path, address: SocketAddr, servers: &[SocketAddr]) -> String {
     let mut changed = settings.replace("/etc/proxy", folder.to_str().unwrap());
-    let ports: &[(&str, String)] = match kind {
-        Kind::Envoy => &[
-            ("port_value: 8443", format!("port_value: {}", address.port())),
-            ("port_value: 7443", format!("port_value: {}", server.port())),
-        ],
-        Kind::Nginx => &[
-            ("127.0.0.1:8443", address.to_string()),
-            ("127.0.0.1:7443", server.to_string()),
-            // Not in folders of the system.
-            ("http {\n", nginx_folders(folder)),
-        ],
-        Kind::Haproxy => &[("127.0.0.1:8443", address.to_string()), ("127.0.0.1:7443", server.to_string())],
+    let port = |address: &SocketAddr| match kind {
+        Kind::Envoy => format!("port_value: {}", address.port()),
+        Kind::Nginx | Kind::Haproxy => address.to_string(),
     };
-    for (from, to) in ports {
-        assert!(changed.contains(from), "{from}");
-        changed = changed.replace(from, to);
+    let listens: SocketAddr = (Ipv4Addr::LOCALHOST, 8443).into();
+    assert!(changed.contains(&port(&listens)));
+    changed = changed.replace(&port(&listens), &port(&address));
+    for (server, number) in servers.iter().zip(7443..) {
+        let written: SocketAddr = (Ipv4Addr::LOCALHOST, number).into();
+        assert!(changed.contains(&port(&written)) || changed.contains(SOCKET), "{written}");
+        changed = changed.replace(&port(&written), &port(server));
+    }
+    if kind == Kind::Nginx {
+        // Not in folders of the system.
+        changed = changed.replace("http {\n", &nginx_folders(folder));
     }
     changed
 }
@@ -171,10 +229,22 @@ fn nginx_folders(folder: &Path) -> String {
 
 fn command(kind: Kind, file: &Path) -> Command {
     let folder = file.parent().unwrap().display();
+    let admin = format!("{folder}/admin");
     let (program, arguments): (_, Vec<String>) = match kind {
         Kind::Envoy => (
             "envoy",
-            ["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error", "-c"].map(str::to_owned).into(),
+            [
+                "--concurrency",
+                "1",
+                "--use-dynamic-base-id",
+                "--log-level",
+                "error",
+                "--admin-address-path",
+                &admin,
+                "-c",
+            ]
+            .map(str::to_owned)
+            .into(),
         ),
         Kind::Nginx => {
             let globals = format!("daemon off; master_process off; pid {folder}/pid; error_log stderr;");

@@ -11,6 +11,7 @@ mod fuzz;
 mod generate;
 mod kill;
 mod layers;
+mod long_checks;
 mod messages;
 mod source;
 mod test;

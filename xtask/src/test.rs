@@ -22,6 +22,7 @@ use crate::{
     clients::{CLIENTS, Client},
     fuzz::{self, FuzzError},
     layers,
+    long_checks::{self, LongCheck, LongCheckError},
     tools::{Missing, Output, Tools, shown},
 };
 
@@ -31,6 +32,7 @@ const HELP: &str = "\
 Usage: cargo xtask test
        cargo xtask test FILTER… [OPTIONS OF THE TEST RUNNER]
        cargo xtask test --client LANGUAGE…
+       cargo xtask test --all [CHECK…]
 
 Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licenses, bans,
 sources and advisories of dependencies, the Helm chart, lints, documentation, the clients in clients/, all tests, and a fixed number of inputs of each fuzzer. It compiles while it installs tools;
@@ -45,6 +47,10 @@ With a filter it only runs the tests whose names contain one of the words, and i
 With --client it only tests the clients of these languages: python, go, typescript, java, csharp.
     cargo xtask test --client python go
 
+With --all, it also runs the checks whose tools take long to build, and records each success in tests/long-checks.txt. Commit that file. With
+CHECK, it runs only these checks. Without --all, it only compares the record with the inputs of the checks, and fails if they have changed.
+    cargo xtask test --all istio
+
 It ends with a table of results and times. `NOT CHECKED` rows report what wasn't checked, and why. They count as failures, except for the
 advisory database of RustSec, which is on GitHub and can't always be reached.";
 
@@ -56,7 +62,15 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
     let tools = Tools::new();
     let report = match arguments {
-        [] => everything(&tools),
+        [] => everything(&tools, &[("long checks", long_checks_are_current)]),
+        [flag, names @ ..] if flag == "--all" => match long_checks::named(names) {
+            Ok(checks) if names.is_empty() => everything(&tools, &[]).followed_by(long_checks_alone(&tools, &checks)),
+            Ok(checks) => long_checks_alone(&tools, &checks),
+            Err(problem) => {
+                eprintln!("{problem}");
+                return ExitCode::FAILURE;
+            }
+        },
         [flag, languages @ ..] if flag == "--client" => match clients_of(languages) {
             Ok(clients) => clients_alone(&tools, &clients),
             Err(problem) => {
@@ -87,7 +101,8 @@ pub(crate) fn install_tools(arguments: &[String]) -> ExitCode {
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn everything(tools: &Tools) -> Report {
+/// Everything but the long checks, with these checks first.
+fn everything(tools: &Tools, first: &[Check]) -> Report {
     let start = Instant::now();
     let mut lines = thread::scope(|scope| {
         let (built, programs_built) = mpsc::channel();
@@ -99,7 +114,8 @@ fn everything(tools: &Tools) -> Report {
             lines.extend(run_lane(tools, COMPILING));
             lines
         });
-        let mut lines = run_lane(tools, WITHOUT_COMPILING);
+        let mut lines = run_lane(tools, first);
+        lines.extend(run_lane(tools, WITHOUT_COMPILING));
         lines.extend(clients_after(tools, &programs_built));
         match compiling.join() {
             Ok(compiled) => lines.extend(compiled),
@@ -160,6 +176,20 @@ fn clients_alone(tools: &Tools, clients: &[&'static Client]) -> Report {
     for client in clients {
         lines.push(run_alone(client.language, || test_client(client, tools, &mut Output::Terminal)));
     }
+    Report { lines, took: start.elapsed() }
+}
+
+/// Compares the record of the long checks with their inputs.
+fn long_checks_are_current(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    let problems = long_checks::problems(tools.root()).map_err(Trouble::Failed)?;
+    problems.iter().for_each(|problem| output.line(problem));
+    if problems.is_empty() { Ok(()) } else { Err(Trouble::Failed(problems.join("; "))) }
+}
+
+fn long_checks_alone(tools: &Tools, checks: &[&LongCheck]) -> Report {
+    let start = Instant::now();
+    let run = |check: &&LongCheck| run_alone(check.name, || Ok(check.run(tools, &mut Output::Terminal)?));
+    let lines = checks.iter().map(run).collect();
     Report { lines, took: start.elapsed() }
 }
 
@@ -334,6 +364,15 @@ impl From<Missing> for Trouble {
     }
 }
 
+impl From<LongCheckError> for Trouble {
+    fn from(error: LongCheckError) -> Self {
+        match error {
+            LongCheckError::Missing(missing) => missing.into(),
+            LongCheckError::Failed(why) => Self::Failed(why),
+        }
+    }
+}
+
 /// What each check came to, and how long all of them took.
 struct Report {
     lines: Vec<Line>,
@@ -347,6 +386,12 @@ struct Line {
 }
 
 impl Report {
+    fn followed_by(mut self, other: Self) -> Self {
+        self.lines.extend(other.lines);
+        self.took += other.took;
+        self
+    }
+
     fn is_good(&self) -> bool {
         self.lines.iter().all(|line| matches!(line.outcome, Ok(()) | Err(Trouble::NotChecked { excused: true, .. })))
     }

@@ -155,6 +155,34 @@ impl Tools {
         self.go_install(output, "github.com/fullstorydev/grpcurl/cmd/grpcurl", GRPCURL_VERSION, &version)
     }
 
+    /// istioctl, whose build takes over ten minutes.
+    pub(crate) fn istioctl(&self, output: &mut Output) -> Result<(), Missing> {
+        self.go_tool(output, "istio.io/istio/istioctl/cmd/istioctl", ISTIOCTL)
+    }
+
+    /// kubernetes-validate, with the schemas of Kubernetes. Its tests also need Go, for the definitions of the Gateway API.
+    pub(crate) fn kubernetes_validate(&self, output: &mut Output) -> Result<(), Missing> {
+        self.go(output)?;
+        let (program, version) = KUBERNETES_VALIDATE;
+        if self.has_version(program, "--version", version) {
+            return Ok(());
+        }
+        self.python_package(output, program, version)?;
+        self.link(&format!("../python/bin/{program}"), program)
+    }
+
+    /// Builds a program from a Go package, unless it was built from this version.
+    fn go_tool(&self, output: &mut Output, package: &str, (program, version): Tool) -> Result<(), Missing> {
+        let program = self.root.join(BIN).join(program);
+        self.go(output)?;
+        // Many programs don't know their version. Go keeps it in the file.
+        let built_from = self.command("go").args(["version", "-m"]).arg(program).output();
+        if built_from.is_ok_and(|output| contains_version(&String::from_utf8_lossy(&output.stdout), version)) {
+            return Ok(());
+        }
+        self.go_install(output, package, version, "")
+    }
+
     /// Builds a program from a Go module.
     fn go_install(&self, output: &mut Output, module: &str, version: &str, link: &str) -> Result<(), Missing> {
         self.go(output)?;
@@ -257,6 +285,9 @@ impl Tools {
     /// The proxies that tests put before the server: nginx and HAProxy in Debian's versions, Envoy from PyPI.
     pub(crate) fn proxies(&self, output: &mut Output) -> Result<(), Missing> {
         self.service(output, "/usr/sbin/nginx", "nginx", &["nginx.service"])?;
+        if !Path::new(NGINX_STREAM).exists() {
+            self.apt_install(output, "libnginx-mod-stream")?;
+        }
         self.service(output, "/usr/sbin/haproxy", "haproxy", &["haproxy.service"])?;
         if self.exists("envoy") {
             return Ok(());
@@ -295,7 +326,7 @@ impl Tools {
         }
         let schemas = self.root.join(TOOLS).join(format!("kubernetes-{}", versions.join("-")));
         if !schemas.is_dir() {
-            self.python_data(output, "kubernetes-validate", KUBERNETES_VALIDATE_VERSION)?;
+            self.python_data(output, KUBERNETES_VALIDATE.0, KUBERNETES_VALIDATE.1)?;
             let target = schemas.to_string_lossy();
             let arguments: Vec<&str> = [&*target].into_iter().chain(versions.iter().copied()).collect();
             self.python_script(output, include_str!("tools/kubernetes_schemas.py"), &arguments)?;
@@ -413,6 +444,8 @@ pub(crate) fn shown(command: &Command) -> String {
 
 const TOOLS: &str = "target/tools";
 const BIN: &str = "target/tools/bin";
+/// nginx's module for TCP.
+const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 /// The environment of packages from PyPI.
 const PYTHON: &str = "target/tools/python";
 
@@ -425,7 +458,12 @@ const HELM_VERSION: &str = "4.3.1";
 /// The package of the AWS CDK that contains this version of Helm.
 const HELM_LAYER_VERSION: &str = "2.0.0";
 const KUBECONFORM_VERSION: &str = "0.8.0";
-const KUBERNETES_VALIDATE_VERSION: &str = "1.37.0";
+
+/// The program's name, and its version.
+pub(crate) type Tool = (&'static str, &'static str);
+
+pub(crate) const ISTIOCTL: Tool = ("istioctl", "0.0.0-20260827124520-eed52ebb66ad");
+pub(crate) const KUBERNETES_VALIDATE: Tool = ("kubernetes-validate", "1.37.0");
 /// The oldest Go that builds the tools and the Go client, and the version to install otherwise.
 const GO_MINIMUM: (u32, u32) = (1, 26);
 const GO_VERSION: &str = "1.26.6";
