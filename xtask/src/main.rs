@@ -11,6 +11,7 @@ mod generate;
 mod kill;
 mod layers;
 mod messages;
+mod release;
 mod source;
 mod test;
 mod texts;
@@ -28,6 +29,7 @@ const TASKS: &[Task] = &[
     ("fuzz", fuzz::SUMMARY, fuzz::run),
     ("kill", kill::SUMMARY, kill::run),
     ("attack", attack::SUMMARY, attack::run),
+    ("release", release::SUMMARY, release::run),
 ];
 
 fn main() -> ExitCode {
