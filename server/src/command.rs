@@ -101,7 +101,7 @@ pub(crate) fn run() -> ExitCode {
                 Command::Backup(arguments) => return backup::run(arguments).await,
                 Command::Restore(arguments) => return restore::run(arguments).await,
                 Command::Descriptors(arguments) => descriptors::run(arguments)?,
-                Command::Reference(which) => reference::run(&which)?,
+                Command::Reference(which) => reference::run(&which, Arguments::command())?,
             }
             Ok(ExitCode::SUCCESS)
         });

@@ -13,6 +13,7 @@ mod kill;
 mod layers;
 mod long_checks;
 mod messages;
+mod release;
 mod source;
 mod test;
 mod texts;
@@ -31,6 +32,7 @@ const TASKS: &[Task] = &[
     ("fuzz", fuzz::SUMMARY, fuzz::run),
     ("kill", kill::SUMMARY, kill::run),
     ("attack", attack::SUMMARY, attack::run),
+    ("release", release::SUMMARY, release::run),
 ];
 
 fn main() -> ExitCode {

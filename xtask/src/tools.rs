@@ -296,6 +296,25 @@ impl Tools {
         self.link("../python/bin/envoy", "envoy")
     }
 
+    /// What packages are built and checked with: Debian's tools, and umoci, which unpacks container images.
+    pub(crate) fn packaging(&self, output: &mut Output) -> Result<(), Missing> {
+        self.debian(output, "dpkg-shlibdeps", "dpkg-dev")?;
+        self.debian(output, "lintian", "lintian")?;
+        self.debian(output, "umoci", "umoci")?;
+        self.debian(output, "systemd-analyze", "systemd")?;
+        // Only a folder of certificates.
+        if Path::new("/usr/share/ca-certificates/mozilla").exists() {
+            return Ok(());
+        }
+        self.apt_install(output, "ca-certificates")
+    }
+
+    /// What a Debian is installed and booted with, for the life of the packages.
+    pub(crate) fn booted_debian(&self, output: &mut Output) -> Result<(), Missing> {
+        self.debian(output, "debootstrap", "debootstrap")?;
+        self.debian(output, "systemd-nspawn", "systemd-container")
+    }
+
     /// promtool, which checks metrics and rules of Prometheus, in Debian's version.
     pub(crate) fn promtool(&self, output: &mut Output) -> Result<(), Missing> {
         let units = ["prometheus.service", "prometheus-node-exporter.service"];

@@ -125,7 +125,8 @@ fn steps(plan: &Plan, wishes: &Wishes) -> Vec<String> {
             "Check the configuration:\n     CREDENTIALS_DIRECTORY={folder} sealward-server check-config --config {config}"
         ));
         steps.push(format!(
-            "Copy deploy/sealward.service to /etc/systemd/system; if DIR isn't /etc/sealward, change its paths to {folder}. Then run:\n     \
+            "Start the service. Without the Debian package, copy deploy/sealward.service to /etc/systemd/system first; if DIR isn't \
+             /etc/sealward, change its paths to {folder}:\n     \
              systemctl daemon-reload && systemctl enable --now sealward"
         ));
     } else {

@@ -1,9 +1,12 @@
 //! `reference`: prints the documentation that is generated from the code. The command is for developers of Sealward, and hidden.
 
-use clap::Subcommand;
-use sealward_server::{reference, schema::DescriptorError};
+use std::{fs, path::PathBuf};
 
-use super::print;
+use clap::{Command, Subcommand};
+use clap_complete::Shell;
+use sealward_server::reference;
+
+use super::{failure::Failure, print};
 
 /// The files.
 #[derive(Debug, Subcommand)]
@@ -20,9 +23,14 @@ pub(super) enum Reference {
     Rules,
     /// deploy/monitoring/sealward-rules-test.yaml
     RulesTest,
+    /// Write the manual pages of all commands to a folder.
+    Man { folder: PathBuf },
+    /// Print a completion script.
+    Completions { shell: Shell },
 }
 
-pub(super) fn run(which: &Reference) -> Result<(), DescriptorError> {
+/// Prints the document. `command` is the command line that manual pages and completions describe.
+pub(super) fn run(which: &Reference, mut command: Command) -> Result<(), Failure> {
     print::to_stdout(&match which {
         Reference::Configuration => reference::configuration(),
         Reference::Permissions => reference::permissions()?,
@@ -30,6 +38,17 @@ pub(super) fn run(which: &Reference) -> Result<(), DescriptorError> {
         Reference::Dashboard => reference::dashboard(),
         Reference::Rules => reference::rules(),
         Reference::RulesTest => reference::rules_test(),
+        Reference::Man { folder } => {
+            fs::create_dir_all(folder)?;
+            clap_mangen::generate_to(command, folder)?;
+            return Ok(());
+        }
+        Reference::Completions { shell } => {
+            let mut script = Vec::new();
+            let name = command.get_name().to_owned();
+            clap_complete::generate(*shell, &mut command, name, &mut script);
+            String::from_utf8(script)?
+        }
     });
     Ok(())
 }

@@ -1,0 +1,141 @@
+//! Builds the release: `cargo xtask release` runs it, see `--help`.
+//!
+//! Everything that is released is a function of the commit, the pinned toolchain and the Debian release of the machine. The parts, in the
+//! order of their use:
+//!
+//! * [`source`]: the commit, its time and its version; [`programs`]: the two programs, without the paths of this machine
+//! * [`inventory`]: the crates in a program; [`sbom`], [`audit_data`] and [`licenses`] describe them
+//! * [`tree`]: files with modes and owners, and how they become the same archive every time
+//! * [`archive`], [`debian`], [`image`], [`clients`]: the packages; [`sums`]: their checksums and the signature
+//! * [`check`]: whether the packages work; [`verify`]: whether a second build has the same bytes
+
+mod archive;
+mod audit_data;
+mod check;
+mod clients;
+mod command;
+mod debian;
+mod image;
+mod inventory;
+mod licenses;
+mod programs;
+mod sbom;
+mod source;
+mod sums;
+mod tree;
+mod verify;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use crate::{
+    command::{Failure, file},
+    inventory::Inventory,
+    programs::{CLI, Program, SERVER},
+    source::Source,
+    tree::Effort,
+};
+
+/// Build the packages of a release from the last commit of this repository.
+///
+/// Writes the archives of the server and of the command line, the Debian packages, the container image as an OCI archive, the packages of the
+/// clients, an SBOM of each program, SHA256SUMS, and with --key a signature of it. The same commit gives the same files on each machine with
+/// the same Debian release.
+#[derive(Parser)]
+#[command(name = "cargo xtask release")]
+struct Arguments {
+    /// The folder for the packages. It must not contain other files.
+    #[arg(long, value_name = "DIR", default_value = "target/packages")]
+    out: PathBuf,
+    /// The private key for the signature of SHA256SUMS, in OpenSSH's format. Default: no signature.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Package the programs in this folder instead of building them, with little compression and without the clients. For tests.
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// Check the packages: lintian, the image unpacked and started as its user, a call, the SBOM. Needs root and the tools of `cargo xtask
+    /// tools`.
+    #[arg(long)]
+    check: bool,
+    /// Check the packages that are in the folder, and build nothing.
+    #[arg(long, conflicts_with_all = ["binaries", "key", "verify"])]
+    check_only: bool,
+    /// Also check the life of the Debian packages in a Debian that is booted in a container. Takes some minutes.
+    #[arg(long)]
+    in_debian: bool,
+    /// Build the release twice, in other folders, homes, time zones, languages and umasks, and compare all files.
+    #[arg(long, conflicts_with_all = ["binaries", "check", "key"])]
+    verify: bool,
+    /// The repository. Default: the one that this program was built from.
+    #[arg(long, value_name = "DIR", hide = true)]
+    source: Option<PathBuf>,
+    /// The folder of the build.
+    #[arg(long, value_name = "DIR", hide = true)]
+    target: Option<PathBuf>,
+    /// Leave out the packages of the clients.
+    #[arg(long)]
+    no_clients: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("cargo xtask release: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let root = match &arguments.source {
+        Some(root) => root.clone(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned(),
+    };
+    let source = Source::open(&root)?;
+    let out = root.join(&arguments.out);
+    if arguments.verify {
+        return verify::verify(&source, &out, !arguments.no_clients);
+    }
+    if !arguments.check_only {
+        let target = arguments.target.clone().unwrap_or_else(|| root.join("target/reproducible"));
+        release(&source, arguments, &out, &target)?;
+    }
+    if arguments.check || arguments.check_only {
+        check::check(&source, &out, arguments.in_debian)?;
+    }
+    Ok(())
+}
+
+/// Writes all packages to `out`.
+fn release(source: &Source, arguments: &Arguments, out: &Path, target: &Path) -> Result<(), Failure> {
+    sums::clear(out)?;
+    fs::create_dir_all(out).map_err(file("create", out))?;
+    let effort = if arguments.binaries.is_some() { Effort::Least } else { Effort::Best };
+    let folder = match &arguments.binaries {
+        Some(folder) => source.root.join(folder),
+        None => programs::build(source, target)?,
+    };
+    let load = |names| Program::load(source, &folder, names, &Inventory::of(source, names)?);
+    let (server, cli) = (load(&SERVER)?, load(&CLI)?);
+
+    archive::write(source, &[&server, &cli], &format!("sealward-{}", source.version), out, effort)?;
+    archive::write(source, &[&cli], &format!("sealward-cli-{}", source.version), out, effort)?;
+    for program in [&server, &cli] {
+        debian::write(source, program, out, effort)?;
+        let sbom = out.join(format!("{}-{}.cdx.json", program.names.package, source.version));
+        fs::write(&sbom, &program.sbom).map_err(file("write", &sbom))?;
+    }
+    image::write(source, &server, out, effort)?;
+    if arguments.binaries.is_none() && !arguments.no_clients {
+        clients::write(source, out)?;
+    }
+    sums::write(out, arguments.key.as_deref())?;
+    print!("{}", sums::listing(out)?);
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! The two programs: built without a trace of the machine, stripped, and with the list of their crates inside.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    audit_data,
+    command::{Failure, file, output, run},
+    inventory::Inventory,
+    licenses, sbom,
+    source::Source,
+    tree::{FILE, Tree},
+};
+
+/// The names of a program.
+pub(crate) struct Names {
+    /// The program itself.
+    pub(crate) program: &'static str,
+    /// Its crate.
+    pub(crate) krate: &'static str,
+    /// Its Debian package, and its folder of documents.
+    pub(crate) package: &'static str,
+    pub(crate) summary: &'static str,
+    /// The arguments that write its manual pages to a folder, which follows.
+    manual: &'static [&'static str],
+    /// The arguments that print a completion script, before the name of the shell.
+    completions: &'static [&'static str],
+}
+
+pub(crate) const SERVER: Names = Names {
+    program: "sealward-server",
+    krate: "sealward-server",
+    package: "sealward-server",
+    summary: "gRPC service for records with encrypted fields",
+    manual: &["reference", "man"],
+    completions: &["reference", "completions"],
+};
+
+pub(crate) const CLI: Names = Names {
+    program: "sealward",
+    krate: "sealward-cli",
+    package: "sealward",
+    summary: "command line of Sealward, a service for encrypted records",
+    manual: &["man", "--dir"],
+    completions: &["completions"],
+};
+
+/// A program with everything that is packaged with it.
+pub(crate) struct Program {
+    pub(crate) names: &'static Names,
+    pub(crate) binary: Vec<u8>,
+    /// Manual pages and completions, from `share/` on.
+    pub(crate) share: Tree,
+    /// CycloneDX, as JSON.
+    pub(crate) sbom: Vec<u8>,
+    /// The licenses of all crates.
+    pub(crate) licenses: String,
+}
+
+impl Program {
+    /// Takes a program from a folder.
+    pub(crate) fn load(
+        source: &Source,
+        folder: &Path,
+        names: &'static Names,
+        inventory: &Inventory,
+    ) -> Result<Self, Failure> {
+        let built = folder.join(names.program);
+        let binary = finished(source, &built, &audit_data::section(inventory)?)?;
+        let share = share(source, &built, names)?;
+        let sbom = sbom::document(source, names, inventory)?;
+        Ok(Self { names, binary, share, sbom, licenses: licenses::text(source, inventory)? })
+    }
+}
+
+/// Builds both programs, and returns their folder.
+pub(crate) fn build(source: &Source, target: &Path) -> Result<PathBuf, Failure> {
+    fs::create_dir_all(target).map_err(file("create", target))?;
+    let target = target.canonicalize().map_err(file("find", target))?;
+    let wrapper = target.join("rustc-wrapper.sh");
+    fs::write(&wrapper, include_str!("rustc-wrapper.sh")).map_err(file("write", &wrapper))?;
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).map_err(file("set the mode of", &wrapper))?;
+
+    let cargo = || source.command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // So that all sources are there when their folder is listed.
+    run(cargo().args(["fetch", "--quiet", "--locked"]))?;
+    let mut cargo = cargo();
+    cargo.args(["build", "--release", "--locked", "--package", SERVER.krate, "--package", CLI.krate]);
+    cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+    cargo.env("RUSTC_WRAPPER", &wrapper).env("SEALWARD_RELEASE_ROOT", &source.root);
+    cargo.env("SEALWARD_COMMIT", &source.commit);
+    // C code has paths in assertions. `-g0`: those of debugging information aren't wanted either.
+    let mut c_flags = vec!["-g0".to_owned(), format!("-ffile-prefix-map={}=/target", target.display())];
+    for registry in registries()? {
+        c_flags.push(format!("-ffile-prefix-map={}=/source", registry.display()));
+    }
+    for name in ["CFLAGS", "CXXFLAGS"] {
+        cargo.env(name, c_flags.join(" "));
+    }
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WORKSPACE_WRAPPER"] {
+        cargo.env_remove(name);
+    }
+    run(&mut cargo)?;
+    Ok(target.join("release"))
+}
+
+/// The folders of the sources of crates, one for each registry that Cargo has used.
+fn registries() -> Result<Vec<PathBuf>, Failure> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let sources = home.ok_or_else(|| Failure::wrong("neither CARGO_HOME nor HOME is set"))?.join("registry/src");
+    let entries = fs::read_dir(&sources).map_err(file("read", &sources))?;
+    let mut folders = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>();
+    if let Ok(folders) = &mut folders {
+        folders.sort();
+    }
+    folders.map_err(file("read", &sources))
+}
+
+/// The program without symbols, and with the list of its crates in the section that `cargo audit bin` and scanners read.
+fn finished(source: &Source, built: &Path, audit_data: &[u8]) -> Result<Vec<u8>, Failure> {
+    let folder = TempDir::new().map_err(file("create", Path::new("a temporary folder")))?;
+    let (section, finished) = (folder.path().join("audit"), folder.path().join("program"));
+    fs::write(&section, audit_data).map_err(file("write", &section))?;
+    let mut objcopy = source.command("objcopy");
+    objcopy.args(["--strip-all", "--remove-section=.comment", "--add-section"]);
+    objcopy.arg(format!("{}={}", audit_data::SECTION, section.display()));
+    objcopy.arg("--set-section-flags").arg(format!("{}=noload,readonly", audit_data::SECTION));
+    output(objcopy.arg(built).arg(&finished))?;
+    fs::read(&finished).map_err(file("read", &finished))
+}
+
+/// The manual pages and the completions, which the program writes itself.
+fn share(source: &Source, built: &Path, names: &Names) -> Result<Tree, Failure> {
+    let mut share = Tree::default();
+    let folder = TempDir::new().map_err(file("create", Path::new("a temporary folder")))?;
+    output(source.command(built).args(names.manual).arg(folder.path()))?;
+    let pages = fs::read_dir(folder.path()).and_then(|pages| pages.collect::<Result<Vec<_>, _>>());
+    for page in pages.map_err(file("read", folder.path()))? {
+        let content = fs::read(page.path()).map_err(file("read", &page.path()))?;
+        share.file(format!("share/man/man1/{}", page.file_name().to_string_lossy()), FILE, content);
+    }
+    let program = names.program;
+    for (shell, path) in [
+        ("bash", format!("share/bash-completion/completions/{program}")),
+        ("fish", format!("share/fish/vendor_completions.d/{program}.fish")),
+        ("zsh", format!("share/zsh/vendor-completions/_{program}")),
+    ] {
+        share.file(path, FILE, output(source.command(built).args(names.completions).arg(shell))?);
+    }
+    Ok(share)
+}

@@ -1,0 +1,60 @@
+//! `cargo xtask release`: builds and runs `tools/release`, which knows everything about packages.
+
+use std::process::{Command, ExitCode};
+
+use crate::{
+    clients::CLIENTS,
+    tools::{Missing, Output, Tools},
+};
+
+pub(crate) const SUMMARY: &str = "builds the packages of a release, and checks that they work and can be reproduced";
+
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let tools = Tools::new();
+    let is_help = arguments.iter().any(|argument| matches!(argument.as_str(), "-h" | "--help"));
+    if !is_help && let Err(missing) = install(&tools, &mut Output::Terminal) {
+        eprintln!("{missing}");
+        return ExitCode::FAILURE;
+    }
+    match program(&tools).args(arguments).status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("can't start cargo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The tools of packages, and of the languages of the clients.
+fn install(tools: &Tools, output: &mut Output) -> Result<(), Missing> {
+    tools.packaging(output)?;
+    tools.booted_debian(output)?;
+    CLIENTS.iter().try_for_each(|client| client.prepare(tools, output))
+}
+
+/// The command that packages the programs of the debug build, and checks the packages: for `cargo xtask test`.
+pub(crate) fn check(tools: &Tools, output: &mut Output) -> Result<Command, Missing> {
+    tools.packaging(output)?;
+    let mut command = tools.command(&tools.root().join("target/debug/sealward-release").to_string_lossy());
+    command.args(["--binaries", "target/debug", "--out", "target/packages-of-test", "--check"]);
+    Ok(command)
+}
+
+/// The command that builds the release twice and compares the files, then checks the packages in a Debian of their own. It takes half an
+/// hour.
+pub(crate) fn verify(tools: &Tools, output: &mut Output) -> Result<Vec<Command>, Missing> {
+    install(tools, output)?;
+    let release = |arguments: &[&str]| {
+        let mut command = program(tools);
+        command.args(arguments);
+        command
+    };
+    Ok(vec![release(&["--verify"]), release(&["--check-only", "--in-debian"])])
+}
+
+fn program(tools: &Tools) -> Command {
+    let mut command = tools.cargo();
+    command.args(["run", "--quiet", "--locked", "--package", "sealward-release", "--"]);
+    command
+}
