@@ -74,6 +74,7 @@ mod story;
 mod terminal;
 mod tokens;
 mod tools;
+mod traces;
 mod trail;
 mod transport;
 mod values;

@@ -14,6 +14,8 @@ pub(super) enum Reference {
     Permissions,
     /// docs/metrics.md
     Metrics,
+    /// docs/traces.md
+    Traces,
     /// deploy/monitoring/sealward-dashboard.json
     Dashboard,
     /// deploy/monitoring/sealward-rules.yaml
@@ -27,6 +29,7 @@ pub(super) fn run(which: &Reference) -> Result<(), DescriptorError> {
         Reference::Configuration => reference::configuration(),
         Reference::Permissions => reference::permissions()?,
         Reference::Metrics => reference::metrics(),
+        Reference::Traces => reference::traces(),
         Reference::Dashboard => reference::dashboard(),
         Reference::Rules => reference::rules(),
         Reference::RulesTest => reference::rules_test(),

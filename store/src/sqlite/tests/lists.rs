@@ -35,7 +35,7 @@ use sealward_core::{
     organization::{Organization, create::create_first, open::inspect},
     permit::Permit,
     policy::{Binding, Policy, ReadRecords, Role, Scope},
-    port::{AuditGate, Clock, Computation, KeyDerivation},
+    port::{AuditGate, Clock, Computation, KeyDerivation, KeyUse, KeyUseObserver},
     random::Random,
     record::{
         Record, RecordContent as _, RecordError, RowContent,
@@ -459,6 +459,12 @@ impl AuditGate for TestPorts {
     }
 }
 
+impl KeyUseObserver for TestPorts {
+    fn begin(&self, _: KeyUse) -> Option<Box<dyn Send>> {
+        None
+    }
+}
+
 impl FailPoints for TestPorts {
     fn reached(&self, _: FailPoint) {}
 }
@@ -503,6 +509,7 @@ impl Lists {
             clock: Arc::clone(&ports) as Arc<dyn Clock>,
             random: Arc::clone(&ports) as Arc<dyn Random>,
             audit_gate: Arc::clone(&ports) as Arc<dyn AuditGate>,
+            key_uses: Arc::clone(&ports) as Arc<dyn KeyUseObserver>,
             fail_points: ports,
         };
         let limits = KeyLimits {
