@@ -1,5 +1,6 @@
 //! Servers to test against. Each has its own folder and port, so that all tests run concurrently.
 
+pub(crate) mod collector;
 pub(crate) mod dovecot;
 pub(crate) mod http;
 pub(crate) mod http2;

@@ -79,6 +79,7 @@ mod story;
 mod terminal;
 mod tokens;
 mod tools;
+mod traces;
 mod trail;
 mod transport;
 mod two_servers;

@@ -22,7 +22,7 @@ use crate::{
     rates,
     run::server_of_this_build,
     shape::Shape,
-    target::{Filling, Subject, Target, write_requests},
+    target::{Filling, Subject, Target, setting, write_requests},
     workload::{WORKLOADS, Workload},
 };
 
@@ -40,6 +40,10 @@ pub(crate) struct Arguments {
     /// Keeps Callgrind's profile of each path in this folder, for callgrind_annotate
     #[arg(long, value_name = "FOLDER")]
     profiles: Option<PathBuf>,
+
+    /// A setting of the server: `trace_calls_per_million=0`; can be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
 
     /// Another sealward-server than the one of this build
     #[arg(long, value_name = "PROGRAM")]
@@ -91,7 +95,7 @@ async fn count(arguments: &Arguments) -> Outcome<Counts> {
     let scratch = tempfile::tempdir().map_err(|error| format!("a temporary folder can't be created: {error}"))?;
     let scratch = scratch.path();
     let program = arguments.server.clone().map_or_else(server_of_this_build, Ok)?;
-    let subject = Subject { name: "server".to_owned(), program };
+    let subject = Subject { name: "server".to_owned(), program, settings: arguments.set.clone() };
     let paths: Vec<&Workload> =
         PATHS.iter().filter_map(|path| WORKLOADS.iter().find(|workload| workload.name == *path)).collect();
 

@@ -13,7 +13,7 @@ use crate::{
     rates::{Bench, Pace},
     report::{AGAINST, Results},
     shape::{SHAPE, SHAPES, Shape},
-    target::Subject,
+    target::{Subject, setting},
     workload::{WORKLOADS, Workload},
 };
 
@@ -47,6 +47,10 @@ pub(crate) struct Arguments {
     /// A second sealward-server, measured in the same rounds
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
+
+    /// A setting of the second server, which is this one without --against: `trace_calls_per_million=10000`; can be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    against_set: Vec<(String, String)>,
 
     /// OpenBao's program `bao` [default: the one on the PATH, if there is one]
     #[arg(long, value_name = "PROGRAM")]
@@ -89,8 +93,13 @@ pub(crate) fn server_of_this_build() -> Outcome<PathBuf> {
 impl Arguments {
     fn subjects(&self) -> Outcome<Vec<Subject>> {
         let program = self.server.clone().map_or_else(server_of_this_build, Ok)?;
-        let server = Subject { name: "server".to_owned(), program };
-        let against = self.against.clone().map(|program| Subject { name: AGAINST.to_owned(), program });
+        let second = if self.against_set.is_empty() { None } else { Some(program.clone()) };
+        let server = Subject { name: "server".to_owned(), program, settings: Vec::new() };
+        let against = self.against.clone().or(second).map(|program| Subject {
+            name: AGAINST.to_owned(),
+            program,
+            settings: self.against_set.clone(),
+        });
         Ok([server].into_iter().chain(against).collect())
     }
 
@@ -103,7 +112,8 @@ impl Arguments {
     }
 
     fn report_folder(&self) -> Option<&Path> {
-        let is_complete = self.rows.is_empty() && self.server.is_none() && self.against.is_none();
+        let is_complete =
+            self.rows.is_empty() && self.server.is_none() && self.against.is_none() && self.against_set.is_empty();
         self.report.as_deref().or(is_complete.then_some(Path::new("docs")))
     }
 

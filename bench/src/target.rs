@@ -33,6 +33,21 @@ const LOAD_MAX: Duration = Duration::from_secs(300);
 pub(crate) struct Subject {
     pub(crate) name: String,
     pub(crate) program: PathBuf,
+    /// Settings of its configuration, with their values in TOML, in addition to those of the measurement.
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+impl Subject {
+    fn all_settings<'a>(&'a self, settings: &'a [(&'a str, String)]) -> Vec<(&'a str, String)> {
+        let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        settings.iter().cloned().chain(own).collect()
+    }
+}
+
+/// A setting of a command line: `NAME=VALUE`.
+pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE, with VALUE in TOML")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// A running server.
@@ -47,7 +62,7 @@ pub(crate) struct Target {
 impl Target {
     /// Starts a server on a new folder.
     pub(crate) async fn start(subject: &Subject, folder: &Path, settings: &[(&str, String)]) -> Outcome<Self> {
-        let deployment = Deployment::prepare(folder, settings)?;
+        let deployment = Deployment::prepare(folder, &subject.all_settings(settings))?;
         let process = Process::server(&subject.program, folder).await?;
         Ok(Self { name: subject.name.clone(), process, deployment, next: 0 })
     }
@@ -56,7 +71,7 @@ impl Target {
     pub(crate) async fn restart(self, subject: &Subject, settings: &[(&str, String)]) -> Outcome<Self> {
         let Self { name, process, deployment, next } = self;
         process.stop().await?;
-        deployment.configure(settings)?;
+        deployment.configure(&subject.all_settings(settings))?;
         let process = Process::server(&subject.program, deployment.folder()).await?;
         Ok(Self { name, process, deployment, next })
     }

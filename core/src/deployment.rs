@@ -16,7 +16,7 @@ use crate::{
     id::Timestamp,
     name::OrganizationName,
     organization::handle::Organization,
-    port::{AuditGate, Clock, Computation, KeyDerivation, OrganizationDatabases},
+    port::{AuditGate, Clock, Computation, KeyDerivation, KeyUse, KeyUseObserver, OrganizationDatabases},
     random::Random,
     schema::Schema,
     store::{Commit, CommitError, Step, Store},
@@ -40,6 +40,8 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     /// Whether audit records can be written at present.
     pub audit_gate: Arc<dyn AuditGate>,
+    /// The observer of uses of keys.
+    pub key_uses: Arc<dyn KeyUseObserver>,
     /// The fail points for tests.
     pub fail_points: Arc<dyn FailPoints>,
 }
@@ -105,6 +107,11 @@ impl Deployment {
     #[must_use]
     pub fn with_filter_bounds(self, filter_bounds: parser::Bounds) -> Self {
         Deployment { filter_bounds, ..self }
+    }
+
+    /// Measures a use of keys until the returned value is dropped.
+    pub(crate) fn begin(&self, key_use: KeyUse) -> Option<Box<dyn Send>> {
+        self.ports.key_uses.begin(key_use)
     }
 
     /// Sets the maximum size of a page in bytes.

@@ -43,6 +43,21 @@ pub trait Line: Send + Sync {
     fn turn(&self) -> Pending<'_, Box<dyn Send>>;
 }
 
+/// A use of keys within a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUse {
+    /// Values are checked and sealed.
+    Seal,
+    /// Cells are opened.
+    Open,
+}
+
+/// Observes uses of keys, to measure their time. It gets no value and no name, and must not block.
+pub trait KeyUseObserver: Send + Sync {
+    /// A use begins. It ends when the returned value is dropped; `None` if this use isn't measured.
+    fn begin(&self, key_use: KeyUse) -> Option<Box<dyn Send>>;
+}
+
 /// Threads for computations that use a processor for milliseconds.
 pub trait Computation: Send + Sync {
     /// Returns the number of computations that can run at the same time: that of the processors.

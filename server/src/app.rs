@@ -13,7 +13,9 @@ mod stores;
 
 use std::sync::Arc;
 
-use sealward_core::{deployment::Deployment, organization::open::NotOpened, port::Clock, schema::Schema};
+use sealward_core::{
+    deployment::Deployment, organization::open::NotOpened, port::Clock, random::Random, schema::Schema,
+};
 use sealward_store::OnDemand;
 use tokio::task::spawn_blocking;
 
@@ -45,6 +47,7 @@ use crate::{
     telemetry::{
         metrics::{Sources, access},
         shed::Shed,
+        traces::{self, Traces, ports::with_spans},
         transactions::Transactions,
     },
     transport::{
@@ -74,6 +77,11 @@ impl App {
         let credentials = Credentials::load(&config).await?;
         let (drain, shed) = (Drain::new(), Shed::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let span_outcomes = traces::outcomes();
+        let sources = (Arc::clone(&clock), Arc::new(SystemRandom) as Arc<dyn Random>);
+        let collector = config.traces.as_ref();
+        let (traces, exporting) =
+            Traces::start(collector, &config.limits, sources, span_outcomes.clone(), &shed).await?;
         let fetching = Fetching::new(&config.limits, &config.data_dir, Arc::clone(&clock), shed.clone(), drain.clone());
         let served = schema::read(config.schema.descriptors())?;
         // From here on, connecting clients wait. If an address is in use, the start fails before a database is opened.
@@ -85,7 +93,8 @@ impl App {
         let audit_copy = CopyHandle::new(&config, shed.clone());
         let transactions = Transactions::default();
         let stores = Stores::open(&config, credentials.root_key, &audit_copy, &transactions).await?;
-        let deployment = deployment(stores.ports, &served.schema, &config.limits);
+        let ports = if traces.are_on() { with_spans(stores.ports) } else { stores.ports };
+        let deployment = deployment(ports, &served.schema, &config.limits);
         // Keys of token issuers are stored in the data folder, which this process has locked now.
         let token_bounds = Bounds::new(&config.limits, shed.clone());
         let issuers = Arc::new(Issuers::load(&config.token_issuers, token_bounds.clone(), &fetching, None)?);
@@ -96,7 +105,7 @@ impl App {
         // The organizations are open: background tasks can start, and health is correct before the first health check.
         let readiness = Readiness::default();
         let rpcs = Arc::new(rpc_table(&served));
-        let observation = observe(&deployment, &rpcs, &config.limits, (&drain, &shed));
+        let observation = observe(&deployment, &rpcs, traces, &config.limits, (&drain, &shed));
         let arrival = ArrivalBounds::of(&config.limits, &shed);
         let slots = ListenerSlots::new(&config.limits, &shed, sockets.hops.sockets.len());
         let sources = Sources {
@@ -112,6 +121,7 @@ impl App {
             shed: shed.clone(),
             refused_handshakes: observation.refused_handshakes.clone(),
             forged: observation.forged.clone(),
+            span_outcomes,
             limits: config.limits,
         };
         observation.serve_metrics(sockets.metrics, sources, readiness.clone(), &drain);
@@ -165,6 +175,7 @@ impl App {
             shed,
             denials,
             audit_copy: recovered.audit_copy,
+            exporting,
             serving,
         })
     }

@@ -30,9 +30,9 @@ use crate::{
     config::{AuditCopy, Config, ConfigError, CopyTo, Faults, HopEntrance, RootKeySource, TokenKeys, environment},
     drain::Drain,
     error_chain,
-    files::trusted_file,
+    files::{cas::Cas, trusted_file},
     identity::{
-        jwks::{Cas, Fetched, Fetching},
+        jwks::{Fetched, Fetching},
         token,
     },
     ports::clock::SystemClock,
@@ -62,6 +62,7 @@ pub async fn check(path: &Path) -> Report {
     if let Some(path) = config.metrics.token.as_deref().filter(|path| is_set(path)) {
         files::metrics_token(path, &mut report);
     }
+    files::collector(&config, &mut report);
     tls::check(&config.tls, SystemClock.now(), &mut report);
     clock(&config, &mut report);
     token_issuers(&config, &mut report).await;

@@ -19,6 +19,7 @@ pub(crate) mod setting;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod unknown_keys;
 
 pub(crate) use self::{check::CREDENTIAL, file::sections, identity::lower_case_dns};
@@ -27,8 +28,9 @@ pub use self::{
     faults::{Fault, Faults},
     load::ConfigError,
     model::{
-        Assertable, AuditCopy, Config, CopyTo, Hop, HopEntrance, Listen, Log, LogFormat, MetricsAccess, OnFailure,
-        Pages, RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+        Assertable, AuditCopy, CollectorAddress, CollectorTls, Config, CopyTo, Hop, HopEntrance, Listen, Log,
+        LogFormat, MetricsAccess, OnFailure, Pages, RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer,
+        TokenKeys, Traces,
     },
     origin::{NotAnOrigin, Origin},
 };

@@ -17,6 +17,8 @@ use tokio_util::{
     task::TaskTracker,
 };
 
+use crate::telemetry::traces::current;
+
 /// A handle to the shutdown, shared by all parts of the server.
 #[derive(Clone, Debug)]
 pub struct Drain {
@@ -92,9 +94,10 @@ impl Drain {
     }
 
     /// Starts a task that must end before the process does, above all a key operation. It runs on the server's own runtime: a call runs on
-    /// the thread that serves its connection, and ends with it, so work that continues, or takes long, doesn't belong there.
+    /// the thread that serves its connection, and ends with it, so work that continues, or takes long, doesn't belong there. The work of a call
+    /// that is traced remains a part of its trace.
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
-        self.tasks.spawn_on(task, &self.runtime)
+        self.tasks.spawn_on(current::in_current(task), &self.runtime)
     }
 
     /// Resolves when the server stops and all tasks have ended.

@@ -2,6 +2,7 @@
 //!
 //! This module doesn't know the purpose of a key or a certificate.
 
+pub(crate) mod cas;
 pub(crate) mod disk;
 pub(crate) mod pem;
 pub(crate) mod private_file;

@@ -15,11 +15,14 @@ pub(crate) mod permission;
 mod probe;
 mod tls_required;
 pub(crate) mod trace;
+mod trace_context;
 pub(crate) mod version_header;
 
 use std::{convert::Infallible, sync::Arc};
 
-use crate::{audit::denials::Denials, identity::token::Issuers, status, transport::tls::TlsContext};
+use crate::{
+    audit::denials::Denials, identity::token::Issuers, status, telemetry::traces::Traces, transport::tls::TlsContext,
+};
 use http::{Request, Response};
 use sealward_connect::{AnswerJsonLayer, FramingLayer, NoJsonForm};
 use sealward_core::{policy::Policy, port::Clock};
@@ -40,6 +43,7 @@ use self::{
     permission::PermissionRequired,
     tls_required::TlsRequired,
     trace::TraceLayer,
+    trace_context::TraceContext,
 };
 
 /// The dependencies of the layers.
@@ -51,6 +55,8 @@ pub(crate) struct Layers {
     pub(crate) framing: FramingLayer,
     /// Assigns call ids, finds the rpcs, and logs and counts calls.
     pub(crate) trace: TraceLayer,
+    /// Decides which calls are recorded for a collector.
+    pub(crate) traces: Traces,
     /// Limits metadata.
     pub(crate) metadata: MetadataGate,
     /// The clock for the expiry of certificates.
@@ -88,6 +94,7 @@ where
         http_gate,
         framing,
         trace,
+        traces,
         metadata,
         clock,
         deadlines,
@@ -120,6 +127,8 @@ where
             TlsRequired,
             // Before permission, which needs an identity.
             IdentityRequired::new(clock, tls_context, issuers, forged),
+            // After identity: no other caller can make the server record a call.
+            TraceContext::new(traces),
             // A caller that may not call the rpc in any organization can't send a message.
             PermissionRequired::new(policy, denials),
             // Before a message is read.
@@ -265,6 +274,7 @@ mod tests {
                 4 * 1024 * 1024,
             ),
             trace: trace(RpcTable::new(rpcs)),
+            traces: Traces::default(),
             metadata: MetadataGate::new(16_384, Shed::default()),
             clock: Arc::new(SystemClock),
             deadlines: Deadlines { default: Duration::from_secs(60), max: Duration::from_secs(60) },

@@ -12,7 +12,7 @@ use crate::{
     },
     rpc::permission::rpc_table,
     schema::{self, DescriptorError},
-    telemetry::metrics::documents,
+    telemetry::{metrics::documents, traces},
 };
 
 /// `docs/reference/configuration.md`: every setting with its type, unit, range, default and meaning.
@@ -71,6 +71,12 @@ pub fn permissions() -> Result<String, DescriptorError> {
 #[must_use]
 pub fn metrics() -> String {
     documents::reference()
+}
+
+/// `docs/traces.md`: every span.
+#[must_use]
+pub fn traces() -> String {
+    traces::documents::reference()
 }
 
 /// `deploy/monitoring/sealward-dashboard.json`: the dashboard of Grafana.

@@ -41,13 +41,14 @@ Options:
   --records N           most records of the rows `many` and `growth`
   --server PROGRAM      another sealward-server than the one of this build
   --against PROGRAM     a second sealward-server, measured in the same rounds
+  --against-set NAME=VALUE  a setting of the second server, which is this one without --against; can be repeated
   --log-level LEVEL     level of the servers' log (default: the server's)
   --bao PROGRAM         OpenBao (default: bao on the PATH)
   --postgres FOLDER     PostgreSQL's programs (default: Debian's)
   --report FOLDER       folder of benchmarks.md and its pictures, whose measured sections are replaced
 
-`instructions` counts the instructions of a call on the hot paths with Valgrind, and writes them to bench/instructions.txt. With --check, it
-compares them with the file, and fails if a path changed by more than 3 %: commit the new file with the reason.
+`instructions` counts the instructions of a call on the hot paths with Valgrind, and writes them to bench/instructions.txt, or to the file of
+--file. With --set NAME=VALUE, the server has this setting. With --check, it compares them with the file, and fails if a path changed by more than 3 %: commit the new file with the reason.
 
 `micro` runs the Criterion measurements of parts, which compare a run with the previous one:
   seal                  seal and open a cell, open a key ring, derive a KEK

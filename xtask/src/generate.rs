@@ -19,7 +19,7 @@ const HELP: &str = "\
 Usage: cargo xtask generate [--check] [PART…]
 
 Writes the documents in docs/reference: api.md from the contract, cli.md from the command line, configuration.md and permissions.md from
-the server, messages.md from the sources; then docs/metrics.md, the dashboard and the alerts in deploy/monitoring and in the Helm chart, and what the
+the server, messages.md from the sources; then docs/metrics.md, docs/traces.md, the dashboard and the alerts in deploy/monitoring and in the Helm chart, and what the
 chart renders. Then it writes clients/service_config.json and the generated code of each client; for this, it
 installs the tools of the languages. With PART, it writes only these: documents, python, go,
 typescript, java or csharp. With --check, it writes nothing, lists stale documents, and fails if there are any.";
@@ -40,6 +40,7 @@ const DOCUMENTS: &[Document] = &[
     ("docs/reference/configuration.md", Origin::Program("sealward-server", &["reference", "configuration"])),
     ("docs/reference/permissions.md", Origin::Program("sealward-server", &["reference", "permissions"])),
     ("docs/metrics.md", Origin::Program("sealward-server", &["reference", "metrics"])),
+    ("docs/traces.md", Origin::Program("sealward-server", &["reference", "traces"])),
     ("deploy/monitoring/sealward-dashboard.json", Origin::Program("sealward-server", &["reference", "dashboard"])),
     ("deploy/monitoring/sealward-rules.yaml", Origin::Program("sealward-server", &["reference", "rules"])),
     (

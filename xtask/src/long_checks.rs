@@ -12,7 +12,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::tools::{ISTIOCTL, KUBERNETES_VALIDATE, Missing, Output, Tool, Tools, shown};
+use crate::tools::{ISTIOCTL, KUBERNETES_VALIDATE, Missing, OTELCOL, Output, Tool, Tools, shown};
 
 /// A check. To add one, add it to [`LONG_CHECKS`], and mark its tests `#[ignore = "needs TOOL: cargo xtask test --all NAME"]`.
 pub(crate) struct LongCheck {
@@ -35,6 +35,13 @@ pub(crate) const LONG_CHECKS: &[LongCheck] = &[
         install: Tools::istioctl,
         tests: "istio::",
         inputs: &["deploy/mesh/istio-*.yaml", "tests/istio.rs"],
+    },
+    LongCheck {
+        name: "opentelemetry",
+        tool: OTELCOL,
+        install: Tools::otelcol,
+        tests: "traces::",
+        inputs: &["deploy/monitoring/otel-collector.yaml", "server/src/telemetry/traces", "tests/traces.rs"],
     },
     LongCheck {
         name: "kubernetes",

@@ -353,6 +353,30 @@ impl Tools {
         Ok(schemas)
     }
 
+    /// otelcol, an OpenTelemetry Collector that receives OTLP and writes files. Building it takes some four minutes.
+    pub(crate) fn otelcol(&self, output: &mut Output) -> Result<(), Missing> {
+        if self.exists("otelcol") {
+            return Ok(());
+        }
+        let builder = "go.opentelemetry.io/collector/cmd/builder";
+        self.go_install(output, builder, OTELCOL.1, "")?;
+        let (folder, source) = (self.root.join(OTEL_COLLECTOR), self.root.join(OTEL_COLLECTOR).join("source"));
+        let manifest = folder.join("builder.yaml");
+        let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&manifest, otel_collector_manifest(&source)));
+        written.map_err(|error| Missing(format!("can't write {}: {error}", manifest.display())))?;
+        announce(output, &format!("otelcol {}", OTELCOL.1));
+        // It fails at the end, after it has written everything: it tidies the module, for which it needs the tests of all dependencies, and some
+        // of them aren't available.
+        let _tidied_or_not = self.command("builder").arg("--skip-compilation").arg("--config").arg(&manifest).output();
+        let mut build = self.command("go");
+        build
+            .args(["build", "-mod=mod", "-trimpath", "-ldflags=-s -w", "-o"])
+            .arg(self.root.join(BIN).join("otelcol"))
+            .arg(".");
+        build.current_dir(&source).env("CGO_ENABLED", "0");
+        run_installation(output, &mut build)
+    }
+
     /// ghz, the load generator of gRPC.
     pub(crate) fn ghz(&self, output: &mut Output) -> Result<(), Missing> {
         if self.has_version("ghz", "--version", GHZ_VERSION) {
@@ -424,6 +448,16 @@ impl Tools {
     }
 }
 
+/// The parts of the OpenTelemetry Collector that the tests use.
+fn otel_collector_manifest(source: &Path) -> String {
+    let version = OTELCOL.1;
+    format!(
+        "dist:\n  name: otelcol\n  output_path: {}\nreceivers:\n  - gomod: go.opentelemetry.io/collector/receiver/otlpreceiver v{version}\n\
+         exporters:\n  - gomod: github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter v{version}\n",
+        source.display()
+    )
+}
+
 /// Whether the text has `version` as a word, with or without the prefix `v`.
 fn contains_version(text: &str, version: &str) -> bool {
     text.split_whitespace().any(|word| word.strip_prefix('v').unwrap_or(word) == version)
@@ -465,6 +499,8 @@ const TOOLS: &str = "target/tools";
 const BIN: &str = "target/tools/bin";
 /// nginx's module for TCP.
 const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+/// The source of the OpenTelemetry Collector.
+const OTEL_COLLECTOR: &str = "target/tools/otel-collector";
 /// The environment of packages from PyPI.
 const PYTHON: &str = "target/tools/python";
 
@@ -482,6 +518,7 @@ const KUBECONFORM_VERSION: &str = "0.8.0";
 pub(crate) type Tool = (&'static str, &'static str);
 
 pub(crate) const ISTIOCTL: Tool = ("istioctl", "0.0.0-20260827124520-eed52ebb66ad");
+pub(crate) const OTELCOL: Tool = ("otelcol", "0.165.0");
 pub(crate) const KUBERNETES_VALIDATE: Tool = ("kubernetes-validate", "1.37.0");
 /// The oldest Go that builds the tools and the Go client, and the version to install otherwise.
 const GO_MINIMUM: (u32, u32) = (1, 26);

@@ -14,6 +14,7 @@ use crate::{
     metadata::changes::{Operation, RecordWrite},
     permit::Permit,
     policy,
+    port::KeyUse,
     random::Pooled,
     record::{
         check::check_new,
@@ -184,9 +185,11 @@ async fn make(
             idempotency.remember(&mut creation.plan, &ids, &[]);
         }
         creation.require();
+        let sealing = if seals { deployment.begin(KeyUse::Seal) } else { None };
         for (index, record) in records.iter().enumerate() {
             creation.add(index, record)?;
         }
+        drop(sealing);
         let created: Vec<Record> = records.iter().map(|record| creation.record(record)).collect();
         if created.len() > 1 {
             require_fitting(deployment, &place.entity, &created)?;

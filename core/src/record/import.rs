@@ -12,6 +12,7 @@ use crate::{
     identity::Identity,
     permit::Permit,
     policy,
+    port::KeyUse,
     record::{
         create::{Checked, Creation, NewRecord, content, refusals},
         error::{RecordError, exhausted},
@@ -211,6 +212,7 @@ impl Group<'_> {
             key.forget(&mut creation.plan, keys.count());
         }
         creation.require();
+        let sealing = if seals { deployment.begin(KeyUse::Seal) } else { None };
         for (position, open) in self.open.iter().enumerate() {
             if let Some(key) = &open.key {
                 creation.plan.begin_item(position);
@@ -218,6 +220,7 @@ impl Group<'_> {
             }
             creation.add(position, &open.record)?;
         }
+        drop(sealing);
         match creation.finish(mode)?.commit(&place.organization, mode).await? {
             None => {
                 for open in std::mem::take(&mut self.open) {

@@ -16,6 +16,7 @@ use crate::{
     },
     permit::Permit,
     policy,
+    port::KeyUse,
     record::{
         error::{RecordError, exhausted},
         place::RecordPlace,
@@ -153,7 +154,10 @@ where
     let mut failed = None;
     for _ in 0..ATTEMPTS {
         let cells = read().await?;
-        match open(&cells, &ring) {
+        let opening = deployment.begin(KeyUse::Open);
+        let opened = open(&cells, &ring);
+        drop(opening);
+        match opened {
             Ok(values) => return Ok(values),
             Err(Unopened { entity, attribute, newer_format }) => {
                 let now = Some((ring.revision(), cells));

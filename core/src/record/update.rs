@@ -23,7 +23,7 @@ use crate::{
     organization::pending::{Origin, Version},
     permit::Permit,
     policy,
-    port::Line,
+    port::{KeyUse, Line},
     record::{
         check::{check_update, default_statuses},
         content::{Draft, Given, Record, Touched},
@@ -190,7 +190,10 @@ async fn make(
         let ring = if seals { Some(sealing_ring(deployment, &organization).await?) } else { None };
         let base = Base::of(&place).await?;
         let writer = Writer { deployment, caller, place: &place, mode, ring: ring.as_ref() };
-        let Planned { plan, mut updated, cells } = match writer.plan_one(&base, change, idempotency) {
+        let sealing = if seals { deployment.begin(KeyUse::Seal) } else { None };
+        let planned = writer.plan_one(&base, change, idempotency);
+        drop(sealing);
+        let Planned { plan, mut updated, cells } = match planned {
             Ok(planned) => planned,
             Err(refusal) => {
                 drop(turn);
@@ -250,7 +253,9 @@ async fn make_all(
         let ring = if seals { Some(sealing_ring(deployment, &organization).await?) } else { None };
         let before = read(deployment, &place, changes).await?;
         let writer = Writer { deployment, caller, place: &place, mode, ring: ring.as_ref() };
+        let sealing = if seals { deployment.begin(KeyUse::Seal) } else { None };
         let Planned { plan, updated, .. } = writer.plan_all(changes, &before, idempotency)?;
+        drop(sealing);
         match plan.commit(&organization, mode).await? {
             None => return Ok(updated),
             Some(Refused { refusal: Refusal::StaleRing, .. }) => {

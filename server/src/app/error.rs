@@ -10,7 +10,7 @@ use crate::{
     identity::token::TokenKeysError,
     root_key::RootKeySourceError,
     schema,
-    telemetry::metrics::access::MetricsTokenError,
+    telemetry::{metrics::access::MetricsTokenError, traces::CollectorError},
     transport::{hop_sockets::HopSocketError, listener::BindError, tls::TlsError},
 };
 
@@ -37,6 +37,9 @@ pub enum StartError {
     /// The token of scrapers can't be used.
     #[error(transparent)]
     MetricsToken(#[from] MetricsTokenError),
+    /// Traces can't be exported with these settings.
+    #[error(transparent)]
+    Traces(#[from] CollectorError),
     /// TLS can't be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -15,6 +15,7 @@ use crate::{
         metrics::{Metrics, Shared, Sources},
         samples::Samples,
         shed::Shed,
+        traces::Traces,
     },
     transport::{
         handshake::{self, Handshakes},
@@ -28,6 +29,8 @@ pub(super) struct Observation {
     pub(super) samples: Samples,
     /// Logs and counts calls.
     pub(super) trace: TraceLayer,
+    /// Decides which calls are recorded for a collector.
+    pub(super) traces: Traces,
     /// Counts and logs forged headers of proxies.
     pub(super) forged: ForgedHeaders,
     /// Performs handshakes, and counts refused ones.
@@ -40,6 +43,7 @@ pub(super) struct Observation {
 pub(super) fn observe(
     deployment: &Arc<Deployment>,
     rpcs: &Arc<RpcTable>,
+    traces: Traces,
     limits: &Limits,
     (drain, shed): (&Drain, &Shed),
 ) -> Observation {
@@ -50,7 +54,7 @@ pub(super) fn observe(
     let refused_handshakes = handshake::refused();
     let handshakes = Handshakes::new(refused_handshakes.clone(), samples.clone(), trace.clone());
     let forged = ForgedHeaders::new(samples.clone());
-    Observation { samples, trace, forged, handshakes, refused_handshakes }
+    Observation { samples, trace, traces, forged, handshakes, refused_handshakes }
 }
 
 impl Observation {

@@ -22,7 +22,7 @@ use crate::{
     error_chain,
     reload::Reloader,
     rpc::Health,
-    telemetry::{log_queue, samples::Samples, shed::Shed},
+    telemetry::{log_queue, samples::Samples, shed::Shed, traces::Exporting},
 };
 
 /// A running server.
@@ -41,6 +41,7 @@ pub struct Running {
     pub(super) shed: Shed,
     pub(super) denials: Denials,
     pub(super) audit_copy: Option<CopyTask>,
+    pub(super) exporting: Exporting,
     pub(super) serving: JoinHandle<()>,
 }
 
@@ -142,6 +143,8 @@ impl Running {
                 }
             }
         }
+        // Last: nothing else waits for the collector.
+        self.exporting.finish().await;
         drained
     }
 }

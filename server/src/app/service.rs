@@ -92,6 +92,7 @@ pub(super) fn service(
             usize::try_from(limits.message_size_max_bytes).unwrap_or(usize::MAX),
         ),
         trace: observation.trace.clone(),
+        traces: observation.traces.clone(),
         metadata: MetadataGate::new(limits.header_list_size_max_bytes, shed.clone()),
         clock: Arc::new(SystemClock),
         deadlines: Deadlines { default: limits.deadline_default(), max: limits.deadline_max() },

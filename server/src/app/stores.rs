@@ -29,7 +29,7 @@ use crate::{
         key_derivation::BlockingKeyDerivation,
         random::SystemRandom,
     },
-    telemetry::transactions::Transactions,
+    telemetry::{traces::ports::NotMeasured, transactions::Transactions},
 };
 
 /// The opened stores of a deployment.
@@ -88,6 +88,7 @@ impl Stores {
             clock,
             random,
             audit_gate: Arc::new(audit_copy.clone()),
+            key_uses: Arc::new(NotMeasured),
             fail_points: Arc::new(OfEnvironment),
         };
         Ok(Self { ports, databases, deployment_id })

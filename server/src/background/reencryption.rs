@@ -18,7 +18,11 @@ use sealward_core::{
 };
 use tracing::Instrument as _;
 
-use crate::{config::limits::Limits, drain::Drain};
+use crate::{
+    config::limits::Limits,
+    drain::Drain,
+    telemetry::traces::{current, table},
+};
 
 /// The pause before a failed step is retried.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -30,7 +34,8 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
     let mut reencryption = Reencryption::of(deployment, &work);
     while !drain.has_begun() {
         let begun = Instant::now();
-        match reencryption.advance().await {
+        let has_failed = |advance: &Result<Advance, _>| advance.is_err().then_some("failed");
+        match current::in_new(&table::KEY_REENCRYPT, has_failed, reencryption.advance()).await {
             Ok(Advance::Worked) => {
                 steps += 1;
                 rest(drain, limits.reencryption_rest(begun.elapsed())).await;

@@ -33,7 +33,12 @@ use tokio::sync::oneshot;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, util::BoxCloneSyncService};
 use tracing::Instrument as _;
 
-use crate::{background::reencryption, config::limits::Limits, drain::Drain};
+use crate::{
+    background::reencryption,
+    config::limits::Limits,
+    drain::Drain,
+    telemetry::traces::{current, table},
+};
 
 /// The result of a SetDataEncryptionKey.
 pub(crate) type Outcome = Result<CurrentKey, KeyError>;
@@ -156,7 +161,7 @@ async fn run(
 ) -> Result<Option<Outcome>, BoxError> {
     let Command { setting, outcome } = command;
     let by = setting.mode.attempt();
-    let (work, result) = match set(&deployment, setting).await {
+    let (work, result) = match current::in_new(&table::KEY_SET, has_failed, set(&deployment, setting)).await {
         Ok(done) => done,
         Err(error) => return Ok(Some(refuse(&deployment, &by, error.into()).await)),
     };
@@ -168,6 +173,12 @@ async fn run(
     let _gone = outcome.send(result);
     reencryption::run(&deployment, &limits, &drain, work).await;
     Ok(None)
+}
+
+/// Whether the key wasn't set, for the span.
+fn has_failed(set: &Result<(KeyWork, Outcome), WorkError>) -> Option<&'static str> {
+    let is_set = set.as_ref().is_ok_and(|(_, outcome)| outcome.is_ok());
+    if is_set { None } else { Some("failed") }
 }
 
 /// Takes the organization's lock and does what was let in. The lock stays taken for what may follow.

@@ -16,13 +16,16 @@ use rustix::{
 
 use super::report::Report;
 use crate::{
-    config::OnFailure,
+    config::{CollectorAddress, Config, OnFailure},
     error_chain,
     files::{
         disk,
         trusted_file::{self, TrustedFileError},
     },
-    telemetry::metrics::access::{MetricsTokenError, read_token},
+    telemetry::{
+        metrics::access::{MetricsTokenError, read_token},
+        traces::collector,
+    },
 };
 
 /// Whether a path setting is set. If not, it already has a fault.
@@ -58,6 +61,34 @@ pub(super) fn metrics_token(path: &Path, report: &mut Report) {
         let problem = format!("the token {} is readable by all users", path.display());
         report.warning(SUBJECT, problem, format!("chmod 640 {}", path.display()));
     }
+}
+
+/// Checks the files for the collector of traces.
+pub(super) fn collector(config: &Config, report: &mut Report) {
+    const SUBJECT: &str = "traces";
+    let Some(traces) = &config.traces else { return };
+    match collector::check(traces) {
+        Ok(()) => report.fact(SUBJECT, format!("calls are traced for the collector at {}", traces.collector)),
+        Err(error) => {
+            let remedy = "correct the file, or the setting that names it; see docs/traces.md";
+            report.error(SUBJECT, error_chain::text(&error), remedy);
+        }
+    }
+    let key = match &traces.collector {
+        CollectorAddress::Tls(tls) => tls.identity.as_ref().map(|(_, key)| key),
+        CollectorAddress::Loopback(_) | CollectorAddress::UnixSocket(_) => None,
+    };
+    if let Some(key) = key {
+        private("traces.client_key", key, report);
+    }
+    if let Some(headers) = traces.headers_file.as_deref().filter(|path| is_readable_by_all(path)) {
+        let problem = format!("the headers {} are readable by all users", headers.display());
+        report.warning("traces.headers_file", problem, format!("chmod 640 {}", headers.display()));
+    }
+}
+
+fn is_readable_by_all(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0)
 }
 
 /// The data folder and the folder of organizations in it.

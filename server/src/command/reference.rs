@@ -17,6 +17,8 @@ pub(super) enum Reference {
     Permissions,
     /// docs/metrics.md
     Metrics,
+    /// docs/traces.md
+    Traces,
     /// deploy/monitoring/sealward-dashboard.json
     Dashboard,
     /// deploy/monitoring/sealward-rules.yaml
@@ -35,6 +37,7 @@ pub(super) fn run(which: &Reference, mut command: Command) -> Result<(), Failure
         Reference::Configuration => reference::configuration(),
         Reference::Permissions => reference::permissions()?,
         Reference::Metrics => reference::metrics(),
+        Reference::Traces => reference::traces(),
         Reference::Dashboard => reference::dashboard(),
         Reference::Rules => reference::rules(),
         Reference::RulesTest => reference::rules_test(),

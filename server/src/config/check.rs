@@ -24,15 +24,16 @@ use super::{
     faults::Faults,
     file::{
         AuditSection, BindingSection, ConfigFile, HopSection, ListenSection, LogSection, RoleSection,
-        RootKeySourceSection, TlsSection, TokenIssuerSection, TrustDomainSection,
+        RootKeySourceSection, TlsSection, TokenIssuerSection, TracesSection, TrustDomainSection,
     },
     hops,
     identity::lower_case_dns,
     model::{
         AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Hop, Listen, Log, LogFormat, MetricsAccess, OnFailure, Pages,
-        RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+        RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys, Traces,
     },
     origin::{NotAnOrigin, Origin},
+    traces,
 };
 
 /// The beginning of a path that names a systemd credential: the rest is the credential's name.
@@ -86,6 +87,7 @@ pub(super) fn check(
         hops: Vec::new(),
         bindings: check.bindings(file.roles, file.bindings),
         log: check.log(file.log),
+        traces: check.traces(file.traces),
     };
     config.hops = check.hops(file.hops, &config);
     (config, check.faults)
@@ -512,6 +514,19 @@ impl Check<'_> {
             }
         };
         Log { level, format }
+    }
+
+    fn traces(&mut self, section: TracesSection) -> Option<Traces> {
+        let mut path =
+            |name: &str, path: Option<PathBuf>| path.map(|path| self.path(&format!("traces.{name}"), Some(path)));
+        let written = traces::Written {
+            endpoint: section.endpoint,
+            headers_file: path("headers_file", section.headers_file),
+            ca: path("ca", section.ca),
+            client_certificate: path("client_certificate", section.client_certificate),
+            client_key: path("client_key", section.client_key),
+        };
+        traces::check(written, &mut self.faults)
     }
 
     fn path(&mut self, setting: &str, path: Option<PathBuf>) -> PathBuf {

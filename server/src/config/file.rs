@@ -97,6 +97,7 @@ pub(super) struct ConfigFile {
     pub(super) roles: Vec<RoleSection>,
     pub(super) bindings: Vec<BindingSection>,
     pub(super) log: LogSection,
+    pub(super) traces: TracesSection,
 }
 
 /// `root_key`, which contains only its sources.
@@ -335,6 +336,29 @@ section! {
     }
 }
 
+section! {
+    /// The OpenTelemetry collector that receives traces of calls, over OTLP/gRPC. Without `endpoint`, nothing is traced. The limits that begin
+    /// with `trace_` determine which calls are traced, and how many spans wait. docs/traces.md lists the spans and their attributes.
+    TracesSection {
+        /// The address of the collector. Plaintext is allowed only to a loopback IP address and to a Unix socket.
+        endpoint: Text, "\"https://HOST:PORT\", \"http://127.0.0.1:PORT\", \"http://[::1]:PORT\" or \"unix:/PATH\"", Optional(r#""https://otel.example.org:4317""#), AtStart;
+
+        /// The file with headers that are sent to the collector, such as its credentials: a line `name: value` for each. The file is read for
+        /// each request, so that it can be replaced at any time. Its content is never logged.
+        headers_file: Path, "a file, or \"credential:NAME\"", Optional(r#""traces.headers""#), AtStart;
+
+        /// The CAs for the certificate of the collector. Default: the CAs of the system. This and the next two files are read for each
+        /// connection.
+        ca: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""otel-ca.pem""#), AtStart;
+
+        /// The certificate that the server presents to the collector, followed by the intermediate certificates.
+        client_certificate: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""otel-client.pem""#), AtStart;
+
+        /// The private key of client_certificate, unencrypted.
+        client_key: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""otel-client.key""#), AtStart;
+    }
+}
+
 /// Every section with every setting, in the order of the file.
 pub(crate) fn sections() -> Vec<Section> {
     let section = |name, about, settings: &[Setting]| Section { name, about, settings: settings.to_vec(), example: "" };
@@ -353,6 +377,7 @@ pub(crate) fn sections() -> Vec<Section> {
         section("limits", &[" Limits, each with its unit, range and default."], &limits::settings()),
         section("audit", AuditSection::ABOUT, AuditSection::SETTINGS),
         section("log", LogSection::ABOUT, LogSection::SETTINGS),
+        section("traces", TracesSection::ABOUT, TracesSection::SETTINGS),
         repeated(
             "trust_domains",
             TrustDomainSection::ABOUT,

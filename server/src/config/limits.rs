@@ -234,6 +234,34 @@ limits! {
     /// The server never waits for the log. A line has a few hundred bytes.
     log_queue_lines: 8_192 within 16 to 1_000_000, "lines";
 
+    /// The share of calls that are traced although their callers requested nothing: of a million calls without trace context, this number.
+    /// Only with a collector in `[traces]`. The default is 1 percent.
+    trace_calls_per_million: 10_000 within 0 to 1_000_000, "calls";
+
+    /// Maximum calls per second that are traced because their callers requested it, with the sampled flag of `traceparent`. Further ones are
+    /// not traced. The default lets a platform trace a program, and costs the server little if every caller sets the flag.
+    trace_requests_per_second: 100 within 0 to 100_000, "calls";
+
+    /// Maximum spans of a call. Further ones are dropped and counted. Most calls have fewer than ten; an import or a re-encryption could have
+    /// millions.
+    trace_spans_per_call_max: 100 within 1 to 10_000, "spans";
+
+    /// Maximum spans that wait for the collector. Further ones are dropped and counted. A call never waits for the collector.
+    /// A span has about 500 bytes.
+    trace_queue_max_spans: 8_192 within 16 to 1_000_000, "spans";
+
+    /// Maximum spans of one request to the collector. A request of the default size has about 200 KB.
+    trace_batch_max_spans: 512 within 1 to 8_192, "spans";
+
+    /// Maximum time that a span waits for others of its request.
+    trace_batch_wait_max_ms: 5_000 within 10 to 60_000, "milliseconds";
+
+    /// Maximum time of a request to the collector, with the connection. A request that the collector can't serve now is repeated twice.
+    trace_export_time_max_ms: 5_000 within 100 to 60_000, "milliseconds";
+
+    /// Maximum time that a stopping server sends the spans that wait, after everything else has ended. The rest is dropped.
+    trace_flush_max_ms: 2_000 within 0 to 60_000, "milliseconds";
+
     /// The interval at which the server checks the files that it reloads while it runs. A change is applied when two checks in a row find the
     /// same content, so that an incomplete file isn't loaded; SIGHUP applies it at once.
     reload_check_interval_seconds: 10 within 1 to 3_600, "seconds";
@@ -509,6 +537,24 @@ impl Limits {
     #[must_use]
     pub fn drain_delay(&self) -> Duration {
         Duration::from_secs(self.drain_delay_seconds.into())
+    }
+
+    /// See [`Limits::trace_batch_wait_max_ms`].
+    #[must_use]
+    pub fn trace_batch_wait_max(&self) -> Duration {
+        Duration::from_millis(self.trace_batch_wait_max_ms.into())
+    }
+
+    /// See [`Limits::trace_export_time_max_ms`].
+    #[must_use]
+    pub fn trace_export_time_max(&self) -> Duration {
+        Duration::from_millis(self.trace_export_time_max_ms.into())
+    }
+
+    /// See [`Limits::trace_flush_max_ms`].
+    #[must_use]
+    pub fn trace_flush_max(&self) -> Duration {
+        Duration::from_millis(self.trace_flush_max_ms.into())
     }
 
     /// See [`Limits::token_clock_skew_seconds`].

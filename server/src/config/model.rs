@@ -48,6 +48,8 @@ pub struct Config {
     pub limits: Limits,
     /// The copy of the audit records outside the databases; none by default.
     pub audit: Option<AuditCopy>,
+    /// The collector of traces; none by default.
+    pub traces: Option<Traces>,
     /// The issuers whose bearer tokens are accepted; empty by default.
     pub token_issuers: Vec<TokenIssuer>,
     /// The proxies that may name callers; empty by default.
@@ -78,6 +80,7 @@ impl Config {
             ("schema.mail", self.schema.mail != other.schema.mail),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
             ("audit.on_failure", self.refuses_unless_copied() != other.refuses_unless_copied()),
+            ("traces", self.traces != other.traces),
             ("hops", self.hops != other.hops),
             ("log.format", self.log.format != other.log.format),
         ];
@@ -329,6 +332,50 @@ pub enum OnFailure {
     Report,
     /// Calls that need an audit record are refused.
     Refuse,
+}
+
+/// `[traces]`: the collector of traces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traces {
+    /// Where the collector is.
+    pub collector: CollectorAddress,
+    /// The file with the headers of each request to it; none by default.
+    pub headers_file: Option<PathBuf>,
+}
+
+/// Where a collector receives OTLP over gRPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CollectorAddress {
+    /// Over TLS.
+    Tls(CollectorTls),
+    /// On this machine, without TLS.
+    Loopback(SocketAddr),
+    /// On a Unix socket.
+    UnixSocket(PathBuf),
+}
+
+impl fmt::Display for CollectorAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls(CollectorTls { host, port, .. }) if host.contains(':') => write!(f, "https://[{host}]:{port}"),
+            Self::Tls(CollectorTls { host, port, .. }) => write!(f, "https://{host}:{port}"),
+            Self::Loopback(address) => write!(f, "http://{address}"),
+            Self::UnixSocket(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The address of a collector, and the TLS to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorTls {
+    /// The name or IP address, which its certificate contains.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The CAs for its certificate. Default: the CAs of the system.
+    pub ca: Option<PathBuf>,
+    /// The certificate and the private key of this server for the collector; none by default.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// `[log]`: the log on stderr.

@@ -198,6 +198,11 @@ mod tests {
             "# own_origin",
             "# client_crl",
             "# file ",
+            "# endpoint",
+            "# headers_file",
+            "# ca =",
+            "# client_certificate",
+            "# client_key",
         ];
         let text = rendered(&[]);
         let (settings, _examples) = text.split_once("\n# [[").unwrap();

@@ -31,20 +31,21 @@ pub(crate) trait Gate: Clone {
 }
 
 /// Gates one behind the other. Each decides only about calls that those before it have admitted.
-impl<A: Gate, B: Gate, C: Gate, D: Gate, E: Gate> Gate for (A, B, C, D, E) {
+impl<A: Gate, B: Gate, C: Gate, D: Gate, E: Gate, F: Gate> Gate for (A, B, C, D, E, F) {
     fn admit(&self, head: &mut Parts) -> Result<(), Refusal> {
-        let (a, b, c, d, e) = self;
+        let (a, b, c, d, e, f) = self;
         a.admit(head)?;
         b.admit(head)?;
         c.admit(head)?;
         d.admit(head)?;
-        e.admit(head)
+        e.admit(head)?;
+        f.admit(head)
     }
 
     fn wait(&self, head: &Parts, refusal: &Refusal) -> Option<Wait> {
-        let (a, b, c, d, e) = self;
+        let (a, b, c, d, e, f) = self;
         let wait = a.wait(head, refusal).or_else(|| b.wait(head, refusal)).or_else(|| c.wait(head, refusal));
-        wait.or_else(|| d.wait(head, refusal)).or_else(|| e.wait(head, refusal))
+        wait.or_else(|| d.wait(head, refusal)).or_else(|| e.wait(head, refusal)).or_else(|| f.wait(head, refusal))
     }
 }
 

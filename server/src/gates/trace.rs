@@ -1,7 +1,7 @@
 //! Assigns an id and a span to every call, finds its rpc, completes its errors with the id and a reason, counts it, and logs one line with
-//! the code and the reason that the caller received.
+//! the code and the reason that the caller received. It also ends the recording of a call that is traced for a collector.
 //!
-//! The line has rpc, peer, protocol, client, identity, organization, code, reason and duration. It never has the value of a header except
+//! The line has rpc, peer, protocol, client, identity, trace, organization, code, reason and duration. It never has the value of a header except
 //! the version of the client, if that is well formed, and nothing of a message except the name of an existing organization. The cause of an error is logged too, from the status's source; the caller gets only the
 //! call id. A call is logged at `info`, a failure of the server at `warn`, and a health check at `debug`. Refused calls, and failed calls
 //! of callers without an identity, are sampled, because their callers control their number.
@@ -10,6 +10,7 @@
 
 use std::{
     error::Error,
+    fmt,
     future::Future,
     pin::Pin,
     sync::{
@@ -35,6 +36,7 @@ use tonic::{Code, Status, body::Body};
 use tonic_types::StatusExt;
 use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
+use uuid::Uuid;
 
 use super::{permission::RpcTable, probe::is_health, version_header::client_version};
 use crate::{
@@ -43,6 +45,12 @@ use crate::{
     telemetry::{
         calls::{Calls, Method},
         samples::{Kind, Samples, Who},
+        traces::{
+            Call, Traces,
+            context::Parent,
+            current::Entered,
+            span::{CallEnd, Recording},
+        },
     },
     transport::{connection::Connection, peer::Peer},
 };
@@ -54,19 +62,41 @@ const ANSWERED: &str = "answered";
 const PATH_LENGTH_MAX: usize = 128;
 
 /// A call: its id, and the facts that the layers below add for its log line. It is in every request's extensions, and clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub(crate) struct CallFacts(Arc<Facts>);
 
-#[derive(Debug, Default)]
 struct Facts {
     id: Arc<str>,
+    /// The id as a number.
+    uuid: Uuid,
+    begun: Instant,
     identity: OnceLock<Arc<Identity>>,
     request_cut: AtomicBool,
+    /// The recording of the call, if it is traced.
+    recording: OnceLock<Arc<Recording>>,
+}
+
+impl Default for CallFacts {
+    fn default() -> Self {
+        Self::new(Uuid::nil(), Arc::default())
+    }
+}
+
+impl fmt::Debug for CallFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CallFacts").field(&self.0.id).finish()
+    }
 }
 
 impl CallFacts {
-    fn new(id: Arc<str>) -> Self {
-        Self(Arc::new(Facts { id, ..Facts::default() }))
+    fn new(uuid: Uuid, id: Arc<str>) -> Self {
+        let (identity, request_cut, recording) = Default::default();
+        Self(Arc::new(Facts { id, uuid, begun: Instant::now(), identity, request_cut, recording }))
+    }
+
+    fn draw(clock: &dyn Clock, random: &dyn Random) -> Self {
+        let uuid = new_id(clock, random);
+        Self::new(uuid, (&*uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer())).into())
     }
 
     /// The id of the call, in its log lines, errors and audit records. It is a UUIDv7, so that ids sort by time.
@@ -78,6 +108,24 @@ impl CallFacts {
     pub(crate) fn identified(&self, identity: &Arc<Identity>) {
         Span::current().record("identity", tracing::field::display(identity));
         let _set_once = self.0.identity.set(Arc::clone(identity));
+    }
+
+    /// Begins to record the call, if it is sampled. Only for callers with an identity.
+    pub(super) fn trace(&self, traces: &Traces, parent: Option<Parent>) {
+        let Facts { id, uuid, begun, recording, .. } = &*self.0;
+        let of_caller = parent.as_ref().map(|parent| parent.trace);
+        let begins = traces.begin(Call { id, uuid: *uuid, begun: begun.into_std(), parent });
+        if let Some(trace) = begins.as_ref().map_or(of_caller, |begins| Some(begins.trace())) {
+            Span::current().record("trace_id", tracing::field::display(trace));
+        }
+        if let Some(begins) = begins {
+            let _set_once = recording.set(begins);
+        }
+    }
+
+    /// Works for the call's span, if the call is recorded.
+    fn enter(&self) -> Option<Entered> {
+        self.0.recording.get().map(Entered::call)
     }
 
     /// Records that the request was interrupted: the caller cancelled the call, or its connection failed.
@@ -94,10 +142,9 @@ impl CallFacts {
     }
 }
 
-fn new_id(clock: &dyn Clock, random: &dyn Random) -> Arc<str> {
+fn new_id(clock: &dyn Clock, random: &dyn Random) -> Uuid {
     let unix_millis = clock.now().unix_millis().max(0).unsigned_abs();
-    let id = uuid::Builder::from_unix_timestamp_millis(unix_millis, &random::bytes(random)).into_uuid();
-    (&*id.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())).into()
+    uuid::Builder::from_unix_timestamp_millis(unix_millis, &random::bytes(random)).into_uuid()
 }
 
 /// Puts [`Trace`] around a service.
@@ -152,7 +199,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let facts = CallFacts::new(new_id(self.layer.clock.as_ref(), self.layer.random.as_ref()));
+        let facts = CallFacts::draw(self.layer.clock.as_ref(), self.layer.random.as_ref());
         let (path, peer) = (request.uri().path(), peer(&request));
         let hop = request.extensions().get::<Connection>().and_then(|connection| connection.hop.as_ref());
         let (rpc, is_probe) = (self.layer.rpcs.get(path).cloned(), is_health(path));
@@ -170,17 +217,20 @@ where
             protocol = request.extensions().get::<Protocol>().map_or(Protocol::Grpc.name(), |protocol| protocol.name()),
             client = client_version(request.headers()),
             identity = Empty,
+            trace_id = Empty,
             hop = hop.map(|hop| &*hop.name),
             organization = Empty,
         );
+        let protocol = request.extensions().get::<Protocol>();
+        let is_connect = matches!(protocol, Some(Protocol::ConnectUnary(_) | Protocol::ConnectStreaming(_)));
         let log = CallLog {
             span,
             peer,
             facts: facts.clone(),
             layer: Arc::clone(&self.layer),
-            begun: Instant::now(),
             method,
             is_probe,
+            is_connect,
             ended: false,
         };
         if let Some(rpc) = rpc {
@@ -220,7 +270,7 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let entered = this.log.as_ref().map(|log| log.span.enter());
+        let entered = this.log.as_ref().map(|log| (log.span.enter(), log.facts.enter()));
         let mut response = ready!(this.answer.poll(context))?;
         drop(entered);
         let Some(mut log) = this.log.take() else { return Poll::Ready(Ok(response)) };
@@ -250,7 +300,7 @@ impl http_body::Body for TraceBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        let entered = this.log.span.enter();
+        let entered = (this.log.span.enter(), this.log.facts.enter());
         let mut polled = ready!(Pin::new(&mut this.inner).poll_frame(context));
         drop(entered);
         if let Some(Ok(frame)) = &mut polled
@@ -293,9 +343,9 @@ struct CallLog {
     peer: Option<Peer>,
     facts: CallFacts,
     layer: Arc<TraceLayer>,
-    begun: Instant,
     method: Method,
     is_probe: bool,
+    is_connect: bool,
     ended: bool,
 }
 
@@ -312,8 +362,12 @@ impl CallLog {
             _ if self.facts.was_cut() => (Code::Cancelled, None, None),
             Outcome { code, reason } => (*code, reason.as_deref(), cause.map(error_chain::text)),
         };
-        let duration = self.begun.elapsed();
+        let duration = self.facts.0.begun.elapsed();
         self.layer.calls.end(self.method, code, duration);
+        if let Some(recording) = self.facts.0.recording.get() {
+            let method = self.layer.calls.rpc(self.method);
+            recording.end(&CallEnd { method, is_connect: self.is_connect, code, reason });
+        }
         if self.is_sampled(code, reason) && !self.layer.samples.is_first(self.kind(code, reason)) {
             return;
         }
@@ -401,10 +455,11 @@ mod tests {
 
     #[test]
     fn call_ids_are_uuids_of_version_7_and_differ() {
-        let draw = || new_id(&SystemClock, &SystemRandom);
-        let id: uuid::Uuid = draw().parse().unwrap();
-        assert_eq!(id.get_version_num(), 7);
-        assert_ne!(draw(), draw());
+        let draw = || CallFacts::draw(&SystemClock, &SystemRandom);
+        let facts = draw();
+        let id: Uuid = facts.id().parse().unwrap();
+        assert_eq!((id.get_version_num(), id), (7, facts.0.uuid));
+        assert_ne!(draw().id(), draw().id());
     }
 
     #[tokio::test]

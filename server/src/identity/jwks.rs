@@ -35,7 +35,7 @@ use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey,
     jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::CertificateDer};
+use rustls::{ClientConfig, crypto::aws_lc_rs};
 use sealward_core::{id::Timestamp, port::Clock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -50,7 +50,8 @@ use crate::{
     drain::Drain,
     error_chain,
     files::{
-        pem, private_file,
+        cas::Cas,
+        private_file,
         trusted_file::{self, Kind},
     },
     telemetry::shed::Shed,
@@ -183,52 +184,6 @@ impl Fetching {
             clock,
             shed,
             drain,
-        }
-    }
-}
-
-/// The CAs that verify the certificate of a URL. They are compared by their certificates, since a file may change.
-#[derive(PartialEq, Eq)]
-pub(crate) enum Cas {
-    /// The system's CAs.
-    OfSystem(Vec<CertificateDer<'static>>),
-    /// The CAs in a file.
-    OfFile(Vec<CertificateDer<'static>>),
-}
-
-impl Cas {
-    /// Reads the file, or the system's CAs. Blocks.
-    ///
-    /// # Errors
-    /// The file can't be used, or the system has no CAs.
-    pub(crate) fn read(file: Option<&Path>) -> Result<Self, AnyError> {
-        if let Some(path) = file {
-            return Ok(Self::OfFile(pem::certificates(path)?));
-        }
-        let found = rustls_native_certs::load_native_certs();
-        match found.certs.is_empty() {
-            true => Err(format!("the system has no readable CAs: {:?}", found.errors).into()),
-            false => Ok(Self::OfSystem(found.certs)),
-        }
-    }
-
-    fn roots(&self) -> Result<RootCertStore, AnyError> {
-        let mut roots = RootCertStore::empty();
-        match self {
-            Self::OfFile(certificates) => certificates.iter().try_for_each(|ca| roots.add(ca.clone()))?,
-            // The system's CAs may contain unusable ones.
-            Self::OfSystem(certificates) => drop(roots.add_parsable_certificates(certificates.iter().cloned())),
-        }
-        if roots.is_empty() { Err("none of the system's CAs is usable".into()) } else { Ok(roots) }
-    }
-
-    /// The SHA-256 hash of each, in hex. `None` for the system's CAs, which change with updates of the system.
-    fn fingerprints(&self) -> Option<BTreeSet<String>> {
-        match self {
-            Self::OfSystem(_) => None,
-            Self::OfFile(certificates) => {
-                Some(certificates.iter().map(|ca| HEXLOWER.encode(&Sha256::digest(ca))).collect())
-            }
         }
     }
 }
@@ -600,7 +555,7 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
-    use crate::ports::clock::SystemClock;
+    use crate::{files::pem, ports::clock::SystemClock};
 
     const SIZE_MAX_BYTES: usize = 1_024;
 

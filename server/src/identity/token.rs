@@ -25,9 +25,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::{TokenIssuer, TokenKeys, limits::Limits},
-    files::trusted_file,
+    files::{cas::Cas, trusted_file},
     finding::Finding,
-    identity::jwks::{Cas, Fetched, Fetching, KeySet, KeySetError, Wait},
+    identity::jwks::{Fetched, Fetching, KeySet, KeySetError, Wait},
     telemetry::shed::Shed,
 };
 

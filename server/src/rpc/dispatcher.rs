@@ -30,7 +30,7 @@ use crate::{
     drain::Drain,
     gates::permission::Rpc,
     status::{self, PrivilegeRefusal, Refusal},
-    telemetry::shed::Shed,
+    telemetry::{shed::Shed, traces::current},
 };
 
 /// The cost of a call that needs this privilege.
@@ -170,6 +170,7 @@ impl Dispatcher {
         self.admit_recorded(rpc)?;
         let permit = allowed.enter(&self.deployment).map_err(status::not_entered)?;
         tracing::Span::current().record("organization", organization.as_str());
+        current::enter_organization(organization.as_str());
         Ok(permit)
     }
 

@@ -46,6 +46,12 @@ const FAILURES: [&str; 4] = ["UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
 const HEALTH: &str = "grpc.health.v1.Health";
 const OTHER: &str = "other";
 
+/// The name of a code, as the contract of gRPC has it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    let name = usize::try_from(i32::from(code)).ok().and_then(|code| CODE_NAMES.get(code));
+    name.copied().unwrap_or("UNKNOWN")
+}
+
 /// The calls of a server. Clones share the counters.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls(Arc<[OfRpc]>);
@@ -98,6 +104,14 @@ impl Calls {
             count.fetch_add(1, Ordering::Relaxed);
         }
         row.durations.observe_duration(duration);
+    }
+
+    /// The name of a served method; `None` for health and all others.
+    pub(crate) fn rpc(&self, method: Method) -> Option<&str> {
+        match method {
+            Method::Rpc(_) => Some(self.row(method)?.rpc()),
+            Method::Health | Method::Other => None,
+        }
     }
 
     /// All rows, in the order of their places.
@@ -163,6 +177,7 @@ mod tests {
                 .flat_map(|(at, letter)| (at > 0 && letter.is_uppercase()).then_some('_').into_iter().chain([letter]))
                 .collect();
             assert_eq!(if code == Code::Ok { "OK".to_owned() } else { expected.to_uppercase() }, name);
+            assert_eq!(code_name(code), name);
         }
     }
 

@@ -93,6 +93,11 @@ pub(super) static ROWS: &[Row] = &[
                 queries: &[("sum by (instance) (rate(sealward_forged_headers_total[5m]))", "{{instance}}")],
             },
             Panel {
+                title: "Spans for the collector of traces",
+                unit: "cps",
+                queries: &[("sum by (outcome) (rate(sealward_trace_spans_total[5m])) > 0", "{{outcome}}")],
+            },
+            Panel {
                 title: "Refused by limits",
                 unit: "cps",
                 queries: &[("sum by (bound) (rate(sealward_refused_by_bound_total[5m])) > 0", "{{bound}}")],

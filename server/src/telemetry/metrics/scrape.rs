@@ -48,6 +48,8 @@ pub(crate) struct Sources {
     pub(crate) shed: Shed,
     pub(crate) refused_handshakes: Counters,
     pub(crate) forged: ForgedHeaders,
+    /// The spans for the collector of traces.
+    pub(crate) span_outcomes: Counters,
     pub(crate) limits: Limits,
 }
 
@@ -125,6 +127,9 @@ impl Scraper {
         samples.count(&metric::FORGED_HEADERS, &[], self.sources.forged.calls());
         for (cause, refused) in self.refused_scrapes.all() {
             samples.count(&metric::SCRAPES_REFUSED, &[cause], refused);
+        }
+        for (outcome, spans) in self.sources.span_outcomes.all() {
+            samples.count(&metric::SPANS, &[outcome], spans);
         }
     }
 

@@ -134,6 +134,9 @@ labels! {
     STORE = "store";
     /// `database` or `log`.
     FILE = "file";
+    /// `exported`, or why they were lost: `queue_full` and `call_full` by a limit, `refused` by the collector, `unreachable` because it didn't
+    /// answer, `shutdown` because the server stopped.
+    SPAN_OUTCOME = "outcome";
     /// `not_written` or `unknown`.
     OUTCOME = "outcome";
     /// The version of the server.
@@ -191,6 +194,8 @@ metrics! {
     FORGED_HEADERS: Counter "sealward_forged_headers" [] Sum;
     /// Scrapes refused because of their credentials.
     SCRAPES_REFUSED: Counter "sealward_scrapes_refused" [SCRAPE_CAUSE] Sum;
+    /// Spans for the collector of traces.
+    SPANS: Counter "sealward_trace_spans" [SPAN_OUTCOME] Sum;
     /// Connections, calls, messages and log lines refused by a limit.
     REFUSED_BY_BOUND: Counter "sealward_refused_by_bound" [BOUND] Sum;
     /// The current use of a limit of the process, in the unit of the limit.

@@ -15,7 +15,7 @@ use sealward_core::{
     deployment::{KeyLimits, Ports},
     fail_point::{FailPoint, FailPoints},
     organization::open::inspect,
-    port::{AuditGate, Clock, Computation, KeyDerivation},
+    port::{AuditGate, Clock, Computation, KeyDerivation, KeyUse, KeyUseObserver},
     random::Random,
 };
 
@@ -102,6 +102,12 @@ impl AuditGate for TestPorts {
     }
 }
 
+impl KeyUseObserver for TestPorts {
+    fn begin(&self, _: KeyUse) -> Option<Box<dyn Send>> {
+        None
+    }
+}
+
 impl FailPoints for TestPorts {
     fn reached(&self, point: FailPoint) {
         let then = self.at.lock().unwrap().take_if(|(at, _)| *at == point);
@@ -146,6 +152,7 @@ pub(super) fn ports(
         clock: Arc::clone(others) as Arc<dyn Clock>,
         random: Arc::clone(others) as Arc<dyn Random>,
         audit_gate: Arc::clone(others) as Arc<dyn AuditGate>,
+        key_uses: Arc::clone(others) as Arc<dyn KeyUseObserver>,
         fail_points: Arc::clone(others) as Arc<dyn FailPoints>,
     }
 }
