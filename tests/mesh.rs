@@ -150,7 +150,7 @@ fn hop(form: Form, folder: &Folder) -> Option<Arc<Hop>> {
 
 /// Lets callers of the trust domain, and the hop of this form, call a server.
 fn admit(config: &mut Config, mesh: &Mesh, hop: Option<Arc<Hop>>) {
-    config.tls.client_ca = mesh.folder.join("both.pem");
+    config.tls.client_ca = Some(mesh.folder.join("both.pem"));
     config.hops = hop.into_iter().collect();
     for (name, role) in
         [("admin", Role::SystemAdministrator), ("writer", Role::RecordWriter), ("connector", Role::SecretReader)]

@@ -19,14 +19,16 @@ pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 mod unknown_keys;
+mod workload_api;
 
 pub(crate) use self::{check::CREDENTIAL, file::sections, identity::lower_case_dns};
 pub use self::{
     faults::{Fault, Faults},
     load::ConfigError,
     model::{
-        Assertable, AuditCopy, Config, CopyTo, Hop, HopEntrance, Listen, Log, LogFormat, MetricsAccess, OnFailure,
-        Pages, RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+        Assertable, AuditCopy, Bundle, CertificateSource, Config, CopyTo, Hop, HopEntrance, Listen, Log, LogFormat,
+        MetricsAccess, OnFailure, Pages, RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+        WorkloadApi,
     },
     origin::{NotAnOrigin, Origin},
 };

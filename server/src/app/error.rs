@@ -12,6 +12,7 @@ use crate::{
     schema,
     telemetry::metrics::access::MetricsTokenError,
     transport::{hop_sockets::HopSocketError, listener::BindError, tls::TlsError},
+    workload_api::WorkloadApiError,
 };
 
 /// Why a server doesn't start.
@@ -37,6 +38,9 @@ pub enum StartError {
     /// The token of scrapers can't be used.
     #[error(transparent)]
     MetricsToken(#[from] MetricsTokenError),
+    /// The Workload API provides no certificate.
+    #[error(transparent)]
+    WorkloadApi(#[from] WorkloadApiError),
     /// TLS can't be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
