@@ -104,7 +104,7 @@ async fn refused_certificate_is_reported_to_its_client_and_counted() {
     let impostor = Ca::make("clients").0.certificate(&folder, "impostor", 2020, 2999);
     let client_ca = folder.path().join("client-ca.pem");
     let server = Server::start_in(folder, |config| {
-        config.tls.client_ca = client_ca;
+        config.tls.client_ca = Some(client_ca);
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
     })
     .await;

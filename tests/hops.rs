@@ -277,7 +277,7 @@ async fn hop_asserts_only_what_it_lists() {
     std::fs::write(folder.path().join("jwks.json"), key_set(&[&signer])).unwrap();
     append(&folder.path(), &settings("jwks = \"jwks.json\""));
     let client_ca = ca.file.clone();
-    let server = server(folder, &asserts, |config| config.tls.client_ca = client_ca).await;
+    let server = server(folder, &asserts, |config| config.tls.client_ca = Some(client_ca)).await;
     let mut proxy = Proxy::connect(Way::UnixSocket, &server).await;
     assert_eq!(proxy.identity(&[(XFCC, &xfcc("example.org/reader"))]).await.unwrap(), "spiffe:example.org/reader");
     let by_dns = forwarded(&ca.certificate(1, |params| params.subject_alt_names = vec![dns("Mail.example")]));
@@ -430,7 +430,7 @@ async fn forwarded_certificate_is_checked_like_that_of_a_direct_caller() {
     let client_ca = ca.file.clone();
     let list_file = lists.clone();
     let server = server(folder, &all(), |config| {
-        config.tls.client_ca = client_ca;
+        config.tls.client_ca = Some(client_ca);
         config.tls.client_crl = Some(list_file);
     })
     .await;

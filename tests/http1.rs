@@ -445,7 +445,7 @@ async fn client_certificate_that_expires_on_an_open_connection_is_refused() {
     let folder = Folder::new();
     let ca = Ca::for_clients_of(&folder);
     let client_ca = folder.path().join("client-ca.pem");
-    let server = Server::start_in(folder, |config| config.tls.client_ca = client_ca).await;
+    let server = Server::start_in(folder, |config| config.tls.client_ca = Some(client_ca)).await;
     let certificate = ca.certificate_until(server.folder(), "reader", unix_seconds() + VALID.as_secs());
     let mut connection = Http1::with_tls(server.address(), tls_with(server.folder(), Some(certificate))).await;
     let answer = connection.call(complete(GET_MAILBOX)).await;

@@ -75,6 +75,7 @@ mod secret_access;
 mod secret_writes;
 mod secrets;
 mod server_state;
+mod spiffe;
 mod story;
 mod terminal;
 mod tokens;

@@ -1,6 +1,6 @@
 //! Files that change while the server runs, and the effect on existing connections.
 
-mod wire;
+pub(crate) mod wire;
 
 use std::{
     fs,
@@ -99,7 +99,7 @@ async fn server_for(cas: &[&Ca], lists: Option<String>) -> Server {
     }
     let (ca, crl) = (client_ca(&folder), client_crl(&folder));
     Server::start_in(folder, |config| {
-        config.tls.client_ca = ca;
+        config.tls.client_ca = Some(ca);
         config.tls.client_crl = lists.map(|_| crl);
     })
     .await
@@ -295,7 +295,7 @@ async fn the_ends_of_certificates_and_lists_are_in_the_metrics() {
     fs::write(client_crl(&folder), ca.list(&[])).unwrap();
     let (client_ca, client_crl) = (client_ca(&folder), client_crl(&folder));
     let server = Server::start_in(folder, |config| {
-        config.tls.client_ca = client_ca;
+        config.tls.client_ca = Some(client_ca);
         config.tls.client_crl = Some(client_crl);
         config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
     })
@@ -338,7 +338,7 @@ async fn change_of_trust_causes_no_error_for_trusted_callers() {
     fs::write(client_ca(&folder), pem(&[&first])).unwrap();
     let ca = client_ca(&folder);
     let server = Server::start_in(folder, |config| {
-        config.tls.client_ca = ca;
+        config.tls.client_ca = Some(ca);
         // A re-encryption that runs throughout the test.
         config.limits.reencryption_pause_ms = 60_000;
         config.limits.reencryption_batch_cells = 1;

@@ -544,12 +544,12 @@ async fn opentelemetry_collector_accepts_the_spans() {
     let files = tempfile::TempDir::new().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/monitoring/otel-collector.yaml");
-    let (output, tls) = (files.path().join("spans.json"), development.config().unwrap().tls);
+    let (output, tls) = (files.path().join("spans.json"), folder.path().join("tls"));
     let configuration = fs::read_to_string(shipped)
         .unwrap()
         .replace("0.0.0.0:4317", &format!("127.0.0.1:{port}"))
-        .replace("/etc/otel/collector.pem", &tls.certificate.display().to_string())
-        .replace("/etc/otel/collector.key", &tls.key.display().to_string())
+        .replace("/etc/otel/collector.pem", &tls.join("server.pem").display().to_string())
+        .replace("/etc/otel/collector.key", &tls.join("server.key").display().to_string())
         .replace("/etc/otel/callers.pem", &development.ca().display().to_string())
         .replace("/var/log/otel/spans.json", &output.display().to_string());
     let configuration_file = files.path().join("collector.yaml");

@@ -58,6 +58,7 @@ use crate::{
         workers::Workers,
     },
     version::VERSION,
+    workload_api::Follower,
 };
 
 /// Starts servers.
@@ -99,7 +100,8 @@ impl App {
         let token_bounds = Bounds::new(&config.limits, shed.clone());
         let issuers = Arc::new(Issuers::load(&config.token_issuers, token_bounds.clone(), &fetching, None)?);
         issuers.begin();
-        let (reloadable, senders) = Reloadable::new(&config, credentials.tls_context, &issuers);
+        let workload = credentials.follower.as_ref().map(Follower::workload);
+        let (reloadable, senders) = Reloadable::new(&config, credentials.tls_context, &issuers, workload.clone());
         let recovered = recover(&config, &deployment, stores.deployment_id, &audit_copy, &drain).await?;
 
         // The organizations are open: background tasks can start, and health is correct before the first health check.
@@ -158,7 +160,10 @@ impl App {
         let serving = Serving::new(&config.limits, reloadable.tls_context, random, drain.clone(), shared);
         let serving = tokio::spawn(serve(serving.serve(connections, service), workers, drain.clone()));
         // Last, so that no reload happens during the start.
-        let read = Read { certificate: credentials.certificate, trust: credentials.trust, issuers };
+        if let Some(follower) = credentials.follower {
+            drain.spawn(follower.keep_following(drain.clone()));
+        }
+        let read = Read { certificate: credentials.certificate, trust: credentials.trust, issuers, workload };
         let reloader = Reloader::start(&config, read, senders, (token_bounds, fetching), clock);
         log_serving(&addresses, &served.schema, &deployment);
         Ok(Running {

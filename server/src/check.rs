@@ -35,11 +35,12 @@ use crate::{
         jwks::{Fetched, Fetching},
         token,
     },
-    ports::clock::SystemClock,
+    ports::{clock::SystemClock, random::SystemRandom},
     root_key,
     schema::timestamp_to_proto,
     telemetry::{metrics::access, shed::Shed},
-    transport::file_descriptors,
+    transport::{file_descriptors, tls::WORKLOAD_API},
+    workload_api::{self, Update},
 };
 
 /// Checks the deployment of a configuration file.
@@ -63,7 +64,8 @@ pub async fn check(path: &Path) -> Report {
         files::metrics_token(path, &mut report);
     }
     files::collector(&config, &mut report);
-    tls::check(&config.tls, SystemClock.now(), &mut report);
+    let update = workload_api(&config, &mut report).await;
+    tls::check(&config.tls, update.as_ref(), SystemClock.now(), &mut report);
     clock(&config, &mut report);
     token_issuers(&config, &mut report).await;
     hops(&config, &mut report);
@@ -133,6 +135,24 @@ fn bindings(config: &Config, faults: &Faults, report: &mut Report) {
             "no binding has the role system-administrator: check that an administrator can create organizations and restore keys",
             "bind an administrator's identity to system-administrator, with organizations = [\"*\"]",
         );
+    }
+}
+
+/// The maximum time that the check waits for the Workload API. A start may wait longer, for a new registration entry.
+const WORKLOAD_API_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Gets the certificate and the bundles of the Workload API once.
+async fn workload_api(config: &Config, report: &mut Report) -> Option<Update> {
+    let api = config.tls.certificate.workload_api().filter(|api| is_set(&api.socket))?;
+    let within = config.limits.workload_api_wait().min(WORKLOAD_API_WAIT_MAX);
+    let clock = Arc::new(SystemClock);
+    match workload_api::once(api, &config.limits, within, clock, Arc::new(SystemRandom)).await {
+        Ok(update) => Some(update),
+        Err(error) => {
+            let remedy = format!("run this check as the server's user, in its container; {}", error.remedy);
+            report.error(WORKLOAD_API, error_chain::text(&error), remedy);
+            None
+        }
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) mod template;
 mod tests;
 mod traces;
 mod unknown_keys;
+mod workload_api;
 
 pub(crate) use self::{check::CREDENTIAL, file::sections, identity::lower_case_dns};
 pub use self::{
@@ -28,9 +29,9 @@ pub use self::{
     faults::{Fault, Faults},
     load::ConfigError,
     model::{
-        Assertable, AuditCopy, CollectorAddress, CollectorTls, Config, CopyTo, Hop, HopEntrance, Listen, Log,
-        LogFormat, MetricsAccess, OnFailure, Pages, RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer,
-        TokenKeys, Traces,
+        Assertable, AuditCopy, Bundle, CertificateSource, CollectorAddress, CollectorTls, Config, CopyTo, Hop,
+        HopEntrance, Listen, Log, LogFormat, MetricsAccess, OnFailure, Pages, RootKeySource, Schema, Source, Tls,
+        TlsVersion, TokenIssuer, TokenKeys, Traces, WorkloadApi,
     },
     origin::{NotAnOrigin, Origin},
 };

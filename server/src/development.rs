@@ -419,7 +419,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let development = Development::prepare(folder.path()).unwrap();
         let config = development.config().unwrap();
-        tls::TlsContext::load(&config.tls).unwrap();
+        tls::TlsContext::load(&config.tls, None).unwrap();
         for person in Person::ALL {
             assert!(is_believed(&development, person));
             let certificate = pem::certificates(&development.certificate(person)).unwrap().remove(0);

@@ -12,13 +12,18 @@ use sealward_core::{
 use tokio::sync::watch;
 use x509_parser::time::ASN1Time;
 
-use crate::{background::key_change_reminder::due_time, identity::token::Issuers, transport::tls::TlsContext};
+use crate::{
+    background::key_change_reminder::due_time, identity::token::Issuers, transport::tls::TlsContext,
+    workload_api::Workload,
+};
 
 /// The certificates and keys that are in use now.
 #[derive(Clone)]
 pub(crate) struct CurrentTrust {
     pub(crate) tls_context: watch::Receiver<Arc<TlsContext>>,
     pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
+    /// The Workload API, if the server uses it.
+    pub(crate) workload: Option<Workload>,
 }
 
 /// The trust in callers at one moment.
@@ -32,7 +37,7 @@ pub(crate) struct TrustFacts {
 
 /// A certificate.
 pub(crate) struct CertificateFacts {
-    /// The setting that names its file.
+    /// The setting that names its file or its source.
     pub(crate) setting: String,
     pub(crate) subject: String,
     pub(crate) not_after: Option<ASN1Time>,
@@ -72,7 +77,7 @@ impl CurrentTrust {
         let tls_context = Arc::clone(&self.tls_context.borrow());
         let issuers = Arc::clone(&self.issuers.borrow());
         let certificate = CertificateFacts {
-            setting: "tls.certificate".to_owned(),
+            setting: tls_context.certificate.setting().to_owned(),
             subject: tls_context.certificate.subject(),
             not_after: tls_context.certificate.not_after(),
         };

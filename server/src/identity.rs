@@ -42,28 +42,28 @@ pub(crate) struct ClientCertificate {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateError {
     /// It isn't X.509.
-    #[error("the client certificate can't be parsed")]
+    #[error("the certificate can't be parsed")]
     Malformed(#[source] x509_parser::nom::Err<X509Error>),
     /// Its alternative names can't be parsed, so there may be some.
-    #[error("the client certificate's alternative names can't be parsed")]
+    #[error("the certificate's alternative names can't be parsed")]
     AlternativeNames(#[source] X509Error),
     /// One of its alternative names can't be parsed.
-    #[error("the client certificate has an alternative name that can't be parsed")]
+    #[error("the certificate has an alternative name that can't be parsed")]
     AlternativeName,
     /// It has several names of the relevant type.
-    #[error("the client certificate has more than one {0}")]
+    #[error("the certificate has more than one {0}")]
     Ambiguous(&'static str),
     /// It has a SPIFFE id, but isn't an X.509-SVID.
-    #[error("the client certificate has a SPIFFE id, but isn't a valid X.509-SVID: {0}")]
+    #[error("the certificate has a SPIFFE id, but isn't a valid X.509-SVID: {0}")]
     NoSvid(&'static str),
     /// Its SPIFFE id is malformed.
-    #[error("the client certificate's SPIFFE id is malformed")]
+    #[error("the certificate's SPIFFE id is malformed")]
     SpiffeId(#[from] SpiffeIdError),
     /// It has none of the three names.
-    #[error("the client certificate has no SPIFFE id, DNS name or common name")]
+    #[error("the certificate has no SPIFFE id, DNS name or common name")]
     Nameless,
     /// The name is empty or contains a control character, which could forge a line of a log.
-    #[error("the client certificate's {0} is empty or contains a control character")]
+    #[error("the certificate's {0} is empty or contains a control character")]
     Unprintable(&'static str),
 }
 
@@ -244,7 +244,7 @@ mod tests {
             assert!(!error.to_string().contains("example.org"), "{error}");
             error.to_string()
         };
-        let no_svid = "the client certificate has a SPIFFE id, but isn't a valid X.509-SVID: ";
+        let no_svid = "the certificate has a SPIFFE id, but isn't a valid X.509-SVID: ";
         type Change = fn(&mut CertificateParams);
         let cases: [(Change, &str); 5] = [
             (|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), "it is a CA certificate"),
@@ -270,7 +270,7 @@ mod tests {
         {
             assert_eq!(
                 refused(vec![uri(text), dns("a")], |_| {}),
-                "the client certificate's SPIFFE id is malformed",
+                "the certificate's SPIFFE id is malformed",
                 "{text}"
             );
         }

@@ -266,7 +266,7 @@ const OPEN_FOLDER: u32 = 0o755;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, RootKeySource};
+    use crate::config::{CertificateSource, Config, RootKeySource};
 
     fn wishes(folder: &Path) -> Wishes {
         Wishes { data_dir: Some(folder.join("state")), ..Wishes::default() }
@@ -289,7 +289,8 @@ mod tests {
         assert_eq!(config.data_dir, plan.data_dir());
         assert_eq!(config.root_key_sources, [RootKeySource::File(plan.root_key())]);
         let [certificate, key, client_ca] = plan.provided().map(|provided| provided.path);
-        assert_eq!((config.tls.certificate, config.tls.key, config.tls.client_ca), (certificate, key, client_ca));
+        assert_eq!(config.tls.certificate, CertificateSource::Files { certificate, key });
+        assert_eq!(config.tls.client_ca, Some(client_ca));
         assert!(config.bindings.is_empty());
         root_key::load(&config.root_key_sources[0]).await.unwrap();
     }
@@ -306,7 +307,8 @@ mod tests {
         let plan = Plan::new(folder.path(), wishes);
         let config = Config::parse(&plan.configuration(), &plan.config_file()).unwrap();
         assert_eq!(config.listen.address.to_string(), "192.0.2.1:443");
-        assert_eq!(config.tls.certificate, Path::new("/etc/ssl/server.pem"));
+        let CertificateSource::Files { certificate, .. } = config.tls.certificate else { panic!() };
+        assert_eq!(certificate, Path::new("/etc/ssl/server.pem"));
         assert_eq!(config.data_dir, folder.path().join("state"));
         assert_eq!(config.bindings[0].identity.to_string(), "cn:Ada \"the admin\"");
         assert_eq!(config.bindings[0].role, Role::SystemAdministrator.into());

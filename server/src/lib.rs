@@ -33,3 +33,4 @@ mod status;
 mod telemetry;
 mod transport;
 pub mod version;
+mod workload_api;

@@ -5,7 +5,7 @@
 //! trust in clients, and the keys of token issuers. Each part is reloaded as a whole, and if its files are invalid, its previous version
 //! stays in use. At an interval, a change is loaded once two checks in a row find it, so that a half-written file isn't loaded. SIGHUP
 //! means that the files are complete, and loads a change at once. The files are read, not watched: a mount that swaps links shows changes
-//! only this way.
+//! only this way. The SPIFFE Workload API sends complete updates, which are also loaded at once.
 //!
 //! This module doesn't know connections or calls. They follow the watches that it sends to.
 
@@ -28,6 +28,7 @@ use crate::{
         token::{Bounds, Issuers},
     },
     transport::tls::{ServerCertificate, TlsContext, Trust},
+    workload_api::{APPLIED, REFUSED, Update, Workload},
 };
 
 /// The number of reload requests in the queue. A request that finds it full waits.
@@ -82,6 +83,8 @@ pub(crate) struct Read {
     pub(crate) certificate: Arc<ServerCertificate>,
     pub(crate) trust: Arc<Trust>,
     pub(crate) issuers: Arc<Issuers>,
+    /// The Workload API that the server uses, if any.
+    pub(crate) workload: Option<Workload>,
 }
 
 impl Reloader {
@@ -122,18 +125,23 @@ impl Reloader {
         let mut interval = tokio::time::interval(config.limits.reload_check_interval());
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let drain_begun = fetching.drain.begun();
-        let Read { certificate, trust, issuers } = read;
+        let Read { certificate, trust, issuers, workload } = read;
         let started = Config::parse_again(&config.source).unwrap_or_else(|_| config.clone());
+        let events = workload.clone();
         let files = Files {
             configuration: Part::new("configuration", started.clone()),
             started,
-            certificate: Part::new("server certificate", certificate),
+            certificate: Part {
+                remedy: if workload.is_some() { CHECK_AGENT } else { FIX_FILES },
+                ..Part::new("server certificate", certificate)
+            },
             trust: Part::new("client CAs and revocation lists", trust),
             issuers: Part::new("token issuers", issuers),
             token_issuers: config.token_issuers.clone(),
             bounds,
             fetching,
             tls: config.tls.clone(),
+            workload,
             senders,
             clock,
             warned: Vec::new(),
@@ -141,7 +149,7 @@ impl Reloader {
         tokio::spawn(async move {
             tokio::select! {
                 () = drain_begun => {}
-                () = files.keep_looking(interval, orders) => {}
+                () = files.keep_looking(interval, orders, events) => {}
             }
         });
         Self { asked }
@@ -162,6 +170,8 @@ struct Files {
     fetching: Fetching,
     /// The paths of the files of `[tls]`.
     tls: Tls,
+    /// The Workload API, if the server uses it.
+    workload: Option<Workload>,
     senders: ReloadSenders,
     clock: Arc<dyn Clock>,
     /// The findings about certificates, lists and keys that were logged last.
@@ -173,6 +183,7 @@ impl Files {
         mut self,
         mut interval: tokio::time::Interval,
         mut orders: mpsc::Receiver<oneshot::Sender<Reloaded>>,
+        mut events: Option<Workload>,
     ) {
         self.report();
         loop {
@@ -183,6 +194,10 @@ impl Files {
                 Some(answer) = orders.recv() => {
                     // The requester may have left.
                     let _left = answer.send(self.look(Ask::Now).await);
+                }
+                event = next_event(&mut events) => match event {
+                    Event::Received => self.look_at_update().await,
+                    Event::ConnectionChanged => self.report(),
                 }
             }
         }
@@ -224,17 +239,47 @@ impl Files {
             self.senders.log.send_replace(now.log);
             tracing::info!(level = %now.log.level, "log level reloaded");
         }
+        // A server that uses the Workload API, or is to use it, changes its source at a restart.
+        let source = self.tls.certificate.clone();
         self.tls = now.tls.clone();
+        if source.workload_api().is_some() || self.tls.certificate.workload_api().is_some() {
+            self.tls.certificate = source;
+        }
         self.token_issuers = now.token_issuers.clone();
         for setting in now.settings_that_need_a_restart(before) {
             tracing::warn!(setting, "changed setting needs a restart");
         }
     }
 
+    /// Applies an update of the Workload API. Its certificate doesn't wait for valid bundles, because it expires soon.
+    async fn look_at_update(&mut self) {
+        let certificate = self.look_at_certificate(Ask::Now).await;
+        let trust = self.look_at_trust(Ask::Now).await;
+        if certificate == Outcome::Taken || trust == Outcome::Taken {
+            self.exchange_tls_context();
+        }
+        self.report();
+        // Last, so that an update that is counted is applied.
+        if let Some(workload) = &self.workload {
+            let is_refused = [&certificate, &trust].iter().any(|outcome| matches!(outcome, Outcome::Refused(_)));
+            workload.updates.add(if is_refused { REFUSED } else { APPLIED }, 1);
+        }
+    }
+
+    /// The last valid update of the Workload API.
+    fn update(&self) -> Option<Arc<Update>> {
+        self.workload.as_ref().map(|workload| Arc::clone(&workload.received.borrow().update))
+    }
+
     async fn look_at_certificate(&mut self, ask: Ask) -> Outcome {
         let (tls, current, now) = (self.tls.clone(), Arc::clone(&self.certificate.in_force), self.clock.now());
-        let load = move || ServerCertificate::load_in_place_of(&current, &tls, now).map(Arc::new);
-        let seen = read(load).await;
+        let update = self.update();
+        let load = move || ServerCertificate::load_in_place_of(&current, &tls, update.as_deref(), now).map(Arc::new);
+        let fault = self.workload.as_ref().and_then(|workload| workload.received.borrow().fault.clone());
+        let seen = match fault {
+            Some(fault) => Err(fault),
+            None => read(load).await,
+        };
         let outcome = self.certificate.look(seen, ask);
         if outcome == Outcome::Taken {
             let certificate = &self.certificate.in_force;
@@ -250,8 +295,9 @@ impl Files {
     }
 
     async fn look_at_trust(&mut self, ask: Ask) -> Outcome {
-        let (tls, before) = (self.tls.clone(), Arc::clone(&self.trust.in_force));
-        let outcome = self.trust.look(read(move || Trust::load_unless_same(&tls, &before)).await, ask);
+        let (tls, before, update) = (self.tls.clone(), Arc::clone(&self.trust.in_force), self.update());
+        let load = move || Trust::load_unless_same(&tls, update.as_deref(), &before);
+        let outcome = self.trust.look(read(load).await, ask);
         if outcome == Outcome::Taken {
             let trust = &self.trust.in_force;
             tracing::info!(
@@ -294,6 +340,7 @@ impl Files {
         let of_trust = self.trust.in_force.findings(now);
         let of_credentials: Vec<_> =
             of_certificate.into_iter().chain(of_trust).chain(self.issuers.in_force.findings(now)).collect();
+        let of_workload = self.workload.iter().flat_map(Workload::findings);
         for new in of_credentials.iter().filter(|finding| !self.warned.contains(finding)) {
             let Finding { severity, subject: setting, problem, remedy } = new;
             match severity {
@@ -307,7 +354,7 @@ impl Files {
         let to_restart = configuration.settings_that_need_a_restart(&self.started).into_iter().map(|setting| {
             Finding::warning(setting, "the changed setting applies only after a restart", "restart the server")
         });
-        let findings = refused.into_iter().flatten().chain(of_credentials.iter().cloned());
+        let findings = refused.into_iter().flatten().chain(of_credentials.iter().cloned()).chain(of_workload);
         let findings: Arc<[Finding]> = findings.chain(configuration.doubtful_bindings()).chain(to_restart).collect();
         self.senders.findings.send_if_modified(|published| {
             let is_new = *published != findings;
@@ -317,6 +364,32 @@ impl Files {
         self.warned = of_credentials;
     }
 }
+
+/// What the Workload API has reported.
+enum Event {
+    /// A message of the agent, valid or not.
+    Received,
+    /// The agent was lost, or reached again.
+    ConnectionChanged,
+}
+
+/// Waits for the Workload API, for ever if the server doesn't use it.
+async fn next_event(workload: &mut Option<Workload>) -> Event {
+    let Some(workload) = workload else { return std::future::pending().await };
+    let changed = tokio::select! {
+        changed = workload.received.changed() => changed.map(|()| Event::Received),
+        changed = workload.connection.changed() => changed.map(|()| Event::ConnectionChanged),
+    };
+    match changed {
+        Ok(event) => event,
+        // The server drains.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// The remedies of a part that can't be used.
+const FIX_FILES: &str = "fix the files: the server checks them again";
+const CHECK_AGENT: &str = "check the agent, and the registration entry of the server";
 
 /// When a change is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,18 +407,20 @@ struct Part<T> {
     last_seen: Option<Result<T, String>>,
     /// The failure that is already logged.
     reported: Option<String>,
+    /// The fix of a failure.
+    remedy: &'static str,
 }
 
 impl<T: Clone + PartialEq> Part<T> {
     fn new(name: &'static str, in_force: T) -> Self {
-        Self { name, in_force, last_seen: None, reported: None }
+        Self { name, in_force, last_seen: None, reported: None, remedy: FIX_FILES }
     }
 
     /// The finding that the last version of the files can't be used.
     fn refused(&self) -> Option<Finding> {
         let failure = self.reported.as_ref()?;
-        let problem = format!("the changed files can't be used, and the previous version stays in use: {failure}");
-        Some(Finding::error(self.name, problem, "fix the files: the server checks them again"))
+        let problem = format!("the new version can't be used, and the previous version stays in use: {failure}");
+        Some(Finding::error(self.name, problem, self.remedy))
     }
 
     /// Applies the result of a check, if it is a change and is settled. A failure is logged once, until it changes or a check succeeds.

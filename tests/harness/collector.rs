@@ -89,13 +89,13 @@ impl Collector {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier =
             WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build().unwrap();
-        let tls = development.config().unwrap().tls;
-        let chain = CertificateDer::pem_file_iter(tls.certificate).unwrap().map(Result::unwrap).collect();
+        let tls = folder.path().join("tls");
+        let chain = CertificateDer::pem_file_iter(tls.join("server.pem")).unwrap().map(Result::unwrap).collect();
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, PrivateKeyDer::from_pem_file(tls.key).unwrap())
+            .with_single_cert(chain, PrivateKeyDer::from_pem_file(tls.join("server.key")).unwrap())
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));

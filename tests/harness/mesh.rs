@@ -105,7 +105,7 @@ impl Mesh {
 
     /// Lets callers of the trust domain, and the hop of this form, call a server.
     pub(crate) fn admit(&self, config: &mut Config, hop: Option<Arc<Hop>>) {
-        config.tls.client_ca = self.both_cas();
+        config.tls.client_ca = Some(self.both_cas());
         config.hops = hop.into_iter().collect();
         for (name, role) in CALLERS {
             let identity = format!("spiffe:example.org/{name}").parse().unwrap();

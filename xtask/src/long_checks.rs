@@ -12,7 +12,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::tools::{ISTIOCTL, KUBERNETES_VALIDATE, Missing, OTELCOL, Output, Tool, Tools, shown};
+use crate::tools::{ISTIOCTL, KUBERNETES_VALIDATE, Missing, OTELCOL, Output, SPIRE, Tool, Tools, shown};
 
 /// A check. To add one, add it to [`LONG_CHECKS`], and mark its tests `#[ignore = "needs TOOL: cargo xtask test --all NAME"]`.
 pub(crate) struct LongCheck {
@@ -49,6 +49,13 @@ pub(crate) const LONG_CHECKS: &[LongCheck] = &[
         install: Tools::kubernetes_validate,
         tests: "kubernetes_schemas::",
         inputs: &["deploy/mesh/istio-*.yaml", "deploy/mesh/linkerd-*.yaml", "tests/kubernetes_schemas.rs"],
+    },
+    LongCheck {
+        name: "spire",
+        tool: SPIRE,
+        install: Tools::spire,
+        tests: "spiffe::",
+        inputs: &["server/src/workload_api", "server/src/workload_api.rs", "tests/spiffe.rs"],
     },
 ];
 

@@ -194,6 +194,29 @@ impl Tools {
         run_installation(output, &mut install)
     }
 
+    /// SPIRE's server and agent, whose build takes several minutes.
+    pub(crate) fn spire(&self, output: &mut Output) -> Result<(), Missing> {
+        let (agent, version) = SPIRE;
+        if [agent, "spire-server"].iter().all(|program| self.has_version(program, "--version", version)) {
+            return Ok(());
+        }
+        self.go(output)?;
+        // Its SQLite is in C.
+        self.debian(output, "cc", "gcc")?;
+        let module = format!("github.com/spiffe/spire@v{version}");
+        announce(output, &module);
+        // Built in the module's own folder: `go install` of a package also asks the proxy which versions of the module are deprecated.
+        run_installation(output, self.command("go").args(["mod", "download", &module]))?;
+        let cache = self.command("go").args(["env", "GOMODCACHE"]).output();
+        let cache = cache.map_err(|error| Missing(format!("can't start go: {error}")))?.stdout;
+        let folder = Path::new(String::from_utf8_lossy(&cache).trim()).join(&module);
+        let link = format!("-ldflags=-s -w -X github.com/spiffe/spire/pkg/common/version.gittag={version}");
+        let mut build = self.command("go");
+        build.arg("build").arg("-C").arg(folder).arg("-mod=readonly").arg("-trimpath").arg(link);
+        build.arg("-o").arg(self.root.join(BIN).join("")).args(["./cmd/spire-server", "./cmd/spire-agent"]);
+        run_installation(output, build.env("CGO_ENABLED", "1"))
+    }
+
     /// Go. Debian's can be older than the tools and the Go client need; then PyPI's.
     pub(crate) fn go(&self, output: &mut Output) -> Result<(), Missing> {
         if self.is_at_least("go", "version", GO_MINIMUM) {
@@ -519,6 +542,8 @@ pub(crate) type Tool = (&'static str, &'static str);
 
 pub(crate) const ISTIOCTL: Tool = ("istioctl", "0.0.0-20260827124520-eed52ebb66ad");
 pub(crate) const OTELCOL: Tool = ("otelcol", "0.165.0");
+/// SPIRE: the agent is asked for its version.
+pub(crate) const SPIRE: Tool = ("spire-agent", "1.13.3");
 pub(crate) const KUBERNETES_VALIDATE: Tool = ("kubernetes-validate", "1.37.0");
 /// The oldest Go that builds the tools and the Go client, and the version to install otherwise.
 const GO_MINIMUM: (u32, u32) = (1, 26);

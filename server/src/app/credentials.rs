@@ -7,8 +7,10 @@ use sealward_core::crypto::root_key::{RootKey, RootKeySet};
 use super::error::StartError;
 use crate::{
     config::Config,
+    ports::{clock::SystemClock, random::SystemRandom},
     root_key,
     transport::tls::{ServerCertificate, TlsContext, Trust},
+    workload_api::Follower,
 };
 
 /// The keys and certificates of a deployment. They match each other.
@@ -18,16 +20,25 @@ pub(super) struct Credentials {
     pub(super) trust: Arc<Trust>,
     /// Created from the certificate and the trust.
     pub(super) tls_context: TlsContext,
+    /// The client of the Workload API, if the server uses it.
+    pub(super) follower: Option<Follower>,
 }
 
 impl Credentials {
-    /// Reads the root keys, then the files of `[tls]`.
+    /// Reads the root keys, then the files of `[tls]`, or waits for the Workload API.
     pub(super) async fn load(config: &Config) -> Result<Self, StartError> {
         let root_key = load_root_keys(config).await?;
-        let certificate = Arc::new(ServerCertificate::load(&config.tls)?);
-        let trust = Arc::new(Trust::load(&config.tls)?);
+        let follower = match config.tls.certificate.workload_api() {
+            Some(api) => {
+                Some(Follower::start(api, &config.limits, Arc::new(SystemClock), Arc::new(SystemRandom)).await?)
+            }
+            None => None,
+        };
+        let update = follower.as_ref().map(Follower::first);
+        let certificate = Arc::new(ServerCertificate::load(&config.tls, update.as_deref())?);
+        let trust = Arc::new(Trust::load(&config.tls, update.as_deref())?);
         let tls_context = TlsContext::new(config.tls.minimum_version, &certificate, &trust)?;
-        Ok(Self { root_key, certificate, trust, tls_context })
+        Ok(Self { root_key, certificate, trust, tls_context, follower })
     }
 }
 

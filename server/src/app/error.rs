@@ -12,6 +12,7 @@ use crate::{
     schema,
     telemetry::{metrics::access::MetricsTokenError, traces::CollectorError},
     transport::{hop_sockets::HopSocketError, listener::BindError, tls::TlsError},
+    workload_api::WorkloadApiError,
 };
 
 /// Why a server doesn't start.
@@ -40,6 +41,9 @@ pub enum StartError {
     /// Traces can't be exported with these settings.
     #[error(transparent)]
     Traces(#[from] CollectorError),
+    /// The Workload API provides no certificate.
+    #[error(transparent)]
+    WorkloadApi(#[from] WorkloadApiError),
     /// TLS can't be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -13,6 +13,7 @@ use crate::{
     identity::token::Issuers,
     reload::ReloadSenders,
     transport::tls::TlsContext,
+    workload_api::Workload,
 };
 
 /// The receivers of the parts that a reload replaces.
@@ -23,16 +24,27 @@ pub(super) struct Reloadable {
     pub(super) policy: watch::Receiver<Arc<Policy>>,
     pub(super) log: watch::Receiver<Log>,
     pub(super) findings: watch::Receiver<Arc<[Finding]>>,
+    /// The Workload API, if the server uses it. It is followed, not reloaded.
+    workload: Option<Workload>,
 }
 
 impl Reloadable {
     /// The certificates and keys that are in use now.
     pub(super) fn trust(&self) -> CurrentTrust {
-        CurrentTrust { tls_context: self.tls_context.clone(), issuers: self.issuers.clone() }
+        CurrentTrust {
+            tls_context: self.tls_context.clone(),
+            issuers: self.issuers.clone(),
+            workload: self.workload.clone(),
+        }
     }
 
     /// The receivers, with the values of the start, and the senders that replace the values.
-    pub(super) fn new(config: &Config, tls_context: TlsContext, issuers: &Arc<Issuers>) -> (Self, ReloadSenders) {
+    pub(super) fn new(
+        config: &Config,
+        tls_context: TlsContext,
+        issuers: &Arc<Issuers>,
+        workload: Option<Workload>,
+    ) -> (Self, ReloadSenders) {
         let (tls_context_sender, tls_context) = watch::channel(Arc::new(tls_context));
         let (issuers_sender, issuers) = watch::channel(Arc::clone(issuers));
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
@@ -45,6 +57,6 @@ impl Reloadable {
             log: log_sender,
             findings: findings_sender,
         };
-        (Self { tls_context, issuers, policy, log, findings }, senders)
+        (Self { tls_context, issuers, policy, log, findings, workload }, senders)
     }
 }

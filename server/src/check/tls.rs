@@ -2,7 +2,7 @@
 //!
 //! Whether clients trust the server's certificate can't be checked here, because it depends on their CAs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls::{
     Error, InconsistentKeys,
@@ -11,18 +11,19 @@ use rustls::{
     sign::CertifiedKey,
 };
 use sealward_core::id::Timestamp;
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
 use super::{
-    files::{self, is_set},
+    files::{self as paths, is_set},
     report::Report,
 };
 use crate::{
-    config::Tls,
+    config::{Bundle, CertificateSource, Tls},
     error_chain,
     files::pem,
     finding::Severity,
-    transport::tls::{SOON_DAYS, TlsContext, TlsError, Trust, day, faults, names},
+    transport::tls::{SOON_DAYS, TlsContext, TlsError, Trust, WORKLOAD_API, day, faults, names},
+    workload_api::Update,
 };
 
 const CERTIFICATE: &str = "tls.certificate";
@@ -30,17 +31,19 @@ const KEY: &str = "tls.key";
 const CLIENT_CA: &str = "tls.client_ca";
 const CLIENT_CRL: &str = "tls.client_crl";
 
-pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
-    let chain = certificates(CERTIFICATE, &settings.certificate, report);
-    let key = private_key(&settings.key, report);
-    let chain_der = chain.as_deref().unwrap_or_default();
-    server_chain(&parsed(CERTIFICATE, chain_der, report), now, report);
-    if let (Some(chain), Some(key)) = (chain, key) {
-        fits(chain, key, report);
+pub(super) fn check(settings: &Tls, update: Option<&Update>, now: Timestamp, report: &mut Report) {
+    match &settings.certificate {
+        CertificateSource::Files { certificate, key } => files(certificate, key, now, report),
+        CertificateSource::WorkloadApi(api) => match update {
+            Some(update) => svid(update, &api.socket, now, report),
+            // It is reported already, and without an update nothing below can be checked.
+            None => return,
+        },
     }
-    let cas = certificates(CLIENT_CA, &settings.client_ca, report);
-    let is_unread = |(name, path): &(&String, &PathBuf)| {
-        is_set(path) && certificates(&format!("trust_domains of {name}"), path, report).is_none()
+    let cas_are_read = settings.client_ca.as_deref().is_none_or(|path| certificates(CLIENT_CA, path, report).is_some());
+    let is_unread = |(name, bundle): &(&String, &Bundle)| match bundle {
+        Bundle::File(path) => is_set(path) && certificates(&format!("trust_domains of {name}"), path, report).is_none(),
+        Bundle::WorkloadApi => false,
     };
     // Every bundle is read, so that each unreadable one is reported.
     let bundles_are_read = settings.trust_domains.iter().filter(is_unread).count() == 0;
@@ -48,8 +51,8 @@ pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
         let remedy = "put certificate revocation lists into the file, in PEM";
         pem::revocation_lists(path).map_err(|error| report.error(CLIENT_CRL, error_chain::text(&error), remedy)).is_ok()
     });
-    if cas.is_some() && bundles_are_read && lists_are_read {
-        match Trust::load(settings) {
+    if cas_are_read && bundles_are_read && lists_are_read {
+        match Trust::load(settings, update) {
             Ok(trust) => client_trust(&trust, now, report),
             Err(error) => report.error(subject(&error), error_chain::text(&error), "replace the file that is named"),
         }
@@ -57,9 +60,47 @@ pub(super) fn check(settings: &Tls, now: Timestamp, report: &mut Report) {
     // Every other problem of a start: last, and only if no error was reported above.
     let is_reported =
         report.findings.iter().any(|finding| finding.severity == Severity::Error && finding.subject.starts_with("tls"));
-    if !is_reported && let Err(error) = TlsContext::load(settings) {
+    if !is_reported && let Err(error) = TlsContext::load(settings, update) {
         report.error("tls", error_chain::text(&error), "replace the file that is named");
     }
+}
+
+/// The server's certificate and its key in files.
+fn files(certificate: &Path, key: &Path, now: Timestamp, report: &mut Report) {
+    let chain = certificates(CERTIFICATE, certificate, report);
+    let key = private_key(key, report);
+    let chain_der = chain.as_deref().unwrap_or_default();
+    server_chain(&parsed(CERTIFICATE, chain_der, report), now, report);
+    if let (Some(chain), Some(key)) = (chain, key) {
+        fits(chain, key, report);
+    }
+}
+
+/// The server's certificate from the Workload API. Its key, id, chain and dates were checked with the update.
+fn svid(update: &Update, socket: &Path, now: Timestamp, report: &mut Report) {
+    for own in parsed(WORKLOAD_API, update.certified.cert.get(..1).unwrap_or_default(), report) {
+        let (names, end, socket) = (names(&own).join(", "), update.not_after, socket.display());
+        report.fact(WORKLOAD_API, format!("{}, for {names}, valid until {end}, from {socket}", update.id));
+        for fault in faults(&own, now) {
+            report.error(
+                WORKLOAD_API,
+                format!("the certificate of {}: {fault}", update.id),
+                "correct the registration entry",
+            );
+        }
+        if !own_dns_names(&own) {
+            let problem = format!(
+                "the certificate of {} has no DNS name: only clients that check SPIFFE ids accept it",
+                update.id
+            );
+            report.warning(WORKLOAD_API, problem, "add the server's DNS names to its registration entry (-dns)");
+        }
+    }
+}
+
+fn own_dns_names(certificate: &X509Certificate<'_>) -> bool {
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return false };
+    extension.value.general_names.iter().any(|name| matches!(name, GeneralName::DNSName(_)))
 }
 
 /// The setting that an error is about.
@@ -67,9 +108,12 @@ fn subject(error: &TlsError) -> String {
     match error {
         TlsError::ClientCa { setting, .. } => setting.clone(),
         TlsError::RevocationList { .. } => CLIENT_CRL.to_owned(),
-        TlsError::Pem(_) | TlsError::Certificate(_) | TlsError::Unusable { .. } | TlsError::Versions(_) => {
-            "tls".to_owned()
-        }
+        TlsError::Bundle { trust_domain, .. } => format!("{WORKLOAD_API} of {trust_domain}"),
+        TlsError::Pem(_)
+        | TlsError::Certificate(_)
+        | TlsError::Unusable { .. }
+        | TlsError::NoWorkloadApi
+        | TlsError::Versions(_) => "tls".to_owned(),
     }
 }
 
@@ -86,7 +130,7 @@ fn private_key(path: &Path, report: &mut Report) -> Option<PrivateKeyDer<'static
     if !is_set(path) {
         return None;
     }
-    files::private(KEY, path, report);
+    paths::private(KEY, path, report);
     pem::private_key(path)
         .map_err(|error| {
             report.error(
@@ -271,14 +315,16 @@ mod tests {
             let lists = self.path("client-crl.pem");
             let settings = Tls {
                 client_crl: lists.exists().then_some(lists),
-                certificate: self.path("server.pem"),
-                key: self.path("server.key"),
-                client_ca: self.path("client-ca.pem"),
+                certificate: CertificateSource::Files {
+                    certificate: self.path("server.pem"),
+                    key: self.path("server.key"),
+                },
+                client_ca: Some(self.path("client-ca.pem")),
                 minimum_version: TlsVersion::V1_3,
                 trust_domains: std::collections::BTreeMap::new(),
             };
             let mut report = Report::default();
-            check(&settings, NOW, &mut report);
+            check(&settings, None, NOW, &mut report);
             report
         }
 

@@ -29,11 +29,12 @@ use super::{
     hops,
     identity::lower_case_dns,
     model::{
-        AuditCopy, Config, CopyTo, DEFAULT_ADDRESS, Hop, Listen, Log, LogFormat, MetricsAccess, OnFailure, Pages,
-        RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys, Traces,
+        AuditCopy, Bundle, CertificateSource, Config, CopyTo, DEFAULT_ADDRESS, Hop, Listen, Log, LogFormat,
+        MetricsAccess, OnFailure, Pages, RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
+        Traces,
     },
     origin::{NotAnOrigin, Origin},
-    traces,
+    traces, workload_api,
 };
 
 /// The beginning of a path that names a systemd credential: the rest is the credential's name.
@@ -209,17 +210,45 @@ impl Check<'_> {
     }
 
     fn tls(&mut self, section: TlsSection, trust_domains: Vec<TrustDomainSection>) -> Tls {
-        Tls {
-            certificate: self.path("tls.certificate", section.certificate),
-            key: self.path("tls.key", section.key),
-            client_ca: self.path("tls.client_ca", section.client_ca),
-            client_crl: section.client_crl.map(|file| self.path("tls.client_crl", Some(file))),
-            minimum_version: self.tls_version(section.minimum_version.as_deref()),
-            trust_domains: self.trust_domains(trust_domains),
+        let certificate = match section.spiffe_workload_api {
+            None => {
+                for (setting, is_set) in [
+                    ("tls.spiffe_id", section.spiffe_id.is_some()),
+                    ("tls.spiffe_agent_uid", section.spiffe_agent_uid.is_some()),
+                ] {
+                    if is_set {
+                        self.faults.add(setting, "applies to tls.spiffe_workload_api only: set it, or remove this");
+                    }
+                }
+                CertificateSource::Files {
+                    certificate: self.path("tls.certificate", section.certificate),
+                    key: self.path("tls.key", section.key),
+                }
+            }
+            Some(endpoint) => {
+                for (setting, is_set) in
+                    [("tls.certificate", section.certificate.is_some()), ("tls.key", section.key.is_some())]
+                {
+                    if is_set {
+                        let problem = "is set together with tls.spiffe_workload_api: remove one of the two";
+                        self.faults.add(setting, problem);
+                    }
+                }
+                let (id, uid) = (section.spiffe_id.as_deref(), section.spiffe_agent_uid);
+                CertificateSource::WorkloadApi(workload_api::check(&endpoint, id, uid, &mut self.faults))
+            }
+        };
+        let client_ca = section.client_ca.map(|file| self.path("tls.client_ca", Some(file)));
+        if client_ca.is_none() && trust_domains.is_empty() {
+            self.faults.add("tls.client_ca", "missing: set it to a path, or add [[trust_domains]]");
         }
+        let client_crl = section.client_crl.map(|file| self.path("tls.client_crl", Some(file)));
+        let minimum_version = self.tls_version(section.minimum_version.as_deref());
+        let trust_domains = self.trust_domains(trust_domains, certificate.workload_api().is_some());
+        Tls { certificate, client_ca, client_crl, minimum_version, trust_domains }
     }
 
-    fn trust_domains(&mut self, sections: Vec<TrustDomainSection>) -> BTreeMap<String, PathBuf> {
+    fn trust_domains(&mut self, sections: Vec<TrustDomainSection>, has_api: bool) -> BTreeMap<String, Bundle> {
         let mut domains = BTreeMap::new();
         for (index, section) in sections.into_iter().enumerate() {
             let setting = |name: &str| format!("trust_domains[{index}].{name}");
@@ -230,8 +259,25 @@ impl Check<'_> {
             } else if domains.contains_key(&name) {
                 self.faults.add(setting("name"), format!("`{name}` appears twice: put all its CAs into one file"));
             }
-            let ca = self.path(&setting("ca"), section.ca);
-            domains.insert(name, ca);
+            let bundle = match (section.ca, section.workload_api.unwrap_or(false)) {
+                (None, true) => {
+                    if !has_api {
+                        let problem = "requires the Workload API: set tls.spiffe_workload_api, or set ca to a file";
+                        self.faults.add(setting("workload_api"), problem);
+                    }
+                    Bundle::WorkloadApi
+                }
+                (Some(_), true) => {
+                    self.faults.add(setting("ca"), "is set together with workload_api: remove one of the two");
+                    Bundle::WorkloadApi
+                }
+                (None, false) => {
+                    self.faults.add(setting("ca"), "missing: set it to a path, or set workload_api = true");
+                    Bundle::File(PathBuf::new())
+                }
+                (ca, false) => Bundle::File(self.path(&setting("ca"), ca)),
+            };
+            domains.insert(name, bundle);
         }
         domains
     }

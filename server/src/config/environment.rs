@@ -18,7 +18,7 @@ use super::{
 
 /// The settings that can be in the environment: texts and paths, of sections that appear once. No setting is a secret: the configuration
 /// names the files that contain secrets.
-pub(crate) const SETTINGS: [&str; 12] = [
+pub(crate) const SETTINGS: [&str; 18] = [
     "data_dir",
     "listen.address",
     "listen.plaintext_address",
@@ -26,11 +26,17 @@ pub(crate) const SETTINGS: [&str; 12] = [
     "listen.metrics_token",
     "tls.certificate",
     "tls.key",
+    "tls.spiffe_workload_api",
     "tls.client_ca",
     "tls.client_crl",
     "audit.file",
     "log.level",
     "log.format",
+    "traces.endpoint",
+    "traces.headers_file",
+    "traces.ca",
+    "traces.client_certificate",
+    "traces.client_key",
 ];
 
 const PREFIX: &str = "SEALWARD_";
@@ -159,7 +165,7 @@ mod tests {
     use std::{collections::BTreeSet, os::unix::ffi::OsStringExt, path::Path};
 
     use super::*;
-    use crate::config::{Config, setting::Kind};
+    use crate::config::{CertificateSource, Config, setting::Kind};
 
     const FILE: &str =
         "data_dir = \"data\"\n[log]\nlevel = \"warn\"\n[[root_key.sources]]\ntype = \"file\"\npath = \"root.key\"\n";
@@ -192,9 +198,10 @@ mod tests {
         assert_eq!(config.listen.address, "0.0.0.0:7443".parse().unwrap());
         assert_eq!(config.log.level, tracing::level_filters::LevelFilter::DEBUG);
         assert_eq!(config.data_dir, Path::new("/data"));
-        assert_eq!(config.tls.certificate, Path::new("/run/tls/tls.crt"));
+        let CertificateSource::Files { certificate, key } = config.tls.certificate else { panic!() };
+        assert_eq!(certificate, Path::new("/run/tls/tls.crt"));
         // Relative paths start where those of the file do.
-        assert_eq!(config.tls.key, Path::new("/srv/tls.key"));
+        assert_eq!(key, Path::new("/srv/tls.key"));
     }
 
     #[test]
@@ -252,7 +259,9 @@ mod tests {
         let mut expected = BTreeSet::new();
         for section in sections().into_iter().filter(|section| !section.is_repeated()) {
             for setting in &section.settings {
-                let is_place = setting.kind == Kind::Path || setting.name.ends_with("address");
+                let is_address =
+                    setting.name.ends_with("address") || ["endpoint", "spiffe_workload_api"].contains(&&*setting.name);
+                let is_place = setting.kind == Kind::Path || is_address;
                 if is_place || section.name == "log" {
                     assert!(matches!(setting.kind, Kind::Path | Kind::Text), "{}", setting.name);
                     expected.insert(section.full_name(setting));

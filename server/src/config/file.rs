@@ -153,18 +153,34 @@ section! {
 
 section! {
     /// TLS, and the CAs whose client certificates are accepted. Files are PEM. "credential:NAME" is a file that systemd loads.
+    /// The server's certificate comes from `certificate` and `key`, or from `spiffe_workload_api`.
     TlsSection {
         /// The server's certificate, followed by the intermediate certificates. A reload keeps the current certificate if no client could
         /// accept the new one: expired, not valid yet, without subject alternative names, not for server authentication, a CA certificate,
         /// or without any name of the current one.
-        certificate: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
+        certificate: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""server.pem""#), AtReload;
 
         /// The certificate's private key, unencrypted. It may be in the same file as the certificate, which is then read in one go: for example
         /// the credential bundle of a Kubernetes pod certificate.
-        key: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
+        key: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""server.key""#), AtReload;
 
-        /// The CAs whose client certificates are accepted, within their period of validity. The path length of each CA is enforced.
-        client_ca: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
+        /// The Unix socket of the SPIFFE Workload API, which a SPIRE agent or the SPIFFE CSI driver provides. The server takes its certificate
+        /// and key from there, and the bundles of the [[trust_domains]] with `workload_api = true`. It follows the changes without a
+        /// reload. Set either this, or `certificate` and `key`. A start waits up to limits.workload_api_wait_ms. The environment
+        /// variable SPIFFE_ENDPOINT_SOCKET isn't read. docs/mesh.md has a guide.
+        spiffe_workload_api: Text, "\"unix:///PATH\" or \"unix:/PATH\", at most 107 bytes of path", Optional(r#""unix:///run/spire/sockets/agent.sock""#), AtStart;
+
+        /// The SPIFFE id of the certificate that the server uses, if the agent issues several. Any other id is then refused. Default: the
+        /// first one, which is the agent's default. Hints aren't supported, because the certificate doesn't prove them.
+        spiffe_id: Text, "\"spiffe:TRUST-DOMAIN/PATH\"", Optional(r#""spiffe:example.org/sealward""#), AtStart;
+
+        /// The user id of the agent. The system reports the user of the process that listens on the socket, and the server
+        /// takes keys from no other user. Default: root, or the server's own user.
+        spiffe_agent_uid: Integer, "0 to 4294967294", Optional("998"), AtStart;
+
+        /// The CAs whose client certificates are accepted, within their period of validity. The path length of each CA is enforced. Required
+        /// without [[trust_domains]]. With them, it applies to callers without a SPIFFE id; if it isn't set, such certificates are refused.
+        client_ca: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""client-ca.pem""#), AtReload;
 
         /// Certificate revocation lists of these CAs and of the CAs below them. If it is set, every CA in a client's certificate path needs a
         /// list here, signed with its key; otherwise the client is refused. A CA may have several lists, in any order: a certificate in one
@@ -241,8 +257,13 @@ section! {
         /// The trust domain's name, as in SPIFFE ids.
         name: Text, "\"example.org\"", Required, AtReload;
 
-        /// The trust domain's bundle: its CAs, in PEM. Their revocation lists are in tls.client_crl.
-        ca: Path, "a PEM file, or \"credential:NAME\"", Required, AtReload;
+        /// The trust domain's bundle: its CAs, in PEM. Their revocation lists are in tls.client_crl. Set either this or `workload_api`.
+        ca: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""bundle.pem""#), AtReload;
+
+        /// Whether the bundle comes from tls.spiffe_workload_api: that of the server's own trust domain, or of one that the agent federates
+        /// with. A trust domain that the agent knows and no entry names is refused. While the agent sends no bundle of this trust domain, its
+        /// callers are refused.
+        workload_api: Boolean, "true or false", Default("false"), AtReload;
     }
 }
 

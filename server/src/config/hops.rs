@@ -15,10 +15,17 @@ use super::{
 };
 
 /// The maximum length of the path of a Unix socket, in bytes (unix(7)).
-const SOCKET_PATH_MAX_BYTES: usize = 107;
+pub(super) const SOCKET_PATH_MAX_BYTES: usize = 107;
 
 /// The id that means "no user" to the system.
 const NO_USER: u32 = u32::MAX;
+
+pub(super) const NOT_A_USER: &str = "is not a user id: use 0 to 4294967294";
+
+/// The user id, if it is one.
+pub(super) fn user(uid: i64) -> Option<u32> {
+    u32::try_from(uid).ok().filter(|uid| *uid != NO_USER)
+}
 
 /// The paths of sockets are already resolved.
 pub(super) fn check(
@@ -131,9 +138,9 @@ impl Check<'_> {
                 if path.as_os_str().as_bytes().len() > SOCKET_PATH_MAX_BYTES {
                     self.add("unix_socket", format!("longer than {SOCKET_PATH_MAX_BYTES} bytes: use a shorter path"));
                 }
-                let uid = u32::try_from(uid).ok().filter(|uid| *uid != NO_USER);
+                let uid = user(uid);
                 if uid.is_none() {
-                    self.add("peer_uid", "is not a user id: use 0 to 4294967294");
+                    self.add("peer_uid", NOT_A_USER);
                 }
                 Some(HopEntrance::UnixSocket { path, peer_uid: uid.unwrap_or(NO_USER) })
             }

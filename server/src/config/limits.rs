@@ -278,6 +278,18 @@ limits! {
     /// An issuer that changes its key publishes two or three.
     token_keys_tried_max: 8 within 1 to 100, "keys";
 
+    /// Maximum time that a start waits for the first certificate of tls.spiffe_workload_api. A new registration entry of SPIRE reaches its
+    /// agent within some seconds. The default is below the 90 seconds that systemd gives to a start.
+    workload_api_wait_ms: 30_000 within 100 to 600_000, "milliseconds";
+
+    /// Maximum size of a message of the Workload API: certificates, keys and the bundles of all trust domains that the agent knows.
+    /// A CA takes about 1 KB, so the default is enough for some thousand.
+    workload_api_message_max_bytes: 4_194_304 within 65_536 to 67_108_864, "bytes";
+
+    /// Maximum pause before the server connects to the Workload API again. The pauses begin at a tenth of a second, double each time, and are
+    /// shortened at random by up to a half, so that servers of a machine don't connect at the same time.
+    workload_api_retry_pause_max_ms: 10_000 within 100 to 600_000, "milliseconds";
+
     /// The interval at which the keys of a jwks_url are fetched.
     /// While the address answers, a withdrawn key is accepted for at most this time. A new key is fetched when the first token names it.
     jwks_fetch_interval_seconds: 300 within 10 to 86_400, "seconds";
@@ -561,6 +573,18 @@ impl Limits {
     #[must_use]
     pub fn token_clock_skew(&self) -> Duration {
         Duration::from_secs(self.token_clock_skew_seconds.into())
+    }
+
+    /// See [`Limits::workload_api_wait_ms`].
+    #[must_use]
+    pub fn workload_api_wait(&self) -> Duration {
+        Duration::from_millis(self.workload_api_wait_ms.into())
+    }
+
+    /// See [`Limits::workload_api_retry_pause_max_ms`].
+    #[must_use]
+    pub fn workload_api_retry_pause_max(&self) -> Duration {
+        Duration::from_millis(self.workload_api_retry_pause_max_ms.into())
     }
 
     /// See [`Limits::jwks_fetch_interval_seconds`].

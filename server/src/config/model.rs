@@ -14,7 +14,7 @@ use http::Uri;
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 use sealward_core::{
-    identity::Identity,
+    identity::{Identity, spiffe::SpiffeId},
     policy::{Binding, Policy},
 };
 use tracing::level_filters::LevelFilter;
@@ -76,6 +76,7 @@ impl Config {
             ("listen.origins", self.pages.origins != other.pages.origins),
             ("listen.own_origin", self.pages.own_origin != other.pages.own_origin),
             ("listen.origins_with_credentials", self.pages.with_credentials != other.pages.with_credentials),
+            ("tls.spiffe_workload_api", self.tls.certificate.workload_api() != other.tls.certificate.workload_api()),
             ("root_key.sources", self.root_key_sources != other.root_key_sources),
             ("schema.mail", self.schema.mail != other.schema.mail),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
@@ -158,22 +159,65 @@ pub struct Pages {
     pub with_credentials: bool,
 }
 
-/// `[tls]`: PEM files.
+/// `[tls]`: PEM files, or the Workload API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The server's certificate, followed by the intermediate certificates. Required.
-    pub certificate: PathBuf,
-    /// The certificate's private key, unencrypted. Required.
-    pub key: PathBuf,
-    /// The CAs whose client certificates are accepted. Required.
-    pub client_ca: PathBuf,
+    /// The source of the server's certificate and its key.
+    pub certificate: CertificateSource,
+    /// The CAs whose client certificates are accepted. Required without `[[trust_domains]]`.
+    pub client_ca: Option<PathBuf>,
     /// Certificate revocation lists of these CAs; none by default. If it is set, a client is refused unless every CA in its certificate
     /// path has a list. An expired list is still used, and the log warns.
     pub client_crl: Option<PathBuf>,
     /// The oldest accepted version; 1.3 by default.
     pub minimum_version: TlsVersion,
     /// `[[trust_domains]]`: the CAs of each SPIFFE trust domain, by its name. Empty by default: `client_ca` applies to every trust domain.
-    pub trust_domains: BTreeMap<String, PathBuf>,
+    pub trust_domains: BTreeMap<String, Bundle>,
+}
+
+/// The source of the server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// PEM files.
+    Files {
+        /// The server's certificate, followed by the intermediate certificates.
+        certificate: PathBuf,
+        /// The certificate's private key, unencrypted.
+        key: PathBuf,
+    },
+    /// The SPIFFE Workload API.
+    WorkloadApi(WorkloadApi),
+}
+
+impl CertificateSource {
+    /// The Workload API, if it is the source.
+    #[must_use]
+    pub fn workload_api(&self) -> Option<&WorkloadApi> {
+        match self {
+            Self::Files { .. } => None,
+            Self::WorkloadApi(api) => Some(api),
+        }
+    }
+}
+
+/// The SPIFFE Workload API: a Unix socket of an agent on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadApi {
+    /// The absolute path of the socket.
+    pub socket: PathBuf,
+    /// The id of the SVID that the server uses; the first SVID by default.
+    pub spiffe_id: Option<SpiffeId>,
+    /// The user of the agent; root or the server's own user by default.
+    pub agent_uid: Option<u32>,
+}
+
+/// The source of the CAs of a trust domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bundle {
+    /// A PEM file.
+    File(PathBuf),
+    /// The Workload API of [`CertificateSource::WorkloadApi`].
+    WorkloadApi,
 }
 
 /// A version of TLS.

@@ -144,7 +144,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Config, RootKeySource, limits::Limits};
+    use crate::config::{CertificateSource, Config, RootKeySource, limits::Limits};
 
     fn rendered(bindings: &[&str]) -> String {
         let given = [
@@ -166,7 +166,8 @@ mod tests {
     fn the_template_is_a_configuration() {
         let config = Config::parse(&with_admin(), Path::new("/srv/sealward.toml")).unwrap();
         assert_eq!(config.data_dir, Path::new("/srv"));
-        assert_eq!(config.tls.key, Path::new("/srv/it's \"quoted\".key"));
+        let CertificateSource::Files { key, .. } = config.tls.certificate else { panic!() };
+        assert_eq!(key, Path::new("/srv/it's \"quoted\".key"));
         assert_eq!(config.root_key_sources, [RootKeySource::File("/srv/keys/root.key".into())]);
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.bindings.len(), 1);

@@ -33,6 +33,14 @@ fn faults(text: &str) -> Vec<String> {
     }
 }
 
+/// The files of the server's certificate and key.
+fn files(config: &Config) -> (&Path, &Path) {
+    match &config.tls.certificate {
+        CertificateSource::Files { certificate, key } => (certificate, key),
+        CertificateSource::WorkloadApi(api) => panic!("{api:?}"),
+    }
+}
+
 #[test]
 fn omitted_settings_have_their_defaults() {
     let config = parse(SMALLEST).unwrap();
@@ -63,10 +71,10 @@ fn credentials_are_read_from_the_folder_of_systemd() {
     };
     let (config, faults) = parse(&text, Some(Path::new("/run/credentials/sealward.service"))).unwrap();
     assert_eq!(faults, Faults::default());
-    assert_eq!(config.tls.key, Path::new("/run/credentials/sealward.service/server.key"));
+    assert_eq!(files(&config).1, Path::new("/run/credentials/sealward.service/server.key"));
     let path = "/run/credentials/sealward.service/old.key".into();
     assert_eq!(config.root_key_sources[1], RootKeySource::Credential { name: "old.key".to_owned(), path });
-    assert_eq!(config.tls.certificate, Path::new("/srv/tls/server.pem"));
+    assert_eq!(files(&config).0, Path::new("/srv/tls/server.pem"));
 
     let faults = |text: &str, folder| parse(text, folder).unwrap().1.to_string();
     let without = faults(&text, None);
@@ -85,8 +93,8 @@ fn credentials_are_read_from_the_folder_of_systemd() {
 fn relative_paths_start_at_the_folder_of_the_file() {
     let config = parse(SMALLEST).unwrap();
     assert_eq!(config.data_dir, Path::new("/srv/data"));
-    assert_eq!(config.tls.key, Path::new("/srv/tls/server.key"));
-    assert_eq!(config.tls.client_ca, Path::new("/etc/ca.pem"));
+    assert_eq!(files(&config).1, Path::new("/srv/tls/server.key"));
+    assert_eq!(config.tls.client_ca.as_deref(), Some(Path::new("/etc/ca.pem")));
     assert_eq!(config.root_key_sources, [RootKeySource::File("/srv/root.key".into())]);
 }
 
@@ -211,12 +219,67 @@ fn issuer_needs_audience_algorithms_and_keys() {
 fn a_trust_domain_has_a_name_and_a_bundle() {
     let domain = |name: &str| format!("{SMALLEST}\n[[trust_domains]]\nname = \"{name}\"\nca = \"bundle.pem\"");
     let parsed = parse(&domain("example.org")).unwrap().tls.trust_domains;
-    assert_eq!(parsed, [("example.org".to_owned(), "/srv/bundle.pem".into())].into());
+    assert_eq!(parsed, [("example.org".to_owned(), Bundle::File("/srv/bundle.pem".into()))].into());
     assert_eq!(faults(&domain("spiffe://example.org")), ["trust_domains[0].name"]);
     assert_eq!(
         faults(&(domain("a") + "\n[[trust_domains]]\nname = \"a\"")),
         ["trust_domains[1].name", "trust_domains[1].ca"]
     );
+}
+
+const WORKLOAD_API: &str = r#"
+    data_dir = "data"
+    root_key.sources = [{ type = "file", path = "root.key" }]
+    [[trust_domains]]
+    name = "example.org"
+    workload_api = true
+    [tls]
+    spiffe_workload_api = "unix:///run/agent.sock"
+"#;
+
+#[test]
+fn certificate_and_bundles_come_from_the_workload_api() {
+    let socket = |text: &str| match parse(text).unwrap().tls.certificate {
+        CertificateSource::WorkloadApi(api) => api,
+        CertificateSource::Files { .. } => panic!("{text}"),
+    };
+    let tls = parse(WORKLOAD_API).unwrap().tls;
+    assert_eq!((tls.client_ca, tls.trust_domains), (None, [("example.org".to_owned(), Bundle::WorkloadApi)].into()));
+    let api = WorkloadApi { socket: "/run/agent.sock".into(), spiffe_id: None, agent_uid: None };
+    assert_eq!(socket(WORKLOAD_API), api);
+    assert_eq!(socket(&WORKLOAD_API.replace("unix:///", "unix:/")), api);
+    let chosen = socket(&format!("{WORKLOAD_API}spiffe_id = \"spiffe:example.org/a\"\nspiffe_agent_uid = 998"));
+    assert_eq!(chosen.spiffe_id.unwrap().without_scheme(), "example.org/a");
+    assert_eq!(chosen.agent_uid, Some(998));
+}
+
+#[test]
+fn contradictions_about_the_workload_api_are_faults() {
+    let with = |text: &str| faults(&format!("{WORKLOAD_API}{text}\n"));
+    assert_eq!(with("certificate = \"a\"\nkey = \"b\""), ["tls.certificate", "tls.key"]);
+    assert_eq!(with("spiffe_id = \"cn:a\""), ["tls.spiffe_id"]);
+    assert_eq!(with("spiffe_id = \"spiffe:example.org\""), ["tls.spiffe_id"]);
+    assert_eq!(with("spiffe_agent_uid = -1"), ["tls.spiffe_agent_uid"]);
+    for endpoint in [
+        "tcp://127.0.0.1:8081",
+        "/run/agent.sock",
+        "unix:run/agent.sock",
+        "unix://run/agent.sock",
+        "unix:///",
+        "unix:///run/a?b",
+        "unix:///run/a%20b",
+        &format!("unix:///{}", "a".repeat(107)),
+    ] {
+        let text = WORKLOAD_API.replace("unix:///run/agent.sock", endpoint);
+        assert_eq!(faults(&text), ["tls.spiffe_workload_api"], "{endpoint}");
+    }
+    let both = WORKLOAD_API.replace("workload_api = true", "workload_api = true\nca = \"a\"");
+    assert_eq!(faults(&both), ["trust_domains[0].ca"]);
+    let without = |text: &str| faults(&format!("{SMALLEST}{text}"));
+    assert_eq!(without("[[trust_domains]]\nname = \"a\"\nworkload_api = true"), ["trust_domains[0].workload_api"]);
+    let id = SMALLEST.replace("key =", "spiffe_id = \"spiffe:a/b\"\nspiffe_agent_uid = 1\nkey =");
+    assert_eq!(faults(&id), ["tls.spiffe_id", "tls.spiffe_agent_uid"]);
+    assert_eq!(faults(&SMALLEST.replace("client_ca = \"/etc/ca.pem\"", "")), ["tls.client_ca"]);
 }
 
 const HOP: &str = "\n[[hops]]\nname = \"ingress\"\ncertificate = \"spiffe:example.org/envoy\"\nkinds = [\"spiffe\", \"cn\"]\ntrust_domains = [\"example.org\"]";

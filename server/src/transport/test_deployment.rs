@@ -31,7 +31,7 @@ impl TestDeployment {
 
     /// The TLS context of its files. Each call creates another trust.
     pub(crate) fn tls_context(&self) -> Arc<TlsContext> {
-        Arc::new(TlsContext::load(&self.config.tls).unwrap())
+        Arc::new(TlsContext::load(&self.config.tls, None).unwrap())
     }
 
     /// Listeners on free ports: one for TLS, one for plaintext.

@@ -19,7 +19,7 @@ pub(crate) use self::{
     context::{ALPN_HTTP_2, TlsContext},
     error::TlsError,
     recording_verifier::with_refused_subject,
-    server_certificate::{ServerCertificate, faults, names},
+    server_certificate::{ServerCertificate, WORKLOAD_API, faults, names},
     trust::Trust,
     validity::{SOON_DAYS, day},
 };

@@ -141,7 +141,7 @@ pub(super) static ALERTS: &[Alert] = &[
     },
     Alert {
         name: "SealwardCertificateExpired",
-        expression: "sealward_certificate_not_after_seconds < time()",
+        expression: "sealward_certificate_not_after_seconds{setting!~\"tls.spiffe_workload_api of .*\"} < time()",
         minutes: 0,
         severity: Severity::Page,
         meaning: "A certificate has expired: clients refuse the server, or the server refuses the clients of a CA.",
@@ -150,7 +150,37 @@ pub(super) static ALERTS: &[Alert] = &[
             series: &[("sealward_certificate_not_after_seconds{setting=\"tls.certificate\"}", "3600+0x120")],
             labels: &[("setting", "tls.certificate")],
         },
-        healthy: &[("sealward_certificate_not_after_seconds{setting=\"tls.certificate\"}", "86400+0x120")],
+        healthy: &[
+            ("sealward_certificate_not_after_seconds{setting=\"tls.certificate\"}", "86400+0x120"),
+            // A bundle contains former CAs for some time.
+            ("sealward_certificate_not_after_seconds{setting=\"tls.spiffe_workload_api of a\"}", "3600+0x120"),
+        ],
+    },
+    Alert {
+        name: "SealwardWorkloadApiLost",
+        expression: "sealward_workload_api_connected == 0",
+        minutes: 5,
+        severity: Severity::Page,
+        meaning: "The agent of the SPIFFE Workload API isn't reached. The server serves until its certificate expires, often within an hour.",
+        remedy: "Check the SPIRE agent, its socket, and the registration entry. `workload API lost` in the log has the cause.",
+        fires: Example { series: &[("sealward_workload_api_connected", "0+0x120")], labels: &[] },
+        healthy: &[("sealward_workload_api_connected", "1+0x120")],
+    },
+    Alert {
+        name: "SealwardWorkloadApiUpdateRefused",
+        expression: "sum by (instance) (increase(sealward_workload_api_updates_total{result=\"refused\"}[15m])) > 0",
+        minutes: 0,
+        severity: Severity::Ticket,
+        meaning: "An update of the SPIFFE Workload API can't be used. The former certificate and bundles stay in use until they expire.",
+        remedy: "Find `reload failed` in the log, and correct the registration entry or the bundle.",
+        fires: Example {
+            series: &[("sealward_workload_api_updates_total{instance=\"a\",result=\"refused\"}", "0+0x115 1+0x5")],
+            labels: INSTANCE,
+        },
+        healthy: &[
+            ("sealward_workload_api_updates_total{instance=\"a\",result=\"refused\"}", "1+0x120"),
+            ("sealward_workload_api_updates_total{instance=\"a\",result=\"applied\"}", "0+1x120"),
+        ],
     },
     Alert {
         name: "SealwardTokenIssuerWithoutKeys",
@@ -349,7 +379,7 @@ pub(super) static ALERTS: &[Alert] = &[
     },
     Alert {
         name: "SealwardCertificateExpires",
-        expression: "sealward_certificate_not_after_seconds - time() < 14 * 86400",
+        expression: "sealward_certificate_not_after_seconds{setting!~\"tls.spiffe_workload_api.*\"} - time() < 14 * 86400",
         minutes: 0,
         severity: Severity::Ticket,
         meaning: "A certificate expires within 14 days.",
@@ -358,7 +388,10 @@ pub(super) static ALERTS: &[Alert] = &[
             series: &[("sealward_certificate_not_after_seconds{setting=\"tls.client_ca\"}", "86400+0x120")],
             labels: &[("setting", "tls.client_ca")],
         },
-        healthy: &[("sealward_certificate_not_after_seconds{setting=\"tls.client_ca\"}", "2592000+0x120")],
+        healthy: &[
+            ("sealward_certificate_not_after_seconds{setting=\"tls.client_ca\"}", "2592000+0x120"),
+            ("sealward_certificate_not_after_seconds{setting=\"tls.spiffe_workload_api\"}", "86400+0x120"),
+        ],
     },
     Alert {
         name: "SealwardRevocationListExpired",

@@ -174,6 +174,14 @@ pub(super) static ROWS: &[Row] = &[
                 queries: &[("sealward_certificate_not_after_seconds - time()", "{{setting}} {{subject}}")],
             },
             Panel {
+                title: "Workload API",
+                unit: "short",
+                queries: &[
+                    ("sealward_workload_api_connected", "{{instance}} connected"),
+                    ("increase(sealward_workload_api_updates_total[5m])", "{{instance}} {{result}}"),
+                ],
+            },
+            Panel {
                 title: "Time until revocation lists are due",
                 unit: "s",
                 queries: &[("(sealward_revocation_list_next_update_seconds > 0) - time()", "{{issuer}} {{number}}")],

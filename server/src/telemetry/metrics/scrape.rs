@@ -166,6 +166,12 @@ impl Scraper {
             let labels = [&*certificate.setting, &*certificate.subject];
             samples.count(&metric::CERTIFICATE_NOT_AFTER, &labels, not_after.timestamp());
         }
+        if let Some(workload) = &self.sources.trust.workload {
+            samples.count(&metric::WORKLOAD_API_CONNECTED, &[], i64::from(workload.is_connected()));
+            for (result, updates) in workload.updates.all() {
+                samples.count(&metric::WORKLOAD_API_UPDATES, &[result], updates);
+            }
+        }
         for list in trust.revocation_lists {
             let due = list.next_update.map_or(0, |due| due.timestamp());
             samples.count(&metric::LIST_NEXT_UPDATE, &[&list.issuer, &list.number], due);

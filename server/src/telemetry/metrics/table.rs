@@ -137,6 +137,8 @@ labels! {
     /// `exported`, or why they were lost: `queue_full` and `call_full` by a limit, `refused` by the collector, `unreachable` because it didn't
     /// answer, `shutdown` because the server stopped.
     SPAN_OUTCOME = "outcome";
+    /// `applied` or `refused`.
+    RESULT = "result";
     /// `not_written` or `unknown`.
     OUTCOME = "outcome";
     /// The version of the server.
@@ -209,6 +211,10 @@ metrics! {
 
     /// When a certificate of this server or a client CA expires, in Unix time.
     CERTIFICATE_NOT_AFTER: Gauge "sealward_certificate_not_after_seconds" in "seconds" [SETTING, SUBJECT] Least;
+    /// Whether the agent of the SPIFFE Workload API is reached. Only if `tls.spiffe_workload_api` is set.
+    WORKLOAD_API_CONNECTED: Gauge "sealward_workload_api_connected" [] Least;
+    /// Updates of the Workload API after the start. A refused one leaves the former certificate or bundles in use.
+    WORKLOAD_API_UPDATES: Counter "sealward_workload_api_updates" [RESULT] Sum;
     /// When the next revocation list of a CA is due, in Unix time; 0 if the list has no such time.
     LIST_NEXT_UPDATE: Gauge "sealward_revocation_list_next_update_seconds" in "seconds" [LIST_ISSUER, NUMBER] Least;
     /// Keys in use that verify the tokens of an issuer.

@@ -18,6 +18,7 @@ use crate::finding::{Finding, Severity};
 pub(crate) struct ClientCa {
     /// Its setting.
     pub(crate) setting: String,
+    renewal: Renewal,
     /// Its subject.
     pub(crate) subject: String,
     pub(crate) not_before: ASN1Time,
@@ -27,6 +28,15 @@ pub(crate) struct ClientCa {
     /// The maximum number of intermediate CAs between it and a client's certificate.
     path_length_max: Option<u32>,
     may_sign_lists: bool,
+}
+
+/// How the certificate of a CA is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renewal {
+    /// An administrator replaces the file.
+    ByHand,
+    /// The Workload API sends the next one in time, and the former one for some time.
+    ByWorkloadApi,
 }
 
 /// Why a certificate can't be a client CA.
@@ -45,7 +55,7 @@ pub enum ClientCaProblem {
 }
 
 impl ClientCa {
-    pub(super) fn read(setting: &str, der: &CertificateDer<'_>) -> Result<Self, ClientCaProblem> {
+    pub(super) fn read(setting: &str, renewal: Renewal, der: &CertificateDer<'_>) -> Result<Self, ClientCaProblem> {
         let anchor = webpki::anchor_from_trusted_cert(der).map_err(|error| ClientCaProblem::Malformed(Some(error)))?;
         let (_, certificate) = X509Certificate::from_der(der).map_err(|_| ClientCaProblem::Malformed(None))?;
         let unreadable = |_| ClientCaProblem::Malformed(None);
@@ -59,6 +69,7 @@ impl ClientCa {
         }
         Ok(Self {
             setting: setting.to_owned(),
+            renewal,
             subject: certificate.subject().to_string(),
             not_before: certificate.validity().not_before,
             not_after: certificate.validity().not_after,
@@ -86,7 +97,11 @@ impl ClientCa {
         ListIssuer { name: &self.anchor.subject, key: &self.key, may_sign_lists: self.may_sign_lists }
     }
 
+    /// Its problem, if an administrator has to fix it.
     pub(super) fn finding(&self, now: Timestamp) -> Option<Finding> {
+        if self.renewal == Renewal::ByWorkloadApi {
+            return None;
+        }
         let (subject, left) = (&self.subject, self.not_after.timestamp() - seconds(now));
         let (problem, severity) = if left < 0 {
             let ended = day(self.not_after);

@@ -12,7 +12,10 @@ use rustls::{
 use super::{
     error::TlsError, recording_verifier::RecordingVerifier, server_certificate::ServerCertificate, trust::Trust,
 };
-use crate::config::{Tls, TlsVersion};
+use crate::{
+    config::{Tls, TlsVersion},
+    workload_api::Update,
+};
 
 /// The context of a handshake: the server's certificate, and the CAs and lists that verify client certificates. A reload replaces the whole
 /// context.
@@ -33,12 +36,13 @@ pub(crate) const ALPN_HTTP_2: &[u8] = b"h2";
 const ALPN_HTTP_1: &[u8] = b"http/1.1";
 
 impl TlsContext {
-    /// Reads the files, and creates the same context as a start.
+    /// Reads the files, and creates the same context as a start. `update` is that of the Workload API.
     ///
     /// # Errors
     /// [`TlsError`]
-    pub(crate) fn load(tls: &Tls) -> Result<Self, TlsError> {
-        Self::new(tls.minimum_version, &ServerCertificate::load(tls)?, &Arc::new(Trust::load(tls)?))
+    pub(crate) fn load(tls: &Tls, update: Option<&Update>) -> Result<Self, TlsError> {
+        let (certificate, trust) = (ServerCertificate::load(tls, update)?, Trust::load(tls, update)?);
+        Self::new(tls.minimum_version, &certificate, &Arc::new(trust))
     }
 
     /// Creates a context. Sessions belong to the trust: they remain valid with another server certificate, and end with another trust.

@@ -34,14 +34,26 @@ pub enum TlsError {
     #[error("tls.certificate and tls.key can't be used as a server certificate")]
     Certificate(#[source] rustls::Error),
     /// Clients that accept the current certificate can't accept this one.
-    #[error("no client could accept the server certificate {path}: {faults}: {remedy}")]
+    #[error("no client could accept the server certificate of {origin}: {faults}: {remedy}", origin = origin.display())]
     Unusable {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the socket of the Workload API.
+        origin: PathBuf,
         /// The problem.
         faults: String,
         /// The fix.
         remedy: &'static str,
+    },
+    /// The running server doesn't use the Workload API.
+    #[error("the certificate or a bundle comes from tls.spiffe_workload_api, which applies only after a restart")]
+    NoWorkloadApi,
+    /// The bundle of a trust domain can't be used.
+    #[error("the bundle of the trust domain {trust_domain} can't be used, from the Workload API")]
+    Bundle {
+        /// The trust domain.
+        trust_domain: String,
+        /// The problem.
+        #[source]
+        problem: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The provider has no cipher suite for the versions.
     #[error("the cipher provider doesn't support the configured TLS versions")]

@@ -1,4 +1,4 @@
-//! The server's certificate: whether it matches its key, and whether clients can accept it.
+//! The server's certificate, from files or from the Workload API: whether it matches its key, and whether clients can accept it.
 //!
 //! Whether clients trust its CA can't be checked here. Nothing here knows connections, or when files are read.
 
@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 
 use data_encoding::HEXLOWER;
 use rustls::{crypto::aws_lc_rs, pki_types::CertificateDer, sign::CertifiedKey};
-use sealward_core::id::Timestamp;
+use sealward_core::{id::Timestamp, identity::spiffe::SpiffeId};
 use sha2::{Digest, Sha256};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
 
@@ -14,14 +14,24 @@ use super::{
     error::TlsError,
     validity::{DAY_SECONDS, SOON_DAYS, day, seconds},
 };
-use crate::{config::Tls, files::pem, finding::Finding};
+use crate::{
+    config::{CertificateSource, Tls},
+    files::pem,
+    finding::Finding,
+    workload_api::Update,
+};
 
-const SETTING: &str = "tls.certificate";
+/// The setting of the Workload API.
+pub(crate) const WORKLOAD_API: &str = "tls.spiffe_workload_api";
+
+const CERTIFICATE: &str = "tls.certificate";
 
 /// The server's certificate, with the intermediate certificates and the matching key.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerCertificate {
     pub(super) certified: Arc<CertifiedKey>,
+    /// Its SPIFFE id, if the Workload API provides it, which then also renews it.
+    spiffe_id: Option<SpiffeId>,
 }
 
 /// Compares the chains: the key matches the certificate.
@@ -82,15 +92,22 @@ impl Fault {
 }
 
 impl ServerCertificate {
-    /// Reads the files of `tls.certificate` and `tls.key`.
+    /// Reads the files of `tls.certificate` and `tls.key`, or takes the certificate of the Workload API's update.
     ///
     /// # Errors
     /// [`TlsError`]: for example, the key belongs to another certificate.
-    pub(crate) fn load(tls: &Tls) -> Result<Self, TlsError> {
-        let (chain, key) = pem::chain_and_key(&tls.certificate, &tls.key)?;
-        let certified =
-            CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(TlsError::Certificate)?;
-        Ok(Self { certified: Arc::new(certified) })
+    pub(crate) fn load(tls: &Tls, update: Option<&Update>) -> Result<Self, TlsError> {
+        match &tls.certificate {
+            CertificateSource::Files { certificate, key } => {
+                let (chain, key) = pem::chain_and_key(certificate, key)?;
+                let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
+                Ok(Self { certified: Arc::new(certified.map_err(TlsError::Certificate)?), spiffe_id: None })
+            }
+            CertificateSource::WorkloadApi(_) => {
+                let update = update.ok_or(TlsError::NoWorkloadApi)?;
+                Ok(Self { certified: Arc::clone(&update.certified), spiffe_id: Some(update.id.clone()) })
+            }
+        }
     }
 
     /// Like [`load`](Self::load), as a replacement of the current certificate: clients that accept the current one must be able to accept
@@ -98,8 +115,13 @@ impl ServerCertificate {
     ///
     /// # Errors
     /// [`TlsError`]: for example, clients that accept the current certificate can't accept the new one.
-    pub(crate) fn load_in_place_of(current: &Self, tls: &Tls, now: Timestamp) -> Result<Self, TlsError> {
-        let next = Self::load(tls)?;
+    pub(crate) fn load_in_place_of(
+        current: &Self,
+        tls: &Tls,
+        update: Option<&Update>,
+        now: Timestamp,
+    ) -> Result<Self, TlsError> {
+        let next = Self::load(tls, update)?;
         if next == *current {
             return Ok(next);
         }
@@ -113,9 +135,12 @@ impl ServerCertificate {
         match faults.first() {
             None => Ok(next),
             Some(first) => Err(TlsError::Unusable {
-                path: tls.certificate.clone(),
+                origin: match &tls.certificate {
+                    CertificateSource::Files { certificate, .. } => certificate.clone(),
+                    CertificateSource::WorkloadApi(api) => api.socket.clone(),
+                },
                 faults: faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-                remedy: first.remedy(),
+                remedy: next.remedy(first),
             }),
         }
     }
@@ -125,24 +150,42 @@ impl ServerCertificate {
         self.parsed().map_or_else(|| vec![Fault::Unreadable], |certificate| faults(&certificate, now))
     }
 
-    /// The problems that block clients now or soon.
+    /// The problems that block clients now or soon. The Workload API renews its certificates in time, so they never expire soon; the loss of
+    /// its agent is a finding of its own.
     pub(crate) fn findings(&self, now: Timestamp) -> Vec<Finding> {
         let of_fault = |fault: Fault| {
             let problem = format!("no client can accept the server's certificate: {fault}");
-            Finding::error(SETTING, problem, fault.remedy())
+            Finding::error(self.setting(), problem, self.remedy(&fault))
         };
         let faults = self.faults(now).into_iter().map(of_fault);
-        let soon = self.not_after().map(|end| (end, end.timestamp() - seconds(now)));
+        let soon = self.not_after().filter(|_| self.spiffe_id.is_none());
+        let soon = soon.map(|end| (end, end.timestamp() - seconds(now)));
         let soon = soon.filter(|(_, left)| (0..SOON_DAYS * DAY_SECONDS).contains(left));
         let soon = soon.map(|(end, left)| {
             let problem = format!("the server's certificate expires on {}, in {} days", day(end), left / DAY_SECONDS);
-            Finding::warning(SETTING, problem, "renew it and send SIGHUP")
+            Finding::warning(self.setting(), problem, "renew it and send SIGHUP")
         });
         faults.chain(soon).collect()
     }
 
-    /// Its subject.
+    fn remedy(&self, fault: &Fault) -> &'static str {
+        if self.spiffe_id.is_some() {
+            "check the agent, and the registration entry of the server"
+        } else {
+            fault.remedy()
+        }
+    }
+
+    /// The setting that it comes from.
+    pub(crate) fn setting(&self) -> &'static str {
+        if self.spiffe_id.is_some() { WORKLOAD_API } else { CERTIFICATE }
+    }
+
+    /// Its SPIFFE id, if it comes from the Workload API, which may give the same subject to all certificates. Otherwise its subject.
     pub(crate) fn subject(&self) -> String {
+        if let Some(id) = &self.spiffe_id {
+            return id.to_string();
+        }
         self.parsed().map(|certificate| certificate.subject().to_string()).unwrap_or_default()
     }
 

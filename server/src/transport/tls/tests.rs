@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{revocation::ListProblem, *};
 use crate::{
-    config::Tls,
+    config::{Bundle, CertificateSource, Tls},
     files::pem::{self, PemError},
     finding::Severity,
     transport::test_deployment::TestDeployment,
@@ -106,13 +106,13 @@ impl Ca {
 
 fn trust(cas: &[&Ca], lists: &[String]) -> Result<Trust, TlsError> {
     let (folder, mut tls) = settings();
-    std::fs::write(&tls.client_ca, cas.iter().map(|ca| ca.pem.as_str()).collect::<String>()).unwrap();
+    std::fs::write(tls.client_ca.as_ref().unwrap(), cas.iter().map(|ca| ca.pem.as_str()).collect::<String>()).unwrap();
     if !lists.is_empty() {
         let file = folder.path().join("crl.pem");
         std::fs::write(&file, lists.concat()).unwrap();
         tls.client_crl = Some(file);
     }
-    Trust::load(&tls)
+    Trust::load(&tls, None)
 }
 
 /// The result of the verification of a chain in 2030.
@@ -148,8 +148,9 @@ fn http_2_is_preferred_to_http_1_and_early_data_is_off() {
 #[test]
 fn a_key_of_another_certificate_is_refused() {
     let (folder, mut tls) = settings();
-    tls.key = folder.path().join("tls/admin.key");
-    assert!(matches!(TlsContext::load(&tls), Err(TlsError::Certificate(_))));
+    let CertificateSource::Files { key, .. } = &mut tls.certificate else { panic!("{tls:?}") };
+    *key = folder.path().join("tls/admin.key");
+    assert!(matches!(TlsContext::load(&tls, None), Err(TlsError::Certificate(_))));
 }
 
 #[test]
@@ -425,11 +426,12 @@ fn client_ca_that_is_not_a_ca_is_refused() {
 #[test]
 fn sessions_survive_a_new_server_certificate_but_not_new_trust() {
     let (_folder, tls) = settings();
-    let (certificate, trust) = (ServerCertificate::load(&tls).unwrap(), Arc::new(Trust::load(&tls).unwrap()));
+    let (certificate, trust) =
+        (ServerCertificate::load(&tls, None).unwrap(), Arc::new(Trust::load(&tls, None).unwrap()));
     let made = |trust| TlsContext::new(tls.minimum_version, &certificate, trust).unwrap().server_config;
     let first = made(&trust);
     assert!(Arc::ptr_eq(&first.session_storage, &made(&trust).session_storage));
-    let again = Arc::new(Trust::load(&tls).unwrap());
+    let again = Arc::new(Trust::load(&tls, None).unwrap());
     assert!(!Arc::ptr_eq(&first.session_storage, &made(&again).session_storage));
 }
 
@@ -441,9 +443,10 @@ fn spiffe_id_is_accepted_only_from_cas_of_its_trust_domain() {
         std::fs::write(folder.path().join(name), &ca.pem).unwrap();
         ca
     });
-    tls.client_ca = folder.path().join("names");
-    tls.trust_domains = ["domain", "other"].map(|name| (format!("{name}.example"), folder.path().join(name))).into();
-    let trust = Trust::load(&tls).unwrap();
+    tls.client_ca = Some(folder.path().join("names"));
+    let bundle = |name| (format!("{name}.example"), Bundle::File(folder.path().join(name)));
+    tls.trust_domains = ["domain", "other"].map(bundle).into();
+    let trust = Trust::load(&tls, None).unwrap();
     assert_eq!(trust.client_cas().count(), 3);
     let workload: Identity = "spiffe:domain.example/a".parse().unwrap();
     let unknown: Identity = "spiffe:unknown.example/a".parse().unwrap();
@@ -467,7 +470,7 @@ fn spiffe_id_is_accepted_only_from_cas_of_its_trust_domain() {
     for lists in [[domain_ca.list(&[]), domain_ca.list(&[7])], [domain_ca.list(&[7]), domain_ca.list(&[])]] {
         std::fs::write(&crl, lists.concat() + &names).unwrap();
         tls.client_crl = Some(crl.clone());
-        let trust = Trust::load(&tls).unwrap();
+        let trust = Trust::load(&tls, None).unwrap();
         assert!(trust.verify(&[domain_ca.certificate(7)], &workload, IN_2030).is_err());
         assert!(trust.verify(&[domain_ca.certificate(8)], &workload, IN_2030).is_ok());
     }
@@ -481,19 +484,19 @@ fn server(name: &str, change: impl FnOnce(&mut CertificateParams)) -> (TempDir, 
     (params.not_before, params.not_after) = (date_time_ymd(2029, 1, 1), date_time_ymd(2031, 1, 1));
     change(&mut params);
     let key = KeyPair::generate().unwrap();
-    tls.certificate = folder.path().join("server.pem");
-    tls.key = folder.path().join("server.key");
-    std::fs::write(&tls.certificate, params.self_signed(&key).unwrap().pem()).unwrap();
-    std::fs::write(&tls.key, key.serialize_pem()).unwrap();
+    let [certificate, key_file] = ["pem", "key"].map(|end| folder.path().join(format!("server.{end}")));
+    std::fs::write(&certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    tls.certificate = CertificateSource::Files { certificate, key: key_file };
     (folder, tls)
 }
 
 #[test]
 fn an_unusable_server_certificate_does_not_replace_a_good_one() {
     let (_folder, good) = server("Sealward.example", |_| {});
-    let current = ServerCertificate::load(&good).unwrap();
+    let current = ServerCertificate::load(&good, None).unwrap();
     assert_eq!(current.faults(IN_2030), []);
-    let replace = |tls: &Tls| ServerCertificate::load_in_place_of(&current, tls, IN_2030);
+    let replace = |tls: &Tls| ServerCertificate::load_in_place_of(&current, tls, None, IN_2030);
     type Change = fn(&mut CertificateParams);
     let cases: [(&str, Change, &str); 6] = [
         ("sealward.example", |params| params.not_after = date_time_ymd(2029, 2, 1), "it expired on 2029-02-01"),
@@ -516,7 +519,7 @@ fn an_unusable_server_certificate_does_not_replace_a_good_one() {
         let error = replace(&tls).unwrap_err().to_string();
         assert!(error.contains(words) && error.contains("server.pem"), "{error}");
         // A start uses it, and reports the problem.
-        let at_start = ServerCertificate::load(&tls).unwrap();
+        let at_start = ServerCertificate::load(&tls, None).unwrap();
         assert_eq!(at_start.findings(IN_2030).is_empty(), name == "other.example");
     }
     let (_folder, renewed) = server("sealward.example", |_| {});
@@ -530,8 +533,8 @@ fn an_unusable_server_certificate_does_not_replace_a_good_one() {
 #[test]
 fn certificate_in_use_is_kept_at_any_time() {
     let (_folder, tls) = server("sealward.example", |_| {});
-    let current = ServerCertificate::load(&tls).unwrap();
-    assert!(ServerCertificate::load_in_place_of(&current, &tls, IN_2033).is_ok());
+    let current = ServerCertificate::load(&tls, None).unwrap();
+    assert!(ServerCertificate::load_in_place_of(&current, &tls, None, IN_2033).is_ok());
     assert!(current.findings(IN_2033)[0].problem.contains("it expired on 2031-01-01"));
     let soon = Timestamp::from_unix_micros((1_924_992_000 - 86_400) * SECOND);
     assert!(current.findings(soon)[0].problem.contains("in 1 days"), "{:?}", current.findings(soon));
@@ -543,8 +546,8 @@ fn no_format_of_file_loses_certificates() {
     let (first, second) = (Ca::new("first"), Ca::new("second"));
     let path = folder.path().join("cas.pem");
     std::fs::write(&path, format!("{}{}", first.pem.trim_end(), second.pem)).unwrap();
-    tls.client_ca = path.clone();
+    tls.client_ca = Some(path.clone());
     let error = pem::certificates(&path).unwrap_err().to_string();
     assert!(error.contains("a BEGIN or END marker shares the line"), "{error}");
-    assert!(matches!(Trust::load(&tls), Err(TlsError::Pem(PemError::Unusable { .. }))));
+    assert!(matches!(Trust::load(&tls, None), Err(TlsError::Pem(PemError::Unusable { .. }))));
 }

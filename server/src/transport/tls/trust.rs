@@ -10,15 +10,17 @@ use rustls::{
 use sealward_core::{id::Timestamp, identity::Identity};
 
 use super::{
-    client_ca::ClientCa,
+    client_ca::{ClientCa, Renewal},
     client_verifier::ClientVerifier,
     error::TlsError,
     revocation::{ListFacts, ListSigner, RevocationLists},
+    server_certificate::WORKLOAD_API,
 };
 use crate::{
-    config::Tls,
-    files::pem::{self, PemError},
+    config::{Bundle, Tls},
+    files::pem,
     finding::Finding,
+    workload_api::Update,
 };
 
 /// The maximum number of sessions that can be resumed. Each uses about 4 KB. A client without a session performs a full handshake.
@@ -42,12 +44,19 @@ struct TrustByName {
     others: ClientVerifier,
 }
 
-/// The content of the files.
+/// The content of the files, and of the Workload API.
 #[derive(PartialEq)]
 struct TrustFiles {
     client_cas: Vec<CertificateDer<'static>>,
-    trust_domains: BTreeMap<String, Vec<CertificateDer<'static>>>,
+    trust_domains: BTreeMap<String, DomainCas>,
     revocation_lists: Vec<CertificateRevocationListDer<'static>>,
+}
+
+/// The CAs of a trust domain.
+#[derive(PartialEq)]
+struct DomainCas {
+    renewal: Renewal,
+    cas: Vec<CertificateDer<'static>>,
 }
 
 /// Compares the CAs and lists.
@@ -67,23 +76,27 @@ impl std::fmt::Debug for Trust {
 }
 
 impl Trust {
-    /// Reads the files of `tls.client_ca`, `tls.client_crl` and `[[trust_domains]]`.
+    /// Reads the files of `tls.client_ca`, `tls.client_crl` and `[[trust_domains]]`. Bundles of the Workload API come from its update.
     ///
     /// With lists, every CA in a client's certificate path needs one: a certificate is refused if no list covers it. An expired list is
     /// still used: its certificates stay revoked, and a late list must not block all clients. [`Trust::findings`] reports it.
     ///
     /// # Errors
     /// [`TlsError`]
-    pub(crate) fn load(tls: &Tls) -> Result<Self, TlsError> {
-        Self::new(TrustFiles::read(tls)?)
+    pub(crate) fn load(tls: &Tls, update: Option<&Update>) -> Result<Self, TlsError> {
+        Self::new(TrustFiles::read(tls, update)?)
     }
 
     /// Like [`load`](Self::load), but returns `before` if the files are unchanged.
     ///
     /// # Errors
     /// [`TlsError`]
-    pub(crate) fn load_unless_same(tls: &Tls, before: &Arc<Self>) -> Result<Arc<Self>, TlsError> {
-        let files = TrustFiles::read(tls)?;
+    pub(crate) fn load_unless_same(
+        tls: &Tls,
+        update: Option<&Update>,
+        before: &Arc<Self>,
+    ) -> Result<Arc<Self>, TlsError> {
+        let files = TrustFiles::read(tls, update)?;
         if files == before.files {
             return Ok(Arc::clone(before));
         }
@@ -94,19 +107,24 @@ impl Trust {
         let lists = RevocationLists::parse(&files.revocation_lists)
             .map_err(|(number, problem)| TlsError::RevocationList { number, problem })?;
         let lists = Arc::new(lists);
-        let read = |setting: &str, cas: &[CertificateDer<'static>]| {
+        let read = |setting: &str, renewal: Renewal, cas: &[CertificateDer<'static>]| {
             let numbered = (1..).zip(cas);
             let ca = |(number, der)| {
                 let setting = setting.to_owned();
-                ClientCa::read(&setting, der).map_err(|problem| TlsError::ClientCa { setting, number, problem })
+                let ca = ClientCa::read(&setting, renewal, der);
+                ca.map_err(|problem| TlsError::ClientCa { setting, number, problem })
             };
             numbered.map(ca).collect::<Result<Vec<_>, _>>()
         };
-        let others = read("tls.client_ca", &files.client_cas)?;
+        let others = read("tls.client_ca", Renewal::ByHand, &files.client_cas)?;
         let mut all = others.clone();
         let mut trust_domains = BTreeMap::new();
-        for (name, cas) in &files.trust_domains {
-            let cas = read(&format!("trust_domains of {name}"), cas)?;
+        for (name, DomainCas { renewal, cas }) in &files.trust_domains {
+            let setting = match renewal {
+                Renewal::ByHand => format!("trust_domains of {name}"),
+                Renewal::ByWorkloadApi => format!("{WORKLOAD_API} of {name}"),
+            };
+            let cas = read(&setting, *renewal, cas)?;
             all.extend_from_slice(&cas);
             trust_domains.insert(name.clone(), ClientVerifier::new(cas, &lists));
         }
@@ -192,7 +210,24 @@ impl Trust {
         let issuers: Vec<_> = cas.iter().map(ClientCa::list_issuer).collect();
         let lists = self.verifier.lists.signers(&issuers);
         let of_lists = lists.filter_map(|(list, signer)| finding_of_list(list, signer, now));
-        of_cas.chain(unlisted).chain(of_lists).collect()
+        of_cas.chain(unlisted).chain(of_lists).chain(self.missing_bundles(now)).collect()
+    }
+
+    /// The trust domains whose bundle should come from the Workload API, but doesn't.
+    fn missing_bundles(&self, now: Timestamp) -> impl Iterator<Item = Finding> {
+        let renewed = self.files.trust_domains.iter().filter(|(_, domain)| domain.renewal == Renewal::ByWorkloadApi);
+        let verifiers = self.by_name.as_ref().map(|by_name| &by_name.trust_domains);
+        let is_usable = move |name: &str| {
+            let cas = verifiers.and_then(|verifiers| verifiers.get(name)).map(|verifier| &verifier.cas);
+            cas.is_some_and(|cas| cas.iter().any(|ca| ca.check(0, now).is_ok()))
+        };
+        renewed.filter(move |(name, _)| !is_usable(name)).map(|(name, _)| {
+            let problem =
+                format!("the Workload API sends no valid CA of the trust domain {name}: every caller of it is refused");
+            let remedy =
+                "let the registration entry federate with it (-federatesWith), or remove it from [[trust_domains]]";
+            Finding::warning(format!("{WORKLOAD_API} of {name}"), problem, remedy)
+        })
     }
 }
 
@@ -225,11 +260,22 @@ fn finding_of_list(list: &ListFacts, signer: ListSigner, now: Timestamp) -> Opti
 }
 
 impl TrustFiles {
-    fn read(tls: &Tls) -> Result<Self, PemError> {
-        let bundle = |(name, path): (&String, &std::path::PathBuf)| Ok((name.clone(), pem::certificates(path)?));
+    fn read(tls: &Tls, update: Option<&Update>) -> Result<Self, TlsError> {
+        let bundle = |(name, bundle): (&String, &Bundle)| {
+            let (renewal, cas) = match bundle {
+                Bundle::File(path) => (Renewal::ByHand, pem::certificates(path)?),
+                Bundle::WorkloadApi => {
+                    let cas = update.ok_or(TlsError::NoWorkloadApi)?.bundle(name);
+                    let cas = cas
+                        .map_err(|problem| TlsError::Bundle { trust_domain: name.clone(), problem: Box::new(problem) });
+                    (Renewal::ByWorkloadApi, cas?)
+                }
+            };
+            Ok((name.clone(), DomainCas { renewal, cas }))
+        };
         Ok(Self {
-            client_cas: pem::certificates(&tls.client_ca)?,
-            trust_domains: tls.trust_domains.iter().map(bundle).collect::<Result<_, PemError>>()?,
+            client_cas: tls.client_ca.as_deref().map(pem::certificates).transpose()?.unwrap_or_default(),
+            trust_domains: tls.trust_domains.iter().map(bundle).collect::<Result<_, TlsError>>()?,
             revocation_lists: tls.client_crl.as_deref().map(pem::revocation_lists).transpose()?.unwrap_or_default(),
         })
     }
