@@ -162,7 +162,7 @@ impl ReverseProxy {
             command(kind, &file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let mut proxy = Self { child, folder, address };
         let accepting = async {
-            while TcpStream::connect(address).await.is_err() {
+            while !accepts(address).await {
                 assert!(proxy.child.try_wait().unwrap().is_none(), "{kind:?} ended: {}", proxy.log());
                 tokio::task::yield_now().await;
             }
@@ -263,6 +263,12 @@ fn found(program: &str) -> PathBuf {
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), tools()]);
     let found = folders.map(|folder| folder.join(program)).find(|file| file.is_file());
     found.unwrap_or_else(|| panic!("{program} is missing: run the tests with `cargo xtask test`, which installs it"))
+}
+
+/// Whether a program accepts connections at this address. While none does, the system can choose the same port for this end, and then connects
+/// it to itself.
+async fn accepts(address: SocketAddr) -> bool {
+    TcpStream::connect(address).await.is_ok_and(|stream| stream.local_addr().is_ok_and(|local| local != address))
 }
 
 /// An address that is free now.
