@@ -1,9 +1,11 @@
 //! Real proxies before a server, with the settings of the guide or of `deploy/mesh`: Envoy, nginx and HAProxy as children of the test.
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
 };
 
 use http::Request;
@@ -271,7 +273,13 @@ async fn accepts(address: SocketAddr) -> bool {
     TcpStream::connect(address).await.is_ok_and(|stream| stream.local_addr().is_ok_and(|local| local != address))
 }
 
-/// An address that is free now.
+/// An address that is free now, and that no other test of this process got: two proxies could share a port without an error.
 fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    loop {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        if GIVEN.lock().unwrap().insert(address) {
+            return address;
+        }
+    }
 }
