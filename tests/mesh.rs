@@ -27,7 +27,7 @@ use crate::harness::{
     DEFAULT, Folder, PATIENCE,
     http::{Http, call, framed, tls_trusting, tls_with},
     mailbox,
-    mesh::{Fixture, INGRESS},
+    mesh::{Fixture, INGRESS, Mesh},
     raw, reason, reveal,
     reverse_proxy::Form,
     settled,
@@ -89,6 +89,11 @@ async fn forged_header_gives_no_caller_another_identity_in_any_form() {
             let refused = raw::call_with_headers(&nobody, RETRIEVE, &headers, &message).await.unwrap_err();
             assert_eq!(refused.get_details_error_info().unwrap().reason, "IDENTITY_REQUIRED", "{form:?} {refused:?}");
         }
+        // Nor with a certificate of another CA.
+        let elsewhere = Folder::new();
+        let another = Mesh::new(&elsewhere);
+        let stranger = another.caller(fixture.server.folder(), &fixture.proxy.address(), "admin", fixture.ca());
+        assert!(stranger.who_am_i().await.is_err(), "{form:?}");
         // Nor past the proxy. With the PROXY protocol, there is no way past it from its address.
         if form.sends_addresses() {
             continue;

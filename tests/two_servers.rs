@@ -245,7 +245,8 @@ async fn errors_that_one_record_causes_take_no_server_out() {
     let envoy = pair.envoy([pair.servers[0].address(), pair.servers[1].address()]).await;
     let connector = pair.caller(&envoy, "connector");
     for _ in 0..20 {
-        assert_eq!(reason(reveal(&connector, &pair.broken).await), ErrorReason::CellUnreadable);
+        let error = reveal(&connector, &pair.broken).await.unwrap_err();
+        assert_eq!(error.reason(), ErrorReason::CellUnreadable, "{error:?}");
     }
     // Envoy counts them as failures of the server, and would act on them by default.
     assert!(envoy.counted("outlier_detection.ejections_detected_consecutive_5xx").await > 0);
@@ -294,10 +295,23 @@ async fn large_messages_pass_up_to_the_limit_of_the_server() {
         ..Default::default()
     });
     let profiles = admin.email_server_profiles();
-    let created = profiles.batch_create(DEFAULT, requests.collect(), WriteOptions::default()).await.unwrap();
-    assert_eq!(created.len(), PROFILES);
+    let created = profiles.batch_create(DEFAULT, requests.clone().collect(), WriteOptions::default()).await.unwrap();
     let size: usize = created.iter().map(prost::Message::encoded_len).sum();
     assert!(size > 3_000_000 && size < LIMIT_BYTES, "{size}");
+    // A small request, with an answer over the limit.
+    let more = profiles.batch_create(DEFAULT, requests.collect(), WriteOptions::default()).await.unwrap();
+    let rename = |profile: &mail_v1::EmailServerProfile| mail_v1::UpdateEmailServerProfileRequest {
+        email_server_profile: Some(mail_v1::EmailServerProfile {
+            name: profile.name.clone(),
+            display_name: Some("renamed".to_owned()),
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["display_name".to_owned()] }),
+        ..Default::default()
+    };
+    let updates = created.iter().chain(&more).map(rename).collect();
+    let refused = profiles.batch_update(DEFAULT, updates, WriteOptions::default()).await;
+    assert_eq!(reason(refused), ErrorReason::MessageTooLarge);
     for (bytes, wanted) in [
         (LIMIT_BYTES, (Code::InvalidArgument, "FIELD_INVALID")),
         (LIMIT_BYTES + 1, (Code::OutOfRange, "MESSAGE_TOO_LARGE")),

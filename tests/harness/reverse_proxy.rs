@@ -1,9 +1,11 @@
 //! Real proxies before a server, with the settings of the guide or of `deploy/mesh`: Envoy, nginx and HAProxy as children of the test.
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
 };
 
 use http::Request;
@@ -162,7 +164,7 @@ impl ReverseProxy {
             command(kind, &file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let mut proxy = Self { child, folder, address };
         let accepting = async {
-            while TcpStream::connect(address).await.is_err() {
+            while !accepts(address).await {
                 assert!(proxy.child.try_wait().unwrap().is_none(), "{kind:?} ended: {}", proxy.log());
                 tokio::task::yield_now().await;
             }
@@ -265,7 +267,19 @@ fn found(program: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{program} is missing: run the tests with `cargo xtask test`, which installs it"))
 }
 
-/// An address that is free now.
+/// Whether a program accepts connections at this address. While none does, the system can choose the same port for this end, and then connects
+/// it to itself.
+async fn accepts(address: SocketAddr) -> bool {
+    TcpStream::connect(address).await.is_ok_and(|stream| stream.local_addr().is_ok_and(|local| local != address))
+}
+
+/// An address that is free now, and that no other test of this process got: two proxies could share a port without an error.
 fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    loop {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        if GIVEN.lock().unwrap().insert(address) {
+            return address;
+        }
+    }
 }
