@@ -65,8 +65,8 @@ labels:
 {{- if and .clientCa.secretName .clientCa.configMapName -}}
 {{- fail "tls.clientCa: set secretName or configMapName, not both" -}}
 {{- end -}}
-{{- if and (ne .source "spiffe") (not (include "sealward.hasClientCa" $)) -}}
-{{- fail "tls.clientCa: set secretName or configMapName: the CAs whose client certificates are accepted" -}}
+{{- if not (or (include "sealward.hasClientCa" $) (contains "[[trust_domains]]" $.Values.config)) -}}
+{{- fail "tls.clientCa: set secretName or configMapName, the CAs whose client certificates are accepted, or add [[trust_domains]] to config" -}}
 {{- end -}}
 {{- end -}}
 {{- if regexMatch `(?m)^\s*\[+\s*(tls|limits|root_key)\b` .Values.config -}}
