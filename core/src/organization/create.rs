@@ -128,7 +128,9 @@ async fn create_without_permit(
         }
         return Err(match error {
             CommitError::Refused { step: 0 } => CreateOrganizationError::AlreadyExists,
-            error => CreateOrganizationError::Store(error.into()),
+            error @ (CommitError::Refused { .. } | CommitError::Unavailable(_) | CommitError::Unknown(_)) => {
+                CreateOrganizationError::Store(error.into())
+            }
         });
     }
     deployment.reached(FailPoint::CreateStarted);

@@ -121,6 +121,12 @@ pub enum OpenOrganizationError {
     /// Another process holds the organization's lock.
     #[error("another process holds its lock")]
     Locked,
+    /// The state in the row is unknown.
+    #[error("its row in configuration.db has the state {state:?}, which a newer version wrote: run that version")]
+    NewerState {
+        /// The state.
+        state: String,
+    },
 }
 
 impl OpenOrganizationError {
@@ -137,7 +143,8 @@ impl OpenOrganizationError {
             | Self::Open(OpenError::WrongOrganization) => NotServed::Mismatch,
             Self::Migrate(MigrateError::Catalog(
                 CatalogError::UnknownCellColumn { .. } | CatalogError::UnknownColumn { .. },
-            )) => NotServed::NewerVersion,
+            ))
+            | Self::NewerState { .. } => NotServed::NewerVersion,
             Self::Open(OpenError::Missing | OpenError::Unavailable(_))
             | Self::Migrate(
                 MigrateError::Catalog(CatalogError::Retyped { .. } | CatalogError::EncryptionSwitched { .. })
@@ -312,6 +319,10 @@ async fn open_listed(
         }
         let ready = row.become_state(STATE_READY, &*ports.root_key)?;
         ports.configuration.commit(Commit::of(vec![ready])).await?;
+    }
+    // Only a newer version writes another state, such as that of an organization that has moved elsewhere.
+    if ![STATE_CREATING, STATE_IMPORTING, STATE_READY].contains(&&*row.state) {
+        return Err(OpenOrganizationError::NewerState { state: row.state.clone() });
     }
     let store = ports.databases.open(row.id).await?;
     match inside(&*store).await? {

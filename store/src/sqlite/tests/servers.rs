@@ -8,7 +8,10 @@ use std::sync::{Mutex, mpsc};
 use sealward_core::{
     audit::{retention::cut_organization, sign::sign_organization},
     configuration::{ConfigurationError, has_listed_root_keys, prepare_configuration},
-    crypto::{root_key::RootKey, secret::KeyText},
+    crypto::{
+        root_key::{MacPurpose, RootKey},
+        secret::KeyText,
+    },
     deployment::{Deployment, KeyLimits, NotServed},
     fail_point::FailPoint,
     identity::{Caller, Identity},
@@ -476,6 +479,34 @@ async fn organization_that_is_deleted_during_the_start_of_another_server_is_not_
     assert!(opened.organizations.is_empty() && opened.not_opened.is_empty(), "{:?}", opened.not_opened);
     assert_eq!(other.deployment.not_served(&name()), None);
     assert_eq!(shared.listed().await, []);
+}
+
+#[tokio::test]
+async fn organization_in_a_state_of_a_newer_version_is_not_served() {
+    let shared = Shared::new().await;
+    let (one, other) = shared.two().await;
+    let organization = one.create().await.unwrap();
+    let time = organization.create_time.unix_micros().to_be_bytes();
+    let mut message = Vec::new();
+    let parts: [&[u8]; 5] = [b"sealward organization row v1", b"contoso", organization.id.as_bytes(), b"moved", &time];
+    for part in parts {
+        message.extend_from_slice(&u32::try_from(part.len()).unwrap().to_be_bytes());
+        message.extend_from_slice(part);
+    }
+    let mac = root_keys(7, &[]).mac(MacPurpose::OrganizationRow, &message).unwrap().to_vec();
+    let set = vec![
+        Assignment::Set("state".into(), Datum::Text("moved".to_owned())),
+        Assignment::Set("mac".into(), Datum::Bytes(mac)),
+    ];
+    shared
+        .configuration
+        .commit(Commit::of(vec![ListedRow::update(Condition::EVERYTHING, set, Expect::One)]))
+        .await
+        .unwrap();
+    let opened = other.start().await;
+    assert!(matches!(opened.not_opened[0].error, OpenOrganizationError::NewerState { .. }), "{:?}", opened.not_opened);
+    assert_eq!(other.deployment.not_served(&name()), Some(NotServed::NewerVersion));
+    assert_eq!(shared.listed().await, [("contoso".to_owned(), "moved".to_owned())]);
 }
 
 /// The length of the trail as last seen.
