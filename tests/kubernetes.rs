@@ -14,10 +14,6 @@ use serde_json::{Value, json};
 
 use self::manifests::{Manifests, repository_file};
 
-/// The manifests that users without Helm apply.
-const PLAIN: &str = "deploy/kubernetes/sealward.yaml";
-const POD_CERTIFICATE: &str = "deploy/helm/rendered/pod-certificate.yaml";
-
 /// The types of volumes that the profile "restricted" of the Pod Security Standards allows, without those that aren't used.
 const VOLUME_TYPES: [&str; 5] = ["configMap", "csi", "persistentVolumeClaim", "projected", "secret"];
 

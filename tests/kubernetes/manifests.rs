@@ -8,6 +8,10 @@ use std::{
 
 use serde_json::Value;
 
+/// The manifests that users without Helm apply.
+pub(super) const PLAIN: &str = "deploy/kubernetes/sealward.yaml";
+pub(super) const POD_CERTIFICATE: &str = "deploy/helm/rendered/pod-certificate.yaml";
+
 /// The manifests of a file.
 pub(super) struct Manifests {
     /// The file's name.
@@ -25,7 +29,7 @@ impl Manifests {
     pub(super) fn all() -> Vec<Self> {
         let files = fs::read_dir(repository_file("deploy/helm/rendered")).unwrap();
         let files = files.map(|entry| format!("deploy/helm/rendered/{}", entry.unwrap().file_name().to_str().unwrap()));
-        let all: Vec<_> = files.chain([super::PLAIN.to_owned()]).map(|path| Self::read(&path)).collect();
+        let all: Vec<_> = files.chain([PLAIN.to_owned()]).map(|path| Self::read(&path)).collect();
         assert!(all.len() >= 6);
         all
     }

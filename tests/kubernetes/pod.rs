@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use super::{PLAIN, POD_CERTIFICATE, manifests::Manifests};
+use super::manifests::{Manifests, PLAIN, POD_CERTIFICATE};
 use crate::{
     harness::{Folder, PATIENCE, mailbox, process::binary, reveal},
     operate::{program, run},
