@@ -138,6 +138,7 @@ impl tower::Service<http::Request<Body>> for Service {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "what an agent answers")]
 impl ServerStreamingService<SvidRequest> for Service {
     type Response = Svids;
     type ResponseStream = Pin<Box<dyn Stream<Item = Result<Svids, Status>> + Send>>;

@@ -1,11 +1,12 @@
 //! A real SPIRE server and agent, which renew the certificate of a server under load.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::TcpListener,
     os::unix::fs::MetadataExt as _,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::Duration,
 };
 
@@ -21,6 +22,9 @@ use crate::{
 
 /// The lifetime of the server's certificate, in seconds. The agent renews it after a half, and looks every five seconds.
 const LIFETIME_SECONDS: u32 = 20;
+
+/// The number of certificates that the server has, one after the other.
+const CERTIFICATES: usize = 3;
 
 /// How long the test waits for SPIRE: far longer than some renewals take.
 const SPIRE_PATIENCE: Duration = Duration::from_secs(180);
@@ -84,7 +88,7 @@ impl Spire {
         fs::write(spire.path("agent.conf"), agent).unwrap();
         spire.spawn("spire-server", "server.conf", &[]);
         let answering = async {
-            while spire.try_ask(&["healthcheck"]).is_none() {
+            while spire.try_ask(&["healthcheck"]).is_err() {
                 tokio::task::yield_now().await
             }
         };
@@ -101,15 +105,16 @@ impl Spire {
             .push(started.unwrap_or_else(|error| panic!("{program}: {error}: run cargo xtask test --all spire")));
     }
 
-    fn try_ask(&self, arguments: &[&str]) -> Option<String> {
+    /// The output of a command of the SPIRE server; or its errors, if it failed.
+    fn try_ask(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new("spire-server");
-        command.args(arguments).arg("-socketPath").arg(self.path("server.sock"));
-        let output = command.stderr(Stdio::inherit()).output().unwrap();
-        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+        let output = command.args(arguments).arg("-socketPath").arg(self.path("server.sock")).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
 
     fn ask(&self, arguments: &[&str]) -> String {
-        self.try_ask(arguments).unwrap_or_else(|| panic!("spire-server {arguments:?} failed"))
+        self.try_ask(arguments).unwrap_or_else(|error| panic!("spire-server {arguments:?}: {error}"))
     }
 
     /// Starts the agent, with entries for processes of this user.
@@ -127,13 +132,12 @@ impl Spire {
         self.spawn("spire-agent", "agent.conf", &["-joinToken", &token]);
     }
 
-    /// A caller of this server with an SVID of SPIRE.
-    fn admin(&self, server: &Server) -> Caller {
+    /// The files of an SVID for an administrator, in PEM: CA, certificate and key.
+    fn mint(&self) -> [String; 3] {
         let folder = self.path("admin");
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
         self.ask(&["x509", "mint", "-spiffeID", "spiffe://example.org/admin", "-write", folder.to_str().unwrap()]);
-        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
-        Caller::new(server.address(), &read("bundle.pem"), &read("svid.pem"), &read("key.pem"))
+        ["bundle.pem", "svid.pem", "key.pem"].map(|name| fs::read_to_string(folder.join(name)).unwrap())
     }
 }
 
@@ -150,16 +154,23 @@ async fn spire_rotates_the_certificate_under_load_without_a_failed_call() {
         api(config).spiffe_id = Some("spiffe://example.org/sealward".parse().unwrap());
     })
     .await;
-    let caller = spire.admin(&server);
-    call(&caller.channel()).await.unwrap();
-    let first = caller.connections()[0].server_certificate.clone();
-    let load = Load::start(&[spire.admin(&server)]);
-    let rotating = async { while updates_in(&scraped(server.metrics_address()).await, "applied") < 3 {} };
+    let [ca, certificate, key] = spire.mint();
+    let caller = || Caller::new(server.address(), &ca, &certificate, &key);
+    let load = Load::start(&[caller()]);
+    let mut certificates = BTreeSet::new();
+    let rotating = async {
+        while certificates.len() < CERTIFICATES {
+            // Without a session of a former handshake, which would have its certificate.
+            let caller = caller();
+            call(&caller.channel()).await.unwrap();
+            certificates.insert(caller.connections()[0].server_certificate.to_vec());
+        }
+    };
     timeout(SPIRE_PATIENCE, rotating).await.unwrap();
     load.advance().await;
     let calls = load.stop().await;
-    println!("{calls} calls, none failed");
-    call(&caller.channel()).await.unwrap();
-    assert_ne!(caller.connections()[1].server_certificate, first);
-    assert!(scraped(server.metrics_address()).await.contains("updates_total{result=\"refused\"} 0"));
+    println!("{calls} calls over {CERTIFICATES} certificates, none failed");
+    let metrics = scraped(server.metrics_address()).await;
+    assert_eq!(updates_in(&metrics, "refused"), 0);
+    assert!(updates_in(&metrics, "applied") >= 2 && metrics.contains("sealward_workload_api_connected 1"), "{metrics}");
 }

@@ -15,7 +15,7 @@ pub struct WorkloadApiError {
     /// The fix.
     pub remedy: String,
     /// The last failure.
-    pub(super) source: Failure,
+    pub(super) source: Box<Failure>,
 }
 
 /// An attempt to get a certificate failed.
@@ -83,11 +83,8 @@ impl From<tonic::Status> for Lost {
     fn from(status: tonic::Status) -> Self {
         // The message of another process, for the log.
         let message = status.message().chars().filter(|character| !character.is_control()).take(STATUS_LENGTH_MAX);
-        let message = message.collect();
-        match status.code() {
-            tonic::Code::PermissionDenied => Self::NoEntry(message),
-            code => Self::Status { code, message },
-        }
+        let (code, message) = (status.code(), message.collect());
+        if code == tonic::Code::PermissionDenied { Self::NoEntry(message) } else { Self::Status { code, message } }
     }
 }
 

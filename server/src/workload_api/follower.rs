@@ -237,7 +237,12 @@ impl Updates {
         first.map_err(|_| {
             let source = last.unwrap_or(Failure::Lost(Lost::Silent(within.as_secs())));
             let waited_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-            WorkloadApiError { socket: self.api.socket.clone(), waited_ms, remedy: source.remedy(), source }
+            WorkloadApiError {
+                socket: self.api.socket.clone(),
+                waited_ms,
+                remedy: source.remedy(),
+                source: source.into(),
+            }
         })
     }
 
@@ -258,6 +263,10 @@ impl Updates {
         Ok(Update::read(message, self.api.spiffe_id.as_ref(), self.clock.now())?)
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a lost agent gives no sign when it is back; the drain and the time limit cut this short"
+    )]
     async fn pause(&mut self) {
         let pause = self.next_pause;
         self.next_pause = pause.saturating_mul(2).min(self.limits.workload_api_retry_pause_max());

@@ -521,7 +521,7 @@ func (x *ServerStatus) GetFindings() []*ServerFinding {
 // A certificate in use.
 type CertificateStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The setting that names its file: `tls.certificate`.
+	// The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
 	Setting string `protobuf:"bytes,1,opt,name=setting,proto3" json:"setting,omitempty"`
 	// The subject: `CN=sealward.example.org`.
 	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`

@@ -2143,7 +2143,7 @@ namespace Sealward.V1 {
     public const int SettingFieldNumber = 1;
     private string setting_ = "";
     /// <summary>
-    /// The setting that names its file: `tls.certificate`.
+    /// The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]

@@ -250,7 +250,7 @@ class CertificateStatus(google.protobuf.message.Message):
     SUBJECT_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     setting: builtins.str
-    """The setting that names its file: `tls.certificate`."""
+    """The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`."""
     subject: builtins.str
     """The subject: `CN=sealward.example.org`."""
     @property

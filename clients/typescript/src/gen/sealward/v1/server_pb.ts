@@ -298,7 +298,7 @@ export const ServerStatusSchema: GenMessage<ServerStatus> = /*@__PURE__*/
  */
 export type CertificateStatus = Message<"sealward.v1.CertificateStatus"> & {
   /**
-   * The setting that names its file: `tls.certificate`.
+   * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
    *
    * @generated from field: string setting = 1;
    */

@@ -11,7 +11,7 @@ public interface CertificateStatusOrBuilder extends
 
   /**
    * <pre>
-   * The setting that names its file: `tls.certificate`.
+   * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
    * </pre>
    *
    * <code>string setting = 1;</code>
@@ -20,7 +20,7 @@ public interface CertificateStatusOrBuilder extends
   java.lang.String getSetting();
   /**
    * <pre>
-   * The setting that names its file: `tls.certificate`.
+   * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
    * </pre>
    *
    * <code>string setting = 1;</code>
