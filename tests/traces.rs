@@ -536,7 +536,7 @@ fn spans_in(file: &Path) -> Vec<Value> {
 }
 
 #[tokio::test]
-#[ignore = "needs the OpenTelemetry collector: cargo xtask test --all"]
+#[ignore = "needs the OpenTelemetry collector: cargo xtask test --all opentelemetry"]
 async fn opentelemetry_collector_accepts_the_spans() {
     const MARK: &str = "kQ7vZr2Xw9";
     let folder = Folder::new();

@@ -37,13 +37,6 @@ pub(crate) const LONG_CHECKS: &[LongCheck] = &[
         inputs: &["deploy/mesh/istio-*.yaml", "tests/istio.rs"],
     },
     LongCheck {
-        name: "opentelemetry",
-        tool: OTELCOL,
-        install: Tools::otelcol,
-        tests: "traces::",
-        inputs: &["deploy/monitoring/otel-collector.yaml", "server/src/telemetry/traces", "tests/traces.rs"],
-    },
-    LongCheck {
         name: "kubernetes",
         tool: KUBERNETES_VALIDATE,
         install: Tools::kubernetes_validate,
@@ -51,11 +44,18 @@ pub(crate) const LONG_CHECKS: &[LongCheck] = &[
         inputs: &["deploy/mesh/istio-*.yaml", "deploy/mesh/linkerd-*.yaml", "tests/kubernetes_schemas.rs"],
     },
     LongCheck {
+        name: "opentelemetry",
+        tool: OTELCOL,
+        install: Tools::otelcol,
+        tests: "traces::",
+        inputs: &["deploy/monitoring/otel-collector.yaml", "server/src/telemetry/traces", "tests/traces.rs"],
+    },
+    LongCheck {
         name: "spire",
         tool: SPIRE,
         install: Tools::spire,
-        tests: "spiffe::",
-        inputs: &["server/src/workload_api", "server/src/workload_api.rs", "tests/spiffe.rs"],
+        tests: "spiffe::spire::",
+        inputs: &["server/src/workload_api", "server/src/workload_api.rs", "tests/spiffe.rs", "tests/spiffe"],
     },
 ];
 
