@@ -92,7 +92,7 @@ fn every_path_of_a_setting_is_mounted() {
         for path in paths.chain(in_file).chain(sockets) {
             let (rest, volume) = mounted(&path).unwrap_or_else(|| panic!("{name}: {path} is not mounted"));
             let files = manifests.files_of(&volume);
-            assert!(files.is_none_or(|files| files.iter().any(|file| *file == rest)), "{name}: {path} in {volume}");
+            assert!(files.is_none_or(|files| files.contains(&rest)), "{name}: {path} in {volume}");
         }
     }
 }

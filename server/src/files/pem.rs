@@ -94,25 +94,22 @@ mod tests {
     #[test]
     fn chain_and_key_in_one_file_come_from_one_reading() {
         let folder = tempfile::tempdir().unwrap();
-        let bundles: Vec<_> = [1, 2].into_iter().map(|_| bundle()).collect();
+        let bundles = [bundle(), bundle()];
         let (file, next) = (folder.path().join("bundle.pem"), folder.path().join("next.pem"));
         fs::write(&file, &bundles[0].0).unwrap();
-        // Another process replaces the file all the time, as the platform does at a renewal.
-        let is_done = std::sync::atomic::AtomicBool::new(false);
+        // Another process replaces the file again and again, as the platform does at a renewal.
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut texts = bundles.iter().cycle();
-                while !is_done.load(std::sync::atomic::Ordering::SeqCst) {
-                    fs::write(&next, &texts.next().unwrap().0).unwrap();
+            let writer = scope.spawn(|| {
+                for (text, ..) in bundles.iter().cycle().take(1_000) {
+                    fs::write(&next, text).unwrap();
                     fs::rename(&next, &file).unwrap();
                 }
             });
-            for _ in 0..200 {
+            while !writer.is_finished() {
                 let (chain, key) = chain_and_key(&file, &file).unwrap();
                 let (_, _, expected) = bundles.iter().find(|(_, certificate, _)| *certificate == chain[0]).unwrap();
                 assert!(key.secret_der() == expected.as_slice());
             }
-            is_done.store(true, std::sync::atomic::Ordering::SeqCst);
         });
     }
 
