@@ -57,6 +57,7 @@ mod newer;
 mod one_at_a_time;
 mod operate;
 mod organizations;
+mod packages;
 mod permission;
 mod platform;
 mod pressure;

@@ -41,18 +41,6 @@ pub(crate) fn check(tools: &Tools, output: &mut Output) -> Result<Command, Missi
     Ok(command)
 }
 
-/// The command that builds the release twice and compares the files, then checks the packages in a Debian of their own. It takes half an
-/// hour.
-pub(crate) fn verify(tools: &Tools, output: &mut Output) -> Result<Vec<Command>, Missing> {
-    install(tools, output)?;
-    let release = |arguments: &[&str]| {
-        let mut command = program(tools);
-        command.args(arguments);
-        command
-    };
-    Ok(vec![release(&["--verify"]), release(&["--check-only", "--in-debian"])])
-}
-
 fn program(tools: &Tools) -> Command {
     let mut command = tools.cargo();
     command.args(["run", "--quiet", "--locked", "--package", "sealward-release", "--"]);

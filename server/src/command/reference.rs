@@ -1,9 +1,13 @@
 //! `reference`: prints the documentation that is generated from the code. The command is for developers of Sealward, and hidden.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use clap::{Command, Subcommand};
 use clap_complete::Shell;
+use clap_mangen::Man;
 use sealward_server::reference;
 
 use super::{failure::Failure, print};
@@ -43,8 +47,9 @@ pub(super) fn run(which: &Reference, mut command: Command) -> Result<(), Failure
         Reference::RulesTest => reference::rules_test(),
         Reference::Man { folder } => {
             fs::create_dir_all(folder)?;
-            clap_mangen::generate_to(command, folder)?;
-            return Ok(());
+            command = command.disable_help_subcommand(true);
+            command.build();
+            return Ok(pages(&command, folder)?);
         }
         Reference::Completions { shell } => {
             let mut script = Vec::new();
@@ -53,5 +58,15 @@ pub(super) fn run(which: &Reference, mut command: Command) -> Result<(), Failure
             String::from_utf8(script)?
         }
     });
+    Ok(())
+}
+
+/// Writes the pages of a command and of those below it. They are in section 8, for programs of administrators: in section 1,
+/// `sealward-server` is the page of the command `sealward server`.
+fn pages(command: &Command, folder: &Path) -> io::Result<()> {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+        pages(inner, folder)?;
+    }
+    Man::new(command.clone()).section("8").generate_to(folder)?;
     Ok(())
 }

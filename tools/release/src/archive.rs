@@ -4,7 +4,8 @@ use std::{fs, path::Path};
 
 use crate::{
     command::{Failure, file},
-    programs::{Program, SERVER},
+    names::SERVER,
+    programs::Program,
     source::Source,
     tree::{Effort, FILE, PROGRAM, Tree, gzip},
 };
@@ -20,7 +21,7 @@ pub(crate) fn write(
     let folder = format!("{name}-linux-{}", source.arch);
     let mut tree = Tree::default();
     for program in programs {
-        tree.tree(&folder, content(source, program)?);
+        tree.tree(&folder, content(source, program)?)?;
     }
     let path = out.join(format!("{folder}.tar.gz"));
     fs::write(&path, gzip(&tree.tar(source.time)?, effort)).map_err(file("write", &path))

@@ -20,7 +20,7 @@ use crate::{
     command::{Failure, file, output, silent, text},
     debian::UNITS,
     image,
-    programs::{CLI, Names, SERVER},
+    names::{CLI, Names, SERVER},
     source::Source,
     sums,
 };
@@ -70,7 +70,7 @@ fn debian_packages(source: &Source, out: &Path, root: &Path) -> Result<Vec<PathB
     }
     for names in [&SERVER, &CLI] {
         version(source, &root.join("usr/bin").join(names.program))?;
-        let page = root.join(format!("usr/share/man/man1/{}.1.gz", names.program));
+        let page = root.join(format!("usr/share/man/{}.gz", names.page));
         fs::metadata(&page).map_err(file("find", &page))?;
     }
     output(source.command("bash").arg("-n").arg(root.join("usr/share/bash-completion/completions/sealward")))?;
@@ -84,12 +84,10 @@ fn units(source: &Source, root: &Path) -> Result<(), Failure> {
         command.arg(format!("--root={}", root.display())).args(arguments);
         command
     };
-    // The programs that the units name have to exist.
-    let folder = root.join("bin");
-    fs::create_dir_all(&folder).map_err(file("create", &folder))?;
-    for program in ["kill", "sh"] {
-        fs::copy(Path::new("/bin").join(program), folder.join(program)).map_err(file("copy", &folder.join(program)))?;
-    }
+    // The program that the units name besides ours has to exist.
+    let shell = root.join("bin/sh");
+    fs::create_dir_all(root.join("bin")).map_err(file("create", &shell))?;
+    fs::copy("/bin/sh", &shell).map_err(file("copy", &shell))?;
     for with_encrypted_key in [false, true] {
         if with_encrypted_key {
             let example = root.join("usr/share/doc/sealward-server/examples/encrypted-root-key.conf");
@@ -137,14 +135,15 @@ fn list_of_crates(source: &Source, out: &Path, programs: &Path, names: &Names) -
     let parsed = |json: &[u8]| -> Result<Value, Failure> {
         serde_json::from_slice(json).map_err(|error| Failure::wrong(format!("{}: {error}", names.program)))
     };
-    let key = |value: &Value| format!("{} {}", value["name"], value["version"]);
+    let part = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let key = |value: &Value| format!("{} {}", part(value, "name"), part(value, "version"));
     let listed: BTreeSet<String> = items(&parsed(list.as_bytes())?, "packages").iter().map(key).collect();
     let sbom = parsed(&sbom)?;
     let crates = items(&sbom, "components")
         .iter()
         .filter(|component| component["purl"].as_str().is_some_and(|url| url.starts_with("pkg:cargo/")));
     let mut described: BTreeSet<String> = crates.map(key).collect();
-    described.insert(format!("\"{}\" \"{}\"", names.krate, source.version));
+    described.insert(format!("{} {}", names.krate, source.version));
     if listed == described && listed.len() > 50 {
         return Ok(());
     }
@@ -180,9 +179,10 @@ fn container_image(source: &Source, out: &Path, folder: &Path, cli: &Path) -> Re
     let configuration = fs::read(&configuration).map_err(file("read", &configuration))?;
     let configuration: Value =
         serde_json::from_slice(&configuration).map_err(|error| Failure::wrong(error.to_string()))?;
-    let process = &configuration["process"];
+    let process = configuration.get("process").unwrap_or(&Value::Null);
+    let user = process.pointer("/user/uid").and_then(Value::as_u64);
     let arguments = ["/usr/bin/sealward-server", "serve", "--config", "/etc/sealward/sealward.toml"];
-    if process["user"]["uid"] != image::USER || items(process, "args") != arguments {
+    if user != Some(image::USER.into()) || items(process, "args") != arguments {
         return Err(Failure::wrong(format!("an engine would start {process}")));
     }
     no_shell_no_setuid(&root)?;

@@ -100,3 +100,26 @@ fn go(source: &Source, folder: &Path, out: &Path) -> Result<(), Failure> {
     output(&mut go)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sums;
+
+    #[test]
+    #[ignore = "needs Python, Node.js, Maven and Go, and takes a minute: cargo xtask tools"]
+    fn packages_of_all_languages_are_the_same_twice() {
+        let source = Source::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap();
+        let folder = TempDir::new().unwrap();
+        let built = ["one", "other"].map(|name| {
+            let out = folder.path().join(name);
+            fs::create_dir(&out).unwrap();
+            write(&source, &out).unwrap();
+            sums::write(&out, None).unwrap();
+            sums::listing(&out).unwrap()
+        });
+        println!("{}", built[0]);
+        assert_eq!(built[0].lines().count(), 9);
+        assert_eq!(built[0], built[1]);
+    }
+}

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use crate::{
     command::{Failure, file, text},
-    programs::{Names, Program, SERVER},
+    names::{Names, SERVER},
+    programs::Program,
     source::Source,
     tree::{Effort, FILE, PROGRAM, Tree, gzip},
 };

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     command::{Failure, output, text},
-    programs::Names,
+    names::Names,
     source::Source,
 };
 
@@ -168,7 +168,7 @@ fn checksums(source: &Source) -> Result<BTreeMap<Key, String>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::programs::{CLI, SERVER};
+    use crate::names::{CLI, SERVER};
 
     fn source() -> Source {
         Source::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()

@@ -121,7 +121,7 @@ SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::programs::{CLI, SERVER};
+    use crate::names::{CLI, SERVER};
 
     #[test]
     fn every_crate_has_a_license_text_and_c_sources_too() {

@@ -3,7 +3,7 @@
 //! Everything that is released is a function of the commit, the pinned toolchain and the Debian release of the machine. The parts, in the
 //! order of their use:
 //!
-//! * [`source`]: the commit, its time and its version; [`programs`]: the two programs, without the paths of this machine
+//! * [`source`]: the commit, its time and its version; [`names`] and [`programs`]: the two programs, without the paths of this machine
 //! * [`inventory`]: the crates in a program; [`sbom`], [`audit_data`] and [`licenses`] describe them
 //! * [`tree`]: files with modes and owners, and how they become the same archive every time
 //! * [`archive`], [`debian`], [`image`], [`clients`]: the packages; [`sums`]: their checksums and the signature
@@ -18,6 +18,7 @@ mod debian;
 mod image;
 mod inventory;
 mod licenses;
+mod names;
 mod programs;
 mod sbom;
 mod source;
@@ -36,7 +37,8 @@ use clap::Parser;
 use crate::{
     command::{Failure, file},
     inventory::Inventory,
-    programs::{CLI, Program, SERVER},
+    names::{CLI, SERVER},
+    programs::Program,
     source::Source,
     tree::Effort,
 };

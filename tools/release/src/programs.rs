@@ -12,42 +12,11 @@ use crate::{
     audit_data,
     command::{Failure, file, output, run},
     inventory::Inventory,
-    licenses, sbom,
+    licenses,
+    names::{CLI, Names, SERVER},
+    sbom,
     source::Source,
     tree::{FILE, Tree},
-};
-
-/// The names of a program.
-pub(crate) struct Names {
-    /// The program itself.
-    pub(crate) program: &'static str,
-    /// Its crate.
-    pub(crate) krate: &'static str,
-    /// Its Debian package, and its folder of documents.
-    pub(crate) package: &'static str,
-    pub(crate) summary: &'static str,
-    /// The arguments that write its manual pages to a folder, which follows.
-    manual: &'static [&'static str],
-    /// The arguments that print a completion script, before the name of the shell.
-    completions: &'static [&'static str],
-}
-
-pub(crate) const SERVER: Names = Names {
-    program: "sealward-server",
-    krate: "sealward-server",
-    package: "sealward-server",
-    summary: "gRPC service for records with encrypted fields",
-    manual: &["reference", "man"],
-    completions: &["reference", "completions"],
-};
-
-pub(crate) const CLI: Names = Names {
-    program: "sealward",
-    krate: "sealward-cli",
-    package: "sealward",
-    summary: "command line of Sealward, a service for encrypted records",
-    manual: &["man", "--dir"],
-    completions: &["completions"],
 };
 
 /// A program with everything that is packaged with it.
@@ -143,7 +112,9 @@ fn share(source: &Source, built: &Path, names: &Names) -> Result<Tree, Failure> 
     let pages = fs::read_dir(folder.path()).and_then(|pages| pages.collect::<Result<Vec<_>, _>>());
     for page in pages.map_err(file("read", folder.path()))? {
         let content = fs::read(page.path()).map_err(file("read", &page.path()))?;
-        share.file(format!("share/man/man1/{}", page.file_name().to_string_lossy()), FILE, content);
+        let name = page.file_name().to_string_lossy().into_owned();
+        let section = name.rsplit('.').next().unwrap_or_default();
+        share.file(format!("share/man/man{section}/{name}"), FILE, content);
     }
     let program = names.program;
     for (shell, path) in [

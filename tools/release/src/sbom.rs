@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     command::{Failure, file},
     inventory::{Crate, Inventory, Key},
-    programs::Names,
+    names::Names,
     source::Source,
 };
 
@@ -304,7 +304,7 @@ mod tests {
     use std::{collections::BTreeSet, path::Path};
 
     use super::*;
-    use crate::programs::SERVER;
+    use crate::names::SERVER;
 
     /// A program of ours that stops using one of them has to lose the row.
     #[test]

@@ -60,11 +60,16 @@ impl Tree {
         self.add(path.into(), Entry { kind: Kind::Link(target.into()), mode: 0o777, owner: 0 });
     }
 
-    /// Adds a tree below a folder.
-    pub(crate) fn tree(&mut self, folder: &str, tree: Tree) {
+    /// Adds a tree below a folder. Two files with one path are an error.
+    pub(crate) fn tree(&mut self, folder: &str, tree: Tree) -> Result<(), Failure> {
         for (path, entry) in tree.0 {
-            self.add(format!("{folder}/{path}"), entry);
+            let path = format!("{folder}/{path}");
+            if !matches!(entry.kind, Kind::Folder) && self.0.contains_key(&path) {
+                return Err(Failure::wrong(format!("two packages have the file {path}")));
+            }
+            self.add(path, entry);
         }
+        Ok(())
     }
 
     /// Adds an entry, and the folders above it that are missing.
@@ -190,6 +195,18 @@ mod tests {
             listed,
             ["777 0 lib64", "755 0 usr/", "755 0 usr/bin/", "644 0 usr/bin/a", "755 0 var/", "700 65532 var/lib/"]
         );
+    }
+
+    #[test]
+    fn two_files_with_one_path_are_refused() {
+        let mut both = Tree::default();
+        both.tree("root", tree(&["usr/bin/a"])).unwrap();
+        let mut other = Tree::default();
+        other.file("usr/bin/b", FILE, "");
+        both.tree("root", other).unwrap();
+        let mut again = Tree::default();
+        again.file("usr/bin/a", FILE, "");
+        assert!(both.tree("root", again).is_err());
     }
 
     #[test]
