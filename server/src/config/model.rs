@@ -81,12 +81,31 @@ impl Config {
             ("schema.mail", self.schema.mail != other.schema.mail),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
             ("audit.on_failure", self.refuses_unless_copied() != other.refuses_unless_copied()),
-            ("traces", self.traces != other.traces),
+            ("traces.endpoint", self.collector().0 != other.collector().0),
+            ("traces.headers_file", self.collector().1 != other.collector().1),
+            ("traces.ca", self.collector_tls().0 != other.collector_tls().0),
+            ("traces.client_certificate", self.collector_tls().1 != other.collector_tls().1),
+            ("traces.client_key", self.collector_tls().2 != other.collector_tls().2),
             ("hops", self.hops != other.hops),
             ("log.format", self.log.format != other.log.format),
         ];
         let names = differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned());
         names.chain(self.limits.differences(&other.limits).map(|name| format!("limits.{name}"))).collect()
+    }
+
+    /// The address of the collector of traces, and the file of headers for it.
+    fn collector(&self) -> (Option<String>, Option<&PathBuf>) {
+        let traces = self.traces.as_ref();
+        (traces.map(|traces| traces.collector.to_string()), traces.and_then(|traces| traces.headers_file.as_ref()))
+    }
+
+    /// The files of TLS to the collector of traces: CAs, certificate and key.
+    fn collector_tls(&self) -> (Option<&PathBuf>, Option<&PathBuf>, Option<&PathBuf>) {
+        let Some(Traces { collector: CollectorAddress::Tls(tls), .. }) = &self.traces else {
+            return (None, None, None);
+        };
+        let (certificate, key) = tls.identity.as_ref().map(|(certificate, key)| (certificate, key)).unzip();
+        (tls.ca.as_ref(), certificate, key)
     }
 
     fn refuses_unless_copied(&self) -> bool {

@@ -444,6 +444,8 @@ fn settings_applied_at_start_and_at_reload_are_distinguished() {
     after.limits.page_size_max = 7;
     after.hops = parse(&(SMALLEST.to_owned() + HOP)).unwrap().hops;
     after.audit = Some(AuditCopy { to: CopyTo::Stdout, on_failure: OnFailure::Refuse });
+    let traces = "[traces]\nendpoint = \"https://otel\"\nheaders_file = \"h\"\nca = \"a\"\nclient_certificate = \"b\"\nclient_key = \"c\"";
+    after.traces = parse(&format!("{SMALLEST}{traces}")).unwrap().traces;
     let settings = after.settings_that_need_a_restart(&before);
     assert!(settings.iter().any(|name| name == "limits.page_size_max"));
     let is_at_start = |setting: &&setting::Setting| setting.takes_effect == setting::TakesEffect::AtStart;

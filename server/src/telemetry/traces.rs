@@ -12,6 +12,7 @@ pub(crate) mod collector;
 pub(crate) mod context;
 pub(crate) mod current;
 pub(crate) mod documents;
+mod ended;
 mod exporter;
 mod headers;
 mod otlp;

@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use super::{
     collector::{Collector, NotExported},
+    ended::EndedSpan,
     otlp::{self, ExportTraceServiceRequest, KeyValue, ResourceSpans, ScopeSpans},
     queue::{EXPORTED, REFUSED, SHUTDOWN, UNREACHABLE},
-    span::Span,
 };
 use crate::{
     config::{Traces, limits::Limits},
@@ -59,12 +59,12 @@ impl Exporter {
     }
 
     /// Starts to export these spans.
-    pub(super) fn start(self, spans: Receiver<Span>) -> Exporting {
+    pub(super) fn start(self, spans: Receiver<EndedSpan>) -> Exporting {
         let (stop, flush_max) = (self.stop.clone(), self.limits.trace_flush_max());
         Exporting { task: Some((tokio::spawn(self.run(spans)), stop)), flush_max }
     }
 
-    async fn run(mut self, spans: Receiver<Span>) {
+    async fn run(mut self, spans: Receiver<EndedSpan>) {
         let mut spans = Waiting { spans, outcomes: self.outcomes.clone() };
         let batch_max = usize::try_from(self.limits.trace_batch_max_spans).unwrap_or(usize::MAX);
         let mut batch = Vec::new();
@@ -78,7 +78,7 @@ impl Exporter {
     }
 
     /// Collects spans for one request. Without any, the queue has ended.
-    async fn collect(&self, spans: &mut Receiver<Span>, batch: &mut Vec<Span>, batch_max: usize) {
+    async fn collect(&self, spans: &mut Receiver<EndedSpan>, batch: &mut Vec<EndedSpan>, batch_max: usize) {
         tokio::select! {
             biased;
             _ = spans.recv_many(batch, batch_max) => {}
@@ -101,7 +101,7 @@ impl Exporter {
         }
     }
 
-    async fn export(&mut self, batch: Vec<Span>) {
+    async fn export(&mut self, batch: Vec<EndedSpan>) {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         // They count as lost if the server stops meanwhile.
         let lost = Lost { outcomes: self.outcomes.clone(), count };
@@ -143,7 +143,7 @@ impl Exporter {
         *reported = failure;
     }
 
-    fn request(&self, batch: Vec<Span>) -> ExportTraceServiceRequest {
+    fn request(&self, batch: Vec<EndedSpan>) -> ExportTraceServiceRequest {
         let resource = otlp::Resource {
             attributes: vec![
                 KeyValue::new("service.name", SERVICE),
@@ -160,7 +160,7 @@ impl Exporter {
 }
 
 /// A span as a message.
-fn message(span: Span) -> otlp::Span {
+fn message(span: EndedSpan) -> otlp::Span {
     let (kind, remote) = match span.kind.is_server {
         true => (otlp::KIND_SERVER, otlp::FLAG_IS_REMOTE),
         false => (otlp::KIND_INTERNAL, 0),
@@ -186,7 +186,7 @@ fn message(span: Span) -> otlp::Span {
 
 /// The spans that wait. They count as lost if the server doesn't wait for them.
 struct Waiting {
-    spans: Receiver<Span>,
+    spans: Receiver<EndedSpan>,
     outcomes: Counters,
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use super::span::Span;
+use super::ended::EndedSpan;
 use crate::telemetry::{counters::Counters, shed::Shed};
 
 /// The limits that drop spans.
@@ -25,20 +25,20 @@ pub(crate) fn outcomes() -> Counters {
 /// The entrance of the queue. Clones share it.
 #[derive(Clone)]
 pub(super) struct Queue {
-    spans: Sender<Span>,
+    spans: Sender<EndedSpan>,
     outcomes: Counters,
     shed: Shed,
 }
 
 /// A queue with room for this number of spans, and its exit.
-pub(super) fn queue(spans_max: u32, outcomes: Counters, shed: Shed) -> (Queue, Receiver<Span>) {
+pub(super) fn queue(spans_max: u32, outcomes: Counters, shed: Shed) -> (Queue, Receiver<EndedSpan>) {
     let (spans, receiver) = mpsc::channel(usize::try_from(spans_max).unwrap_or(usize::MAX).max(1));
     (Queue { spans, outcomes, shed }, receiver)
 }
 
 impl Queue {
     /// Adds a span, or drops it.
-    pub(super) fn add(&self, span: Span) {
+    pub(super) fn add(&self, span: EndedSpan) {
         if self.spans.try_send(span).is_err() {
             self.outcomes.add(QUEUE_FULL, 1);
             self.shed.count(QUEUE);

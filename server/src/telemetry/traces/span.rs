@@ -15,24 +15,11 @@ use tonic::Code;
 
 use super::{
     context::{SpanId, TraceId},
+    ended::EndedSpan,
     queue::Queue,
     table::{self, Attribute, Kind},
 };
 use crate::telemetry::calls::code_name;
-
-/// A span that has ended.
-#[derive(Debug)]
-pub(super) struct Span {
-    pub(super) kind: &'static Kind,
-    pub(super) name: Cow<'static, str>,
-    pub(super) trace: TraceId,
-    pub(super) id: SpanId,
-    pub(super) parent: Option<SpanId>,
-    pub(super) begin_unix_nanos: u64,
-    pub(super) end_unix_nanos: u64,
-    pub(super) attributes: Vec<(&'static Attribute, Cow<'static, str>)>,
-    pub(super) has_failed: bool,
-}
 
 /// A call that is recorded.
 pub(crate) struct Recording {
@@ -125,7 +112,7 @@ impl Recording {
         attributes.extend(has_failed.then_some((&table::ERROR_TYPE, shown)));
         attributes.extend(end.reason.map(|reason| (&table::REASON, reason.to_owned().into())));
         attributes.extend(self.organization.get().map(|name| (&table::ORGANIZATION, name.to_string().into())));
-        self.queue.add(Span {
+        self.queue.add(EndedSpan {
             kind: &table::CALL,
             name,
             trace: self.beginning.trace,
@@ -210,7 +197,7 @@ impl RunningSpan {
 impl Drop for RunningSpan {
     fn drop(&mut self) {
         let recording = &self.recording;
-        recording.queue.add(Span {
+        recording.queue.add(EndedSpan {
             kind: self.kind,
             name: self.kind.name.into(),
             trace: recording.beginning.trace,
