@@ -51,6 +51,13 @@ pub(crate) const LONG_CHECKS: &[LongCheck] = &[
         inputs: &["deploy/monitoring/otel-collector.yaml", "server/src/telemetry/traces", "tests/traces.rs"],
     },
     LongCheck {
+        name: "packages",
+        tool: ("debootstrap", "Debian"),
+        install: Tools::booted_debian,
+        tests: "packages::",
+        inputs: &["deploy/encrypted-root-key.conf", "deploy/sealward*", "tests/packages.rs", "tools/release"],
+    },
+    LongCheck {
         name: "spire",
         tool: SPIRE,
         install: Tools::spire,
