@@ -377,7 +377,6 @@ impl Tools {
     }
 
     /// otelcol, an OpenTelemetry Collector that receives OTLP and writes files. Building it takes some four minutes.
-    #[expect(dead_code, reason = "for the tests of `cargo xtask test --all`, whose list names it")]
     pub(crate) fn otelcol(&self, output: &mut Output) -> Result<(), Missing> {
         if self.exists("otelcol") {
             return Ok(());
