@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Comma
 
 use data_encoding::HEXLOWER;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
-use prost::Message as _;
 use sealward_client::{ErrorReason, ListOptions, v1};
 use sealward_server::{
     app::{App, StartError},

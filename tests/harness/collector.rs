@@ -72,8 +72,6 @@ pub(crate) enum Reply {
     Rejects(i64),
     /// With this code of gRPC, and the headers of the request in its text.
     Refuses(u32),
-    /// Never.
-    Never,
 }
 
 impl Collector {
@@ -187,7 +185,6 @@ impl Collector {
                 let answer = answer.header("grpc-status", code.to_string()).header("grpc-message", echoed);
                 answer.body(BoxBody::new(Full::default())).unwrap()
             }
-            Reply::Never => std::future::pending().await,
         })
     }
 

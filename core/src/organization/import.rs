@@ -22,6 +22,7 @@ use crate::{
     audit::entry::{AuditAction, AuditEntry},
     catalog,
     census::{self, CellKind, Census},
+    configuration::require_root_key,
     deployment::Deployment,
     fail_point::FailPoint,
     id::OrganizationId,
@@ -105,13 +106,17 @@ impl Import {
         if ports.databases.list().await?.contains(&id) {
             return Err(exists());
         }
-        let begin = vec![ListedRow::forbid(ListedRow::id().is(id)), row.insert(&*ports.root_key)?];
+        let begin = vec![
+            require_root_key(&*ports.root_key)?,
+            ListedRow::forbid(ListedRow::id().is(id)),
+            row.insert(&*ports.root_key)?,
+        ];
         if let Err(error) = ports.configuration.commit(Commit::of(begin)).await {
             if copying.is_some() && matches!(error, CommitError::Refused { .. }) {
                 // No other organization has this UUID. If this fails, the next start removes the unused lock file.
                 let _left = lock.discard().await;
             }
-            return Err(ImportError::of(error, exists()));
+            return Err(unlisted(deployment, &row, error));
         }
         deployment.reached(FailPoint::ImportStarted);
         let layout = layout::organization(&deployment.schema);
@@ -238,13 +243,14 @@ impl Import {
         deployment.reached(FailPoint::ImportPublished);
         let ports = &deployment.ports;
         let ready = vec![
+            require_root_key(&*ports.root_key)?,
             row.become_state(STATE_READY, &*ports.root_key)?,
             // Importing a deleted organization restores it.
             TombstoneRow::delete(TombstoneRow::organization().is(row.id)),
             Step::Audit(entry.clone()),
         ];
         let listed = ports.configuration.commit(Commit::of(ready)).await;
-        listed.map_err(|error| ImportError::of(error, existing(deployment, &row)))?;
+        listed.map_err(|error| unlisted(deployment, &row, error))?;
         deployment.reached(FailPoint::ImportReady);
         let store = ports.databases.open(row.id).await.map_err(|error| match error {
             OpenError::Missing => {
@@ -345,6 +351,14 @@ fn fits(column: &Column, datum: &Datum) -> bool {
     match datum.kind() {
         None => column.nullable,
         Some(kind) => kind == column.kind && !matches!(datum, Datum::Text(text) if text.contains('\0')),
+    }
+}
+
+/// Returns the error of a commit about the row that failed. Its first step requires the root key.
+fn unlisted(deployment: &Deployment, row: &Row, error: CommitError) -> ImportError {
+    match error {
+        CommitError::Refused { step: 0 } => ImportError::Store(error.into()),
+        error => ImportError::of(error, existing(deployment, row)),
     }
 }
 
