@@ -3,7 +3,11 @@
 //! A folder has a backup of a deployment with its root key, the export of an organization with its key text, and the values in them. No
 //! version changes the folder of another. `MAKE_GOLDEN=1` makes that of the current version again; after its release, never.
 
-use std::{collections::BTreeMap, env, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use sealward_client::{Client, ExposeSecret as _, mail_v1};
 use sealward_server::development::Person;
@@ -65,6 +69,22 @@ async fn assert_revealed(connector: &Client, organization: &str, content: &Conte
     }
 }
 
+/// Copies a folder for its owner only. Git keeps no such modes.
+fn copy_private(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    set_mode(to, 0o700);
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let copy = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_private(&entry.path(), &copy);
+        } else {
+            fs::copy(entry.path(), &copy).unwrap();
+            set_mode(&copy, 0o600);
+        }
+    }
+}
+
 /// Makes the folder of this version.
 async fn make() {
     let to = golden().join(VERSION);
@@ -102,7 +122,8 @@ async fn data_of_every_version_is_opened() {
         let folder = Folder::new();
         fs::copy(version.join("root.key"), folder.development().root_key()).unwrap();
         set_mode(&folder.development().root_key(), 0o600);
-        let backup = version.join("backup");
+        let backup = folder.path().parent().unwrap().join("backup");
+        copy_private(&version.join("backup"), &backup);
         let (code, report) = verified(&folder.path(), &backup);
         assert_eq!(code, 0, "{report}");
         let (code, said, error) = restore(&folder.path(), &backup);
@@ -117,7 +138,7 @@ async fn data_of_every_version_is_opened() {
         assert!(admin.verify_audit_trail(DEFAULT).await.unwrap().intact);
         // This version writes to it.
         store(&client(Person::Writer)).await;
-        admin.change_key(DEFAULT, &"a key of this version".into()).await.unwrap();
+        admin.change_key(DEFAULT, &"a newer key, number 3".into()).await.unwrap();
         settled(&admin).await;
         assert_revealed(&client(Person::Connector), DEFAULT, &content).await;
 

@@ -76,7 +76,9 @@ impl Config {
             ("listen.origins", self.pages.origins != other.pages.origins),
             ("listen.own_origin", self.pages.own_origin != other.pages.own_origin),
             ("listen.origins_with_credentials", self.pages.with_credentials != other.pages.with_credentials),
-            ("tls.spiffe_workload_api", self.tls.certificate.workload_api() != other.tls.certificate.workload_api()),
+            ("tls.spiffe_workload_api", self.agent(|api| &api.socket) != other.agent(|api| &api.socket)),
+            ("tls.spiffe_id", self.agent(|api| &api.spiffe_id) != other.agent(|api| &api.spiffe_id)),
+            ("tls.spiffe_agent_uid", self.agent(|api| &api.agent_uid) != other.agent(|api| &api.agent_uid)),
             ("root_key.sources", self.root_key_sources != other.root_key_sources),
             ("schema.mail", self.schema.mail != other.schema.mail),
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
@@ -91,6 +93,11 @@ impl Config {
         ];
         let names = differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned());
         names.chain(self.limits.differences(&other.limits).map(|name| format!("limits.{name}"))).collect()
+    }
+
+    /// A setting of the Workload API; `None` if it isn't used.
+    fn agent<T>(&self, setting: impl FnOnce(&WorkloadApi) -> &T) -> Option<&T> {
+        self.tls.certificate.workload_api().map(setting)
     }
 
     /// The address of the collector of traces, and the file of headers for it.

@@ -440,6 +440,7 @@ fn settings_applied_at_start_and_at_reload_are_distinguished() {
     after.pages = Pages { origins: vec![origin.clone()], own_origin: Some(origin), with_credentials: true };
     after.root_key_sources = vec![RootKeySource::MountedSecret("root.key".into())];
     after.schema = Schema { mail: false };
+    after.tls = parse(WORKLOAD_API).unwrap().tls;
     after.log.format = LogFormat::Json;
     after.limits.page_size_max = 7;
     after.hops = parse(&(SMALLEST.to_owned() + HOP)).unwrap().hops;

@@ -47,8 +47,9 @@ impl Attempt {
                 Ok(()) => {
                     deployment.reached(FailPoint::CopyCounted);
                     let (_, times) = counted(deployment, source).await?;
-                    // One more, because this attempt is among them.
-                    if let Err(error) = quota(&times, limit.saturating_add(1)) {
+                    // One more, because this attempt is among them. 0 means no limit.
+                    let with_this = if limit == 0 { 0 } else { limit.saturating_add(1) };
+                    if let Err(error) = quota(&times, with_this) {
                         attempt.take_back(deployment).await?;
                         return Err(error);
                     }
