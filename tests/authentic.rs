@@ -11,7 +11,7 @@ use sealward_server::{config::Config, development::Person};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
-    harness::{DEFAULT, Folder, Server, inside::Inside, mailbox, reason, refused, reveal},
+    harness::{DEFAULT, Folder, Server, health_of, inside::Inside, mailbox, reason, refused, reveal},
     operate::{checked, findings, program},
 };
 
@@ -64,15 +64,6 @@ fn problems(folder: &Folder, organization: &str) -> Vec<String> {
 /// Waits until the server's health of `organizations` has this status.
 async fn health_becomes(server: &Server, wanted: ServingStatus) {
     health_of(server, "organizations", wanted).await;
-}
-
-/// Waits until the health of this name has this status.
-pub(crate) async fn health_of(server: &Server, service: &str, wanted: ServingStatus) {
-    let mut health = HealthClient::new(server.client(Person::Reader).channel());
-    let request = HealthCheckRequest { service: service.to_owned() };
-    let mut watch = health.watch(request).await.unwrap().into_inner();
-    let found = async { while watch.message().await.unwrap().unwrap().status() != wanted {} };
-    tokio::time::timeout(crate::harness::PATIENCE, found).await.expect("health doesn't change");
 }
 
 const SWAP_NAMES: &str = "UPDATE sealward_organizations SET name = 'other' WHERE name = 'default';

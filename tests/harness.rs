@@ -28,6 +28,7 @@ use sealward_server::{
 };
 use tempfile::TempDir;
 use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 /// The organization that a new server has.
 pub(crate) const DEFAULT: &str = "organizations/default";
@@ -203,6 +204,15 @@ pub(crate) async fn settled(admin: &Client) -> v1::Reencryption {
         last.unwrap()
     };
     tokio::time::timeout(PATIENCE, watching).await.unwrap()
+}
+
+/// Waits until the health of this name has this status.
+pub(crate) async fn health_of(server: &Server, service: &str, wanted: ServingStatus) {
+    let mut health = HealthClient::new(server.client(Person::Reader).channel());
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let mut watch = health.watch(request).await.unwrap().into_inner();
+    let found = async { while watch.message().await.unwrap().unwrap().status() != wanted {} };
+    tokio::time::timeout(PATIENCE, found).await.expect("health doesn't change");
 }
 
 /// The reason of an answer that must be an error.

@@ -15,15 +15,12 @@ use sealward_server::{
 };
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::{
-    authentic::health_of,
-    harness::{
-        DEFAULT, Folder, PATIENCE, Server,
-        inside::{Inside, flipped},
-        mailbox,
-        process::{Process, binary},
-        reason, reveal,
-    },
+use crate::harness::{
+    DEFAULT, Folder, PATIENCE, Server, health_of,
+    inside::{Inside, flipped},
+    mailbox,
+    process::{Process, binary},
+    reason, reveal,
 };
 
 /// Replaces the root key by a new one, and keeps the former one beside it.

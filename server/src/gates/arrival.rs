@@ -122,7 +122,8 @@ impl ArrivalLayer {
     /// The kind of caller whose budget a request uses. The policy is in the extensions if the layers before this one have used it.
     fn payer<B>(request: &Request<B>) -> Payer {
         let Some(caller) = request.extensions().get::<Caller>() else {
-            return Payer::unidentified(request.extensions().get::<Connection>().map(|connection| &**connection));
+            let connection = request.extensions().get::<Connection>();
+            return connection.map_or(Payer::Probe, |connection| connection.unidentified());
         };
         let identity = Arc::clone(&caller.identity);
         let policy = request.extensions().get::<Arc<Policy>>();

@@ -15,7 +15,6 @@ use std::{
 use sealward_core::identity::Identity;
 use tokio::time::Instant;
 
-use super::connection::ConnectionFacts;
 use crate::telemetry::shed::Shed;
 
 /// The divisor of the part of a budget for callers without an identity, on each kind of listener.
@@ -237,17 +236,6 @@ impl Used {
             Payer::UnidentifiedThroughHop => &mut self.by_unidentified_through_hops,
             Payer::Probe => &mut self.by_probes,
             Payer::Identity(_) | Payer::Administrator(_) => &mut self.by_identities,
-        }
-    }
-}
-
-impl Payer {
-    /// The caller of a call without an identity on this connection.
-    pub(crate) fn unidentified(connection: Option<&ConnectionFacts>) -> Self {
-        match connection {
-            Some(connection) if connection.hop.is_some() => Self::UnidentifiedThroughHop,
-            Some(connection) if connection.is_private() => Self::Unidentified,
-            Some(_) | None => Self::Probe,
         }
     }
 }

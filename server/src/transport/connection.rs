@@ -15,7 +15,7 @@ use crate::{
     config::Hop,
     identity::ClientCertificate,
     transport::{
-        budget::ConnectionShare,
+        budget::{ConnectionShare, Payer},
         connection_ending::ConnectionEnding,
         connection_limit::{LimitReached, SlotHandle},
         peer::Peer,
@@ -86,6 +86,17 @@ impl ConnectionFacts {
     /// Whether no one but the peer can read or change what is sent. On other connections, only health checks are served.
     pub(crate) fn is_private(&self) -> bool {
         self.tls.is_some() || self.hop.is_some()
+    }
+
+    /// The kind of caller of its calls without an identity.
+    pub(crate) fn unidentified(&self) -> Payer {
+        if self.hop.is_some() {
+            Payer::UnidentifiedThroughHop
+        } else if self.tls.is_some() {
+            Payer::Unidentified
+        } else {
+            Payer::Probe
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl Discard {
         let payer = match certificate {
             // The certificate of a hop isn't that of the caller.
             Some(certificate) if connection.hop.is_none() => Payer::Identity(Arc::clone(&certificate.identity)),
-            Some(_) | None => Payer::unidentified(Some(connection)),
+            Some(_) | None => connection.unidentified(),
         };
         Unread { discard: self.clone(), account: self.budget.account(payer, connection.share.clone()) }
     }
