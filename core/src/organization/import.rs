@@ -358,7 +358,9 @@ fn fits(column: &Column, datum: &Datum) -> bool {
 fn unlisted(deployment: &Deployment, row: &Row, error: CommitError) -> ImportError {
     match error {
         CommitError::Refused { step: 0 } => ImportError::Store(error.into()),
-        error => ImportError::of(error, existing(deployment, row)),
+        error @ (CommitError::Refused { .. } | CommitError::Unavailable(_) | CommitError::Unknown(_)) => {
+            ImportError::of(error, existing(deployment, row))
+        }
     }
 }
 

@@ -31,12 +31,15 @@ pub(super) const KEY_LIMITS: KeyLimits = KeyLimits {
     reencryption_batch_ms: 10,
 };
 
+/// What happens at a fail point.
+type Act = Box<dyn FnOnce() + Send>;
+
 /// The ports except stores and root key: a clock that only a test moves, distinct random bytes, and no failures.
 pub(super) struct TestPorts {
     drawn: AtomicU64,
     now_us: AtomicI64,
     /// Called once, at this fail point.
-    at: Mutex<Option<(FailPoint, Box<dyn FnOnce() + Send>)>>,
+    at: Mutex<Option<(FailPoint, Act)>>,
 }
 
 impl Default for TestPorts {
