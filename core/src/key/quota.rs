@@ -3,7 +3,7 @@
 //! The times come from the clocks of all servers that have used the database, and a clock can be wrong. An event counts
 //! until it is one interval old. One whose time is still to come counts too, so that a clock that is behind admits no
 //! more events. It counts only if it is at most one interval ahead. So after a clock that was ahead is corrected, its
-//! events count for at most two intervals, and nobody waits longer than that.
+//! events count for at most two intervals, and no caller waits longer than that.
 
 use crate::{
     id::Timestamp,

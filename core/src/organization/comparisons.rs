@@ -180,7 +180,7 @@ mod tests {
         let comparisons = Comparisons::default();
         comparisons.load(&key(1), vec![at(1_005)]);
         assert_eq!(comparisons.reserve(&key(1), at(1_000), 1), Reserved::Full { retry_after_seconds: 905 });
-        // More than an interval ahead, so that a clock that was wrong by a year blocks nobody for a year.
+        // More than an interval ahead, so that a clock that was wrong by a year blocks no caller for a year.
         comparisons.load(&key(2), vec![at(31_536_000)]);
         assert_eq!(comparisons.reserve(&key(2), at(1_000), 1), Reserved::Place);
     }
