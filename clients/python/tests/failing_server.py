@@ -22,6 +22,7 @@ class FailingServer:
         self.metadata: list[dict[str, Any]] = []
         self.deadlines: list[float | None] = []
         self._failures = iter(failures)
+        self._pauses = [failure for failure in failures if isinstance(failure, Pause)]
         self._headers = headers
         self._lock = threading.Lock()
         self._server = grpc.server(futures.ThreadPoolExecutor(2))
@@ -55,6 +56,8 @@ class FailingServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for pause in self._pauses:
+            pause.ended.set()
         self._server.stop(None).wait()
 
 
@@ -102,13 +105,13 @@ class Failure:
 
 
 class Pause(Failure):
-    """No answer until the test ends it."""
+    """No answer until the server is stopped."""
 
     def __init__(self) -> None:
         super().__init__(grpc.StatusCode.ABORTED)
         #: Set when the server has the call.
         self.begun = threading.Event()
-        #: To be set at the end of the test.
+        #: Set when the server is stopped.
         self.ended = threading.Event()
 
     def abort(self, context: grpc.ServicerContext) -> None:

@@ -30,6 +30,7 @@ from typing import Any
 import grpc
 import pytest
 from dev_server import DevServer
+from failing_server import FailingServer, Pause
 from google.protobuf import json_format, text_format
 from google.protobuf.internal import api_implementation
 from google.protobuf.message import Message
@@ -382,7 +383,7 @@ def failures_of(server: DevServer) -> Iterator[tuple[str, BaseException]]:
         with pytest.raises(sealward.SealwardError) as untrusted:
             client.mailboxes.create_mailbox(request)
         yield "wrong name", untrusted.value
-    with server.connect("writer", timeout=0.001) as client:
+    with FailingServer([Pause()]) as silent, sealward.connect(silent.endpoint, plaintext=True, timeout=0.02) as client:
         with pytest.raises(sealward.SealwardError) as late:
             client.mailboxes.create_mailbox(request)
         yield "timeout", late.value

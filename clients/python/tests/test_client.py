@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from dev_server import DevServer
+from failing_server import FailingServer, Pause
 from google.protobuf import field_mask_pb2
 from network import CountingProxy
 
@@ -279,11 +280,12 @@ def test_unreachable_server_is_reported(server: DevServer) -> None:
 
 
 def test_timeout_of_a_call_is_an_error(server: DevServer) -> None:
-    with server.connect("admin") as admin:
+    with FailingServer([Pause()]) as silent, sealward.connect(silent.endpoint, plaintext=True) as client:
         with pytest.raises(sealward.SealwardError) as failed:
-            admin.organizations.create_organization(v1.CreateOrganizationRequest(organization_id="late"), timeout=0.001)
+            client.access.who_am_i(v1.WhoAmIRequest(), timeout=0.02)
         assert failed.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
         assert failed.value.reason == v1.ERROR_REASON_DEADLINE_EXCEEDED
+    with server.connect("admin") as admin:
         with pytest.raises(sealward.SetupError, match="invalid timeout"):
             admin.access.who_am_i(v1.WhoAmIRequest(), timeout=0)
 

@@ -482,7 +482,6 @@ class Waiting:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._pause.ended.set()
         await self.client.close()
         await asyncio.to_thread(self._server.__exit__)
 

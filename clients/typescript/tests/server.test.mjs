@@ -4,21 +4,20 @@ import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { constants, createSecureServer } from "node:http2";
+import { constants } from "node:http2";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { createServer as createTlsServer } from "node:tls";
 import { inspect } from "node:util";
 
 import { ConnectError } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { create } from "@bufbuild/protobuf";
 
 import { Code, connect, connectFromEnvironment, ErrorReason, generateKeyText, listAll, pages, SealwardError } from "@sealward/client";
 import { MailboxSchema, MailboxService, UpdateMailboxRequestSchema } from "@sealward/client/mail/v1";
 import { AccessService, Reencryption_State } from "@sealward/client/v1";
 
-import { internal, ORGANIZATION, serverFolder, startServer, tokenIssuer } from "./support.mjs";
+import { grpcServer, internal, ORGANIZATION, serverFolder, startServer, tokenIssuer, unanswered } from "./support.mjs";
 
 const { BadRequestSchema, ErrorInfoSchema, RequestInfoSchema, RetryInfoSchema } = await internal("gen/google/rpc/error_details_pb");
 
@@ -156,10 +155,13 @@ test("streams go both ways: an export is imported", async () => {
   assert.equal(imported.name, "organizations/contoso");
 });
 
-test("a deadline is kept, and a program can cancel", async () => {
-  const failure = await writer.mailboxes.listMailboxes({ parent: ORGANIZATION }, { timeoutMs: 1 }).catch((error) => error);
+test("a deadline is kept, and a program can cancel", async (context) => {
+  const grpc = await grpcServer(context, server, MailboxService, { listMailboxes: unanswered });
+  const client = grpc.client();
+  const failure = await client.mailboxes.listMailboxes({ parent: ORGANIZATION }, { timeoutMs: 20 }).catch((error) => error);
   assert.equal(failure.code, Code.DeadlineExceeded);
   assert.equal(failure.reason, ErrorReason.DEADLINE_EXCEEDED);
+  client.close();
   const controller = new AbortController();
   controller.abort();
   const canceled = await writer.mailboxes.listMailboxes({ parent: ORGANIZATION }, { signal: controller.signal }).catch((error) => error);
@@ -246,24 +248,6 @@ test("tokens are asked for again when the server refuses them", async () => {
   await withTokens.stop();
 });
 
-/** A gRPC server in this process, with the certificate of the development server. */
-async function grpcServer(context, service, implementation) {
-  const grpc = createSecureServer(
-    { cert: readFileSync(server.file("server.pem")), key: readFileSync(server.file("server.key")) },
-    connectNodeAdapter({ routes: (router) => router.service(service, implementation) }),
-  );
-  const [sessions, sockets] = [new Set(), new Set()];
-  grpc.on("session", (session) => sessions.add(session.on("error", () => undefined)));
-  grpc.on("connection", (socket) => sockets.add(socket));
-  grpc.listen(0, "127.0.0.1");
-  await once(grpc, "listening");
-  context.after(() => {
-    for (const session of sessions) session.destroy();
-    grpc.close();
-  });
-  return { sessions, sockets, client: (options) => connect(`https://127.0.0.1:${grpc.address().port}`, { ...server.as("writer"), ...options }) };
-}
-
 const status = (code, reason, { delay, domain = "sealward" } = {}) =>
   new ConnectError("words", code, undefined, [
     { desc: ErrorInfoSchema, value: { reason, domain, metadata: { limit: "3" } } },
@@ -282,7 +266,7 @@ test("calls are repeated with the same idempotency key, and only those that may 
     context.responseHeader.set("sealward-server", "9.8.7");
     return { name: "x" };
   };
-  const grpc = await grpcServer(context, MailboxService, { createMailbox: answer, getMailbox: answer, deleteMailbox: answer });
+  const grpc = await grpcServer(context, server, MailboxService, { createMailbox: answer, getMailbox: answer, deleteMailbox: answer });
   const client = grpc.client();
 
   await client.mailboxes.createMailbox({ parent: ORGANIZATION });
@@ -323,7 +307,7 @@ test("calls are repeated with the same idempotency key, and only those that may 
 
 test("errors of other servers stay readable", async (context) => {
   let failure;
-  const grpc = await grpcServer(context, MailboxService, {
+  const grpc = await grpcServer(context, server, MailboxService, {
     getMailbox() {
       throw failure;
     },
@@ -359,7 +343,7 @@ test("a token source that hangs doesn't hold a call beyond its deadline", async 
 });
 
 test("an answer that isn't a message is unreadable", async (context) => {
-  const grpc = await grpcServer(context, AccessService, { whoAmI: () => ({ identity: randomBytes(4096).toString("hex") }) });
+  const grpc = await grpcServer(context, server, AccessService, { whoAmI: () => ({ identity: randomBytes(4096).toString("hex") }) });
   const client = grpc.client({ messageSizeMaxBytes: 1024 });
   const failure = await client.access.whoAmI({}).catch((error) => error);
   assert.deepEqual([failure.code, failure.origin], [Code.Internal, "unreadable"], inspect(failure));
@@ -368,7 +352,7 @@ test("an answer that isn't a message is unreadable", async (context) => {
 
 test("a closed client ends its calls as canceled, and doesn't connect again", async (context) => {
   let arrived;
-  const grpc = await grpcServer(context, AccessService, {
+  const grpc = await grpcServer(context, server, AccessService, {
     whoAmI: () => {
       arrived();
       return new Promise(() => {});
@@ -466,7 +450,7 @@ test("a call is lost if its connection ends, however it ends", async (context) =
     arrived();
     return new Promise(() => {});
   };
-  const grpc = await grpcServer(context, AccessService, { whoAmI: hangs });
+  const grpc = await grpcServer(context, server, AccessService, { whoAmI: hangs });
   // Node reports the reset after a GOAWAY as the end of each stream, without an error.
   for (const isAnnounced of [false, true]) {
     for (const end of ["destroy", "resetAndDestroy"]) {

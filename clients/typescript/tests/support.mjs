@@ -4,10 +4,13 @@ import { spawn } from "node:child_process";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { once } from "node:events";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createSecureServer } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after } from "node:test";
+
+import { connectNodeAdapter } from "@connectrpc/connect-node";
 
 import { connect } from "@sealward/client";
 import * as mailV1 from "@sealward/client/mail/v1";
@@ -65,6 +68,27 @@ export async function serverFolder({ settings = {}, plaintext = false, append = 
 export async function startServer(options = {}) {
   return launch(options.folder ?? (await serverFolder(options)), options.listen);
 }
+
+/** A gRPC server in this process, with the certificate of a development server. */
+export async function grpcServer(context, server, service, implementation) {
+  const grpc = createSecureServer(
+    { cert: readFileSync(server.file("server.pem")), key: readFileSync(server.file("server.key")) },
+    connectNodeAdapter({ routes: (router) => router.service(service, implementation) }),
+  );
+  const [sessions, sockets] = [new Set(), new Set()];
+  grpc.on("session", (session) => sessions.add(session.on("error", () => undefined)));
+  grpc.on("connection", (socket) => sockets.add(socket));
+  grpc.listen(0, "127.0.0.1");
+  await once(grpc, "listening");
+  context.after(() => {
+    for (const session of sessions) session.destroy();
+    grpc.close();
+  });
+  return { sessions, sockets, client: (options) => connect(`https://127.0.0.1:${grpc.address().port}`, { ...server.as("writer"), ...options }) };
+}
+
+/** A method of a `grpcServer` that never answers. */
+export const unanswered = () => new Promise(() => {});
 
 /** An issuer of bearer tokens for one identity with some roles: the settings, the issuer's keys, and tokens. */
 export function tokenIssuer(roles) {
