@@ -82,7 +82,8 @@ impl Traces {
         let checked = settings.clone();
         // An aborted check counts as passed: the first request to the collector reads the files again.
         spawn_blocking(move || collector::check(&checked)).await.unwrap_or(Ok(()))?;
-        let (queue, spans) = queue::queue(limits.trace_queue_max_spans, outcomes.clone(), shed.clone());
+        let (spans_max, batch_max) = (limits.trace_queue_max_spans, limits.trace_batch_max_spans);
+        let (queue, spans) = queue::queue(spans_max, batch_max, outcomes.clone(), shed.clone());
         let instance = uuid::Builder::from_random_bytes(random::bytes(&*random)).into_uuid();
         let exporting = Exporter::new(settings, *limits, instance, outcomes).start(spans);
         let sampler = Sampler::new(limits, shed.clone());

@@ -5,11 +5,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use tokio::{
-    sync::mpsc::Receiver,
-    task::JoinHandle,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,7 +13,7 @@ use super::{
     collector::{Collector, NotExported},
     ended::EndedSpan,
     otlp::{self, ExportTraceServiceRequest, KeyValue, ResourceSpans, ScopeSpans},
-    queue::{EXPORTED, REFUSED, SHUTDOWN, UNREACHABLE},
+    queue::{EXPORTED, Exit, REFUSED, SHUTDOWN, UNREACHABLE},
 };
 use crate::{
     config::{Traces, limits::Limits},
@@ -59,45 +55,18 @@ impl Exporter {
     }
 
     /// Starts to export these spans.
-    pub(super) fn start(self, spans: Receiver<EndedSpan>) -> Exporting {
+    pub(super) fn start(self, spans: Exit) -> Exporting {
         let (stop, flush_max) = (self.stop.clone(), self.limits.trace_flush_max());
         Exporting { task: Some((tokio::spawn(self.run(spans)), stop)), flush_max }
     }
 
-    async fn run(mut self, spans: Receiver<EndedSpan>) {
-        let mut spans = Waiting { spans, outcomes: self.outcomes.clone() };
-        let batch_max = usize::try_from(self.limits.trace_batch_max_spans).unwrap_or(usize::MAX);
-        let mut batch = Vec::new();
+    async fn run(mut self, mut spans: Exit) {
         loop {
-            self.collect(&mut spans.spans, &mut batch, batch_max).await;
+            let batch = spans.batch(self.limits.trace_batch_wait_max(), &self.stop).await;
             if batch.is_empty() {
                 return;
             }
-            self.export(std::mem::take(&mut batch)).await;
-        }
-    }
-
-    /// Collects spans for one request. Without any, the queue has ended.
-    async fn collect(&self, spans: &mut Receiver<EndedSpan>, batch: &mut Vec<EndedSpan>, batch_max: usize) {
-        tokio::select! {
-            biased;
-            _ = spans.recv_many(batch, batch_max) => {}
-            () = self.stop.cancelled() => spans.close(),
-        }
-        let deadline = Instant::now() + self.limits.trace_batch_wait_max();
-        while batch.len() < batch_max {
-            let room = batch_max.saturating_sub(batch.len());
-            let received = tokio::select! {
-                biased;
-                received = timeout_at(deadline, spans.recv_many(batch, room)) => received.unwrap_or(0),
-                () = self.stop.cancelled(), if !spans.is_closed() => {
-                    spans.close();
-                    continue;
-                }
-            };
-            if received == 0 {
-                return;
-            }
+            self.export(batch).await;
         }
     }
 
@@ -181,18 +150,6 @@ fn message(span: EndedSpan) -> otlp::Span {
             .collect(),
         status: span.has_failed.then_some(otlp::Status { code: otlp::STATUS_ERROR }),
         flags: otlp::FLAG_SAMPLED | of_parent,
-    }
-}
-
-/// The spans that wait. They count as lost if the server doesn't wait for them.
-struct Waiting {
-    spans: Receiver<EndedSpan>,
-    outcomes: Counters,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.outcomes.add(SHUTDOWN, u64::try_from(self.spans.len()).unwrap_or(u64::MAX));
     }
 }
 
