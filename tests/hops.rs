@@ -235,7 +235,7 @@ async fn hop_without_a_valid_header_is_unauthenticated_and_never_the_caller() {
             (vec![&*format!("x,{good}")], "is malformed"),
             (vec![&*good.replace("URI=spiffe:", "URI=SPIFFE:")], "is malformed"),
             (vec![&two_ids], "is malformed"),
-            (vec![&nothing], "is malformed"),
+            (vec![&nothing], "it names no caller"),
             (vec![&only_hash], "it names no caller"),
             (vec![&other_by], "isn't by this hop"),
             (vec![&no_by], "isn't by this hop"),
@@ -446,10 +446,10 @@ async fn forwarded_certificate_is_checked_like_that_of_a_direct_caller() {
         assert!(who.certificate.unwrap().expire_time.is_some());
     }
     for (header, words) in [
-        (forwarded(&expired), "isn't accepted"),
-        (forwarded(&early), "isn't accepted"),
-        (forwarded(&revoked), "isn't accepted"),
-        (forwarded(&of_other), "isn't accepted"),
+        (forwarded(&expired), "isn't accepted: certificate_expired"),
+        (forwarded(&early), "isn't accepted: certificate_not_yet_valid"),
+        (forwarded(&revoked), "isn't accepted: certificate_revoked"),
+        (forwarded(&of_other), "isn't accepted: unknown_ca"),
         (forwarded(&of_team), "isn't accepted"),
         (forwarded(&server_only), "isn't accepted"),
         (forwarded(&nameless), "no valid identity"),

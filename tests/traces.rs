@@ -256,14 +256,14 @@ async fn flags_of_callers_count_within_a_rate() {
     const CALLS: u64 = 40;
     let (server, collector) = traced(|config| {
         config.limits.trace_calls_per_million = 0;
-        config.limits.trace_requests_per_second = 1;
+        config.limits.trace_requests_per_second_per_identity = 1;
     })
     .await;
     for _ in 0..CALLS {
         who_am_i(&server, Some(Person::Reader), &[("traceparent", &traceparent("01"))]).await;
     }
     let scraped = scraped(server.metrics_address()).await;
-    let refused = "sealward_refused_by_bound_total{bound=\"trace_requests_per_second\"} ";
+    let refused = "sealward_refused_by_bound_total{bound=\"trace_requests_per_second_per_identity\"} ";
     let refused: u64 = scraped.lines().find_map(|line| line.strip_prefix(refused)).unwrap().parse().unwrap();
     assert!(refused > 0);
     // All others are recorded.
@@ -428,9 +428,10 @@ async fn collector_on_this_machine_needs_no_tls() {
     let on_socket = Collector::on_unix_socket(&socket);
     let (on_loopback, address) = Collector::on_loopback().await;
     let mut folder = Some(folder);
-    for (collector, address) in
-        [(on_socket, CollectorAddress::UnixSocket(socket)), (on_loopback, CollectorAddress::Loopback(address))]
-    {
+    for (collector, address) in [
+        (on_socket, CollectorAddress::UnixSocket { path: socket, uid: None }),
+        (on_loopback, CollectorAddress::Loopback(address)),
+    ] {
         let server = Server::start_in(folder.take().unwrap(), |config| {
             trace_all(config, Traces { collector: address, headers_file: None });
         })

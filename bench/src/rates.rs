@@ -125,10 +125,7 @@ impl<'a> Bench<'a> {
             // The first round warms up.
             let is_short = round == 0 && workload.messages == 1;
             let seconds = if is_short { self.pace.seconds * WARM_UP } else { self.pace.seconds };
-            // Every second round backwards, because a load may have effects on the next one.
-            let indices = 0..sides.len();
-            let order: Vec<usize> = if round % 2 == 0 { indices.collect() } else { indices.rev().collect() };
-            for index in order {
+            for index in order(round, sides.len()) {
                 let figures = self.one_round(&load, index, seconds).await?;
                 if let (1.., Some(side)) = (round, sides.get_mut(index)) {
                     side.rounds.0.push(figures);
@@ -246,11 +243,41 @@ fn shuffled(count: u64) -> impl Iterator<Item = u64> {
     (0..count).map(move |index| index * STEP % count)
 }
 
+/// The order of the sides in a round. A load has effects on the next one, so the order turns round, and two servers that are compared change
+/// places: in four rounds, each has the same places and neighbours.
+fn order(round: u32, sides: usize) -> Vec<usize> {
+    const SERVERS: (usize, usize) = (1, 2);
+    let mut order: Vec<usize> = (0..sides).collect();
+    if round % 4 >= 2 && sides > SERVERS.1 {
+        order.swap(SERVERS.0, SERVERS.1);
+    }
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn two_servers_have_the_same_places_and_neighbours() {
+        for sides in [3, 4] {
+            let facts = |server| {
+                let orders = (0..4).map(|round| order(round, sides));
+                let facts = orders.map(|order| {
+                    let place = order.iter().position(|side| *side == server).unwrap();
+                    let before = place.checked_sub(1).map(|before| order[before]);
+                    (place, before.map(|side| if [1, 2].contains(&side) { 1 } else { side }))
+                });
+                facts.collect::<BTreeSet<_>>()
+            };
+            assert_eq!(facts(1), facts(2));
+        }
+    }
 
     #[test]
     fn every_record_of_the_stock_comes_once() {

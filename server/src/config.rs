@@ -23,7 +23,7 @@ mod traces;
 mod unknown_keys;
 mod workload_api;
 
-pub(crate) use self::{check::CREDENTIAL, file::sections, identity::lower_case_dns};
+pub(crate) use self::{check::CREDENTIAL, file::sections, identity::lower_case_dns, traces::COLLECTOR_UID};
 pub use self::{
     environment::Environment,
     faults::{Fault, Faults},

@@ -4,6 +4,7 @@
 
 pub(crate) mod cas;
 pub(crate) mod disk;
+pub(crate) mod local_socket;
 pub(crate) mod pem;
 pub(crate) mod private_file;
 pub(crate) mod trusted_file;

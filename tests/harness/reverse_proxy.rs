@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
@@ -215,6 +217,10 @@ fn changed(kind: Kind, settings: &str, folder: &Path, address: SocketAddr, serve
         let written: SocketAddr = (Ipv4Addr::LOCALHOST, number).into();
         assert!(changed.contains(&port(&written)) || changed.contains(SOCKET), "{written}");
         changed = changed.replace(&port(&written), &port(server));
+    }
+    if kind == Kind::Haproxy && fs::metadata("/proc/self").unwrap().uid() != 0 {
+        // Only root can run it as another user.
+        changed = changed.replace("    user haproxy\n    group haproxy\n", "");
     }
     if kind == Kind::Nginx {
         // Not in folders of the system.

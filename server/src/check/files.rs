@@ -76,7 +76,7 @@ pub(super) fn collector(config: &Config, report: &mut Report) {
     }
     let key = match &traces.collector {
         CollectorAddress::Tls(tls) => tls.identity.as_ref().map(|(_, key)| key),
-        CollectorAddress::Loopback(_) | CollectorAddress::UnixSocket(_) => None,
+        CollectorAddress::Loopback(_) | CollectorAddress::UnixSocket { .. } => None,
     };
     if let Some(key) = key {
         private("traces.client_key", key, report);

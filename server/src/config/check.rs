@@ -567,6 +567,7 @@ impl Check<'_> {
             |name: &str, path: Option<PathBuf>| path.map(|path| self.path(&format!("traces.{name}"), Some(path)));
         let written = traces::Written {
             endpoint: section.endpoint,
+            collector_uid: section.collector_uid,
             headers_file: path("headers_file", section.headers_file),
             ca: path("ca", section.ca),
             client_certificate: path("client_certificate", section.client_certificate),

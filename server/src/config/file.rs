@@ -364,8 +364,13 @@ section! {
         /// The address of the collector. Plaintext is allowed only to a loopback IP address and to a Unix socket.
         endpoint: Text, "\"https://HOST:PORT\", \"http://127.0.0.1:PORT\", \"http://[::1]:PORT\" or \"unix:/PATH\"", Optional(r#""https://otel.example.org:4317""#), AtStart;
 
-        /// The file with headers that are sent to the collector, such as its credentials: a line `name: value` for each. The file is read for
-        /// each request, so that it can be replaced at any time. Its content is never logged.
+        /// The user id of a collector on a Unix socket. The system reports the user of the process that listens on the socket, and no other
+        /// user gets spans and headers. Default: root, or the server's own user.
+        collector_uid: Integer, "0 to 4294967294", Optional("998"), AtStart;
+
+        /// The file with headers that are sent to the collector, such as its credentials: a line `name: value` for each. Empty lines, and
+        /// lines that begin with `#`, are skipped. The file is read for each request, so that it can be replaced at any time; a
+        /// credential of systemd changes only when the service is restarted. Its content is never logged.
         headers_file: Path, "a file, or \"credential:NAME\"", Optional(r#""traces.headers""#), AtStart;
 
         /// The CAs for the certificate of the collector. Default: the CAs of the system. This and the next two files are read for each

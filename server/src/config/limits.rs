@@ -239,8 +239,11 @@ limits! {
     trace_calls_per_million: 10_000 within 0 to 1_000_000, "calls";
 
     /// Maximum calls per second that are traced because their callers requested it, with the sampled flag of `traceparent`. Further ones are
-    /// not traced. The default lets a platform trace a program, and costs the server little if every caller sets the flag.
+    /// not traced. The default lets a platform trace its programs, and costs the server little if every caller sets the flag.
     trace_requests_per_second: 100 within 0 to 100_000, "calls";
+
+    /// The same for the calls of one identity, so that no caller uses the rate of all.
+    trace_requests_per_second_per_identity: 20 within 0 to 100_000, "calls";
 
     /// Maximum spans of a call. Further ones are dropped and counted. Most calls have fewer than ten; an import or a re-encryption could have
     /// millions.

@@ -84,6 +84,7 @@ impl Config {
             ("audit.file", self.audit.as_ref().map(|audit| &audit.to) != other.audit.as_ref().map(|audit| &audit.to)),
             ("audit.on_failure", self.refuses_unless_copied() != other.refuses_unless_copied()),
             ("traces.endpoint", self.collector().0 != other.collector().0),
+            ("traces.collector_uid", self.collector_uid() != other.collector_uid()),
             ("traces.headers_file", self.collector().1 != other.collector().1),
             ("traces.ca", self.collector_tls().0 != other.collector_tls().0),
             ("traces.client_certificate", self.collector_tls().1 != other.collector_tls().1),
@@ -104,6 +105,14 @@ impl Config {
     fn collector(&self) -> (Option<String>, Option<&PathBuf>) {
         let traces = self.traces.as_ref();
         (traces.map(|traces| traces.collector.to_string()), traces.and_then(|traces| traces.headers_file.as_ref()))
+    }
+
+    /// The user of a collector on a Unix socket.
+    fn collector_uid(&self) -> Option<u32> {
+        match self.traces.as_ref()?.collector {
+            CollectorAddress::UnixSocket { uid, .. } => uid,
+            CollectorAddress::Tls(_) | CollectorAddress::Loopback(_) => None,
+        }
     }
 
     /// The files of TLS to the collector of traces: CAs, certificate and key.
@@ -421,7 +430,12 @@ pub enum CollectorAddress {
     /// On this machine, without TLS.
     Loopback(SocketAddr),
     /// On a Unix socket.
-    UnixSocket(PathBuf),
+    UnixSocket {
+        /// The path of the socket.
+        path: PathBuf,
+        /// The user id of the collector. Default: root, or the server's own user.
+        uid: Option<u32>,
+    },
 }
 
 impl fmt::Display for CollectorAddress {
@@ -430,7 +444,7 @@ impl fmt::Display for CollectorAddress {
             Self::Tls(CollectorTls { host, port, .. }) if host.contains(':') => write!(f, "https://[{host}]:{port}"),
             Self::Tls(CollectorTls { host, port, .. }) => write!(f, "https://{host}:{port}"),
             Self::Loopback(address) => write!(f, "http://{address}"),
-            Self::UnixSocket(path) => write!(f, "unix:{}", path.display()),
+            Self::UnixSocket { path, .. } => write!(f, "unix:{}", path.display()),
         }
     }
 }

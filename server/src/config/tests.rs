@@ -422,7 +422,7 @@ fn unknown_setting_is_refused_with_its_line() {
 
 #[test]
 fn settings_applied_at_start_and_at_reload_are_distinguished() {
-    let before = parse(SMALLEST).unwrap();
+    let mut before = parse(SMALLEST).unwrap();
     let exchanged = SMALLEST.replace("server.pem", "other.pem") + "[log]\nlevel = \"debug\"";
     assert_eq!(parse(&exchanged).unwrap().settings_that_need_a_restart(&before), [""; 0]);
 
@@ -445,6 +445,8 @@ fn settings_applied_at_start_and_at_reload_are_distinguished() {
     after.limits.page_size_max = 7;
     after.hops = parse(&(SMALLEST.to_owned() + HOP)).unwrap().hops;
     after.audit = Some(AuditCopy { to: CopyTo::Stdout, on_failure: OnFailure::Refuse });
+    let socket = "[traces]\nendpoint = \"unix:/otel\"\ncollector_uid = 1";
+    before.traces = parse(&format!("{SMALLEST}{socket}")).unwrap().traces;
     let traces = "[traces]\nendpoint = \"https://otel\"\nheaders_file = \"h\"\nca = \"a\"\nclient_certificate = \"b\"\nclient_key = \"c\"";
     after.traces = parse(&format!("{SMALLEST}{traces}")).unwrap().traces;
     let settings = after.settings_that_need_a_restart(&before);

@@ -7,6 +7,7 @@ use rustls::pki_types::ServerName;
 
 use super::{
     faults::Faults,
+    hops,
     model::{CollectorAddress, CollectorTls, Traces},
 };
 
@@ -17,10 +18,12 @@ const DEFAULT_PORT: u16 = 4317;
 const UNIX: &str = "unix:";
 
 const ENDPOINT: &str = "traces.endpoint";
+pub(crate) const COLLECTOR_UID: &str = "traces.collector_uid";
 
 /// The settings of `[traces]`, with resolved paths.
 pub(super) struct Written {
     pub(super) endpoint: Option<String>,
+    pub(super) collector_uid: Option<i64>,
     pub(super) headers_file: Option<PathBuf>,
     pub(super) ca: Option<PathBuf>,
     pub(super) client_certificate: Option<PathBuf>,
@@ -28,14 +31,15 @@ pub(super) struct Written {
 }
 
 pub(super) fn check(written: Written, faults: &mut Faults) -> Option<Traces> {
-    let Written { endpoint, headers_file, ca, client_certificate, client_key } = written;
+    let Written { endpoint, collector_uid, headers_file, ca, client_certificate, client_key } = written;
     let of_tls = [
         ("traces.ca", ca.is_some()),
         ("traces.client_certificate", client_certificate.is_some()),
         ("traces.client_key", client_key.is_some()),
     ];
     let Some(endpoint) = endpoint else {
-        let set = [("traces.headers_file", headers_file.is_some())].into_iter().chain(of_tls);
+        let of_any = [(COLLECTOR_UID, collector_uid.is_some()), ("traces.headers_file", headers_file.is_some())];
+        let set = of_any.into_iter().chain(of_tls);
         for (setting, _) in set.filter(|(_, is_set)| *is_set) {
             faults.add(setting, "applies to a collector of traces only: set traces.endpoint");
         }
@@ -53,7 +57,11 @@ pub(super) fn check(written: Written, faults: &mut Faults) -> Option<Traces> {
             None
         }
     };
-    let collector = match address(&endpoint) {
+    let address = address(&endpoint);
+    if collector_uid.is_some() && !matches!(address, Ok(Address::Unix(_)) | Err(_)) {
+        faults.add(COLLECTOR_UID, "applies to an endpoint unix:/PATH only: remove it");
+    }
+    let collector = match address {
         Ok(Address::Https { host, port }) => CollectorAddress::Tls(CollectorTls { host, port, ca, identity }),
         Ok(other) => {
             for (setting, _) in of_tls.into_iter().filter(|(_, is_set)| *is_set) {
@@ -61,7 +69,13 @@ pub(super) fn check(written: Written, faults: &mut Faults) -> Option<Traces> {
             }
             match other {
                 Address::Loopback { ip, port } => CollectorAddress::Loopback((ip, port).into()),
-                Address::Unix(path) => CollectorAddress::UnixSocket(path),
+                Address::Unix(path) => {
+                    let uid = collector_uid.and_then(hops::user);
+                    if uid.is_none() && collector_uid.is_some() {
+                        faults.add(COLLECTOR_UID, hops::NOT_A_USER);
+                    }
+                    CollectorAddress::UnixSocket { path, uid }
+                }
                 Address::Https { .. } => return None,
             }
         }
@@ -90,10 +104,12 @@ fn address(text: &str) -> Result<Address, String> {
     let uri: Uri = text.parse().map_err(|_| malformed())?;
     let authority = uri.authority().ok_or_else(malformed)?;
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() || authority.as_str().contains('@') {
-        return Err(format!("`{text}` has more than a host and a port: write https://HOST:PORT"));
+        // It may have a password.
+        return Err("has more than a host and a port: write https://HOST:PORT".to_owned());
     }
     let has_port = authority.as_str().len() > authority.host().len();
-    let port = if has_port { authority.port_u16().ok_or_else(malformed)? } else { DEFAULT_PORT };
+    let port = if has_port { authority.port_u16() } else { Some(DEFAULT_PORT) };
+    let port = port.filter(|port| *port > 0).ok_or_else(malformed)?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
     match uri.scheme() {
         Some(scheme) if *scheme == Scheme::HTTPS => match ServerName::try_from(host.clone()) {
@@ -121,6 +137,7 @@ mod tests {
         let mut faults = Faults::default();
         let written = Written {
             endpoint: Some(endpoint.to_owned()),
+            collector_uid: None,
             headers_file: None,
             ca: None,
             client_certificate: None,
@@ -148,7 +165,10 @@ mod tests {
                 Ok(CollectorAddress::Loopback(loopback.parse().unwrap()))
             );
         }
-        assert_eq!(checked("unix:/run/otel.sock"), Ok(CollectorAddress::UnixSocket("/run/otel.sock".into())));
+        assert_eq!(
+            checked("unix:/run/otel.sock"),
+            Ok(CollectorAddress::UnixSocket { path: "/run/otel.sock".into(), uid: None })
+        );
         for refused in [
             "http://otel.example.org",
             "http://localhost:4317",
@@ -169,9 +189,36 @@ mod tests {
             "https://ada:secret@otel",
             "https://otel:port",
             "https://otel:99999",
+            "https://otel:0",
             "unix:otel.sock",
         ] {
-            assert_eq!(checked(malformed).unwrap_err().len(), 1, "{malformed}");
+            let problems = checked(malformed).unwrap_err();
+            assert_eq!(problems.len(), 1, "{malformed}");
+            assert!(!problems[0].contains("secret"), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn user_of_a_collector_belongs_to_a_socket() {
+        let uid = |endpoint: &str, uid| {
+            let mut faults = Faults::default();
+            let written = Written {
+                endpoint: Some(endpoint.to_owned()),
+                collector_uid: Some(uid),
+                headers_file: None,
+                ca: None,
+                client_certificate: None,
+                client_key: None,
+            };
+            let traces = check(written, &mut faults);
+            match (traces.map(|traces| traces.collector), faults.0.as_slice()) {
+                (Some(CollectorAddress::UnixSocket { uid, .. }), []) => Ok(uid),
+                (_, faults) => Err(faults.iter().map(|fault| fault.setting.clone()).collect::<Vec<_>>()),
+            }
+        };
+        assert_eq!(uid("unix:/run/otel.sock", 998), Ok(Some(998)));
+        for (endpoint, user) in [("unix:/run/otel.sock", -1), ("unix:/run/otel.sock", 1 << 32), ("https://otel", 1)] {
+            assert_eq!(uid(endpoint, user).unwrap_err(), [COLLECTOR_UID], "{endpoint}");
         }
     }
 
@@ -181,6 +228,7 @@ mod tests {
             let mut faults = Faults::default();
             let written = Written {
                 endpoint: endpoint.map(str::to_owned),
+                collector_uid: None,
                 headers_file: None,
                 ca: None,
                 client_certificate: certificate.map(|path| Path::new(path).to_owned()),

@@ -110,11 +110,11 @@ impl CallFacts {
         let _set_once = self.0.identity.set(Arc::clone(identity));
     }
 
-    /// Begins to record the call, if it is sampled. Only for callers with an identity.
-    pub(super) fn trace(&self, traces: &Traces, parent: Option<Parent>) {
+    /// Begins to record the call of this caller, if it is sampled.
+    pub(super) fn trace(&self, traces: &Traces, caller: &Arc<Identity>, parent: Option<Parent>) {
         let Facts { id, uuid, begun, recording, .. } = &*self.0;
         let of_caller = parent.as_ref().map(|parent| parent.trace);
-        let begins = traces.begin(Call { id, uuid: *uuid, begun: begun.into_std(), parent });
+        let begins = traces.begin(Call { caller, id, uuid: *uuid, begun: begun.into_std(), parent });
         if let Some(trace) = begins.as_ref().map_or(of_caller, |begins| Some(begins.trace())) {
             Span::current().record("trace_id", tracing::field::display(trace));
         }

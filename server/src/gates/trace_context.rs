@@ -33,10 +33,10 @@ impl Gate for TraceContext {
             return Ok(());
         }
         // Health checks have no caller.
-        if head.extensions.get::<Caller>().is_some()
+        if let Some(caller) = head.extensions.get::<Caller>()
             && let Some(facts) = head.extensions.get::<CallFacts>()
         {
-            facts.trace(&self.traces, Parent::of(&head.headers));
+            facts.trace(&self.traces, &caller.identity, Parent::of(&head.headers));
         }
         for name in HEADERS {
             head.headers.remove(name);

@@ -14,7 +14,11 @@ use sealward_core::{
 };
 
 use super::xfcc::{self, Element, SIZE_MAX_BYTES};
-use crate::{config::Hop, identity::ClientCertificate, transport::tls::Trust};
+use crate::{
+    config::Hop,
+    identity::ClientCertificate,
+    transport::{handshake::cause, tls::Trust},
+};
 
 /// The header that names the caller's certificate.
 pub(crate) const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -36,7 +40,7 @@ pub(crate) struct Asserted {
 /// Why a call from a hop has no caller. The text is for the hop's operator, and repeats nothing of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HopProblem {
-    /// There is neither a header nor a token, or the header has only a hash.
+    /// There is neither a header nor a token, or the header has no certificate and no SPIFFE id.
     #[error("it names no caller: forward the client certificate in x-forwarded-client-cert, or a bearer token")]
     NoCaller,
     /// There are several headers.
@@ -47,7 +51,7 @@ pub(crate) enum HopProblem {
         "its x-forwarded-client-cert is larger than {SIZE_MAX_BYTES} bytes: forward fewer parts of the certificate"
     )]
     TooLarge,
-    /// The header can't be parsed, or its last element names no certificate.
+    /// The header, or a part of it, can't be parsed.
     #[error("its x-forwarded-client-cert is malformed")]
     Malformed,
     /// The last element belongs to another proxy, or to none.
@@ -58,11 +62,9 @@ pub(crate) enum HopProblem {
     /// The forwarded certificate can't be used.
     #[error("the forwarded client certificate has no valid identity")]
     Certificate,
-    /// The forwarded certificate isn't trusted.
-    #[error(
-        "the forwarded client certificate isn't accepted: it has expired or was revoked, or its CA isn't trusted for this name"
-    )]
-    NotTrusted,
+    /// The forwarded certificate isn't trusted, for this cause of a refused handshake.
+    #[error("the forwarded client certificate isn't accepted: {0}")]
+    NotTrusted(&'static str),
     /// The parts of the element contradict each other.
     #[error("the parts of its x-forwarded-client-cert don't belong to one certificate")]
     Contradiction,
@@ -136,7 +138,7 @@ impl Asserted {
         let identity = certificate.identity;
         trust.verify(chain, &identity, now).map_err(|error| {
             tracing::debug!(%identity, %error, "forwarded certificate refused");
-            HopProblem::NotTrusted
+            HopProblem::NotTrusted(cause::of_certificate(&error))
         })?;
         Ok(Self { identity: Some(identity), sha256: Some(certificate.sha256), not_after: Some(certificate.not_after) })
     }
@@ -144,7 +146,7 @@ impl Asserted {
     /// Checks that all parts of the element belong to this certificate, and that there is one.
     fn check(&self, element: &Element) -> Result<(), HopProblem> {
         if self.identity.is_none() && self.sha256.is_none() {
-            return Err(HopProblem::Malformed);
+            return Err(HopProblem::NoCaller);
         }
         let has_other_hash = element.hash.is_some_and(|hash| self.sha256 != Some(hash));
         let named = spiffe_id(element)?;

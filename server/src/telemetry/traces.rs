@@ -25,6 +25,7 @@ pub(crate) mod table;
 use std::{sync::Arc, time::Instant};
 
 use sealward_core::{
+    identity::Identity,
     port::Clock,
     random::{self, Random},
 };
@@ -59,6 +60,7 @@ struct On {
 
 /// A call that may be recorded.
 pub(crate) struct Call<'a> {
+    pub(crate) caller: &'a Arc<Identity>,
     pub(crate) id: &'a Arc<str>,
     /// The same id as a number. It is random.
     pub(crate) uuid: Uuid,
@@ -99,7 +101,7 @@ impl Traces {
     /// Begins to record a call, if it is sampled. A call without a parent begins a trace, whose id is that of the call.
     pub(crate) fn begin(&self, call: Call<'_>) -> Option<Arc<Recording>> {
         let on = self.0.as_ref()?;
-        if !on.sampler.samples(call.parent.as_ref(), call.uuid) {
+        if !on.sampler.samples(call.caller, call.parent.as_ref(), call.uuid) {
             return None;
         }
         let elapsed = call.begun.elapsed().as_nanos();

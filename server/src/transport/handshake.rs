@@ -2,7 +2,7 @@
 //!
 //! A client that sends HTTP without TLS gets HTTPS_REQUIRED. Nothing here knows the use of a connection.
 
-mod cause;
+pub(crate) mod cause;
 mod graceful_close;
 mod plaintext;
 

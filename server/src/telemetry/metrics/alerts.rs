@@ -486,6 +486,23 @@ pub(super) static ALERTS: &[Alert] = &[
         ],
     },
     Alert {
+        name: "SealwardSpansLost",
+        expression: "sum by (instance) (increase(sealward_trace_spans_total{outcome=~\"queue_full|refused|unreachable\"}[15m])) > 0",
+        minutes: 15,
+        severity: Severity::Ticket,
+        meaning: "Spans of traced calls don't reach the collector. Calls aren't affected.",
+        remedy: "Find `spans not exported` in the log, with the cause. If the queue is full, trace fewer calls, or raise `limits.trace_queue_max_spans`.",
+        fires: Example {
+            series: &[("sealward_trace_spans_total{instance=\"a\",outcome=\"unreachable\"}", "0+5x120")],
+            labels: INSTANCE,
+        },
+        healthy: &[
+            ("sealward_trace_spans_total{instance=\"a\",outcome=\"exported\"}", "0+500x120"),
+            ("sealward_trace_spans_total{instance=\"a\",outcome=\"unreachable\"}", "7+0x120"),
+            ("sealward_trace_spans_total{instance=\"a\",outcome=\"call_full\"}", "0+5x120"),
+        ],
+    },
+    Alert {
         name: "SealwardFileDescriptorsLow",
         expression: "process_open_fds{job=\"sealward\"} / process_max_fds{job=\"sealward\"} > 0.8",
         minutes: 10,

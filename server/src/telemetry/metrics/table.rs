@@ -134,8 +134,8 @@ labels! {
     STORE = "store";
     /// `database` or `log`.
     FILE = "file";
-    /// `exported`, or why they were lost: `queue_full` and `call_full` by a limit, `refused` by the collector, `unreachable` because it didn't
-    /// answer, `shutdown` because the server stopped.
+    /// `exported`, or why they were lost: `queue_full` and `call_full` by a limit, `refused` by the collector, `unreachable` because it
+    /// didn't answer, couldn't serve them now, or the files of `[traces]` couldn't be used, `shutdown` because the server stopped.
     SPAN_OUTCOME = "outcome";
     /// `applied` or `refused`.
     RESULT = "result";

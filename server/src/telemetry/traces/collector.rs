@@ -20,7 +20,7 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
     task::spawn_blocking,
     time::timeout,
 };
@@ -40,10 +40,11 @@ use super::{
     otlp::{EXPORT, ExportTraceServiceRequest, ExportTraceServiceResponse},
 };
 use crate::{
-    config::{CollectorAddress, CollectorTls, Traces},
+    config::{COLLECTOR_UID, CollectorAddress, CollectorTls, Traces},
     error_chain,
     files::{
         cas::Cas,
+        local_socket::{self, NotConnected},
         pem::{self, PemError},
     },
 };
@@ -218,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 enum Door {
     Tls { host: String, port: u16, name: ServerName<'static>, connector: TlsConnector },
     Loopback(std::net::SocketAddr),
-    UnixSocket(PathBuf),
+    UnixSocket { path: PathBuf, uid: Option<u32> },
 }
 
 impl Door {
@@ -226,7 +227,7 @@ impl Door {
     fn open(address: &CollectorAddress) -> Result<Self, CollectorError> {
         Ok(match address {
             CollectorAddress::Loopback(address) => Self::Loopback(*address),
-            CollectorAddress::UnixSocket(path) => Self::UnixSocket(path.clone()),
+            CollectorAddress::UnixSocket { path, uid } => Self::UnixSocket { path: path.clone(), uid: *uid },
             CollectorAddress::Tls(tls) => Self::Tls {
                 host: tls.host.clone(),
                 port: tls.port,
@@ -242,7 +243,7 @@ impl Door {
             Self::Tls { host, port, .. } if host.contains(':') => ("https", format!("[{host}]:{port}")),
             Self::Tls { host, port, .. } => ("https", format!("{host}:{port}")),
             Self::Loopback(address) => ("http", address.to_string()),
-            Self::UnixSocket(_) => ("http", "localhost".to_owned()),
+            Self::UnixSocket { .. } => ("http", "localhost".to_owned()),
         };
         let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
         uri.unwrap_or_else(|_| Uri::from_static("http://localhost/"))
@@ -255,7 +256,13 @@ impl Door {
                 Box::new(connector.connect(name.clone(), stream).await?)
             }
             Self::Loopback(address) => Box::new(connected(TcpStream::connect(address).await?)?),
-            Self::UnixSocket(path) => Box::new(UnixStream::connect(path).await?),
+            Self::UnixSocket { path, uid } => {
+                let connected = local_socket::connect(path, *uid, COLLECTOR_UID).await;
+                Box::new(connected.map_err(|error| match error {
+                    NotConnected::Io(error) => error,
+                    NotConnected::WrongUser(error) => io::Error::other(error),
+                })?)
+            }
         })
     }
 }

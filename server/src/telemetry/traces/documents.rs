@@ -34,15 +34,32 @@ headers_file = "traces.headers"           # authorization: Bearer …
 ```
 
 [`deploy/monitoring/otel-collector.yaml`](../deploy/monitoring/otel-collector.yaml) is a configuration of the OpenTelemetry Collector for this,
-as it is tested. `check-config` reads the files of the section. The server sends plaintext only to a loopback IP address and to a Unix socket.
+as it is tested. `check-config` reads the files of the section. The server sends plaintext only to a loopback IP address, and to a Unix socket on
+which root or the server's own user listens, or the user of `collector_uid`.
+
+The server's user must be able to read the files. With the systemd unit of the package, whose user exists only while it runs, give them as
+credentials:
+
+```ini
+# systemctl edit sealward
+[Service]
+LoadCredential=traces.headers:/etc/sealward/traces.headers
+```
+
+```toml
+[traces]
+headers_file = "credential:traces.headers"
+```
+
+A credential is copied when the service starts: restart it after a change.
 
 ## Which calls are traced
 
 * **A call without `traceparent`** is traced by chance: `limits.trace_calls_per_million`. The id of its trace is its call id without hyphens, so the
   trace of a line of the log or of the audit trail is found without a search.
 * **A call with `traceparent`** (W3C Trace Context) is traced if its caller set the sampled flag, as a part of the caller's trace. These are at most
-  `limits.trace_requests_per_second`; further ones aren't traced, and count in `sealward_refused_by_bound_total`. Without the flag, the call
-  isn't traced.
+  `limits.trace_requests_per_second` of all callers together, and `limits.trace_requests_per_second_per_identity` of one. Further ones aren't
+  traced, and count in `sealward_refused_by_bound_total`. Without the flag, the call isn't traced.
 * **Only calls of callers with an identity** are traced. The context is read after the identity is proven: an unidentified caller can't set it.
   Health checks are never traced.
 * `tracestate` and `baggage` are removed from the request, and never read, logged or exported. The server makes no requests on behalf of a call,
@@ -65,12 +82,12 @@ The resource has `service.name` (`sealward`), `service.version` and `service.ins
 
 A call never waits for the collector. Ended spans wait in a queue of `limits.trace_queue_max_spans`; further ones are dropped. A request that the
 collector can't serve now is repeated twice, then its spans are dropped. A stopping server sends the rest for at most
-`limits.trace_flush_max_ms`. `sealward_trace_spans_total` counts all spans by their outcome, and the log reports `spans not exported`.
+`limits.trace_flush_max_ms`. `sealward_trace_spans_total` counts all spans by their outcome, the alert `SealwardSpansLost` watches it, and the log reports `spans not exported`.
 A call has at most `limits.trace_spans_per_call_max` spans in addition to its own. The re-encryption after a key change has the same limit together
 with its call: its later steps aren't traced.
 
-The headers for the collector are credentials. The file is read for each request, its content is never logged, and it can be replaced at any time.
-The certificate files are read for each connection. A text that the collector answers is never logged, because it may repeat the headers.
+The headers for the collector are credentials. The file is read for each request, its content is never logged, and it can be replaced at any time:
+rename a complete file over it. While it has no header, nothing is sent. The certificate files are read for each connection. A text that the collector answers is never logged, because it may repeat the headers.
 
 ## Spans
 

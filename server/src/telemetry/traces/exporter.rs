@@ -3,7 +3,10 @@
 //! Spans come from a bounded queue. While the collector is slow or unreachable, the queue fills up, and further spans are dropped and counted.
 //! Nothing waits for this task, except a stopping server, for a limited time.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +30,9 @@ const ATTEMPTS: u32 = 3;
 /// The pause before a request is repeated.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The minimum time between the log lines of two failures.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The name of the server for the collector.
 const SERVICE: &str = "sealward";
 
@@ -37,9 +43,15 @@ pub(super) struct Exporter {
     /// The id of this process.
     instance: Uuid,
     outcomes: Counters,
-    /// The failure that is already logged.
-    reported: Mutex<Option<String>>,
+    /// The failure that is already logged, until spans are exported again.
+    reported: Mutex<Option<Reported>>,
     stop: CancellationToken,
+}
+
+/// A failure in the log.
+struct Reported {
+    cause: String,
+    at: Instant,
 }
 
 /// A handle to the task.
@@ -101,15 +113,20 @@ impl Exporter {
         }
     }
 
-    /// Logs a failure once, until it changes or ends.
+    /// Logs a failure once until it ends, and another one after a while.
     fn report(&self, failure: Option<String>) {
         let mut reported = self.reported.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &failure {
-            Some(error) if *reported != failure => tracing::warn!(error, "spans not exported"),
-            None if reported.is_some() => tracing::info!("spans exported again"),
-            Some(_) | None => {}
+        match failure {
+            Some(cause) => {
+                let is_known = |known: &Reported| known.cause == cause || known.at.elapsed() < REPORT_INTERVAL;
+                if !reported.as_ref().is_some_and(is_known) {
+                    tracing::warn!(error = cause, "spans not exported");
+                    *reported = Some(Reported { cause, at: Instant::now() });
+                }
+            }
+            None if reported.take().is_some() => tracing::info!("spans exported again"),
+            None => {}
         }
-        *reported = failure;
     }
 
     fn request(&self, batch: Vec<EndedSpan>) -> ExportTraceServiceRequest {

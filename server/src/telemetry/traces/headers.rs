@@ -9,7 +9,7 @@ use crate::files::trusted_file::{self, Kind, TrustedFileError};
 /// The maximum number of headers.
 const HEADERS_MAX: usize = 32;
 
-/// Headers that gRPC and HTTP set themselves.
+/// Headers that have a meaning for gRPC or HTTP.
 const RESERVED: [&str; 10] = [
     "connection",
     "content-length",
@@ -41,13 +41,19 @@ pub enum HeadersError {
         /// The number of the line, from 1.
         line: usize,
     },
-    /// A header is set by gRPC itself.
-    #[error("line {line} of {path} is a header that gRPC sets itself: remove the line")]
+    /// A header has a meaning for gRPC.
+    #[error("line {line} of {path} is a header that only gRPC itself may set: remove the line")]
     Reserved {
         /// The file.
         path: PathBuf,
         /// The number of the line, from 1.
         line: usize,
+    },
+    /// There are none, as while a program writes the file.
+    #[error("{path} has no header: write a line `name: value`, or remove traces.headers_file")]
+    Empty {
+        /// The file.
+        path: PathBuf,
     },
     /// There are too many.
     #[error("{path} has more than {HEADERS_MAX} headers")]
@@ -79,6 +85,9 @@ impl Headers {
                 return Err(HeadersError::TooMany { path: path.to_owned() });
             }
             headers.append(name, value);
+        }
+        if headers.is_empty() {
+            return Err(HeadersError::Empty { path: path.to_owned() });
         }
         Ok(Self(headers))
     }
@@ -121,7 +130,6 @@ mod tests {
         assert_eq!(headers["authorization"], "Bearer a:b c");
         assert_eq!(headers.get_all("x-tenant").iter().collect::<Vec<_>>(), ["7", "8"]);
         assert!(headers.values().all(HeaderValue::is_sensitive));
-        assert!(read("").unwrap().is_empty());
     }
 
     #[test]
@@ -133,7 +141,11 @@ mod tests {
         }
         for reserved in ["grpc-timeout: 1S", "Content-Type: text/plain", "te: x", "x-bin: AAAA", "host: hunter2"] {
             let error = read(reserved).unwrap_err();
-            assert_eq!(error, "line 1 of FILE is a header that gRPC sets itself: remove the line");
+            assert_eq!(error, "line 1 of FILE is a header that only gRPC itself may set: remove the line");
+        }
+        for empty in ["", "\n", "# a: b\n"] {
+            let error = read(empty).unwrap_err();
+            assert_eq!(error, "FILE has no header: write a line `name: value`, or remove traces.headers_file");
         }
         assert!(read(&"a: b\n".repeat(HEADERS_MAX)).is_ok());
         assert_eq!(read(&"a: b\n".repeat(HEADERS_MAX + 1)).unwrap_err(), "FILE has more than 32 headers");

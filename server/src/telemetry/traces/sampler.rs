@@ -1,11 +1,12 @@
 //! The decision whether a call is recorded, before anything of a span exists.
 //!
 //! A caller that sent no context is recorded by chance. A caller that sent one has decided: its flag counts, but only within a rate, so that
-//! no caller can make the server record every call.
+//! no caller can make the server record every call, or leave nothing to the other callers.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use sealward_core::identity::Identity;
 use uuid::Uuid;
 
 use super::context::Parent;
@@ -13,36 +14,58 @@ use crate::{config::limits::Limits, telemetry::shed::Shed};
 
 const MILLION: u64 = 1_000_000;
 
-/// The calls that callers may request per second.
-const REQUESTS: &str = "trace_requests_per_second";
+/// The calls that callers may request per second: one caller, and all of them.
+const OF_ONE: &str = "trace_requests_per_second_per_identity";
+const OF_ALL: &str = "trace_requests_per_second";
+
+/// Beyond this number, callers without recent requests are forgotten.
+const KNOWN_MAX: usize = 10_000;
 
 pub(super) struct Sampler {
     calls_per_million: u64,
-    /// `None` if callers can't request it.
-    requests: Option<DefaultDirectRateLimiter>,
+    /// `None` if no caller can request it.
+    requests: Option<Requests>,
     shed: Shed,
+}
+
+/// The rates of requests.
+struct Requests {
+    of_one: DefaultKeyedRateLimiter<Arc<Identity>>,
+    of_all: DefaultDirectRateLimiter,
+}
+
+impl Requests {
+    /// `None` if one of the rates is 0.
+    fn new(limits: &Limits) -> Option<Self> {
+        let quota = |limit| NonZeroU32::new(limit).map(Quota::per_second);
+        Some(Self {
+            of_one: RateLimiter::keyed(quota(limits.trace_requests_per_second_per_identity)?),
+            of_all: RateLimiter::direct(quota(limits.trace_requests_per_second)?),
+        })
+    }
+
+    /// Counts a request of this caller, or returns the limit that refuses it.
+    fn admit(&self, caller: &Arc<Identity>) -> Result<(), &'static str> {
+        if self.of_one.len() > KNOWN_MAX {
+            self.of_one.retain_recent();
+        }
+        self.of_one.check_key(caller).map_err(|_| OF_ONE)?;
+        self.of_all.check().map_err(|_| OF_ALL)
+    }
 }
 
 impl Sampler {
     pub(super) fn new(limits: &Limits, shed: Shed) -> Self {
-        let requests = NonZeroU32::new(limits.trace_requests_per_second);
-        Self {
-            calls_per_million: limits.trace_calls_per_million.into(),
-            requests: requests.map(|rate| RateLimiter::direct(Quota::per_second(rate))),
-            shed,
-        }
+        Self { calls_per_million: limits.trace_calls_per_million.into(), requests: Requests::new(limits), shed }
     }
 
-    /// Whether to record a call with this parent and this id, whose last 62 bits are random.
-    pub(super) fn samples(&self, parent: Option<&Parent>, call: Uuid) -> bool {
+    /// Whether to record a call of this caller with this parent and this id, whose last 62 bits are random.
+    pub(super) fn samples(&self, caller: &Arc<Identity>, parent: Option<&Parent>, call: Uuid) -> bool {
         match parent {
             None => draw(call) < self.calls_per_million,
             Some(parent) if parent.is_sampled => {
-                let is_admitted = self.requests.as_ref().is_some_and(|rate| rate.check().is_ok());
-                if !is_admitted {
-                    self.shed.count(REQUESTS);
-                }
-                is_admitted
+                let admitted = self.requests.as_ref().map_or(Err(OF_ALL), |requests| requests.admit(caller));
+                admitted.map_err(|limit| self.shed.count(limit)).is_ok()
             }
             Some(_) => false,
         }
@@ -61,14 +84,19 @@ mod tests {
     use super::*;
     use crate::telemetry::traces::context::{SpanId, TraceId};
 
-    fn sampler(calls_per_million: u32, requests_per_second: u32) -> (Sampler, Shed) {
+    fn sampler(calls_per_million: u32, of_one: u32, of_all: u32) -> (Sampler, Shed) {
         let limits = Limits {
             trace_calls_per_million: calls_per_million,
-            trace_requests_per_second: requests_per_second,
+            trace_requests_per_second_per_identity: of_one,
+            trace_requests_per_second: of_all,
             ..Limits::default()
         };
         let shed = Shed::default();
         (Sampler::new(&limits, shed.clone()), shed)
+    }
+
+    fn caller(name: &str) -> Arc<Identity> {
+        Arc::new(Identity::CommonName(name.to_owned()))
     }
 
     fn call(random: u32) -> Uuid {
@@ -81,33 +109,48 @@ mod tests {
 
     #[test]
     fn share_of_calls_is_recorded() {
+        let ada = caller("ada");
         let recorded = |per_million| {
-            let (sampler, _) = sampler(per_million, 0);
+            let (sampler, _) = sampler(per_million, 0, 0);
             let calls = (0..10_000_u32).map(|number| call(number * (u32::MAX / 10_000)));
-            calls.filter(|call| sampler.samples(None, *call)).count()
+            calls.filter(|call| sampler.samples(&ada, None, *call)).count()
         };
         assert_eq!((recorded(0), recorded(1_000_000)), (0, 10_000));
         assert!((99..=101).contains(&recorded(10_000)), "{}", recorded(10_000));
-        let (all, _) = sampler(1_000_000, 0);
-        assert!(all.samples(None, call(u32::MAX)));
-        let (none, _) = sampler(0, 0);
-        assert!(!none.samples(None, call(0)));
+        let (all, _) = sampler(1_000_000, 0, 0);
+        assert!(all.samples(&ada, None, call(u32::MAX)));
+        let (none, _) = sampler(0, 0, 0);
+        assert!(!none.samples(&ada, None, call(0)));
     }
 
     #[test]
-    fn flag_of_a_caller_counts_within_a_rate() {
-        let (sampler, shed) = sampler(1_000_000, 3);
-        let recorded = (0..100).filter(|_| sampler.samples(Some(&parent(true)), call(0))).count();
-        // A second may pass.
-        assert!((3..=9).contains(&recorded), "{recorded}");
-        assert_eq!(shed.refused_by(REQUESTS), 100 - u64::try_from(recorded).unwrap());
-        assert!(!sampler.samples(Some(&parent(false)), call(0)));
+    fn flag_of_a_caller_counts_within_a_rate_of_its_own() {
+        let (sampler, shed) = sampler(1_000_000, 3, 100);
+        let recorded = |caller| (0..50).filter(|_| sampler.samples(&caller, Some(&parent(true)), call(0))).count();
+        for name in ["ada", "bob"] {
+            // A second may pass.
+            assert!((3..=9).contains(&recorded(caller(name))), "{name}");
+        }
+        assert!(shed.refused_by(OF_ONE) > 80);
+        assert_eq!(shed.refused_by(OF_ALL), 0);
+        assert!(!sampler.samples(&caller("eve"), Some(&parent(false)), call(0)));
+    }
+
+    #[test]
+    fn flags_of_all_callers_count_within_a_rate() {
+        let (sampler, shed) = sampler(1_000_000, 3, 4);
+        let callers = (0..50).map(|number| caller(&number.to_string()));
+        let recorded = callers.filter(|caller| sampler.samples(caller, Some(&parent(true)), call(0))).count();
+        assert!((4..=12).contains(&recorded), "{recorded}");
+        assert_eq!(shed.refused_by(OF_ALL), 50 - u64::try_from(recorded).unwrap());
     }
 
     #[test]
     fn no_caller_can_request_recordings_at_a_rate_of_zero() {
-        let (sampler, shed) = sampler(1_000_000, 0);
-        assert!(!sampler.samples(Some(&parent(true)), call(0)));
-        assert_eq!(shed.refused_by(REQUESTS), 1);
+        for (of_one, of_all) in [(0, 100), (100, 0)] {
+            let (sampler, shed) = sampler(1_000_000, of_one, of_all);
+            assert!(!sampler.samples(&caller("ada"), Some(&parent(true)), call(0)));
+            assert_eq!(shed.refused_by(OF_ALL), 1);
+        }
     }
 }

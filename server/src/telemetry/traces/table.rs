@@ -57,8 +57,9 @@ attributes! {
     RPC_METHOD = "rpc.method";
     /// One of the 17 codes of gRPC, such as `OK`. Lower-case for Connect, such as `not_found`.
     RPC_STATUS = "rpc.response.status_code";
-    /// Of a call: its code, if the code is a failure of the server. Of other spans: `refused` for a commit whose conditions weren't met,
-    /// `unavailable`, `unknown_outcome`, `too_long`, or `failed`.
+    /// Of a call: its code, if the conventions for RPC count it as a failure of a server: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL,
+    /// UNAVAILABLE, DATA_LOSS. Of other spans: `refused` for a commit whose conditions weren't met, `unavailable`, `unknown_outcome`,
+    /// `too_long`, or `failed`.
     ERROR_TYPE = "error.type";
     /// The id of the call, as in the log, in errors and in the audit trail.
     CALL_ID = "sealward.call_id";
@@ -71,7 +72,8 @@ attributes! {
 }
 
 spans! {
-    /// A call of a caller with an identity, from its headers to the end of its answer. Kind `SERVER`, all others are `INTERNAL`.
+    /// A call of a caller with an identity, from its headers to the end of its answer. Kind `SERVER`, all others are `INTERNAL`. A call of an
+    /// unknown method is named `grpc` or `connectrpc`.
     CALL: true "RPC METHOD" [RPC_SYSTEM, RPC_METHOD, RPC_STATUS, ERROR_TYPE, CALL_ID, REASON, ORGANIZATION];
     /// A read of records by their ids, or of a small table.
     STORE_READ: false "store.read" [STORE, ERROR_TYPE];

@@ -61,6 +61,10 @@ impl Cause {
             );
             return if hung_up { Self::HungUp } else { Self::Other };
         };
+        Self::of_tls(error)
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the enums of rustls grow")]
         match error {
             rustls::Error::InvalidCertificate(error) => match error {
@@ -124,6 +128,11 @@ impl Cause {
             | Self::Other => false,
         }
     }
+}
+
+/// Why a client certificate isn't accepted, by the same names as for a handshake.
+pub(crate) fn of_certificate(error: &rustls::Error) -> &'static str {
+    Cause::of_tls(error).name()
 }
 
 #[cfg(test)]
