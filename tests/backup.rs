@@ -312,6 +312,51 @@ async fn verification_finds_what_is_wrong_and_changes_nothing() {
     assert_eq!(verified(&folder.path(), &backup).0, 0);
 }
 
+#[tokio::test]
+async fn backup_without_a_root_key_is_neither_sound_nor_restored() {
+    let server = Server::start().await;
+    let name = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap().name;
+    let folder = server.stop().await;
+    let backup = folder.path().parent().unwrap().join("backup");
+    let (code, _, error) = back_up(&folder.path(), &backup);
+    assert_eq!(code, 0, "{error}");
+    // What no verification without the root key can find.
+    let database = backup.join("organizations").join(folder.organization_database().file_name().unwrap());
+    let inside = Inside::open(&database);
+    inside.set_password_cell(&name, &flipped(&inside.password_cell(&name)));
+    drop(inside);
+
+    let config = folder.development().config_file();
+    replace(&config, "type = \"file\"\npath = \"root.key\"", "type = \"credential\"\nname = \"root.key\"");
+    let (code, report) = verified(&folder.path(), &backup);
+    assert_eq!(code, 1, "{report:#}");
+    let found = report["findings"].to_string();
+    assert!(found.contains("no root key, so the cells weren't opened"), "{found}");
+    assert!(found.contains("CREDENTIALS_DIRECTORY=FOLDER"), "{found}");
+    assert_eq!(report["organizations"][0]["is_key_present"], Value::Null);
+    let (_root, empty) = without_databases(&folder);
+    let (code, said, _) = restore(&empty.path(), &backup);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("nothing restored"), "{said}");
+
+    // With the credential, the damage is found.
+    let mut command = program();
+    command.env("CREDENTIALS_DIRECTORY", folder.path()).args(["backup", "--verify", "--config"]).arg(&config).arg(&backup);
+    let (code, said, _) = run(&mut command);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("1 of 1 cells can't be opened") && !said.contains("no root key"), "{said}");
+
+    // A root key that isn't listed, and one whose file is missing.
+    replace(&config, "type = \"credential\"\nname = \"root.key\"", "type = \"file\"");
+    let (code, report) = verified(&folder.path(), &backup);
+    assert_eq!(code, 1, "{report:#}");
+    assert!(report["findings"].to_string().contains("root_key.sources[0].path"), "{report:#}");
+    replace(&config, "type = \"file\"", "type = \"file\"\npath = \"none.key\"");
+    let (code, report) = verified(&folder.path(), &backup);
+    assert_eq!(code, 1, "{report:#}");
+    assert!(report["findings"].to_string().contains("the cells weren't opened"), "{report:#}");
+}
+
 #[test]
 fn restore_replaces_nothing_and_excludes_a_running_server() {
     // As a process: it has closed its files when it has ended.

@@ -33,7 +33,9 @@ use super::{
     content, files,
     report::{OrganizationFacts, Report},
 };
-use crate::{config::Config, error_chain, ports::clock::SystemClock, schema};
+use crate::{
+    config::{Config, RootKeySource},
+    error_chain, ports::clock::SystemClock, schema};
 
 const DATA_DIR: &str = "data_dir";
 const BACKUP: &str = "backup";
@@ -71,6 +73,9 @@ pub(super) async fn check(
         Err(error) => return unopened(subject, &path, &error, report),
     };
     files::database(subject, &path, report);
+    if is_backup && root_key.is_none() {
+        report.error(ROOT_KEY_SOURCES, "no root key, so the cells weren't opened", without_root_key(config));
+    }
     let check = DatabaseCheck { configuration, root_key, schema, folder, subject, is_backup };
     match check.all_by_known_root_key(found, report).await {
         Ok(names) if !is_backup => bound_names(config, &names, report),
@@ -79,6 +84,21 @@ pub(super) async fn check(
             let problem = format!("can't read {}: {}", path.display(), error_chain::text(&error));
             report.error(subject, problem, FROM_BACKUP);
         }
+    }
+}
+
+/// What to do if a root key of this configuration can't be loaded.
+fn without_root_key(config: &Config) -> String {
+    let credential = config.root_key_sources.iter().find_map(|source| match source {
+        RootKeySource::Credential { name, .. } if !source.is_complete() => Some(name),
+        RootKeySource::Credential { .. } | RootKeySource::File(_) | RootKeySource::MountedSecret(_) => None,
+    });
+    match credential {
+        Some(name) => format!(
+            "name the folder that has the credential {name}: CREDENTIALS_DIRECTORY=FOLDER sealward-server …; for the \
+             systemd unit, see Backup and restore in docs/operations.md"
+        ),
+        None => "fix root_key.sources, and check again".to_owned(),
     }
 }
 
@@ -271,7 +291,8 @@ impl DatabaseCheck<'_> {
         }
         let columns_to_add = self.migration(&subject, &*store, &layout::organization(&self.schema), report).await;
         let (fingerprint, ring) = self.key(&subject, id, &*store, report).await;
-        let is_key_present = ring.is_some();
+        // Without a root key, no key can be opened.
+        let is_key_present = self.root_key.map(|_| ring.is_some());
         if self.is_backup {
             if let Some(ring) = ring {
                 content::cells(&subject, id, &store, ring, report).await;

@@ -60,6 +60,6 @@ pub struct OrganizationFacts {
     pub columns_to_add: Option<usize>,
     /// The fingerprint of the key that its database needs; null if its ring can't be read.
     pub fingerprint: Option<String>,
-    /// Whether that key is in the configuration database and opens the ring.
-    pub is_key_present: bool,
+    /// Whether that key is in the configuration database and opens the ring; null without a root key, which is needed to find out.
+    pub is_key_present: Option<bool>,
 }

@@ -93,8 +93,9 @@ fn organization_line(organization: &OrganizationFacts) -> String {
         None => "schema unusable".to_owned(),
     };
     let key = match (fingerprint, is_key_present) {
-        (Some(fingerprint), true) => format!("key {fingerprint} is present"),
-        (Some(fingerprint), false) => format!("key {fingerprint} is missing"),
+        (Some(fingerprint), Some(true)) => format!("key {fingerprint} is present"),
+        (Some(fingerprint), Some(false)) => format!("key {fingerprint} is missing"),
+        (Some(fingerprint), None) => format!("needs the key {fingerprint}, not checked without a root key"),
         (None, _) => "no usable key ring".to_owned(),
     };
     format!("organizations/{name}: {schema}, {key}\n")

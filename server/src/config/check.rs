@@ -604,7 +604,7 @@ impl Check<'_> {
         let Some(folder) = self.credentials else {
             let problem = format!(
                 "systemd loaded no credentials ($CREDENTIALS_DIRECTORY is not set): run the server as a unit with \
-                 LoadCredential={name}:/path/to/file"
+                 LoadCredential={name}:/path/to/file, and other commands with CREDENTIALS_DIRECTORY=FOLDER"
             );
             self.faults.add(setting, problem);
             return None;
