@@ -192,6 +192,49 @@ async fn a_server_is_prepared_checked_and_served() {
     assert!(text.ends_with("0 errors, 0 warnings\n"), "{text}");
 }
 
+#[test]
+fn result_that_cannot_be_written_is_a_failure() {
+    let folder = Folder::new();
+    let parent = folder.path().parent().unwrap().to_owned();
+    let with_config = |words: &[&str], last: Option<PathBuf>| {
+        let mut command = program();
+        command.args(words).arg("--config").arg(folder.development().config_file()).args(last);
+        command
+    };
+    let server = Process::start(&folder.path());
+    server.terminate();
+    assert!(server.wait().success());
+    assert_eq!(run(&mut with_config(&["backup"], Some(parent.join("sound")))).0, 0);
+    let mut help = program();
+    help.args(["backup", "--help"]);
+    let mut print = program();
+    print.args(["init", "--print"]).arg(parent.join("new"));
+    let mut commands = [
+        (with_config(&["check-config"], None), false),
+        (with_config(&["check-config", "--json"], None), false),
+        (with_config(&["backup", "--verify", "--json"], Some(parent.join("sound"))), false),
+        (print, false),
+        (help, false),
+        // It is complete nevertheless, which the error says.
+        (with_config(&["backup"], Some(parent.join("second"))), true),
+    ];
+    for (command, is_completed) in &mut commands {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let (code, _, error) = run(command.stdout(full));
+        assert_eq!(code, 1, "{command:?}: {error}");
+        assert!(error.starts_with("error: the result can't be written to stdout"), "{command:?}: {error}");
+        assert_eq!(error.contains("the backup is complete"), *is_completed, "{error}");
+        if *is_completed {
+            continue;
+        }
+        // The reader has exited, as `head` does: only the exit code reports it.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(run(command.stdout(writer)), (1, String::new(), String::new()), "{command:?}");
+    }
+    assert!(parent.join("second/configuration.db").exists());
+}
+
 #[tokio::test]
 async fn server_runs_with_credentials_of_systemd() {
     let prepared = Prepared::new();

@@ -88,7 +88,7 @@ fn descriptors_that_cannot_be_written_fail_with_the_cause() {
         .output()
         .unwrap();
     assert_eq!(failed.status.code(), Some(1));
-    assert!(String::from_utf8(failed.stderr).unwrap().starts_with("error: stdout can't be written\n"));
+    assert!(String::from_utf8(failed.stderr).unwrap().starts_with("error: the result can't be written to stdout\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,10 @@ mod serve;
 mod shell;
 mod supervisor;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use sealward_server::version;
@@ -85,8 +88,11 @@ enum Command {
 
 /// Runs the command of the command line.
 pub(crate) fn run() -> ExitCode {
-    let matches = without_empty_variables(Arguments::command()).get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let matches = without_empty_variables(Arguments::command()).try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => arguments,
+        Err(error) => return help_or_error(&error),
+    };
     if let Err(error) = protect_memory() {
         failure::report(&error);
         return ExitCode::FAILURE;
@@ -113,6 +119,21 @@ pub(crate) fn run() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             failure::report(failure.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints help to stdout, or the error of clap to stderr.
+fn help_or_error(error: &clap::Error) -> ExitCode {
+    const USAGE: u8 = 2;
+    let printed = error.print().and_then(|()| io::stdout().flush());
+    match printed {
+        // An error that can't be written to stderr can't be reported.
+        _ if error.use_stderr() => USAGE.into(),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failure::report(&print::OutputError::from(error));
             ExitCode::FAILURE
         }
     }

@@ -59,7 +59,7 @@ pub(super) async fn run(arguments: BackupArguments) -> Result<ExitCode, Failure>
     let (config, folder) = (absolute(arguments.config), absolute(arguments.folder));
     if arguments.verify {
         let report = check::check_backup(&config, &folder).await;
-        return Ok(print_report(&report, ("backup", &folder), arguments.json));
+        return Ok(print_report(&report, ("backup", &folder), arguments.json)?);
     }
     let data_dir = Config::load_data_dir(&config)?;
     let BackedUp { organizations, unfinished, is_recorded } = back_up(&data_dir, &folder).await?;
@@ -76,6 +76,7 @@ pub(super) async fn run(arguments: BackupArguments) -> Result<ExitCode, Failure>
     if !is_recorded {
         text.push_str("not recorded in the audit trail, because the data folder is read-only or full\n");
     }
-    print::to_stdout(&text);
+    let completed = || format!("the backup is complete: {}", folder.display());
+    print::to_stdout(text).map_err(|error| error.completed(completed()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -38,11 +38,18 @@ pub(super) struct CheckConfigArguments {
 pub(super) async fn run(arguments: CheckConfigArguments) -> Result<ExitCode, Failure> {
     let path = shell::absolute(arguments.config);
     let report = check::check(&path).await;
-    Ok(print_report(&report, ("configuration", &path), arguments.json))
+    Ok(print_report(&report, ("configuration", &path), arguments.json)?)
 }
 
 /// Prints a report as text or as JSON. The exit code says whether it has errors.
-pub(super) fn print_report(report: &Report, (kind, path): (&str, &Path), json: bool) -> ExitCode {
+///
+/// # Errors
+/// If not all of it was written.
+pub(super) fn print_report(
+    report: &Report,
+    (kind, path): (&str, &Path),
+    json: bool,
+) -> Result<ExitCode, print::OutputError> {
     let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
     if json {
         let Report { findings, facts, organizations } = report;
@@ -54,12 +61,12 @@ pub(super) fn print_report(report: &Report, (kind, path): (&str, &Path), json: b
             "facts": facts,
             "organizations": organizations,
         });
-        print::to_stdout(&format!("{object:#}\n"));
+        print::to_stdout(format!("{object:#}\n"))?;
     } else {
-        print::to_stdout(&text(report, io::stdout().is_terminal()));
-        print::to_stdout(&format!("{}, {}\n", counted(errors, "error"), counted(warnings, "warning")));
+        let text = text(report, io::stdout().is_terminal());
+        print::to_stdout(format!("{text}{}, {}\n", counted(errors, "error"), counted(warnings, "warning")))?;
     }
-    if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The report as text, in colour on a terminal.

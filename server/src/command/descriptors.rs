@@ -1,14 +1,14 @@
 //! `descriptors`: prints the descriptors of the contract, which tools otherwise get from server reflection.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
 };
 
 use clap::Args;
 use sealward_server::descriptors;
 
-use super::{failure::Failure, shell::absolute};
+use super::{failure::Failure, print, shell::absolute};
 
 /// The arguments of `descriptors`.
 #[derive(Debug, Args)]
@@ -35,8 +35,6 @@ pub(super) struct DescriptorsArguments {
 enum OutputError {
     #[error("the descriptors are binary, and stdout is a terminal: use --output FILE, or redirect stdout")]
     Terminal,
-    #[error("stdout can't be written")]
-    Stdout(#[source] io::Error),
     #[error("{} can't be written", .0.display())]
     File(PathBuf, #[source] io::Error),
 }
@@ -54,10 +52,9 @@ fn write_file(file: &Path, set: &[u8]) -> Result<(), OutputError> {
     descriptors::write(file, set).map_err(|error| OutputError::File(file.to_owned(), error))
 }
 
-fn write_stdout(set: &[u8]) -> Result<(), OutputError> {
-    let mut stdout = io::stdout().lock();
-    if stdout.is_terminal() {
-        return Err(OutputError::Terminal);
+fn write_stdout(set: &[u8]) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return Err(OutputError::Terminal.into());
     }
-    stdout.write_all(set).and_then(|()| stdout.flush()).map_err(OutputError::Stdout)
+    Ok(print::to_stdout(set)?)
 }

@@ -2,13 +2,16 @@
 
 use std::error::Error;
 
-use super::print;
+use super::print::{self, OutputError};
 
 /// The error of a command. Its sources are the causes.
 pub(super) type Failure = Box<dyn Error + Send + Sync>;
 
-/// Prints an error and its causes, one per line.
+/// Prints an error and its causes, one per line. A reader of stdout that has exited isn't reported.
 pub(super) fn report(failure: &(dyn Error + 'static)) {
+    if failure.downcast_ref::<OutputError>().is_some_and(OutputError::is_quiet) {
+        return;
+    }
     let mut text = format!("error: {failure}\n");
     let mut next = failure.source();
     while let Some(cause) = next {

@@ -72,12 +72,11 @@ pub(super) fn run(arguments: InitArguments) -> Result<(), Failure> {
     };
     let plan = Plan::new(&shell::absolute(folder), wishes.clone());
     if print {
-        print::to_stdout(&plan.configuration());
-        return Ok(());
+        return Ok(print::to_stdout(plan.configuration())?);
     }
     plan.carry_out()?;
-    print::to_stdout(&message(&plan, &wishes));
-    Ok(())
+    let created = || format!("the files are created; see {}", plan.config_file().display());
+    Ok(print::to_stdout(message(&plan, &wishes)).map_err(|error| error.completed(created()))?)
 }
 
 /// The list of created files, and the next steps.

@@ -1,4 +1,4 @@
-//! The output of commands, with a maximum waiting time for its reader.
+//! The output of commands. A result that can't be written is an error. The greeting of a server waits for its reader only for some time.
 
 use std::{
     io::{self, Write},
@@ -16,14 +16,46 @@ pub(super) fn greet(is_audit_on_stdout: bool, text: &str) {
     if is_audit_on_stdout {
         to_stderr(text);
     } else {
-        within(PRINT_MAX, move || to_stdout(&text));
+        // A server also serves without a reader of its greeting.
+        within(PRINT_MAX, move || drop(to_stdout(text)));
     }
 }
 
-/// Prints to stdout. Ignores errors, such as a closed pipe.
-pub(super) fn to_stdout(text: &str) {
+/// The result of a command can't be written to stdout.
+#[derive(Debug, thiserror::Error)]
+#[error("the result can't be written to stdout{}", .completed.as_ref().map(|completed| format!("; {completed}")).unwrap_or_default())]
+pub(super) struct OutputError {
+    /// What the command has done nevertheless.
+    completed: Option<String>,
+    source: io::Error,
+}
+
+impl OutputError {
+    /// Adds what the command has done.
+    pub(super) fn completed(self, what: impl Into<String>) -> Self {
+        Self { completed: Some(what.into()), ..self }
+    }
+
+    /// Whether the reader has exited, as `head` does, and the command did nothing but print. Then only the exit code reports it, as for the
+    /// command line `sealward`.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.completed.is_none() && self.source.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+impl From<io::Error> for OutputError {
+    fn from(source: io::Error) -> Self {
+        Self { completed: None, source }
+    }
+}
+
+/// Prints the result of a command to stdout.
+///
+/// # Errors
+/// If not all of it was written.
+pub(super) fn to_stdout(result: impl AsRef<[u8]>) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
-    let _closed_or_not = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    Ok(stdout.write_all(result.as_ref()).and_then(|()| stdout.flush())?)
 }
 
 /// Prints to stderr, without waiting long for its reader.

@@ -37,7 +37,7 @@ pub(super) enum Reference {
 
 /// Prints the document. `command` is the command line that manual pages and completions describe.
 pub(super) fn run(which: &Reference, mut command: Command) -> Result<(), Failure> {
-    print::to_stdout(&match which {
+    print::to_stdout(match which {
         Reference::Configuration => reference::configuration(),
         Reference::Permissions => reference::permissions()?,
         Reference::Metrics => reference::metrics(),
@@ -57,7 +57,7 @@ pub(super) fn run(which: &Reference, mut command: Command) -> Result<(), Failure
             clap_complete::generate(*shell, &mut command, name, &mut script);
             String::from_utf8(script)?
         }
-    });
+    })?;
     Ok(())
 }
 

@@ -50,14 +50,16 @@ pub(super) async fn run(arguments: RestoreArguments) -> Result<ExitCode, Failure
     // Before the long check of the backup. The folder is locked only while it is written.
     is_restorable_into(&data_dir)?;
     let report = check::check_backup(&config, &folder).await;
-    let code = print_report(&report, ("backup", &folder), false);
+    // A report that nobody can read stops the restore.
+    let code = print_report(&report, ("backup", &folder), false)?;
     if report.count(Severity::Error) > 0 {
-        print::to_stdout("nothing restored, because the backup has errors\n");
+        print::to_stdout("nothing restored, because the backup has errors\n")?;
         return Ok(code);
     }
     let Restored { organizations } = restore(&folder, &data_dir)?;
     let to = quoted_path(&data_dir);
     let organizations = counted(organizations, "organization");
-    print::to_stdout(&format!("restored to {to}: configuration.db and {organizations}; start the server\n"));
+    let text = format!("restored to {to}: configuration.db and {organizations}; start the server\n");
+    print::to_stdout(text).map_err(|error| error.completed("the backup is restored: start the server"))?;
     Ok(ExitCode::SUCCESS)
 }
