@@ -53,7 +53,10 @@ struct Line {
 }
 
 fn lines(path: &Path) -> Vec<Line> {
-    let text = fs::read_to_string(path).unwrap();
+    lines_of(&fs::read_to_string(path).unwrap())
+}
+
+fn lines_of(text: &str) -> Vec<Line> {
     assert!(text.is_empty() || text.ends_with('\n'));
     let line = |line: &str| {
         let record: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -545,9 +548,44 @@ async fn assert_copied_to_stdout_as(file: &str) {
 fn unread_pipe(folder: &Folder) -> (PathBuf, fs::File) {
     let path = folder.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-    // Opened for reading and writing, so that neither end waits for the other.
-    let end = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let end = reader(&path);
     (path, end)
+}
+
+/// A reader of a pipe. Opened for reading and writing, so that neither end waits for the other.
+fn reader(path: &Path) -> fs::File {
+    fs::OpenOptions::new().read(true).write(true).open(path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipe_without_a_reader_fails_and_the_next_reader_gets_every_record() {
+    let folder = Folder::new();
+    let (path, first) = unread_pipe(&folder);
+    let server = Server::start_in(folder, copying_to(path.clone(), OnFailure::Refuse)).await;
+    let admin = server.client(Person::Admin);
+    retrieve(&admin).await;
+    until("the copy isn't complete", async || is_whole(&server).await).await;
+    // It has read nothing.
+    drop(first);
+    until("calls are answered without a reader", async || admin.retrieve_data_encryption_key(DEFAULT).await.is_err())
+        .await;
+    let refused = admin.retrieve_data_encryption_key(DEFAULT).await;
+    assert_eq!(reason(refused), ErrorReason::AuditUnavailable);
+    assert!(is_failing(&server).await);
+
+    // A restart doesn't hide it.
+    let server = server.restart(|_| {}, copying_to(path.clone(), OnFailure::Refuse)).await;
+    let refused = server.client(Person::Admin).retrieve_data_encryption_key(DEFAULT).await;
+    assert_eq!(reason(refused), ErrorReason::AuditUnavailable);
+    let next = reader(&path);
+    let admin = server.client(Person::Admin);
+    until("calls are still refused", async || admin.retrieve_data_encryption_key(DEFAULT).await.is_ok()).await;
+    until("the copy isn't complete", async || is_whole(&server).await).await;
+    let folder = server.stop().await;
+    // What is in the pipe, which then has no writer.
+    let rest = fs::File::open(&path).unwrap();
+    drop(next);
+    assert_matches_databases(lines_of(&std::io::read_to_string(rest).unwrap()), &folder);
 }
 
 #[tokio::test(flavor = "multi_thread")]

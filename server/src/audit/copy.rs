@@ -10,6 +10,7 @@
 mod checkpoint;
 mod copier;
 mod ledger;
+mod pipe;
 mod state;
 mod target;
 

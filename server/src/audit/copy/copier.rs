@@ -29,7 +29,7 @@ use super::{
     checkpoint::Checkpoint,
     ledger::Trail,
     state::CopyState,
-    target::{Looked, Mark, Target},
+    target::{Looked, Synced, Target},
 };
 use crate::{
     audit::record::{self, TrailOwner},
@@ -215,7 +215,9 @@ impl Copier {
             }
             self.unread.remove(&trail);
             let owner = owner.clone();
-            self.target.run(&shared, move |target| target.write(&record::lines(&owner, records))).await?;
+            self.target
+                .run(&shared, move |target| target.write((trail, place), &record::lines(&owner, records)))
+                .await?;
             shared.ledger().copied(trail, last);
             shared.moved.notify_waiters();
             self.is_new = true;
@@ -239,8 +241,10 @@ impl Copier {
 
     /// Saves the position of the copy, once the copy is on disk.
     async fn remember(&mut self) -> Result<(), Failure> {
-        let mark: Option<Mark> = self.target.run(&self.shared, Target::sync).await?;
-        let places = self.shared.ledger().places().collect();
+        let Synced { mark, not_taken } = self.target.run(&self.shared, Target::sync).await?;
+        let mut places: BTreeMap<_, _> = self.shared.ledger().places().collect();
+        // The next process writes them again: their reader may end before it reads them.
+        places.extend(not_taken);
         let (path, writer) = (self.checkpoint.clone(), self.writer);
         let written = spawn_blocking(move || Checkpoint { mark, places }.write(&path, writer)).await;
         if let Err(error) = written.map_err(io::Error::from).and_then(|written| written) {
@@ -278,8 +282,9 @@ impl TargetThread {
     ) -> Result<T, Failure> {
         let (answer, mut answered) = oneshot::channel();
         let work = Box::new(move |target: &mut Target| {
+            let outcome = work(target);
             // The caller may have left.
-            let _left = answer.send(work(target));
+            let _left = answer.send((outcome, target.take_lost()));
         });
         // If the thread has ended, the answer never comes.
         let _gone = self.0.send(work);
@@ -294,7 +299,12 @@ impl TargetThread {
             }
         };
         match outcome {
-            Ok(outcome) => outcome.map_err(|error| Failure(error_chain::text(&error))),
+            Ok((outcome, lost)) => {
+                for (trail, place) in lost {
+                    shared.ledger().copied(trail, place);
+                }
+                outcome.map_err(|error| Failure(error_chain::text(&error)))
+            }
             Err(_) => Err(Failure("its thread has ended".to_owned())),
         }
     }

@@ -1,4 +1,7 @@
-//! The target of the copy: a file, which may be renamed at any time, or stdout. All functions block.
+//! The target of the copy: a file, which may be renamed at any time, a pipe, or stdout. All functions block.
+//!
+//! A pipe is opened for writing only, and without waiting: a server that could read it would be its own reader, and never notice that no
+//! other is left. Without a reader, nothing is written, and the records in the buffer of the pipe are written again to the next one.
 //!
 //! A file is only appended to. When it is opened, an incomplete last line is terminated, so that it doesn't corrupt the next one. The
 //! records after the mark are read, so that they aren't written again. This module doesn't know trails or databases.
@@ -7,15 +10,22 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, Metadata, OpenOptions},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
+use rustix::{
+    fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat},
+    io::Errno,
+};
 use sealward_core::audit::follow::TrailPosition;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ledger::Trail;
+use super::{
+    ledger::Trail,
+    pipe::{self, Pipe},
+};
 use crate::{audit::record::place_in, config::CopyTo, files::private_file};
 
 /// The length of a file.
@@ -46,6 +56,15 @@ pub(super) struct Looked {
     pub(super) found: BTreeMap<Trail, TrailPosition>,
 }
 
+/// The end of the target that is on disk, or with a reader.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Synced {
+    /// The end of the file. `None` if it isn't a regular file.
+    pub(super) mark: Option<Mark>,
+    /// For each trail with records in the buffer of a pipe: the position of the record before them.
+    pub(super) not_taken: BTreeMap<Trail, TrailPosition>,
+}
+
 /// The target of the copy.
 pub(super) struct Target {
     to: CopyTo,
@@ -55,17 +74,38 @@ pub(super) struct Target {
     open: Option<File>,
     /// The content of the file beyond this mark is unknown until it is read.
     unread: Option<Mark>,
+    /// The last writes, if the target is a pipe.
+    pipe: Option<Pipe>,
+    /// For each trail with records that were lost in the buffer of a pipe: the position of the record before them.
+    lost: BTreeMap<Trail, TrailPosition>,
 }
 
 impl Target {
     /// `mark` is the end of the file when its content was last known. `None` if it was never known.
     pub(super) fn new(to: CopyTo, writer: Uuid, mark: Option<Mark>) -> Self {
-        Target { to, writer, open: None, unread: Some(mark.unwrap_or_default()) }
+        let is_pipe = to == CopyTo::Stdout
+            && fstat(io::stdout()).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo);
+        let (unread, pipe) = (Some(mark.unwrap_or_default()), is_pipe.then(Pipe::default));
+        Target { to, writer, open: None, unread, pipe, lost: BTreeMap::new() }
+    }
+
+    /// The trails with records that were lost since the last call, with the position of the record before them.
+    pub(super) fn take_lost(&mut self) -> BTreeMap<Trail, TrailPosition> {
+        std::mem::take(&mut self.lost)
     }
 
     /// Ensures that the open file is the one at the configured path.
     pub(super) fn look(&mut self) -> io::Result<Looked> {
-        let CopyTo::File(path) = &self.to else { return Ok(Looked::default()) };
+        if let (Some(file), Some(_)) = (&self.open, &self.pipe)
+            && !pipe::has_reader(file)?
+        {
+            self.close_pipe(0);
+        }
+        let CopyTo::File(path) = &self.to else {
+            // Its buffer is kept for the next reader, if there can be one.
+            let is_read = self.pipe.is_none() || pipe::has_reader(io::stdout())?;
+            return if is_read { Ok(Looked::default()) } else { Err(pipe::without_reader()) };
+        };
         if let Some(file) = &self.open {
             if is_at(path, file)? {
                 return Ok(Looked::default());
@@ -75,8 +115,8 @@ impl Target {
             self.open = None;
             synced?;
         }
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).mode(private_file::PRIVATE).open(path)?;
+        let mut file = open(path)?;
+        let is_pipe = file.metadata()?.file_type().is_fifo();
         let mut found = BTreeMap::new();
         if file.metadata()?.is_file() {
             close_last_line(&mut file)?;
@@ -85,15 +125,28 @@ impl Target {
             }
         }
         self.unread = None;
+        self.pipe = is_pipe.then(Pipe::default);
         self.open = Some(file);
         Ok(Looked { is_another: true, found })
     }
 
-    /// Appends lines. After an error, the next check shows which of them were written.
-    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Closes a pipe without a reader. What is in its buffer is lost then, with `unwritten` bytes of the last write.
+    fn close_pipe(&mut self, unwritten: usize) {
+        if let (Some(file), Some(pipe)) = (self.open.take(), self.pipe.take()) {
+            self.lost.extend(pipe.not_taken(file, unwritten));
+        }
+    }
+
+    /// Appends lines, which follow the record at this position of this trail. After an error, the next check shows which of them were
+    /// written.
+    pub(super) fn write(&mut self, (trail, after): (Trail, TrailPosition), lines: &[u8]) -> io::Result<()> {
         if self.to == CopyTo::Stdout {
             let mut stdout = io::stdout().lock();
-            return stdout.write_all(lines).and_then(|()| stdout.flush());
+            stdout.write_all(lines).and_then(|()| stdout.flush())?;
+            if let Some(pipe) = &mut self.pipe {
+                pipe.wrote(&stdout, trail, after, lines, 0);
+            }
+            return Ok(());
         }
         let Some(file) = &mut self.open else { return Err(io::ErrorKind::NotConnected.into()) };
         let before = Mark::of(file)?;
@@ -114,26 +167,60 @@ impl Target {
                         let _cut = file.set_len(before.length.saturating_add(whole.try_into().unwrap_or_default()));
                         self.unread = Some(before);
                     }
+                    if let Some(pipe) = &mut self.pipe {
+                        let unwritten = rest.len();
+                        pipe.wrote(&*file, trail, after, lines, unwritten);
+                        self.close_pipe(unwritten);
+                    }
                     self.open = None;
-                    return Err(error);
+                    return Err(if error.kind() == io::ErrorKind::BrokenPipe { pipe::without_reader() } else { error });
                 }
             }
+        }
+        if let Some(pipe) = &mut self.pipe {
+            pipe.wrote(&*file, trail, after, lines, 0);
         }
         Ok(())
     }
 
-    /// Syncs the file to disk, and returns its end. `None` if it isn't a regular file.
-    pub(super) fn sync(&mut self) -> io::Result<Option<Mark>> {
-        let Some(file) = &self.open else { return Ok(None) };
+    /// Syncs the file to disk, and returns its end. For a pipe, returns what no reader has taken yet.
+    pub(super) fn sync(&mut self) -> io::Result<Synced> {
+        if let (CopyTo::Stdout, Some(pipe)) = (&self.to, &self.pipe) {
+            return Ok(Synced { mark: None, not_taken: pipe.not_taken(io::stdout(), 0) });
+        }
+        let Some(file) = &self.open else { return Ok(Synced::default()) };
+        if let Some(pipe) = &self.pipe {
+            return Ok(Synced { mark: None, not_taken: pipe.not_taken(file, 0) });
+        }
         if !file.metadata()?.is_file() {
-            return Ok(None);
+            return Ok(Synced::default());
         }
         let synced = sync(file).and_then(|()| Mark::of(file));
         if synced.is_err() {
             self.open = None;
         }
-        synced.map(Some)
+        Ok(Synced { mark: Some(synced?), not_taken: BTreeMap::new() })
     }
+}
+
+/// Opens the file at a path, or creates it. Never waits, not even for the reader of a pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let is_pipe = fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    let mut options = OpenOptions::new();
+    if is_pipe {
+        options.write(true);
+    } else {
+        options.read(true).append(true).create(true).mode(private_file::PRIVATE);
+    }
+    let opened = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    let is_without_reader = |error: &io::Error| is_pipe && Errno::from_io_error(error) == Some(Errno::NXIO);
+    let file = opened.map_err(|error| if is_without_reader(&error) { pipe::without_reader() } else { error })?;
+    if file.metadata()?.file_type().is_fifo() != is_pipe {
+        return Err(io::Error::other("it was replaced while it was opened"));
+    }
+    // Writes wait, in the copy's own thread.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// Whether this path is this file.
@@ -193,6 +280,8 @@ mod tests {
     use super::*;
     use crate::audit::record::{self, TrailOwner, tests::record};
 
+    /// Only pipes need the position.
+    const START: (Trail, TrailPosition) = (None, TrailPosition { sequence: 0, hash: [0; 32] });
     const WRITER: Uuid = Uuid::from_bytes([1; 16]);
 
     fn lines(sequences: impl IntoIterator<Item = i64>) -> Vec<u8> {
@@ -218,9 +307,9 @@ mod tests {
     fn file_is_created_private_and_appended_to() {
         let (_folder, path, mut target) = opened();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        target.write(&lines([1])).unwrap();
+        target.write(START, &lines([1])).unwrap();
         assert_eq!(target.look().unwrap(), Looked::default());
-        target.write(&lines([2, 3])).unwrap();
+        target.write(START, &lines([2, 3])).unwrap();
         assert_eq!(fs::read(&path).unwrap(), lines([1, 2, 3]));
         assert_eq!(reopened(&path, None).1, Some(3));
     }
@@ -228,11 +317,11 @@ mod tests {
     #[test]
     fn only_own_records_after_the_mark_are_found() {
         let (_folder, path, mut target) = opened();
-        target.write(&lines([1, 2])).unwrap();
-        let mark = target.sync().unwrap();
+        target.write(START, &lines([1, 2])).unwrap();
+        let mark = target.sync().unwrap().mark;
         assert_eq!(reopened(&path, mark).1, None);
-        target.write(&lines([3])).unwrap();
-        target.write(b"something else\n").unwrap();
+        target.write(START, &lines([3])).unwrap();
+        target.write(START, b"something else\n").unwrap();
         assert_eq!(reopened(&path, mark).1, Some(3));
         // A mark of another file, or beyond the end of this one, is ignored.
         let other = mark.map(|mark| Mark { inode: mark.inode + 1, ..mark });
@@ -246,10 +335,10 @@ mod tests {
     fn truncated_line_damages_no_other_line_and_does_not_count() {
         let (_folder, path, mut target) = opened();
         let whole = lines([1, 2]);
-        target.write(&whole[..whole.len() - 7]).unwrap();
+        target.write(START, &whole[..whole.len() - 7]).unwrap();
         let (mut target, found) = reopened(&path, None);
         assert_eq!(found, Some(1));
-        target.write(&lines([2])).unwrap();
+        target.write(START, &lines([2])).unwrap();
         assert_eq!(reopened(&path, None).1, Some(2));
         let text = fs::read(&path).unwrap();
         assert_eq!(text.split(|byte| *byte == b'\n').filter(|line| place_in(line).is_some()).count(), 2);
@@ -258,34 +347,71 @@ mod tests {
     #[test]
     fn renamed_file_is_unchanged_and_a_new_one_is_started() {
         let (folder, path, mut target) = opened();
-        target.write(&lines([1])).unwrap();
+        target.write(START, &lines([1])).unwrap();
         let old = folder.path().join("audit.jsonl.1");
         fs::rename(&path, &old).unwrap();
         assert_eq!(target.look().unwrap(), Looked { is_another: true, found: BTreeMap::new() });
-        target.write(&lines([2])).unwrap();
+        target.write(START, &lines([2])).unwrap();
         assert_eq!((fs::read(&old).unwrap(), fs::read(&path).unwrap()), (lines([1]), lines([2])));
     }
 
     #[test]
     fn failed_write_is_an_error_and_succeeds_later() {
         let (folder, path, mut target) = opened();
-        target.write(&lines([1])).unwrap();
+        target.write(START, &lines([1])).unwrap();
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         target.look().unwrap_err();
-        target.write(&lines([2])).unwrap_err();
+        target.write(START, &lines([2])).unwrap_err();
         fs::remove_dir(&path).unwrap();
         assert!(target.look().unwrap().is_another);
-        target.write(&lines([2])).unwrap();
+        target.write(START, &lines([2])).unwrap();
         assert_eq!(fs::read(&path).unwrap(), lines([2]));
 
         let mut nowhere = Target::new(CopyTo::File(folder.path().join("none/audit.jsonl")), WRITER, None);
         nowhere.look().unwrap_err();
         let mut full = Target::new(CopyTo::File("/dev/full".into()), WRITER, None);
         full.look().unwrap();
-        assert_eq!(full.write(&lines([1])).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(full.write(START, &lines([1])).unwrap_err().kind(), io::ErrorKind::StorageFull);
         // Each further attempt has the same result.
         full.look().unwrap();
-        full.write(&lines([1])).unwrap_err();
+        full.write(START, &lines([1])).unwrap_err();
+    }
+
+    #[test]
+    fn pipe_without_a_reader_is_an_error_and_its_buffer_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
+        let mut target = Target::new(CopyTo::File(path.clone()), WRITER, None);
+        assert_eq!(target.look().unwrap_err().to_string(), "no program reads the pipe");
+
+        let reader =
+            || OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&path).unwrap();
+        let mut first = reader();
+        assert!(target.look().unwrap().is_another);
+        target.write(START, &lines([1, 2, 3])).unwrap();
+        let mut taken = vec![0; lines([1]).len() + 1];
+        first.read_exact(&mut taken).unwrap();
+        let second = target.sync().unwrap().not_taken[&None];
+        assert_eq!((second.sequence, target.take_lost()), (1, BTreeMap::new()));
+        drop(first);
+        // It is noticed without a write.
+        target.look().unwrap_err();
+        assert_eq!(target.take_lost(), BTreeMap::from([(None, second)]));
+        target.write(START, &lines([4])).unwrap_err();
+
+        // The next reader gets whole lines, and nothing from the former buffer.
+        let mut next = reader();
+        target.look().unwrap();
+        target.write((None, second), &lines([2, 3])).unwrap();
+        let mut taken = vec![0; lines([2, 3]).len()];
+        next.read_exact(&mut taken).unwrap();
+        assert_eq!(taken, lines([2, 3]));
+        // A write notices it, too, and what was taken isn't lost.
+        drop(next);
+        assert_eq!(target.write((None, second), &lines([4])).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(target.take_lost(), BTreeMap::from([(None, second)]));
     }
 }
