@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use sealward_core::store::{Cause, OpenError, Reader};
+use sealward_core::store::{OpenError, Reader};
 
-use crate::sqlite::{self, SqliteOptions, SqliteView};
+use crate::sqlite::{self, CopyError, SqliteOptions, SqliteView};
 
 /// Opens the database in a file read-only. A server may have it open at the same time and isn't disturbed. Opening and
 /// reading block.
@@ -19,8 +19,8 @@ pub fn view(path: &Path) -> Result<Box<dyn Reader>, OpenError> {
 /// when this returns. A server may write to the database at the same time. Blocks.
 ///
 /// # Errors
-/// If the new file exists, or if the database or the file system fails.
-pub fn copy(from: &Path, to: &Path) -> Result<(), Cause> {
+/// See [`CopyError`].
+pub fn copy(from: &Path, to: &Path) -> Result<(), CopyError> {
     sqlite::copy(from, to, SqliteOptions::default())
 }
 

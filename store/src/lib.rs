@@ -23,5 +23,5 @@ pub use self::{
     files::{copy, engine, view},
     on_demand::{FileBytes, OnDemand},
     rename::rename_new,
-    sqlite::{FORMAT, SCANS_MAX},
+    sqlite::{CopyError, FORMAT, SCANS_MAX},
 };

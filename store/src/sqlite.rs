@@ -32,6 +32,6 @@ pub use self::{
     folder::{DataFolder, DataFolderError},
     on_demand::{Inspect, OpenLimits},
     options::{SCANS_MAX, SqliteOptions},
-    store::SqliteStore,
+    store::{CopyError, SqliteStore},
 };
 pub(crate) use self::{store::copy, view::SqliteView};

@@ -14,7 +14,7 @@ use sealward_core::{
     store::Cause,
 };
 use sealward_store::{
-    copy, rename_new,
+    CopyError, copy, rename_new,
     sqlite::{DataFolder, DataFolderError},
 };
 
@@ -65,6 +65,14 @@ pub enum RestoreError {
         /// The cause.
         source: Cause,
     },
+    /// A database can't be written to the data folder.
+    #[error("the data folder {path} can't be written")]
+    Unwritable {
+        /// The data folder.
+        path: PathBuf,
+        /// The cause.
+        source: Cause,
+    },
 }
 
 /// Copies the databases of a backup into the data folder, which is created if it doesn't exist. The backup must have been checked.
@@ -77,7 +85,7 @@ pub fn restore(backup: &Path, data_dir: &Path) -> Result<Restored, RestoreError>
     let us = check_empty(data_dir)?;
     let suffix = u64::from_be_bytes(random::bytes(&SystemRandom as &dyn Random));
     let unfinished = data_dir.join(format!(".{suffix:016x}.restoring"));
-    let outcome = copy_all(backup, &unfinished).and_then(|organizations| {
+    let outcome = copy_all(backup, &unfinished, data_dir).and_then(|organizations| {
         let details = format!("user {us}, organizations {organizations}");
         let note = Note::new(AuditAction::RestoreBackup, details).leave(data_dir);
         let note = note.map_err(|source| io_error(data_dir, source))?;
@@ -100,7 +108,7 @@ pub fn restore(backup: &Path, data_dir: &Path) -> Result<Restored, RestoreError>
 /// # Errors
 /// [`RestoreError`]
 pub fn is_restorable_into(data_dir: &Path) -> Result<(), RestoreError> {
-    if !data_dir.try_exists().map_err(|source| io_error(data_dir, source))? {
+    if fs::symlink_metadata(data_dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(());
     }
     let _locked = DataFolder::open(data_dir)?;
@@ -133,28 +141,31 @@ fn is_empty_folder(entry: &fs::DirEntry) -> io::Result<bool> {
 }
 
 /// Copies the databases, and returns the number of those of organizations.
-fn copy_all(backup: &Path, to: &Path) -> Result<usize, RestoreError> {
-    folder::create(to)?;
-    copy_one(&backup.join(CONFIGURATION), &to.join(CONFIGURATION))?;
+fn copy_all(backup: &Path, to: &Path, data_dir: &Path) -> Result<usize, RestoreError> {
+    folder::create(to).map_err(|(_, source)| io_error(data_dir, source))?;
+    copy_one(&backup.join(CONFIGURATION), &to.join(CONFIGURATION), data_dir)?;
     let folder = backup.join(ORGANIZATIONS);
     let failed = |source| io_error(&folder, source);
     let mut organizations = 0;
     for entry in fs::read_dir(&folder).map_err(failed)? {
         let (from, name) = entry.map(|entry| (entry.path(), entry.file_name())).map_err(failed)?;
         if name.to_str().is_some_and(is_organization_database) {
-            copy_one(&from, &to.join(ORGANIZATIONS).join(name))?;
+            copy_one(&from, &to.join(ORGANIZATIONS).join(name), data_dir)?;
             organizations += 1;
         }
     }
     Ok(organizations)
 }
 
-fn copy_one(from: &Path, to: &Path) -> Result<(), RestoreError> {
-    copy(from, to).map_err(|source| RestoreError::Database { path: from.to_owned(), source })
+fn copy_one(from: &Path, to: &Path, data_dir: &Path) -> Result<(), RestoreError> {
+    copy(from, to).map_err(|error| match error {
+        CopyError::Source(source) => RestoreError::Database { path: from.to_owned(), source },
+        CopyError::Target(source) => RestoreError::Unwritable { path: data_dir.to_owned(), source },
+    })
 }
 
 fn publish(unfinished: &Path, data_dir: &Path) -> Result<(), RestoreError> {
-    folder::sync_both(unfinished)?;
+    folder::sync_both(unfinished).map_err(|(_, source)| io_error(data_dir, source))?;
     // An empty folder may exist. With content, it isn't removed, and the copy doesn't get its name.
     let _removed = fs::remove_dir(data_dir.join(ORGANIZATIONS));
     name_copy(unfinished, data_dir, CONFIGURATION)?;

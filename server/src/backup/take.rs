@@ -24,7 +24,7 @@ use sealward_core::{
     store::{Cause, OpenError, Reader, Unavailable},
     table::{KeyTextRow, TableRow as _},
 };
-use sealward_store::{copy, rename_new, view};
+use sealward_store::{CopyError, copy, rename_new, view};
 
 use super::{
     folder::{self, Failed},
@@ -63,6 +63,14 @@ pub enum BackUpError {
         /// Its path.
         path: PathBuf,
     },
+    /// The destination is in the folder that it would be a backup of.
+    #[error("{path} is in the data folder {data_dir}: specify a folder outside, best on another disk")]
+    InDataFolder {
+        /// Its path.
+        path: PathBuf,
+        /// The data folder.
+        data_dir: PathBuf,
+    },
     /// A backup as another user would leave files that the server can't open.
     #[error(transparent)]
     OtherUser(#[from] OtherUser),
@@ -78,6 +86,14 @@ pub enum BackUpError {
     #[error("the database {path} can't be copied")]
     Database {
         /// The database.
+        path: PathBuf,
+        /// The cause.
+        source: Cause,
+    },
+    /// A copy can't be written.
+    #[error("the copy {path} can't be written")]
+    Unwritable {
+        /// The copy.
         path: PathBuf,
         /// The cause.
         source: Cause,
@@ -117,15 +133,22 @@ pub enum BackUpError {
 /// [`BackUpError`]
 pub async fn back_up(data_dir: &Path, to: &Path) -> Result<BackedUp, BackUpError> {
     let us = owner::check(data_dir).map_err(|source| io_error(data_dir, source))??;
-    if to.try_exists().map_err(|source| io_error(to, source))? {
-        return Err(BackUpError::Exists { path: to.to_owned() });
+    // A link counts, whatever it points to.
+    match fs::symlink_metadata(to) {
+        Ok(_) => return Err(BackUpError::Exists { path: to.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(io_error(to, source)),
     }
     let above = folder::above(to);
     if !above.is_dir() {
         return Err(BackUpError::NoFolder { path: above.to_owned() });
     }
+    let inside = |source| io_error(above, source);
+    if fs::canonicalize(above).map_err(inside)?.starts_with(fs::canonicalize(data_dir).map_err(inside)?) {
+        return Err(BackUpError::InDataFolder { path: to.to_owned(), data_dir: data_dir.to_owned() });
+    }
     let unfinished = unfinished_name(to)?;
-    let outcome = fill(data_dir, &unfinished).await.and_then(|backed_up| {
+    let outcome = fill(data_dir, &unfinished, to).await.and_then(|backed_up| {
         // First the note: a backup that isn't recorded is worse than a record of one that failed in between.
         let note = leave_note(data_dir, us, &backed_up)?;
         match publish(&unfinished, to) {
@@ -163,15 +186,16 @@ fn unfinished_name(to: &Path) -> Result<PathBuf, BackUpError> {
 }
 
 fn publish(unfinished: &Path, to: &Path) -> Result<bool, BackUpError> {
-    folder::sync_both(unfinished)?;
+    folder::sync_both(unfinished).map_err(|(_, source)| io_error(to, source))?;
     let is_new = rename_new(unfinished, to).map_err(|source| io_error(to, source))?;
     folder::sync(folder::above(to))?;
     Ok(is_new)
 }
 
-async fn fill(data_dir: &Path, folder: &Path) -> Result<BackedUp, BackUpError> {
-    folder::create(folder)?;
-    let copies = Copies { data_dir, folder };
+/// Fills the unfinished folder of the backup `to`.
+async fn fill(data_dir: &Path, folder: &Path, to: &Path) -> Result<BackedUp, BackUpError> {
+    folder::create(folder).map_err(|(_, source)| io_error(to, source))?;
+    let copies = Copies { data_dir, folder, to };
     for _ in 0..ATTEMPTS {
         copies.copy(CONFIGURATION)?;
         let listed = copies.listed().await?;
@@ -192,6 +216,8 @@ async fn fill(data_dir: &Path, folder: &Path) -> Result<BackedUp, BackUpError> {
 struct Copies<'a> {
     data_dir: &'a Path,
     folder: &'a Path,
+    /// The name that the folder gets.
+    to: &'a Path,
 }
 
 impl Copies<'_> {
@@ -202,7 +228,11 @@ impl Copies<'_> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&to, error)),
             Ok(()) | Err(_) => {}
         }
-        copy(&from, &to).map_err(|source| BackUpError::Database { path: from, source })
+        copy(&from, &to).map_err(|error| match error {
+            CopyError::Source(source) => BackUpError::Database { path: from, source },
+            // Under the name that the user knows.
+            CopyError::Target(source) => BackUpError::Unwritable { path: self.to.join(name), source },
+        })
     }
 
     fn view(&self, name: &str) -> Result<Box<dyn Reader>, BackUpError> {

@@ -85,6 +85,16 @@ impl SqliteError {
     }
 }
 
+impl SqliteError {
+    /// Returns whether a file can't be written: the disk is full, or the file system failed.
+    pub(super) fn is_of_writing(&self) -> bool {
+        let SqliteError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        matches!(error.code, rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::ReadOnly)
+            || [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_TRUNCATE]
+                .contains(&error.extended_code)
+    }
+}
+
 impl From<SqliteError> for Cause {
     fn from(error: SqliteError) -> Self {
         Cause(error.into())

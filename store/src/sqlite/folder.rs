@@ -26,8 +26,14 @@ pub enum DataFolderError {
         /// The path.
         path: PathBuf,
     },
+    /// The path is a link to nothing. A folder isn't created elsewhere.
+    #[error("the data folder {} is a link to a folder that doesn't exist: create that folder, or remove the link", .path.display())]
+    DanglingLink {
+        /// The path.
+        path: PathBuf,
+    },
     /// Other users on this machine could read the databases.
-    #[error("the data folder {} is accessible to other users (mode {mode:04o}): run `chmod 700` on it", .path.display())]
+    #[error("the data folder {} is accessible to other users (mode {mode:04o}): use a folder of the server's own, with mode 0700", .path.display())]
     OpenToOthers {
         /// The path.
         path: PathBuf,
@@ -59,6 +65,9 @@ impl DataFolder {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataFolderError> {
         let path = path.as_ref();
         let failed = |source| DataFolderError::Io { path: path.to_owned(), source };
+        if fs::symlink_metadata(path).is_ok() && !fs::exists(path).map_err(failed)? {
+            return Err(DataFolderError::DanglingLink { path: path.to_owned() });
+        }
         make_private(path).map_err(failed)?;
         // SQLite interprets a relative path that begins with `file:` as a URI. An absolute path can't begin with it.
         let path = &fs::canonicalize(path).map_err(failed)?;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     blocking::blocking,
-    connection::Connection,
+    connection::{Connection, SqliteError},
     file::{creating_path, remove, sync_folder},
     options::SqliteOptions,
     readers::Readers,
@@ -174,19 +174,35 @@ impl Store for SqliteStore {
     }
 }
 
+/// Why a database wasn't copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The database can't be read, or is damaged.
+    #[error("the database can't be read")]
+    Source(#[source] Cause),
+    /// The new file exists, or can't be written, for example because its disk is full.
+    #[error("the copy can't be written")]
+    Target(#[source] Cause),
+}
+
 /// Copies a consistent state of a database to a new file of mode 0600. The copy is complete and on disk when this
 /// returns. Other processes may write to the database at the same time. Blocks.
 ///
 /// # Errors
-/// If the new file exists, or if the database or the file system fails.
-pub(crate) fn copy(from: &Path, to: &Path, options: SqliteOptions) -> Result<(), Cause> {
-    let failed = |error: io::Error| Cause(error.into());
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
-    let source = Connection::open_unlogged(from, options)?;
-    source.copy_into(to)?;
+/// See [`CopyError`].
+pub(crate) fn copy(from: &Path, to: &Path, options: SqliteOptions) -> Result<(), CopyError> {
+    let target = |error: io::Error| CopyError::Target(Cause(error.into()));
+    let copied = |error: SqliteError| match error.is_of_writing() {
+        true => CopyError::Target(error.into()),
+        false => CopyError::Source(error.into()),
+    };
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(target)?;
+    let source = Connection::open_unlogged(from, options).map_err(|error| CopyError::Source(error.into()))?;
+    source.copy_into(to).map_err(copied)?;
     drop(source);
-    Connection::open_at_rest(to, options)?.check_whole()?;
-    File::open(to).and_then(|file| file.sync_all()).map_err(failed)
+    let copy = Connection::open_at_rest(to, options).map_err(|error| CopyError::Target(error.into()))?;
+    copy.check_whole().map_err(copied)?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(target)
 }
 
 pub(super) fn make(path: &Path, writer: Uuid, options: SqliteOptions, first: Commit) -> Result<(), CommitError> {
