@@ -272,7 +272,7 @@ async fn verification_finds_what_is_wrong_and_changes_nothing() {
     assert_eq!(changed(&whole, &content(&backup)), [""; 0]);
 
     let database = backup.join("organizations").join(folder.organization_database().file_name().unwrap());
-    let damages: [(&str, &dyn Fn()); 6] = [
+    let damages: [(&str, &dyn Fn()); 7] = [
         ("cells can't be opened", &|| {
             let inside = Inside::open(&database);
             let cell = inside.password_cell(&name);
@@ -288,13 +288,18 @@ async fn verification_finds_what_is_wrong_and_changes_nothing() {
         }),
         ("shows that a program wrote", &|| fs::write(database.with_extension("db-wal"), "").unwrap()),
         ("is missing", &|| fs::remove_file(&database).unwrap()),
+        ("configuration.db is missing", &|| fs::remove_file(backup.join("configuration.db")).unwrap()),
     ];
     for (expected, damage) in damages {
         damage();
         let damaged = content(&backup);
         let (code, report) = verified(&folder.path(), &backup);
         assert_eq!(code, 1, "{expected}: {report:#}");
-        assert!(report["findings"].to_string().contains(expected), "{expected}: {report:#}");
+        let found = report["findings"].to_string();
+        assert!(found.contains(expected), "{expected}: {report:#}");
+        // The remedy is another backup, not this one.
+        assert!(found.contains("use a") && !found.contains("from a backup"), "{expected}: {report:#}");
+        assert!(!found.contains(" 1 cells") && !found.contains(" 1 faults"), "{report:#}");
         assert_eq!(changed(&damaged, &content(&backup)), [""; 0], "{expected}");
         // An unsound backup isn't restored.
         let (_root, empty) = without_databases(&folder);
@@ -341,10 +346,14 @@ async fn backup_without_a_root_key_is_neither_sound_nor_restored() {
 
     // With the credential, the damage is found.
     let mut command = program();
-    command.env("CREDENTIALS_DIRECTORY", folder.path()).args(["backup", "--verify", "--config"]).arg(&config).arg(&backup);
+    command
+        .env("CREDENTIALS_DIRECTORY", folder.path())
+        .args(["backup", "--verify", "--config"])
+        .arg(&config)
+        .arg(&backup);
     let (code, said, _) = run(&mut command);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("1 of 1 cells can't be opened") && !said.contains("no root key"), "{said}");
+    assert!(said.contains("1 of 1 cell can't be opened") && !said.contains("no root key"), "{said}");
 
     // A root key that isn't listed, and one whose file is missing.
     replace(&config, "type = \"credential\"\nname = \"root.key\"", "type = \"file\"");
@@ -377,6 +386,17 @@ fn restore_replaces_nothing_and_excludes_a_running_server() {
     assert_eq!(changed(&before, &content(&folder.path())), [""; 0]);
 
     // A log without its database would be read into the restored one.
+    // A folder isn't created elsewhere.
+    let (_root, linked) = without_databases(&folder);
+    let config = linked.development().config_file();
+    let link = linked.path().join("link");
+    std::os::unix::fs::symlink(linked.path().join("nothing"), &link).unwrap();
+    let mut command = program();
+    command.env("SEALWARD_DATA_DIR", &link).args(["restore", "--config"]).arg(&config).arg(&backup);
+    let (code, _, error) = run(&mut command);
+    assert_eq!(code, 1);
+    assert!(error.contains("is a link to a folder that doesn't exist"), "{error}");
+
     let (_root, empty) = without_databases(&folder);
     let stale = empty.path().join("configuration.db-wal");
     fs::write(&stale, "").unwrap();
@@ -404,6 +424,18 @@ async fn failed_backup_is_reported_and_leaves_no_files() {
     let (code, said, error) = back_up(&folder.path(), &parent.join("backup"));
     assert_eq!((code, said.as_str()), (1, ""));
     assert!(error.contains("can't be copied"), "{error}");
+    for inside in ["backup", "organizations/backup"] {
+        let before = content(&folder.path());
+        let (code, _, error) = back_up(&folder.path(), &folder.path().join(inside));
+        assert_eq!(code, 1, "{inside}");
+        assert!(error.contains("is in the data folder"), "{error}");
+        assert_eq!(changed(&before, &content(&folder.path())), [""; 0]);
+    }
+    let link = parent.join("link");
+    std::os::unix::fs::symlink(parent.join("nothing"), &link).unwrap();
+    let (_, _, error) = back_up(&folder.path(), &link);
+    assert!(error.contains("exists and is not overwritten"), "{error}");
+    fs::remove_file(link).unwrap();
     let (code, _, _) = back_up(&folder.path(), &parent.join("nowhere/backup"));
     assert_eq!(code, 1);
     fs::remove_file(folder.organization_database()).unwrap();

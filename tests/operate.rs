@@ -352,6 +352,41 @@ fn check_config_names_each_root_key_source_and_its_problem() {
     assert_eq!(facts[1]["text"], shown("former", &format!("mounted secret {}", former.display())));
 }
 
+#[test]
+fn what_has_the_path_of_a_hops_socket_is_reported() {
+    let folder = Folder::new();
+    let config = folder.development().config_file();
+    let socket = folder.path().join("hop.sock");
+    let text = fs::read_to_string(&config).unwrap();
+    let hop = format!(
+        "\n[[hops]]\nname = \"ingress\"\nunix_socket = \"{}\"\npeer_uid = 0\n\
+         kinds = [\"spiffe\"]\ntrust_domains = [\"example.org\"]\n",
+        socket.display()
+    );
+    fs::write(&config, text + &hop).unwrap();
+    let of_hops = |report: &Value| {
+        let found = findings(report).into_iter().filter(|(_, subject, _)| subject == "hops[0].unix_socket");
+        found.map(|(severity, _, problem)| (severity, problem)).collect::<Vec<_>>()
+    };
+    let found = of_hops(&checked(&mut program(), &config).1);
+    assert_eq!(found, []);
+    let obstacles: [(&str, &dyn Fn()); 3] = [
+        ("a link", &|| std::os::unix::fs::symlink("/dev/zero", &socket).unwrap()),
+        ("a regular file", &|| fs::write(&socket, "").unwrap()),
+        ("a folder", &|| fs::create_dir(&socket).unwrap()),
+    ];
+    for (kind, create) in obstacles {
+        let _none = fs::remove_file(&socket);
+        create();
+        let (code, report) = checked(&mut program(), &config);
+        assert_eq!(code, 1, "{report:#}");
+        let problem = format!("{} is {kind}, not the socket of the hop ingress", socket.display());
+        assert_eq!(of_hops(&report), [("error".to_owned(), problem)]);
+        let (_, _, error) = run(program().args(["serve", "--config"]).arg(&config));
+        assert!(error.contains(&format!("{kind} has this path: move it away")), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn unwritable_audit_copy_is_reported() {
     let folder = Server::start().await.stop().await;
@@ -371,6 +406,16 @@ async fn unwritable_audit_copy_is_reported() {
     fs::create_dir_all(folder.path().join("log/audit.jsonl")).unwrap();
     let (_, report) = checked(&mut program(), &config);
     assert_found(&findings(&report), &[in_data_folder, ("error", "audit.file", "is a folder")]);
+    // What has the mode of a writable file or folder, but keeps nothing.
+    for (file, expected) in
+        [("/dev/full", "/dev/full is a device"), ("/proc/audit.jsonl", "can't create /proc/audit.jsonl")]
+    {
+        replace(&config, "file = \"log/audit.jsonl\"", &format!("file = \"{file}\""));
+        let (code, report) = checked(&mut program(), &config);
+        assert_eq!(code, 1, "{file}");
+        assert_found(&findings(&report), &[in_data_folder, ("error", "audit.file", expected)]);
+        replace(&config, &format!("file = \"{file}\""), "file = \"log/audit.jsonl\"");
+    }
     fs::remove_dir(folder.path().join("log/audit.jsonl")).unwrap();
     fs::write(folder.path().join("log/audit.jsonl"), "").unwrap();
     set_mode(&folder.path().join("log/audit.jsonl"), 0o644);

@@ -11,6 +11,7 @@ mod report;
 mod tls;
 
 use std::{
+    error::Error,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -23,14 +24,19 @@ use sealward_core::{
     port::Clock,
 };
 
-pub use self::report::{Fact, OrganizationFacts, Report};
+pub use self::report::{Fact, OrganizationFacts, Report, counted};
 use self::{databases::Databases, files::is_set};
 pub use crate::finding::{Finding, Severity};
 use crate::{
-    config::{AuditCopy, Config, ConfigError, CopyTo, Fault, Faults, HopEntrance, RootKeySource, TokenKeys, environment},
+    config::{
+        AuditCopy, Config, ConfigError, CopyTo, Fault, Faults, HopEntrance, RootKeySource, TokenKeys, environment,
+    },
     drain::Drain,
     error_chain,
-    files::{cas::Cas, trusted_file},
+    files::{
+        cas::Cas,
+        trusted_file::{self, TrustedFileError},
+    },
     identity::{
         jwks::{Fetched, Fetching},
         token,
@@ -39,7 +45,7 @@ use crate::{
     root_key,
     schema::timestamp_to_proto,
     telemetry::{metrics::access, shed::Shed},
-    transport::{file_descriptors, tls::WORKLOAD_API},
+    transport::{file_descriptors, hop_sockets::Obstacle, tls::WORKLOAD_API},
     workload_api::{self, Update},
 };
 
@@ -104,15 +110,25 @@ pub async fn check_backup(path: &Path, folder: &Path) -> Report {
 }
 
 fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
-    let remedy = match error {
-        ConfigError::Unreadable { .. } => {
-            "use the file that `sealward-server init` created, and allow this user to read it"
+    // The subject names the file, so the problem doesn't.
+    let (problem, remedy) = match error {
+        ConfigError::Unreadable { source, .. } => {
+            let cause: &dyn Error =
+                if let TrustedFileError::Unreadable { source, .. } = source { source } else { source };
+            (
+                format!("can't read the configuration: {}", error_chain::text(cause)),
+                "use the file that `sealward-server init` created, and allow this user to read it",
+            )
         }
-        ConfigError::Malformed { .. } | ConfigError::Invalid { .. } => {
-            "fix the line; see docs/reference/configuration.md for all settings"
+        ConfigError::Malformed { source, .. } => (
+            format!("invalid TOML: {}", error_chain::text(source)),
+            "fix the line; see docs/reference/configuration.md for all settings",
+        ),
+        ConfigError::Invalid { faults, .. } => {
+            (faults.to_string(), "fix the line; see docs/reference/configuration.md for all settings")
         }
     };
-    report.error(path.display().to_string(), error_chain::text(error).trim_end(), remedy);
+    report.error(path.display().to_string(), problem.trim_end(), remedy);
 }
 
 /// Whether the check of a backup uses a setting. Others may have faults there, such as credentials that systemd gives only to the server.
@@ -121,8 +137,11 @@ fn is_for_backup(setting: &str) -> bool {
 }
 
 fn settings<'a>(faults: impl IntoIterator<Item = &'a Fault>, report: &mut Report) {
+    const REFERENCE: &str = "docs/reference/configuration.md";
     for fault in faults {
-        report.error(&fault.setting, &fault.problem, "fix the setting; see docs/reference/configuration.md");
+        let is_named = fault.problem.contains(REFERENCE);
+        let remedy = if is_named { "fix the setting".to_owned() } else { format!("fix the setting; see {REFERENCE}") };
+        report.error(&fault.setting, &fault.problem, remedy);
     }
 }
 
@@ -195,12 +214,17 @@ fn last_write(folder: &Path) -> Option<SystemTime> {
     entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok()).max()
 }
 
-/// Checks the folders of the sockets of hops: a user that can replace a socket can pose as the server.
+/// Checks the sockets of hops and their folders: a user that can replace a socket can pose as the server.
 fn hops(config: &Config, report: &mut Report) {
     for (index, hop) in config.hops.iter().enumerate() {
         let HopEntrance::UnixSocket { path, peer_uid } = &hop.entrance else { continue };
         let Some(folder) = path.parent().filter(|_| is_set(path)) else { continue };
         let (setting, shown) = (format!("hops[{index}].unix_socket"), folder.display());
+        if let Some(Obstacle::NotASocket(found)) = Obstacle::at(path) {
+            let problem = format!("{} is {found}, not the socket of the hop {}", path.display(), hop.name);
+            report.error(setting, problem, "move it away, or use another path");
+            continue;
+        }
         match trusted_file::check(folder) {
             Ok(()) => {
                 report.fact(setting, format!("the hop {} connects to {} as user {peer_uid}", hop.name, path.display()))
@@ -212,9 +236,9 @@ fn hops(config: &Config, report: &mut Report) {
             }
             Err(error) => {
                 let problem = format!(
-                    "{}: another program can pose as the server to the hop {}",
-                    error_chain::text(&error),
-                    hop.name
+                    "another program can pose as the server to the hop {}: {}",
+                    hop.name,
+                    error_chain::text(&error)
                 );
                 report.warning(setting, problem, error.remedy());
             }
@@ -231,7 +255,11 @@ async fn token_issuers(config: &Config, report: &mut Report) {
                     let (path, count, left_out, issuer) = (path.display(), keys.len(), keys.left_out(), &issuer.issuer);
                     report.fact(
                         "token_issuers",
-                        format!("{path} has {count} keys of {issuer}; {left_out} others can't verify tokens"),
+                        format!(
+                            "{path} has {} of {issuer}; {} can't verify tokens",
+                            counted(count, "key", "keys"),
+                            counted(left_out, "other", "others")
+                        ),
                     );
                     if count == 0 {
                         let problem =
@@ -275,7 +303,7 @@ async fn keys_at(url: &Uri, ca: Option<&Path>, issuer: &str, config: &Config, re
             format!("{url} has no key that can verify tokens: every token of {issuer} is refused"),
             "check the issuer's key set",
         ),
-        Ok(count) => report.fact(SETTING, format!("{url} has {count} keys of {issuer}")),
+        Ok(count) => report.fact(SETTING, format!("{url} has {} of {issuer}", counted(count, "key", "keys"))),
         Err(error) => report.warning(
             SETTING,
             format!("{url} can't be reached from this machine: {error}"),

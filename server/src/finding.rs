@@ -28,11 +28,26 @@ pub struct Finding {
 impl Finding {
     /// An error.
     pub(crate) fn error(subject: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, subject: subject.into(), problem: problem.into(), remedy: remedy.into() }
+        let (subject, problem, remedy) = (subject.into(), problem.into(), remedy.into());
+        // Errors that are also shown alone end with their remedy.
+        let alone = problem.strip_suffix(&remedy).and_then(|problem| problem.strip_suffix(": ")).map(str::to_owned);
+        Self { severity: Severity::Error, subject, problem: alone.unwrap_or(problem), remedy }
     }
 
     /// A warning.
     pub(crate) fn warning(subject: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(subject, problem, remedy) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remedy_is_not_repeated() {
+        let found = Finding::warning("a", "it is writable: chmod go-w b", "chmod go-w b");
+        assert_eq!((found.severity, found.problem.as_str()), (Severity::Warning, "it is writable"));
+        assert_eq!(Finding::error("a", "chmod go-w b", "chmod go-w b").problem, "chmod go-w b");
     }
 }

@@ -85,7 +85,7 @@ pub enum InitError {
     },
     /// Other users can access the data folder.
     #[error(
-        "{path} is accessible to other users (mode {mode:04o}): run `chmod 700` on it, or select another data folder"
+        "{path} is accessible to other users (mode {mode:04o}): select a folder of the server's own, with mode 0700"
     )]
     OpenToOthers {
         /// The data folder.

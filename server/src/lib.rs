@@ -13,7 +13,7 @@ pub mod config;
 pub mod descriptors;
 pub mod development;
 pub mod drain;
-mod error_chain;
+pub mod error_chain;
 mod facts;
 mod files;
 mod finding;

@@ -103,7 +103,7 @@ impl RootKeySourceError {
             ),
             Self::Exposed { path, allowed: Readers::OwnerAndGroup, .. } => format!("chmod 440 {}", path.display()),
             Self::Exposed { path, allowed: Readers::Everyone, .. } => format!("chmod 444 {}", path.display()),
-            Self::FolderExposed { folder, .. } => format!("chmod 700 {}", folder.display()),
+            Self::FolderExposed { folder, .. } => format!("chmod go-w {}", folder.display()),
             Self::Interrupted(_) => "try again".to_owned(),
         }
     }

@@ -11,7 +11,7 @@ use sealward_core::{
     store::{Reader, Unavailable},
 };
 
-use super::report::Report;
+use super::report::{Report, counted};
 use crate::{error_chain, ports::computation::ComputationThreads};
 
 const FROM_ANOTHER: &str =
@@ -31,10 +31,15 @@ pub(super) async fn cells(
         }
         Ok(Cells { checked, unreadable, miscounts }) => {
             if unreadable > 0 {
-                report.error(subject, format!("{unreadable} of {checked} cells can't be opened"), FROM_ANOTHER);
+                report.error(
+                    subject,
+                    format!("{unreadable} of {} can't be opened", counted(checked, "cell", "cells")),
+                    FROM_ANOTHER,
+                );
             }
             if miscounts > 0 {
-                let problem = format!("the census has {miscounts} wrong counts of cells");
+                let problem =
+                    format!("the census has {}", counted(miscounts, "wrong count of cells", "wrong counts of cells"));
                 report.error(subject, problem, FROM_ANOTHER);
             }
         }
@@ -74,7 +79,7 @@ pub(super) async fn trail(
             report.fact(subject, format!("audit records verified: {records}, faults: 0"));
         }
         Ok(Verified { faults, .. }) => {
-            report.error(subject, format!("its audit trail has {faults} faults"), FROM_ANOTHER);
+            report.error(subject, format!("its audit trail has {}", counted(faults, "fault", "faults")), FROM_ANOTHER);
         }
         Err(error) => {
             let problem = format!("can't read its audit trail: {}", error_chain::text(&error));

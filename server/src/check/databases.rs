@@ -31,24 +31,84 @@ use sealward_store::view;
 
 use super::{
     content, files,
-    report::{OrganizationFacts, Report},
+    report::{OrganizationFacts, Report, counted},
 };
 use crate::{
     config::{Config, RootKeySource},
-    error_chain, ports::clock::SystemClock, schema};
+    error_chain,
+    ports::clock::SystemClock,
+    schema,
+};
 
-const DATA_DIR: &str = "data_dir";
-const BACKUP: &str = "backup";
 const ROOT_KEY_SOURCES: &str = "root_key.sources";
-const FROM_BACKUP: &str = "restore the database from a backup";
 
 /// The folder with the databases, and how they are checked.
+#[derive(Clone, Copy)]
 pub(super) enum Databases<'a> {
     /// Those that a server serves, which may be running: only what a start needs.
     Served(&'a Path),
     /// Those of a backup: also every cell, the census and the audit trails.
     Backup(&'a Path),
 }
+
+/// What to do about a problem. A user of a backup has another way out than a user of a server.
+impl<'a> Databases<'a> {
+    fn folder(self) -> &'a Path {
+        let (Self::Served(folder) | Self::Backup(folder)) = self;
+        folder
+    }
+
+    /// What findings about the folder are about.
+    fn subject(self) -> &'static str {
+        self.choose("data_dir", "backup")
+    }
+
+    fn is_backup(self) -> bool {
+        matches!(self, Self::Backup(_))
+    }
+
+    fn choose(self, served: &'static str, backup: &'static str) -> &'static str {
+        if self.is_backup() { backup } else { served }
+    }
+
+    /// If a database is damaged or missing.
+    fn replace(self) -> &'static str {
+        self.choose("restore the database from a backup", ANOTHER_BACKUP)
+    }
+
+    /// If a row of the configuration database isn't as this deployment wrote it.
+    fn replace_configuration(self) -> &'static str {
+        self.choose("restore configuration.db from a backup", ANOTHER_BACKUP)
+    }
+
+    /// If a row has no valid MAC.
+    fn authenticate(self) -> &'static str {
+        self.choose(
+            "restore configuration.db from a backup; or move it away, start the server, and restore each key: sealward -o NAME key restore",
+            ANOTHER_BACKUP,
+        )
+    }
+
+    /// If a root key is not configured.
+    fn find_root_key(self) -> &'static str {
+        self.choose(
+            "add that root key; if it is lost, stop the server, move configuration.db away, start it, and restore each key: sealward -o NAME key restore",
+            "add the root key from the time of the backup; if it is lost, don't use restore: see Backup and restore in docs/operations.md",
+        )
+    }
+
+    /// If the key of an organization is not in the configuration database.
+    fn restore_key(self, name: &OrganizationName) -> String {
+        match self {
+            Self::Served(_) => format!("start the server, and restore the key: sealward -o {name} key restore"),
+            Self::Backup(_) => {
+                format!("restore this backup, start the server, and restore the key: sealward -o {name} key restore")
+            }
+        }
+    }
+}
+
+const ANOTHER_BACKUP: &str = "use another backup, or take a new one: sealward-server backup";
 
 /// Checks all databases in a folder. `root_key` is `None` if a root key can't be used.
 pub(super) async fn check(
@@ -61,28 +121,27 @@ pub(super) async fn check(
         Ok(served) => served.schema,
         Err(error) => return report.error("schema", error_chain::text(&error), "install this release again"),
     };
-    let (folder, subject, is_backup) = match databases {
-        Databases::Served(folder) => (folder, DATA_DIR, false),
-        Databases::Backup(folder) => (folder, BACKUP, true),
-    };
+    let (folder, subject, is_backup) = (databases.folder(), databases.subject(), databases.is_backup());
     let path = folder.join("configuration.db");
     let found = databases_in(folder);
     let configuration: Arc<dyn Reader> = match view(&path) {
         Ok(store) => Arc::from(store),
-        Err(OpenError::Missing) if !is_backup => return without_configuration(&path, &found, report),
-        Err(error) => return unopened(subject, &path, &error, report),
+        Err(OpenError::Missing) if !is_backup => return without_configuration(subject, &path, &found, report),
+        Err(error) => return unopened(databases, subject, &path, &error, report),
     };
-    files::database(subject, &path, report);
+    if !is_backup {
+        files::database(subject, &path, report);
+    }
     if is_backup && root_key.is_none() {
         report.error(ROOT_KEY_SOURCES, "no root key, so the cells weren't opened", without_root_key(config));
     }
-    let check = DatabaseCheck { configuration, root_key, schema, folder, subject, is_backup };
+    let check = DatabaseCheck { configuration, root_key, schema, databases };
     match check.all_by_known_root_key(found, report).await {
         Ok(names) if !is_backup => bound_names(config, &names, report),
         Ok(_) => {}
         Err(error) => {
             let problem = format!("can't read {}: {}", path.display(), error_chain::text(&error));
-            report.error(subject, problem, FROM_BACKUP);
+            report.error(subject, problem, databases.replace());
         }
     }
 }
@@ -102,23 +161,29 @@ fn without_root_key(config: &Config) -> String {
     }
 }
 
-fn unopened(subject: &str, path: &Path, error: &OpenError, report: &mut Report) {
-    report.error(subject, format!("{}: {}", path.display(), error_chain::text(error)), FROM_BACKUP);
+fn unopened(databases: Databases<'_>, subject: &str, path: &Path, error: &OpenError, report: &mut Report) {
+    let shown = path.display();
+    let problem = match error {
+        OpenError::Missing => format!("{shown} is missing"),
+        OpenError::Unavailable(_) | OpenError::WrongOrganization => format!("{shown}: {}", error_chain::text(error)),
+    };
+    report.error(subject, problem, databases.replace());
 }
 
-fn without_configuration(path: &Path, found: &HashSet<OrganizationId>, report: &mut Report) {
+fn without_configuration(subject: &str, path: &Path, found: &HashSet<OrganizationId>, report: &mut Report) {
     if found.is_empty() {
-        return report.fact(DATA_DIR, "there are no databases yet; the first start creates configuration.db");
+        return report.fact(subject, "there are no databases yet; the first start creates configuration.db");
     }
     let problem = format!(
-        "{} is missing, but {} databases of organizations exist: a start registers them without their keys",
+        "{} is missing, but {} exist{}: a start registers each without its key",
         path.display(),
-        found.len()
+        counted(found.len(), "database of an organization", "databases of organizations"),
+        if found.len() == 1 { "s" } else { "" },
     );
     report.warning(
-        DATA_DIR,
+        subject,
         problem,
-        format!("{FROM_BACKUP}, or start the server and restore each key: sealward key restore"),
+        "restore the database from a backup, or start the server and restore each key: sealward -o NAME key restore",
     );
 }
 
@@ -134,11 +199,7 @@ struct DatabaseCheck<'a> {
     configuration: Arc<dyn Reader>,
     root_key: Option<&'a dyn RootKey>,
     schema: Arc<Schema>,
-    folder: &'a Path,
-    /// What findings about the folder are about.
-    subject: &'static str,
-    /// Whether the databases are at rest, and everything in them is checked.
-    is_backup: bool,
+    databases: Databases<'a>,
 }
 
 impl DatabaseCheck<'_> {
@@ -161,7 +222,7 @@ impl DatabaseCheck<'_> {
         mut found: HashSet<OrganizationId>,
         report: &mut Report,
     ) -> Result<HashSet<OrganizationName>, Unavailable> {
-        if self.is_backup {
+        if self.databases.is_backup() {
             content::trail("configuration.db", &self.configuration, None, report).await;
         }
         let mut names = HashSet::new();
@@ -169,9 +230,9 @@ impl DatabaseCheck<'_> {
         for Misnamed { name, id, is_ready } in misnamed {
             let subject = format!("organizations/{name}");
             let problem = "its row in configuration.db is not authentic: its name is not the name of an organization";
-            report.error(&subject, problem, "restore configuration.db from a backup");
+            report.error(&subject, problem, self.databases.replace_configuration());
             if !found.remove(&id) && is_ready {
-                report.error(&subject, self.missing(id), FROM_BACKUP);
+                report.error(&subject, self.missing(id), self.databases.replace());
             }
         }
         for listed in organizations {
@@ -180,13 +241,13 @@ impl DatabaseCheck<'_> {
                 report.error(
                     name.resource_name(),
                     "its row in configuration.db is not authentic: it was changed, or written by a version without MACs",
-                    "restore configuration.db from a backup; or move it away, start the server, and restore each key: sealward key restore",
+                    self.databases.authenticate(),
                 );
             }
             if found.remove(id) {
                 self.organization(name, *id, report).await;
             } else if state == STATE_READY {
-                report.error(name.resource_name(), self.missing(*id), FROM_BACKUP);
+                report.error(name.resource_name(), self.missing(*id), self.databases.replace());
             }
             names.insert(name.clone());
         }
@@ -219,7 +280,7 @@ impl DatabaseCheck<'_> {
     }
 
     fn path(&self, id: OrganizationId) -> std::path::PathBuf {
-        self.folder.join("organizations").join(format!("{id}.db"))
+        self.databases.folder().join("organizations").join(format!("{id}.db"))
     }
 
     /// Checks that the configured root keys include every root key that ever sealed in this deployment.
@@ -232,7 +293,7 @@ impl DatabaseCheck<'_> {
                 report.error(
                     ROOT_KEY_SOURCES,
                     "configuration.db was sealed under a root key that is not among these sources",
-                    "add that root key; if it is lost, stop the server, move configuration.db away, start it, and restore each key: sealward key restore",
+                    self.databases.find_root_key(),
                 );
             }
         }
@@ -250,7 +311,8 @@ impl DatabaseCheck<'_> {
         let (catalog, version) = match catalog::read(store).await {
             Ok(read) => read,
             Err(error) => {
-                report.error(subject, format!("can't read its catalog: {}", error_chain::text(&error)), FROM_BACKUP);
+                let problem = format!("can't read its catalog: {}", error_chain::text(&error));
+                report.error(subject, problem, self.databases.replace());
                 return None;
             }
         };
@@ -268,10 +330,12 @@ impl DatabaseCheck<'_> {
     async fn organization(&self, name: &OrganizationName, id: OrganizationId, report: &mut Report) {
         let subject = name.resource_name();
         let path = self.path(id);
-        files::database(&subject, &path, report);
+        if !self.databases.is_backup() {
+            files::database(&subject, &path, report);
+        }
         let store: Arc<dyn Reader> = match view(&path) {
             Ok(store) => Arc::from(store),
-            Err(error) => return unopened(&subject, &path, &error, report),
+            Err(error) => return unopened(self.databases, &subject, &path, &error, report),
         };
         match inside(&*store).await {
             Ok(Some(inside)) if inside.id == id && inside.name == *name => {}
@@ -281,19 +345,26 @@ impl DatabaseCheck<'_> {
                 report.error(
                     &subject,
                     problem,
-                    "rename each database to the UUID that it contains; until then, it is not served",
+                    self.databases.choose(
+                        "rename each database to the UUID that it contains; until then, it is not served",
+                        ANOTHER_BACKUP,
+                    ),
                 );
             }
-            Ok(None) => report.error(&subject, format!("{} contains no organization", path.display()), FROM_BACKUP),
+            Ok(None) => {
+                let problem = format!("{} contains no organization", path.display());
+                report.error(&subject, problem, self.databases.replace());
+            }
             Err(error) => {
-                report.error(&subject, format!("{}: {}", path.display(), error_chain::text(&error)), FROM_BACKUP)
+                let problem = format!("{}: {}", path.display(), error_chain::text(&error));
+                report.error(&subject, problem, self.databases.replace());
             }
         }
         let columns_to_add = self.migration(&subject, &*store, &layout::organization(&self.schema), report).await;
-        let (fingerprint, ring) = self.key(&subject, id, &*store, report).await;
+        let (fingerprint, ring) = self.key(name, id, &*store, report).await;
         // Without a root key, no key can be opened.
         let is_key_present = self.root_key.map(|_| ring.is_some());
-        if self.is_backup {
+        if self.databases.is_backup() {
             if let Some(ring) = ring {
                 content::cells(&subject, id, &store, ring, report).await;
             }
@@ -306,13 +377,14 @@ impl DatabaseCheck<'_> {
     /// The fingerprint of the key that a database needs, and the ring if the key is present and opens it.
     async fn key(
         &self,
-        subject: &str,
+        name: &OrganizationName,
         id: OrganizationId,
         store: &dyn Reader,
         report: &mut Report,
     ) -> (Option<String>, Option<KeyRing>) {
+        let subject = &name.resource_name();
         let damaged = |why: String, report: &mut Report| {
-            report.error(subject, format!("its key ring is missing or damaged: {why}"), FROM_BACKUP);
+            report.error(subject, format!("its key ring is missing or damaged: {why}"), self.databases.replace());
             (None, None)
         };
         let ring = match ring_rows::read(store).await {
@@ -335,10 +407,11 @@ impl DatabaseCheck<'_> {
             Err(why) => return damaged(why, report),
         };
         if opened.is_none() && self.root_key.is_some() {
+            let unopened = self.databases.choose("", ", so its cells weren't opened");
             report.warning(
                 subject,
-                format!("data encryption is inactive: the key with the fingerprint {fingerprint} is missing"),
-                "start the server, and restore the key: sealward key restore",
+                format!("data encryption is inactive: the key with the fingerprint {fingerprint} is missing{unopened}"),
+                self.databases.restore_key(name),
             );
         }
         (Some(fingerprint), opened)
@@ -380,7 +453,7 @@ impl DatabaseCheck<'_> {
         let store = match view(&path) {
             Ok(store) => store,
             Err(error) => {
-                unopened(self.subject, &path, &error, report);
+                unopened(self.databases, self.databases.subject(), &path, &error, report);
                 return None;
             }
         };
@@ -390,14 +463,14 @@ impl DatabaseCheck<'_> {
             Some(Inside { id: inner, name, .. }) if *inner == id => {
                 if names.contains(name) {
                     let problem = format!("{shown} has the name of another organization, {name}: it is not served");
-                    report.warning(self.subject, problem, "move it out of the folder");
+                    report.warning(self.databases.subject(), problem, "move it out of the folder");
                     return None;
                 }
                 let texts = KeyTextRow::organization().is(id);
                 if self.configuration.count(KeyTextRow::TABLE.into(), texts).await.is_ok_and(|texts| texts > 0) {
                     let problem =
                         format!("configuration.db has keys of {shown} but doesn't list it: its row was removed");
-                    report.error(self.subject, problem, "restore configuration.db from a backup");
+                    report.error(self.databases.subject(), problem, self.databases.replace_configuration());
                     return None;
                 }
                 self.organization(name, id, report).await;
@@ -407,9 +480,12 @@ impl DatabaseCheck<'_> {
                 let problem =
                     format!("the name of {shown} is not the UUID of the organization in it: it is not served");
                 report.warning(
-                    self.subject,
+                    self.databases.subject(),
                     problem,
-                    "rename it to the UUID that it contains, or move it out of the folder",
+                    self.databases.choose(
+                        "rename it to the UUID that it contains, or move it out of the folder",
+                        "move it out of the folder",
+                    ),
                 );
                 None
             }

@@ -5,12 +5,12 @@
 use std::{
     fs::{self, Metadata},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{Access, access},
+    fs::{Access, access, statfs},
     process::geteuid,
 };
 
@@ -20,7 +20,7 @@ use crate::{
     error_chain,
     files::{
         disk,
-        trusted_file::{self, TrustedFileError},
+        trusted_file::{self, TrustedFileError, type_name},
     },
     telemetry::{
         metrics::access::{MetricsTokenError, read_token},
@@ -42,7 +42,7 @@ pub(super) fn configuration(path: &Path, report: &mut Report) {
 
 /// Warns of a private key that all users can read.
 pub(super) fn private(subject: &str, path: &Path, report: &mut Report) {
-    if fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0) {
+    if is_readable_by_all(path) {
         let problem = format!("the private key {} is readable by all users", path.display());
         report.warning(subject, problem, format!("chmod 600 {}", path.display()));
     }
@@ -57,7 +57,7 @@ pub(super) fn metrics_token(path: &Path, report: &mut Report) {
             MetricsTokenError::NotAToken { .. } => "write a new one: openssl rand -hex 32".to_owned(),
         };
         report.error(SUBJECT, error_chain::text(&error), remedy);
-    } else if fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0) {
+    } else if is_readable_by_all(path) {
         let problem = format!("the token {} is readable by all users", path.display());
         report.warning(SUBJECT, problem, format!("chmod 640 {}", path.display()));
     }
@@ -87,8 +87,9 @@ pub(super) fn collector(config: &Config, report: &mut Report) {
     }
 }
 
+/// Whether it is a file that all users can read. Anything else is reported by the code that reads it, and its mode isn't changed.
 fn is_readable_by_all(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0)
+    fs::metadata(path).is_ok_and(|found| found.is_file() && found.mode() & 0o004 != 0)
 }
 
 /// The data folder and the folder of organizations in it.
@@ -96,18 +97,22 @@ pub(super) fn data_folder(path: &Path, report: &mut Report) {
     match fs::metadata(path) {
         Ok(found) => {
             folder(path, &found, report);
-            if let Some(above) = path.parent()
-                && let Err(error @ TrustedFileError::Exposed { .. }) = trusted_file::check(above)
+            report.findings.extend(disk::available_bytes(path).and_then(|bytes| disk::finding(path, bytes)));
+            // Its own mode is already checked.
+            if let Err(TrustedFileError::Exposed { exposure, .. }) = trusted_file::check(path)
+                && fs::metadata(&exposure.place).is_ok_and(|place| !is_same(&place, &found))
             {
-                report.warning(
-                    "data_dir",
-                    format!("{}: other users can replace the data folder", error),
-                    error.remedy(),
-                );
+                let problem = format!("other users can replace the data folder: {exposure}");
+                report.warning("data_dir", problem, exposure.remedy());
             }
             let organizations = path.join("organizations");
-            if let Ok(found) = fs::metadata(&organizations) {
-                folder(&organizations, &found, report);
+            if let Ok(below) = fs::metadata(&organizations) {
+                folder(&organizations, &below, report);
+                // On the same disk, its space is the same.
+                if below.dev() != found.dev() {
+                    let available = disk::available_bytes(&organizations);
+                    report.findings.extend(available.and_then(|bytes| disk::finding(&organizations, bytes)));
+                }
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => absent(path, report),
@@ -126,25 +131,33 @@ fn folder(path: &Path, found: &Metadata, report: &mut Report) {
     }
     if found.mode() & 0o077 != 0 {
         let problem = format!("{shown} is accessible to other users (mode {:04o})", found.mode() & 0o7777);
-        report.error("data_dir", problem, format!("chmod 700 {shown}"));
+        // Other programs need a folder that isn't only the server's.
+        let is_own = found.uid() == geteuid().as_raw() && found.mode() & STICKY == 0 && path.components().count() > 2;
+        let remedy = if is_own { format!("chmod 700 {shown}") } else { "use a folder of the server's own".to_owned() };
+        report.error("data_dir", problem, remedy);
     }
     let us = geteuid().as_raw();
     if found.uid() != us {
         let problem = format!("{shown} belongs to user {}, but this check runs as user {us}", found.uid());
-        let remedy = "run this as the server's user, or change the owner of the folder with chown -R";
-        report.warning("data_dir", problem, remedy);
+        report.warning("data_dir", problem, "run this as the server's user, or use a folder of this user");
     }
     if access(path, Access::WRITE_OK | Access::EXEC_OK).is_err() {
-        report.error("data_dir", format!("user {us} can't write to {shown}"), format!("chown -R {us} {shown}"));
+        let problem = format!("user {us} can't write to {shown}");
+        report.error("data_dir", problem, "run this as the server's user, or use a folder that it can write to");
     }
-    report.findings.extend(disk::available_bytes(path).and_then(|bytes| disk::finding(path, bytes)));
+}
+
+const STICKY: u32 = 0o1000;
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Checks whether the server can create a missing data folder.
 fn absent(path: &Path, report: &mut Report) {
     let above = path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let shown = path.display();
-    if access(above, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+    if !can_create_in(above) {
         let problem = format!("{shown} doesn't exist, and this user can't create it in {}", above.display());
         report.error("data_dir", problem, format!("create it for the server's user: install -d -m 700 {shown}"));
     } else {
@@ -152,29 +165,52 @@ fn absent(path: &Path, report: &mut Report) {
     }
 }
 
+/// Whether this user can create files in a folder. The system's own folders below /proc and /sys take none, whatever their mode is.
+fn can_create_in(folder: &Path) -> bool {
+    const PROC: u64 = 0x9fa0;
+    const SYSFS: u64 = 0x6265_6572;
+    let is_of_system = statfs(folder).is_ok_and(|found| {
+        let kind = u64::try_from(found.f_type).unwrap_or_default();
+        [PROC, SYSFS].contains(&kind)
+    });
+    folder.is_dir() && !is_of_system && access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
 /// Checks the file of the audit copy, or whether the server can create it.
 pub(super) fn audit_copy(path: &Path, on_failure: OnFailure, report: &mut Report) {
+    const OTHER_FILE: &str = "use the path of a file or a pipe";
     let (shown, us) = (path.display(), geteuid().as_raw());
     let unusable = match fs::metadata(path) {
-        Ok(found) if found.is_dir() => Some((format!("{shown} is a folder"), "use the path of a file".to_owned())),
+        Ok(found) if !found.is_file() && !found.file_type().is_fifo() => Some((
+            format!("{shown} is {}, which keeps no records", type_name(found.file_type())),
+            OTHER_FILE.to_owned(),
+        )),
         Ok(found) => {
             if found.is_file() && found.mode() & 0o077 != 0 {
                 let problem = format!("{shown} is accessible to other users (mode {:04o})", found.mode() & 0o7777);
                 report.warning(AUDIT_FILE, problem, format!("chmod 600 {shown}"));
             }
-            let problem = format!("user {us} can't read and write {shown}");
-            let is_open = access(path, Access::READ_OK | Access::WRITE_OK).is_ok();
-            (!is_open).then(|| (problem, format!("chown {us} {shown}")))
+            // The server only writes to a pipe.
+            let (needed, verb) = match found.is_file() {
+                true => (Access::READ_OK | Access::WRITE_OK, "read and write"),
+                false => (Access::WRITE_OK, "write to"),
+            };
+            let problem = format!("user {us} can't {verb} {shown}");
+            let remedy = "run this as the server's user, or use a path that it can write to";
+            access(path, needed).is_err().then(|| (problem, remedy.to_owned()))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().unwrap_or(Path::new("/"));
-            let (folder_shown, is_there) = (folder.display(), folder.is_dir());
-            let problem = match is_there {
-                true => format!("user {us} can't create {shown} in {folder_shown}"),
-                false => format!("can't create {shown}: the folder {folder_shown} doesn't exist"),
-            };
-            let is_open = is_there && access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
-            (!is_open).then(|| (problem, format!("install -d -m 700 -o {us} {folder_shown}")))
+            let folder_shown = folder.display();
+            if !folder.is_dir() {
+                let problem = format!("can't create {shown}: the folder {folder_shown} doesn't exist");
+                Some((problem, format!("install -d -m 700 -o {us} {folder_shown}")))
+            } else if !can_create_in(folder) {
+                let problem = format!("user {us} can't create {shown} in {folder_shown}");
+                Some((problem, "use a path in a folder of the server's user".to_owned()))
+            } else {
+                None
+            }
         }
         Err(error) => {
             let remedy = "run this as the server's user".to_owned();

@@ -40,6 +40,13 @@ impl Report {
     }
 }
 
+/// A number with its noun: `1 error`, `2 errors`.
+#[must_use]
+pub fn counted(count: impl TryInto<u64> + Copy + std::fmt::Display, one: &str, many: &str) -> String {
+    let is_one = count.try_into().is_ok_and(|count| count == 1);
+    format!("{count} {}", if is_one { one } else { many })
+}
+
 /// A fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fact {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use sealward_server::check::{self, OrganizationFacts, Report, Severity};
+use sealward_server::check::{self, OrganizationFacts, Report, Severity, counted};
 use serde_json::json;
 
 use super::{failure::Failure, print, shell};
@@ -64,7 +64,11 @@ pub(super) fn print_report(
         print::to_stdout(format!("{object:#}\n"))?;
     } else {
         let text = text(report, io::stdout().is_terminal());
-        print::to_stdout(format!("{text}{}, {}\n", counted(errors, "error"), counted(warnings, "warning")))?;
+        print::to_stdout(format!(
+            "{text}{}, {}\n",
+            counted(errors, "error", "errors"),
+            counted(warnings, "warning", "warnings")
+        ))?;
     }
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -96,7 +100,7 @@ fn organization_line(organization: &OrganizationFacts) -> String {
     let OrganizationFacts { name, columns_to_add, fingerprint, is_key_present, .. } = organization;
     let schema = match columns_to_add {
         Some(0) => "schema up to date".to_owned(),
-        Some(columns) => format!("the next start adds {columns} columns"),
+        Some(columns) => format!("the next start adds {}", counted(*columns, "column", "columns")),
         None => "schema unusable".to_owned(),
     };
     let key = match (fingerprint, is_key_present) {
@@ -106,8 +110,4 @@ fn organization_line(organization: &OrganizationFacts) -> String {
         (None, _) => "no usable key ring".to_owned(),
     };
     format!("organizations/{name}: {schema}, {key}\n")
-}
-
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

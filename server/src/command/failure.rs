@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use sealward_server::error_chain;
+
 use super::print::{self, OutputError};
 
 /// The error of a command. Its sources are the causes.
@@ -12,11 +14,6 @@ pub(super) fn report(failure: &(dyn Error + 'static)) {
     if failure.downcast_ref::<OutputError>().is_some_and(OutputError::is_quiet) {
         return;
     }
-    let mut text = format!("error: {failure}\n");
-    let mut next = failure.source();
-    while let Some(cause) = next {
-        text.push_str(&format!("  because: {cause}\n"));
-        next = cause.source();
-    }
-    print::to_stderr(text);
+    let text = error_chain::parts(failure).join("\n  because: ");
+    print::to_stderr(format!("error: {text}\n"));
 }

@@ -107,12 +107,16 @@ Created:
 
 fn steps(plan: &Plan, wishes: &Wishes) -> Vec<String> {
     let config = shell::quoted_path(&plan.config_file());
-    let provided = plan.provided().map(|provided| format!("\n     {}    {}", provided.path.display(), provided.what));
-    let mut steps = vec![format!("Copy your certificates to these files, in PEM:{}", provided.concat())];
+    let missing = plan.provided().into_iter().filter(|provided| !provided.path.exists());
+    let missing: String =
+        missing.map(|provided| format!("\n     {}    {}", provided.path.display(), provided.what)).collect();
+    let mut steps = Vec::new();
+    if !missing.is_empty() {
+        steps.push(format!("Copy your certificates to these files, in PEM:{missing}"));
+    }
     match &wishes.admin {
-        Some(identity) => {
-            steps.push(format!("Issue a certificate from one of these CAs to {identity}, the system administrator."))
-        }
+        Some(identity) => steps
+            .push(format!("Issue a certificate from one of the client CAs to {identity}, the system administrator.")),
         None => steps.push(format!(
             "Bind your first administrator to a role, at the end of {config}. Show the names in a certificate:\n     \
              openssl x509 -in admin.pem -noout -subject -ext subjectAltName"

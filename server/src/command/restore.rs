@@ -5,12 +5,12 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use sealward_server::{
     backup::{Restored, is_restorable_into, restore},
-    check::{self, Severity},
+    check::{self, Severity, counted},
     config::Config,
 };
 
 use super::{
-    check_config::{counted, print_report},
+    check_config::print_report,
     failure::Failure,
     print,
     shell::{absolute, quoted_path},
@@ -58,7 +58,7 @@ pub(super) async fn run(arguments: RestoreArguments) -> Result<ExitCode, Failure
     }
     let Restored { organizations } = restore(&folder, &data_dir)?;
     let to = quoted_path(&data_dir);
-    let organizations = counted(organizations, "organization");
+    let organizations = counted(organizations, "organization", "organizations");
     let text = format!("restored to {to}: configuration.db and {organizations}; start the server\n");
     print::to_stdout(text).map_err(|error| error.completed("the backup is restored: start the server"))?;
     Ok(ExitCode::SUCCESS)

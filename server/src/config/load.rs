@@ -25,9 +25,9 @@ use crate::files::trusted_file::{self, TrustedFileError};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is missing or unreadable, or other users can change it.
-    #[error("can't read the configuration {path}")]
+    #[error("the configuration can't be used")]
     Unreadable {
-        /// The file.
+        /// The file, which the source names.
         path: PathBuf,
         /// Why.
         source: TrustedFileError,
@@ -77,6 +77,7 @@ impl Config {
     }
 
     fn load_in(path: &Path, environment: Environment) -> Result<Self, ConfigError> {
+        let path = &absolute(path);
         Self::parse_in(&read(path)?, path, environment)
     }
 
@@ -86,6 +87,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]
     pub fn load_data_dir(path: &Path) -> Result<PathBuf, ConfigError> {
+        let path = &absolute(path);
         let (text, credentials) = (read(path)?, credentials_folder());
         let parsed = Self::parse_beside(&text, path, credentials.as_deref(), Environment::of_process());
         let (config, Faults(faults)) = parsed?;
@@ -127,6 +129,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`]
     pub(crate) fn load_with_faults(path: &Path) -> Result<(Self, Faults), ConfigError> {
+        let path = &absolute(path);
         let text = trusted_file::look_at_text(path, trusted_file::Kind::Configuration)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         Self::parse_beside(&text, path, credentials_folder().as_deref(), Environment::of_process())
@@ -156,6 +159,11 @@ impl Config {
 /// The folder where systemd puts the credentials of a unit, if it runs this process.
 fn credentials_folder() -> Option<PathBuf> {
     env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+/// The path from the root. All paths in the configuration are below it, so none depends on where the server was started.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

@@ -157,17 +157,35 @@ impl std::fmt::Display for Exposure {
         let Self { place, is_folder, mode, owner, group, by } = self;
         let (what, place) = (if *is_folder { "the folder" } else { "the file" }, place.display());
         write!(f, "{what} {place} (mode {mode:04o}, user {owner}, group {group}) ")?;
-        match by {
-            ExposedTo::Owner => write!(
-                f,
-                "belongs to a user other than root and the server's: chown {} {place}, or move the file elsewhere",
-                geteuid().as_raw()
-            ),
-            ExposedTo::Group => write!(f, "is writable by its group: chmod g-w {place}"),
-            ExposedTo::Everybody => write!(f, "is writable by all users: chmod go-w {place}"),
+        let exposed = match by {
+            ExposedTo::Owner => "belongs to a user other than root and the server's",
+            ExposedTo::Group => "is writable by its group",
+            ExposedTo::Everybody => "is writable by all users",
+        };
+        write!(f, "{exposed}: {}", self.remedy())
+    }
+}
+
+impl Exposure {
+    /// The remedy for an operator. It changes nothing that others need: neither a folder that all users share, nor a device, nor a folder of
+    /// another user.
+    pub(crate) fn remedy(&self) -> String {
+        let place = self.place.display();
+        let is_shared = self.mode & STICKY != 0 || self.place.components().count() <= TOP_LEVEL;
+        let is_special = fs::symlink_metadata(&self.place).is_ok_and(|found| !found.is_file() && !found.is_dir());
+        match self.by {
+            ExposedTo::Group if !is_shared && !is_special => format!("chmod g-w {place}"),
+            ExposedTo::Everybody if !is_shared && !is_special => format!("chmod go-w {place}"),
+            ExposedTo::Owner if !self.is_folder && !is_special => format!("chown {} {place}", geteuid().as_raw()),
+            ExposedTo::Owner | ExposedTo::Group | ExposedTo::Everybody => {
+                "use a path in a folder that only root and the server's user can change".to_owned()
+            }
         }
     }
 }
+
+/// The number of components of a path such as `/srv`, which belongs to the system.
+const TOP_LEVEL: usize = 2;
 
 impl TrustedFileError {
     fn unreadable(path: &Path, source: io::Error) -> Self {
@@ -187,11 +205,7 @@ impl TrustedFileError {
             Self::TooLarge { .. } => "specify the correct file".to_owned(),
             Self::NotText { .. } => "save the file in UTF-8".to_owned(),
             Self::TimedOut { .. } => "check the file system of the file".to_owned(),
-            Self::Exposed { exposure, .. } => match exposure.by {
-                ExposedTo::Owner => format!("chown {} {}", geteuid().as_raw(), exposure.place.display()),
-                ExposedTo::Group => format!("chmod g-w {}", exposure.place.display()),
-                ExposedTo::Everybody => format!("chmod go-w {}", exposure.place.display()),
-            },
+            Self::Exposed { exposure, .. } => exposure.remedy(),
         }
     }
 }
@@ -317,14 +331,22 @@ pub(crate) fn read_judged(path: &Path, judged: &Judged, kind: Kind) -> Result<Ze
 }
 
 fn must_be_regular(path: &Path, found: FileType) -> Result<(), TrustedFileError> {
-    let found = match found {
-        file if file.is_file() => return Ok(()),
+    if found.is_file() {
+        return Ok(());
+    }
+    Err(TrustedFileError::NotAFile { path: path.to_owned(), found: type_name(found) })
+}
+
+/// The name of a type of file, for people.
+pub(crate) fn type_name(found: FileType) -> &'static str {
+    match found {
+        file if file.is_file() => "a regular file",
         folder if folder.is_dir() => "a folder",
+        link if link.is_symlink() => "a link",
         pipe if pipe.is_fifo() => "a pipe",
         socket if socket.is_socket() => "a socket",
         _ => "a device",
-    };
-    Err(TrustedFileError::NotAFile { path: path.to_owned(), found })
+    }
 }
 
 /// A checked path: only root and the server's user can change its entries.
@@ -515,6 +537,33 @@ mod tests {
         if geteuid().is_root() {
             chown(&file, Some(65_534), None).unwrap();
             assert_eq!(exposure(&file), Some((folder, ExposedTo::Everybody)));
+        }
+    }
+
+    #[test]
+    fn remedy_harms_nothing_that_others_need() {
+        let remedy = |place: &str, mode, by| {
+            let place = PathBuf::from(place);
+            Exposure { is_folder: place.is_dir(), place, mode, owner: 1, group: 1, by }.remedy()
+        };
+        let (_temporary, folder, file) = folders();
+        for (place, mode, by) in [
+            ("/tmp", 0o1777, ExposedTo::Everybody),
+            ("/dev/zero", 0o666, ExposedTo::Everybody),
+            ("/srv", 0o775, ExposedTo::Group),
+            (folder.to_str().unwrap(), 0o755, ExposedTo::Owner),
+        ] {
+            assert_eq!(
+                remedy(place, mode, by),
+                "use a path in a folder that only root and the server's user can change"
+            );
+        }
+        for (place, by, expected) in [
+            (&folder, ExposedTo::Everybody, "chmod go-w"),
+            (&file, ExposedTo::Group, "chmod g-w"),
+            (&file, ExposedTo::Owner, "chown "),
+        ] {
+            assert!(remedy(place.to_str().unwrap(), 0o777, by).starts_with(expected), "{expected}");
         }
     }
 

@@ -12,7 +12,10 @@ use std::{
 
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::config::{Hop, HopEntrance};
+use crate::{
+    config::{Hop, HopEntrance},
+    files::trusted_file::{self, TrustedFileError, type_name},
+};
 
 /// The mode of a socket: every user may connect, because the server checks the user of each peer.
 const MODE: u32 = 0o666;
@@ -28,15 +31,52 @@ pub(crate) struct HopSocket {
 
 /// The Unix socket of a hop can't be used.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "can't listen on {path}, the socket of the hop {hop}: check that its folder exists and no other program uses it"
-)]
+#[error("can't listen on {path}, the socket of the hop {hop}: {obstacle}")]
 pub struct HopSocketError {
     /// The path as configured.
     pub path: PathBuf,
     /// The hop's name.
     pub hop: Arc<str>,
-    source: io::Error,
+    /// What is in the way.
+    pub obstacle: Obstacle,
+    source: Option<io::Error>,
+}
+
+/// What is in the way of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// Something other than a socket has its path.
+    #[error("{0} has this path: move it away, or use another path")]
+    NotASocket(&'static str),
+    /// A program listens on it.
+    #[error("another program uses it: stop that program, or use another path")]
+    InUse,
+    /// Its folder doesn't exist.
+    #[error("its folder doesn't exist: create the folder")]
+    NoFolder,
+    /// Something that only the system's error names.
+    #[error("check its folder")]
+    Other,
+}
+
+impl Obstacle {
+    /// What has the path of a socket and isn't a socket.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        let found = fs::symlink_metadata(path).ok()?.file_type();
+        (!found.is_socket()).then(|| Self::NotASocket(type_name(found)))
+    }
+
+    fn of(path: &Path, error: &io::Error) -> Self {
+        if let Some(obstacle) = Self::at(path) {
+            obstacle
+        } else if error.kind() == io::ErrorKind::AddrInUse {
+            Self::InUse
+        } else if error.kind() == io::ErrorKind::NotFound {
+            Self::NoFolder
+        } else {
+            Self::Other
+        }
+    }
 }
 
 impl HopSocket {
@@ -48,10 +88,12 @@ impl HopSocket {
         let socket = |hop: &Arc<Hop>| match &hop.entrance {
             HopEntrance::Certificate(_) => None,
             HopEntrance::UnixSocket { path, peer_uid } => {
-                let listener = bind(path).map_err(|source| HopSocketError {
-                    path: path.clone(),
-                    hop: Arc::clone(&hop.name),
-                    source,
+                warn_of_folder(path, &hop.name);
+                let listener = bind(path).map_err(|source| {
+                    let obstacle = Obstacle::of(path, &source);
+                    // The system's error adds something only if the obstacle is unknown.
+                    let source = (obstacle == Obstacle::Other).then_some(source);
+                    HopSocketError { path: path.clone(), hop: Arc::clone(&hop.name), obstacle, source }
                 });
                 let socket =
                     |listener| Self { listener, path: path.clone(), peer_uid: *peer_uid, hop: Arc::clone(hop) };
@@ -77,6 +119,15 @@ impl HopSocket {
 impl Drop for HopSocket {
     fn drop(&mut self) {
         let _gone_already = fs::remove_file(&self.path);
+    }
+}
+
+/// Logs a folder in which other users can replace the socket, and so pose as the server.
+fn warn_of_folder(path: &Path, hop: &str) {
+    if let Some(folder) = path.parent()
+        && let Err(error @ TrustedFileError::Exposed { .. }) = trusted_file::check(folder)
+    {
+        tracing::warn!(hop, %error, "socket of a hop can be replaced by other users");
     }
 }
 
@@ -134,11 +185,14 @@ mod tests {
         drop(StdUnixListener::bind(&path).unwrap());
         let used = HopSocket::bind_all(&[hop(&path, 0)]).unwrap();
         let error = HopSocket::bind_all(&[hop(&path, 0)]).unwrap_err();
-        assert!(error.to_string().contains("the socket of the hop ingress"), "{error}");
+        assert!(error.to_string().contains("the socket of the hop ingress: another program uses it"), "{error}");
         assert!(UnixStream::connect(&path).await.is_ok());
         drop(used);
         fs::write(&path, "a file").unwrap();
-        assert!(HopSocket::bind_all(&[hop(&path, 0)]).is_err());
+        let error = HopSocket::bind_all(&[hop(&path, 0)]).unwrap_err();
+        assert_eq!(error.obstacle, Obstacle::NotASocket("a regular file"));
+        let error = HopSocket::bind_all(&[hop(&folder.path().join("none/hop.sock"), 0)]).unwrap_err();
+        assert_eq!(error.obstacle, Obstacle::NoFolder);
         assert_eq!(fs::read_to_string(&path).unwrap(), "a file");
     }
 }
