@@ -29,7 +29,7 @@ pub(crate) struct ConnectionOptions {
     profile: Option<String>,
 
     /// File with the profiles [default: ~/.config/sealward/config.toml].
-    #[arg(long, global = true, hide_short_help = true, env = "SEALWARD_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, env = "SEALWARD_CLIENT_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// URL of the server; with --dev, the default is that server's address.

@@ -118,6 +118,14 @@ const IMPORT_EXISTS: &str = "if another organization has this name, choose anoth
      if this organization already exists under any name, import a copy of it: --id NAME --as-copy\n\
      or delete it first: sealward org delete NAME";
 
+/// The name of a copy is in use. A copy gets a new UUID.
+const COPY_EXISTS: &str = "choose another name: --id NAME\n\
+     or delete the organization that has this name first: sealward org delete NAME";
+
+/// Too many keys were tried for the organization in the file. The copy doesn't exist yet, so its status can't be requested.
+const COPY_QUOTA: &str =
+    "nothing was imported; try again in 15 minutes at the latest, with the key that the organization had at its export";
+
 /// The new key of a copy is refused.
 const COPY_KEY: &str = "choose another key, or leave out --key-file, so that the server generates one";
 
@@ -153,7 +161,11 @@ pub(super) async fn run(
             let keys = copy.keys(&file, secrets)?;
             let imported = transfer::import(&client, &file, id.as_deref().unwrap_or_default(), keys.as_ref())
                 .await
-                .map_err(|failure| failure.with_advice_for(ErrorReason::AlreadyExists, IMPORT_EXISTS))
+                .map_err(|failure| {
+                    let exists = if keys.is_some() { COPY_EXISTS } else { IMPORT_EXISTS };
+                    failure.with_advice_for(ErrorReason::AlreadyExists, exists)
+                })
+                .map_err(|failure| failure.with_advice_for(ErrorReason::KeyRestoreQuota, COPY_QUOTA))
                 .map_err(|failure| failure.with_advice_for(ErrorReason::KeyValidation, COPY_KEY))?;
             show_imported(&imported, keys.as_ref(), connection, output)
         }

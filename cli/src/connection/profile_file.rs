@@ -52,8 +52,11 @@ struct Content {
     profiles: std::collections::BTreeMap<String, Profile>,
 }
 
+/// Settings that every configuration of a server has, and no file with profiles.
+const SERVER_SETTINGS: [&str; 2] = ["data_dir", "root_key"];
+
 impl ProfileFile {
-    /// The path of the file without `--config` and SEALWARD_CONFIG.
+    /// The path of the file without `--config` and SEALWARD_CLIENT_CONFIG.
     pub(crate) fn default_path() -> Result<PathBuf, Failure> {
         let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let folder = absolute("XDG_CONFIG_HOME").or_else(|| Some(env::home_dir()?.join(".config")));
@@ -92,7 +95,15 @@ impl ProfileFile {
         let document: DocumentMut =
             text.parse().map_err(|error: toml_edit::TomlError| invalid(error.span(), error.message()))?;
         // Parsed from the text again, because a `DocumentMut` has no positions for errors.
-        let content: Content = toml_edit::de::from_str(text).map_err(|error| invalid(error.span(), error.message()))?;
+        let content: Content = toml_edit::de::from_str(text).map_err(|error| {
+            if SERVER_SETTINGS.iter().any(|setting| document.contains_key(setting)) {
+                let path = path.display();
+                return Failure::usage(format!(
+                    "{path} is the configuration of a server: use a file with profiles, which sealward profile set creates"
+                ));
+            }
+            invalid(error.span(), error.message())
+        })?;
         Ok(Self { path, document, content })
     }
 

@@ -148,12 +148,8 @@ fn advice_by_reason(error: &CallError, hints: &Hints) -> String {
         ErrorReason::NotFound => "check the name and the organization (-o); `list` shows existing names".to_owned(),
         ErrorReason::AlreadyExists => "choose another id, or use `update` to change the existing one".to_owned(),
         ErrorReason::ReferenceInUse => "change or delete the records that refer to it first".to_owned(),
-        ErrorReason::PrivilegeMissing => {
-            format!(
-                "ask an administrator for a role with {}, or use another identity; to show your roles: sealward whoami",
-                value("privilege")
-            )
-        }
+        // The message has the privilege, and where it is missing.
+        ErrorReason::PrivilegeMissing => "or use another identity; to show your roles: sealward whoami".to_owned(),
         ErrorReason::IdentityRequired => "use a valid certificate: --cert and --key, or --dev and --as".to_owned(),
         ErrorReason::MethodUnknown
         | ErrorReason::MessageInvalid

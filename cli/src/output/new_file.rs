@@ -1,7 +1,7 @@
 //! Files that the command line creates for answers: only the owner can read them, and they appear complete or not at all.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -33,12 +33,12 @@ impl Destination {
             check_open()?;
             return Ok(Self::Stdout);
         }
-        if path.exists() {
+        if is_taken(path) {
             return Err(Failure::usage(format!("{} already exists: choose another name", path.display())));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let unfinished = NamedTempFile::new_in(folder)
-            .map_err(|error| Failure::usage(format!("can't create {}: {error}", path.display())))?;
+            .map_err(|error| Failure::usage(format!("can't create {}: {}", path.display(), of_system(&error))))?;
         Ok(Self::File { unfinished, path: path.to_owned() })
     }
 
@@ -46,7 +46,9 @@ impl Destination {
         match self {
             Self::Stdout => stdout::print_bytes(bytes)
                 .map_err(|failure| failure.completed("the output is incomplete: discard it and run the command again")),
-            Self::File { unfinished, path } => unfinished.write_all(bytes).map_err(|error| write_failed(path, &error)),
+            Self::File { unfinished, path } => {
+                unfinished.as_file_mut().write_all(bytes).map_err(|error| write_failed(path, &error))
+            }
         }
     }
 
@@ -67,6 +69,17 @@ impl Destination {
     }
 }
 
+/// Whether something has this path: also a link to nothing, which a new file doesn't replace.
+pub(crate) fn is_taken(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// The system's error, without the name of the temporary file, which tempfile appends to the text.
+fn of_system(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at path ").map_or(text.as_str(), |(error, _)| error).to_owned()
+}
+
 /// Syncs the folder of a new file, so that the file's name is on disk. Does nothing where folders can't be opened.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
@@ -77,16 +90,14 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
 }
 
 fn write_failed(path: &Path, error: &io::Error) -> Failure {
-    Failure::Failed(format!(
-        "can't write {}: {error}. The incomplete file was removed; free space or choose another location",
-        path.display()
-    ))
+    let is_taken = error.kind() == io::ErrorKind::AlreadyExists;
+    let remedy = if is_taken { "choose another name" } else { "free space or choose another location" };
+    let (path, error) = (path.display(), of_system(error));
+    Failure::Failed(format!("can't write {path}: {error}. The incomplete file was removed; {remedy}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -104,5 +115,19 @@ mod tests {
         destination.finish().unwrap();
         assert_eq!((fs::read(&path).unwrap().as_slice(), names()), (&b"whole"[..], 1));
         assert!(matches!(Destination::open(&path), Err(Failure::Usage(_))));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn link_to_nothing_is_not_replaced_and_no_error_names_the_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("nothing"), &path).unwrap();
+        let Err(Failure::Usage(text)) = Destination::open(&path) else { panic!("it was opened") };
+        assert!(text.ends_with("already exists: choose another name"), "{text}");
+        let Err(Failure::Usage(text)) = Destination::open(&folder.path().join("none/file")) else {
+            panic!("it was opened")
+        };
+        assert!(text.contains("none/file: No such file") && !text.contains(".tmp"), "{text}");
     }
 }

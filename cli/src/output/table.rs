@@ -99,10 +99,21 @@ pub(crate) fn text(name: &str, value: &Value) -> String {
         Value::Number(number) if number.is_f64() => format!("{:.1}", number.as_f64().unwrap_or_default()),
         Value::Array(items) => items.iter().map(|item| text(name, item)).collect::<Vec<_>>().join("\n"),
         Value::Object(inner) => {
-            let of_field = |(name, value): (&String, &Value)| format!("{name} {}", text(name, value));
+            let of_field = |(name, value): (&String, &Value)| format!("{name} {}", inline(name, value));
             inner.iter().map(of_field).collect::<Vec<_>>().join(", ")
         }
         Value::Number(_) => value.to_string(),
+    }
+}
+
+/// A value inside a value, on the same line: `[one, two]` or `(name one)`.
+fn inline(name: &str, value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(|item| inline(name, item)).collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(_) => format!("({})", text(name, value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => text(name, value),
     }
 }
 
@@ -204,6 +215,12 @@ mod tests {
         let shown = plain(&shown);
         assert!(shown.starts_with("name         n\ndescription  many words"), "{shown}");
         assert!(shown.lines().all(|line| line.width() <= 30), "{shown}");
+    }
+
+    #[test]
+    fn list_inside_a_list_stays_on_its_line() {
+        let value = json!([{ "file": "ca.pem", "names": ["a", "b"], "key": { "bits": 256 } }, { "file": "b.pem", "names": [] }]);
+        assert_eq!(text("cas", &value), "file ca.pem, names [a, b], key (bits 256)\nfile b.pem, names []");
     }
 
     #[test]

@@ -243,8 +243,11 @@ fn of_organizations(deployment: &Deployment, organizations: &[ServedOrganization
             "the database was written by a newer version of the server, or with another schema",
             "run the server with that version and schema",
         ),
-        (inactive, "the encryption key is missing", "restore it: sealward key restore"),
     ];
+    let of_inactive = (!inactive.is_empty()).then(|| {
+        let remedy = format!("restore it: {}", key_command("restore", &inactive));
+        Finding::error(ORGANIZATIONS, listed("the encryption key is missing", &inactive), remedy)
+    });
     let errors = errors.into_iter().filter(|(names, ..)| !names.is_empty());
     let errors = errors.map(|(names, problem, remedy)| Finding::error(ORGANIZATIONS, listed(problem, &names), remedy));
     let of_misnamed = (misnamed > 0).then(|| {
@@ -253,12 +256,20 @@ fn of_organizations(deployment: &Deployment, organizations: &[ServedOrganization
     });
     let of_due = (!due.is_empty()).then(|| {
         let problem = listed("a change of the encryption key is due", &due);
-        Finding::warning(ORGANIZATIONS, problem, "change it: sealward key change")
+        Finding::warning(ORGANIZATIONS, problem, format!("change it: {}", key_command("change", &due)))
     });
-    errors.chain(of_misnamed).chain(of_due).collect()
+    errors.chain(of_inactive).chain(of_misnamed).chain(of_due).collect()
 }
 
 const ORGANIZATIONS: &str = "organizations";
+
+/// A command about the key of these organizations. Without `-o`, it would be that of `default`.
+fn key_command(command: &str, names: &[&OrganizationName]) -> String {
+    match names {
+        [name] => format!("sealward -o {name} key {command}"),
+        _ => format!("sealward -o NAME key {command}, for each NAME"),
+    }
+}
 
 /// The problem, with the organizations that have it.
 fn listed(problem: &str, names: &[&OrganizationName]) -> String {

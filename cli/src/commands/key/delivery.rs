@@ -16,7 +16,11 @@ use serde_json::Value;
 use crate::{
     connection::Connection,
     failure::Failure,
-    output::{Output, new_file::sync_folder_of, stderr, stdout},
+    output::{
+        Output,
+        new_file::{is_taken, sync_folder_of},
+        stderr, stdout,
+    },
 };
 
 /// The option of every command that shows a key.
@@ -38,7 +42,7 @@ impl OutputFile {
     /// The file exists; or the key would go to stdout, and stdout is closed or has no reader.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match self.path() {
-            Some(path) if path.exists() => Err(already_exists(path)),
+            Some(path) if is_taken(path) => Err(already_exists(path)),
             Some(_) => Ok(()),
             None => stdout::unusable_reason().map_or(Ok(()), |reason| {
                 Err(Failure::usage(format!(
