@@ -20,7 +20,7 @@ use h2::{
     server::{Builder, SendResponse},
 };
 use http::{Request, Response};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::body::Body;
 use tower::Service;
 
@@ -31,12 +31,7 @@ use self::{
 use crate::{
     config::limits::Limits,
     gates::metadata::SIZE_LEEWAY,
-    transport::{
-        calls::Calls,
-        closing::Closing,
-        discard::Discard,
-        listener::{Activity, ConnectionStream},
-    },
+    transport::{calls::Calls, closing::Closing, discard::Discard, keepalive::Activity, listener::ConnectionStream},
 };
 
 /// The part of an answer that the protocol buffers beyond the caller's window: the size of one write to a socket.
@@ -183,20 +178,17 @@ impl Http2 {
     /// Resolves when the peer was silent for an interval, and doesn't answer a ping in time.
     async fn keepalive_expired(&self, pings: Option<PingPong>, activity: &Activity) {
         let Some(mut pings) = pings else { return pending().await };
-        let mut ticks = interval(self.limits.keepalive_interval());
-        // The first tick is immediate.
-        ticks.tick().await;
         loop {
-            ticks.tick().await;
-            if activity.take() {
+            if let Some(silent_at) = activity.silent_at(self.limits.keepalive_interval(), Instant::now()) {
+                let _waited = timeout_at(silent_at, pending::<()>()).await;
                 continue;
             }
             // If an earlier ping has no answer yet, that answer counts.
-            let _under_way = pings.send_ping(h2::Ping::opaque());
+            let (before, _under_way) = (activity.last(), pings.send_ping(h2::Ping::opaque()));
             let pong = poll_fn(|context| pings.poll_pong(context));
             let answered = timeout(self.limits.keepalive_timeout(), pong).await;
             // Any received data counts, not only the pong.
-            if !activity.take() && !matches!(answered, Ok(Ok(_))) {
+            if activity.last() == before && !matches!(answered, Ok(Ok(_))) {
                 return;
             }
         }

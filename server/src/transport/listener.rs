@@ -10,10 +10,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -40,7 +37,7 @@ use crate::{
         connection_limit::{ConnectionSlot, ConnectionSlots, ListenerSlots, Owner},
         handshake::Handshakes,
         hop_sockets::{HopSocket, HopSocketError},
-        keepalive::Keepalive,
+        keepalive::{Activity, Keepalive},
         peer::Peer,
         proxy_protocol,
         tls::{ALPN_HTTP_2, TlsContext, Trust},
@@ -463,17 +460,6 @@ fn client_certificate(
 trait Io: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
-/// Whether data has arrived from the peer recently.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Activity(Arc<AtomicBool>);
-
-impl Activity {
-    /// Whether data has arrived since the last call of this method.
-    pub(crate) fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
-    }
-}
-
 /// A finished connection: its bytes, its facts, and its slot.
 pub(crate) struct ConnectionStream {
     transport: Transport,
@@ -541,7 +527,7 @@ impl ConnectionStream {
     ) -> Self {
         let preface = Preface { missing: PREFACE.len(), deadline: Box::pin(tokio::time::sleep_until(deadline)) };
         let stall = Stall { max: stall_max, deadline: None };
-        let (begin, activity) = (BytesMut::new(), Activity::default());
+        let (begin, activity) = (BytesMut::new(), Activity::new(Instant::now()));
         Self { transport, connection, begin, preface, activity, stall, slot, place }
     }
 
@@ -590,7 +576,7 @@ impl ConnectionStream {
         let read = self.transport.io().poll_read(context, buffer);
         let count = buffer.filled().len().saturating_sub(before);
         if count > 0 {
-            self.activity.0.store(true, Ordering::Relaxed);
+            self.activity.note(Instant::now());
         }
         if self.preface.missing > 0 {
             self.preface.missing = self.preface.missing.saturating_sub(count);
