@@ -29,6 +29,7 @@ pub mod reload;
 mod root_key;
 mod rpc;
 pub mod schema;
+mod spread;
 mod status;
 mod telemetry;
 mod transport;

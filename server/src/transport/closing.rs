@@ -6,12 +6,13 @@
 
 use std::{future::pending, sync::Arc, time::Duration};
 
-use sealward_core::random::{self, Random};
+use sealward_core::random::Random;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
     config::limits::Limits,
     drain::Drain,
+    spread::shortened,
     telemetry::shed::Shed,
     transport::{calls::Calls, connection::Connection, connection_limit::ConnectionSlot, tls::TlsContext},
 };
@@ -60,7 +61,7 @@ impl Closing {
                 () = self.is_idle_and_unidentified(slot, calls) => "unidentified and without calls",
             }
         };
-        let age_max = shortened(self.limits.connection_age_max(), &*self.random);
+        let age_max = shortened(self.limits.connection_age_max(), AGE_SHARE, &*self.random);
         timeout(age_max, earlier).await.unwrap_or("maximum age reached")
     }
 
@@ -151,26 +152,5 @@ impl Closing {
     }
 }
 
-/// A random duration between 90 % of the duration and all of it.
-fn shortened(duration: Duration, random: &dyn Random) -> Duration {
-    let part = f64::from(u16::from_le_bytes(random::bytes(random))) / f64::from(u16::MAX);
-    duration - duration.mul_f64(part / 10.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn simultaneous_connections_end_spread_over_a_tenth_of_their_age() {
-        struct All(u8);
-        impl Random for All {
-            fn fill(&self, bytes: &mut [u8]) {
-                bytes.fill(self.0);
-            }
-        }
-        let age = Duration::from_secs(100);
-        assert_eq!(shortened(age, &All(0)), age);
-        assert_eq!(shortened(age, &All(255)), Duration::from_secs(90));
-    }
-}
+/// The share by which the age of a connection is shortened at most, so that connections that began together don't end together.
+const AGE_SHARE: f64 = 0.1;
