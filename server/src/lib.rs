@@ -17,6 +17,7 @@ pub mod error_chain;
 mod facts;
 mod files;
 mod finding;
+mod foreign_text;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gates;

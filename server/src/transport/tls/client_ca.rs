@@ -11,7 +11,10 @@ use super::{
     revocation::ListIssuer,
     validity::{DAY_SECONDS, SOON_DAYS, day, seconds, unix_time},
 };
-use crate::finding::{Finding, Severity};
+use crate::{
+    finding::{Finding, Severity},
+    foreign_text::{SHOWN_NAME_MAX_BYTES, presentable},
+};
 
 /// A CA whose client certificates are accepted.
 #[derive(Clone)]
@@ -19,7 +22,7 @@ pub(crate) struct ClientCa {
     /// Its setting.
     pub(crate) setting: String,
     renewal: Renewal,
-    /// Its subject.
+    /// Its subject, as it may be printed.
     pub(crate) subject: String,
     pub(crate) not_before: ASN1Time,
     pub(crate) not_after: ASN1Time,
@@ -70,7 +73,7 @@ impl ClientCa {
         Ok(Self {
             setting: setting.to_owned(),
             renewal,
-            subject: certificate.subject().to_string(),
+            subject: presentable(&certificate.subject().to_string(), SHOWN_NAME_MAX_BYTES),
             not_before: certificate.validity().not_before,
             not_after: certificate.validity().not_after,
             key: webpki::spki_for_anchor(&anchor),

@@ -10,7 +10,10 @@ use rustls::{
 };
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use crate::identity::ClientCertificate;
+use crate::{
+    foreign_text::{SHOWN_NAME_MAX_BYTES, presentable},
+    identity::ClientCertificate,
+};
 
 /// A verifier that records, for the log, the subject of a certificate that it refuses.
 pub(crate) struct RecordingVerifier(pub(crate) Arc<dyn ClientCertVerifier>);
@@ -94,11 +97,8 @@ fn subject(der: &CertificateDer<'_>) -> String {
             .map_or_else(|_| "without a name".to_owned(), |certificate| certificate.identity.to_string()),
         Err(_) => "unreadable".to_owned(),
     };
-    text.chars().filter(|character| !character.is_control()).take(SUBJECT_LENGTH_MAX).collect()
+    presentable(&text, SHOWN_NAME_MAX_BYTES)
 }
-
-/// The maximum length of a logged subject, in characters.
-const SUBJECT_LENGTH_MAX: usize = 200;
 
 #[cfg(test)]
 mod tests {
@@ -118,7 +118,8 @@ mod tests {
         let forged = named("ada\nlevel=error \u{1b}[31m");
         assert!(forged.starts_with("CN=ada"), "{forged}");
         assert!(!forged.contains(char::is_control), "{forged}");
-        assert_eq!(named(&"a".repeat(10_000)).len(), SUBJECT_LENGTH_MAX);
+        assert_eq!(named("ada\u{202e}\u{200b}"), "CN=ada\u{fffd}\u{fffd}");
+        assert_eq!(named(&"a".repeat(10_000)).len(), SHOWN_NAME_MAX_BYTES + '…'.len_utf8());
         assert_eq!(subject(&CertificateDer::from_slice(b"nothing")), "unreadable");
     }
 }

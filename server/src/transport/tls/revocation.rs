@@ -29,6 +29,7 @@ use x509_parser::{
 };
 
 use super::validity::{day, seconds};
+use crate::foreign_text::{SHOWN_NAME_MAX_BYTES, presentable};
 
 /// The maximum by which the clock of a CA may be ahead of this one, so that a new list can be used immediately.
 const CLOCK_SKEW_SECONDS: i64 = 300;
@@ -87,7 +88,7 @@ struct Scope {
 /// The facts that identify a list for users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListFacts {
-    /// Its issuer.
+    /// Its issuer, as it may be printed.
     pub(crate) issuer: String,
     /// Its CRL number, if it has one.
     pub(crate) number: Option<String>,
@@ -233,7 +234,7 @@ impl List {
         let (_, list) = CertificateRevocationList::from_der(der).map_err(|_| ListProblem::Malformed(None))?;
         let scope = Scope::of(&list)?;
         let facts = ListFacts {
-            issuer: list.issuer().to_string(),
+            issuer: presentable(&list.issuer().to_string(), SHOWN_NAME_MAX_BYTES),
             number: list.crl_number().map(ToString::to_string),
             revoked: list.iter_revoked_certificates().count(),
             this_update: list.last_update(),
@@ -282,7 +283,8 @@ impl fmt::Display for ListFacts {
         }
         write!(f, ", revokes {}", self.revoked)?;
         if !self.addresses.is_empty() {
-            write!(f, ", for certificates of {} only", self.addresses.join(" and "))?;
+            let addresses = presentable(&self.addresses.join(" and "), SHOWN_NAME_MAX_BYTES);
+            write!(f, ", for certificates of {addresses} only")?;
         }
         Ok(())
     }
