@@ -2,7 +2,11 @@
 //!
 //! Whether clients trust its CA can't be checked here. Nothing here knows connections, or when files are read.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use data_encoding::HEXLOWER;
 use rustls::{crypto::aws_lc_rs, pki_types::CertificateDer, sign::CertifiedKey};
@@ -18,6 +22,7 @@ use crate::{
     config::{CertificateSource, Tls},
     files::pem,
     finding::Finding,
+    foreign_text::{SHOWN_NAME_MAX_BYTES, presentable},
     workload_api::Update,
 };
 
@@ -25,6 +30,9 @@ use crate::{
 pub(crate) const WORKLOAD_API: &str = "tls.spiffe_workload_api";
 
 const CERTIFICATE: &str = "tls.certificate";
+
+/// The maximum length of a name: that of a SPIFFE id. DNS names are shorter.
+const NAME_MAX_BYTES: usize = 2_048;
 
 /// The server's certificate, with the intermediate certificates and the matching key.
 #[derive(Clone, Debug)]
@@ -67,7 +75,10 @@ impl fmt::Display for Fault {
             Fault::Nameless => f.write_str("it has no subject alternative names, which clients require"),
             Fault::Ca => f.write_str("it is the certificate of a CA"),
             Fault::OtherNames { before, now } => {
-                write!(f, "it is for {now}, but the current certificate is for {before}: no name is in both")
+                write!(
+                    f,
+                    "it is for {now}, but the current certificate is for {before}: no name that clients connect to is in both"
+                )
             }
             Fault::Unreadable => f.write_str("it can't be read"),
         }
@@ -129,7 +140,7 @@ impl ServerCertificate {
         // A fault that the current certificate already has changes nothing for its clients.
         let known = current.faults(now);
         let mut faults: Vec<_> = next.faults(now).into_iter().filter(|fault| !known.contains(fault)).collect();
-        if !before.is_empty() && !names.is_empty() && !names.iter().any(|name| before.contains(name)) {
+        if have_no_clients_in_common(&before, &names) {
             faults.push(Fault::OtherNames { before: before.join(", "), now: names.join(", ") });
         }
         match faults.first() {
@@ -169,10 +180,12 @@ impl ServerCertificate {
     }
 
     fn remedy(&self, fault: &Fault) -> &'static str {
-        if self.spiffe_id.is_some() {
-            "check the agent, and the registration entry of the server"
-        } else {
-            fault.remedy()
+        match (&self.spiffe_id, fault) {
+            (None, _) => fault.remedy(),
+            (Some(_), Fault::OtherNames { .. }) => {
+                "add the names to the registration entry of the server (-dns), or restart the server if the new names are right"
+            }
+            (Some(_), _) => "check the agent, and the registration entry of the server",
         }
     }
 
@@ -186,7 +199,8 @@ impl ServerCertificate {
         if let Some(id) = &self.spiffe_id {
             return id.to_string();
         }
-        self.parsed().map(|certificate| certificate.subject().to_string()).unwrap_or_default()
+        let subject = self.parsed().map(|certificate| certificate.subject().to_string()).unwrap_or_default();
+        presentable(&subject, SHOWN_NAME_MAX_BYTES)
     }
 
     /// The end of its validity.
@@ -229,12 +243,13 @@ pub(crate) fn faults(certificate: &X509Certificate<'_>, now: Timestamp) -> Vec<F
     .collect()
 }
 
-/// The names in a certificate that clients compare with the server's address: DNS names in lower case, URIs and IP addresses.
+/// The names in a certificate that clients compare with the server's address: DNS names in lower case, URIs and IP addresses, as they may be
+/// printed.
 pub(crate) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::DNSName(name) => Some(presentable(&name.to_ascii_lowercase(), NAME_MAX_BYTES)),
+        GeneralName::URI(name) => Some(presentable(name, NAME_MAX_BYTES)),
         GeneralName::IPAddress(bytes) => Some(address(bytes)),
         GeneralName::OtherName(..)
         | GeneralName::RFC822Name(_)
@@ -247,10 +262,53 @@ pub(crate) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     extension.value.general_names.iter().filter_map(name).collect()
 }
 
+/// Whether no client that accepts a certificate with the first names accepts one with the second ones. DNS names and IP addresses count by
+/// themselves: an ordinary client doesn't look at the SPIFFE id, which is the same in all certificates of a workload.
+fn have_no_clients_in_common(before: &[String], now: &[String]) -> bool {
+    // A certificate without any name has a fault of its own.
+    if now.is_empty() {
+        return false;
+    }
+    // A URI always has a colon, and a DNS name never has one.
+    let is_host = |name: &&String| !name.contains(':') || name.parse::<IpAddr>().is_ok();
+    let (mut hosts, mut all) = (before.iter().filter(is_host).peekable(), before.iter());
+    if hosts.peek().is_some() {
+        !hosts.any(|name| now.contains(name))
+    } else {
+        !before.is_empty() && !all.any(|name| now.contains(name))
+    }
+}
+
 fn address(bytes: &[u8]) -> String {
     match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
-        (Ok(v4), _) => std::net::Ipv4Addr::from(v4).to_string(),
-        (_, Ok(v6)) => std::net::Ipv6Addr::from(v6).to_string(),
+        (Ok(v4), _) => Ipv4Addr::from(v4).to_string(),
+        (_, Ok(v6)) => Ipv6Addr::from(v6).to_string(),
         (Err(_), Err(_)) => "a malformed address".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replacement_needs_a_dns_name_or_address_of_the_current_certificate() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let id = "spiffe://example.org/sealward";
+        for (before, now, is_refused) in [
+            (&["a.example", id][..], &["a.example", "b.example", id][..], false),
+            (&["a.example", "10.0.0.1", id], &["10.0.0.1"], false),
+            (&["a.example", id], &["b.example", id], true),
+            (&["a.example", id], &[id], true),
+            (&["10.0.0.1", id], &["10.0.0.2", id], true),
+            (&[id], &["a.example", id], false),
+            (&[id], &["spiffe://example.org/other"], true),
+            (&["2001:db8::1", id], &["2001:db8::2", id], true),
+            (&["urn:sealward"], &["urn:sealward", "a.example"], false),
+            (&[], &["a.example"], false),
+            (&["a.example"], &[], false),
+        ] {
+            assert_eq!(have_no_clients_in_common(&names(before), &names(now)), is_refused, "{before:?} {now:?}");
+        }
     }
 }
