@@ -3,6 +3,7 @@
 pub(crate) mod wire;
 
 use std::{
+    cell::RefCell,
     fs,
     io::{BufRead, BufReader},
     net::TcpStream,
@@ -533,8 +534,10 @@ async fn sighup_reloads_files() {
     let (log, log_end) = std::io::pipe().unwrap();
     let server = Process::start_logging(&folder.path(), log_end);
     let mut lines = BufReader::new(log).lines();
+    let seen = RefCell::new(Vec::new());
     let mut logged = |words: &str| {
-        lines.find_map(|line| line.ok().filter(|line| line.contains(words))).expect("the log ended without it")
+        let mut lines = lines.by_ref().map_while(Result::ok).inspect(|line| seen.borrow_mut().push(line.clone()));
+        lines.find(|line| line.contains(words)).expect("the log ended without it")
     };
     let reader = folder.client(&server.address, Person::Reader);
     reader.list_organizations(0, "").await.unwrap();
@@ -547,6 +550,12 @@ async fn sighup_reloads_files() {
     logged("role bindings reloaded");
     let waits = logged("changed setting needs a restart");
     assert!(waits.contains("limits.page_size_max"), "{waits}");
+    // With its former value, it waits no longer.
+    edit(&development, "page_size_max = 7", "# page_size_max = 1000");
+    edit(&development, "cn:somebody else", "cn:another");
+    server.hang_up();
+    logged("role bindings reloaded");
+    let reverted = seen.borrow().len();
     refused(
         reader.list_organizations(0, "").await,
         Code::PermissionDenied,
@@ -562,6 +571,7 @@ async fn sighup_reloads_files() {
     server.hang_up();
     let failed = logged("the previous version stays in use");
     assert!(failed.contains("configuration") && failed.contains("data_dir: missing"), "{failed}");
+    assert!(seen.borrow()[reverted..].iter().all(|line| !line.contains("needs a restart")), "{seen:?}");
     admin.list_organizations(0, "").await.unwrap();
     assert_eq!(reason(reader.list_organizations(0, "").await), ErrorReason::PrivilegeMissing);
     server.terminate();

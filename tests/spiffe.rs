@@ -277,7 +277,7 @@ async fn federated_bundle_admits_callers_only_of_a_named_trust_domain() {
 #[tokio::test]
 async fn invalid_update_leaves_the_former_one_in_use() {
     let fixture = Fixture::start().await;
-    let (domain, other) = (&fixture.domain, TrustDomain::new(DOMAIN));
+    let domain = &fixture.domain;
     let good = || domain.issue("sealward").svid(&[domain]);
     let before = fixture.certificate().await;
     let issued_with =
@@ -296,7 +296,6 @@ async fn invalid_update_leaves_the_former_one_in_use() {
         (changed(&|svid| svid.x509_svid.push(0)), "malformed certificate chain"),
         (changed(&|svid| svid.bundle.clear()), "the bundle of example.org is empty or malformed"),
         (changed(&|svid| svid.bundle = b"garbage".to_vec()), "the bundle of example.org is empty or malformed"),
-        (changed(&|svid| svid.bundle.clone_from(&other.der)), "doesn't verify"),
         (
             changed(&|svid| svid.spiffe_id = "spiffe://example.org/other".to_owned()),
             "is for spiffe:example.org/sealward",
@@ -320,16 +319,126 @@ async fn invalid_update_leaves_the_former_one_in_use() {
         assert!(found.problem.contains(words), "{words}: {}", found.problem);
     }
 
-    // Another workload's certificate is no replacement: it has none of the server's names.
-    let wrong = domain.issue_with("other", |params| params.subject_alt_names.truncate(1));
-    fixture.send(message([wrong.svid(&[domain])]), "refused").await;
-    assert_eq!(fixture.certificate().await, before);
+    // A certificate is no replacement without a name that ordinary clients connect to, although its SPIFFE id is the same.
+    let only_id = domain.issue_with("sealward", |params| params.subject_alt_names.truncate(1));
+    let other_host = domain.issue_with("sealward", |params| {
+        params.subject_alt_names.truncate(1);
+        params.subject_alt_names.push(SanType::DnsName("evil.example".try_into().unwrap()));
+    });
+    for wrong in [only_id, other_host] {
+        fixture.send(message([wrong.svid(&[domain])]), "refused").await;
+        assert_eq!(fixture.certificate().await, before);
+        let findings = fixture.status().await.findings;
+        let found = findings.iter().find(|finding| finding.subject == "server certificate").unwrap();
+        assert!(found.problem.contains("no name that clients connect to is in both"), "{}", found.problem);
+    }
 
     let next = good();
     let certificate = next.x509_svid.clone();
     fixture.send(message([next]), "applied").await;
     assert_eq!(fixture.certificate().await, certificate);
     assert!(fixture.status().await.findings.iter().all(|finding| finding.subject != "server certificate"));
+}
+
+/// A server whose trust domain has two CAs, one of which an update removes, and a caller of each.
+struct Removal {
+    fixture: Fixture,
+    removed: TrustDomain,
+}
+
+impl Removal {
+    async fn start(change: impl FnOnce(&mut Config)) -> Self {
+        let fixture = Fixture::start_with(change).await;
+        let removed = TrustDomain::new(DOMAIN);
+        fixture.send(message([fixture.domain.issue("sealward").svid(&[&fixture.domain, &removed])]), "applied").await;
+        Self { fixture, removed }
+    }
+
+    /// Sends an update without the CA, with other faults, and checks that its callers are refused at the next call.
+    async fn check(&self, svids: Svids, result: &str) -> v1::ServerStatus {
+        let caller = self.fixture.caller(&self.removed.issue("admin"));
+        let channel = caller.channel();
+        call(&channel).await.unwrap();
+        self.fixture.send(svids, result).await;
+        call(&channel).await.unwrap_err();
+        call(&caller.channel()).await.unwrap_err();
+        self.fixture.status().await
+    }
+}
+
+#[tokio::test]
+async fn malformed_bundle_of_a_partner_does_not_hold_back_a_removal() {
+    let removal = Removal::start(|config| {
+        config.tls.trust_domains.insert("partner.example".to_owned(), Bundle::WorkloadApi);
+    })
+    .await;
+    let junk = [TrustDomain::new("partner.example").der, b"junk".to_vec()].concat();
+    let federated_bundles = BTreeMap::from([("spiffe://partner.example".to_owned(), junk)]);
+    let status = removal.check(Svids { federated_bundles, ..removal.fixture.domain.svids() }, "refused").await;
+    let found =
+        status.findings.iter().find(|found| found.subject == "CAs of the trust domain partner.example").unwrap();
+    assert!(found.problem.contains("the bundle of partner.example is empty or malformed"), "{}", found.problem);
+    assert!(!found.remedy.contains("file"), "{}", found.remedy);
+}
+
+#[tokio::test]
+async fn invalid_svid_does_not_hold_back_a_removal() {
+    let removal = Removal::start(|_| {}).await;
+    let domain = &removal.fixture.domain;
+    let expired = domain.issue_with("sealward", |params| params.not_after = date_time_ymd(2020, 1, 1));
+    let status = removal.check(message([expired.svid(&[domain])]), "refused").await;
+    let found = status.findings.iter().find(|found| found.subject == "server certificate").unwrap();
+    assert!(found.problem.contains("it expired at 2020-01-01T00:00:00Z"), "{}", found.problem);
+    assert!(found.remedy.contains("agent's log"), "{}", found.remedy);
+
+    // The CA of the server's own certificate is removed before the agent has renewed that.
+    let (next, svid) = (TrustDomain::new(DOMAIN), domain.issue("sealward"));
+    let old = removal.fixture.admin();
+    call(&old.channel()).await.unwrap();
+    removal.fixture.send(message([svid.svid(&[&next])]), "refused").await;
+    call(&old.channel()).await.unwrap_err();
+    call(&removal.fixture.caller(&next.issue("admin")).channel()).await.unwrap();
+}
+
+#[tokio::test]
+async fn unreadable_file_does_not_hold_back_a_removal() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    fs::write(&file, TrustDomain::new("elsewhere.example").pem).unwrap();
+    let removal = Removal::start(|config| config.tls.client_ca = Some(file.clone())).await;
+    fs::remove_file(&file).unwrap();
+    removal.fixture.server.reload().await;
+    let status = removal.check(removal.fixture.domain.svids(), "applied").await;
+    assert!(status.findings.iter().any(|finding| finding.subject == "client CAs"), "{:?}", status.findings);
+}
+
+#[tokio::test]
+async fn message_without_the_servers_trust_domain_removes_no_bundle() {
+    let fixture = Fixture::start_with(|config| {
+        config.tls.trust_domains.insert("partner.example".to_owned(), Bundle::WorkloadApi);
+    })
+    .await;
+    let partner = TrustDomain::new("partner.example");
+    let federated_bundles = BTreeMap::from([("spiffe://partner.example".to_owned(), partner.der.clone())]);
+    fixture.send(Svids { federated_bundles, ..fixture.domain.svids() }, "applied").await;
+    let admins = [fixture.admin(), fixture.caller(&partner.issue("admin"))];
+    let mut nameless = fixture.domain.issue("sealward").svid(&[&fixture.domain]);
+    nameless.spiffe_id = "spiffe://example.org/\u{202e}\u{200b}".to_owned();
+    for svids in [message([]), message([nameless])] {
+        fixture.send(svids, "refused").await;
+        for admin in &admins {
+            call(&admin.channel()).await.unwrap();
+        }
+        for finding in fixture.status().await.findings {
+            assert!(!finding.problem.contains(['\u{202e}', '\u{200b}']), "{}", finding.problem);
+        }
+    }
+    // But what it has takes effect.
+    let federated_bundles = BTreeMap::from([("spiffe://partner.example".to_owned(), Vec::new())]);
+    fixture.send(Svids { federated_bundles, ..message([]) }, "refused").await;
+    let [own, of_partner] = &admins;
+    call(&own.channel()).await.unwrap();
+    call(&of_partner.channel()).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -396,8 +505,14 @@ async fn message_above_the_limit_is_not_read() {
     fixture.send(with_bytes(max), "applied").await;
     let findings = fixture.status().await.findings;
     assert!(findings.iter().any(|finding| finding.problem.contains("sends revocation lists")), "{findings:?}");
-    fixture.agent.send(with_bytes(max + 1));
-    until(&fixture.server, |metrics| metrics.contains("sealward_workload_api_connected 0")).await;
+    fixture.send(with_bytes(max + 1), "refused").await;
+    let metrics = scraped(fixture.server.metrics_address()).await;
+    assert!(metrics.contains("sealward_workload_api_connected 1"), "{metrics}");
+    let findings = fixture.status().await.findings;
+    let found = findings.iter().find(|finding| finding.subject == "server certificate").unwrap();
+    let limit = "a message of more than 65536 bytes, the limit of limits.workload_api_message_max_bytes";
+    assert!(found.problem.contains(limit), "{}", found.problem);
+    assert!(found.remedy.starts_with("raise limits.workload_api_message_max_bytes"), "{}", found.remedy);
     fixture.send(fixture.domain.svids(), "applied").await;
 }
 
@@ -475,6 +590,10 @@ async fn check_config_shows_the_certificate_its_end_and_its_source() {
     assert!(certificate.starts_with("spiffe://example.org/sealward, for "), "{certificate}");
     assert!(certificate.contains("valid until ") && certificate.ends_with(path.to_str().unwrap()), "{certificate}");
     assert!(fact("tls.spiffe_workload_api of example.org").contains("valid until"));
+    // Lists that the server doesn't use are reported as by a running server.
+    agent.send(Svids { crl: vec![b"list".to_vec()], ..domain.svids() });
+    let findings = check(&file).await.findings;
+    assert!(findings.iter().any(|finding| finding.problem.contains("sends revocation lists")), "{findings:?}");
     agent.stop(&path).await;
 
     let agent = Agent::without_entry(&path);
@@ -483,5 +602,13 @@ async fn check_config_shows_the_certificate_its_end_and_its_source() {
     assert_ne!(limited, text);
     fs::write(&file, limited).unwrap();
     assert_eq!(api_errors(&check(&file).await), ["tls.spiffe_workload_api"]);
+    agent.stop(&path).await;
+
+    let expired = domain.issue_with("sealward", |params| params.not_after = date_time_ymd(2020, 1, 1));
+    let agent = Agent::start(&path, message([expired.svid(&[&domain])]));
+    let findings = check(&file).await.findings;
+    let found = findings.iter().find(|finding| finding.subject == "tls.spiffe_workload_api").unwrap();
+    assert!(found.problem.ends_with("doesn't verify the certificate of the SVID spiffe://example.org/sealward: it expired at 2020-01-01T00:00:00Z"), "{}", found.problem);
+    assert!(!found.problem.contains("agent's log") && found.remedy.contains("agent's log"), "{}", found.remedy);
     agent.stop(&path).await;
 }

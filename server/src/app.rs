@@ -161,10 +161,10 @@ impl App {
         let serving = tokio::spawn(serve(serving.serve(connections, service), workers, drain.clone()));
         // Last, so that no reload happens during the start.
         if let Some(follower) = credentials.follower {
-            drain.spawn(follower.keep_following(drain.clone()));
+            drain.spawn(follower.keep_following(drain.clone(), samples.clone()));
         }
         let read = Read { certificate: credentials.certificate, trust: credentials.trust, issuers, workload };
-        let reloader = Reloader::start(&config, read, senders, (token_bounds, fetching), clock);
+        let reloader = Reloader::start(&config, read, senders, (token_bounds, fetching), (clock, samples.clone()));
         log_serving(&addresses, &served.schema, &deployment);
         Ok(Running {
             addresses,

@@ -1,13 +1,18 @@
 //! Reloads files while the server runs: the server's certificate, client CAs and revocation lists, token issuers and their keys, roles and
 //! bindings, and the log level.
 //!
-//! The files are checked at intervals and at SIGHUP. There are four parts: the configuration, the server's certificate with its key, the
-//! trust in clients, and the keys of token issuers. Each part is reloaded as a whole, and if its files are invalid, its previous version
-//! stays in use. At an interval, a change is loaded once two checks in a row find it, so that a half-written file isn't loaded. SIGHUP
+//! The files are checked at intervals and at SIGHUP. These are the parts: the configuration, the server's certificate with its key, each
+//! source of trust in clients, and the keys of token issuers. Each part is reloaded as a whole, and if it is invalid, its previous version
+//! stays in use while the others take effect. At an interval, a change is loaded once two checks in a row find it, so that a half-written file isn't loaded. SIGHUP
 //! means that the files are complete, and loads a change at once. The files are read, not watched: a mount that swaps links shows changes
 //! only this way. The SPIFFE Workload API sends complete updates, which are also loaded at once.
 //!
 //! This module doesn't know connections or calls. They follow the watches that it sends to.
+
+mod part;
+mod trust_parts;
+
+pub use self::part::Outcome;
 
 use std::{error::Error, io, sync::Arc};
 
@@ -27,9 +32,17 @@ use crate::{
         jwks::Fetching,
         token::{Bounds, Issuers},
     },
-    transport::tls::{ServerCertificate, TlsContext, Trust},
+    reload::{
+        part::{Ask, Part},
+        trust_parts::TrustParts,
+    },
+    telemetry::samples::Samples,
+    transport::tls::{IsoTime, ServerCertificate, TlsContext, Trust},
     workload_api::{APPLIED, REFUSED, Update, Workload},
 };
+
+/// The remedy of a certificate of the Workload API that can't be used, unless its problem has another one.
+const CHECK_AGENT: &str = "check the agent, and the registration entry of the server";
 
 /// The number of reload requests in the queue. A request that finds it full waits.
 const ASKED_MAX: usize = 8;
@@ -51,17 +64,6 @@ pub struct Reloaded {
     pub trust: Outcome,
     /// Token issuers, and their keys in files.
     pub token_issuers: Outcome,
-}
-
-/// The result for one part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The files haven't changed.
-    Unchanged,
-    /// The new files are in use.
-    Taken,
-    /// The files can't be used, for this reason. The previous version stays in use.
-    Refused(String),
 }
 
 /// The parts that a reload replaces.
@@ -119,7 +121,7 @@ impl Reloader {
         read: Read,
         senders: ReloadSenders,
         (bounds, fetching): (Bounds, Fetching),
-        clock: Arc<dyn Clock>,
+        (clock, samples): (Arc<dyn Clock>, Samples),
     ) -> Self {
         let (asked, orders) = mpsc::channel(ASKED_MAX);
         let mut interval = tokio::time::interval(config.limits.reload_check_interval());
@@ -129,14 +131,11 @@ impl Reloader {
         let started = Config::parse_again(&config.source).unwrap_or_else(|_| config.clone());
         let events = workload.clone();
         let files = Files {
-            configuration: Part::new("configuration", started.clone()),
+            configuration: Part::new("configuration", started.clone(), &samples),
             started,
-            certificate: Part {
-                remedy: if workload.is_some() { CHECK_AGENT } else { FIX_FILES },
-                ..Part::new("server certificate", certificate)
-            },
-            trust: Part::new("client CAs and revocation lists", trust),
-            issuers: Part::new("token issuers", issuers),
+            certificate: Part::new("server certificate", certificate, &samples),
+            trust: TrustParts::new(&config.tls, trust, &samples),
+            issuers: Part::new("token issuers", issuers, &samples),
             token_issuers: config.token_issuers.clone(),
             bounds,
             fetching,
@@ -162,7 +161,7 @@ struct Files {
     started: Config,
     configuration: Part<Config>,
     certificate: Part<Arc<ServerCertificate>>,
-    trust: Part<Arc<Trust>>,
+    trust: TrustParts,
     issuers: Part<Arc<Issuers>>,
     /// The token issuers, with the sources of their keys.
     token_issuers: Vec<TokenIssuer>,
@@ -208,8 +207,8 @@ impl Files {
         let version_before = self.tls.minimum_version;
         let configuration = self.look_at_configuration(ask).await;
         let certificate = self.look_at_certificate(ask).await;
-        let trust = self.look_at_trust(ask).await;
-        if certificate == Outcome::Taken || trust == Outcome::Taken || self.tls.minimum_version != version_before {
+        let (trust, is_trust_changed) = self.look_at_trust(ask).await;
+        if certificate == Outcome::Taken || is_trust_changed || self.tls.minimum_version != version_before {
             self.exchange_tls_context();
         }
         let token_issuers = self.look_at_issuers(ask).await;
@@ -246,27 +245,32 @@ impl Files {
             self.tls.certificate = source;
         }
         self.token_issuers = now.token_issuers.clone();
-        for setting in now.settings_that_need_a_restart(before) {
-            tracing::warn!(setting, "changed setting needs a restart");
+        // A setting that has its former value again needs no restart.
+        let changed = now.settings_that_need_a_restart(before);
+        for setting in now.settings_that_need_a_restart(&self.started) {
+            if changed.contains(&setting) {
+                tracing::warn!(setting, "changed setting needs a restart");
+            }
         }
     }
 
-    /// Applies an update of the Workload API. Its certificate doesn't wait for valid bundles, because it expires soon.
+    /// Applies a message of the Workload API. Its certificate and its bundles don't wait for each other: the certificate expires soon, and a
+    /// bundle may lack a CA that was removed. Files aren't read now, because they may be half-written.
     async fn look_at_update(&mut self) {
-        let certificate = self.look_at_certificate(Ask::Now).await;
-        let trust = self.look_at_trust(Ask::Now).await;
-        if certificate == Outcome::Taken || trust == Outcome::Taken {
+        let certificate = self.look_at_certificate(Ask::Update).await;
+        let is_trust_changed = self.look_at_bundles().await;
+        if certificate == Outcome::Taken || is_trust_changed {
             self.exchange_tls_context();
         }
         self.report();
         // Last, so that an update that is counted is applied.
         if let Some(workload) = &self.workload {
-            let is_refused = [&certificate, &trust].iter().any(|outcome| matches!(outcome, Outcome::Refused(_)));
+            let is_refused = matches!(certificate, Outcome::Refused(_)) || self.trust.is_bundle_refused();
             workload.updates.add(if is_refused { REFUSED } else { APPLIED }, 1);
         }
     }
 
-    /// The last valid update of the Workload API.
+    /// The last valid SVID of the Workload API.
     fn update(&self) -> Option<Arc<Update>> {
         self.workload.as_ref().map(|workload| Arc::clone(&workload.received.borrow().update))
     }
@@ -276,8 +280,13 @@ impl Files {
         let update = self.update();
         let load = move || ServerCertificate::load_in_place_of(&current, &tls, update.as_deref(), now).map(Arc::new);
         let fault = self.workload.as_ref().and_then(|workload| workload.received.borrow().fault.clone());
+        self.certificate.remedy = match &fault {
+            Some(fault) => fault.remedy.clone().into(),
+            None if self.workload.is_some() => CHECK_AGENT.into(),
+            None => part::FIX_FILES.into(),
+        };
         let seen = match fault {
-            Some(fault) => Err(fault),
+            Some(fault) => Err(fault.problem),
             None => read(load).await,
         };
         let outcome = self.certificate.look(seen, ask);
@@ -286,7 +295,7 @@ impl Files {
             tracing::info!(
                 subject = certificate.subject(),
                 names = certificate.names().join(", "),
-                not_after = certificate.not_after().map(|time| time.to_string()),
+                not_after = certificate.not_after().map(|time| IsoTime::from(time).to_string()),
                 fingerprint = certificate.fingerprint(),
                 "server certificate reloaded"
             );
@@ -294,19 +303,31 @@ impl Files {
         outcome
     }
 
-    async fn look_at_trust(&mut self, ask: Ask) -> Outcome {
-        let (tls, before, update) = (self.tls.clone(), Arc::clone(&self.trust.in_force), self.update());
-        let load = move || Trust::load_unless_same(&tls, update.as_deref(), &before);
-        let outcome = self.trust.look(read(load).await, ask);
-        if outcome == Outcome::Taken {
-            let trust = &self.trust.in_force;
-            tracing::info!(
-                client_cas = trust.client_cas().count(),
-                revocation_lists = trust.revocation_lists().count(),
-                "client CAs or revocation lists reloaded; older connections are asked to close"
-            );
+    /// Looks at every source of trust. Also returns whether the trust has changed, which may be so although a source was refused.
+    async fn look_at_trust(&mut self, ask: Ask) -> (Outcome, bool) {
+        let bundles = self.workload.as_ref().map(|workload| Arc::clone(&workload.received.borrow().bundles));
+        let read = self.trust.reader(&self.tls, bundles);
+        if let Ok(reading) = spawn_blocking(read).await {
+            self.trust.look(reading, ask);
         }
-        outcome
+        let is_changed = self.trust.apply();
+        let outcome = match self.trust.failures() {
+            Some(failures) => Outcome::Refused(failures),
+            None if is_changed => Outcome::Taken,
+            None => Outcome::Unchanged,
+        };
+        (outcome, is_changed)
+    }
+
+    /// Looks at the bundles of the Workload API only. Returns whether the trust has changed.
+    async fn look_at_bundles(&mut self) -> bool {
+        let Some(workload) = &self.workload else { return false };
+        let bundles = Arc::clone(&workload.received.borrow().bundles);
+        let read = self.trust.bundle_reader(&self.tls, bundles);
+        if let Ok(reading) = spawn_blocking(read).await {
+            self.trust.look(reading, Ask::Update);
+        }
+        self.trust.apply()
     }
 
     async fn look_at_issuers(&mut self, ask: Ask) -> Outcome {
@@ -324,7 +345,7 @@ impl Files {
     }
 
     fn exchange_tls_context(&self) {
-        match TlsContext::new(self.tls.minimum_version, &self.certificate.in_force, &self.trust.in_force) {
+        match TlsContext::new(self.tls.minimum_version, &self.certificate.in_force, self.trust.in_force()) {
             Ok(tls_context) => drop(self.senders.tls_context.send_replace(Arc::new(tls_context))),
             Err(error) => tracing::error!(
                 error = error_chain::text(&error),
@@ -337,10 +358,10 @@ impl Files {
     fn report(&mut self) {
         let now = self.clock.now();
         let of_certificate = self.certificate.in_force.findings(now);
-        let of_trust = self.trust.in_force.findings(now);
+        let of_trust = self.trust.in_force().findings(now);
         let of_credentials: Vec<_> =
             of_certificate.into_iter().chain(of_trust).chain(self.issuers.in_force.findings(now)).collect();
-        let of_workload = self.workload.iter().flat_map(Workload::findings);
+        let of_workload = self.workload.iter().filter_map(Workload::finding);
         for new in of_credentials.iter().filter(|finding| !self.warned.contains(finding)) {
             let Finding { severity, subject: setting, problem, remedy } = new;
             match severity {
@@ -348,13 +369,13 @@ impl Files {
                 Severity::Warning => tracing::warn!(setting, "{problem}: {remedy}"),
             }
         }
-        let refused =
-            [self.configuration.refused(), self.certificate.refused(), self.trust.refused(), self.issuers.refused()];
+        let refused = [self.configuration.refused(), self.certificate.refused(), self.issuers.refused()];
+        let refused = refused.into_iter().flatten().chain(self.trust.refused());
         let configuration = &self.configuration.in_force;
         let to_restart = configuration.settings_that_need_a_restart(&self.started).into_iter().map(|setting| {
             Finding::warning(setting, "the changed setting applies only after a restart", "restart the server")
         });
-        let findings = refused.into_iter().flatten().chain(of_credentials.iter().cloned()).chain(of_workload);
+        let findings = refused.chain(of_credentials.iter().cloned()).chain(of_workload);
         let findings: Arc<[Finding]> = findings.chain(configuration.doubtful_bindings()).chain(to_restart).collect();
         self.senders.findings.send_if_modified(|published| {
             let is_new = *published != findings;
@@ -387,69 +408,6 @@ async fn next_event(workload: &mut Option<Workload>) -> Event {
     }
 }
 
-/// The remedies of a part that can't be used.
-const FIX_FILES: &str = "fix the files: the server checks them again";
-const CHECK_AGENT: &str = "check the agent, and the registration entry of the server";
-
-/// When a change is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ask {
-    /// Once two checks in a row find it.
-    Settled,
-    /// At once: the administrator reports that the files are complete.
-    Now,
-}
-
-/// One part: the version in use, and the result of the last check.
-struct Part<T> {
-    name: &'static str,
-    in_force: T,
-    last_seen: Option<Result<T, String>>,
-    /// The failure that is already logged.
-    reported: Option<String>,
-    /// The fix of a failure.
-    remedy: &'static str,
-}
-
-impl<T: Clone + PartialEq> Part<T> {
-    fn new(name: &'static str, in_force: T) -> Self {
-        Self { name, in_force, last_seen: None, reported: None, remedy: FIX_FILES }
-    }
-
-    /// The finding that the last version of the files can't be used.
-    fn refused(&self) -> Option<Finding> {
-        let failure = self.reported.as_ref()?;
-        let problem = format!("the new version can't be used, and the previous version stays in use: {failure}");
-        Some(Finding::error(self.name, problem, self.remedy))
-    }
-
-    /// Applies the result of a check, if it is a change and is settled. A failure is logged once, until it changes or a check succeeds.
-    fn look(&mut self, seen: Result<T, String>, ask: Ask) -> Outcome {
-        let settled = ask == Ask::Now || self.last_seen.as_ref() == Some(&seen);
-        self.last_seen = Some(seen.clone());
-        match seen {
-            Ok(same) if same == self.in_force => {
-                self.reported = None;
-                Outcome::Unchanged
-            }
-            Ok(_) | Err(_) if !settled => Outcome::Unchanged,
-            Ok(other) => {
-                self.in_force = other;
-                self.reported = None;
-                Outcome::Taken
-            }
-            Err(failure) => {
-                if ask == Ask::Now || self.reported.as_ref() != Some(&failure) {
-                    let part = self.name;
-                    tracing::error!(part, error = failure, "reload failed; the previous version stays in use");
-                }
-                self.reported = Some(failure.clone());
-                Outcome::Refused(failure)
-            }
-        }
-    }
-}
-
 /// Reads files on a blocking thread. Errors become text, to be compared and logged.
 async fn read<T, E>(load: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, String>
 where
@@ -459,50 +417,5 @@ where
     match spawn_blocking(load).await {
         Ok(read) => read.map_err(|error| error_chain::text(&error)),
         Err(ended) => Err(ended.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(text: &str) -> Outcome {
-        Outcome::Refused(text.to_owned())
-    }
-
-    #[test]
-    fn change_is_applied_after_two_equal_readings() {
-        let mut part = Part::new("test", 1);
-        assert_eq!(part.look(Ok(1), Ask::Settled), Outcome::Unchanged);
-        // Half of a file, then more, then all of it.
-        assert_eq!(part.look(Err("half".to_owned()), Ask::Settled), Outcome::Unchanged);
-        assert_eq!(part.look(Ok(2), Ask::Settled), Outcome::Unchanged);
-        assert_eq!(part.look(Ok(3), Ask::Settled), Outcome::Unchanged);
-        assert_eq!(part.in_force, 1);
-        assert_eq!(part.look(Ok(3), Ask::Settled), Outcome::Taken);
-        assert_eq!(part.in_force, 3);
-        assert_eq!(part.look(Ok(3), Ask::Settled), Outcome::Unchanged);
-    }
-
-    #[test]
-    fn change_is_applied_at_once_on_request() {
-        let mut part = Part::new("test", 1);
-        assert_eq!(part.look(Ok(2), Ask::Now), Outcome::Taken);
-        assert_eq!(part.look(Err("broken".to_owned()), Ask::Now), refused("broken"));
-        assert_eq!(part.in_force, 2);
-    }
-
-    #[test]
-    fn unusable_files_are_retried_and_reported_once() {
-        let mut part = Part::new("test", 1);
-        let broken = || Err("broken".to_owned());
-        part.look(broken(), Ask::Settled);
-        assert_eq!(part.reported, None);
-        for _ in 0..3 {
-            assert_eq!(part.look(broken(), Ask::Settled), refused("broken"));
-            assert_eq!((part.in_force, part.reported.as_deref()), (1, Some("broken")));
-        }
-        part.look(Ok(1), Ask::Settled);
-        assert_eq!(part.reported, None);
     }
 }

@@ -20,6 +20,6 @@ pub(crate) use self::{
     error::TlsError,
     recording_verifier::with_refused_subject,
     server_certificate::{ServerCertificate, WORKLOAD_API, faults, names},
-    trust::Trust,
-    validity::{SOON_DAYS, day},
+    trust::{CLIENT_CRL, DomainCas, ListsReading, Trust, TrustContent, client_cas, in_both, revocation_lists},
+    validity::{IsoTime, SOON_DAYS, day},
 };

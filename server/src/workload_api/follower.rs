@@ -1,6 +1,6 @@
 //! Follows the agent: waits for the first update, receives the next ones, and connects again when the agent is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use sealward_core::{id::Timestamp, port::Clock, random::Random};
 use tokio::{
@@ -10,10 +10,10 @@ use tokio::{
 use tonic::Streaming;
 
 use super::{
-    error::{Failure, Lost, WorkloadApiError},
+    error::{Failure, Lost, TooLarge, WorkloadApiError},
     message::X509SvidResponse,
     stream,
-    update::Update,
+    update::{Bundles, Message, Update},
 };
 use crate::{
     config::{WorkloadApi, limits::Limits},
@@ -21,7 +21,11 @@ use crate::{
     error_chain,
     finding::Finding,
     schema::timestamp_to_proto,
-    telemetry::counters::Counters,
+    spread::shortened,
+    telemetry::{
+        counters::Counters,
+        samples::{Kind, Samples, Who},
+    },
 };
 
 const SETTING: &str = "tls.spiffe_workload_api";
@@ -36,10 +40,29 @@ pub(crate) const REFUSED: &str = "refused";
 /// The last messages of the agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
-    /// The last valid update.
+    /// The last valid SVID.
     pub(crate) update: Arc<Update>,
-    /// The fault of the last message, if it was invalid.
-    pub(crate) fault: Option<String>,
+    /// The bundles of the last message that was read. Its SVID may be invalid.
+    pub(crate) bundles: Arc<Bundles>,
+    /// The problem of the last message's SVID, if it has one.
+    pub(crate) fault: Option<Fault>,
+}
+
+/// A problem of a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) problem: String,
+    pub(crate) remedy: String,
+}
+
+impl Received {
+    fn valid(update: Update) -> Self {
+        Self { bundles: Arc::clone(&update.bundles), update: Arc::new(update), fault: None }
+    }
+
+    fn refuse(&mut self, failure: &Failure) {
+        self.fault = Some(Fault { problem: error_chain::text(failure), remedy: failure.remedy() });
+    }
 }
 
 /// The connection to the agent.
@@ -64,24 +87,14 @@ impl Workload {
         *self.connection.borrow() == Connection::Open
     }
 
-    /// The problems of the Workload API now.
-    pub(crate) fn findings(&self) -> Vec<Finding> {
-        let Received { update, .. } = &*self.received.borrow();
-        let lost = match &*self.connection.borrow() {
-            Connection::Open => None,
-            Connection::Lost { since, problem, remedy } => {
-                let (since, not_after) = (timestamp_to_proto(*since), update.not_after);
-                let problem = format!(
-                    "the Workload API is lost since {since}, and the certificate expires on {not_after}: {problem}"
-                );
-                Some(Finding::warning(SETTING, problem, remedy))
-            }
-        };
-        let lists = update.has_revocation_lists.then(|| {
-            let problem = "the Workload API sends revocation lists, which the server doesn't use";
-            Finding::warning(SETTING, problem, "put the lists into the file of tls.client_crl")
-        });
-        lost.into_iter().chain(lists).collect()
+    /// The loss of the agent, if it is lost.
+    pub(crate) fn finding(&self) -> Option<Finding> {
+        let Connection::Lost { since, problem, remedy } = &*self.connection.borrow() else { return None };
+        let (since, received) = (timestamp_to_proto(*since), self.received.borrow());
+        let not_after = &received.update.not_after;
+        let problem =
+            format!("the Workload API is lost since {since}, and the certificate expires on {not_after}: {problem}");
+        Some(Finding::warning(SETTING, problem, remedy))
     }
 }
 
@@ -105,10 +118,11 @@ impl Follower {
         random: Arc<dyn Random>,
     ) -> Result<Self, WorkloadApiError> {
         let mut updates = Updates::new(api, limits, clock, random);
-        let update = updates.first(limits.workload_api_wait()).await?;
+        let first = updates.first(limits.workload_api_wait()).await;
+        let update = first.map_err(WorkloadApiError::with_remedy)?;
         let (spiffe_id, not_after, socket) = (&update.id, &update.not_after, api.socket.display());
         tracing::info!(%spiffe_id, %not_after, %socket, "workload API certificate received");
-        let (received_sender, received) = watch::channel(Received { update: Arc::new(update), fault: None });
+        let (received_sender, received) = watch::channel(Received::valid(update));
         let (connection_sender, connection) = watch::channel(Connection::Open);
         let workload = Workload { received, connection, updates: Counters::new([APPLIED, REFUSED]) };
         Ok(Self { updates, received: received_sender, connection: connection_sender, workload })
@@ -124,49 +138,48 @@ impl Follower {
         self.workload.clone()
     }
 
-    /// Follows the agent until the server drains.
-    pub(crate) async fn keep_following(self, drain: Drain) {
+    /// Follows the agent until the server drains. Losses of the agent are sampled for the log.
+    pub(crate) async fn keep_following(self, drain: Drain, samples: Samples) {
         tokio::select! {
             () = drain.begun() => {}
-            () = self.follow() => {}
+            () = self.follow(&samples) => {}
         }
     }
 
-    async fn follow(mut self) {
+    async fn follow(mut self, samples: &Samples) {
+        let mut logged_loss: Option<String> = None;
         loop {
-            match self.updates.next().await {
-                Ok(update) => {
-                    self.is_open();
-                    self.received.send_replace(Received { update: Arc::new(update), fault: None });
+            let received = self.updates.next().await;
+            if !matches!(received, Err(Failure::Lost(_))) {
+                self.connection
+                    .send_if_modified(|connection| mem::replace(connection, Connection::Open) != Connection::Open);
+                if logged_loss.take().is_some() {
+                    tracing::info!("workload API reached again");
                 }
-                Err(Failure::Invalid(invalid)) => {
-                    self.is_open();
-                    let fault = error_chain::text(&invalid);
-                    self.received.send_modify(|received| received.fault = Some(fault));
-                }
+            }
+            match received {
+                Ok(Message { svid: Ok(update), .. }) => drop(self.received.send_replace(Received::valid(update))),
+                Ok(Message { svid: Err(invalid), bundles }) => self.received.send_modify(|received| {
+                    received.bundles = bundles;
+                    received.refuse(&invalid.into());
+                }),
                 Err(Failure::Lost(lost)) => {
-                    self.is_lost(&lost);
+                    self.is_lost(&lost, &mut logged_loss, samples);
+                    self.updates.pause().await;
+                }
+                Err(failure @ (Failure::TooLarge(_) | Failure::Invalid(_))) => {
+                    self.received.send_modify(|received| received.refuse(&failure));
                     self.updates.pause().await;
                 }
             }
         }
     }
 
-    fn is_open(&self) {
-        let was_lost = self.connection.send_if_modified(|connection| {
-            let was_lost = *connection != Connection::Open;
-            *connection = Connection::Open;
-            was_lost
-        });
-        if was_lost {
-            tracing::info!("workload API reached again");
-        }
-    }
-
-    /// A loss is logged once, until its reason changes or the agent is back.
-    fn is_lost(&self, lost: &Lost) {
+    /// A loss is logged once, until its reason changes or the agent is back: at most one of a kind a minute, for an agent that comes and goes.
+    fn is_lost(&self, lost: &Lost, logged: &mut Option<String>, samples: &Samples) {
+        const EVENT: &str = "workload API lost; the current certificate stays in use";
         let (problem, remedy) = (error_chain::text(lost), lost.remedy());
-        let is_new = self.connection.send_if_modified(|connection| {
+        self.connection.send_if_modified(|connection| {
             let since = match connection {
                 Connection::Lost { problem: known, .. } if *known == problem => return false,
                 Connection::Lost { since, .. } => *since,
@@ -175,7 +188,9 @@ impl Follower {
             *connection = Connection::Lost { since, problem: problem.clone(), remedy: remedy.clone() };
             true
         });
-        if is_new {
+        let kind = || Kind { who: Who::Unknown, event: EVENT, reason: lost.kind().into() };
+        if logged.as_ref() != Some(&problem) && samples.is_first(kind()) {
+            *logged = Some(problem.clone());
             let not_after = self.received.borrow().update.not_after;
             let (error, socket) = (problem, self.updates.api.socket.display());
             tracing::warn!(error, remedy, %not_after, %socket, "workload API lost; the current certificate stays in use");
@@ -217,16 +232,18 @@ impl Updates {
         let mut last: Option<Failure> = None;
         let waiting = async {
             loop {
-                match self.next().await {
+                let received = self.next().await;
+                match received.and_then(|message| Ok(message.svid?)) {
                     Ok(update) => return update,
                     Err(failure) => {
                         let (error, remedy) = (error_chain::text(&failure), failure.remedy());
-                        let is_lost = matches!(failure, Failure::Lost(_));
+                        let is_lost = !matches!(failure, Failure::Invalid(_));
                         if last.as_ref().is_none_or(|last| error_chain::text(last) != error) {
                             tracing::warn!(error, remedy, "workload API provides no certificate yet");
                         }
                         last = Some(failure);
                         if is_lost {
+                            // The stream has ended.
                             self.pause().await;
                         }
                     }
@@ -235,7 +252,7 @@ impl Updates {
         };
         let first = timeout_at(deadline, waiting).await;
         first.map_err(|_| {
-            let source = last.unwrap_or(Failure::Lost(Lost::Silent(within.as_secs())));
+            let source = last.unwrap_or_else(|| Failure::Lost(Lost::Silent(within.as_secs())));
             let waited_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
             WorkloadApiError {
                 socket: self.api.socket.clone(),
@@ -246,21 +263,25 @@ impl Updates {
         })
     }
 
-    /// Waits for the next update, on a new connection if there is none.
-    async fn next(&mut self) -> Result<Update, Failure> {
+    /// Waits for the next message, on a new connection if there is none.
+    async fn next(&mut self) -> Result<Message, Failure> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => none.insert(stream::open(&self.api, &self.limits).await?),
         };
-        let message = match stream.message().await {
-            Ok(Some(message)) => message,
-            ended => {
-                self.stream = None;
-                return Err(ended.map_or_else(Lost::from, |_| Lost::Ended).into());
+        let ended: Failure = match stream.message().await {
+            Ok(Some(mut message)) => {
+                self.next_pause = FIRST_PAUSE;
+                return Ok(Message::read(&mut message, self.api.spiffe_id.as_ref(), self.clock.now()));
             }
+            Ok(None) => Lost::Ended.into(),
+            Err(status) if TooLarge::is(&status) => {
+                TooLarge { max_bytes: self.limits.workload_api_message_max_bytes }.into()
+            }
+            Err(status) => Lost::from(status).into(),
         };
-        self.next_pause = FIRST_PAUSE;
-        Ok(Update::read(message, self.api.spiffe_id.as_ref(), self.clock.now())?)
+        self.stream = None;
+        Err(ended)
     }
 
     #[expect(
@@ -270,26 +291,9 @@ impl Updates {
     async fn pause(&mut self) {
         let pause = self.next_pause;
         self.next_pause = pause.saturating_mul(2).min(self.limits.workload_api_retry_pause_max());
-        let mut bytes = [0; 4];
-        self.random.fill(&mut bytes);
-        sleep(shortened(pause, u32::from_ne_bytes(bytes))).await;
+        sleep(shortened(pause, PAUSE_SHARE, &*self.random)).await;
     }
 }
 
-/// A pause, shortened by up to a half.
-fn shortened(pause: Duration, random: u32) -> Duration {
-    pause.mul_f64(1.0 - f64::from(random) / f64::from(u32::MAX) / 2.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_are_shortened_by_at_most_a_half() {
-        let pause = Duration::from_secs(10);
-        assert_eq!(shortened(pause, 0), pause);
-        assert_eq!(shortened(pause, u32::MAX), pause / 2);
-        assert!((pause / 2..pause).contains(&shortened(pause, u32::MAX / 3)));
-    }
-}
+/// The share by which a pause is shortened at most, so that servers of a machine don't connect at the same time.
+const PAUSE_SHARE: f64 = 0.5;

@@ -50,6 +50,7 @@ async fn connect(path: &Path, agent_uid: Option<u32>) -> Result<UnixStream, Lost
     let own = geteuid().as_raw();
     let (is_agent, expected) = match agent_uid {
         Some(uid) => (found == uid, format!("user {uid} (tls.spiffe_agent_uid)")),
+        None if own == ROOT => (found == ROOT, "root".to_owned()),
         None => ([ROOT, own].contains(&found), format!("root or user {own}")),
     };
     if is_agent { Ok(socket) } else { Err(Lost::WrongUser { found, expected }) }

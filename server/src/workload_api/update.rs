@@ -21,69 +21,113 @@ use super::{
     error::InvalidUpdate,
     message::{X509Svid, X509SvidResponse},
 };
-use crate::identity::ClientCertificate;
+use crate::{
+    foreign_text::{SHOWN_NAME_MAX_BYTES, presentable},
+    identity::ClientCertificate,
+    transport::tls::IsoTime,
+};
 
 const SCHEME: &str = "spiffe://";
 
-/// The maximum length of an id in a log line, in characters. It comes from another process.
-const SHOWN_ID_LENGTH_MAX: usize = 200;
-
-/// A valid update: an SVID whose key, dates, identity and chain are checked, and the bundles.
+/// A valid SVID, whose key, dates, identity and chain are checked, with the bundles of its message.
 #[derive(Debug)]
 pub(crate) struct Update {
     /// The id of the SVID.
     pub(crate) id: SpiffeId,
     /// Its certificates and key.
     pub(crate) certified: Arc<CertifiedKey>,
-    /// The end of its validity.
-    pub(crate) not_after: ASN1Time,
-    /// The CAs by trust domain, in concatenated DER. Only that of the SVID's own trust domain is checked: those that no setting names must
-    /// not matter.
-    bundles: BTreeMap<String, Vec<u8>>,
+    /// The end of its validity, as in `2026-12-31T01:29:28Z`.
+    pub(crate) not_after: IsoTime,
+    /// The bundles of its message.
+    pub(crate) bundles: Arc<Bundles>,
+}
+
+/// The bundles of a message. They take effect also if the SVID of the message can't be used.
+#[derive(Debug, Default)]
+pub(crate) struct Bundles {
+    /// The CAs by trust domain, in concatenated DER. They are checked when they are used: those that no setting names must not matter.
+    by_trust_domain: BTreeMap<String, Vec<u8>>,
+    /// The trust domain of the SVID, whose bundle can't be empty; `None` if no SVID shows it, and then a missing bundle isn't a removed one.
+    own: Option<String>,
     /// Whether the agent sent revocation lists, which aren't used.
     pub(crate) has_revocation_lists: bool,
 }
 
-impl Update {
+/// A message of the agent: its parts, each valid or not.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) svid: Result<Update, InvalidUpdate>,
+    pub(super) bundles: Arc<Bundles>,
+}
+
+impl Message {
     /// Reads a message. `wanted` is the id of the SVID to use; without it, the first one is used.
-    pub(super) fn read(
-        mut message: X509SvidResponse,
-        wanted: Option<&SpiffeId>,
-        now: Timestamp,
-    ) -> Result<Self, InvalidUpdate> {
-        let svid = choose(&message.svids, wanted)?;
+    pub(super) fn read(message: &mut X509SvidResponse, wanted: Option<&SpiffeId>, now: Timestamp) -> Self {
+        let svid = choose(&message.svids, wanted);
+        let federated = mem::take(&mut message.federated_bundles);
+        let own = own_bundle(&message.svids, svid.as_deref().ok(), wanted);
+        let bundles = Arc::new(Bundles::new(own, federated, !message.crl.is_empty()));
+        let svid = svid.and_then(|svid| Update::read(svid, &bundles, now));
+        Self { svid, bundles }
+    }
+}
+
+impl Update {
+    fn read(svid: &X509Svid, bundles: &Arc<Bundles>, now: Timestamp) -> Result<Self, InvalidUpdate> {
         let (id, not_after, certified) = certified(svid)?;
         let trust_domain = id.trust_domain().to_owned();
-        let cas = certificates(&svid.bundle).filter(|cas| !cas.is_empty());
-        let cas = cas.ok_or_else(|| InvalidUpdate::Bundle { trust_domain: trust_domain.clone() })?;
+        let cas = bundles.of(&trust_domain)?;
         verify(&certified.cert, &cas, now).map_err(|source| InvalidUpdate::Unverified {
             id: shown(&svid.spiffe_id),
             trust_domain: trust_domain.clone(),
-            source,
+            source: source.into(),
         })?;
-        let mut bundles = BTreeMap::from([(trust_domain, svid.bundle.clone())]);
-        for (name, bundle) in mem::take(&mut message.federated_bundles) {
+        let (certified, bundles) = (Arc::new(certified), Arc::clone(bundles));
+        Ok(Self { id, certified, not_after: not_after.into(), bundles })
+    }
+}
+
+impl Bundles {
+    /// `own` is the trust domain of the SVID, with its bundle. Keys of `federated` are SPIFFE ids of trust domains.
+    fn new(own: Option<(String, Vec<u8>)>, federated: BTreeMap<String, Vec<u8>>, has_revocation_lists: bool) -> Self {
+        let name = own.as_ref().map(|(name, _)| name.clone());
+        let mut by_trust_domain: BTreeMap<_, _> = own.into_iter().collect();
+        for (id, bundle) in federated {
             // A name that isn't a trust domain can't be in the configuration either.
-            if let Some(name) = name.strip_prefix(SCHEME).filter(|name| is_trust_domain(name)) {
-                bundles.entry(name.to_owned()).or_insert(bundle);
+            if let Some(name) = id.strip_prefix(SCHEME).filter(|name| is_trust_domain(name)) {
+                by_trust_domain.entry(name.to_owned()).or_insert(bundle);
             }
         }
-        let has_revocation_lists = !message.crl.is_empty();
-        Ok(Self { id, certified: Arc::new(certified), not_after, bundles, has_revocation_lists })
+        Self { by_trust_domain, own: name, has_revocation_lists }
     }
 
     /// The CAs of a trust domain, sorted; empty if the agent sent none.
     ///
     /// # Errors
-    /// The bundle is malformed.
-    pub(crate) fn bundle(&self, trust_domain: &str) -> Result<Vec<CertificateDer<'static>>, InvalidUpdate> {
-        let der = self.bundles.get(trust_domain).map(Vec::as_slice).unwrap_or_default();
-        let cas = certificates(der);
+    /// The bundle is malformed, or the message doesn't show whether the agent has it.
+    pub(crate) fn of(&self, trust_domain: &str) -> Result<Vec<CertificateDer<'static>>, InvalidUpdate> {
+        let (der, may_be_empty) = match self.by_trust_domain.get(trust_domain) {
+            Some(der) => (der.as_slice(), self.own.as_deref() != Some(trust_domain)),
+            None if self.own.is_none() => return Err(InvalidUpdate::NoOwnSvid),
+            None => (&[][..], true),
+        };
+        let cas = certificates(der).filter(|cas| may_be_empty || !cas.is_empty());
         let mut cas = cas.ok_or_else(|| InvalidUpdate::Bundle { trust_domain: trust_domain.to_owned() })?;
         cas.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
         cas.dedup();
         Ok(cas)
     }
+}
+
+/// The trust domain of the server with its bundle: those of the chosen SVID, or of another one of the same trust domain.
+fn own_bundle(svids: &[X509Svid], chosen: Option<&X509Svid>, wanted: Option<&SpiffeId>) -> Option<(String, Vec<u8>)> {
+    let trust_domain = |svid: &X509Svid| Some(svid.spiffe_id.parse::<SpiffeId>().ok()?.trust_domain().to_owned());
+    let own = match wanted {
+        Some(id) => id.trust_domain().to_owned(),
+        None => trust_domain(svids.first()?)?,
+    };
+    let svid = chosen.or_else(|| svids.iter().find(|svid| trust_domain(svid).as_ref() == Some(&own)))?;
+    Some((own, svid.bundle.clone()))
 }
 
 fn choose<'a>(svids: &'a [X509Svid], wanted: Option<&SpiffeId>) -> Result<&'a X509Svid, InvalidUpdate> {
@@ -146,5 +190,5 @@ pub(crate) fn certificates(mut der: &[u8]) -> Option<Vec<CertificateDer<'static>
 }
 
 fn shown(id: &str) -> String {
-    id.chars().filter(|character| !character.is_control()).take(SHOWN_ID_LENGTH_MAX).collect()
+    presentable(id, SHOWN_NAME_MAX_BYTES)
 }

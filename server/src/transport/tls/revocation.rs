@@ -137,6 +137,11 @@ impl RevocationLists {
         Ok(Self { lists, verified: Mutex::default() })
     }
 
+    /// Why a list can't be used, if so.
+    pub(super) fn problem(list: &CertificateRevocationListDer<'_>) -> Option<ListProblem> {
+        List::parse(list).err()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.lists.is_empty()
     }

@@ -20,7 +20,7 @@ use crate::{
     config::{Bundle, Tls},
     files::pem,
     finding::Finding,
-    workload_api::Update,
+    workload_api::{Bundles, Update},
 };
 
 /// The maximum number of sessions that can be resumed. Each uses about 4 KB. A client without a session performs a full handshake.
@@ -28,10 +28,10 @@ const SESSIONS_MAX: usize = 256;
 
 /// The trust in client certificates, and the sessions that began with such certificates.
 pub(crate) struct Trust {
-    files: TrustFiles,
+    content: TrustContent,
     /// All CAs, for handshakes, in which the identity isn't known yet.
     verifier: Arc<ClientVerifier>,
-    /// The CAs by the names that they may issue for; `None` without trust domains.
+    /// The CAs by the names that they may issue for; `None` if every CA may issue for every name.
     by_name: Option<TrustByName>,
     sessions: Arc<dyn StoresServerSessions>,
 }
@@ -44,25 +44,32 @@ struct TrustByName {
     others: ClientVerifier,
 }
 
-/// The content of the files, and of the Workload API.
-#[derive(PartialEq)]
-struct TrustFiles {
-    client_cas: Vec<CertificateDer<'static>>,
-    trust_domains: BTreeMap<String, DomainCas>,
-    revocation_lists: Vec<CertificateRevocationListDer<'static>>,
+/// What the sources of trust contain: the files, and the Workload API. A reload puts it together from sources that change separately.
+#[derive(Clone, PartialEq)]
+pub(crate) struct TrustContent {
+    /// The CAs of `tls.client_ca`.
+    pub(crate) client_cas: Vec<CertificateDer<'static>>,
+    /// The CAs of `[[trust_domains]]`.
+    pub(crate) trust_domains: BTreeMap<String, DomainCas>,
+    /// The lists of `tls.client_crl`.
+    pub(crate) revocation_lists: Vec<CertificateRevocationListDer<'static>>,
+    /// Whether a CA may issue only for the names of its source. Without trust domains, every CA may issue for every name.
+    pub(crate) is_by_name: bool,
+    /// Whether the Workload API sends revocation lists, which aren't used.
+    pub(crate) has_unused_lists: bool,
 }
 
 /// The CAs of a trust domain.
-#[derive(PartialEq)]
-struct DomainCas {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DomainCas {
     renewal: Renewal,
-    cas: Vec<CertificateDer<'static>>,
+    pub(crate) cas: Vec<CertificateDer<'static>>,
 }
 
 /// Compares the CAs and lists.
 impl PartialEq for Trust {
     fn eq(&self, other: &Self) -> bool {
-        self.files == other.files
+        self.content == other.content
     }
 }
 
@@ -84,57 +91,34 @@ impl Trust {
     /// # Errors
     /// [`TlsError`]
     pub(crate) fn load(tls: &Tls, update: Option<&Update>) -> Result<Self, TlsError> {
-        Self::new(TrustFiles::read(tls, update)?)
+        Self::new(TrustContent::read(tls, update.map(|update| &*update.bundles))?)
     }
 
-    /// Like [`load`](Self::load), but returns `before` if the files are unchanged.
+    /// Creates the trust of this content.
     ///
     /// # Errors
-    /// [`TlsError`]
-    pub(crate) fn load_unless_same(
-        tls: &Tls,
-        update: Option<&Update>,
-        before: &Arc<Self>,
-    ) -> Result<Arc<Self>, TlsError> {
-        let files = TrustFiles::read(tls, update)?;
-        if files == before.files {
-            return Ok(Arc::clone(before));
-        }
-        Self::new(files).map(Arc::new)
-    }
-
-    fn new(files: TrustFiles) -> Result<Self, TlsError> {
-        let lists = RevocationLists::parse(&files.revocation_lists)
+    /// [`TlsError`]: a CA or a list can't be used.
+    pub(crate) fn new(content: TrustContent) -> Result<Self, TlsError> {
+        let lists = RevocationLists::parse(&content.revocation_lists)
             .map_err(|(number, problem)| TlsError::RevocationList { number, problem })?;
         let lists = Arc::new(lists);
-        let read = |setting: &str, renewal: Renewal, cas: &[CertificateDer<'static>]| {
-            let numbered = (1..).zip(cas);
-            let ca = |(number, der)| {
-                let setting = setting.to_owned();
-                let ca = ClientCa::read(&setting, renewal, der);
-                ca.map_err(|problem| TlsError::ClientCa { setting, number, problem })
-            };
-            numbered.map(ca).collect::<Result<Vec<_>, _>>()
-        };
-        let others = read("tls.client_ca", Renewal::ByHand, &files.client_cas)?;
+        let others = read_cas(CLIENT_CA, Renewal::ByHand, &content.client_cas)?;
         let mut all = others.clone();
         let mut trust_domains = BTreeMap::new();
-        for (name, DomainCas { renewal, cas }) in &files.trust_domains {
-            let setting = match renewal {
-                Renewal::ByHand => format!("trust_domains of {name}"),
-                Renewal::ByWorkloadApi => format!("{WORKLOAD_API} of {name}"),
-            };
-            let cas = read(&setting, *renewal, cas)?;
+        for (name, domain) in &content.trust_domains {
+            let cas = domain.read_cas(name)?;
             all.extend_from_slice(&cas);
             trust_domains.insert(name.clone(), ClientVerifier::new(cas, &lists));
         }
-        let by_name = if trust_domains.is_empty() {
-            None
-        } else {
-            Some(TrustByName { trust_domains, others: ClientVerifier::new(others, &lists) })
-        };
+        let by_name =
+            content.is_by_name.then(|| TrustByName { trust_domains, others: ClientVerifier::new(others, &lists) });
         let verifier = Arc::new(ClientVerifier::new(all, &lists));
-        Ok(Self { verifier, by_name, files, sessions: ServerSessionMemoryCache::new(SESSIONS_MAX) })
+        Ok(Self { verifier, by_name, content, sessions: ServerSessionMemoryCache::new(SESSIONS_MAX) })
+    }
+
+    /// What it was created from.
+    pub(crate) fn content(&self) -> &TrustContent {
+        &self.content
     }
 
     /// The verifier of client certificates in handshakes.
@@ -210,12 +194,16 @@ impl Trust {
         let issuers: Vec<_> = cas.iter().map(ClientCa::list_issuer).collect();
         let lists = self.verifier.lists.signers(&issuers);
         let of_lists = lists.filter_map(|(list, signer)| finding_of_list(list, signer, now));
-        of_cas.chain(unlisted).chain(of_lists).chain(self.missing_bundles(now)).collect()
+        let unused = self.content.has_unused_lists.then(|| {
+            let problem = "the Workload API sends revocation lists, which the server doesn't use";
+            Finding::warning(WORKLOAD_API, problem, "put the lists into the file of tls.client_crl")
+        });
+        of_cas.chain(unlisted).chain(of_lists).chain(self.missing_bundles(now)).chain(unused).collect()
     }
 
     /// The trust domains whose bundle should come from the Workload API, but doesn't.
     fn missing_bundles(&self, now: Timestamp) -> impl Iterator<Item = Finding> {
-        let renewed = self.files.trust_domains.iter().filter(|(_, domain)| domain.renewal == Renewal::ByWorkloadApi);
+        let renewed = self.content.trust_domains.iter().filter(|(_, domain)| domain.renewal == Renewal::ByWorkloadApi);
         let verifiers = self.by_name.as_ref().map(|by_name| &by_name.trust_domains);
         let is_usable = move |name: &str| {
             let cas = verifiers.and_then(|verifiers| verifiers.get(name)).map(|verifier| &verifier.cas);
@@ -231,7 +219,8 @@ impl Trust {
     }
 }
 
-const CLIENT_CRL: &str = "tls.client_crl";
+const CLIENT_CA: &str = "tls.client_ca";
+pub(crate) const CLIENT_CRL: &str = "tls.client_crl";
 
 fn finding_of_list(list: &ListFacts, signer: ListSigner, now: Timestamp) -> Option<Finding> {
     let shown = list.to_string();
@@ -259,24 +248,113 @@ fn finding_of_list(list: &ListFacts, signer: ListSigner, now: Timestamp) -> Opti
     Some(Finding::warning(CLIENT_CRL, problem, remedy))
 }
 
-impl TrustFiles {
-    fn read(tls: &Tls, update: Option<&Update>) -> Result<Self, TlsError> {
-        let bundle = |(name, bundle): (&String, &Bundle)| {
-            let (renewal, cas) = match bundle {
-                Bundle::File(path) => (Renewal::ByHand, pem::certificates(path)?),
-                Bundle::WorkloadApi => {
-                    let cas = update.ok_or(TlsError::NoWorkloadApi)?.bundle(name);
-                    let cas = cas
-                        .map_err(|problem| TlsError::Bundle { trust_domain: name.clone(), problem: Box::new(problem) });
-                    (Renewal::ByWorkloadApi, cas?)
-                }
-            };
-            Ok((name.clone(), DomainCas { renewal, cas }))
-        };
+impl TrustContent {
+    /// Reads every source. The Workload API's bundles come from its update.
+    fn read(tls: &Tls, bundles: Option<&Bundles>) -> Result<Self, TlsError> {
+        let domain = |(name, bundle): (&String, &Bundle)| Ok((name.clone(), DomainCas::read(name, bundle, bundles)?));
+        let trust_domains: BTreeMap<_, _> = tls.trust_domains.iter().map(domain).collect::<Result<_, TlsError>>()?;
         Ok(Self {
-            client_cas: tls.client_ca.as_deref().map(pem::certificates).transpose()?.unwrap_or_default(),
-            trust_domains: tls.trust_domains.iter().map(bundle).collect::<Result<_, TlsError>>()?,
+            client_cas: client_cas(tls)?,
+            is_by_name: !trust_domains.is_empty(),
+            trust_domains,
             revocation_lists: tls.client_crl.as_deref().map(pem::revocation_lists).transpose()?.unwrap_or_default(),
+            has_unused_lists: bundles.is_some_and(|bundles| bundles.has_revocation_lists),
         })
     }
+}
+
+impl DomainCas {
+    /// A trust domain that no CA verifies.
+    pub(crate) fn empty(bundle: &Bundle) -> Self {
+        Self { renewal: renewal(bundle), cas: Vec::new() }
+    }
+
+    /// Reads the CAs of a trust domain, each of which can be used.
+    ///
+    /// # Errors
+    /// [`TlsError`]
+    pub(crate) fn read(name: &str, bundle: &Bundle, bundles: Option<&Bundles>) -> Result<Self, TlsError> {
+        let cas = match bundle {
+            Bundle::File(path) => pem::certificates(path)?,
+            Bundle::WorkloadApi => {
+                let cas = bundles.ok_or(TlsError::NoWorkloadApi)?.of(name);
+                cas.map_err(|problem| TlsError::Bundle { trust_domain: name.to_owned(), problem: Box::new(problem) })?
+            }
+        };
+        let domain = Self { renewal: renewal(bundle), cas };
+        domain.read_cas(name)?;
+        Ok(domain)
+    }
+
+    /// Those of its CAs that another content also has.
+    pub(crate) fn also_in(&self, other: Option<&Self>) -> Self {
+        let others = other.map(|other| &*other.cas).unwrap_or_default();
+        Self { renewal: self.renewal, cas: in_both(&self.cas, others) }
+    }
+
+    fn read_cas(&self, name: &str) -> Result<Vec<ClientCa>, TlsError> {
+        let setting = match self.renewal {
+            Renewal::ByHand => format!("trust_domains of {name}"),
+            Renewal::ByWorkloadApi => format!("{WORKLOAD_API} of {name}"),
+        };
+        read_cas(&setting, self.renewal, &self.cas)
+    }
+}
+
+fn renewal(bundle: &Bundle) -> Renewal {
+    match bundle {
+        Bundle::File(_) => Renewal::ByHand,
+        Bundle::WorkloadApi => Renewal::ByWorkloadApi,
+    }
+}
+
+/// Reads the CAs of `tls.client_ca`, each of which can be used.
+///
+/// # Errors
+/// [`TlsError`]
+pub(crate) fn client_cas(tls: &Tls) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let cas = tls.client_ca.as_deref().map(pem::certificates).transpose()?.unwrap_or_default();
+    read_cas(CLIENT_CA, Renewal::ByHand, &cas)?;
+    Ok(cas)
+}
+
+fn read_cas(setting: &str, renewal: Renewal, cas: &[CertificateDer<'static>]) -> Result<Vec<ClientCa>, TlsError> {
+    let ca = |(number, der)| {
+        let ca = ClientCa::read(setting, renewal, der);
+        ca.map_err(|problem| TlsError::ClientCa { setting: setting.to_owned(), number, problem })
+    };
+    (1..).zip(cas).map(ca).collect()
+}
+
+/// The CAs of the first list that are also in the second one.
+pub(crate) fn in_both(
+    cas: &[CertificateDer<'static>],
+    others: &[CertificateDer<'static>],
+) -> Vec<CertificateDer<'static>> {
+    cas.iter().filter(|ca| others.contains(ca)).cloned().collect()
+}
+
+/// The revocation lists of a file.
+pub(crate) struct ListsReading {
+    /// Those that can be used; `None` if the file can't be read.
+    pub(crate) usable: Option<Vec<CertificateRevocationListDer<'static>>>,
+    /// The problem of the file, or of its first list that can't be used.
+    pub(crate) fault: Option<TlsError>,
+}
+
+/// Reads the lists of `tls.client_crl`. Those that are known to be usable aren't parsed again: a list may be long.
+pub(crate) fn revocation_lists(tls: &Tls, known: &[CertificateRevocationListDer<'static>]) -> ListsReading {
+    let lists = match tls.client_crl.as_deref().map(pem::revocation_lists).transpose() {
+        Ok(lists) => lists.unwrap_or_default(),
+        Err(error) => return ListsReading { usable: None, fault: Some(error.into()) },
+    };
+    let (mut usable, mut fault) = (Vec::new(), None);
+    for (number, list) in (1..).zip(lists) {
+        let problem = if known.contains(&list) { None } else { RevocationLists::problem(&list) };
+        match problem {
+            None => usable.push(list),
+            Some(problem) => fault = fault.or(Some(TlsError::RevocationList { number, problem })),
+        }
+    }
+    ListsReading { usable: Some(usable), fault }
 }
