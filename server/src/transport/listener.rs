@@ -194,7 +194,7 @@ impl Accepting {
             Err(error) if belongs_to_one_connection(&error) => {}
             Err(error) => {
                 if !std::mem::replace(&mut self.is_failing, true) {
-                    tracing::warn!(%error, "accepting connections failed; retrying every {ACCEPT_PAUSE:?}");
+                    tracing::warn!(%error, "accepting connections failed; retrying");
                 }
                 let _always_passes = timeout(ACCEPT_PAUSE, std::future::pending::<()>()).await;
             }
