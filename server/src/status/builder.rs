@@ -8,9 +8,12 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::{
     reason::{Reason, reason_name},
-    text::{DESCRIPTION_MAX_BYTES, FIELD_MAX_BYTES, MESSAGE_MAX_BYTES, METADATA_VALUE_MAX_BYTES, presentable},
+    text::{DESCRIPTION_MAX_BYTES, FIELD_MAX_BYTES, MESSAGE_MAX_BYTES, METADATA_VALUE_MAX_BYTES},
 };
-use crate::config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX, is_limit};
+use crate::{
+    config::limits::{ERROR_DETAILS_MAX_BYTES, ERROR_VIOLATIONS_MAX, is_limit},
+    foreign_text::presentable,
+};
 
 /// The key of an error's metadata that names the limit that refused the call.
 pub(super) const BOUND: &str = "bound";

@@ -11,8 +11,9 @@ use super::{
     builder::StatusBuilder,
     failure::INTERNAL_WORDS,
     reason::{DOMAIN, reason_name},
-    text::{MESSAGE_MAX_BYTES, presentable},
+    text::MESSAGE_MAX_BYTES,
 };
+use crate::foreign_text::presentable;
 
 /// The message can't be decoded. The decoder's text isn't repeated: it may contain any data.
 pub(crate) fn message_invalid() -> Status {

@@ -1,6 +1,6 @@
 //! Text as it may leave in a status: of a bounded length, and without characters that control what shows it.
 
-pub(super) use crate::foreign_text::presentable;
+use crate::foreign_text::presentable;
 
 /// The maximum lengths of the parts of a status, in bytes. Our own text is shorter; text from a schema, a caller or a file is truncated.
 /// Each byte of the message can take three in its header, and the details contain it too.
