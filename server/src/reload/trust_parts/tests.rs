@@ -50,6 +50,11 @@ impl Ca {
     }
 }
 
+/// The certificates of these CAs.
+fn ders(cas: &[&Ca]) -> Vec<CertificateDer<'static>> {
+    cas.iter().map(|ca| ca.der.clone()).collect()
+}
+
 /// The files of a server, and the parts that follow them.
 struct Fixture {
     folder: TempDir,
@@ -121,7 +126,7 @@ fn each_source_takes_effect_while_others_are_unusable() {
     fs::write(fixture.path("partner.pem"), "garbage").unwrap();
     fixture.set_cas(&one.pem);
     assert!(fixture.look(Ask::Now));
-    assert_eq!(fixture.cas(), [one.der.clone()]);
+    assert_eq!(fixture.cas(), ders(&[&one]));
     assert_eq!(fixture.content().trust_domains[PARTNER].cas.len(), 2);
     assert_eq!(fixture.subjects(), [format!("CAs of the trust domain {PARTNER}")]);
 
@@ -132,8 +137,8 @@ fn each_source_takes_effect_while_others_are_unusable() {
     fs::remove_file(fixture.tls.client_ca.as_ref().unwrap()).unwrap();
     fs::write(fixture.path("partner.pem"), &two.pem).unwrap();
     assert!(fixture.look(Ask::Now));
-    assert_eq!(fixture.content().trust_domains[PARTNER].cas, [two.der.clone()]);
-    assert_eq!(fixture.cas(), [one.der.clone()]);
+    assert_eq!(fixture.content().trust_domains[PARTNER].cas, ders(&[&two]));
+    assert_eq!(fixture.cas(), ders(&[&one]));
     assert_eq!(fixture.subjects(), ["client CAs"]);
 
     fs::write(fixture.path("crl.pem"), NOT_A_LIST).unwrap();
@@ -153,14 +158,14 @@ fn ca_is_not_added_while_the_revocation_lists_are_unusable() {
     fixture.set_cas(&both);
     fs::write(fixture.path("partner.pem"), &two.pem).unwrap();
     assert!(fixture.look(Ask::Now));
-    assert_eq!(fixture.cas(), [one.der.clone()]);
+    assert_eq!(fixture.cas(), ders(&[&one]));
     assert!(fixture.content().trust_domains[PARTNER].cas.is_empty());
     assert_eq!(fixture.subjects(), ["revocation lists", "tls.client_crl"]);
 
     fs::write(fixture.path("crl.pem"), one.list(&[]) + &two.list(&[7])).unwrap();
     assert!(fixture.look(Ask::Now));
-    assert_eq!(fixture.cas(), [one.der.clone(), two.der.clone()]);
-    assert_eq!(fixture.content().trust_domains[PARTNER].cas, [two.der.clone()]);
+    assert_eq!(fixture.cas(), ders(&[&one, &two]));
+    assert_eq!(fixture.content().trust_domains[PARTNER].cas, ders(&[&two]));
     assert_eq!(fixture.revoked(), [0, 1]);
     assert_eq!(fixture.subjects(), Vec::<String>::new());
 }
@@ -174,7 +179,7 @@ fn ca_is_not_added_while_new_lists_wait_for_a_second_check() {
     // The second check of the CAs is the first one of their lists.
     fs::write(fixture.path("crl.pem"), one.list(&[]) + &two.list(&[7])).unwrap();
     assert!(!fixture.look(Ask::Settled));
-    assert_eq!(fixture.cas(), [one.der.clone()]);
+    assert_eq!(fixture.cas(), ders(&[&one]));
     assert!(fixture.look(Ask::Settled));
     assert_eq!((fixture.cas().len(), fixture.revoked()), (2, vec![0, 1]));
 }
@@ -230,5 +235,5 @@ fn ca_may_not_issue_for_further_names_while_a_source_is_unusable() {
     assert!(fixture.content().trust_domains[PARTNER].cas.is_empty());
     fs::write(fixture.path("missing.pem"), &two.pem).unwrap();
     assert!(fixture.look(Ask::Now));
-    assert_eq!(fixture.content().trust_domains[PARTNER].cas, [two.der]);
+    assert_eq!(fixture.content().trust_domains[PARTNER].cas, ders(&[&two]));
 }
