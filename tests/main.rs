@@ -68,6 +68,7 @@ mod recipes;
 mod records;
 mod reload;
 mod repetition;
+mod reproducible;
 mod requests;
 mod root_key;
 mod rules;

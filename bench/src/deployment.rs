@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -9,6 +10,7 @@ use std::{
 use clap::ValueEnum;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{KeyPair, PublicKeyData as _};
+use sealward_client::{Client, RetryPolicy};
 use sealward_server::development::{Development, Person};
 use serde_json::json;
 
@@ -125,13 +127,18 @@ impl Deployment {
         self.folder().join("tls")
     }
 
-    /// A client with the certificate of this caller.
-    pub(crate) fn client(&self, address: std::net::SocketAddr, caller: Caller) -> Outcome<sealward_client::Client> {
+    /// A client with the certificate of this caller, which retries nothing.
+    pub(crate) fn client(&self, address: SocketAddr, caller: Caller) -> Outcome<Client> {
+        self.retrying_client(address, caller, RetryPolicy::never())
+    }
+
+    /// A client with the certificate of this caller, which retries calls.
+    pub(crate) fn retrying_client(&self, address: SocketAddr, caller: Caller, retry: RetryPolicy) -> Outcome<Client> {
         let person = caller.person();
-        sealward_client::Client::builder(format!("https://{address}"))
+        Client::builder(format!("https://{address}"))
             .ca_file(self.development.ca())
             .identity_files(self.development.certificate(person), self.development.key(person))
-            .retry(sealward_client::RetryPolicy::never())
+            .retry(retry)
             .timeout(None)
             .connect_lazy()
             .map_err(|error| format!("the client can't be created: {error}"))

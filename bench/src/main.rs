@@ -20,6 +20,7 @@ mod picture;
 mod process;
 mod rates;
 mod report;
+mod restart;
 mod run;
 mod shape;
 mod table;
@@ -45,6 +46,8 @@ struct Arguments {
 enum Part {
     /// Counts the instructions of a call on the hot paths.
     Instructions(instructions::Arguments),
+    /// Measures the gap of a restart, as an upgrade has it.
+    Restart(restart::Arguments),
     /// Serves the echo.
     #[command(hide = true)]
     Echo(echo::Arguments),
@@ -58,12 +61,13 @@ fn main() -> ExitCode {
     let runtime = match &arguments.part {
         // One thread, so that the load generator takes at most one core.
         Some(Part::Drive(_)) => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-        Some(Part::Echo(_) | Part::Instructions(_)) | None => tokio::runtime::Runtime::new(),
+        Some(Part::Echo(_) | Part::Instructions(_) | Part::Restart(_)) | None => tokio::runtime::Runtime::new(),
     };
     let outcome = runtime.map_err(|error| format!("can't start the runtime: {error}")).and_then(|runtime| {
         runtime.block_on(async {
             match &arguments.part {
                 Some(Part::Instructions(arguments)) => instructions::run(arguments).await,
+                Some(Part::Restart(arguments)) => restart::run(arguments).await,
                 Some(Part::Echo(arguments)) => echo::run(arguments).await,
                 Some(Part::Drive(arguments)) => driver::run(arguments).await,
                 None => run::run(&arguments.measurement).await,

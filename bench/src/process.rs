@@ -52,8 +52,17 @@ impl Process {
         Self::start_server(counted(program, profile), folder).await
     }
 
-    async fn start_server(mut command: Command, folder: &Path) -> Outcome<Self> {
-        command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder);
+    /// Like [`server`](Self::server), on this address.
+    pub(crate) async fn server_at(program: &Path, folder: &Path, address: SocketAddr) -> Outcome<Self> {
+        Self::start_server_at(Command::new(program), folder, &address.to_string()).await
+    }
+
+    async fn start_server(command: Command, folder: &Path) -> Outcome<Self> {
+        Self::start_server_at(command, folder, "127.0.0.1:0").await
+    }
+
+    async fn start_server_at(mut command: Command, folder: &Path, address: &str) -> Outcome<Self> {
+        command.args(["dev", "--listen", address, "--data-dir"]).arg(folder);
         Self::start(command, |line| line.trim().strip_prefix("address ").map(str::to_owned)).await
     }
 

@@ -13,6 +13,7 @@ pub(crate) const SUMMARY: &str = "measures the service beside a bare tonic serve
 const HELP: &str = "\
 Usage: cargo xtask bench [ROW…] [OPTIONS]
        cargo xtask bench instructions [--check]
+       cargo xtask bench restart [--records N] [--restarts N] [--server PROGRAM]
        cargo xtask bench micro [NAME…]
 
 Builds a release server, starts it beside a bare tonic server (the echo), and prints ratios of one run: rate, latency and CPU time of each call.
@@ -49,6 +50,9 @@ Options:
 
 `instructions` counts the instructions of a call on the hot paths with Valgrind, and writes them to bench/instructions.txt, or to the file of
 --file. With --set NAME=VALUE, the server has this setting. With --check, it compares them with the file, and fails if a path changed by more than 3 %: commit the new file with the reason.
+
+`restart` measures the gap that an upgrade has: SIGTERM, the end of the server, the start on the same data, the first answer. Callers write
+meanwhile: without retries, with the default policy, and with one that waits for the server.
 
 `micro` runs the Criterion measurements of parts, which compare a run with the previous one:
   seal                  seal and open a cell, open a key ring, derive a KEK

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, fs, process::ExitCode};
 
-use crate::tools::{Missing, Output, Tools, shown};
+use crate::tools::{KUBERNETES_NEWEST as NEWEST, KUBERNETES_OLDEST as OLDEST, Missing, Output, Tools, shown};
 
 pub(crate) const SUMMARY: &str = "checks the Helm chart and the manifests that are rendered from it";
 
@@ -30,10 +30,6 @@ const POD_CERTIFICATE: &str = "deploy/helm/rendered/pod-certificate.yaml";
 
 /// The manifest that isn't rendered.
 const NAMESPACE: &str = "deploy/kubernetes/namespace.yaml";
-
-/// The newest and the oldest version of Kubernetes that the manifests are checked against.
-const NEWEST: &str = "1.37.0";
-const OLDEST: &str = "1.29.0";
 
 /// The kinds of cert-manager and of the Prometheus operator, whose schemas no package registry has. Any other kind without a schema fails.
 const WITHOUT_SCHEMA: &str = "Certificate,ServiceMonitor,PrometheusRule";
@@ -93,7 +89,7 @@ fn failed(why: &str) -> ExitCode {
 /// Lints the chart with each case, compares what it renders with the files, checks these with the schemas, and tries refused values.
 pub(crate) fn check(tools: &Tools, output: &mut Output) -> Result<(), ChartError> {
     tools.helm(output)?;
-    let schemas = tools.kubeconform(output, &[OLDEST, NEWEST])?;
+    let schemas = tools.kubeconform(output)?;
     let mut problems = unlisted(tools)?;
     for (case, path) in RENDERED {
         problems.extend(run_helm(tools, &["lint", "--strict", "--quiet", CHART, "--values", &values(case)]).err());

@@ -12,7 +12,10 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::tools::{ISTIOCTL, KUBERNETES_VALIDATE, Missing, OTELCOL, Output, SPIRE, Tool, Tools, shown};
+use crate::{
+    release,
+    tools::{ISTIOCTL, Missing, OTELCOL, Output, RUSTC, SPIRE, Tool, Tools, shown},
+};
 
 /// A check. To add one, add it to [`LONG_CHECKS`], and mark its tests `#[ignore = "needs TOOL: cargo xtask test --all NAME"]`.
 pub(crate) struct LongCheck {
@@ -37,13 +40,6 @@ pub(crate) const LONG_CHECKS: &[LongCheck] = &[
         inputs: &["deploy/mesh/istio-*.yaml", "tests/istio.rs"],
     },
     LongCheck {
-        name: "kubernetes",
-        tool: KUBERNETES_VALIDATE,
-        install: Tools::kubernetes_validate,
-        tests: "kubernetes_schemas::",
-        inputs: &["deploy/mesh/istio-*.yaml", "deploy/mesh/linkerd-*.yaml", "tests/kubernetes_schemas.rs"],
-    },
-    LongCheck {
         name: "opentelemetry",
         tool: OTELCOL,
         install: Tools::otelcol,
@@ -56,6 +52,30 @@ pub(crate) const LONG_CHECKS: &[LongCheck] = &[
         install: Tools::booted_debian,
         tests: "packages::",
         inputs: &["deploy/encrypted-root-key.conf", "deploy/sealward*", "tests/packages.rs", "tools/release"],
+    },
+    LongCheck {
+        name: "reproducible",
+        tool: RUSTC,
+        install: release::install_builders,
+        tests: "reproducible::",
+        // What decides how programs and packages are built. Each change of code would make the check stale otherwise, and takes it 20 minutes.
+        inputs: &[
+            ".cargo/config.toml",
+            "Cargo.lock",
+            "Cargo.toml",
+            "build",
+            "build.rs",
+            "cli/Cargo.toml",
+            "clients/go/go.mod",
+            "clients/java/pom.xml",
+            "clients/python/pyproject.toml",
+            "clients/typescript/package.json",
+            "rust-toolchain.toml",
+            "server/Cargo.toml",
+            "server/build.rs",
+            "tests/reproducible.rs",
+            "tools/release",
+        ],
     },
     LongCheck {
         name: "spire",

@@ -26,16 +26,22 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// The tools of packages, and of the languages of the clients.
 fn install(tools: &Tools, output: &mut Output) -> Result<(), Missing> {
+    install_builders(tools, output)?;
+    tools.helm(output)?;
+    tools.booted_debian(output)
+}
+
+/// Installs what a release is built with: the tools of packages, and of the languages of the clients.
+pub(crate) fn install_builders(tools: &Tools, output: &mut Output) -> Result<(), Missing> {
     tools.packaging(output)?;
-    tools.booted_debian(output)?;
     CLIENTS.iter().try_for_each(|client| client.prepare(tools, output))
 }
 
 /// The command that packages the programs of the debug build, and checks the packages: for `cargo xtask test`.
 pub(crate) fn check(tools: &Tools, output: &mut Output) -> Result<Command, Missing> {
     tools.packaging(output)?;
+    tools.helm(output)?;
     let mut command = tools.command(&tools.root().join("target/debug/sealward-release").to_string_lossy());
     command.args(["--binaries", "target/debug", "--out", "target/packages-of-test", "--check"]);
     Ok(command)

@@ -278,6 +278,8 @@ fn tools_of_tests(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
     tools.grpcurl(output)?;
     tools.ghz(output)?;
     tools.promtool(output)?;
+    tools.kubeconform(output)?;
+    tools.gateway_api(output)?;
     Ok(())
 }
 

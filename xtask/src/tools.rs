@@ -160,17 +160,6 @@ impl Tools {
         self.go_tool(output, "istio.io/istio/istioctl/cmd/istioctl", ISTIOCTL)
     }
 
-    /// kubernetes-validate, with the schemas of Kubernetes. Its tests also need Go, for the definitions of the Gateway API.
-    pub(crate) fn kubernetes_validate(&self, output: &mut Output) -> Result<(), Missing> {
-        self.go(output)?;
-        let (program, version) = KUBERNETES_VALIDATE;
-        if self.has_version(program, "--version", version) {
-            return Ok(());
-        }
-        self.python_package(output, program, version)?;
-        self.link(&format!("../python/bin/{program}"), program)
-    }
-
     /// Builds a program from a Go package, unless it was built from this version.
     fn go_tool(&self, output: &mut Output, package: &str, (program, version): Tool) -> Result<(), Missing> {
         let program = self.root.join(BIN).join(program);
@@ -359,8 +348,10 @@ impl Tools {
         self.link(&format!("../{name}"), "helm")
     }
 
-    /// kubeconform, and the schemas of these versions of Kubernetes. Returns where the schemas are.
-    pub(crate) fn kubeconform(&self, output: &mut Output, versions: &[&str]) -> Result<PathBuf, Missing> {
+    /// kubeconform, and the schemas of the oldest and the newest version of Kubernetes that manifests are checked against. Returns where the
+    /// schemas are.
+    pub(crate) fn kubeconform(&self, output: &mut Output) -> Result<PathBuf, Missing> {
+        let versions = [KUBERNETES_OLDEST, KUBERNETES_NEWEST];
         if !self.has_version("kubeconform", "-v", KUBECONFORM_VERSION) {
             let version = format!("-X main.version=v{KUBECONFORM_VERSION}");
             let module = "github.com/yannh/kubeconform/cmd/kubeconform";
@@ -368,12 +359,18 @@ impl Tools {
         }
         let schemas = self.root.join(TOOLS).join(format!("kubernetes-{}", versions.join("-")));
         if !schemas.is_dir() {
-            self.python_data(output, KUBERNETES_VALIDATE.0, KUBERNETES_VALIDATE.1)?;
+            self.python_data(output, "kubernetes-validate", KUBERNETES_SCHEMAS_VERSION)?;
             let target = schemas.to_string_lossy();
-            let arguments: Vec<&str> = [&*target].into_iter().chain(versions.iter().copied()).collect();
+            let arguments: Vec<&str> = [&*target].into_iter().chain(versions).collect();
             self.python_script(output, include_str!("tools/kubernetes_schemas.py"), &arguments)?;
         }
         Ok(schemas)
+    }
+
+    /// The source of the Gateway API, which has the definitions of its resources. Tests ask Go where it is.
+    pub(crate) fn gateway_api(&self, output: &mut Output) -> Result<(), Missing> {
+        self.go(output)?;
+        run_installation(output, self.command("go").args(["mod", "download", GATEWAY_API]))
     }
 
     /// otelcol, an OpenTelemetry Collector that receives OTLP and writes files. Building it takes some four minutes.
@@ -544,7 +541,14 @@ pub(crate) const ISTIOCTL: Tool = ("istioctl", "0.0.0-20260827124520-eed52ebb66a
 pub(crate) const OTELCOL: Tool = ("otelcol", "0.165.0");
 /// SPIRE: the agent is asked for its version.
 pub(crate) const SPIRE: Tool = ("spire-agent", "1.13.3");
-pub(crate) const KUBERNETES_VALIDATE: Tool = ("kubernetes-validate", "1.37.0");
+/// The compiler, as rust-toolchain.toml pins it.
+pub(crate) const RUSTC: Tool = ("rustc", concat!(env!("CARGO_PKG_RUST_VERSION"), ".0"));
+/// The versions of Kubernetes that manifests are checked against, and the PyPI package kubernetes-validate with their schemas.
+pub(crate) const KUBERNETES_OLDEST: &str = "1.29.0";
+pub(crate) const KUBERNETES_NEWEST: &str = "1.37.0";
+const KUBERNETES_SCHEMAS_VERSION: &str = "1.37.0";
+/// The release of the Gateway API that Istio is built with. `tests/kubernetes_schemas.rs` names it too.
+const GATEWAY_API: &str = "sigs.k8s.io/gateway-api@v1.6.0";
 /// The oldest Go that builds the tools and the Go client, and the version to install otherwise.
 const GO_MINIMUM: (u32, u32) = (1, 26);
 const GO_VERSION: &str = "1.26.6";

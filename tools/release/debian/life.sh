@@ -13,6 +13,7 @@ fail() {
     exit 1
 }
 absent() { [ ! -e "$1" ] || fail "$1 is still there"; }
+installed() { [ "$(dpkg-query --show --showformat '${Status}' sealward-server)" = 'install ok installed' ] || fail "it isn't installed"; }
 process() { systemctl show --property MainPID --value sealward.service; }
 
 # Installation: nothing is started.
@@ -67,7 +68,27 @@ dpkg --install "sealward-server_${version}+next_"*.deb
 systemctl is-active --quiet sealward.service || fail "it doesn't run after an upgrade"
 reveals
 
-# A downgrade to the same program, and a removal: the keys and the data stay.
+# An upgrade to a version that refuses the configuration: the package is installed, and the service starts when the configuration is corrected.
+# The former version is installed over the newer one.
+echo 'no configuration' >>/etc/sealward/sealward.toml
+dpkg --install "sealward-server_${version}_"*.deb
+installed
+! systemctl is-active --quiet sealward.service || fail "it runs without a valid configuration"
+sed -i '$d' /etc/sealward/sealward.toml
+systemctl restart sealward.service || fail "it doesn't start after a correction"
+reveals
+
+# A service that is stopped or masked stays so.
+systemctl stop sealward.service
+dpkg --install "sealward-server_${version}+next_"*.deb
+! systemctl is-active --quiet sealward.service || fail "an upgrade starts a stopped service"
+systemctl mask sealward.service
+dpkg --install "sealward-server_${version}+next_"*.deb
+installed
+systemctl unmask sealward.service
+systemctl start sealward.service
+
+# A removal: the keys and the data stay.
 dpkg --remove sealward-server
 ! systemctl is-active --quiet sealward.service || fail "it runs after its removal"
 absent /usr/bin/sealward-server
@@ -77,6 +98,27 @@ absent /usr/bin/sealward-server
 dpkg --install "sealward-server_${version}_"*.deb
 systemctl start sealward.service || fail "it doesn't start after a new installation"
 reveals
+
+# The administrator creates a user of this name: the service runs as this user, with the same data.
+systemctl stop sealward.service
+useradd --system --uid 400 --no-create-home --shell /usr/sbin/nologin sealward
+dpkg --install "sealward-server_${version}+next_"*.deb
+systemctl start sealward.service || fail "it doesn't start if there is a user of its name"
+[ "$(stat --format=%u "/proc/$(process)")" = 400 ] || fail "it doesn't run as the user of its name"
+reveals
+systemctl stop sealward.service
+userdel sealward
+
+# A folder in the way: the data was copied to /var/lib/sealward by root, for example from another machine.
+cp -a "$(readlink -f /var/lib/sealward)" /root/data
+rm -r /var/lib/sealward /var/lib/private/sealward
+cp -a /root/data /var/lib/sealward
+chown -R 0:0 /var/lib/sealward
+dpkg --purge sealward-server
+dpkg --install "sealward-server_${version}_"*.deb
+systemctl enable --now sealward.service || fail "it doesn't start with a copied data folder"
+reveals
+systemctl enable sealward-backup.timer
 
 # A purge removes what was installed and enabled, and still neither keys nor data.
 dpkg --purge sealward-server sealward

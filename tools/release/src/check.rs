@@ -1,7 +1,9 @@
 //! Whether the packages work: each is unpacked by the tool of its users, and the programs in it are run.
 
+mod figures;
 mod life;
 mod server;
+mod sizes;
 
 use std::{
     collections::BTreeSet,
@@ -13,10 +15,9 @@ use std::{
 
 use flate2::read::ZlibDecoder;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::{
-    audit_data,
+    audit_data, chart,
     command::{Failure, file, output, silent, text},
     debian::UNITS,
     image,
@@ -26,9 +27,11 @@ use crate::{
 };
 use server::Server;
 
-/// Checks the packages in `out`.
-pub(crate) fn check(source: &Source, out: &Path, in_debian: bool) -> Result<(), Failure> {
-    let folder = TempDir::new().map_err(file("create", Path::new("a temporary folder")))?;
+/// Checks the packages in `out`. Those of a debug build aren't a release, and have other sizes.
+pub(crate) fn check(source: &Source, out: &Path, is_release: bool, in_debian: bool) -> Result<(), Failure> {
+    // Whatever is unpacked works in a folder whose path has spaces, and letters beyond ASCII.
+    let folder = tempfile::Builder::new().prefix("a folder für packages ").tempdir();
+    let folder = folder.map_err(file("create", Path::new("a temporary folder")))?;
     let root = folder.path().join("debian");
     let debian = checked("Debian packages", || debian_packages(source, out, &root))?;
     checked("systemd units", || units(source, &root))?;
@@ -36,10 +39,16 @@ pub(crate) fn check(source: &Source, out: &Path, in_debian: bool) -> Result<(), 
     checked("lists of crates", || {
         [&SERVER, &CLI].into_iter().try_for_each(|names| list_of_crates(source, out, &root.join("usr/bin"), names))
     })?;
-    checked("container image", || container_image(source, out, folder.path(), &root.join("usr/bin/sealward")))?;
+    let image =
+        checked("container image", || container_image(source, out, folder.path(), &root.join("usr/bin/sealward")))?;
+    checked("Helm chart", || helm_chart(source, out))?;
+    figures::print(source, folder.path(), &image)?;
+    if is_release {
+        checked("documented sizes", || sizes::compare(source, out))?;
+    }
     if in_debian {
         checked("schema of the bills of materials", || schema(source, out, folder.path()))?;
-        checked("life of the packages", || life::life(source, &debian))?;
+        checked("life of the packages", || life::life(source, out, &debian))?;
     }
     Ok(())
 }
@@ -107,7 +116,7 @@ fn units(source: &Source, root: &Path) -> Result<(), Failure> {
 /// Unpacks the archives, and runs the programs in them.
 fn archives(source: &Source, out: &Path, folder: &Path) -> Result<(), Failure> {
     for (name, programs) in [("sealward", vec![&SERVER, &CLI]), ("sealward-cli", vec![&CLI])] {
-        let name = format!("{name}-{}-linux-{}", source.version, source.arch);
+        let name = archive_folder(source, name);
         output(source.command("tar").arg("-xzf").arg(out.join(format!("{name}.tar.gz"))).arg("-C").arg(folder))?;
         for names in programs {
             version(source, &folder.join(&name).join("bin").join(names.program))?;
@@ -116,6 +125,11 @@ fn archives(source: &Source, out: &Path, folder: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The folder in an archive, which is also the begin of the archive's name.
+fn archive_folder(source: &Source, name: &str) -> String {
+    format!("{name}-{}-linux-{}", source.version, source.arch)
 }
 
 /// Compares the list of crates in a program with the SBOM beside it.
@@ -165,8 +179,8 @@ fn items<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Unpacks the image, and runs the server in it as its user, with a read-only root.
-fn container_image(source: &Source, out: &Path, folder: &Path, cli: &Path) -> Result<(), Failure> {
+/// Unpacks the image, and runs the server in it as its user and as a user that the image doesn't know, with a read-only root. Returns the root.
+fn container_image(source: &Source, out: &Path, folder: &Path, cli: &Path) -> Result<PathBuf, Failure> {
     let layout = folder.join("oci");
     fs::create_dir(&layout).map_err(file("create", &layout))?;
     output(source.command("tar").arg("-xf").arg(out.join(image::name(source)?)).arg("-C").arg(&layout))?;
@@ -191,32 +205,61 @@ fn container_image(source: &Source, out: &Path, folder: &Path, cli: &Path) -> Re
         return Err(Failure::wrong(format!("the data folder has the mode {:o} of {}", data.mode(), data.uid())));
     }
 
-    let server = Server::start_in_image(&root, &folder.join("data"))?;
-    server.call(cli)?;
-    server.stop()
+    for (user, group) in [(image::USER, image::USER), OTHER_USER] {
+        let server = Server::start_in_image(&root, &folder.join(format!("data of {user}")), (user, group))?;
+        server.call(cli)?;
+        server.stop()?;
+    }
+    Ok(root)
+}
+
+/// Lints the archive of the chart, and compares what Helm renders from it with what it renders from the folder.
+fn helm_chart(source: &Source, out: &Path) -> Result<(), Failure> {
+    let chart = out.join(chart::name(source));
+    let helm = |arguments: &[&str], chart: &Path| {
+        let mut command = source.command("helm");
+        text(command.args(arguments).arg(chart).args(["--values", "deploy/helm/cases/everything.yaml"]))
+    };
+    helm(&["lint", "--strict", "--quiet"], &chart)?;
+    let rendered = helm(&["template", "sealward"], &chart)?;
+    if rendered.contains("kind: StatefulSet") && rendered == helm(&["template", "sealward"], Path::new(chart::FOLDER))?
+    {
+        return Ok(());
+    }
+    Err(Failure::wrong(format!("{} isn't rendered like {}", chart.display(), chart::FOLDER)))
 }
 
 /// Every program in the image but ours and the loader would help an intruder.
 fn no_shell_no_setuid(root: &Path) -> Result<(), Failure> {
     let mut programs = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(&folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-        for path in entries.map_err(file("read", &folder))?.iter().map(fs::DirEntry::path) {
-            let metadata = fs::symlink_metadata(&path).map_err(file("find", &path))?;
-            if metadata.is_dir() {
-                folders.push(path);
-            } else if metadata.mode() & 0o6000 != 0 {
-                return Err(Failure::wrong(format!("{} has the mode {:o}", path.display(), metadata.mode())));
-            } else if metadata.is_file() && metadata.mode() & 0o111 != 0 && !path.to_string_lossy().contains(".so") {
-                programs.push(path.strip_prefix(root).unwrap_or(&path).to_owned());
-            }
+    walk(root, &mut |path| {
+        let metadata = fs::symlink_metadata(path).map_err(file("find", path))?;
+        if metadata.mode() & 0o6000 != 0 {
+            return Err(Failure::wrong(format!("{} has the mode {:o}", path.display(), metadata.mode())));
         }
-    }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if metadata.is_file() && metadata.mode() & 0o111 != 0 && !name.contains(".so") {
+            programs.push(path.strip_prefix(root).unwrap_or(path).to_owned());
+        }
+        Ok(())
+    })?;
     if programs == [Path::new("usr/bin/sealward-server")] {
         return Ok(());
     }
     Err(Failure::wrong(format!("the image has other programs: {programs:?}")))
+}
+
+/// Visits everything in a folder and below it, except folders.
+fn walk(folder: &Path, visit: &mut dyn FnMut(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+    let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    for path in entries.map_err(file("read", folder))?.iter().map(fs::DirEntry::path) {
+        if fs::symlink_metadata(&path).map_err(file("find", &path))?.is_dir() {
+            walk(&path, visit)?;
+        } else {
+            visit(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs `PROGRAM --version`.
@@ -230,6 +273,9 @@ fn version(source: &Source, program: &Path) -> Result<(), Failure> {
 fn with_extension(out: &Path, extension: &str) -> Result<Vec<PathBuf>, Failure> {
     Ok(sums::packages(out)?.into_iter().filter(|path| path.to_string_lossy().ends_with(extension)).collect())
 }
+
+/// A user and group as OpenShift chooses them: the user from a range of the project, and the group of root.
+const OTHER_USER: (u32, u32) = (1_000_680_000, 0);
 
 const CYCLONEDX: &str = "cyclonedx-python-lib[json-validation]==11.12.0";
 

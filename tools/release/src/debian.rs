@@ -3,7 +3,7 @@
 //! `sealward-server` has the unit that systemd runs the service with. Its user is made by systemd while the service runs (`DynamicUser=`),
 //! and owns `/var/lib/sealward`. The package therefore creates no user, and doesn't start the service: it has no configuration yet.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use tempfile::TempDir;
 
@@ -34,6 +34,8 @@ pub(crate) fn write(source: &Source, program: &Program, out: &Path, effort: Effo
     let staging = TempDir::new().map_err(file("create", Path::new("a temporary folder")))?;
     let folder = staging.path().join("package");
     fs::create_dir(&folder).map_err(file("create", &folder))?;
+    // It is an entry of the package too.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).map_err(file("set the mode of", &folder))?;
     let mut tree = content(source, program)?;
     let sums = md5_sums(source, &tree)?;
     let installed_size_kib = tree.files().map(|(_, content)| content.len().div_ceil(1024)).sum::<usize>();

@@ -166,7 +166,7 @@ fn labels(source: &Source) -> Result<Value, Failure> {
         "org.opencontainers.image.title": "sealward-server",
         "org.opencontainers.image.description": "gRPC service for records with encrypted fields",
         "org.opencontainers.image.version": source.version,
-        "org.opencontainers.image.revision": source.commit,
+        "org.opencontainers.image.revision": source.revision(),
         "org.opencontainers.image.created": source.time_rfc3339()?,
         "org.opencontainers.image.licenses": "Apache-2.0",
         "org.opencontainers.image.source": "https://git.example.com/sealward",

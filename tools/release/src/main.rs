@@ -6,15 +6,19 @@
 //! * [`source`]: the commit, its time and its version; [`names`] and [`programs`]: the two programs, without the paths of this machine
 //! * [`inventory`]: the crates in a program; [`sbom`], [`audit_data`] and [`licenses`] describe them
 //! * [`tree`]: files with modes and owners, and how they become the same archive every time
-//! * [`archive`], [`debian`], [`image`], [`clients`]: the packages; [`sums`]: their checksums and the signature
+//! * [`glibc`]: the oldest C library that runs the programs; [`build_info`]: what they are built with
+//! * [`archive`], [`debian`], [`image`], [`chart`], [`clients`]: the packages; [`sums`]: their checksums and the signature
 //! * [`check`]: whether the packages work; [`verify`]: whether a second build has the same bytes
 
 mod archive;
 mod audit_data;
+mod build_info;
+mod chart;
 mod check;
 mod clients;
 mod command;
 mod debian;
+mod glibc;
 mod image;
 mod inventory;
 mod licenses;
@@ -33,6 +37,7 @@ use std::{
 };
 
 use clap::Parser;
+use rustix::fs::Mode;
 
 use crate::{
     command::{Failure, file},
@@ -45,9 +50,9 @@ use crate::{
 
 /// Build the packages of a release from the last commit of this repository.
 ///
-/// Writes the archives of the server and of the command line, the Debian packages, the container image as an OCI archive, the packages of the
-/// clients, an SBOM of each program, SHA256SUMS, and with --key a signature of it. The same commit gives the same files on each machine with
-/// the same Debian release.
+/// Writes the archives of the server and of the command line, the Debian packages, the container image as an OCI archive, the Helm chart, the packages of the
+/// clients, an SBOM of each program, BUILD-INFO with the commit and the versions of the compilers, SHA256SUMS, and with --key a signature of it.
+/// The same commit gives the same files on each machine with the same BUILD-INFO.
 #[derive(Parser)]
 #[command(name = "cargo xtask release")]
 struct Arguments {
@@ -70,7 +75,7 @@ struct Arguments {
     /// Also check the life of the Debian packages in a Debian that is booted in a container. Takes some minutes.
     #[arg(long)]
     in_debian: bool,
-    /// Build the release twice, in other folders, homes, time zones, languages and umasks, and compare all files.
+    /// Build the last commit twice, with different folders, homes, time zones, languages and umasks, and compare all files.
     #[arg(long, conflicts_with_all = ["binaries", "check", "key"])]
     verify: bool,
     /// The repository. Default: the one that this program was built from.
@@ -82,9 +87,14 @@ struct Arguments {
     /// Leave out the packages of the clients.
     #[arg(long)]
     no_clients: bool,
+    /// Build although files differ from the last commit. The packages then name the commit as HASH-changed. For tests of the release itself.
+    #[arg(long, conflicts_with_all = ["key", "verify"])]
+    allow_changes: bool,
 }
 
 fn main() -> ExitCode {
+    // Tools such as npm put the modes of the files that they write into their packages.
+    rustix::process::umask(Mode::from_raw_mode(UMASK));
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -93,6 +103,9 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// The umask of the release and of all tools that it runs, whatever that of the user is.
+const UMASK: u32 = 0o022;
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let root = match &arguments.source {
@@ -109,13 +122,16 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         release(&source, arguments, &out, &target)?;
     }
     if arguments.check || arguments.check_only {
-        check::check(&source, &out, arguments.in_debian)?;
+        check::check(&source, &out, arguments.binaries.is_none(), arguments.in_debian)?;
     }
     Ok(())
 }
 
 /// Writes all packages to `out`.
 fn release(source: &Source, arguments: &Arguments, out: &Path, target: &Path) -> Result<(), Failure> {
+    if arguments.binaries.is_none() && !arguments.allow_changes {
+        source.must_be_committed()?;
+    }
     sums::clear(out)?;
     fs::create_dir_all(out).map_err(file("create", out))?;
     let effort = if arguments.binaries.is_some() { Effort::Least } else { Effort::Best };
@@ -125,6 +141,8 @@ fn release(source: &Source, arguments: &Arguments, out: &Path, target: &Path) ->
     };
     let load = |names| Program::load(source, &folder, names, &Inventory::of(source, names)?);
     let (server, cli) = (load(&SERVER)?, load(&CLI)?);
+    let is_release = arguments.binaries.is_none();
+    glibc::check(source, &[&server, &cli], is_release)?;
 
     archive::write(source, &[&server, &cli], &format!("sealward-{}", source.version), out, effort)?;
     archive::write(source, &[&cli], &format!("sealward-cli-{}", source.version), out, effort)?;
@@ -134,9 +152,13 @@ fn release(source: &Source, arguments: &Arguments, out: &Path, target: &Path) ->
         fs::write(&sbom, &program.sbom).map_err(file("write", &sbom))?;
     }
     image::write(source, &server, out, effort)?;
-    if arguments.binaries.is_none() && !arguments.no_clients {
+    chart::write(source, out, effort)?;
+    let with_clients = is_release && !arguments.no_clients;
+    if with_clients {
         clients::write(source, out)?;
     }
+    let build_info = out.join(build_info::NAME);
+    fs::write(&build_info, build_info::content(source, with_clients)?).map_err(file("write", &build_info))?;
     sums::write(out, arguments.key.as_deref())?;
     print!("{}", sums::listing(out)?);
     Ok(())

@@ -62,11 +62,11 @@ pub(crate) fn build(source: &Source, target: &Path) -> Result<PathBuf, Failure> 
     cargo.args(["build", "--release", "--locked", "--package", SERVER.krate, "--package", CLI.krate]);
     cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     cargo.env("RUSTC_WRAPPER", &wrapper).env("SEALWARD_RELEASE_ROOT", &source.root);
-    cargo.env("SEALWARD_COMMIT", &source.commit);
+    cargo.env("SEALWARD_COMMIT", source.revision());
     // C code has paths in assertions. `-g0`: those of debugging information aren't wanted either.
-    let mut c_flags = vec!["-g0".to_owned(), format!("-ffile-prefix-map={}=/target", target.display())];
+    let mut c_flags = vec!["-g0".to_owned(), without_path(&target, "/target")?];
     for registry in registries()? {
-        c_flags.push(format!("-ffile-prefix-map={}=/source", registry.display()));
+        c_flags.push(without_path(&registry, "/source")?);
     }
     for name in ["CFLAGS", "CXXFLAGS"] {
         cargo.env(name, c_flags.join(" "));
@@ -76,6 +76,17 @@ pub(crate) fn build(source: &Source, target: &Path) -> Result<PathBuf, Failure> 
     }
     run(&mut cargo)?;
     Ok(target.join("release"))
+}
+
+/// The flag that gives a folder another name in C code. Flags are separated by spaces, so the folder can't have one.
+fn without_path(folder: &Path, name: &str) -> Result<String, Failure> {
+    let folder = folder.display().to_string();
+    if folder.contains(char::is_whitespace) {
+        return Err(Failure::wrong(format!(
+            "the path {folder} contains a space, which a flag of a C compiler can't: move the repository or Cargo's home"
+        )));
+    }
+    Ok(format!("-ffile-prefix-map={folder}={name}"))
 }
 
 /// The folders of the sources of crates, one for each registry that Cargo has used.

@@ -173,7 +173,7 @@ pub(crate) fn document(source: &Source, names: &Names, inventory: &Inventory) ->
                 "description": names.summary,
                 "licenses": [{ "expression": license }],
                 "properties": [
-                    { "name": "sealward:commit", "value": source.commit },
+                    { "name": "sealward:commit", "value": source.revision() },
                     { "name": "sealward:platform", "value": format!("linux {}", source.arch) },
                 ],
             },

@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use crate::command::{Failure, file, text};
+use crate::command::{Failure, file, output, text};
 
 /// What is released.
 pub(crate) struct Source {
@@ -15,6 +15,8 @@ pub(crate) struct Source {
     pub(crate) version: String,
     /// The commit's hash.
     pub(crate) commit: String,
+    /// Files that differ from the commit, or aren't in it. Ignored files don't count.
+    pub(crate) changed: Vec<String>,
     /// The commit's time, in seconds since 1970: the time of every file in the packages. It is the `SOURCE_DATE_EPOCH` of all tools.
     pub(crate) time: u64,
     /// The processor as Rust names it, for example `x86_64`.
@@ -22,14 +24,36 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Reads the last commit. Changes that aren't committed are part of the build, but not of the name: a release starts from a clean tree.
+    /// Reads the last commit.
     pub(crate) fn open(root: &Path) -> Result<Self, Failure> {
         let root = root.canonicalize().map_err(file("find", root))?;
         let git = |arguments: &[&str]| text(Command::new("git").arg("-C").arg(&root).args(arguments));
         let commit = git(&["rev-parse", "--verify", "HEAD"])?;
         let time = git(&["log", "-1", "--format=%ct", "HEAD"])?;
         let time = time.parse().map_err(|_| Failure::wrong(format!("`{time}` isn't the time of a commit")))?;
-        Ok(Self { version: version(&root)?, commit, time, arch: std::env::consts::ARCH, root })
+        // Without optional locks: another git may work in the repository.
+        let status = output(Command::new("git").arg("-C").arg(&root).args(STATUS))?;
+        let changed = String::from_utf8_lossy(&status).split_terminator('\0').map(str::to_owned).collect();
+        Ok(Self { version: version(&root)?, commit, changed, time, arch: std::env::consts::ARCH, root })
+    }
+
+    /// The commit, with a mark if files differ from it: what the packages say about their source.
+    pub(crate) fn revision(&self) -> String {
+        if self.changed.is_empty() { self.commit.clone() } else { format!("{}-changed", self.commit) }
+    }
+
+    /// Refuses a source that isn't the commit: its packages would name a commit that they aren't built from.
+    pub(crate) fn must_be_committed(&self) -> Result<(), Failure> {
+        if self.changed.is_empty() {
+            return Ok(());
+        }
+        let shown: Vec<&str> = self.changed.iter().take(SHOWN_MAX).map(String::as_str).collect();
+        Err(Failure::wrong(format!(
+            "{} files differ from the commit {}: commit, stash or remove them. The first are:\n{}",
+            self.changed.len(),
+            self.commit,
+            shown.join("\n")
+        )))
     }
 
     /// A command in the repository, whose output doesn't depend on the user's time zone and language.
@@ -61,6 +85,13 @@ impl Source {
     }
 }
 
+/// The arguments of git that list files which differ from the commit, each with its state before it and a NUL after it. A renamed file is listed
+/// as removed and as new.
+const STATUS: [&str; 5] = ["--no-optional-locks", "status", "--porcelain", "-z", "--no-renames"];
+
+/// The number of changed files in an error.
+const SHOWN_MAX: usize = 10;
+
 /// The version in the workspace's manifest.
 fn version(root: &Path) -> Result<String, Failure> {
     let path = root.join("Cargo.toml");
@@ -69,4 +100,45 @@ fn version(root: &Path) -> Result<String, Failure> {
     let package = manifest.get("workspace").and_then(|workspace| workspace.get("package"));
     let version = package.and_then(|package| package.get("version")).and_then(toml::Value::as_str);
     version.map(str::to_owned).ok_or_else(|| Failure::wrong("Cargo.toml has no workspace.package.version"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn git(root: &Path, arguments: &[&str]) {
+        let identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"];
+        output(Command::new("git").arg("-C").arg(root).args(identity).args(arguments)).unwrap();
+    }
+
+    #[test]
+    fn source_with_changed_or_new_files_is_refused_and_says_so_in_its_revision() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::write(root.join("Cargo.toml"), "[workspace.package]\nversion = \"1.2.3\"\n").unwrap();
+        fs::write(root.join(".gitignore"), "target\n").unwrap();
+        git(root, &["init", "--quiet"]);
+        git(root, &["add", "."]);
+        git(root, &["commit", "--quiet", "--message", "one"]);
+        fs::create_dir(root.join("target")).unwrap();
+        fs::write(root.join("target/ignored"), "").unwrap();
+        let clean = Source::open(root).unwrap();
+        assert_eq!((clean.version.as_str(), clean.revision()), ("1.2.3", clean.commit.clone()));
+        clean.must_be_committed().unwrap();
+
+        let refused = |name: &str| {
+            let source = Source::open(root).unwrap();
+            assert_eq!(source.revision(), format!("{}-changed", clean.commit));
+            let error = source.must_be_committed().unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(&clean.commit), "{error}");
+        };
+        fs::write(root.join("new file"), "").unwrap();
+        refused("?? new file");
+        fs::remove_file(root.join("new file")).unwrap();
+        fs::write(root.join(".gitignore"), "target\nother\n").unwrap();
+        refused(" M .gitignore");
+        git(root, &["add", "."]);
+        refused("M  .gitignore");
+    }
 }

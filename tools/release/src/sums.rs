@@ -1,6 +1,7 @@
 //! SHA256SUMS, and its signature with the tool that every Debian has: `ssh-keygen -Y`.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -55,14 +56,19 @@ pub(crate) fn write(out: &Path, key: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The sizes and sums of all packages, for people.
-pub(crate) fn listing(out: &Path) -> Result<String, Failure> {
+/// The sums of all packages, by name.
+pub(crate) fn read(out: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let path = out.join(SUMS);
     let sums = fs::read_to_string(&path).map_err(file("read", &path))?;
+    let lines = sums.lines().filter_map(|line| line.split_once("  "));
+    Ok(lines.map(|(sum, name)| (name.to_owned(), sum.to_owned())).collect())
+}
+
+/// The sizes and sums of all packages, for people.
+pub(crate) fn listing(out: &Path) -> Result<String, Failure> {
     let mut text = String::new();
-    for line in sums.lines() {
-        let (sum, name) = line.split_once("  ").unwrap_or_default();
-        let path = out.join(name);
+    for (name, sum) in read(out)? {
+        let path = out.join(&name);
         let size = fs::metadata(&path).map_err(file("read", &path))?.len();
         text.push_str(&format!("{sum}  {size:>10}  {name}\n"));
     }

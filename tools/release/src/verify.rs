@@ -1,7 +1,7 @@
 //! Whether the release is reproducible: two builds that differ in everything that must not matter.
 
 use std::{
-    ffi::OsString,
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -36,42 +36,46 @@ const BUILDS: [Surroundings; 2] = [
     },
 ];
 
-/// Builds twice, compares the files, and keeps those of the first build in `out`.
+/// Builds the last commit twice, compares the files, and keeps those of the first build in `out`.
 pub(crate) fn verify(source: &Source, out: &Path, with_clients: bool) -> Result<(), Failure> {
     let folder = TempDir::new().map_err(file("create", Path::new("a temporary folder")))?;
-    let mut outs = Vec::new();
+    // Before the builds, which take long: each fails if it contains other files.
+    let kept = BUILDS.map(|surroundings| beside(out, surroundings.user));
+    for kept in kept.iter().map(PathBuf::as_path).chain([out]) {
+        sums::clear(kept)?;
+    }
+    let mut builds = Vec::new();
     for surroundings in &BUILDS {
-        outs.push(build(source, folder.path(), surroundings, with_clients)?);
+        let built = build(source, folder.path(), surroundings, with_clients)?;
+        builds.push((sums::read(&built)?, built));
     }
-    let [one, other] = outs.as_slice() else { return Err(Failure::wrong("there are two builds")) };
-    let names = |out: &Path| -> Result<Vec<OsString>, Failure> {
-        Ok(sums::packages(out)?.iter().filter_map(|path| path.file_name().map(OsString::from)).collect())
+    let [(sums, first), (others, second)] = builds.as_slice() else {
+        return Err(Failure::wrong("there are two builds"));
     };
-    let (names, others) = (names(one)?, names(other)?);
-    if names != others {
-        return Err(Failure::wrong(format!("the builds have different files: {names:?} and {others:?}")));
-    }
-    let mut differing = Vec::new();
-    for name in &names {
-        let read = |out: &Path| fs::read(out.join(name)).map_err(file("read", &out.join(name)));
-        if read(one)? != read(other)? {
-            differing.push(name.to_string_lossy().into_owned());
-        }
-    }
-    // For a look at what differs, for example with diffoscope.
-    for (path, name) in outs.iter().zip(["first", "second"]) {
-        let kept = if differing.is_empty() && name == "first" { out.to_owned() } else { out.join(name) };
-        if differing.is_empty() && name == "second" {
-            continue;
-        }
-        keep(path, &kept)?;
-    }
-    if differing.is_empty() {
-        println!("{} files are equal in both builds:\n{}", names.len(), sums::listing(out)?);
+    if sums == others {
+        keep(first, out)?;
+        println!("{} files are equal in both builds of {}:\n{}", sums.len(), source.commit, sums::listing(out)?);
         return Ok(());
     }
-    let compare = format!("compare {} and {}", out.join("first").display(), out.join("second").display());
-    Err(Failure::wrong(format!("these files differ between the builds, {compare}: {}", differing.join(", "))))
+    // For a look at what differs, for example with diffoscope.
+    for (built, kept) in [first, second].into_iter().zip(&kept) {
+        keep(built, kept)?;
+    }
+    let names: BTreeSet<&String> = sums.keys().chain(others.keys()).collect();
+    let differing: Vec<_> = names.into_iter().filter(|name| sums.get(*name) != others.get(*name)).collect();
+    Err(Failure::wrong(format!(
+        "the two builds of {} differ in {differing:?}: compare {}",
+        source.commit,
+        kept.map(|kept| kept.display().to_string()).join(" and ")
+    )))
+}
+
+/// The folder beside `out` whose name continues with this word.
+fn beside(out: &Path, word: &str) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push("-");
+    name.push(word);
+    out.with_file_name(name)
 }
 
 /// Builds the release from a clone, and returns its folder.
@@ -94,7 +98,7 @@ fn build(source: &Source, folder: &Path, surroundings: &Surroundings, with_clien
     if !with_clients {
         command.arg("--no-clients");
     }
-    // Rustup finds its toolchains by HOME, unless it is told.
+    // The toolchains of this home: by default, rustup looks for them in HOME.
     let rustup = output(Command::new("rustup").args(["show", "home"]))?;
     command.env("RUSTUP_HOME", String::from_utf8_lossy(&rustup).trim_end());
     command
@@ -122,10 +126,8 @@ fn provide_cargo_home(home: &Path) -> Result<PathBuf, Failure> {
     Ok(new)
 }
 
+/// Copies the files of a build to a folder that has none.
 fn keep(from: &Path, to: &Path) -> Result<(), Failure> {
-    if to.exists() {
-        sums::clear(to)?;
-    }
     fs::create_dir_all(to).map_err(file("create", to))?;
     output(Command::new("cp").arg("-a").arg(from.join(".")).arg(to))?;
     Ok(())

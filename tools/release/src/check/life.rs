@@ -1,5 +1,5 @@
-//! The life of the Debian packages: a new Debian is booted with systemd in a container of `systemd-nspawn`, and `debian/life.sh` installs,
-//! starts, upgrades, removes and purges the packages in it.
+//! The life of the Debian packages in a container of `systemd-nspawn` with a new Debian: `debian/without-systemd.sh` installs, upgrades, removes
+//! and purges the packages. Then systemd is booted, and `debian/life.sh` also starts the service.
 
 use std::{
     fs,
@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 use crate::{
     command::{Failure, file, output, run, text},
+    names::CLI,
     source::Source,
+    sums,
     tree::{FILE, PROGRAM, Tree},
 };
 
@@ -30,12 +32,13 @@ ExecStart=/packages/life.sh /packages VERSION
 ";
 
 /// Runs the script with these packages.
-pub(super) fn life(source: &Source, packages: &[PathBuf]) -> Result<(), Failure> {
+pub(super) fn life(source: &Source, out: &Path, packages: &[PathBuf]) -> Result<(), Failure> {
     let debian = installed_debian(source)?;
     let folder = TempDir::new().map_err(file("create", Path::new("a temporary folder")))?;
     let shared = folder.path();
     let mut files = Tree::default();
     files.file("life.sh", PROGRAM, include_str!("../../debian/life.sh"));
+    files.file("without-systemd.sh", PROGRAM, include_str!("../../debian/without-systemd.sh"));
     files.file("life.service", FILE, UNIT.replace("VERSION", &source.version));
     files.write_to(shared)?;
     for package in packages {
@@ -44,16 +47,54 @@ pub(super) fn life(source: &Source, packages: &[PathBuf]) -> Result<(), Failure>
         next_version(source, package, shared)?;
     }
 
-    // Changes go to memory, so the installed Debian can be used again.
-    let mut boot = source.command("systemd-nspawn");
-    boot.args(["--quiet", "--register=no", "--keep-unit", "--volatile=overlay", "--private-network", "--boot"]);
-    boot.arg(format!("--directory={}", debian.display())).arg(format!("--bind={}:/packages", shared.display()));
-    boot.arg(format!("--bind-ro={}:/etc/systemd/system/life.service", shared.join("life.service").display()));
-    output(boot.args(["systemd.wants=life.service", "systemd.log_level=warning"]))?;
+    let container = || {
+        let mut container = source.command("systemd-nspawn");
+        // Changes go to memory, so the installed Debian can be used again.
+        container.args(["--quiet", "--register=no", "--keep-unit", "--volatile=overlay", "--private-network"]);
+        container.arg(format!("--directory={}", debian.display()));
+        container.arg(format!("--bind={}:/packages", shared.display()));
+        container
+    };
+    files_of_readme(source, out, shared)?;
+    let log = text(container().args(["/packages/readme.sh", "/packages"]))?;
+    passed(&log)?;
+    let log = text(container().args(["/packages/without-systemd.sh", "/packages", &source.version]))?;
+    passed(&log)?;
 
+    let mut boot = container();
+    boot.arg(format!("--bind-ro={}:/etc/systemd/system/life.service", shared.join("life.service").display()));
+    output(boot.args(["--boot", "systemd.wants=life.service", "systemd.log_level=warning"]))?;
     let log = shared.join("log");
-    let log = fs::read_to_string(&log).map_err(file("read", &log))?;
-    if log.lines().last() == Some("PASSED") {
+    passed(&fs::read_to_string(&log).map_err(file("read", &log))?)
+}
+
+/// Writes the README's commands for a Debian as a script, and copies the archives that they unpack.
+fn files_of_readme(source: &Source, out: &Path, shared: &Path) -> Result<(), Failure> {
+    let readme = String::from_utf8_lossy(&source.read("README.md")?).into_owned();
+    let section = readme.split("\n## ").find(|section| section.starts_with("Install\n")).unwrap_or_default();
+    // In the container, root runs them.
+    let commands: Vec<&str> = section.split('`').filter_map(|part| part.strip_prefix("sudo ")).collect();
+    if commands.len() < 3 {
+        return Err(Failure::wrong(format!("the README installs with fewer commands than before: {commands:?}")));
+    }
+    let mut script = "#!/bin/sh\nset -eux\ncd \"$1\"\nexport DEBIAN_FRONTEND=noninteractive\n".to_owned();
+    for command in commands {
+        let programs = if command.starts_with("apt-get") { "/usr/bin" } else { "/usr/local/bin" };
+        script.push_str(&format!("{command}\n{programs}/{} --version\n", CLI.program));
+    }
+    script.push_str("echo PASSED\n");
+    let mut files = Tree::default();
+    files.file("readme.sh", PROGRAM, script);
+    files.write_to(shared)?;
+    for path in sums::packages(out)?.iter().filter(|path| path.extension().is_some_and(|extension| extension == "gz")) {
+        fs::copy(path, shared.join(path.file_name().unwrap_or_default())).map_err(file("copy", path))?;
+    }
+    Ok(())
+}
+
+/// Whether a script ran to its end.
+fn passed(log: &str) -> Result<(), Failure> {
+    if log.lines().last().is_some_and(|line| line.trim_end() == "PASSED") {
         return Ok(());
     }
     Err(Failure::wrong(format!("the life of the packages ended early:\n{log}")))

@@ -8,10 +8,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use crate::{
-    command::{Failure, file, text},
-    image,
-};
+use crate::command::{Failure, file, text};
 
 /// A running development server. It is killed when dropped.
 pub(super) struct Server {
@@ -33,13 +30,12 @@ shift 2
 "#;
 
 impl Server {
-    /// Starts the server of an image as the image's user.
-    pub(super) fn start_in_image(root: &Path, data: &Path) -> Result<Self, Failure> {
+    /// Starts the server of an image as this user and group, with a data folder that belongs to them.
+    pub(super) fn start_in_image(root: &Path, data: &Path, (user, group): (u32, u32)) -> Result<Self, Failure> {
         fs::create_dir(data).map_err(file("create", data))?;
-        chown(data, Some(image::USER), Some(image::USER)).map_err(file("set the owner of", data))?;
-        let user = image::USER;
+        chown(data, Some(user), Some(group)).map_err(file("set the owner of", data))?;
         let run = format!(
-            "set -e{IN_IMAGE}exec chroot --userspec={user}:{user} --groups= \"$0\" /usr/bin/sealward-server dev \
+            "set -e{IN_IMAGE}exec chroot --userspec={user}:{group} --groups= \"$0\" /usr/bin/sealward-server dev \
              --data-dir /var/lib/sealward/dev --listen 127.0.0.1:0"
         );
         let mut command = Command::new("unshare");
