@@ -224,9 +224,7 @@ fn output_only(matches: &ArgMatches) -> Result<Output, Failure> {
 }
 
 fn completions(entities: &[EntityType], shell: Shell) -> Vec<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(entities), NAME, &mut script);
-    script
+    sealward_manual::completions(&command(entities), shell).into_bytes()
 }
 
 fn command(entities: &[EntityType]) -> Command {

@@ -1,9 +1,8 @@
 //! `man`: manual pages, generated from the definitions of the commands.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use clap::Command;
-use clap_mangen::Man;
 
 use crate::{
     failure::Failure,
@@ -13,15 +12,16 @@ use crate::{
 /// Prints the page of `sealward`, or writes the pages of all commands to a folder.
 pub(super) fn run(command: Command, folder: Option<&Path>) -> Result<(), Failure> {
     let Some(folder) = folder else {
-        let mut page = Vec::new();
-        Man::new(command).render(&mut page).map_err(Failure::output)?;
-        return stdout::print_bytes(&page);
+        return stdout::print_bytes(&sealward_manual::page(&command, SECTION).map_err(Failure::output)?);
     };
-    let written = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));
-    written.map_err(|error| Failure::usage(format!("can't write manual pages to {}: {error}", folder.display())))?;
+    sealward_manual::write(command, SECTION, folder)
+        .map_err(|error| Failure::usage(format!("can't write manual pages to {}: {error}", folder.display())))?;
     stderr::notice(&format!("Wrote the manual pages to {}.", folder.display()));
     Ok(())
 }
+
+/// The section of commands for users.
+const SECTION: &str = "1";
 
 #[cfg(test)]
 mod tests {
