@@ -321,8 +321,10 @@ impl Tools {
         self.apt_install(output, "ca-certificates")
     }
 
-    /// What a Debian is installed and booted with, for the life of the packages.
+    /// What a Debian is installed and booted with, for the life of the packages, and a container engine.
     pub(crate) fn booted_debian(&self, output: &mut Output) -> Result<(), Missing> {
+        self.debian(output, "podman", "podman")?;
+        self.debian(output, "runc", "runc")?;
         self.debian(output, "debootstrap", "debootstrap")?;
         self.debian(output, "systemd-nspawn", "systemd-container")
     }

@@ -1,5 +1,6 @@
 //! Whether the packages work: each is unpacked by the tool of its users, and the programs in it are run.
 
+mod engine;
 mod figures;
 mod life;
 mod server;
@@ -47,6 +48,7 @@ pub(crate) fn check(source: &Source, out: &Path, is_release: bool, in_debian: bo
         checked("documented sizes", || sizes::compare(source, out))?;
     }
     if in_debian {
+        checked("container engine", || engine::run(source, out, &root.join("usr/bin/sealward")))?;
         checked("schema of the bills of materials", || schema(source, out, folder.path()))?;
         checked("life of the packages", || life::life(source, out, &debian))?;
     }

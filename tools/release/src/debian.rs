@@ -22,6 +22,7 @@ pub(crate) const UNITS: &[&str] = &["sealward.service", "sealward-backup.service
 
 /// Scripts of the server's package, by name.
 const SCRIPTS: &[(&str, &str)] = &[
+    ("preinst", include_str!("../debian/preinst")),
     ("postinst", include_str!("../debian/postinst")),
     ("prerm", include_str!("../debian/prerm")),
     ("postrm", include_str!("../debian/postrm")),

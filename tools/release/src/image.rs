@@ -37,6 +37,11 @@ pub(crate) fn name(source: &Source) -> Result<String, Failure> {
     Ok(format!("sealward-server-{}-linux-{}.oci.tar", source.version, architecture(source)?))
 }
 
+/// The name of the image where it was loaded from the archive.
+pub(crate) fn reference(source: &Source) -> String {
+    format!("sealward-server:{}", source.version)
+}
+
 /// Writes the image as an OCI archive.
 pub(crate) fn write(source: &Source, server: &Program, out: &Path, effort: Effort) -> Result<(), Failure> {
     let layers = [base(source, server)?, application(source, server)?];
@@ -136,7 +141,12 @@ fn layout(source: &Source, layers: &[Tree], effort: Effort) -> Result<Tree, Fail
     });
     let mut manifest = add(&mut blobs, manifest_type, manifest.to_string().into());
     if let Some(descriptor) = manifest.as_object_mut() {
-        descriptor.insert("annotations".into(), json!({ "org.opencontainers.image.ref.name": source.version }));
+        // Tools for layouts find the image by the tag. Podman and containerd name it by the second annotation when they load it.
+        let names = json!({
+            "org.opencontainers.image.ref.name": source.version,
+            "io.containerd.image.name": format!("localhost/{}", reference(source)),
+        });
+        descriptor.insert("annotations".into(), names);
         descriptor.insert("platform".into(), json!({ "architecture": architecture, "os": "linux" }));
     }
     let index = json!({

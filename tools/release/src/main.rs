@@ -72,7 +72,7 @@ struct Arguments {
     /// Check the packages that are in the folder, and build nothing.
     #[arg(long, conflicts_with_all = ["binaries", "key", "verify"])]
     check_only: bool,
-    /// Also check the life of the Debian packages in a Debian that is booted in a container. Takes some minutes.
+    /// Also run the image under Podman, and check the life of the Debian packages in a Debian that is booted in a container. Takes some minutes.
     #[arg(long)]
     in_debian: bool,
     /// Build the last commit twice, with different folders, homes, time zones, languages and umasks, and compare all files.
@@ -115,6 +115,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = Source::open(&root)?;
     let out = root.join(&arguments.out);
     if arguments.verify {
+        source.must_be_committed()?;
         return verify::verify(&source, &out, !arguments.no_clients);
     }
     if !arguments.check_only {

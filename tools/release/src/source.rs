@@ -15,7 +15,7 @@ pub(crate) struct Source {
     pub(crate) version: String,
     /// The commit's hash.
     pub(crate) commit: String,
-    /// Files that differ from the commit, or aren't in it. Ignored files don't count.
+    /// Files that differ from the commit, or aren't in it. Ignored files don't count, nor does the record of long checks.
     pub(crate) changed: Vec<String>,
     /// The commit's time, in seconds since 1970: the time of every file in the packages. It is the `SOURCE_DATE_EPOCH` of all tools.
     pub(crate) time: u64,
@@ -33,7 +33,8 @@ impl Source {
         let time = time.parse().map_err(|_| Failure::wrong(format!("`{time}` isn't the time of a commit")))?;
         // Without optional locks: another git may work in the repository.
         let status = output(Command::new("git").arg("-C").arg(&root).args(STATUS))?;
-        let changed = String::from_utf8_lossy(&status).split_terminator('\0').map(str::to_owned).collect();
+        let status = String::from_utf8_lossy(&status);
+        let changed = status.split_terminator('\0').filter(|file| !file.ends_with(RECORD)).map(str::to_owned).collect();
         Ok(Self { version: version(&root)?, commit, changed, time, arch: std::env::consts::ARCH, root })
     }
 
@@ -88,6 +89,9 @@ impl Source {
 /// The arguments of git that list files which differ from the commit, each with its state before it and a NUL after it. A renamed file is listed
 /// as removed and as new.
 const STATUS: [&str; 5] = ["--no-optional-locks", "status", "--porcelain", "-z", "--no-renames"];
+
+/// The record of checks that take long. `cargo xtask test --all` writes it after each of them, and no package contains it.
+const RECORD: &str = " tests/long-checks.txt";
 
 /// The number of changed files in an error.
 const SHOWN_MAX: usize = 10;

@@ -31,6 +31,17 @@ TimeoutStartSec=300
 ExecStart=/packages/life.sh /packages VERSION
 ";
 
+/// The maximum time in a container, in seconds. It takes some 50.
+const LIFE_SECONDS_MAX: &str = "600";
+
+/// What a person has beside the README's commands: a terminal to confirm an installation, and a network for recommended packages.
+const README_SETUP: &str = r#"#!/bin/sh
+set -eux
+cd "$1"
+export DEBIAN_FRONTEND=noninteractive
+echo 'APT::Get::Assume-Yes "true"; APT::Install-Recommends "false";' >/etc/apt/apt.conf.d/99readme
+"#;
+
 /// Runs the script with these packages.
 pub(super) fn life(source: &Source, out: &Path, packages: &[PathBuf]) -> Result<(), Failure> {
     let debian = installed_debian(source)?;
@@ -48,7 +59,8 @@ pub(super) fn life(source: &Source, out: &Path, packages: &[PathBuf]) -> Result<
     }
 
     let container = || {
-        let mut container = source.command("systemd-nspawn");
+        let mut container = source.command("timeout");
+        container.args([LIFE_SECONDS_MAX, "systemd-nspawn", "--console=pipe"]);
         // Changes go to memory, so the installed Debian can be used again.
         container.args(["--quiet", "--register=no", "--keep-unit", "--volatile=overlay", "--private-network"]);
         container.arg(format!("--directory={}", debian.display()));
@@ -77,7 +89,7 @@ fn files_of_readme(source: &Source, out: &Path, shared: &Path) -> Result<(), Fai
     if commands.len() < 3 {
         return Err(Failure::wrong(format!("the README installs with fewer commands than before: {commands:?}")));
     }
-    let mut script = "#!/bin/sh\nset -eux\ncd \"$1\"\nexport DEBIAN_FRONTEND=noninteractive\n".to_owned();
+    let mut script = README_SETUP.to_owned();
     for command in commands {
         let programs = if command.starts_with("apt-get") { "/usr/bin" } else { "/usr/local/bin" };
         script.push_str(&format!("{command}\n{programs}/{} --version\n", CLI.program));
