@@ -74,7 +74,11 @@ pub(crate) const LONG_CHECKS: &[LongCheck] = &[
             "server/Cargo.toml",
             "server/build.rs",
             "tests/reproducible.rs",
-            "tools/release",
+            "tools/release/Cargo.toml",
+            "tools/release/debian/p*",
+            "tools/release/go-module-zip",
+            "tools/release/src/*.rs",
+            "tools/release/src/rustc-wrapper.sh",
         ],
     },
     LongCheck {

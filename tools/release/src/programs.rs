@@ -62,7 +62,8 @@ pub(crate) fn build(source: &Source, target: &Path) -> Result<PathBuf, Failure> 
     cargo.args(["build", "--release", "--locked", "--package", SERVER.krate, "--package", CLI.krate]);
     cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     cargo.env("RUSTC_WRAPPER", &wrapper).env("SEALWARD_RELEASE_ROOT", &source.root);
-    cargo.env("SEALWARD_COMMIT", source.revision());
+    // The contract knows a commit or none.
+    cargo.env("SEALWARD_COMMIT", if source.changed.is_empty() { source.commit.as_str() } else { "" });
     // C code has paths in assertions. `-g0`: those of debugging information aren't wanted either.
     let mut c_flags = vec!["-g0".to_owned(), without_path(&target, "/target")?];
     for registry in registries()? {
