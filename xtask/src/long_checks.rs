@@ -75,6 +75,8 @@ pub(crate) const LONG_CHECKS: &[LongCheck] = &[
             "server/build.rs",
             "tests/reproducible.rs",
             "tools/release/Cargo.toml",
+            "tools/release/debian/copyright",
+            "tools/release/debian/description-*",
             "tools/release/debian/p*",
             "tools/release/go-module-zip",
             "tools/release/src/*.rs",
