@@ -67,7 +67,7 @@ impl Inventory {
 }
 
 /// The target that this machine builds for.
-fn host(source: &Source) -> Result<String, Failure> {
+pub(crate) fn host(source: &Source) -> Result<String, Failure> {
     let version = text(source.command("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| Failure::wrong("`rustc -vV` names no host"))

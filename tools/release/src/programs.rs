@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::{
     audit_data,
     command::{Failure, file, output, run},
-    inventory::Inventory,
+    inventory::{self, Inventory},
     licenses,
     names::{CLI, Names, SERVER},
     sbom,
@@ -57,7 +57,7 @@ pub(crate) fn build(source: &Source, target: &Path) -> Result<PathBuf, Failure> 
 
     let cargo = || source.command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // So that all sources are there when their folder is listed.
-    run(cargo().args(["fetch", "--quiet", "--locked"]))?;
+    run(cargo().args(["fetch", "--quiet", "--locked", "--target", &inventory::host(source)?]))?;
     let mut cargo = cargo();
     cargo.args(["build", "--release", "--locked", "--package", SERVER.krate, "--package", CLI.krate]);
     cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
