@@ -133,7 +133,7 @@ impl Calls {
 async fn call(client: Client, end: Arc<AtomicBool>) -> Calls {
     let mut calls = Calls::default();
     while !end.load(Ordering::Relaxed) {
-        let mailbox = Mailbox { display_name: "written during a restart".to_owned(), ..Mailbox::default() };
+        let mailbox = Mailbox { display_name: Some("written during a restart".to_owned()), ..Mailbox::default() };
         let begin = Instant::now();
         let created = client.mailboxes().create(ORGANIZATION, mailbox, None).await;
         calls.add(Calls { all: 1, failed: u64::from(created.is_err()), longest: begin.elapsed() });
