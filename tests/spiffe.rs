@@ -544,7 +544,7 @@ async fn start_without_a_certificate_says_why_and_what_to_do() {
     let domain = TrustDomain::new(DOMAIN);
     let agent = Agent::start(&path, domain.svids());
     let error = not_started(&folder, |config| api(config).agent_uid = Some(4_242)).await;
-    assert!(error.contains("keys are taken only from user 4242"), "{error}");
+    assert!(error.contains("not as user 4242"), "{error}");
     let other = |config: &mut Config| api(config).spiffe_id = Some("spiffe://example.org/b".parse().unwrap());
     let error = not_started(&folder, other).await;
     assert!(error.contains("spiffe://example.org/b: it has spiffe://example.org/sealward"), "{error}");

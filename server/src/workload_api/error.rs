@@ -4,6 +4,7 @@ use std::{error::Error, io, path::PathBuf};
 
 use crate::{
     error_chain,
+    files::local_socket::{NotConnected, WrongUser},
     foreign_text::{SHOWN_NAME_MAX_BYTES, presentable},
     identity::CertificateError,
     transport::tls::IsoTime,
@@ -77,8 +78,8 @@ impl TooLarge {
 pub(crate) enum Lost {
     #[error("can't connect to the socket")]
     Connect(#[source] io::Error),
-    #[error("the process on the socket runs as user {found}, and keys are taken only from {expected}")]
-    WrongUser { found: u32, expected: String },
+    #[error(transparent)]
+    WrongUser(WrongUser),
     #[error("the connection failed")]
     Transport(#[source] tonic::transport::Error),
     /// The agent knows no entry that matches this process.
@@ -92,12 +93,21 @@ pub(crate) enum Lost {
     Silent(u64),
 }
 
+impl From<NotConnected> for Lost {
+    fn from(error: NotConnected) -> Self {
+        match error {
+            NotConnected::Io(error) => Self::Connect(error),
+            NotConnected::WrongUser(error) => Self::WrongUser(error),
+        }
+    }
+}
+
 impl Lost {
     /// Its kind in a word, for samples of the log.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
-            Self::WrongUser { .. } => "user",
+            Self::WrongUser(_) => "user",
             Self::Transport(_) => "transport",
             Self::NoEntry(_) => "entry",
             Self::Status { .. } => "status",
@@ -111,7 +121,7 @@ impl Lost {
             Self::Connect(_) | Self::Transport(_) | Self::Ended | Self::Silent(_) => {
                 "check that the agent runs, and that its socket is at the path of tls.spiffe_workload_api".to_owned()
             }
-            Self::WrongUser { found, .. } => {
+            Self::WrongUser(WrongUser { found, .. }) => {
                 format!("if this process is the agent, set tls.spiffe_agent_uid = {found}")
             }
             Self::NoEntry(_) => {

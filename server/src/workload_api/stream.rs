@@ -1,10 +1,9 @@
 //! A stream of updates from the agent's socket.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
-use rustix::process::geteuid;
 use tokio::{net::UnixStream, time::timeout};
 use tonic::{
     Request, Streaming,
@@ -19,7 +18,10 @@ use super::{
     error::Lost,
     message::{X509SvidRequest, X509SvidResponse},
 };
-use crate::config::{WorkloadApi, limits::Limits};
+use crate::{
+    config::{WorkloadApi, limits::Limits},
+    files::local_socket,
+};
 
 const METHOD: PathAndQuery = PathAndQuery::from_static("/SpiffeWorkloadAPI/FetchX509SVID");
 
@@ -32,28 +34,15 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// The interval of pings, which detect an agent that hangs. Servers of gRPC-Go, such as SPIRE, refuse more than one ping in five minutes.
 const PING_INTERVAL: Duration = Duration::from_secs(330);
 
-const ROOT: u32 = 0;
+const AGENT_UID: &str = "tls.spiffe_agent_uid";
 
 /// Opens a stream. The agent sends the first message immediately.
 pub(super) async fn open(api: &WorkloadApi, limits: &Limits) -> Result<Streaming<X509SvidResponse>, Lost> {
     let opened = timeout(ANSWER_MAX, async {
-        let socket = connect(&api.socket, api.agent_uid).await?;
+        let socket = local_socket::connect(&api.socket, api.agent_uid, AGENT_UID).await?;
         call(channel(socket).await?, limits).await
     });
     opened.await.unwrap_or_else(|_| Err(Lost::Silent(ANSWER_MAX.as_secs())))
-}
-
-/// Connects to the socket, whichever file the path leads to, if the right user listens on it.
-async fn connect(path: &Path, agent_uid: Option<u32>) -> Result<UnixStream, Lost> {
-    let socket = UnixStream::connect(path).await.map_err(Lost::Connect)?;
-    let found = socket.peer_cred().map_err(Lost::Connect)?.uid();
-    let own = geteuid().as_raw();
-    let (is_agent, expected) = match agent_uid {
-        Some(uid) => (found == uid, format!("user {uid} (tls.spiffe_agent_uid)")),
-        None if own == ROOT => (found == ROOT, "root".to_owned()),
-        None => ([ROOT, own].contains(&found), format!("root or user {own}")),
-    };
-    if is_agent { Ok(socket) } else { Err(Lost::WrongUser { found, expected }) }
 }
 
 async fn channel(socket: UnixStream) -> Result<Channel, Lost> {
