@@ -57,7 +57,7 @@ async fn status_has_the_problems_with_their_remedies() {
     assert_eq!(store.location, server.folder().path().to_str().unwrap());
     let due = status.findings.iter().find(|finding| finding.subject == "organizations").unwrap();
     assert_eq!(due.problem, "a change of the encryption key is due: default");
-    assert_eq!((due.severity(), due.remedy.as_str()), (Severity::Warning, "change it: sealward key change"));
+    assert_eq!((due.severity(), due.remedy.as_str()), (Severity::Warning, "change it: sealward -o default key change"));
     admin.change_key(DEFAULT, &"a new key, number 2".into()).await.unwrap();
     settled(&admin).await;
     assert!(!admin.server_status().await.unwrap().findings.iter().any(|finding| finding.subject == "organizations"));
