@@ -3,14 +3,14 @@
 //! The exit is woken twice for a batch: by its first span, and when the batch is full or its time is over. So a span costs its call little more
 //! than its memory, whatever the rate.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{
         Notify,
         mpsc::{self, Receiver, Sender},
     },
-    time::sleep,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -96,13 +96,16 @@ impl Exit {
             received = self.spans.recv_many(&mut batch, self.batch_max) => if received == 0 { return batch },
             () = stop.cancelled() => {}
         }
-        let mut due = pin!(sleep(wait_max));
-        while batch.len() < self.batch_max && self.spans.len() < self.full.spans {
+        if batch.len() < self.batch_max {
+            let is_full = async {
+                while self.spans.len() < self.full.spans {
+                    self.full.reached.notified().await;
+                }
+            };
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
-                () = due.as_mut() => break,
-                () = self.full.reached.notified() => {}
+                () = stop.cancelled() => {}
+                _full_or_late = timeout(wait_max, is_full) => {}
             }
         }
         if stop.is_cancelled() {
