@@ -273,7 +273,7 @@ async fn verification_finds_what_is_wrong_and_changes_nothing() {
 
     let database = backup.join("organizations").join(folder.organization_database().file_name().unwrap());
     let damages: [(&str, &dyn Fn()); 7] = [
-        ("cells can't be opened", &|| {
+        ("1 of 1 cell can't be opened", &|| {
             let inside = Inside::open(&database);
             let cell = inside.password_cell(&name);
             inside.set_password_cell(&name, &flipped(&cell));

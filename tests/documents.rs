@@ -215,7 +215,9 @@ fn operations_reference_lists_every_warning_and_error_of_the_log() {
     }
     let levels = ["error", "warn", "info", "debug"];
     let messages: BTreeMap<&str, Vec<String>> = levels.into_iter().map(|level| (level, logged(&all, level))).collect();
-    let is_logged = |message: &str| messages.values().flatten().any(|logged| logged == message);
+    // Some are constants, or arguments of a function that logs.
+    let is_literal = |message: &str| all.contains(&format!("\"{message}\""));
+    let is_logged = |message: &str| is_literal(message) || messages.values().flatten().any(|logged| logged == message);
     let gone: Vec<&str> = listed.iter().map(|(message, _)| *message).filter(|message| !is_logged(message)).collect();
     assert_eq!(gone, Vec::<&str>::new(), "docs/operations.md lists events that the server doesn't log");
     for level in ["error", "warn"] {

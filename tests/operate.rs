@@ -507,7 +507,7 @@ async fn databases_without_a_configuration_database_are_a_warning() {
     let (code, report) = checked(&mut program(), &folder.development().config_file());
     assert_eq!(code, 0, "{report:#}");
     let found = findings(&report);
-    let lost = "1 databases of organizations exist: a start registers them without their keys";
+    let lost = "1 database of an organization exists: a start registers each without its key";
     assert!(found.iter().any(|(severity, _, problem)| severity == "warning" && problem.contains(lost)), "{found:#?}");
 }
 

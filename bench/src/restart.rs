@@ -15,7 +15,6 @@ use std::{
 use clap::Args;
 use sealward::mail::v1::Mailbox;
 use sealward_client::{Client, RetryPolicy};
-use tokio::time::sleep;
 
 use crate::{
     deployment::Caller,
@@ -77,7 +76,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
             let client = target.deployment.retrying_client(address, Caller::Writer, retry)?;
             calling.push(tokio::spawn(call(client, Arc::clone(&end))));
         }
-        sleep(CALM).await;
+        pause(CALM).await;
 
         let begin = Instant::now();
         let Target { name, process, deployment, next } = target;
@@ -90,7 +89,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Outcome<()> {
         answered.push(start.elapsed().as_secs_f64());
         gaps.push(begin.elapsed().as_secs_f64());
 
-        sleep(CALM).await;
+        pause(CALM).await;
         end.store(true, Ordering::Relaxed);
         for ((_, all), calling) in callers.iter_mut().zip(calling) {
             all.add(calling.await.map_err(|error| format!("a caller ended: {error}"))?);
@@ -129,6 +128,11 @@ impl Calls {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "callers pause, and calls go on for a while")]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 /// Creates records until `end`.
 async fn call(client: Client, end: Arc<AtomicBool>) -> Calls {
     let mut calls = Calls::default();
@@ -137,7 +141,7 @@ async fn call(client: Client, end: Arc<AtomicBool>) -> Calls {
         let begin = Instant::now();
         let created = client.mailboxes().create(ORGANIZATION, mailbox, None).await;
         calls.add(Calls { all: 1, failed: u64::from(created.is_err()), longest: begin.elapsed() });
-        sleep(PAUSE).await;
+        pause(PAUSE).await;
     }
     calls
 }

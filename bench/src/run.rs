@@ -19,6 +19,8 @@ use crate::{
 
 /// The arguments of the measurement.
 #[derive(Debug, Args)]
+// That of the whole command line has the same name.
+#[group(skip)]
 pub(crate) struct Arguments {
     /// The rows to measure; without names, all
     #[arg(value_name = "ROW", value_parser = row_names())]

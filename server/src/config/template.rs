@@ -203,6 +203,7 @@ mod tests {
             "# client_crl",
             "# file ",
             "# endpoint",
+            "# collector_uid",
             "# headers_file",
             "# ca =",
             "# client_certificate",
