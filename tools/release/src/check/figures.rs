@@ -1,12 +1,13 @@
 //! The figures in docs/install.md that need the packages unpacked: sizes after the installation, and the time of a start.
 
 use std::{
+    fs,
     os::unix::fs::MetadataExt as _,
     path::Path,
     time::{Duration, Instant},
 };
 
-use super::{archive_folder, server::Server, walk};
+use super::server::Server;
 use crate::{
     command::{Failure, file, text},
     names::{CLI, SERVER},
@@ -18,15 +19,16 @@ const STARTS: usize = 21;
 
 /// Prints the figures. `folder` has the unpacked archives, and `image` is the root of the unpacked image.
 pub(super) fn print(source: &Source, folder: &Path, image: &Path) -> Result<(), Failure> {
+    let archive = |name: &str| folder.join(format!("{name}-{}-linux-{}", source.version, source.arch));
     for (name, unpacked) in [
-        (format!("sealward-cli-{}", source.version), folder.join(archive_folder(source, "sealward-cli"))),
-        (format!("sealward-{}", source.version), folder.join(archive_folder(source, "sealward"))),
+        (format!("sealward-cli-{}", source.version), archive("sealward-cli")),
+        (format!("sealward-{}", source.version), archive("sealward")),
         ("container image".to_owned(), image.to_owned()),
     ] {
         let (files, bytes) = size(&unpacked)?;
         println!("{name}, unpacked: {:.1} MB in {files} files", bytes as f64 / 1e6);
     }
-    let programs = folder.join(archive_folder(source, "sealward")).join("bin");
+    let programs = archive("sealward").join("bin");
     let cli = programs.join(CLI.program);
     let start = median(|| {
         let begin = Instant::now();
@@ -54,14 +56,18 @@ pub(super) fn print(source: &Source, folder: &Path, image: &Path) -> Result<(), 
 /// The number of files in a folder, and the sum of their sizes in bytes. Links count as nothing.
 fn size(folder: &Path) -> Result<(usize, u64), Failure> {
     let (mut files, mut bytes) = (0, 0);
-    walk(folder, &mut |path| {
-        let metadata = path.symlink_metadata().map_err(file("find", path))?;
-        if metadata.is_file() {
+    for entry in fs::read_dir(folder).map_err(file("read", folder))? {
+        let path = entry.map_err(file("read", folder))?.path();
+        let metadata = path.symlink_metadata().map_err(file("find", &path))?;
+        if metadata.is_dir() {
+            let (files_below, bytes_below) = size(&path)?;
+            files += files_below;
+            bytes += bytes_below;
+        } else if metadata.is_file() {
             files += 1;
             bytes += metadata.size();
         }
-        Ok(())
-    })?;
+    }
     Ok((files, bytes))
 }
 
