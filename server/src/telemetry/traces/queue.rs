@@ -98,7 +98,7 @@ impl Exit {
         }
         if batch.len() < self.batch_max {
             let is_full = async {
-                while self.spans.len() < self.full.spans {
+                while self.spans.len() < self.full.spans && !self.spans.is_closed() {
                     self.full.reached.notified().await;
                 }
             };
