@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: RestoreArguments) -> Result<ExitCode, Failure
     // Before the long check of the backup. The folder is locked only while it is written.
     is_restorable_into(&data_dir)?;
     let report = check::check_backup(&config, &folder).await;
-    // A report that nobody can read stops the restore.
+    // If the report can't be written, nothing is restored.
     let code = print_report(&report, ("backup", &folder), false)?;
     if report.count(Severity::Error) > 0 {
         print::to_stdout("nothing restored, because the backup has errors\n")?;
