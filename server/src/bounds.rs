@@ -1,22 +1,20 @@
 //! Limits on long calls, and on calls to the same resource. All handlers share them.
 
 pub(crate) mod in_flight;
+pub(crate) mod keyed_rate;
 pub(crate) mod one_at_a_time;
 pub(crate) mod rates;
 pub(crate) mod turns;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use governor::{
-    DefaultKeyedRateLimiter, Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
-};
+use governor::Quota;
 use sealward_core::id::{OrganizationId, RecordId};
 use sealward_store::SCANS_MAX;
 
 use crate::{
     audit::verifications::Verifications,
-    bounds::{in_flight::InFlight, turns::Turns},
+    bounds::{in_flight::InFlight, keyed_rate::KeyedRate, turns::Turns},
     config::limits::Limits,
     status::Refusal,
     telemetry::shed::Shed,
@@ -56,15 +54,15 @@ impl Bounded {
 
 /// The rate at which indexes of an organization may be created or dropped, since its writes wait meanwhile.
 pub(crate) struct IndexSwitches {
-    limiter: Option<DefaultKeyedRateLimiter<OrganizationId>>,
+    changes: Option<KeyedRate<OrganizationId>>,
     limit: u32,
     shed: Shed,
 }
 
 impl IndexSwitches {
     fn new(limit: u32, shed: Shed) -> Self {
-        let limiter = NonZeroU32::new(limit).map(|limit| RateLimiter::keyed(Quota::per_hour(limit)));
-        IndexSwitches { limiter, limit, shed }
+        let changes = NonZeroU32::new(limit).map(|limit| KeyedRate::new(Quota::per_hour(limit)));
+        IndexSwitches { changes, limit, shed }
     }
 
     /// Counts a change of an index in this organization.
@@ -72,11 +70,10 @@ impl IndexSwitches {
     /// # Errors
     /// [`Refusal::TooManyIndexSwitches`]
     pub(crate) fn admit(&self, organization: OrganizationId) -> Result<(), Refusal> {
-        let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check_key(&organization).map_err(|not_until| {
+        let Some(changes) = &self.changes else { return Ok(()) };
+        changes.admit(&organization).map_err(|time| {
             self.shed.count("index_switches_per_hour");
-            let retry_after = not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_secs(1));
-            Refusal::TooManyIndexSwitches { limit: self.limit, retry_after }
+            Refusal::TooManyIndexSwitches { limit: self.limit, retry_after: time.max(Duration::from_secs(1)) }
         })
     }
 }

@@ -1,20 +1,14 @@
 //! Rates of calls: one per identity and organization, and a lower one for calls that return secrets.
 //!
-//! This process counts them with the generic cell rate algorithm: a rate of 60 a minute admits 60 calls at once, and one more each second.
-//! A limit of 0 disables a rate. Identities without recent calls are forgotten.
+//! Each process counts them for itself. A limit of 0 disables a rate.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use governor::{
-    DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-};
+use governor::Quota;
 use sealward_core::{identity::Identity, name::OrganizationName};
 
+use super::keyed_rate::{Exceeded, KeyedRate};
 use crate::{config::limits::Limits, status::Refusal, telemetry::shed::Shed};
-
-/// Beyond this number, identities without recent calls are forgotten.
-const KNOWN_MAX: usize = 10_000;
 
 /// What a call costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +26,7 @@ pub(crate) struct Rates {
 }
 
 struct Rate {
-    limiter: DefaultKeyedRateLimiter<(Arc<Identity>, Option<OrganizationName>)>,
+    calls: KeyedRate<(Arc<Identity>, Option<OrganizationName>)>,
     /// The limit's name.
     bound: &'static str,
     limit: u32,
@@ -44,7 +38,7 @@ impl Rates {
     pub(crate) fn new(limits: &Limits, shed: &Shed) -> Self {
         let rate = |bound, limit: u32, interval_seconds: u32, quota: fn(NonZeroU32) -> Quota| {
             let quota = quota(NonZeroU32::new(limit)?);
-            Some(Rate { limiter: RateLimiter::keyed(quota), bound, limit, interval_seconds, shed: shed.clone() })
+            Some(Rate { calls: KeyedRate::new(quota), bound, limit, interval_seconds, shed: shed.clone() })
         };
         let (calls, reveals) = (limits.calls_per_second_per_identity, limits.reveals_per_minute_per_identity);
         Self {
@@ -94,11 +88,11 @@ impl Rates {
         let mut left = u32::try_from(items).unwrap_or(u32::MAX);
         while let Some(next) = NonZeroU32::new(left.min(rate.limit)) {
             let key = (Arc::clone(identity), Some(organization.clone()));
-            match rate.limiter.check_key_n(&key, next) {
-                Ok(Ok(())) => left = left.saturating_sub(next.get()),
-                Ok(Err(not_until)) => pause(not_until.wait_time_from(DefaultClock::default().now())).await,
+            match rate.calls.admit_many(&key, next) {
+                Ok(()) => left = left.saturating_sub(next.get()),
+                Err(Exceeded::For(time)) => pause(time).await,
                 // The rate always allows this number at some time.
-                Err(_) => return,
+                Err(Exceeded::Always) => return,
             }
         }
     }
@@ -122,11 +116,10 @@ impl Rate {
         items: NonZeroU32,
     ) -> Result<(), Refusal> {
         let key = (Arc::clone(identity), Some(organization.clone()));
-        match self.limiter.check_key_n(&key, items) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(not_until)) => Err(self.refused(&not_until)),
-            Err(_) => Err(self.never_admitted()),
-        }
+        self.calls.admit_many(&key, items).map_err(|exceeded| match exceeded {
+            Exceeded::For(time) => self.refused(time),
+            Exceeded::Always => self.never_admitted(),
+        })
     }
 
     /// Counts the refusal of a batch that has more items than the rate ever admits, and returns it.
@@ -135,22 +128,19 @@ impl Rate {
         Refusal::BatchAboveRate { bound: self.bound, limit: self.limit }
     }
 
-    fn refused(&self, not_until: &NotUntil<<DefaultClock as Clock>::Instant>) -> Refusal {
+    fn refused(&self, time: Duration) -> Refusal {
         self.shed.count(self.bound);
         Refusal::TooOften {
             bound: self.bound,
             limit: self.limit,
             interval_seconds: self.interval_seconds,
-            retry_after: not_until.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1)),
+            retry_after: time.max(Duration::from_millis(1)),
         }
     }
 
     fn admit(&self, identity: &Arc<Identity>, organization: Option<&OrganizationName>) -> Result<(), Refusal> {
-        if self.limiter.len() > KNOWN_MAX {
-            self.limiter.retain_recent();
-        }
         let key = (Arc::clone(identity), organization.cloned());
-        self.limiter.check_key(&key).map_err(|not_until| self.refused(&not_until))
+        self.calls.admit(&key).map_err(|time| self.refused(time))
     }
 }
 

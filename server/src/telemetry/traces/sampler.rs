@@ -5,21 +5,18 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use sealward_core::identity::Identity;
 use uuid::Uuid;
 
 use super::context::Parent;
-use crate::{config::limits::Limits, telemetry::shed::Shed};
+use crate::{bounds::keyed_rate::KeyedRate, config::limits::Limits, telemetry::shed::Shed};
 
 const MILLION: u64 = 1_000_000;
 
 /// The calls that callers may request per second: one caller, and all of them.
 const OF_ONE: &str = "trace_requests_per_second_per_identity";
 const OF_ALL: &str = "trace_requests_per_second";
-
-/// Beyond this number, callers without recent requests are forgotten.
-const KNOWN_MAX: usize = 10_000;
 
 pub(super) struct Sampler {
     calls_per_million: u64,
@@ -30,7 +27,7 @@ pub(super) struct Sampler {
 
 /// The rates of requests.
 struct Requests {
-    of_one: DefaultKeyedRateLimiter<Arc<Identity>>,
+    of_one: KeyedRate<Arc<Identity>>,
     of_all: DefaultDirectRateLimiter,
 }
 
@@ -39,17 +36,14 @@ impl Requests {
     fn new(limits: &Limits) -> Option<Self> {
         let quota = |limit| NonZeroU32::new(limit).map(Quota::per_second);
         Some(Self {
-            of_one: RateLimiter::keyed(quota(limits.trace_requests_per_second_per_identity)?),
+            of_one: KeyedRate::new(quota(limits.trace_requests_per_second_per_identity)?),
             of_all: RateLimiter::direct(quota(limits.trace_requests_per_second)?),
         })
     }
 
     /// Counts a request of this caller, or returns the limit that refuses it.
     fn admit(&self, caller: &Arc<Identity>) -> Result<(), &'static str> {
-        if self.of_one.len() > KNOWN_MAX {
-            self.of_one.retain_recent();
-        }
-        self.of_one.check_key(caller).map_err(|_| OF_ONE)?;
+        self.of_one.admit(caller).map_err(|_| OF_ONE)?;
         self.of_all.check().map_err(|_| OF_ALL)
     }
 }
