@@ -29,7 +29,7 @@ use crate::harness::{
     mailbox,
     mesh::{Fixture, INGRESS, Mesh},
     raw, reason, reveal,
-    reverse_proxy::Form,
+    reverse_proxy::{Form, nginx_uid},
     settled,
     tokens::{Signer, append, key_set, settings},
 };
@@ -252,6 +252,32 @@ async fn peer_behind_a_load_balancer_is_its_client() {
         let mut raw = TcpStream::connect(server).await.unwrap();
         raw.write_all(b"PROXY TCP4 198.51.100.7 203.0.113.1 4660 7443\r\n").await.unwrap();
         assert_eq!(raw.read(&mut [0]).await.unwrap_or(0), 0);
+    }
+}
+
+/// The file is run with the processes and the user that it names: several programs of that user are one hop.
+#[tokio::test]
+async fn nginx_serves_with_several_processes_of_its_own_user() {
+    let fixture = Fixture::start(Form::NginxHop, |_| {}).await;
+    let processors = std::thread::available_parallelism().unwrap().get();
+    // It accepts connections before all of them have started.
+    let started = async {
+        loop {
+            let users = fixture.proxy.users_of_children();
+            if users.len() >= processors && users.iter().all(|user| *user == nginx_uid()) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, started).await.unwrap_or_else(|_| panic!("{:?}", fixture.proxy.users_of_children()));
+    // Each connection to nginx goes to any of its processes.
+    let calls = (0..CALLERS).map(|_| {
+        let writer = fixture.caller("writer");
+        tokio::spawn(async move { writer.who_am_i().await.unwrap().identity })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), "spiffe:example.org/writer");
     }
 }
 

@@ -103,7 +103,7 @@ impl Pair {
     async fn start() -> Self {
         let (folder, copies, [whole, broken]) = copied_folders().await;
         let mesh = Mesh::new(&folder);
-        let hop = hop(FORM, &folder);
+        let hop = hop(FORM, &socket(&folder.path()));
         let start = async |folder| {
             Server::start_in(folder, |config| {
                 mesh.admit(config, hop.clone());
@@ -123,7 +123,7 @@ impl Pair {
     async fn envoy(&self, addresses: [&str; 2]) -> ReverseProxy {
         let addresses = addresses.map(|address| address.parse::<SocketAddr>().unwrap());
         let folder = self.servers[0].folder();
-        ReverseProxy::in_mesh(FORM, self.mesh.files(folder), &addresses, &socket(folder)).await
+        ReverseProxy::in_mesh(FORM, self.mesh.files(folder), &addresses, &socket(&folder.path())).await
     }
 
     fn caller(&self, envoy: &ReverseProxy, name: &str) -> Client {
@@ -386,7 +386,7 @@ async fn no_call_fails_while_connections_age_and_a_server_process_is_terminated(
     }
     let [first, second] = [folder.path(), copy].map(|folder| Process::start(&folder));
     let addresses = [&first, &second].map(|server| server.address.parse::<SocketAddr>().unwrap());
-    let envoy = ReverseProxy::in_mesh(FORM, mesh.files(&folder), &addresses, &socket(&folder)).await;
+    let envoy = ReverseProxy::in_mesh(FORM, mesh.files(&folder), &addresses, &socket(&folder.path())).await;
 
     let (done, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let (enough, is_enough) = watch::channel(false);

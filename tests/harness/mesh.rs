@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs::{self, Permissions},
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -19,7 +20,7 @@ use tempfile::TempDir;
 
 use super::{
     Folder, Server,
-    reverse_proxy::{Form, ReverseProxy},
+    reverse_proxy::{Form, ReverseProxy, nginx_uid, own_uid},
     tokens::ISSUER,
 };
 
@@ -114,15 +115,14 @@ impl Mesh {
     }
 }
 
-/// The hop of this form.
-pub(crate) fn hop(form: Form, folder: &Folder) -> Option<Arc<Hop>> {
+/// The hop of this form, at this socket if it uses one.
+pub(crate) fn hop(form: Form, socket: &Path) -> Option<Arc<Hop>> {
     let entrance = match form {
         Form::EnvoyHopOverTls | Form::EnvoyTwoServers | Form::HaproxyHop => {
             HopEntrance::Certificate("spiffe:example.org/ingress".parse().unwrap())
         }
-        Form::EnvoyHopOverUnixSocket | Form::NginxHop => {
-            HopEntrance::UnixSocket { path: socket(folder), peer_uid: own_uid() }
-        }
+        Form::EnvoyHopOverUnixSocket => HopEntrance::UnixSocket { path: socket.to_owned(), peer_uid: own_uid() },
+        Form::NginxHop => HopEntrance::UnixSocket { path: socket.to_owned(), peer_uid: nginx_uid() },
         Form::EnvoyPassthrough
         | Form::EnvoyPassthroughWithAddress
         | Form::NginxPassthrough
@@ -138,14 +138,9 @@ pub(crate) fn hop(form: Form, folder: &Folder) -> Option<Arc<Hop>> {
     }))
 }
 
-/// The Unix socket of the hop.
-pub(crate) fn socket(folder: &Folder) -> PathBuf {
-    folder.path().join("ingress.sock")
-}
-
-fn own_uid() -> u32 {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata("/proc/self").unwrap().uid()
+/// The Unix socket of the hop, in this folder.
+pub(crate) fn socket(folder: &Path) -> PathBuf {
+    folder.join("ingress.sock")
 }
 
 /// A server behind a proxy.
@@ -154,6 +149,8 @@ pub(crate) struct Fixture {
     pub server: Server,
     pub proxy: ReverseProxy,
     form: Form,
+    /// The folder of the hop's socket, which the user of the proxy can enter.
+    _sockets: TempDir,
 }
 
 impl Fixture {
@@ -163,7 +160,10 @@ impl Fixture {
 
     pub(crate) async fn start_in(folder: Folder, form: Form, change: impl FnOnce(&mut Config)) -> Self {
         let mesh = Mesh::new(&folder);
-        let (hop, socket) = (hop(form, &folder), socket(&folder));
+        let sockets = TempDir::new().unwrap();
+        fs::set_permissions(sockets.path(), Permissions::from_mode(0o755)).unwrap();
+        let socket = socket(sockets.path());
+        let hop = hop(form, &socket);
         let server = Server::start_in(folder, |config| {
             mesh.admit(config, hop);
             if form.sends_addresses() {
@@ -174,7 +174,7 @@ impl Fixture {
         .await;
         let address: SocketAddr = server.address().parse().unwrap();
         let proxy = ReverseProxy::in_mesh(form, mesh.files(server.folder()), &[address], &socket).await;
-        Self { mesh, server, proxy, form }
+        Self { mesh, server, proxy, form, _sockets: sockets }
     }
 
     /// The CA of the certificate that a caller sees: passed through, that of the server.

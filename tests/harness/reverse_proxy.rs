@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
@@ -114,6 +114,7 @@ const SOCKET: &str = "/run/sealward/ingress.sock";
 
 /// A running proxy. Ended with the test.
 pub(crate) struct ReverseProxy {
+    kind: Kind,
     child: Child,
     folder: TempDir,
     address: SocketAddr,
@@ -156,6 +157,8 @@ impl ReverseProxy {
     async fn run(kind: Kind, name: &str, settings: String, folder: TempDir, address: SocketAddr) -> Self {
         let file = folder.path().join(name);
         std::fs::write(&file, settings).unwrap();
+        // The processes of nginx that serve run as another user, as in a system.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         // HAProxy has a certificate and its key in one file.
         for name in ["proxy", "client"] {
             let read = |end| std::fs::read_to_string(folder.path().join(format!("{name}.{end}"))).unwrap();
@@ -164,7 +167,7 @@ impl ReverseProxy {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let child =
             command(kind, &file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let mut proxy = Self { child, folder, address };
+        let mut proxy = Self { kind, child, folder, address };
         let accepting = async {
             while !accepts(address).await {
                 assert!(proxy.child.try_wait().unwrap().is_none(), "{kind:?} ended: {}", proxy.log());
@@ -191,6 +194,13 @@ impl ReverseProxy {
         values.iter().sum()
     }
 
+    /// The user of each of its child processes.
+    pub(crate) fn users_of_children(&self) -> Vec<u32> {
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        children.split_whitespace().map(|child| fs::metadata(format!("/proc/{child}")).unwrap().uid()).collect()
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
@@ -198,9 +208,32 @@ impl ReverseProxy {
 
 impl Drop for ReverseProxy {
     fn drop(&mut self) {
-        let _gone = self.child.kill();
+        // The first process of nginx ends the others. Without it, they would stay.
+        let is_told = self.kind == Kind::Nginx && terminated(&self.child);
+        if !is_told {
+            let _gone = self.child.kill();
+        }
         let _status = self.child.wait();
     }
+}
+
+fn terminated(child: &Child) -> bool {
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().is_ok_and(|status| status.success())
+}
+
+/// The user of this process.
+pub(crate) fn own_uid() -> u32 {
+    fs::metadata("/proc/self").unwrap().uid()
+}
+
+/// The user of nginx's workers with the settings of `deploy/mesh/nginx-hop.conf`. Only root can run them as another user than itself.
+pub(crate) fn nginx_uid() -> u32 {
+    if own_uid() != 0 {
+        return own_uid();
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let user = users.lines().find(|line| line.starts_with("www-data:")).expect("Debian has the user www-data");
+    user.split(':').nth(2).unwrap().parse().unwrap()
 }
 
 /// The settings with this test's files and addresses.
@@ -218,7 +251,7 @@ fn changed(kind: Kind, settings: &str, folder: &Path, address: SocketAddr, serve
         assert!(changed.contains(&port(&written)) || changed.contains(SOCKET), "{written}");
         changed = changed.replace(&port(&written), &port(server));
     }
-    if kind == Kind::Haproxy && fs::metadata("/proc/self").unwrap().uid() != 0 {
+    if kind == Kind::Haproxy && own_uid() != 0 {
         // Only root can run it as another user.
         changed = changed.replace("    user haproxy\n    group haproxy\n", "");
     }
@@ -255,7 +288,7 @@ fn command(kind: Kind, file: &Path) -> Command {
             .into(),
         ),
         Kind::Nginx => {
-            let globals = format!("daemon off; master_process off; pid {folder}/pid; error_log stderr;");
+            let globals = format!("daemon off; pid {folder}/pid; error_log stderr;");
             ("nginx", vec!["-p".to_owned(), folder.to_string(), "-g".to_owned(), globals, "-c".to_owned()])
         }
         Kind::Haproxy => ("haproxy", vec!["-db".to_owned(), "-f".to_owned()]),
