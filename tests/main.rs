@@ -17,6 +17,7 @@ mod backup;
 mod batch;
 mod bounds;
 mod census;
+mod certificates;
 mod cli;
 mod cli_delivery;
 mod cli_import;

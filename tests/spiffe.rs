@@ -585,11 +585,28 @@ async fn check_config_shows_the_certificate_its_end_and_its_source() {
     let agent = Agent::start(&path, domain.svids());
     let report = check(&file).await;
     assert_eq!(api_errors(&report), Vec::<String>::new());
-    let fact = |subject: &str| report.facts.iter().find(|fact| fact.subject == subject).unwrap().text.clone();
+    let fact = |subject: &str| {
+        let mut facts = report.facts.iter().filter(|fact| fact.subject == subject);
+        facts.find(|fact| fact.text.contains("valid until")).unwrap().text.clone()
+    };
     let certificate = fact("tls.spiffe_workload_api");
     assert!(certificate.starts_with("spiffe://example.org/sealward, for "), "{certificate}");
-    assert!(certificate.contains("valid until ") && certificate.ends_with(path.to_str().unwrap()), "{certificate}");
+    assert!(
+        certificate.starts_with("spiffe://example.org/sealward, for localhost, 127.0.0.1, valid until "),
+        "{certificate}"
+    );
+    assert!(certificate.ends_with('Z'), "its end has a time: {certificate}");
+    let agent_fact = format!("the agent at {} has a certificate for a process of user ", path.display());
+    assert!(report.facts.iter().any(|fact| fact.text.starts_with(&agent_fact)), "{:?}", report.facts);
     assert!(fact("tls.spiffe_workload_api of example.org").contains("valid until"));
+    // An ordinary client accepts only a certificate with a name that it connects to.
+    let nameless = domain.issue_with("sealward", |params| params.subject_alt_names.truncate(1));
+    agent.send(message([nameless.svid(&[&domain])]));
+    let report = check(&file).await;
+    let found = report.findings.iter().find(|finding| finding.subject == "tls.spiffe_workload_api").unwrap();
+    assert!(found.problem.contains("has no DNS name") && found.remedy.contains("-dns NAME"), "{found:?}");
+    let shown = "spiffe://example.org/sealward, for no DNS name or IP address, valid until ";
+    assert!(report.facts.iter().any(|fact| fact.text.starts_with(shown)), "{:?}", report.facts);
     // Lists that the server doesn't use are reported as by a running server.
     agent.send(Svids { crl: vec![b"list".to_vec()], ..domain.svids() });
     let findings = check(&file).await.findings;

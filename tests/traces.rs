@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Comma
 
 use data_encoding::HEXLOWER;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
-use sealward_client::{ErrorReason, ListOptions, v1};
+use sealward_client::{
+    ErrorReason, ListOptions,
+    v1::{self, server_finding::Severity},
+};
 use sealward_server::{
     app::{App, StartError},
     config::{CollectorAddress, Config, Traces},
@@ -406,6 +409,48 @@ async fn collector_that_is_down_or_silent_holds_up_no_call() {
     }
 }
 
+/// The finding about the collector.
+async fn finding(server: &Server) -> Option<v1::ServerFinding> {
+    let status = server.client(Person::Admin).server_status().await.unwrap();
+    status.findings.into_iter().find(|finding| finding.subject == "traces")
+}
+
+#[tokio::test]
+async fn lost_spans_are_a_finding_with_what_to_do() {
+    const PERMISSION_DENIED: u32 = 7;
+    let (server, _collector) = traced(|_| {}).await;
+    who_am_i(&server, Some(Person::Reader), &[]).await;
+    outcome_reaches(&server, "exported", 1).await;
+    assert_eq!(finding(&server).await, None);
+
+    // It accepts connections and never reads.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = with_collector_at(silent.local_addr().unwrap()).await;
+    let reader = server.client(Person::Reader);
+    for _ in 0..50 {
+        reader.mailboxes().list(DEFAULT, ListOptions::default()).await.unwrap();
+    }
+    outcome_reaches(&server, "queue_full", 1).await;
+    outcome_reaches(&server, "unreachable", 4).await;
+    let found = finding(&server).await.unwrap();
+    assert_eq!(found.severity(), Severity::Warning);
+    for part in
+        [" queue_full, ", " unreachable since the start", "; no answer within 100 ms (limits.trace_export_time_max_ms)"]
+    {
+        assert!(found.problem.contains(part), "{found:?}");
+    }
+    assert!(found.remedy.starts_with("check that the collector runs"), "{found:?}");
+
+    // Of a collector that refuses them, nothing that it answers is shown.
+    let (server, collector) = traced(|_| {}).await;
+    collector.reply([Reply::Refuses(PERMISSION_DENIED)]);
+    who_am_i(&server, Some(Person::Reader), &[]).await;
+    outcome_reaches(&server, "refused", 1).await;
+    let found = finding(&server).await.unwrap();
+    assert!(found.problem.ends_with("the collector answered PermissionDenied"), "{found:?}");
+    assert!(found.remedy.starts_with("check the credentials"), "{found:?}");
+}
+
 #[tokio::test]
 async fn collector_with_a_certificate_of_another_ca_gets_nothing() {
     let folder = Folder::new();
@@ -419,6 +464,38 @@ async fn collector_with_a_certificate_of_another_ca_gets_nothing() {
     who_am_i(&server, Some(Person::Reader), &[]).await;
     outcome_reaches(&server, "unreachable", 1).await;
     assert!(collector.received().is_empty());
+}
+
+#[tokio::test]
+async fn collector_of_a_removed_ca_gets_nothing_more() {
+    let folder = Folder::new();
+    let (collector, port) = Collector::over_tls(&folder).await;
+    let (other, ca) = (Folder::new(), folder.path().join("otel-ca.pem"));
+    let cas = [&folder, &other].map(|folder| fs::read(folder.development().ca()).unwrap());
+    fs::write(&ca, &cas[0]).unwrap();
+    let mut traces = settings(&folder, port);
+    let CollectorAddress::Tls(tls) = &mut traces.collector else { panic!("{traces:?}") };
+    tls.ca = Some(ca.clone());
+    let server = Server::start_in(folder, |config| {
+        trace_all(config, traces);
+        config.listen.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    })
+    .await;
+    who_am_i(&server, Some(Person::Reader), &[]).await;
+    outcome_reaches(&server, "exported", 1).await;
+    let before = collector.received().len();
+    // Its connection is still open.
+    fs::write(&ca, &cas[1]).unwrap();
+    who_am_i(&server, Some(Person::Reader), &[]).await;
+    outcome_reaches(&server, "unreachable", 1).await;
+    assert_eq!(collector.received().len(), before);
+    fs::write(&ca, cas.concat()).unwrap();
+    who_am_i(&server, Some(Person::Reader), &[]).await;
+    outcome_reaches(&server, "exported", 2).await;
+    // A file that can't be read, as while it is replaced, ends no connection.
+    fs::remove_file(&ca).unwrap();
+    who_am_i(&server, Some(Person::Reader), &[]).await;
+    outcome_reaches(&server, "exported", 3).await;
 }
 
 #[tokio::test]
@@ -443,7 +520,7 @@ async fn collector_on_this_machine_needs_no_tls() {
 }
 
 /// Writes a configuration with this collector to the folder.
-fn configure(folder: &Folder, port: u16) {
+pub(crate) fn configure(folder: &Folder, port: u16) {
     let traces = settings(folder, port);
     let path = folder.development().config_file();
     let mut text = fs::read_to_string(&path).unwrap();
@@ -521,6 +598,24 @@ async fn unusable_file_of_the_section_is_an_error() {
     assert!(error.1.contains("line 1") && !error.1.contains("hunter2"), "{error:?}");
     let config = Config::load(&path).unwrap();
     assert!(matches!(App::start(config).await, Err(StartError::Traces(_))));
+}
+
+#[test]
+fn headers_for_a_loopback_address_are_a_warning() {
+    let folder = Folder::new();
+    let config = folder.development().config_file();
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(folder.path().join("traces.headers"), "authorization: a\n").unwrap();
+    let warned = |endpoint: &str| {
+        let section = format!("\n[traces]\nendpoint = \"{endpoint}\"\nheaders_file = \"traces.headers\"\n");
+        fs::write(&config, text.replace("\n[traces]\n", &section)).unwrap();
+        let (_, report) = checked(&mut program(), &config);
+        findings(&report).iter().any(|(_, subject, problem)| {
+            subject == "traces.headers_file" && problem.contains("every user of this machine can listen there")
+        })
+    };
+    assert!(warned("http://127.0.0.1:4317") && warned("http://[::1]:4317"));
+    assert!(!warned("unix:/run/otel.sock") && !warned("https://localhost:4317"));
 }
 
 /// Spans as the collector writes them: JSON with one request per line.

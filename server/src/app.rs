@@ -11,7 +11,7 @@ mod service;
 mod sockets;
 mod stores;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use sealward_core::{
     deployment::Deployment, organization::open::NotOpened, port::Clock, random::Random, schema::Schema,
@@ -47,7 +47,7 @@ use crate::{
     telemetry::{
         metrics::{Sources, access},
         shed::Shed,
-        traces::{self, Traces, ports::with_spans},
+        traces::{SpanOutcomes, Started, Traces, ports::with_spans},
         transactions::Transactions,
     },
     transport::{
@@ -78,10 +78,10 @@ impl App {
         let credentials = Credentials::load(&config).await?;
         let (drain, shed) = (Drain::new(), Shed::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let span_outcomes = traces::outcomes();
+        let span_outcomes = SpanOutcomes::new(Instant::now());
         let sources = (Arc::clone(&clock), Arc::new(SystemRandom) as Arc<dyn Random>);
         let collector = config.traces.as_ref();
-        let (traces, exporting) =
+        let Started { traces, exporting, certificates: of_collector } =
             Traces::start(collector, &config.limits, sources, span_outcomes.clone(), &shed).await?;
         let fetching = Fetching::new(&config.limits, &config.data_dir, Arc::clone(&clock), shed.clone(), drain.clone());
         let served = schema::read(config.schema.descriptors())?;
@@ -101,7 +101,8 @@ impl App {
         let issuers = Arc::new(Issuers::load(&config.token_issuers, token_bounds.clone(), &fetching, None)?);
         issuers.begin();
         let workload = credentials.follower.as_ref().map(Follower::workload);
-        let (reloadable, senders) = Reloadable::new(&config, credentials.tls_context, &issuers, workload.clone());
+        let (reloadable, senders) =
+            Reloadable::new(&config, credentials.tls_context, &issuers, &of_collector, workload.clone());
         let recovered = recover(&config, &deployment, stores.deployment_id, &audit_copy, &drain).await?;
 
         // The organizations are open: background tasks can start, and health is correct before the first health check.
@@ -123,7 +124,7 @@ impl App {
             shed: shed.clone(),
             refused_handshakes: observation.refused_handshakes.clone(),
             forged: observation.forged.clone(),
-            span_outcomes,
+            span_outcomes: span_outcomes.clone(),
             limits: config.limits,
         };
         observation.serve_metrics(sockets.metrics, sources, readiness.clone(), &drain);
@@ -135,7 +136,8 @@ impl App {
         // Calls can be served from here on.
         let requests = Arc::clone(&arrival.requests);
         let databases = Arc::clone(&stores.databases);
-        let facts = ServerFacts::new(&config, start_time, databases, reloadable.trust(), reloadable.findings.clone());
+        let (trust, findings) = (reloadable.trust(), reloadable.findings.clone());
+        let facts = ServerFacts::new(&config, start_time, databases, trust, findings, span_outcomes);
         let service = service(Parts {
             config: &config,
             served: &served,

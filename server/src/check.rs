@@ -28,6 +28,7 @@ pub use self::report::{Fact, OrganizationFacts, Report, counted};
 use self::{databases::Databases, files::is_set};
 pub use crate::finding::{Finding, Severity};
 use crate::{
+    certificates::{Certificate, Certificates},
     config::{
         AuditCopy, Config, ConfigError, CopyTo, Fault, Faults, HopEntrance, RootKeySource, TokenKeys, environment,
     },
@@ -69,11 +70,13 @@ pub async fn check(path: &Path) -> Report {
     if let Some(path) = config.metrics.token.as_deref().filter(|path| is_set(path)) {
         files::metrics_token(path, &mut report);
     }
-    files::collector(&config, &mut report);
-    let update = workload_api(&config, &mut report).await;
-    tls::check(&config.tls, update.as_ref(), SystemClock.now(), &mut report);
+    let mut certificates =
+        Certificates { collector: files::collector(&config, &mut report), ..Certificates::default() };
+    let (update, now) = (workload_api(&config, &mut report).await, SystemClock.now());
+    (certificates.server, certificates.client_cas) = tls::check(&config.tls, update.as_ref(), now, &mut report);
     clock(&config, &mut report);
-    token_issuers(&config, &mut report).await;
+    certificates.token_issuers = token_issuers(&config, &mut report).await;
+    report.certificates(&certificates, now);
     hops(&config, &mut report);
     if let Some(AuditCopy { to: CopyTo::File(path), on_failure }) = &config.audit
         && is_set(path)
@@ -173,7 +176,11 @@ async fn workload_api(config: &Config, report: &mut Report) -> Option<Update> {
     let within = config.limits.workload_api_wait().min(WORKLOAD_API_WAIT_MAX);
     let clock = Arc::new(SystemClock);
     match workload_api::once(api, &config.limits, within, clock, Arc::new(SystemRandom)).await {
-        Ok(update) => Some(update),
+        Ok(update) => {
+            let (socket, user) = (api.socket.display(), rustix::process::geteuid().as_raw());
+            report.fact(WORKLOAD_API, format!("the agent at {socket} has a certificate for a process of user {user}"));
+            Some(update)
+        }
         Err(error) => {
             let remedy = format!("run this check as the server's user, in its container; {}", error.remedy);
             report.error(WORKLOAD_API, error_chain::text(&error), remedy);
@@ -246,8 +253,9 @@ fn hops(config: &Config, report: &mut Report) {
     }
 }
 
-/// Checks the keys of each issuer: in its file, or at its URL.
-async fn token_issuers(config: &Config, report: &mut Report) {
+/// Checks the keys of each issuer: in its file, or at its URL. Returns the CAs that verify the URLs.
+async fn token_issuers(config: &Config, report: &mut Report) -> Vec<Certificate> {
+    let mut cas = Vec::new();
     for issuer in &config.token_issuers {
         match &issuer.keys {
             TokenKeys::File(path) if is_set(path) => match token::read_keys(&issuer.issuer, path) {
@@ -279,14 +287,17 @@ async fn token_issuers(config: &Config, report: &mut Report) {
                     );
                 }
             },
-            TokenKeys::Url { url, ca } => keys_at(url, ca.as_deref(), &issuer.issuer, config, report).await,
+            TokenKeys::Url { url, ca } => {
+                cas.extend(keys_at(url, ca.as_deref(), &issuer.issuer, config, report).await);
+            }
             TokenKeys::File(_) => {}
         }
     }
+    cas
 }
 
-/// Fetches the keys at a URL once.
-async fn keys_at(url: &Uri, ca: Option<&Path>, issuer: &str, config: &Config, report: &mut Report) {
+/// Fetches the keys at a URL once. Returns the CAs that verify it.
+async fn keys_at(url: &Uri, ca: Option<&Path>, issuer: &str, config: &Config, report: &mut Report) -> Vec<Certificate> {
     const SETTING: &str = "token_issuers";
     let fetching =
         Fetching::new(&config.limits, &config.data_dir, Arc::new(SystemClock), Shed::default(), Drain::new());
@@ -294,7 +305,8 @@ async fn keys_at(url: &Uri, ca: Option<&Path>, issuer: &str, config: &Config, re
         Ok(fetched) => fetched,
         Err(error) => {
             let problem = format!("the keys of {issuer} can't be fetched: {}", error_chain::text(&*error));
-            return report.error(SETTING, problem, "fix jwks_ca, or the proxy in the environment");
+            report.error(SETTING, problem, "fix jwks_ca, or the proxy in the environment");
+            return Vec::new();
         }
     };
     match fetched.try_once().await {
@@ -310,6 +322,7 @@ async fn keys_at(url: &Uri, ca: Option<&Path>, issuer: &str, config: &Config, re
             "check jwks_url, jwks_ca, the network and the proxy: without keys, every token of this issuer is refused",
         ),
     }
+    token::certificates_of(issuer, fetched.cas())
 }
 
 /// Checks each source of a root key. Returns the root keys if all can be loaded.

@@ -13,7 +13,10 @@ use tokio::sync::watch;
 use x509_parser::time::ASN1Time;
 
 use crate::{
-    background::key_change_reminder::due_time, identity::token::Issuers, transport::tls::TlsContext,
+    background::key_change_reminder::due_time,
+    certificates::{Certificate, Certificates},
+    identity::token::Issuers,
+    transport::tls::TlsContext,
     workload_api::Workload,
 };
 
@@ -22,25 +25,18 @@ use crate::{
 pub(crate) struct CurrentTrust {
     pub(crate) tls_context: watch::Receiver<Arc<TlsContext>>,
     pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
+    /// The certificates of the settings of the collector of traces.
+    pub(crate) collector: watch::Receiver<Arc<[Certificate]>>,
     /// The Workload API, if the server uses it.
     pub(crate) workload: Option<Workload>,
 }
 
 /// The trust in callers at one moment.
 pub(crate) struct TrustFacts {
-    /// The server's certificate, then the client CAs.
-    pub(crate) certificates: Vec<CertificateFacts>,
+    pub(crate) certificates: Certificates,
     /// In the order of the file.
     pub(crate) revocation_lists: Vec<RevocationListFacts>,
     pub(crate) token_issuers: Vec<TokenIssuerFacts>,
-}
-
-/// A certificate.
-pub(crate) struct CertificateFacts {
-    /// The setting that names its file or its source.
-    pub(crate) setting: String,
-    pub(crate) subject: String,
-    pub(crate) not_after: Option<ASN1Time>,
 }
 
 /// A revocation list.
@@ -76,16 +72,12 @@ impl CurrentTrust {
     pub(crate) fn facts(&self, now: Timestamp) -> TrustFacts {
         let tls_context = Arc::clone(&self.tls_context.borrow());
         let issuers = Arc::clone(&self.issuers.borrow());
-        let certificate = CertificateFacts {
-            setting: tls_context.certificate.setting().to_owned(),
-            subject: tls_context.certificate.subject(),
-            not_after: tls_context.certificate.not_after(),
+        let certificates = Certificates {
+            server: tls_context.certificate.certificates(),
+            client_cas: tls_context.trust.client_cas().cloned().collect(),
+            token_issuers: issuers.certificates(),
+            collector: self.collector.borrow().to_vec(),
         };
-        let client_cas = tls_context.trust.client_cas().map(|ca| CertificateFacts {
-            setting: ca.setting.clone(),
-            subject: ca.subject.clone(),
-            not_after: Some(ca.not_after),
-        });
         let revocation_lists = tls_context.trust.revocation_lists().map(|list| RevocationListFacts {
             issuer: list.issuer.clone(),
             number: list.number.clone().unwrap_or_default(),
@@ -97,7 +89,7 @@ impl CurrentTrust {
             fetch_time,
         });
         TrustFacts {
-            certificates: std::iter::once(certificate).chain(client_cas).collect(),
+            certificates,
             revocation_lists: revocation_lists.collect(),
             token_issuers: token_issuers.collect(),
         }

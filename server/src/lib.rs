@@ -8,6 +8,7 @@ mod audit;
 mod background;
 pub mod backup;
 mod bounds;
+mod certificates;
 pub mod check;
 pub mod config;
 pub mod descriptors;

@@ -3,12 +3,15 @@
 //!
 //! The files are checked at intervals and at SIGHUP. These are the parts: the configuration, the server's certificate with its key, each
 //! source of trust in clients, and the keys of token issuers. Each part is reloaded as a whole, and if it is invalid, its previous version
-//! stays in use while the others take effect. At an interval, a change is loaded once two checks in a row find it, so that a half-written file isn't loaded. SIGHUP
-//! means that the files are complete, and loads a change at once. The files are read, not watched: a mount that swaps links shows changes
-//! only this way. The SPIFFE Workload API sends complete updates, which are also loaded at once.
+//! stays in use while the others take effect. At an interval, a change is loaded once two checks in a row find it, so that a half-written
+//! file isn't loaded. SIGHUP means that the files are complete, and loads a change at once. The files are read, not watched: a mount that
+//! swaps links shows changes only this way. The SPIFFE Workload API sends complete updates, which are also loaded at once.
+//!
+//! The files of the collector of traces are checked, too, for reports only: each request to the collector reads them again.
 //!
 //! This module doesn't know connections or calls. They follow the watches that it sends to.
 
+mod collector_files;
 mod part;
 mod trust_parts;
 
@@ -25,6 +28,7 @@ use tokio::{
 };
 
 use crate::{
+    certificates::{Certificate, Certificates},
     config::{Config, Log, Tls, TokenIssuer},
     error_chain,
     finding::{Finding, Severity},
@@ -33,6 +37,7 @@ use crate::{
         token::{Bounds, Issuers},
     },
     reload::{
+        collector_files::CollectorFiles,
         part::{Ask, Part},
         trust_parts::TrustParts,
     },
@@ -78,6 +83,8 @@ pub(crate) struct ReloadSenders {
     pub(crate) log: watch::Sender<Log>,
     /// The findings about the files.
     pub(crate) findings: watch::Sender<Arc<[Finding]>>,
+    /// The certificates of the settings of the collector of traces.
+    pub(crate) collector: watch::Sender<Arc<[Certificate]>>,
 }
 
 /// The parts that were read at the start.
@@ -140,6 +147,8 @@ impl Reloader {
             bounds,
             fetching,
             tls: config.tls.clone(),
+            collector: CollectorFiles::new(config.traces.clone()),
+            is_tls_context_due: false,
             workload,
             senders,
             clock,
@@ -169,6 +178,10 @@ struct Files {
     fetching: Fetching,
     /// The paths of the files of `[tls]`.
     tls: Tls,
+    /// The files of `[traces]`, as of the start.
+    collector: CollectorFiles,
+    /// Whether handshakes don't use the current parts yet.
+    is_tls_context_due: bool,
     /// The Workload API, if the server uses it.
     workload: Option<Workload>,
     senders: ReloadSenders,
@@ -208,10 +221,11 @@ impl Files {
         let configuration = self.look_at_configuration(ask).await;
         let certificate = self.look_at_certificate(ask).await;
         let (trust, is_trust_changed) = self.look_at_trust(ask).await;
-        if certificate == Outcome::Taken || is_trust_changed || self.tls.minimum_version != version_before {
-            self.exchange_tls_context();
-        }
+        self.is_tls_context_due |=
+            certificate == Outcome::Taken || is_trust_changed || self.tls.minimum_version != version_before;
+        self.exchange_tls_context();
         let token_issuers = self.look_at_issuers(ask).await;
+        self.look_at_collector().await;
         self.report();
         Reloaded { configuration, certificate, trust, token_issuers }
     }
@@ -259,9 +273,8 @@ impl Files {
     async fn look_at_update(&mut self) {
         let certificate = self.look_at_certificate(Ask::Update).await;
         let is_trust_changed = self.look_at_bundles().await;
-        if certificate == Outcome::Taken || is_trust_changed {
-            self.exchange_tls_context();
-        }
+        self.is_tls_context_due |= certificate == Outcome::Taken || is_trust_changed;
+        self.exchange_tls_context();
         self.report();
         // Last, so that an update that is counted is applied.
         if let Some(workload) = &self.workload {
@@ -344,13 +357,38 @@ impl Files {
         outcome
     }
 
-    fn exchange_tls_context(&self) {
+    /// Looks at the files of the collector of traces, which only reports need.
+    async fn look_at_collector(&mut self) {
+        let Some(read) = self.collector.reader() else { return };
+        if let Ok(seen) = spawn_blocking(read).await {
+            self.senders.collector.send_replace(self.collector.look(seen));
+        }
+    }
+
+    /// Lets handshakes use changed parts. After a failure, the next look tries it again.
+    fn exchange_tls_context(&mut self) {
+        if !self.is_tls_context_due {
+            return;
+        }
         match TlsContext::new(self.tls.minimum_version, &self.certificate.in_force, self.trust.in_force()) {
-            Ok(tls_context) => drop(self.senders.tls_context.send_replace(Arc::new(tls_context))),
+            Ok(tls_context) => {
+                self.senders.tls_context.send_replace(Arc::new(tls_context));
+                self.is_tls_context_due = false;
+            }
             Err(error) => tracing::error!(
                 error = error_chain::text(&error),
                 "TLS reload failed; the previous certificates and CAs stay in use"
             ),
+        }
+    }
+
+    /// The certificates in use.
+    fn certificates(&self) -> Certificates {
+        Certificates {
+            server: self.certificate.in_force.certificates(),
+            client_cas: self.trust.in_force().client_cas().cloned().collect(),
+            token_issuers: self.issuers.in_force.certificates(),
+            collector: self.senders.collector.borrow().to_vec(),
         }
     }
 
@@ -359,8 +397,9 @@ impl Files {
         let now = self.clock.now();
         let of_certificate = self.certificate.in_force.findings(now);
         let of_trust = self.trust.in_force().findings(now);
-        let of_credentials: Vec<_> =
-            of_certificate.into_iter().chain(of_trust).chain(self.issuers.in_force.findings(now)).collect();
+        let of_validity = self.certificates().findings(now);
+        let of_credentials = of_certificate.into_iter().chain(of_trust).chain(of_validity);
+        let of_credentials: Vec<_> = of_credentials.chain(self.issuers.in_force.findings(now)).collect();
         let of_workload = self.workload.iter().filter_map(Workload::finding);
         for new in of_credentials.iter().filter(|finding| !self.warned.contains(finding)) {
             let Finding { severity, subject: setting, problem, remedy } = new;
@@ -370,7 +409,7 @@ impl Files {
             }
         }
         let refused = [self.configuration.refused(), self.certificate.refused(), self.issuers.refused()];
-        let refused = refused.into_iter().flatten().chain(self.trust.refused());
+        let refused = refused.into_iter().flatten().chain(self.trust.refused()).chain(self.collector.refused());
         let configuration = &self.configuration.in_force;
         let to_restart = configuration.settings_that_need_a_restart(&self.started).into_iter().map(|setting| {
             Finding::warning(setting, "the changed setting applies only after a restart", "restart the server")

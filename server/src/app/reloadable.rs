@@ -7,6 +7,7 @@ use sealward_core::policy::Policy;
 use tokio::sync::watch;
 
 use crate::{
+    certificates::Certificate,
     config::{Config, Log},
     facts::CurrentTrust,
     finding::Finding,
@@ -24,6 +25,7 @@ pub(super) struct Reloadable {
     pub(super) policy: watch::Receiver<Arc<Policy>>,
     pub(super) log: watch::Receiver<Log>,
     pub(super) findings: watch::Receiver<Arc<[Finding]>>,
+    collector: watch::Receiver<Arc<[Certificate]>>,
     /// The Workload API, if the server uses it. It is followed, not reloaded.
     workload: Option<Workload>,
 }
@@ -34,6 +36,7 @@ impl Reloadable {
         CurrentTrust {
             tls_context: self.tls_context.clone(),
             issuers: self.issuers.clone(),
+            collector: self.collector.clone(),
             workload: self.workload.clone(),
         }
     }
@@ -43,6 +46,7 @@ impl Reloadable {
         config: &Config,
         tls_context: TlsContext,
         issuers: &Arc<Issuers>,
+        collector: &[Certificate],
         workload: Option<Workload>,
     ) -> (Self, ReloadSenders) {
         let (tls_context_sender, tls_context) = watch::channel(Arc::new(tls_context));
@@ -50,13 +54,15 @@ impl Reloadable {
         let (policy_sender, policy) = watch::channel(Arc::new(config.policy()));
         let (log_sender, log) = watch::channel(config.log);
         let (findings_sender, findings) = watch::channel(Arc::default());
+        let (collector_sender, collector) = watch::channel(Arc::from(collector));
         let senders = ReloadSenders {
             tls_context: tls_context_sender,
             issuers: issuers_sender,
             policy: policy_sender,
             log: log_sender,
             findings: findings_sender,
+            collector: collector_sender,
         };
-        (Self { tls_context, issuers, policy, log, findings, workload }, senders)
+        (Self { tls_context, issuers, policy, log, findings, collector, workload }, senders)
     }
 }

@@ -16,6 +16,7 @@ use rustix::{
 
 use super::report::Report;
 use crate::{
+    certificates::Certificate,
     config::{CollectorAddress, Config, OnFailure},
     error_chain,
     files::{
@@ -63,16 +64,27 @@ pub(super) fn metrics_token(path: &Path, report: &mut Report) {
     }
 }
 
-/// Checks the files for the collector of traces.
-pub(super) fn collector(config: &Config, report: &mut Report) {
+/// Checks the files for the collector of traces. Returns their certificates.
+pub(super) fn collector(config: &Config, report: &mut Report) -> Vec<Certificate> {
     const SUBJECT: &str = "traces";
-    let Some(traces) = &config.traces else { return };
-    match collector::check(traces) {
-        Ok(()) => report.fact(SUBJECT, format!("calls are traced for the collector at {}", traces.collector)),
-        Err(error) => {
-            let remedy = "correct the file, or the setting that names it; see docs/traces.md";
-            report.error(SUBJECT, error_chain::text(&error), remedy);
+    let Some(traces) = &config.traces else { return Vec::new() };
+    let certificates = match collector::check(traces) {
+        Ok(certificates) => {
+            report.fact(SUBJECT, format!("calls are traced for the collector at {}", traces.collector));
+            certificates
         }
+        Err(error) => {
+            report.error(SUBJECT, error_chain::text(&error), collector::FIX_FILES);
+            Vec::new()
+        }
+    };
+    if let (CollectorAddress::Loopback(address), Some(_)) = (&traces.collector, &traces.headers_file) {
+        let problem = format!(
+            "while no collector listens on {address}, every user of this machine can listen there and get the headers"
+        );
+        let remedy =
+            "let the collector listen on a Unix socket, and set traces.endpoint = \"unix:/PATH\"; or use https://";
+        report.warning("traces.headers_file", problem, remedy);
     }
     let key = match &traces.collector {
         CollectorAddress::Tls(tls) => tls.identity.as_ref().map(|(_, key)| key),
@@ -85,6 +97,7 @@ pub(super) fn collector(config: &Config, report: &mut Report) {
         let problem = format!("the headers {} are readable by all users", headers.display());
         report.warning("traces.headers_file", problem, format!("chmod 640 {}", headers.display()));
     }
+    certificates
 }
 
 /// Whether it is a file that all users can read. Anything else is reported by the code that reads it, and its mode isn't changed.

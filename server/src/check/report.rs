@@ -1,8 +1,12 @@
 //! The result of a check: problems with their fixes, and facts that users can compare with their expectations.
 
+use sealward_core::id::Timestamp;
 use serde::Serialize;
 
-use crate::finding::{Finding, Severity};
+use crate::{
+    certificates::Certificates,
+    finding::{Finding, Severity},
+};
 
 /// The result of a check.
 #[derive(Debug, Default, Serialize)]
@@ -33,6 +37,14 @@ impl Report {
         remedy: impl Into<String>,
     ) {
         self.findings.push(Finding::warning(subject, problem, remedy));
+    }
+
+    /// Adds all certificates as facts, and the findings about their validity at this time.
+    pub(super) fn certificates(&mut self, certificates: &Certificates, now: Timestamp) {
+        for certificate in certificates.all() {
+            self.fact(&certificate.setting, certificate.to_string());
+        }
+        self.findings.extend(certificates.findings(now));
     }
 
     pub(super) fn fact(&mut self, subject: impl Into<String>, text: impl Into<String>) {

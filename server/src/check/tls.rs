@@ -1,6 +1,9 @@
-//! Checks certificates, keys and revocation lists: whether they match, their order, names and validity.
+//! Checks the files of `[tls]` and `[[trust_domains]]`: whether each can be read, whether the server's certificate and its key belong
+//! together, the order of the chain, the names in the certificate, and the revocation lists. Dates are checked with all other certificates.
 //!
-//! Whether clients trust the server's certificate can't be checked here, because it depends on their CAs.
+//! This can't be checked here, because it isn't in the configuration: whether clients trust the CA of the server's certificate, and whether
+//! its names are those that clients connect to. A running server refuses a certificate without a name of its current one; a check doesn't
+//! know the current one.
 
 use std::path::Path;
 
@@ -11,18 +14,19 @@ use rustls::{
     sign::CertifiedKey,
 };
 use sealward_core::id::Timestamp;
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{
     files::{self as paths, is_set},
     report::Report,
 };
 use crate::{
+    certificates::Certificate,
     config::{Bundle, CertificateSource, Tls},
     error_chain,
     files::pem,
     finding::Severity,
-    transport::tls::{SOON_DAYS, TlsContext, TlsError, Trust, WORKLOAD_API, day, faults, names},
+    transport::tls::{TlsContext, TlsError, Trust, WORKLOAD_API, faults, of_chain},
     workload_api::Update,
 };
 
@@ -31,15 +35,68 @@ const KEY: &str = "tls.key";
 const CLIENT_CA: &str = "tls.client_ca";
 const CLIENT_CRL: &str = "tls.client_crl";
 
-pub(super) fn check(settings: &Tls, update: Option<&Update>, now: Timestamp, report: &mut Report) {
-    match &settings.certificate {
+/// Checks the settings at this time. `update` is that of the Workload API. Returns the certificates that could be read: those of the server,
+/// and the CAs of callers.
+pub(super) fn check(
+    settings: &Tls,
+    update: Option<&Update>,
+    now: Timestamp,
+    report: &mut Report,
+) -> (Vec<Certificate>, Vec<Certificate>) {
+    let server = match &settings.certificate {
         CertificateSource::Files { certificate, key } => files(certificate, key, now, report),
-        CertificateSource::WorkloadApi(api) => match update {
-            Some(update) => svid(update, &api.socket, now, report),
+        CertificateSource::WorkloadApi(_) => match update {
+            Some(update) => svid(update, now, report),
             // It is reported already, and without an update nothing below can be checked.
-            None => return,
+            None => return (Vec::new(), Vec::new()),
         },
+    };
+    let client_cas = client_trust(settings, update, now, report);
+    // Every other problem of a start: last, and only if no error was reported above.
+    let is_reported =
+        report.findings.iter().any(|finding| finding.severity == Severity::Error && finding.subject.starts_with("tls"));
+    if !is_reported && let Err(error) = TlsContext::load(settings, update) {
+        report.error("tls", error_chain::text(&error), "correct the file or the setting that the problem names");
     }
+    (server, client_cas)
+}
+
+/// The server's certificate and its key in files.
+fn files(certificate: &Path, key: &Path, now: Timestamp, report: &mut Report) -> Vec<Certificate> {
+    let chain = certificates(CERTIFICATE, certificate, report);
+    let key = private_key(key, report);
+    let chain_der = chain.as_deref().unwrap_or_default();
+    let found = of_chain(chain_der, None);
+    server_chain(&parsed(chain_der, report), now, report);
+    if let (Some(chain), Some(key)) = (chain, key) {
+        fits(chain, key, report);
+    }
+    found
+}
+
+/// The server's certificate from the Workload API. Its key, id, chain and dates were checked with the update.
+fn svid(update: &Update, now: Timestamp, report: &mut Report) -> Vec<Certificate> {
+    let found = of_chain(&update.certified.cert, Some(&update.id));
+    for own in parsed(update.certified.cert.get(..1).unwrap_or_default(), report) {
+        for fault in faults(&own, now) {
+            let problem = format!("no client can accept the certificate of {}: {fault}", update.id);
+            report.error(WORKLOAD_API, problem, "correct the registration entry of the server");
+        }
+    }
+    if found.first().is_some_and(|own| !own.has_hosts()) {
+        let problem = format!(
+            "the certificate of {} has no DNS name: clients refuse it, except those that compare its SPIFFE id instead",
+            update.id
+        );
+        let remedy = "add each DNS name that clients connect to to the registration entry of the server: \
+                      spire-server entry update -dns NAME, with all other options of the entry";
+        report.warning(WORKLOAD_API, problem, remedy);
+    }
+    found
+}
+
+/// The CAs whose client certificates are accepted, and the revocation lists. Returns the CAs, if all sources can be used.
+fn client_trust(settings: &Tls, update: Option<&Update>, now: Timestamp, report: &mut Report) -> Vec<Certificate> {
     let cas_are_read = settings.client_ca.as_deref().is_none_or(|path| certificates(CLIENT_CA, path, report).is_some());
     let is_unread = |(name, bundle): &(&String, &Bundle)| match bundle {
         Bundle::File(path) => is_set(path) && certificates(&format!("trust_domains of {name}"), path, report).is_none(),
@@ -48,59 +105,25 @@ pub(super) fn check(settings: &Tls, update: Option<&Update>, now: Timestamp, rep
     // Every bundle is read, so that each unreadable one is reported.
     let bundles_are_read = settings.trust_domains.iter().filter(is_unread).count() == 0;
     let lists_are_read = settings.client_crl.as_deref().filter(|path| is_set(path)).is_none_or(|path| {
-        let remedy = "put certificate revocation lists into the file, in PEM";
+        let remedy = "put the CAs' certificate revocation lists into the file, in PEM";
         pem::revocation_lists(path).map_err(|error| report.error(CLIENT_CRL, error_chain::text(&error), remedy)).is_ok()
     });
-    if cas_are_read && bundles_are_read && lists_are_read {
-        match Trust::load(settings, update) {
-            Ok(trust) => client_trust(&trust, now, report),
-            Err(error) => report.error(subject(&error), error_chain::text(&error), "replace the file that is named"),
+    if !(cas_are_read && bundles_are_read && lists_are_read) {
+        return Vec::new();
+    }
+    match Trust::load(settings, update) {
+        Ok(trust) => {
+            for list in trust.revocation_lists() {
+                report.fact(CLIENT_CRL, list.to_string());
+            }
+            report.findings.extend(trust.findings(now));
+            trust.client_cas().cloned().collect()
+        }
+        Err(error) => {
+            report.error(subject(&error), error_chain::text(&error), remedy(&error));
+            Vec::new()
         }
     }
-    // Every other problem of a start: last, and only if no error was reported above.
-    let is_reported =
-        report.findings.iter().any(|finding| finding.severity == Severity::Error && finding.subject.starts_with("tls"));
-    if !is_reported && let Err(error) = TlsContext::load(settings, update) {
-        report.error("tls", error_chain::text(&error), "replace the file that is named");
-    }
-}
-
-/// The server's certificate and its key in files.
-fn files(certificate: &Path, key: &Path, now: Timestamp, report: &mut Report) {
-    let chain = certificates(CERTIFICATE, certificate, report);
-    let key = private_key(key, report);
-    let chain_der = chain.as_deref().unwrap_or_default();
-    server_chain(&parsed(CERTIFICATE, chain_der, report), now, report);
-    if let (Some(chain), Some(key)) = (chain, key) {
-        fits(chain, key, report);
-    }
-}
-
-/// The server's certificate from the Workload API. Its key, id, chain and dates were checked with the update.
-fn svid(update: &Update, socket: &Path, now: Timestamp, report: &mut Report) {
-    for own in parsed(WORKLOAD_API, update.certified.cert.get(..1).unwrap_or_default(), report) {
-        let (names, end, socket) = (names(&own).join(", "), update.not_after, socket.display());
-        report.fact(WORKLOAD_API, format!("{}, for {names}, valid until {end}, from {socket}", update.id));
-        for fault in faults(&own, now) {
-            report.error(
-                WORKLOAD_API,
-                format!("the certificate of {}: {fault}", update.id),
-                "correct the registration entry",
-            );
-        }
-        if !own_dns_names(&own) {
-            let problem = format!(
-                "the certificate of {} has no DNS name: only clients that check SPIFFE ids accept it",
-                update.id
-            );
-            report.warning(WORKLOAD_API, problem, "add the server's DNS names to its registration entry (-dns)");
-        }
-    }
-}
-
-fn own_dns_names(certificate: &X509Certificate<'_>) -> bool {
-    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return false };
-    extension.value.general_names.iter().any(|name| matches!(name, GeneralName::DNSName(_)))
 }
 
 /// The setting that an error is about.
@@ -114,6 +137,19 @@ fn subject(error: &TlsError) -> String {
         | TlsError::Unusable { .. }
         | TlsError::NoWorkloadApi
         | TlsError::Versions(_) => "tls".to_owned(),
+    }
+}
+
+/// The fix of an error of trust.
+fn remedy(error: &TlsError) -> &'static str {
+    match error {
+        TlsError::ClientCa { .. } => "put only the certificates of CAs that issue client certificates into the file",
+        TlsError::RevocationList { .. } => "replace the list, or remove it from the file together with its CA",
+        TlsError::Bundle { .. } => "correct the bundle in the trust domain's SPIRE server or its federation",
+        TlsError::NoWorkloadApi => "set tls.spiffe_workload_api, or a file for the trust domain: ca = \"FILE\"",
+        TlsError::Pem(_) | TlsError::Certificate(_) | TlsError::Unusable { .. } | TlsError::Versions(_) => {
+            "correct the file or the setting that the problem names"
+        }
     }
 }
 
@@ -142,14 +178,14 @@ fn private_key(path: &Path, report: &mut Report) -> Option<PrivateKeyDer<'static
         .ok()
 }
 
-fn parsed<'a>(setting: &str, chain: &'a [CertificateDer<'_>], report: &mut Report) -> Vec<X509Certificate<'a>> {
+fn parsed<'a>(chain: &'a [CertificateDer<'_>], report: &mut Report) -> Vec<X509Certificate<'a>> {
     let mut parsed = Vec::new();
     for (number, der) in (1..).zip(chain) {
         match X509Certificate::from_der(der) {
             Ok((_, certificate)) => parsed.push(certificate),
             Err(error) => {
-                let problem = format!("can't read certificate {number} of the file: {error}");
-                report.error(setting, problem, "replace it");
+                let problem = format!("certificate {number} of the file isn't a valid X.509 certificate: {error}");
+                report.error(CERTIFICATE, problem, "replace it with the certificate that the CA issued");
             }
         }
     }
@@ -158,25 +194,18 @@ fn parsed<'a>(setting: &str, chain: &'a [CertificateDer<'_>], report: &mut Repor
 
 fn server_chain(chain: &[X509Certificate<'_>], now: Timestamp, report: &mut Report) {
     let Some(own) = chain.first() else { return };
-    let names = names(own);
-    let shown = if names.is_empty() { "no names".to_owned() } else { names.join(", ") };
-    report.fact(CERTIFICATE, format!("{}, for {shown}, valid until {}", own.subject(), day(own.validity().not_after)));
     for fault in faults(own, now) {
-        report.error(CERTIFICATE, format!("certificate 1, {}: {fault}", own.subject()), fault.remedy());
-    }
-    for (number, certificate) in (1..).zip(chain) {
-        let is_faulty = number == 1 && !faults(own, now).is_empty();
-        if !is_faulty {
-            validity(&format!("certificate {number}, {},", certificate.subject()), certificate, now, report);
-        }
+        let problem = format!("no client can accept the server's certificate, {}: {fault}", own.subject());
+        report.error(CERTIFICATE, problem, fault.remedy());
     }
     for (number, pair) in (1..).zip(chain.windows(2)) {
         if let [issued, issuer] = pair
             && issued.issuer().as_raw() != issuer.subject().as_raw()
         {
             let problem = format!(
-                "certificate {} is not the issuer of certificate {number}, which is {}",
+                "certificate {} of the file is {}, but certificate {number} was issued by {}",
                 number + 1,
+                issuer.subject(),
                 issued.issuer()
             );
             report.error(CERTIFICATE, problem, "put each certificate after the one that it issued");
@@ -188,7 +217,8 @@ fn fits(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>, report
     let signing = match aws_lc_rs::default_provider().key_provider.load_private_key(key) {
         Ok(signing) => signing,
         Err(error) => {
-            return report.error(KEY, format!("can't use the key: {error}"), "use an RSA, ECDSA or Ed25519 key");
+            let problem = format!("TLS can't use the private key: {error}");
+            return report.error(KEY, problem, "use an RSA, ECDSA or Ed25519 key, and a certificate for it");
         }
     };
     match CertifiedKey::new(chain, signing).keys_match() {
@@ -196,37 +226,13 @@ fn fits(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>, report
         Err(Error::InconsistentKeys(_)) => report.error(
             KEY,
             "the key does not belong to the first certificate in tls.certificate",
-            "use the private key of the server's certificate",
+            "use the private key of the server's certificate, and put that certificate first",
         ),
-        Err(error) => report.error(CERTIFICATE, format!("can't use the certificate: {error}"), "replace it"),
-    }
-}
-
-/// The CAs whose client certificates are accepted, and the revocation lists.
-fn client_trust(trust: &Trust, now: Timestamp, report: &mut Report) {
-    for ca in trust.client_cas() {
-        report.fact(&ca.setting, format!("{}, valid until {}", ca.subject, day(ca.not_after)));
-    }
-    for list in trust.revocation_lists() {
-        report.fact(CLIENT_CRL, list.to_string());
-    }
-    report.findings.extend(trust.findings(now));
-}
-
-fn validity(which: &str, certificate: &X509Certificate<'_>, now: Timestamp, report: &mut Report) {
-    const DAY_SECONDS: i64 = 86_400;
-
-    let now = now.unix_micros().div_euclid(1_000_000);
-    let (begins, ends) = (certificate.validity().not_before, certificate.validity().not_after);
-    let renew = "renew it and send SIGHUP";
-    if now > ends.timestamp() {
-        report.error(CERTIFICATE, format!("{which} expired on {}", day(ends)), renew);
-    } else if now < begins.timestamp() {
-        let remedy = "set this machine's clock, or wait";
-        report.error(CERTIFICATE, format!("{which} is not valid before {}", day(begins)), remedy);
-    } else if ends.timestamp() - now < SOON_DAYS * DAY_SECONDS {
-        let days = (ends.timestamp() - now) / DAY_SECONDS;
-        report.warning(CERTIFICATE, format!("{which} expires on {}, in {days} days", day(ends)), renew);
+        Err(error) => report.error(
+            CERTIFICATE,
+            format!("TLS can't use the server's certificate: {error}"),
+            "replace it with the certificate that the CA issued for the key",
+        ),
     }
 }
 
@@ -241,7 +247,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::config::TlsVersion;
+    use crate::{certificates::Certificates, config::TlsVersion};
 
     /// 2026-01-01
     const NOW: Timestamp = Timestamp::from_unix_micros(1_767_225_600_000_000);
@@ -324,7 +330,8 @@ mod tests {
                 trust_domains: std::collections::BTreeMap::new(),
             };
             let mut report = Report::default();
-            check(&settings, None, NOW, &mut report);
+            let (server, client_cas) = check(&settings, None, NOW, &mut report);
+            report.certificates(&Certificates { server, client_cas, ..Certificates::default() }, NOW);
             report
         }
 
@@ -349,8 +356,10 @@ mod tests {
         let report = Made::new().report();
         assert_eq!(report.findings, []);
         let facts: Vec<_> = report.facts.iter().map(|fact| fact.text.as_str()).collect();
-        assert!(facts[0].ends_with("CN=server, for sealward.example, valid until 2026-06-01"), "{facts:?}");
-        assert!(facts[1].ends_with("CN=Test CA, valid until 2035-01-01"), "{facts:?}");
+        assert_eq!(
+            facts,
+            ["CN=server, for sealward.example, valid until 2026-06-01", "CN=Test CA, valid until 2035-01-01"]
+        );
     }
 
     #[test]
@@ -372,8 +381,19 @@ mod tests {
         let made = Made::new();
         let mut params = ca_params();
         params.not_after = date_time_ymd(2025, 12, 31);
-        made.write("client-ca.pem", &made.ca(params));
+        let expired = made.ca(params);
+        made.write("client-ca.pem", &expired);
         assert_says(made.finding(), Severity::Error, "tls.client_ca: the client CA");
+
+        // In the chain of a certificate that is valid itself.
+        let made = Made::new();
+        made.write("server.pem", &(made.server(server_params()).pem() + &expired));
+        let (severity, text) = made.finding();
+        assert_says(
+            (severity, text),
+            Severity::Error,
+            "in the chain of the server's certificate, expired on 2025-12-31",
+        );
     }
 
     #[test]
@@ -390,7 +410,7 @@ mod tests {
         made.write("server.pem", &format!("{server}{ca}"));
         assert_eq!(made.report().findings, []);
         made.write("server.pem", &format!("{server}{server}"));
-        assert_says(made.finding(), Severity::Error, "certificate 2 is not the issuer of certificate 1");
+        assert_says(made.finding(), Severity::Error, "certificate 2 of the file is CN=");
         made.write("server.pem", &format!("{ca}{server}"));
         let problems: Vec<_> = made.report().findings.into_iter().map(|finding| finding.problem).collect();
         assert!(problems.iter().any(|problem| problem.contains("it is the certificate of a CA")), "{problems:?}");
@@ -449,7 +469,7 @@ mod tests {
         let report = made.report();
         assert_eq!(report.findings, []);
         assert_eq!(
-            report.facts.last().unwrap().text,
+            report.facts.first().unwrap().text,
             "list 1 of CN=Test CA, issued on 2024-01-01, next due on 2030-01-01, revokes 0"
         );
         made.write("client-crl.pem", &made.list(server_params(), 2030));

@@ -361,7 +361,8 @@ section! {
     /// The OpenTelemetry collector that receives traces of calls, over OTLP/gRPC. Without `endpoint`, nothing is traced. The limits that begin
     /// with `trace_` determine which calls are traced, and how many spans wait. docs/traces.md lists the spans and their attributes.
     TracesSection {
-        /// The address of the collector. Plaintext is allowed only to a loopback IP address and to a Unix socket.
+        /// The address of the collector. Plaintext is allowed only to a loopback IP address and to a Unix socket. While no collector listens
+        /// on a loopback address, any user of the machine can listen there instead: with headers_file, use one of the other two.
         endpoint: Text, "\"https://HOST:PORT\", \"http://127.0.0.1:PORT\", \"http://[::1]:PORT\" or \"unix:/PATH\"", Optional(r#""https://otel.example.org:4317""#), AtStart;
 
         /// The user id of a collector on a Unix socket. The system reports the user of the process that listens on the socket, and no other
@@ -373,8 +374,8 @@ section! {
         /// credential of systemd changes only when the service is restarted. Its content is never logged.
         headers_file: Path, "a file, or \"credential:NAME\"", Optional(r#""traces.headers""#), AtStart;
 
-        /// The CAs for the certificate of the collector. Default: the CAs of the system. This and the next two files are read for each
-        /// connection.
+        /// The CAs for the certificate of the collector. Default: the CAs of the system. This and the next two files can be replaced at any
+        /// time: the next request after a change has a new connection.
         ca: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""otel-ca.pem""#), AtStart;
 
         /// The certificate that the server presents to the collector, followed by the intermediate certificates.

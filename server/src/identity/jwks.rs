@@ -262,6 +262,11 @@ impl Fetched {
         }))
     }
 
+    /// The CAs that verify the URL.
+    pub(crate) fn cas(&self) -> &Cas {
+        &self.cas
+    }
+
     /// Whether it is fetched from this URL, verified by these CAs.
     pub(crate) fn is_of(&self, url: &Uri, cas: &Cas) -> bool {
         self.url == *url && self.cas == *cas

@@ -24,6 +24,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::{
+    certificates::{Certificate, Usage},
     config::{TokenIssuer, TokenKeys, limits::Limits},
     files::{cas::Cas, trusted_file},
     finding::Finding,
@@ -404,6 +405,18 @@ impl Issuers {
         findings
     }
 
+    /// The CAs that verify the URLs, for reports.
+    pub(crate) fn certificates(&self) -> Vec<Certificate> {
+        let of_issuer = |(name, issuer): (&String, &Arc<Issuer>)| match &issuer.keys {
+            Keys::Fetched(fetched) => certificates_of(name, fetched.cas()),
+            Keys::OfFile(_) => Vec::new(),
+        };
+        let mut certificates: Vec<_> = self.issuers.iter().flat_map(of_issuer).collect();
+        // Those of an issuer stay in the order of the file.
+        certificates.sort_by(|one, other| one.setting.cmp(&other.setting));
+        certificates
+    }
+
     /// For each issuer: the number of keys that verify its tokens, and the time of their fetch, if they are fetched.
     pub(crate) fn keys(&self, now: Timestamp) -> impl Iterator<Item = (&str, usize, Option<Timestamp>)> {
         self.issuers.iter().map(move |(name, issuer)| {
@@ -414,6 +427,11 @@ impl Issuers {
             (name.as_str(), issuer.keys.current(now).map_or(0, |keys| keys.len()), fetched_at)
         })
     }
+}
+
+/// The CAs that verify the URL of an issuer's keys, for reports.
+pub(crate) fn certificates_of(issuer: &str, cas: &Cas) -> Vec<Certificate> {
+    cas.certificates(&format!("token_issuers of {issuer}"), &Usage::CaOf("the server of jwks_url".to_owned()))
 }
 
 impl Keys {

@@ -160,7 +160,7 @@ impl TrustParts {
             }
         }
         tracing::info!(
-            client_cas = self.in_force.client_cas().count(),
+            client_cas = self.in_force.client_cas().len(),
             revocation_lists = self.in_force.revocation_lists().count(),
             "client CAs or revocation lists reloaded; older connections are asked to close"
         );

@@ -1,6 +1,6 @@
 //! ServerService: the build of the server, and its state.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Instant};
 
 use data_encoding::HEXLOWER;
 use prost_types::Timestamp as ProtoTimestamp;
@@ -26,12 +26,13 @@ use x509_parser::time::ASN1Time;
 use super::{dispatcher::Dispatcher, export_format};
 use crate::{
     audit::copy::CopyFacts,
+    certificates::Certificate,
     config::Config,
-    facts::{CertificateFacts, CurrentTrust, ServedOrganization, TokenIssuerFacts},
+    facts::{CurrentTrust, ServedOrganization, TokenIssuerFacts},
     files::disk,
     finding::{Finding, Severity},
     schema::{ServedSchema, timestamp_to_proto},
-    telemetry::metrics::access,
+    telemetry::{metrics::access, traces::SpanOutcomes},
     transport::file_descriptors,
     version::{COMMIT, VERSION, VERSION_OF_AES_GCM, VERSION_OF_AWS_LC_RS, VERSION_OF_XAES_256_GCM},
 };
@@ -50,6 +51,7 @@ pub(crate) struct ServerFacts {
     trust: CurrentTrust,
     /// The findings of the reloader.
     of_files: watch::Receiver<Arc<[Finding]>>,
+    spans: SpanOutcomes,
 }
 
 pub(crate) struct Server {
@@ -66,6 +68,7 @@ impl ServerFacts {
         databases: Arc<dyn OnDemand>,
         trust: CurrentTrust,
         of_files: watch::Receiver<Arc<[Finding]>>,
+        spans: SpanOutcomes,
     ) -> Self {
         let source = |(index, source): (usize, _)| RootKeySourceStatus {
             setting: format!("root_key.sources[{index}]"),
@@ -80,6 +83,7 @@ impl ServerFacts {
             databases,
             trust,
             of_files,
+            spans,
         }
     }
 }
@@ -108,6 +112,7 @@ impl Server {
         findings.extend(available_bytes.and_then(|bytes| disk::finding(&facts.data_dir, bytes)));
         findings.extend(of_organizations(deployment, &organizations, now));
         findings.extend(audit_copy.as_ref().and_then(of_audit_copy));
+        findings.extend(facts.spans.finding(Instant::now()));
         findings.sort_by_key(|finding| finding.severity);
         let trust = facts.trust.facts(now);
         let revocation_lists = trust.revocation_lists.into_iter().map(|list| RevocationListStatus {
@@ -120,7 +125,7 @@ impl Server {
             commit: COMMIT.to_owned(),
             start_time: Some(timestamp_to_proto(facts.start_time)),
             server_time: Some(timestamp_to_proto(now)),
-            certificates: trust.certificates.into_iter().map(certificate).collect(),
+            certificates: trust.certificates.all().map(certificate).collect(),
             revocation_lists: revocation_lists.collect(),
             token_issuers: trust.token_issuers.into_iter().map(token_issuer).collect(),
             stores: vec![store(deployment, &organizations, facts, available_bytes)],
@@ -184,9 +189,12 @@ fn info(served: &ServedSchema, descriptors: &[u8]) -> ServerInfo {
     }
 }
 
-fn certificate(facts: CertificateFacts) -> CertificateStatus {
-    let CertificateFacts { setting, subject, not_after } = facts;
-    CertificateStatus { setting, subject, expire_time: not_after.and_then(time_of) }
+fn certificate(certificate: &Certificate) -> CertificateStatus {
+    CertificateStatus {
+        setting: certificate.setting.clone(),
+        subject: certificate.subject.clone(),
+        expire_time: certificate.not_after().and_then(time_of),
+    }
 }
 
 fn token_issuer(facts: TokenIssuerFacts) -> TokenIssuerStatus {

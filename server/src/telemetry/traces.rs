@@ -16,6 +16,7 @@ mod ended;
 mod exporter;
 mod headers;
 mod otlp;
+mod outcomes;
 pub(crate) mod ports;
 mod queue;
 mod sampler;
@@ -40,10 +41,11 @@ use self::{
     sampler::Sampler,
     span::{Beginning, Recording},
 };
-pub(crate) use self::{exporter::Exporting, queue::outcomes};
+pub(crate) use self::{exporter::Exporting, outcomes::SpanOutcomes};
 use crate::{
+    certificates::Certificate,
     config::{self, limits::Limits},
-    telemetry::{counters::Counters, shed::Shed},
+    telemetry::shed::Shed,
 };
 
 /// Decides which calls are recorded. Clones share the state.
@@ -56,6 +58,14 @@ struct On {
     spans_max: u32,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+}
+
+/// What a start of traces creates.
+pub(crate) struct Started {
+    pub(crate) traces: Traces,
+    pub(crate) exporting: Exporting,
+    /// The certificates of the settings, for reports.
+    pub(crate) certificates: Vec<Certificate>,
 }
 
 /// A call that may be recorded.
@@ -77,20 +87,22 @@ impl Traces {
         settings: Option<&config::Traces>,
         limits: &Limits,
         (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
-        outcomes: Counters,
+        outcomes: SpanOutcomes,
         shed: &Shed,
-    ) -> Result<(Self, Exporting), CollectorError> {
-        let Some(settings) = settings.cloned() else { return Ok((Self::default(), Exporting::none())) };
+    ) -> Result<Started, CollectorError> {
+        let Some(settings) = settings.cloned() else {
+            return Ok(Started { traces: Self::default(), exporting: Exporting::none(), certificates: Vec::new() });
+        };
         let checked = settings.clone();
         // An aborted check counts as passed: the first request to the collector reads the files again.
-        spawn_blocking(move || collector::check(&checked)).await.unwrap_or(Ok(()))?;
+        let certificates = spawn_blocking(move || collector::check(&checked)).await.unwrap_or(Ok(Vec::new()))?;
         let (spans_max, batch_max) = (limits.trace_queue_max_spans, limits.trace_batch_max_spans);
         let (queue, spans) = queue::queue(spans_max, batch_max, outcomes.clone(), shed.clone());
         let instance = uuid::Builder::from_random_bytes(random::bytes(&*random)).into_uuid();
         let exporting = Exporter::new(settings, *limits, instance, outcomes).start(spans);
         let sampler = Sampler::new(limits, shed.clone());
         let on = On { sampler, queue, spans_max: limits.trace_spans_per_call_max, clock, random };
-        Ok((Self(Some(Arc::new(on))), exporting))
+        Ok(Started { traces: Self(Some(Arc::new(on))), exporting, certificates })
     }
 
     /// Whether there is a collector.

@@ -19,7 +19,7 @@ pub(crate) use self::{
     context::{ALPN_HTTP_2, TlsContext},
     error::TlsError,
     recording_verifier::with_refused_subject,
-    server_certificate::{ServerCertificate, WORKLOAD_API, faults, names},
+    server_certificate::{ServerCertificate, WORKLOAD_API, faults, of_chain},
     trust::{CLIENT_CRL, DomainCas, ListsReading, Trust, TrustContent, client_cas, in_both, revocation_lists},
-    validity::{IsoTime, SOON_DAYS, day},
+    validity::{DAY_SECONDS, IsoTime, SOON_DAYS, day, seconds},
 };

@@ -397,9 +397,9 @@ type ServerStatus struct {
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// The server's clock at the time of the call.
 	ServerTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
-	// The server's certificate, and the CAs whose client certificates are accepted.
+	// The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
 	Certificates []*CertificateStatus `protobuf:"bytes,5,rep,name=certificates,proto3" json:"certificates,omitempty"`
-	// The certificate revocation lists of these CAs.
+	// The certificate revocation lists of the CAs of callers.
 	RevocationLists []*RevocationListStatus `protobuf:"bytes,6,rep,name=revocation_lists,json=revocationLists,proto3" json:"revocation_lists,omitempty"`
 	// The issuers whose bearer tokens are accepted.
 	TokenIssuers []*TokenIssuerStatus `protobuf:"bytes,7,rep,name=token_issuers,json=tokenIssuers,proto3" json:"token_issuers,omitempty"`
@@ -521,7 +521,7 @@ func (x *ServerStatus) GetFindings() []*ServerFinding {
 // A certificate in use.
 type CertificateStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+	// The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
 	Setting string `protobuf:"bytes,1,opt,name=setting,proto3" json:"setting,omitempty"`
 	// The subject: `CN=sealward.example.org`.
 	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`

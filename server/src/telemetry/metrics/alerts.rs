@@ -141,7 +141,8 @@ pub(super) static ALERTS: &[Alert] = &[
     },
     Alert {
         name: "SealwardCertificateExpired",
-        expression: "sealward_certificate_not_after_seconds{setting!~\"tls.spiffe_workload_api of .*\"} < time()",
+        expression: "sealward_certificate_not_after_seconds\
+                     {setting!~\"tls.spiffe_workload_api of .*|traces[.].*|token_issuers of .*\"} < time()",
         minutes: 0,
         severity: Severity::Page,
         meaning: "A certificate has expired: clients refuse the server, or the server refuses the clients of a CA.",
@@ -154,6 +155,8 @@ pub(super) static ALERTS: &[Alert] = &[
             ("sealward_certificate_not_after_seconds{setting=\"tls.certificate\"}", "86400+0x120"),
             // A bundle contains former CAs for some time.
             ("sealward_certificate_not_after_seconds{setting=\"tls.spiffe_workload_api of a\"}", "3600+0x120"),
+            // No call fails: the alert for certificates that expire has it.
+            ("sealward_certificate_not_after_seconds{setting=\"traces.client_certificate\"}", "3600+0x120"),
         ],
     },
     Alert {
@@ -382,8 +385,8 @@ pub(super) static ALERTS: &[Alert] = &[
         expression: "sealward_certificate_not_after_seconds{setting!~\"tls.spiffe_workload_api.*\"} - time() < 14 * 86400",
         minutes: 0,
         severity: Severity::Ticket,
-        meaning: "A certificate expires within 14 days.",
-        remedy: "Renew the certificate. A running server loads the new files.",
+        meaning: "A certificate expires within 14 days, or one of `[traces]` or `jwks_ca` has expired.",
+        remedy: "Renew the certificate that the label `setting` names. A running server loads the new files.",
         fires: Example {
             series: &[("sealward_certificate_not_after_seconds{setting=\"tls.client_ca\"}", "86400+0x120")],
             labels: &[("setting", "tls.client_ca")],
@@ -491,7 +494,7 @@ pub(super) static ALERTS: &[Alert] = &[
         minutes: 15,
         severity: Severity::Ticket,
         meaning: "Spans of traced calls don't reach the collector. Calls aren't affected.",
-        remedy: "Find `spans not exported` in the log, with the cause. If the queue is full, trace fewer calls, or raise `limits.trace_queue_max_spans`.",
+        remedy: "See the finding `traces` of `sealward server status`, or `spans not exported` in the log, with the cause. If the queue is full, trace fewer calls, or raise `limits.trace_queue_max_spans`.",
         fires: Example {
             series: &[("sealward_trace_spans_total{instance=\"a\",outcome=\"unreachable\"}", "0+5x120")],
             labels: INSTANCE,

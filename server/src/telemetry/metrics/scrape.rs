@@ -25,7 +25,7 @@ use crate::{
     config::limits::Limits,
     facts::{CurrentTrust, ServedOrganization},
     gates::forwarded::ForgedHeaders,
-    telemetry::{calls::Calls, counters::Counters, shed::Shed, transactions::Transactions},
+    telemetry::{calls::Calls, counters::Counters, shed::Shed, traces::SpanOutcomes, transactions::Transactions},
     transport::{
         budget::Budget,
         connection_limit::{ConnectionSlots, ListenerSlots},
@@ -49,7 +49,7 @@ pub(crate) struct Sources {
     pub(crate) refused_handshakes: Counters,
     pub(crate) forged: ForgedHeaders,
     /// The spans for the collector of traces.
-    pub(crate) span_outcomes: Counters,
+    pub(crate) span_outcomes: SpanOutcomes,
     pub(crate) limits: Limits,
 }
 
@@ -128,7 +128,7 @@ impl Scraper {
         for (cause, refused) in self.refused_scrapes.all() {
             samples.count(&metric::SCRAPES_REFUSED, &[cause], refused);
         }
-        for (outcome, spans) in self.sources.span_outcomes.all() {
+        for (outcome, spans) in self.sources.span_outcomes.counts().all() {
             samples.count(&metric::SPANS, &[outcome], spans);
         }
     }
@@ -161,8 +161,8 @@ impl Scraper {
 
     fn add_trust(&self, samples: &mut Samples) {
         let trust = self.sources.trust.facts(self.sources.deployment.now());
-        for certificate in trust.certificates {
-            let Some(not_after) = certificate.not_after else { continue };
+        for certificate in trust.certificates.all() {
+            let Some(not_after) = certificate.not_after() else { continue };
             let labels = [&*certificate.setting, &*certificate.subject];
             samples.count(&metric::CERTIFICATE_NOT_AFTER, &labels, not_after.timestamp());
         }

@@ -118,7 +118,8 @@ labels! {
     SCRAPE_CAUSE = "cause";
     /// The name of a setting in [`[limits]`](reference/configuration.md#limits).
     BOUND = "bound";
-    /// A setting that names certificates.
+    /// A setting that names certificates: `tls.certificate`, `tls.spiffe_workload_api`, `tls.client_ca`, `traces.ca`,
+    /// `traces.client_certificate`, or `trust_domains`, `tls.spiffe_workload_api` and `token_issuers` with ` of ` and the name of an entry.
     SETTING = "setting";
     /// The subject of a certificate of the configuration.
     SUBJECT = "subject";
@@ -209,7 +210,7 @@ metrics! {
     /// The value of such a quota; 0 is unlimited.
     QUOTA_MAX: Gauge "sealward_quota_max" [BOUND] Most;
 
-    /// When a certificate of this server or a client CA expires, in Unix time.
+    /// When a certificate that a setting names expires, in Unix time. The CAs of the system have none.
     CERTIFICATE_NOT_AFTER: Gauge "sealward_certificate_not_after_seconds" in "seconds" [SETTING, SUBJECT] Least;
     /// Whether the agent of the SPIFFE Workload API is reached. Only if `tls.spiffe_workload_api` is set.
     WORKLOAD_API_CONNECTED: Gauge "sealward_workload_api_connected" [] Least;

@@ -1,7 +1,8 @@
 //! The connection to a collector: OTLP over gRPC, within TLS or on this machine.
 //!
-//! The files of the settings are read for each connection, and the headers for each request, so that they can be replaced at any time. Texts
-//! of the collector are never logged: they may repeat the headers.
+//! The headers are read for each request, and the files of TLS for each connection: they can be replaced at any time. A request finds out
+//! whether the files of TLS have changed since its connection was made, and then has another one, so that a CA that was removed is trusted no
+//! longer. Texts of the collector are never logged: they may repeat the headers.
 
 use std::{
     error::Error,
@@ -18,6 +19,7 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{InvalidDnsNameError, ServerName},
 };
+use sha2::{Digest as _, Sha256};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -40,12 +42,14 @@ use super::{
     otlp::{EXPORT, ExportTraceServiceRequest, ExportTraceServiceResponse},
 };
 use crate::{
+    certificates::{Certificate, Renewal, Usage},
     config::{COLLECTOR_UID, CollectorAddress, CollectorTls, Traces},
     error_chain,
     files::{
         cas::Cas,
         local_socket::{self, NotConnected},
         pem::{self, PemError},
+        trusted_file::{self, Kind, TrustedFileError},
     },
 };
 
@@ -54,6 +58,9 @@ const ANSWER_MAX_BYTES: usize = 64 * 1024;
 
 /// The interval of PINGs while a request waits, and the maximum time for the answer to one.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// The remedy of files that can't be used.
+pub(crate) const FIX_FILES: &str = "correct the file, or the setting that names it; see docs/traces.md";
 
 /// Why the settings of a collector can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,20 +84,51 @@ pub enum CollectorError {
     Host(#[from] InvalidDnsNameError),
 }
 
-/// Checks that all files of the settings can be used. Blocks.
+/// Checks that all files of the settings can be used. Returns their certificates. Blocks.
 ///
 /// # Errors
 /// [`CollectorError`]
-pub(crate) fn check(settings: &Traces) -> Result<(), CollectorError> {
+pub(crate) fn check(settings: &Traces) -> Result<Vec<Certificate>, CollectorError> {
     read_headers(settings.headers_file.as_deref())?;
-    Door::open(&settings.collector).map(drop)
+    Door::open(&settings.collector)?;
+    match &settings.collector {
+        CollectorAddress::Tls(tls) => certificates(tls),
+        CollectorAddress::Loopback(_) | CollectorAddress::UnixSocket { .. } => Ok(Vec::new()),
+    }
+}
+
+/// The certificates in the files.
+fn certificates(tls: &CollectorTls) -> Result<Vec<Certificate>, CollectorError> {
+    const COLLECTOR: &str = "the collector of traces";
+    let mut found = match &tls.ca {
+        Some(path) => {
+            let cas = Cas::read(Some(path)).map_err(CollectorError::Ca)?;
+            cas.certificates("traces.ca", &Usage::CaOf(COLLECTOR.to_owned()))
+        }
+        None => Vec::new(),
+    };
+    if let Some((chain, _)) = &tls.identity {
+        let chain = pem::certificates(chain)?;
+        found.extend(chain.iter().map(|certificate| {
+            let usage = Usage::ClientOf(COLLECTOR.to_owned());
+            Certificate::read("traces.client_certificate", usage, Renewal::ByHand, certificate)
+        }));
+    }
+    Ok(found)
 }
 
 /// A collector. It is connected when the first request is sent, and again after a failure.
 pub(super) struct Collector {
     settings: Traces,
     time_max: Duration,
-    channel: Option<Channel>,
+    connection: Option<Connection>,
+}
+
+/// A connection, or several one after the other.
+struct Connection {
+    channel: Channel,
+    /// The files of TLS when it was made; `None` if they couldn't be read.
+    files: Option<[u8; 32]>,
 }
 
 /// Why spans weren't accepted.
@@ -109,7 +147,7 @@ impl NotExported {
 
 impl Collector {
     pub(super) fn new(settings: Traces, time_max: Duration) -> Self {
-        Self { settings, time_max, channel: None }
+        Self { settings, time_max, connection: None }
     }
 
     /// Sends spans. Returns how many of them the collector refused.
@@ -127,18 +165,24 @@ impl Collector {
         };
         if exported.is_err() {
             // The next request has a new connection, with the files as they are then.
-            self.channel = None;
+            self.connection = None;
         }
         exported
     }
 
     async fn call(&mut self, spans: ExportTraceServiceRequest) -> Result<u64, NotExported> {
-        let channel = match self.channel.clone() {
-            Some(channel) => channel,
-            None => self.channel.insert(self.connect().await?).clone(),
+        let settings = self.settings.clone();
+        let (headers, files) = blocking(move || {
+            Ok::<_, HeadersError>((read_headers(settings.headers_file.as_deref())?, digest(&settings.collector).ok()))
+        })
+        .await?;
+        // Files that can't be read now don't end a connection.
+        self.connection = self.connection.take().filter(|connection| files.is_none() || connection.files == files);
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection { channel: self.connect(), files },
         };
-        let path = self.settings.headers_file.clone();
-        let headers = blocking(move || read_headers(path.as_deref())).await?;
+        let channel = self.connection.insert(connection).channel.clone();
         let mut request = Request::new(spans);
         *request.metadata_mut() = MetadataMap::from_headers(headers.expose());
         let mut grpc = Grpc::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
@@ -150,13 +194,16 @@ impl Collector {
         Ok(u64::try_from(refused).unwrap_or(0))
     }
 
-    async fn connect(&self) -> Result<Channel, NotExported> {
+    /// A channel whose connections begin when they are needed, each with the files as they are then.
+    fn connect(&self) -> Channel {
         let address = self.settings.collector.clone();
-        let door = Arc::new(blocking(move || Door::open(&address)).await?);
-        let origin = door.origin();
+        let origin = origin(&address);
         let connector = service_fn(move |_: Uri| {
-            let door = Arc::clone(&door);
-            async move { door.enter().await.map(TokioIo::new) }
+            let address = address.clone();
+            async move {
+                let door = spawn_blocking(move || Door::open(&address)).await?.map_err(io::Error::other)?;
+                door.enter().await.map(TokioIo::new)
+            }
         });
         // The connector has its own address. An endpoint of the scheme https would begin a second TLS within this one.
         let endpoint = Endpoint::from_static("http://collector")
@@ -164,7 +211,7 @@ impl Collector {
             .connect_timeout(self.time_max)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
-        Ok(endpoint.connect_with_connector_lazy(connector))
+        endpoint.connect_with_connector_lazy(connector)
     }
 }
 
@@ -180,6 +227,20 @@ async fn blocking<T: Send + 'static, E: Error + Send + 'static>(
 
 fn read_headers(path: Option<&Path>) -> Result<Headers, HeadersError> {
     path.map_or_else(|| Ok(Headers::default()), Headers::read)
+}
+
+/// A digest of the files of TLS. Blocks.
+fn digest(address: &CollectorAddress) -> Result<[u8; 32], TrustedFileError> {
+    let CollectorAddress::Tls(tls) = address else { return Ok([0; 32]) };
+    let (certificate, key) = tls.identity.as_ref().map(|(certificate, key)| (certificate, key)).unzip();
+    let files = [(tls.ca.as_ref(), Kind::Certificates), (certificate, Kind::Certificates), (key, Kind::PrivateKey)];
+    let mut digest = Sha256::new();
+    for (path, kind) in files {
+        let content = path.map(|path| trusted_file::read(path, kind)).transpose()?;
+        // Each file on its own, so that nothing moves from one to the other unnoticed.
+        digest.update(content.map(|content| Sha256::digest(&*content)).unwrap_or_default());
+    }
+    Ok(digest.finalize().into())
 }
 
 /// The refusal of a request. Only a status that was made here has a cause, and the text of any other isn't used.
@@ -210,6 +271,20 @@ fn refusal(status: &Status) -> NotExported {
     NotExported { is_temporary, cause: format!("the collector answered {:?}", status.code()) }
 }
 
+/// The origin of requests, as in HTTP.
+fn origin(address: &CollectorAddress) -> Uri {
+    let (scheme, authority) = match address {
+        CollectorAddress::Tls(CollectorTls { host, port, .. }) if host.contains(':') => {
+            ("https", format!("[{host}]:{port}"))
+        }
+        CollectorAddress::Tls(CollectorTls { host, port, .. }) => ("https", format!("{host}:{port}")),
+        CollectorAddress::Loopback(address) => ("http", address.to_string()),
+        CollectorAddress::UnixSocket { .. } => ("http", "localhost".to_owned()),
+    };
+    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
+    uri.unwrap_or_else(|_| Uri::from_static("http://localhost/"))
+}
+
 /// A byte stream to a collector.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -235,18 +310,6 @@ impl Door {
                 connector: TlsConnector::from(Arc::new(client_config(tls)?)),
             },
         })
-    }
-
-    /// The origin of requests, as in HTTP.
-    fn origin(&self) -> Uri {
-        let (scheme, authority) = match self {
-            Self::Tls { host, port, .. } if host.contains(':') => ("https", format!("[{host}]:{port}")),
-            Self::Tls { host, port, .. } => ("https", format!("{host}:{port}")),
-            Self::Loopback(address) => ("http", address.to_string()),
-            Self::UnixSocket { .. } => ("http", "localhost".to_owned()),
-        };
-        let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
-        uri.unwrap_or_else(|_| Uri::from_static("http://localhost/"))
     }
 
     async fn enter(&self) -> io::Result<Box<dyn Stream>> {

@@ -34,8 +34,12 @@ headers_file = "traces.headers"           # authorization: Bearer …
 ```
 
 [`deploy/monitoring/otel-collector.yaml`](../deploy/monitoring/otel-collector.yaml) is a configuration of the OpenTelemetry Collector for this,
-as it is tested. `check-config` reads the files of the section. The server sends plaintext only to a loopback IP address, and to a Unix socket on
-which root or the server's own user listens, or the user of `collector_uid`.
+as it is tested. `check-config` reads the files of the section, and prints the certificates in them with their ends; it doesn't connect to the
+collector.
+
+The server sends plaintext only to a loopback IP address, and to a Unix socket on which root or the server's own user listens, or the user of
+`collector_uid`. While no collector listens on a loopback address, any user of the machine can listen there, and gets spans and headers. So
+`check-config` warns of `headers_file` with such an address: use a Unix socket or `https://`.
 
 The server's user must be able to read the files. With the systemd unit of the package, whose user exists only while it runs, give them as
 credentials:
@@ -82,12 +86,25 @@ The resource has `service.name` (`sealward`), `service.version` and `service.ins
 
 A call never waits for the collector. Ended spans wait in a queue of `limits.trace_queue_max_spans`; further ones are dropped. A request that the
 collector can't serve now is repeated twice, then its spans are dropped. A stopping server sends the rest for at most
-`limits.trace_flush_max_ms`. `sealward_trace_spans_total` counts all spans by their outcome, the alert `SealwardSpansLost` watches it, and the log reports `spans not exported`.
+`limits.trace_flush_max_ms`.
+
+Lost spans are reported in four places:
+
+* `sealward_trace_spans_total` counts all spans by their outcome.
+* The alert `SealwardSpansLost` fires for the outcomes `unreachable`, `refused` and `queue_full`.
+* GetServerStatus (`sealward server status`) has a finding for 15 minutes after the last such loss, with the counts, the last failure, and what to do.
+* The log has `spans not exported` with the cause, at most once a minute, and `spans exported again`.
+
 A call has at most `limits.trace_spans_per_call_max` spans in addition to its own. The re-encryption after a key change has the same limit together
 with its call: its later steps aren't traced.
 
 The headers for the collector are credentials. The file is read for each request, its content is never logged, and it can be replaced at any time:
-rename a complete file over it. While it has no header, nothing is sent. The certificate files are read for each connection. A text that the collector answers is never logged, because it may repeat the headers.
+rename a complete file over it. While it has no header, nothing is sent. A text that the collector answers is never logged, because it may repeat
+the headers.
+
+The files of `ca`, `client_certificate` and `client_key` can be replaced in the same way. The next request after a change has a new connection, with the
+new files: a collector whose CA was removed gets nothing more. While a file can't be read, an open connection stays in use. The certificates are
+among those of GetServerStatus and of `sealward_certificate_not_after_seconds`, and an unusable file is a finding there.
 
 ## Spans
 

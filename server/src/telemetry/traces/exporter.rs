@@ -3,10 +3,7 @@
 //! Spans come from a bounded queue. While the collector is slow or unreachable, the queue fills up, and further spans are dropped and counted.
 //! Nothing waits for this task, except a stopping server, for a limited time.
 
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,11 +13,11 @@ use super::{
     collector::{Collector, NotExported},
     ended::EndedSpan,
     otlp::{self, ExportTraceServiceRequest, KeyValue, ResourceSpans, ScopeSpans},
-    queue::{EXPORTED, Exit, REFUSED, SHUTDOWN, UNREACHABLE},
+    outcomes::{EXPORTED, REFUSED, SHUTDOWN, SpanOutcomes, UNREACHABLE},
+    queue::Exit,
 };
 use crate::{
     config::{Traces, limits::Limits},
-    telemetry::counters::Counters,
     version::VERSION,
 };
 
@@ -42,16 +39,25 @@ pub(super) struct Exporter {
     limits: Limits,
     /// The id of this process.
     instance: Uuid,
-    outcomes: Counters,
-    /// The failure that is already logged, until spans are exported again.
-    reported: Mutex<Option<Reported>>,
+    outcomes: SpanOutcomes,
+    reports: Reports,
     stop: CancellationToken,
 }
 
-/// A failure in the log.
-struct Reported {
-    cause: String,
-    at: Instant,
+/// The failures in the log. A collector, or a program in its place, may fail at any rate, and differently each time.
+#[derive(Default)]
+struct Reports {
+    /// The failure that was logged last, until spans are exported again.
+    known: Option<String>,
+    /// When it was logged.
+    at: Option<Instant>,
+}
+
+/// A line of the log.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    NotExported,
+    ExportedAgain,
 }
 
 /// A handle to the task.
@@ -61,9 +67,9 @@ pub(crate) struct Exporting {
 }
 
 impl Exporter {
-    pub(super) fn new(settings: Traces, limits: Limits, instance: Uuid, outcomes: Counters) -> Self {
+    pub(super) fn new(settings: Traces, limits: Limits, instance: Uuid, outcomes: SpanOutcomes) -> Self {
         let collector = Collector::new(settings, limits.trace_export_time_max());
-        Self { collector, limits, instance, outcomes, reported: Mutex::default(), stop: CancellationToken::new() }
+        Self { collector, limits, instance, outcomes, reports: Reports::default(), stop: CancellationToken::new() }
     }
 
     /// Starts to export these spans.
@@ -102,31 +108,29 @@ impl Exporter {
         match outcome {
             Ok(refused) => {
                 let refused = refused.min(count);
-                self.outcomes.add(EXPORTED, count - refused);
-                self.outcomes.add(REFUSED, refused);
+                self.count(EXPORTED, count - refused);
+                self.count(REFUSED, refused);
                 self.report((refused > 0).then(|| "the collector refused some spans".to_owned()));
             }
             Err(NotExported { is_temporary, cause }) => {
-                self.outcomes.add(if is_temporary { UNREACHABLE } else { REFUSED }, count);
+                self.count(if is_temporary { UNREACHABLE } else { REFUSED }, count);
                 self.report(Some(cause));
             }
         }
     }
 
-    /// Logs a failure once until it ends, and another one after a while.
-    fn report(&self, failure: Option<String>) {
-        let mut reported = self.reported.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match failure {
-            Some(cause) => {
-                let is_known = |known: &Reported| known.cause == cause || known.at.elapsed() < REPORT_INTERVAL;
-                if !reported.as_ref().is_some_and(is_known) {
-                    tracing::warn!(error = cause, "spans not exported");
-                    *reported = Some(Reported { cause, at: Instant::now() });
-                }
-            }
-            None if reported.take().is_some() => tracing::info!("spans exported again"),
+    fn count(&self, outcome: &'static str, spans: u64) {
+        self.outcomes.add(outcome, spans, Instant::now());
+    }
+
+    /// Reports why spans aren't exported; `None` if they are.
+    fn report(&mut self, failure: Option<String>) {
+        match self.reports.line(failure.as_deref(), Instant::now()) {
+            Some(Line::NotExported) => tracing::warn!(error = failure, "spans not exported"),
+            Some(Line::ExportedAgain) => tracing::info!("spans exported again"),
             None => {}
         }
+        self.outcomes.set_failure(failure);
     }
 
     fn request(&self, batch: Vec<EndedSpan>) -> ExportTraceServiceRequest {
@@ -142,6 +146,19 @@ impl Exporter {
         ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans { resource: Some(resource), scope_spans: vec![scope_spans] }],
         }
+    }
+}
+
+impl Reports {
+    /// What is logged now: a failure once until it ends, and at most one in a while; its end, if it was logged.
+    fn line(&mut self, failure: Option<&str>, now: Instant) -> Option<Line> {
+        let Some(cause) = failure else { return self.known.take().map(|_| Line::ExportedAgain) };
+        let is_early = self.at.is_some_and(|at| now.saturating_duration_since(at) < REPORT_INTERVAL);
+        if is_early || self.known.as_deref() == Some(cause) {
+            return None;
+        }
+        (self.known, self.at) = (Some(cause.to_owned()), Some(now));
+        Some(Line::NotExported)
     }
 }
 
@@ -172,7 +189,7 @@ fn message(span: EndedSpan) -> otlp::Span {
 
 /// Spans that are lost unless their outcome is known.
 struct Lost {
-    outcomes: Counters,
+    outcomes: SpanOutcomes,
     count: u64,
 }
 
@@ -184,9 +201,7 @@ impl Lost {
 
 impl Drop for Lost {
     fn drop(&mut self) {
-        if self.count > 0 {
-            self.outcomes.add(SHUTDOWN, self.count);
-        }
+        self.outcomes.add(SHUTDOWN, self.count, Instant::now());
     }
 }
 
@@ -204,5 +219,30 @@ impl Exporting {
             task.abort();
             tracing::warn!("spans lost at shutdown: the collector didn't answer in time");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collector_that_fails_again_and_again_is_logged_once_a_minute() {
+        let (begun, mut reports) = (Instant::now(), Reports::default());
+        let mut lines =
+            |seconds: u64, failure: Option<&str>| reports.line(failure, begun + Duration::from_secs(seconds));
+        assert_eq!(lines(0, None), None);
+        assert_eq!(lines(0, Some("a")), Some(Line::NotExported));
+        assert_eq!(lines(1, Some("a")), None);
+        assert_eq!(lines(2, None), Some(Line::ExportedAgain));
+        // It comes and goes, each time with another failure.
+        for (second, cause) in (3..60).zip("abc".chars().cycle()) {
+            assert_eq!((lines(second, Some(&cause.to_string())), lines(second, None)), (None, None));
+        }
+        assert_eq!(lines(60, Some("b")), Some(Line::NotExported));
+        // A failure that lasts isn't repeated, and one that begins meanwhile is logged later.
+        assert_eq!((lines(61, Some("c")), lines(600, Some("b"))), (None, None));
+        assert_eq!(lines(601, Some("c")), Some(Line::NotExported));
+        assert_eq!(lines(602, None), Some(Line::ExportedAgain));
     }
 }

@@ -3,43 +3,36 @@
 //! The exit is woken twice for a batch: by its first span, and when the batch is full or its time is over. So a span costs its call little more
 //! than its memory, whatever the rate.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::{
         Notify,
-        mpsc::{self, Receiver, Sender},
+        mpsc::{self, Receiver, Sender, error::TrySendError},
     },
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::ended::EndedSpan;
-use crate::telemetry::{counters::Counters, shed::Shed};
+use super::{
+    ended::EndedSpan,
+    outcomes::{CALL_FULL, QUEUE_FULL, SHUTDOWN, SpanOutcomes},
+};
+use crate::telemetry::shed::Shed;
 
 /// The limits that drop spans.
 const QUEUE: &str = "trace_queue_max_spans";
 const OF_CALL: &str = "trace_spans_per_call_max";
-
-/// The outcomes of spans, as counted.
-pub(super) const EXPORTED: &str = "exported";
-const QUEUE_FULL: &str = "queue_full";
-const CALL_FULL: &str = "call_full";
-pub(super) const REFUSED: &str = "refused";
-pub(super) const UNREACHABLE: &str = "unreachable";
-pub(super) const SHUTDOWN: &str = "shutdown";
-
-/// Counters of the outcomes of spans.
-pub(crate) fn outcomes() -> Counters {
-    Counters::new([EXPORTED, QUEUE_FULL, CALL_FULL, REFUSED, UNREACHABLE, SHUTDOWN])
-}
 
 /// The entrance of the queue. Clones share it.
 #[derive(Clone)]
 pub(super) struct Queue {
     spans: Sender<EndedSpan>,
     full: Arc<Full>,
-    outcomes: Counters,
+    outcomes: SpanOutcomes,
     shed: Shed,
 }
 
@@ -48,7 +41,7 @@ pub(super) struct Exit {
     spans: Receiver<EndedSpan>,
     full: Arc<Full>,
     batch_max: usize,
-    outcomes: Counters,
+    outcomes: SpanOutcomes,
 }
 
 /// Wakes the exit when enough spans wait for a batch.
@@ -58,7 +51,7 @@ struct Full {
 }
 
 /// A queue with room for this number of spans, whose exit takes at most `batch_max` at once.
-pub(super) fn queue(spans_max: u32, batch_max: u32, outcomes: Counters, shed: Shed) -> (Queue, Exit) {
+pub(super) fn queue(spans_max: u32, batch_max: u32, outcomes: SpanOutcomes, shed: Shed) -> (Queue, Exit) {
     let [spans_max, batch_max] = [spans_max, batch_max].map(|max| usize::try_from(max).unwrap_or(usize::MAX).max(1));
     let (spans, receiver) = mpsc::channel(spans_max);
     // A short queue is emptied before it has no place.
@@ -70,9 +63,14 @@ pub(super) fn queue(spans_max: u32, batch_max: u32, outcomes: Counters, shed: Sh
 impl Queue {
     /// Adds a span, or drops it.
     pub(super) fn add(&self, span: EndedSpan) {
-        if self.spans.try_send(span).is_err() {
-            self.outcomes.add(QUEUE_FULL, 1);
-            self.shed.count(QUEUE);
+        match self.spans.try_send(span) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                self.outcomes.add(QUEUE_FULL, 1, Instant::now());
+                self.shed.count(QUEUE);
+            }
+            // A call that ends after the last batch.
+            Err(TrySendError::Closed(_)) => return self.outcomes.add(SHUTDOWN, 1, Instant::now()),
         }
         if self.spans.max_capacity() - self.spans.capacity() >= self.full.spans {
             self.full.reached.notify_one();
@@ -81,7 +79,7 @@ impl Queue {
 
     /// Counts a span of a call that has too many.
     pub(super) fn drop_of_full_call(&self) {
-        self.outcomes.add(CALL_FULL, 1);
+        self.outcomes.add(CALL_FULL, 1, Instant::now());
         self.shed.count(OF_CALL);
     }
 }
@@ -121,7 +119,7 @@ impl Exit {
 
 impl Drop for Exit {
     fn drop(&mut self) {
-        self.outcomes.add(SHUTDOWN, u64::try_from(self.spans.len()).unwrap_or(u64::MAX));
+        self.outcomes.add(SHUTDOWN, u64::try_from(self.spans.len()).unwrap_or(u64::MAX), Instant::now());
     }
 }
 
@@ -150,7 +148,7 @@ mod tests {
     }
 
     fn entrance_and_exit(spans_max: u32, batch_max: u32) -> (Queue, Exit) {
-        queue(spans_max, batch_max, outcomes(), Shed::default())
+        queue(spans_max, batch_max, SpanOutcomes::new(Instant::now()), Shed::default())
     }
 
     #[tokio::test]
@@ -206,7 +204,20 @@ mod tests {
         queue.add(span());
         assert_eq!(exit.batch(LONG, &stop).await.len(), 2);
         assert_eq!(exit.batch(LONG, &stop).await.len(), 0);
-        assert_eq!(queue.outcomes.of(QUEUE_FULL), 1);
+        let counts = queue.outcomes.counts();
+        assert_eq!((counts.of(SHUTDOWN), counts.of(QUEUE_FULL), queue.shed.refused_by(QUEUE)), (1, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn spans_that_nobody_takes_any_more_count_as_lost() {
+        let (queue, exit) = entrance_and_exit(4, 4);
+        for _ in 0..5 {
+            queue.add(span());
+        }
+        drop(exit);
+        queue.add(span());
+        let counts = queue.outcomes.counts();
+        assert_eq!((counts.of(QUEUE_FULL), counts.of(SHUTDOWN)), (1, 5));
     }
 
     #[tokio::test]

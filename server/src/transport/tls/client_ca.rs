@@ -1,4 +1,4 @@
-//! A client CA: the requirements on its certificate, the paths that it may verify, and its problems.
+//! A client CA: the requirements on its certificate, and the paths that it may verify.
 //!
 //! webpki doesn't check the certificate of the CA itself. This file checks its validity period and its path length (RFC 5280, section
 //! 4.2.1.9).
@@ -9,37 +9,22 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer, time::ASN1Time
 
 use super::{
     revocation::ListIssuer,
-    validity::{DAY_SECONDS, SOON_DAYS, day, seconds, unix_time},
+    validity::{seconds, unix_time},
 };
-use crate::{
-    finding::{Finding, Severity},
-    foreign_text::{SHOWN_NAME_MAX_BYTES, presentable},
-};
+use crate::certificates::{Certificate, Renewal, Usage};
 
 /// A CA whose client certificates are accepted.
 #[derive(Clone)]
 pub(crate) struct ClientCa {
-    /// Its setting.
-    pub(crate) setting: String,
-    renewal: Renewal,
-    /// Its subject, as it may be printed.
-    pub(crate) subject: String,
-    pub(crate) not_before: ASN1Time,
-    pub(crate) not_after: ASN1Time,
+    /// For reports.
+    pub(super) certificate: Certificate,
+    not_before: ASN1Time,
+    not_after: ASN1Time,
     pub(super) anchor: TrustAnchor<'static>,
     key: SubjectPublicKeyInfoDer<'static>,
     /// The maximum number of intermediate CAs between it and a client's certificate.
     path_length_max: Option<u32>,
     may_sign_lists: bool,
-}
-
-/// How the certificate of a CA is renewed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Renewal {
-    /// An administrator replaces the file.
-    ByHand,
-    /// The Workload API sends the next one in time, and the former one for some time.
-    ByWorkloadApi,
 }
 
 /// Why a certificate can't be a client CA.
@@ -71,9 +56,7 @@ impl ClientCa {
             return Err(ClientCaProblem::KeyUsage);
         }
         Ok(Self {
-            setting: setting.to_owned(),
-            renewal,
-            subject: presentable(&certificate.subject().to_string(), SHOWN_NAME_MAX_BYTES),
+            certificate: Certificate::read(setting, Usage::ClientCa, renewal, der),
             not_before: certificate.validity().not_before,
             not_after: certificate.validity().not_after,
             key: webpki::spki_for_anchor(&anchor),
@@ -98,35 +81,5 @@ impl ClientCa {
 
     pub(super) fn list_issuer(&self) -> ListIssuer<'_> {
         ListIssuer { name: &self.anchor.subject, key: &self.key, may_sign_lists: self.may_sign_lists }
-    }
-
-    /// Its problem, if an administrator has to fix it.
-    pub(super) fn finding(&self, now: Timestamp) -> Option<Finding> {
-        if self.renewal == Renewal::ByWorkloadApi {
-            return None;
-        }
-        let (subject, left) = (&self.subject, self.not_after.timestamp() - seconds(now));
-        let (problem, severity) = if left < 0 {
-            let ended = day(self.not_after);
-            (
-                format!("the client CA {subject} expired on {ended}: every client with its certificates is refused"),
-                Severity::Error,
-            )
-        } else if seconds(now) < self.not_before.timestamp() {
-            let begins = day(self.not_before);
-            (
-                format!(
-                    "the client CA {subject} isn't valid before {begins}: every client with its certificates is refused"
-                ),
-                Severity::Error,
-            )
-        } else if left < SOON_DAYS * DAY_SECONDS {
-            let (ends, days) = (day(self.not_after), left / DAY_SECONDS);
-            (format!("the client CA {subject} expires on {ends}, in {days} days"), Severity::Warning)
-        } else {
-            return None;
-        };
-        let remedy = "renew the CA's certificate, add it beside this one, and issue client certificates with it";
-        Some(Finding { severity, subject: self.setting.clone(), problem, remedy: remedy.to_owned() })
     }
 }

@@ -16,9 +16,10 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 
 use super::{
     error::TlsError,
-    validity::{DAY_SECONDS, SOON_DAYS, day, seconds},
+    validity::{day, seconds},
 };
 use crate::{
+    certificates::{Certificate, Renewal, Usage},
     config::{CertificateSource, Tls},
     files::pem,
     finding::Finding,
@@ -161,22 +162,13 @@ impl ServerCertificate {
         self.parsed().map_or_else(|| vec![Fault::Unreadable], |certificate| faults(&certificate, now))
     }
 
-    /// The problems that block clients now or soon. The Workload API renews its certificates in time, so they never expire soon; the loss of
-    /// its agent is a finding of its own.
+    /// The problems for which no client accepts it.
     pub(crate) fn findings(&self, now: Timestamp) -> Vec<Finding> {
         let of_fault = |fault: Fault| {
             let problem = format!("no client can accept the server's certificate: {fault}");
             Finding::error(self.setting(), problem, self.remedy(&fault))
         };
-        let faults = self.faults(now).into_iter().map(of_fault);
-        let soon = self.not_after().filter(|_| self.spiffe_id.is_none());
-        let soon = soon.map(|end| (end, end.timestamp() - seconds(now)));
-        let soon = soon.filter(|(_, left)| (0..SOON_DAYS * DAY_SECONDS).contains(left));
-        let soon = soon.map(|(end, left)| {
-            let problem = format!("the server's certificate expires on {}, in {} days", day(end), left / DAY_SECONDS);
-            Finding::warning(self.setting(), problem, "renew it and send SIGHUP")
-        });
-        faults.chain(soon).collect()
+        self.faults(now).into_iter().map(of_fault).collect()
     }
 
     fn remedy(&self, fault: &Fault) -> &'static str {
@@ -189,8 +181,13 @@ impl ServerCertificate {
         }
     }
 
+    /// It and the certificates of the CAs in its chain, for reports.
+    pub(crate) fn certificates(&self) -> Vec<Certificate> {
+        of_chain(&self.certified.cert, self.spiffe_id.as_ref())
+    }
+
     /// The setting that it comes from.
-    pub(crate) fn setting(&self) -> &'static str {
+    fn setting(&self) -> &'static str {
         if self.spiffe_id.is_some() { WORKLOAD_API } else { CERTIFICATE }
     }
 
@@ -224,6 +221,24 @@ impl ServerCertificate {
     }
 }
 
+/// The certificates of a chain, for reports: the server's, which has this SPIFFE id if it comes from the Workload API, and those of CAs.
+pub(crate) fn of_chain(chain: &[CertificateDer<'_>], spiffe_id: Option<&SpiffeId>) -> Vec<Certificate> {
+    let (setting, renewal) = match spiffe_id {
+        Some(_) => (WORKLOAD_API, Renewal::ByWorkloadApi),
+        None => (CERTIFICATE, Renewal::ByHand),
+    };
+    let Some((own, cas)) = chain.split_first() else { return Vec::new() };
+    let parsed = X509Certificate::from_der(own).ok().map(|(_, certificate)| certificate);
+    let names = parsed.map(|certificate| names(&certificate)).unwrap_or_default();
+    let hosts = names.into_iter().filter(|name| is_host(name)).collect();
+    let mut own = Certificate::read(setting, Usage::Server { hosts }, renewal, own);
+    if let Some(id) = spiffe_id {
+        own.subject = id.to_string();
+    }
+    let cas = cas.iter().map(|ca| Certificate::read(setting, Usage::ServerChain, renewal, ca));
+    std::iter::once(own).chain(cas).collect()
+}
+
 /// Why no client accepts this server certificate at this time.
 pub(crate) fn faults(certificate: &X509Certificate<'_>, now: Timestamp) -> Vec<Fault> {
     let (begin, end) = (certificate.validity().not_before, certificate.validity().not_after);
@@ -245,7 +260,7 @@ pub(crate) fn faults(certificate: &X509Certificate<'_>, now: Timestamp) -> Vec<F
 
 /// The names in a certificate that clients compare with the server's address: DNS names in lower case, URIs and IP addresses, as they may be
 /// printed.
-pub(crate) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let name = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some(presentable(&name.to_ascii_lowercase(), NAME_MAX_BYTES)),
@@ -269,14 +284,17 @@ fn have_no_clients_in_common(before: &[String], now: &[String]) -> bool {
     if now.is_empty() {
         return false;
     }
-    // A URI always has a colon, and a DNS name never has one.
-    let is_host = |name: &&String| !name.contains(':') || name.parse::<IpAddr>().is_ok();
-    let (mut hosts, mut all) = (before.iter().filter(is_host).peekable(), before.iter());
+    let (mut hosts, mut all) = (before.iter().filter(|name| is_host(name)).peekable(), before.iter());
     if hosts.peek().is_some() {
         !hosts.any(|name| now.contains(name))
     } else {
         !before.is_empty() && !all.any(|name| now.contains(name))
     }
+}
+
+/// Whether a name is a DNS name or an IP address. A URI always has a colon, and a DNS name never has one.
+fn is_host(name: &str) -> bool {
+    !name.contains(':') || name.parse::<IpAddr>().is_ok()
 }
 
 fn address(bytes: &[u8]) -> String {

@@ -10,13 +10,14 @@ use rustls::{
 use sealward_core::{id::Timestamp, identity::Identity};
 
 use super::{
-    client_ca::{ClientCa, Renewal},
+    client_ca::ClientCa,
     client_verifier::ClientVerifier,
     error::TlsError,
     revocation::{ListFacts, ListSigner, RevocationLists},
     server_certificate::WORKLOAD_API,
 };
 use crate::{
+    certificates::{Certificate, Renewal},
     config::{Bundle, Tls},
     files::pem,
     finding::Finding,
@@ -76,7 +77,7 @@ impl PartialEq for Trust {
 impl std::fmt::Debug for Trust {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Trust")
-            .field("client_cas", &self.client_cas().count())
+            .field("client_cas", &self.client_cas().len())
             .field("revocation_lists", &self.verifier.lists)
             .finish_non_exhaustive()
     }
@@ -168,8 +169,8 @@ impl Trust {
     }
 
     /// The client CAs, including those of trust domains.
-    pub(crate) fn client_cas(&self) -> impl Iterator<Item = &ClientCa> {
-        self.verifier.cas.iter()
+    pub(crate) fn client_cas(&self) -> impl ExactSizeIterator<Item = &Certificate> {
+        self.verifier.cas.iter().map(|ca| &ca.certificate)
     }
 
     /// The revocation lists, in the order of the file.
@@ -177,17 +178,16 @@ impl Trust {
         self.verifier.lists.facts()
     }
 
-    /// The problems of the CAs and lists at this time.
+    /// The problems of the lists and bundles at this time.
     pub(crate) fn findings(&self, now: Timestamp) -> Vec<Finding> {
         let cas = &self.verifier.cas;
-        let of_cas = cas.iter().filter_map(|ca| ca.finding(now));
         let unlisted = cas
             .iter()
             .filter(|ca| !self.verifier.lists.is_empty() && !self.verifier.lists.has_list_of(&ca.list_issuer(), now))
             .map(|ca| {
                 let problem = format!(
                     "the client CA {} has no usable revocation list: every client with its certificates is refused",
-                    ca.subject
+                    ca.certificate.subject
                 );
                 Finding::warning(CLIENT_CRL, problem, "add the CA's list, or remove the CA")
             });
@@ -198,7 +198,7 @@ impl Trust {
             let problem = "the Workload API sends revocation lists, which the server doesn't use";
             Finding::warning(WORKLOAD_API, problem, "put the lists into the file of tls.client_crl")
         });
-        of_cas.chain(unlisted).chain(of_lists).chain(self.missing_bundles(now)).chain(unused).collect()
+        unlisted.chain(of_lists).chain(self.missing_bundles(now)).chain(unused).collect()
     }
 
     /// The trust domains whose bundle should come from the Workload API, but doesn't.

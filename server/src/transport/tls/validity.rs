@@ -11,7 +11,7 @@ use crate::schema::timestamp_to_proto;
 /// A certificate that expires sooner causes a warning.
 pub(crate) const SOON_DAYS: i64 = 30;
 
-pub(super) const DAY_SECONDS: i64 = 86_400;
+pub(crate) const DAY_SECONDS: i64 = 86_400;
 
 /// As in `2027-11-23`.
 pub(crate) fn day(time: ASN1Time) -> String {
@@ -41,7 +41,8 @@ impl fmt::Display for IsoTime {
     }
 }
 
-pub(super) fn seconds(time: Timestamp) -> i64 {
+/// In seconds since 1970.
+pub(crate) fn seconds(time: Timestamp) -> i64 {
     time.unix_micros().div_euclid(1_000_000)
 }
 

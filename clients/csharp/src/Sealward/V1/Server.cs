@@ -1648,7 +1648,7 @@ namespace Sealward.V1 {
         = pb::FieldCodec.ForMessage(42, global::Sealward.V1.CertificateStatus.Parser);
     private readonly pbc::RepeatedField<global::Sealward.V1.CertificateStatus> certificates_ = new pbc::RepeatedField<global::Sealward.V1.CertificateStatus>();
     /// <summary>
-    /// The server's certificate, and the CAs whose client certificates are accepted.
+    /// The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1662,7 +1662,7 @@ namespace Sealward.V1 {
         = pb::FieldCodec.ForMessage(50, global::Sealward.V1.RevocationListStatus.Parser);
     private readonly pbc::RepeatedField<global::Sealward.V1.RevocationListStatus> revocationLists_ = new pbc::RepeatedField<global::Sealward.V1.RevocationListStatus>();
     /// <summary>
-    /// The certificate revocation lists of these CAs.
+    /// The certificate revocation lists of the CAs of callers.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -2143,7 +2143,7 @@ namespace Sealward.V1 {
     public const int SettingFieldNumber = 1;
     private string setting_ = "";
     /// <summary>
-    /// The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+    /// The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]

@@ -194,11 +194,11 @@ class ServerStatus(google.protobuf.message.Message):
 
     @property
     def certificates(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CertificateStatus]:
-        """The server's certificate, and the CAs whose client certificates are accepted."""
+        """The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers."""
 
     @property
     def revocation_lists(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RevocationListStatus]:
-        """The certificate revocation lists of these CAs."""
+        """The certificate revocation lists of the CAs of callers."""
 
     @property
     def token_issuers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TokenIssuerStatus]:
@@ -250,7 +250,7 @@ class CertificateStatus(google.protobuf.message.Message):
     SUBJECT_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     setting: builtins.str
-    """The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`."""
+    """The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`."""
     subject: builtins.str
     """The subject: `CN=sealward.example.org`."""
     @property

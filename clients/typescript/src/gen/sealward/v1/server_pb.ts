@@ -235,14 +235,14 @@ export type ServerStatus = Message<"sealward.v1.ServerStatus"> & {
   serverTime?: Timestamp | undefined;
 
   /**
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    *
    * @generated from field: repeated sealward.v1.CertificateStatus certificates = 5;
    */
   certificates: CertificateStatus[];
 
   /**
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    *
    * @generated from field: repeated sealward.v1.RevocationListStatus revocation_lists = 6;
    */
@@ -298,7 +298,7 @@ export const ServerStatusSchema: GenMessage<ServerStatus> = /*@__PURE__*/
  */
 export type CertificateStatus = Message<"sealward.v1.CertificateStatus"> & {
   /**
-   * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+   * The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
    *
    * @generated from field: string setting = 1;
    */

@@ -54,7 +54,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object setting_ = "";
   /**
    * <pre>
-   * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+   * The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
    * </pre>
    *
    * <code>string setting = 1;</code>
@@ -75,7 +75,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+   * The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
    * </pre>
    *
    * <code>string setting = 1;</code>
@@ -551,7 +551,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object setting_ = "";
     /**
      * <pre>
-     * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+     * The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
      * </pre>
      *
      * <code>string setting = 1;</code>
@@ -571,7 +571,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+     * The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
      * </pre>
      *
      * <code>string setting = 1;</code>
@@ -592,7 +592,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+     * The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
      * </pre>
      *
      * <code>string setting = 1;</code>
@@ -609,7 +609,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+     * The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
      * </pre>
      *
      * <code>string setting = 1;</code>
@@ -623,7 +623,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+     * The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
      * </pre>
      *
      * <code>string setting = 1;</code>

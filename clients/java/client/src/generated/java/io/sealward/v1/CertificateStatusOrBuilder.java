@@ -11,7 +11,7 @@ public interface CertificateStatusOrBuilder extends
 
   /**
    * <pre>
-   * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+   * The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
    * </pre>
    *
    * <code>string setting = 1;</code>
@@ -20,7 +20,7 @@ public interface CertificateStatusOrBuilder extends
   java.lang.String getSetting();
   /**
    * <pre>
-   * The setting of its source: `tls.certificate`, or `tls.spiffe_workload_api`.
+   * The setting that names it: `tls.certificate`, `traces.ca`, `trust_domains of example.org`.
    * </pre>
    *
    * <code>string setting = 1;</code>

@@ -230,7 +230,7 @@ private static final long serialVersionUID = 0L;
   private java.util.List<io.sealward.v1.CertificateStatus> certificates_;
   /**
    * <pre>
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    * </pre>
    *
    * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -241,7 +241,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    * </pre>
    *
    * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -253,7 +253,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    * </pre>
    *
    * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -264,7 +264,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    * </pre>
    *
    * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -275,7 +275,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    * </pre>
    *
    * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -291,7 +291,7 @@ private static final long serialVersionUID = 0L;
   private java.util.List<io.sealward.v1.RevocationListStatus> revocationLists_;
   /**
    * <pre>
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    * </pre>
    *
    * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -302,7 +302,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    * </pre>
    *
    * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -314,7 +314,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    * </pre>
    *
    * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -325,7 +325,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    * </pre>
    *
    * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -336,7 +336,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    * </pre>
    *
    * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2002,7 +2002,7 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2016,7 +2016,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2030,7 +2030,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2044,7 +2044,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2065,7 +2065,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2083,7 +2083,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2103,7 +2103,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2124,7 +2124,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2142,7 +2142,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2160,7 +2160,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2179,7 +2179,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2196,7 +2196,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2213,7 +2213,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2224,7 +2224,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2238,7 +2238,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2253,7 +2253,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2264,7 +2264,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2276,7 +2276,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The server's certificate, and the CAs whose client certificates are accepted.
+     * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
      * </pre>
      *
      * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -2314,7 +2314,7 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2328,7 +2328,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2342,7 +2342,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2356,7 +2356,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2377,7 +2377,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2395,7 +2395,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2415,7 +2415,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2436,7 +2436,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2454,7 +2454,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2472,7 +2472,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2491,7 +2491,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2508,7 +2508,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2525,7 +2525,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2536,7 +2536,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2550,7 +2550,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2565,7 +2565,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2576,7 +2576,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -2588,7 +2588,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The certificate revocation lists of these CAs.
+     * The certificate revocation lists of the CAs of callers.
      * </pre>
      *
      * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>

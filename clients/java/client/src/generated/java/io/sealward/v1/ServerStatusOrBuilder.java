@@ -105,7 +105,7 @@ public interface ServerStatusOrBuilder extends
 
   /**
    * <pre>
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    * </pre>
    *
    * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -114,7 +114,7 @@ public interface ServerStatusOrBuilder extends
       getCertificatesList();
   /**
    * <pre>
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    * </pre>
    *
    * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -122,7 +122,7 @@ public interface ServerStatusOrBuilder extends
   io.sealward.v1.CertificateStatus getCertificates(int index);
   /**
    * <pre>
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    * </pre>
    *
    * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -130,7 +130,7 @@ public interface ServerStatusOrBuilder extends
   int getCertificatesCount();
   /**
    * <pre>
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    * </pre>
    *
    * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -139,7 +139,7 @@ public interface ServerStatusOrBuilder extends
       getCertificatesOrBuilderList();
   /**
    * <pre>
-   * The server's certificate, and the CAs whose client certificates are accepted.
+   * The certificates that settings name: the server's with its chain, the CAs of callers, and those of connections to other servers.
    * </pre>
    *
    * <code>repeated .sealward.v1.CertificateStatus certificates = 5;</code>
@@ -149,7 +149,7 @@ public interface ServerStatusOrBuilder extends
 
   /**
    * <pre>
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    * </pre>
    *
    * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -158,7 +158,7 @@ public interface ServerStatusOrBuilder extends
       getRevocationListsList();
   /**
    * <pre>
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    * </pre>
    *
    * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -166,7 +166,7 @@ public interface ServerStatusOrBuilder extends
   io.sealward.v1.RevocationListStatus getRevocationLists(int index);
   /**
    * <pre>
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    * </pre>
    *
    * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -174,7 +174,7 @@ public interface ServerStatusOrBuilder extends
   int getRevocationListsCount();
   /**
    * <pre>
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    * </pre>
    *
    * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
@@ -183,7 +183,7 @@ public interface ServerStatusOrBuilder extends
       getRevocationListsOrBuilderList();
   /**
    * <pre>
-   * The certificate revocation lists of these CAs.
+   * The certificate revocation lists of the CAs of callers.
    * </pre>
    *
    * <code>repeated .sealward.v1.RevocationListStatus revocation_lists = 6;</code>
