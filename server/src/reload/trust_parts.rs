@@ -20,7 +20,10 @@ use crate::{
     error_chain,
     finding::Finding,
     telemetry::samples::Samples,
-    transport::tls::{CLIENT_CRL, DomainCas, ListsReading, Trust, TrustContent, client_cas, in_both, revocation_lists},
+    transport::tls::{
+        CLIENT_CRL, DomainCas, ListsReading, Trust, TrustContent, client_cas, in_both, revocation_lists,
+        with_unreplaced,
+    },
     workload_api::Bundles,
 };
 
@@ -32,7 +35,8 @@ pub(super) struct TrustParts {
     client_cas: Part<Cas>,
     trust_domains: BTreeMap<String, Domain>,
     lists: Part<Lists>,
-    /// Usable lists of a file that has an unusable one. They apply in addition to those of the last file whose lists were all usable.
+    /// Usable lists of a file that has an unusable one. They apply in addition to those of the last file whose lists were all usable. One of
+    /// them stays until a usable list replaces it, or all lists of the file are usable and apply.
     further_lists: Part<Lists>,
     has_unused_lists: bool,
     in_force: Arc<Trust>,
@@ -118,11 +122,16 @@ impl TrustParts {
             match (usable, fault) {
                 (usable, None) => {
                     self.lists.look(Ok(usable.unwrap_or_default()), ask);
-                    self.further_lists.look(Ok(Vec::new()), ask);
+                    // Not before the lists that replace them: until then, their revocations would be forgotten.
+                    if self.lists.is_current() {
+                        self.further_lists.look(Ok(Vec::new()), Ask::Now);
+                    }
                 }
                 (usable, Some(fault)) => {
                     self.lists.look(Err(error_chain::text(&fault)), ask);
                     if let Some(usable) = usable {
+                        // The unusable list may be one that was usable before.
+                        let usable = with_unreplaced(usable, &self.further_lists.in_force);
                         self.further_lists.look(Ok(usable), ask);
                     }
                 }

@@ -20,6 +20,9 @@ pub(crate) use self::{
     error::TlsError,
     recording_verifier::with_refused_subject,
     server_certificate::{ServerCertificate, WORKLOAD_API, faults, of_chain},
-    trust::{CLIENT_CRL, DomainCas, ListsReading, Trust, TrustContent, client_cas, in_both, revocation_lists},
+    trust::{
+        CLIENT_CRL, DomainCas, ListsReading, Trust, TrustContent, client_cas, in_both, revocation_lists,
+        with_unreplaced,
+    },
     validity::{DAY_SECONDS, IsoTime, SOON_DAYS, day, seconds},
 };

@@ -31,6 +31,10 @@ impl Ca {
     }
 
     fn list(&self, revoked: &[u64]) -> String {
+        self.numbered_list(1, revoked)
+    }
+
+    fn numbered_list(&self, number: u64, revoked: &[u64]) -> String {
         let revoked_certs = revoked.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -41,7 +45,7 @@ impl Ca {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
             next_update: date_time_ymd(2031, 1, 1),
-            crl_number: SerialNumber::from(1),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs,
             key_identifier_method: KeyIdMethod::Sha256,
@@ -214,6 +218,41 @@ fn usable_list_applies_beside_an_unusable_one() {
     fs::write(fixture.path("crl.pem"), one.list(&[9])).unwrap();
     assert!(fixture.look(Ask::Now));
     assert_eq!((fixture.revoked(), fixture.parts.failures()), (vec![1], None));
+}
+
+/// A revocation that applies is never taken back, in whichever order lists become unusable and usable again.
+#[test]
+fn revocation_stays_while_its_list_becomes_unusable() {
+    let (one, two) = (Ca::new("one"), Ca::new("two"));
+    let lists = |of_two: &str| one.list(&[]) + of_two;
+    let mut fixture = Fixture::new(&(one.pem.clone() + &two.pem), Some(&lists(&two.list(&[]))), None);
+    let write = |fixture: &Fixture, text: &str| fs::write(fixture.path("crl.pem"), text).unwrap();
+    write(&fixture, &(NOT_A_LIST.to_owned() + &two.numbered_list(2, &[7, 8])));
+    assert!(fixture.look(Ask::Now));
+    assert_eq!(fixture.revoked(), [0, 0, 2]);
+    // The list with the revocations becomes unusable, too, and then an older one appears in its place.
+    write(&fixture, &NOT_A_LIST.repeat(2));
+    assert!(!fixture.look(Ask::Now));
+    write(&fixture, &(NOT_A_LIST.to_owned() + &two.numbered_list(1, &[7])));
+    fixture.look(Ask::Now);
+    assert_eq!(fixture.revoked(), [0, 0, 1, 2]);
+    write(&fixture, &(NOT_A_LIST.to_owned() + &two.numbered_list(3, &[7, 8, 9])));
+    assert!(fixture.look(Ask::Now));
+    assert_eq!(fixture.revoked(), [0, 0, 3]);
+
+    // Whole files that don't apply yet take nothing back, either.
+    for number in 4..8 {
+        write(&fixture, &lists(&two.numbered_list(number, &[7, 8, 9, number])));
+        assert!(!fixture.look(Ask::Settled));
+        assert_eq!(fixture.revoked(), [0, 0, 3]);
+        fs::remove_file(fixture.path("crl.pem")).unwrap();
+        assert!(!fixture.look(Ask::Settled));
+        assert_eq!(fixture.revoked(), [0, 0, 3]);
+    }
+    write(&fixture, &lists(&two.numbered_list(9, &[7, 8, 9])));
+    assert!(!fixture.look(Ask::Settled));
+    assert!(fixture.look(Ask::Settled));
+    assert_eq!((fixture.revoked(), fixture.parts.failures()), (vec![0, 3], None));
 }
 
 #[test]

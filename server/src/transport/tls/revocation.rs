@@ -20,9 +20,10 @@ use sealward_core::id::Timestamp;
 use sha2::{Digest, Sha256};
 use webpki::{CertRevocationList, OwnedCertRevocationList, RawPublicKeyEntity};
 use x509_parser::{
-    asn1_rs::Any,
+    asn1_rs::{Any, Oid},
     certificate::X509Certificate,
     extensions::{DistributionPointName, GeneralName, ParsedExtension},
+    oid_registry::{OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT},
     prelude::FromDer,
     revocation_list::CertificateRevocationList,
     time::ASN1Time,
@@ -135,6 +136,25 @@ impl RevocationLists {
         };
         let lists = (1..).zip(lists).map(parse).collect::<Result<_, _>>()?;
         Ok(Self { lists, verified: Mutex::default() })
+    }
+
+    /// Whether a list takes the place of another one: it isn't older, and the same key issued it for the same certificates, as far as the
+    /// lists tell. A CA may have a list for each of its keys, or divide its list.
+    pub(super) fn replaces(newer: &CertificateRevocationListDer<'_>, older: &CertificateRevocationListDer<'_>) -> bool {
+        let [Ok((_, newer)), Ok((_, older))] = [newer, older].map(|list| CertificateRevocationList::from_der(list))
+        else {
+            return false;
+        };
+        let extension = |list: &CertificateRevocationList<'_>, wanted: &Oid<'_>| {
+            let mut extensions = list.extensions().iter();
+            extensions.find(|extension| extension.oid == *wanted).map(|extension| extension.value.to_vec())
+        };
+        let is_same = |wanted: &Oid<'_>| extension(&newer, wanted) == extension(&older, wanted);
+        newer.issuer().as_raw() == older.issuer().as_raw()
+            && is_same(&OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER)
+            && is_same(&OID_X509_EXT_ISSUER_DISTRIBUTION_POINT)
+            && newer.crl_number() >= older.crl_number()
+            && newer.last_update() >= older.last_update()
     }
 
     /// Why a list can't be used, if so.

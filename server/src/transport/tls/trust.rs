@@ -342,6 +342,16 @@ pub(crate) struct ListsReading {
     pub(crate) fault: Option<TlsError>,
 }
 
+/// The first lists, and those of the second ones that no list of the first ones replaces.
+pub(crate) fn with_unreplaced(
+    lists: Vec<CertificateRevocationListDer<'static>>,
+    former: &[CertificateRevocationListDer<'static>],
+) -> Vec<CertificateRevocationListDer<'static>> {
+    let is_replaced = |former| lists.iter().any(|list| list == former || RevocationLists::replaces(list, former));
+    let kept: Vec<_> = former.iter().filter(|former| !is_replaced(former)).cloned().collect();
+    [lists, kept].concat()
+}
+
 /// Reads the lists of `tls.client_crl`. Those that are known to be usable aren't parsed again: a list may be long.
 pub(crate) fn revocation_lists(tls: &Tls, known: &[CertificateRevocationListDer<'static>]) -> ListsReading {
     let lists = match tls.client_crl.as_deref().map(pem::revocation_lists).transpose() {
