@@ -10,7 +10,7 @@ use crate::{
     tree::{Effort, FILE, PROGRAM, Tree, gzip},
 };
 
-/// Writes `NAME-linux-ARCH.tar.gz` with these programs.
+/// Writes `NAME-VERSION-linux-ARCH.tar.gz` with these programs.
 pub(crate) fn write(
     source: &Source,
     programs: &[&Program],
@@ -18,7 +18,7 @@ pub(crate) fn write(
     out: &Path,
     effort: Effort,
 ) -> Result<(), Failure> {
-    let folder = format!("{name}-linux-{}", source.arch);
+    let folder = source.archive(name);
     let mut tree = Tree::default();
     for program in programs {
         tree.tree(&folder, content(source, program)?)?;

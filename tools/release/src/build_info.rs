@@ -1,5 +1,7 @@
 //! `BUILD-INFO`: the commit of a release, and what it was built with. A build with the same has the same files.
 
+use anstream::adapter::strip_str;
+
 use crate::{
     command::{Failure, text},
     source::Source,
@@ -40,7 +42,13 @@ pub(crate) fn content(source: &Source, with_clients: bool) -> Result<String, Fai
     for words in COMPILERS.iter().chain(client_tools) {
         let [program, arguments @ ..] = words else { continue };
         let printed = text(source.command(program).args(arguments))?;
+        // Maven resets the colors of a terminal even if there is none.
+        let printed = strip_str(&printed).to_string();
         lines.push(format!("{program}: {}", printed.lines().next().unwrap_or_default()));
     }
-    Ok(lines.join("\n") + "\n")
+    let content = lines.join("\n") + "\n";
+    if content.contains(|character: char| character.is_control() && character != '\n') {
+        return Err(Failure::wrong(format!("a compiler's version has control characters: {content:?}")));
+    }
+    Ok(content)
 }

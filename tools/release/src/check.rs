@@ -21,6 +21,7 @@ use crate::{
     audit_data, chart,
     command::{Failure, file, output, silent, text},
     debian::UNITS,
+    files::walk,
     image,
     names::{CLI, Names, SERVER},
     source::Source,
@@ -118,7 +119,7 @@ fn units(source: &Source, root: &Path) -> Result<(), Failure> {
 /// Unpacks the archives, and runs the programs in them.
 fn archives(source: &Source, out: &Path, folder: &Path) -> Result<(), Failure> {
     for (name, programs) in [("sealward", vec![&SERVER, &CLI]), ("sealward-cli", vec![&CLI])] {
-        let name = archive_folder(source, name);
+        let name = source.archive(name);
         output(source.command("tar").arg("-xzf").arg(out.join(format!("{name}.tar.gz"))).arg("-C").arg(folder))?;
         for names in programs {
             version(source, &folder.join(&name).join("bin").join(names.program))?;
@@ -127,11 +128,6 @@ fn archives(source: &Source, out: &Path, folder: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// The folder in an archive, which is also the begin of the archive's name.
-fn archive_folder(source: &Source, name: &str) -> String {
-    format!("{name}-{}-linux-{}", source.version, source.arch)
 }
 
 /// Compares the list of crates in a program with the SBOM beside it.
@@ -249,19 +245,6 @@ fn no_shell_no_setuid(root: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::wrong(format!("the image has other programs: {programs:?}")))
-}
-
-/// Visits everything in a folder and below it, except folders.
-fn walk(folder: &Path, visit: &mut dyn FnMut(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
-    let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-    for path in entries.map_err(file("read", folder))?.iter().map(fs::DirEntry::path) {
-        if fs::symlink_metadata(&path).map_err(file("find", &path))?.is_dir() {
-            walk(&path, visit)?;
-        } else {
-            visit(&path)?;
-        }
-    }
-    Ok(())
 }
 
 /// Runs `PROGRAM --version`.

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     command::{Failure, file, text},
+    files::entries,
     programs::Program,
     source::Source,
     sums::sha256,
@@ -227,13 +228,8 @@ fn status(source: &Source, package: &str) -> Result<String, Failure> {
 
 /// Mozilla's CAs, as Debian packages them.
 fn certificates() -> Result<Vec<u8>, Failure> {
-    let folder = Path::new("/usr/share/ca-certificates/mozilla");
-    let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-    let mut paths: Vec<PathBuf> =
-        entries.map_err(file("read", folder))?.into_iter().map(|entry| entry.path()).collect();
-    paths.sort();
     let mut bundle = Vec::new();
-    for path in paths {
+    for path in entries(Path::new("/usr/share/ca-certificates/mozilla"))? {
         bundle.extend(fs::read(&path).map_err(file("read", &path))?);
     }
     Ok(bundle)

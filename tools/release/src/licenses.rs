@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     command::{Failure, file},
+    files::entries,
     inventory::{Crate, Inventory, Key},
     source::Source,
 };
@@ -74,19 +75,15 @@ fn texts(key: &Key, krate: &Crate, apache: &str) -> Result<Vec<(String, String)>
 
 /// The files with licenses in a folder, sorted. The folders of our own crates contain other crates, so only their own files count.
 fn license_files(folder: &Path, depth: usize, is_ours: bool) -> Result<Vec<PathBuf>, Failure> {
-    let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-    let mut entries = entries.map_err(file("read", folder))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.path();
+    for path in entries(folder)? {
         if path.is_dir() {
             if depth > 0 && !is_ours && !path.is_symlink() {
                 found.extend(license_files(&path, depth - 1, is_ours)?);
             }
             continue;
         }
-        let name = entry.file_name().to_string_lossy().to_lowercase();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let is_text =
             !name.ends_with(".rs") && !name.ends_with(".h") && !name.ends_with(".py") && !name.ends_with(".sh");
         if is_text && FILES.iter().any(|word| name.starts_with(word)) {

@@ -5,6 +5,7 @@
 //!
 //! * [`source`]: the commit, its time and its version; [`names`] and [`programs`]: the two programs, without the paths of this machine
 //! * [`inventory`]: the crates in a program; [`sbom`], [`audit_data`] and [`licenses`] describe them
+//! * [`files`]: reading folders in order
 //! * [`tree`]: files with modes and owners, and how they become the same archive every time
 //! * [`glibc`]: the oldest C library that runs the programs; [`build_info`]: what they are built with
 //! * [`archive`], [`debian`], [`image`], [`chart`], [`clients`]: the packages; [`sums`]: their checksums and the signature
@@ -18,6 +19,7 @@ mod check;
 mod clients;
 mod command;
 mod debian;
+mod files;
 mod glibc;
 mod image;
 mod inventory;
@@ -145,8 +147,8 @@ fn release(source: &Source, arguments: &Arguments, out: &Path, target: &Path) ->
     let is_release = arguments.binaries.is_none();
     glibc::check(source, &[&server, &cli], is_release)?;
 
-    archive::write(source, &[&server, &cli], &format!("sealward-{}", source.version), out, effort)?;
-    archive::write(source, &[&cli], &format!("sealward-cli-{}", source.version), out, effort)?;
+    archive::write(source, &[&server, &cli], "sealward", out, effort)?;
+    archive::write(source, &[&cli], "sealward-cli", out, effort)?;
     for program in [&server, &cli] {
         debian::write(source, program, out, effort)?;
         let sbom = out.join(format!("{}-{}.cdx.json", program.names.package, source.version));

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::{
     audit_data,
     command::{Failure, file, output, run},
+    files::entries,
     inventory::{self, Inventory},
     licenses,
     names::{CLI, Names, SERVER},
@@ -95,12 +96,7 @@ fn registries() -> Result<Vec<PathBuf>, Failure> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let sources = home.ok_or_else(|| Failure::wrong("neither CARGO_HOME nor HOME is set"))?.join("registry/src");
-    let entries = fs::read_dir(&sources).map_err(file("read", &sources))?;
-    let mut folders = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>();
-    if let Ok(folders) = &mut folders {
-        folders.sort();
-    }
-    folders.map_err(file("read", &sources))
+    entries(&sources)
 }
 
 /// The program without symbols, and with the list of its crates in the section that `cargo audit bin` and scanners read.
@@ -121,10 +117,9 @@ fn share(source: &Source, built: &Path, names: &Names) -> Result<Tree, Failure> 
     let mut share = Tree::default();
     let folder = TempDir::new().map_err(file("create", Path::new("a temporary folder")))?;
     output(source.command(built).args(names.manual).arg(folder.path()))?;
-    let pages = fs::read_dir(folder.path()).and_then(|pages| pages.collect::<Result<Vec<_>, _>>());
-    for page in pages.map_err(file("read", folder.path()))? {
-        let content = fs::read(page.path()).map_err(file("read", &page.path()))?;
-        let name = page.file_name().to_string_lossy().into_owned();
+    for page in entries(folder.path())? {
+        let content = fs::read(&page).map_err(file("read", &page))?;
+        let name = page.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let section = name.rsplit('.').next().unwrap_or_default();
         share.file(format!("share/man/man{section}/{name}"), FILE, content);
     }

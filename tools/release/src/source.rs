@@ -65,6 +65,11 @@ impl Source {
         command
     }
 
+    /// The name of an archive of programs without its extension, which is also the folder in it.
+    pub(crate) fn archive(&self, name: &str) -> String {
+        format!("{name}-{}-linux-{}", self.version, self.arch)
+    }
+
     /// The time of the commit in RFC 3339.
     pub(crate) fn time_rfc3339(&self) -> Result<String, Failure> {
         self.date(&["+%Y-%m-%dT%H:%M:%SZ"])

@@ -10,7 +10,10 @@ use std::{
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-use crate::command::{Failure, file, output};
+use crate::{
+    command::{Failure, file, output},
+    files::entries,
+};
 
 const SUMS: &str = "SHA256SUMS";
 
@@ -77,11 +80,8 @@ pub(crate) fn listing(out: &Path) -> Result<String, Failure> {
 
 /// The packages in the folder, sorted.
 pub(crate) fn packages(out: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let entries = fs::read_dir(out).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-    let paths = entries.map_err(file("read", out))?.into_iter().map(|entry| entry.path());
-    let mut packages: Vec<PathBuf> = paths.filter(|path| *path != out.join(SUMS) && *path != signature(out)).collect();
-    packages.sort();
-    Ok(packages)
+    let paths = entries(out)?.into_iter();
+    Ok(paths.filter(|path| *path != out.join(SUMS) && *path != signature(out)).collect())
 }
 
 fn signature(out: &Path) -> PathBuf {

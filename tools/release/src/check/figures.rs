@@ -1,7 +1,6 @@
 //! The figures in docs/install.md that need the packages unpacked: sizes after the installation, and the time of a start.
 
 use std::{
-    fs,
     os::unix::fs::MetadataExt as _,
     path::Path,
     time::{Duration, Instant},
@@ -10,6 +9,7 @@ use std::{
 use super::server::Server;
 use crate::{
     command::{Failure, file, text},
+    files::walk,
     names::{CLI, SERVER},
     source::Source,
 };
@@ -19,7 +19,7 @@ const STARTS: usize = 21;
 
 /// Prints the figures. `folder` has the unpacked archives, and `image` is the root of the unpacked image.
 pub(super) fn print(source: &Source, folder: &Path, image: &Path) -> Result<(), Failure> {
-    let archive = |name: &str| folder.join(format!("{name}-{}-linux-{}", source.version, source.arch));
+    let archive = |name: &str| folder.join(source.archive(name));
     for (name, unpacked) in [
         (format!("sealward-cli-{}", source.version), archive("sealward-cli")),
         (format!("sealward-{}", source.version), archive("sealward")),
@@ -53,21 +53,17 @@ pub(super) fn print(source: &Source, folder: &Path, image: &Path) -> Result<(), 
     Ok(())
 }
 
-/// The number of files in a folder, and the sum of their sizes in bytes. Links count as nothing.
+/// The number of files in a folder and below it, and the sum of their sizes in bytes. Links count as nothing.
 fn size(folder: &Path) -> Result<(usize, u64), Failure> {
     let (mut files, mut bytes) = (0, 0);
-    for entry in fs::read_dir(folder).map_err(file("read", folder))? {
-        let path = entry.map_err(file("read", folder))?.path();
-        let metadata = path.symlink_metadata().map_err(file("find", &path))?;
-        if metadata.is_dir() {
-            let (files_below, bytes_below) = size(&path)?;
-            files += files_below;
-            bytes += bytes_below;
-        } else if metadata.is_file() {
+    walk(folder, &mut |path| {
+        let metadata = path.symlink_metadata().map_err(file("find", path))?;
+        if metadata.is_file() {
             files += 1;
             bytes += metadata.size();
         }
-    }
+        Ok(())
+    })?;
     Ok((files, bytes))
 }
 
