@@ -102,6 +102,9 @@ async fn count(arguments: &Arguments) -> Outcome<Counts> {
     let paths: Vec<&Workload> =
         PATHS.iter().filter_map(|path| WORKLOADS.iter().find(|workload| workload.name == *path)).collect();
 
+    if let Some(folder) = &arguments.profiles {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
     // The records are created before, at full speed.
     let mut target = Target::start(&subject, &scratch.join("server"), &[]).await?;
     target.fill(RECORDS, Filling::Creates, scratch).await?;

@@ -11,6 +11,7 @@ pub(crate) mod record;
 pub mod retention;
 pub mod sign;
 pub mod verify;
+pub mod walk;
 
 pub use entry::{AuditAction, AuditActionNameError, AuditEntry, OUTCOME_DONE};
 pub use record::ChainHead;

@@ -133,15 +133,7 @@ impl Datum {
     /// Returns the type of the columns that can contain it; `None` for null, which any nullable column can contain.
     #[must_use]
     pub fn kind(&self) -> Option<ColumnType> {
-        match self {
-            Datum::Null => None,
-            Datum::Boolean(_) => Some(ColumnType::Boolean),
-            Datum::Integer(_) => Some(ColumnType::Integer),
-            Datum::Text(_) => Some(ColumnType::Text),
-            Datum::Bytes(_) => Some(ColumnType::Bytes),
-            Datum::Uuid(_) => Some(ColumnType::Uuid),
-            Datum::Time(_) => Some(ColumnType::Time),
-        }
+        DatumRef::from(self).kind()
     }
 }
 
@@ -162,6 +154,22 @@ pub enum DatumRef<'a> {
     Uuid(Uuid),
     /// A value of a time column.
     Time(Timestamp),
+}
+
+impl DatumRef<'_> {
+    /// Returns the type of the columns that can contain it; `None` for null, which any nullable column can contain.
+    #[must_use]
+    pub fn kind(&self) -> Option<ColumnType> {
+        match self {
+            DatumRef::Null => None,
+            DatumRef::Boolean(_) => Some(ColumnType::Boolean),
+            DatumRef::Integer(_) => Some(ColumnType::Integer),
+            DatumRef::Text(_) => Some(ColumnType::Text),
+            DatumRef::Bytes(_) => Some(ColumnType::Bytes),
+            DatumRef::Uuid(_) => Some(ColumnType::Uuid),
+            DatumRef::Time(_) => Some(ColumnType::Time),
+        }
+    }
 }
 
 impl<'a> From<&'a Datum> for DatumRef<'a> {

@@ -11,8 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::entry::AuditEntry,
-    id::Timestamp,
-    store::{ColumnType, Reader, Select, Step, Unavailable},
+    store::{ColumnType, DatumRef, Reader, Select, Step, Unavailable},
     table::{
         audit::AuditRecord,
         declare::{Columns as _, Damage, TableRow as _},
@@ -100,11 +99,17 @@ impl AuditRecord {
     /// Computes the hash of the record's fields.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        self.digest_within(&mut Vec::with_capacity(ENCODED_BYTES))
+        let mut encoded = Vec::with_capacity(ENCODED_BYTES);
+        encode(&self.as_row(), &mut encoded);
+        // One long update costs half as much as many short ones.
+        Sha256::digest(encoded).into()
     }
 
-    /// Computes the hash of the record's fields. The buffer can be used again for the next record.
-    pub(super) fn digest_within(&self, buffer: &mut Vec<u8>) -> [u8; 32] {
+    /// Returns the values of the columns, in order.
+    fn as_row(&self) -> RecordRow<'_> {
+        fn text(text: &Option<String>) -> DatumRef<'_> {
+            text.as_deref().map_or(DatumRef::Null, DatumRef::Text)
+        }
         // Names all fields, so that a new one isn't forgotten.
         let AuditRecord {
             writer,
@@ -122,79 +127,105 @@ impl AuditRecord {
             fingerprint,
             key_version,
             details,
+            format,
+            hash,
             records,
             hop,
-            format,
-            hash: _,
         } = self;
-        buffer.clear();
-        buffer.extend_from_slice(LABEL);
-        let mut put = |field: Field<'_>| field.encode(buffer);
-        put(Field::Uuid(writer));
-        put(Field::Integer(*sequence));
-        put(Field::Bytes(previous_hash));
-        put(Field::Time(*time));
-        put(Field::text(identity));
-        put(Field::text(peer));
-        put(Field::text(call_id));
-        put(Field::Text(action));
-        put(Field::Text(outcome));
-        put(Field::Text(subject));
-        put(Field::text(attributes));
-        put(Field::text(purpose));
-        put(Field::text(fingerprint));
-        put(key_version.map_or(Field::Null, Field::Integer));
-        if *format >= FORMAT_WITH_DETAILS {
-            put(Field::text(details));
-        }
-        if *format >= FORMAT_WITH_RECORDS {
-            put(Field::text(records));
-        }
-        if *format >= FORMAT_WITH_HOP {
-            put(Field::text(hop));
-        }
-        put(Field::Integer(*format));
-        // One long update costs half as much as many short ones.
-        Sha256::digest(&*buffer).into()
+        [
+            DatumRef::Uuid(*writer),
+            DatumRef::Integer(*sequence),
+            DatumRef::Bytes(previous_hash),
+            DatumRef::Time(*time),
+            text(identity),
+            text(peer),
+            text(call_id),
+            DatumRef::Text(action),
+            DatumRef::Text(outcome),
+            DatumRef::Text(subject),
+            text(attributes),
+            text(purpose),
+            text(fingerprint),
+            key_version.map_or(DatumRef::Null, DatumRef::Integer),
+            text(details),
+            DatumRef::Integer(*format),
+            DatumRef::Bytes(hash),
+            text(records),
+            text(hop),
+        ]
+    }
+}
+
+/// The values of a record's columns, in order.
+pub(super) type RecordRow<'a> = [DatumRef<'a>; AuditRecord::COLUMNS.len()];
+
+/// Appends what the hash of a record covers.
+pub(super) fn encode(row: &RecordRow<'_>, buffer: &mut Vec<u8>) {
+    let [
+        writer,
+        sequence,
+        previous_hash,
+        time,
+        identity,
+        peer,
+        call_id,
+        action,
+        outcome,
+        subject,
+        attributes,
+        purpose,
+        fingerprint,
+        key_version,
+        details,
+        format,
+        _hash,
+        records,
+        hop,
+    ] = row;
+    let always = [
+        writer,
+        sequence,
+        previous_hash,
+        time,
+        identity,
+        peer,
+        call_id,
+        action,
+        outcome,
+        subject,
+        attributes,
+        purpose,
+        fingerprint,
+        key_version,
+    ];
+    let number = if let DatumRef::Integer(number) = format { *number } else { 0 };
+    let since = [(FORMAT_WITH_DETAILS, details), (FORMAT_WITH_RECORDS, records), (FORMAT_WITH_HOP, hop)];
+    let of_format = since.into_iter().filter(|(first, _)| number >= *first).map(|(_, field)| field);
+    buffer.extend_from_slice(LABEL);
+    always.into_iter().chain(of_format).chain([format]).for_each(|field| encode_field(field, buffer));
+}
+
+/// Appends a field: a byte for the type, the length and the bytes, which make the encoding injective. Null has the length
+/// 0.
+fn encode_field(field: &DatumRef<'_>, buffer: &mut Vec<u8>) {
+    let mut put = |kind: u8, bytes: &[u8]| {
+        buffer.push(kind);
+        buffer.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+        buffer.extend_from_slice(bytes);
+    };
+    match field {
+        DatumRef::Null => put(0, &[]),
+        DatumRef::Boolean(value) => put(1, &[u8::from(*value)]),
+        DatumRef::Integer(value) => put(2, &value.to_be_bytes()),
+        DatumRef::Text(value) => put(3, value.as_bytes()),
+        DatumRef::Bytes(value) => put(4, value),
+        DatumRef::Uuid(value) => put(5, value.as_bytes()),
+        DatumRef::Time(value) => put(6, &value.unix_micros().to_be_bytes()),
     }
 }
 
 /// A usual length of an encoded record in bytes.
 const ENCODED_BYTES: usize = 1_024;
-
-/// A field of a record, as hashed.
-enum Field<'a> {
-    Null,
-    Integer(i64),
-    Text(&'a str),
-    Bytes(&'a [u8]),
-    Uuid(&'a Uuid),
-    Time(Timestamp),
-}
-
-impl<'a> Field<'a> {
-    fn text(text: &'a Option<String>) -> Self {
-        text.as_deref().map_or(Field::Null, Field::Text)
-    }
-
-    /// Appends the field: a byte for the type, the length and the bytes, which make the encoding injective. Null has the
-    /// length 0.
-    fn encode(self, buffer: &mut Vec<u8>) {
-        let mut put = |kind: u8, bytes: &[u8]| {
-            buffer.push(kind);
-            buffer.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
-            buffer.extend_from_slice(bytes);
-        };
-        match self {
-            Field::Null => put(0, &[]),
-            Field::Integer(value) => put(2, &value.to_be_bytes()),
-            Field::Text(value) => put(3, value.as_bytes()),
-            Field::Bytes(value) => put(4, value),
-            Field::Uuid(value) => put(5, value.as_bytes()),
-            Field::Time(value) => put(6, &value.unix_micros().to_be_bytes()),
-        }
-    }
-}
 
 /// Reads the position and hash of the last record of a writer's chain. Returns `None` if there is no record.
 pub(crate) async fn head(
@@ -220,7 +251,7 @@ pub(crate) mod tests {
     use data_encoding::HEXLOWER;
 
     use super::*;
-    use crate::{audit::entry::AuditAction, identity::Caller, store::Datum};
+    use crate::{audit::entry::AuditAction, id::Timestamp, identity::Caller, store::Datum};
 
     fn entry(subject: &str) -> AuditEntry {
         AuditEntry {

@@ -1,34 +1,15 @@
 //! Verification of an audit trail: its hashes, links and signatures, and its end as known from elsewhere.
 //!
-//! [`TrailVerifier`] is pure. It accepts records from a database or from an export, and requires order only within a
+//! [`TrailVerifier`] is pure: [`walk`](super::walk) reads the records of a database. It accepts records from a database or from an export, and requires order only within a
 //! chain. Verification shows that a trail was changed, not by whom.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
 use crate::{
-    audit::{
-        entry::{AuditAction, AuditEntry},
-        retention::cut_through,
-        sign::named_key,
-    },
-    concurrent::Computing,
-    deployment::Deployment,
-    id::OrganizationId,
-    identity::Caller,
-    organization::{handle::Organization, seen},
-    permit::Permit,
-    policy::{self, DeploymentPermit},
-    port::Computation,
-    store::{Cause, CommitError, Comparison, Condition, Datum, Reader, Row, ScanError, Scanned, Select, Unavailable},
-    table::{
-        audit::{AuditRecord, SignedHead},
-        declare::{Columns as _, Damage, TableRow as _},
-    },
+    audit::{entry::AuditAction, retention::cut_through, sign::named_key},
+    table::audit::{AuditRecord, SignedHead},
 };
 
 /// A fault at a position of a chain.
@@ -117,6 +98,39 @@ struct ChainWalk {
     signed: Vec<(i64, [u8; 32])>,
 }
 
+/// What the verification of a chain needs of a record, besides the hash of its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) writer: Uuid,
+    pub(super) sequence: i64,
+    pub(super) previous_hash: [u8; 32],
+    pub(super) hash: [u8; 32],
+    pub(super) says: Says,
+}
+
+/// What a record says about its trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    Nothing,
+    /// Heads are signed with this key from now on.
+    Signs([u8; 32]),
+    /// Retention has removed the records up to this position.
+    CutThrough(i64),
+}
+
+impl Says {
+    pub(super) fn of(action: &str, details: Option<&str>) -> Self {
+        let says = if action == AuditAction::UseSigningKey.name() {
+            details.and_then(named_key).map(Says::Signs)
+        } else if action == AuditAction::CutAuditTrail.name() {
+            details.and_then(cut_through).map(Says::CutThrough)
+        } else {
+            None
+        };
+        says.unwrap_or(Says::Nothing)
+    }
+}
+
 impl TrailVerifier {
     /// Creates a verifier with these signed heads. Heads must be added before their records. With `trusted` keys, only
     /// heads signed by them count. Without, heads signed by any key in the chain count.
@@ -130,17 +144,17 @@ impl TrailVerifier {
     }
 
     /// Adds a signed head, before its record is added.
-    fn expect_head(&mut self, head: SignedHead) {
+    pub(super) fn expect_head(&mut self, head: SignedHead) {
         self.heads.entry((head.writer, head.sequence)).or_default().push(head);
     }
 
     /// Removes the heads whose records were not added.
-    fn forget_heads(&mut self) {
+    pub(super) fn forget_heads(&mut self) {
         self.heads.clear();
     }
 
     /// Returns the position of the last record of each chain.
-    fn ends(&self) -> Vec<(Uuid, i64)> {
+    pub(super) fn ends(&self) -> Vec<(Uuid, i64)> {
         self.chains.iter().map(|(writer, walked)| (*writer, walked.chain.last)).collect()
     }
 
@@ -152,12 +166,17 @@ impl TrailVerifier {
 
     /// Adds the next record of its chain.
     pub fn take(&mut self, record: &AuditRecord) {
-        self.take_hashed(record, record.digest());
+        let (action, details) = (&record.action, record.details.as_deref());
+        let AuditRecord { writer, sequence, previous_hash, hash, .. } = *record;
+        self.take_link(
+            &Link { writer, sequence, previous_hash, hash, says: Says::of(action, details) },
+            record.digest(),
+        );
     }
 
     /// Adds the next record of its chain, with the hash that was computed of its fields.
-    fn take_hashed(&mut self, record: &AuditRecord, digest: [u8; 32]) {
-        let AuditRecord { writer, sequence, hash, .. } = *record;
+    pub(super) fn take_link(&mut self, link: &Link, digest: [u8; 32]) {
+        let Link { writer, sequence, previous_hash, hash, says } = *link;
         let mut found = Vec::new();
         if digest != hash {
             found.push(Fault::Changed);
@@ -168,18 +187,18 @@ impl TrailVerifier {
                 records: 0,
                 first: sequence,
                 last: sequence.saturating_sub(1),
-                last_hash: if sequence == 1 { [0; 32] } else { record.previous_hash },
+                last_hash: if sequence == 1 { [0; 32] } else { previous_hash },
                 signed: 0,
                 public_keys: Vec::new(),
             },
-            before: record.previous_hash,
+            before: previous_hash,
             cut_through: 0,
             signed: Vec::new(),
         });
         let chain = &mut walked.chain;
         if sequence != chain.last.saturating_add(1) {
             found.push(Fault::Missing);
-        } else if record.previous_hash != chain.last_hash {
+        } else if previous_hash != chain.last_hash {
             found.push(Fault::Unlinked);
         }
         chain.records += 1;
@@ -187,15 +206,10 @@ impl TrailVerifier {
         // The stored hash, so that a changed record doesn't make the next record unlinked. This hides nothing: the two
         // hashes differ only in a record that is reported as changed.
         chain.last_hash = hash;
-        if record.action == AuditAction::UseSigningKey.name()
-            && let Some(key) = record.details.as_deref().and_then(named_key)
-        {
-            chain.public_keys.push(key);
-        }
-        if record.action == AuditAction::CutAuditTrail.name()
-            && let Some(through) = record.details.as_deref().and_then(cut_through)
-        {
-            walked.cut_through = walked.cut_through.max(through);
+        match says {
+            Says::Nothing => {}
+            Says::Signs(key) => chain.public_keys.push(key),
+            Says::CutThrough(through) => walked.cut_through = walked.cut_through.max(through),
         }
         for head in self.heads.remove(&(writer, sequence)).unwrap_or_default() {
             if !head.verifies() {
@@ -271,267 +285,6 @@ impl TrailVerifier {
 
 fn is_trusted(trusted: &[[u8; 32]], head: &SignedHead) -> bool {
     trusted.is_empty() || trusted.contains(&head.public_key)
-}
-
-/// A verification of a whole trail in progress. It holds a snapshot, so complete its steps or drop it. While the records
-/// of a page are hashed on threads for computations, the next page is read. Only the links are checked one by one.
-///
-/// It needs no permission, because the result about a served trail can be read only through
-/// [`VerificationResult::report`].
-pub struct TrailWalk {
-    snapshot: Arc<dyn Reader>,
-    computation: Arc<dyn Computation>,
-    verifier: TrailVerifier,
-    next: Next,
-    /// The records to verify next; `None` before the first.
-    page: Option<Vec<Row>>,
-    writers: BTreeSet<Uuid>,
-}
-
-/// Where the next page begins.
-enum Next {
-    /// At the first record.
-    First,
-    /// After this record of this chain.
-    InChain(Uuid, i64),
-    /// At the first record of the chain after this one.
-    AfterChain(Uuid),
-    /// There are no more records.
-    End,
-}
-
-impl TrailWalk {
-    /// Starts the verification of an organization's trail, with the heads that the configuration database knows.
-    ///
-    /// # Errors
-    /// If a database is unavailable.
-    pub async fn of_organization(deployment: &Deployment, organization: &Organization) -> Result<Self, Unavailable> {
-        let known = seen::known_heads(&*deployment.ports.configuration, organization.id).await?;
-        Ok(Self::of(&deployment.ports.computation, organization.store.snapshot().await?, known))
-    }
-
-    /// Starts the verification of the deployment's own trail.
-    ///
-    /// # Errors
-    /// If the database is unavailable.
-    pub async fn of_deployment(deployment: &Deployment) -> Result<Self, Unavailable> {
-        Ok(Self::of(&deployment.ports.computation, deployment.ports.configuration.snapshot().await?, Vec::new()))
-    }
-
-    /// Starts the verification of the trail in a database at rest, such as a backup. The heads that
-    /// `configuration` knows are expected, if the trail is that of an organization.
-    ///
-    /// # Errors
-    /// If a database is unavailable.
-    pub async fn of_copy(
-        copy: Arc<dyn Reader>,
-        computation: &Arc<dyn Computation>,
-        organization: Option<(OrganizationId, &dyn Reader)>,
-    ) -> Result<Self, Unavailable> {
-        let known = match organization {
-            Some((id, configuration)) => seen::known_heads(configuration, id).await?,
-            None => Vec::new(),
-        };
-        Ok(Self::of(computation, copy, known))
-    }
-
-    fn of(computation: &Arc<dyn Computation>, snapshot: Arc<dyn Reader>, known: Vec<(Uuid, i64, [u8; 32])>) -> Self {
-        let mut verifier = TrailVerifier::default();
-        for (writer, sequence, hash) in known {
-            verifier.expect_record(writer, sequence, hash);
-        }
-        let computation = Arc::clone(computation);
-        TrailWalk { snapshot, computation, verifier, next: Next::First, page: None, writers: BTreeSet::new() }
-    }
-
-    /// Verifies the next page of records with their signed heads. Returns the walk until it is complete. A step needs
-    /// memory for two pages, regardless of the length of the trail.
-    ///
-    /// # Errors
-    /// If the database is unavailable or contains a malformed record.
-    pub async fn step(mut self) -> Result<WalkProgress, Unavailable> {
-        let page = match self.page.take() {
-            Some(page) => page,
-            None => self.read().await?,
-        };
-        let hashing = Computing::start(&*self.computation, page, hashed);
-        self.page = Some(self.read().await?);
-        let mut records = Vec::new();
-        for part in hashing.results().await? {
-            records.extend(part?);
-        }
-        let mut spans: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
-        for (record, _) in &records {
-            let span = spans.entry(record.writer).or_insert((record.sequence, record.sequence));
-            span.1 = span.1.max(record.sequence);
-        }
-        for (writer, (first, last)) in &spans {
-            let within = sequence(Comparison::GreaterOrEqual, *first).and(sequence(Comparison::LessOrEqual, *last));
-            for head in self.heads(of_writer(*writer).and(within)).await? {
-                self.verifier.expect_head(head);
-            }
-        }
-        for (record, digest) in &records {
-            self.verifier.take_hashed(record, *digest);
-        }
-        // A head of a missing record proves nothing more: the verifier already reports the gap.
-        self.verifier.forget_heads();
-        self.writers.extend(spans.into_keys());
-        let is_over = self.page.as_ref().is_none_or(Vec::is_empty);
-        if is_over { self.finish().await.map(WalkProgress::Done) } else { Ok(WalkProgress::Continue(Box::new(self))) }
-    }
-
-    /// Reads the next page in the order of the key. Returns no records after the last one.
-    async fn read(&mut self) -> Result<Vec<Row>, Unavailable> {
-        loop {
-            // One chain at a time, because a condition on both columns of the key would read from the first record on.
-            let rows = match self.next {
-                Next::First => Condition::EVERYTHING,
-                Next::InChain(writer, sequence) => {
-                    AuditRecord::writer().is(writer).and(AuditRecord::sequence().exceeds(sequence))
-                }
-                Next::AfterChain(writer) => AuditRecord::writer().exceeds(writer),
-                Next::End => return Ok(Vec::new()),
-            };
-            let page = Select {
-                order: vec![AuditRecord::writer().ascending(), AuditRecord::sequence().ascending()],
-                limit: PAGE_RECORDS,
-                ..AuditRecord::all_columns().select(rows)
-            };
-            let Scanned { rows, is_cut } = self.snapshot.scan(page, PAGE_BYTES_MAX).await.map_err(unlimited)?;
-            let has_more = is_cut || rows.len() >= usize::try_from(PAGE_RECORDS).unwrap_or(usize::MAX);
-            self.next = match (has_more, &self.next, rows.last().map(|last| position(last)).transpose()?) {
-                (true, _, Some((writer, sequence))) => Next::InChain(writer, sequence),
-                (_, Next::InChain(writer, _), _) => Next::AfterChain(*writer),
-                (_, Next::First | Next::AfterChain(_) | Next::End, _) => Next::End,
-            };
-            if !rows.is_empty() {
-                return Ok(rows);
-            }
-        }
-    }
-
-    /// Adds the heads after the end of each chain, and those of chains without records. Their records were cut off.
-    async fn finish(mut self) -> Result<VerificationResult, Unavailable> {
-        for (writer, last) in self.verifier.ends() {
-            for head in self.heads(of_writer(writer).and(sequence(Comparison::Greater, last))).await? {
-                self.verifier.expect_head(head);
-            }
-        }
-        let known = self.writers.iter().map(|writer| of_writer(*writer)).collect();
-        for head in self.heads(Condition::Any(known).negated()).await? {
-            self.verifier.expect_head(head);
-        }
-        Ok(VerificationResult(self.verifier.finish()))
-    }
-
-    async fn heads(&self, rows: Condition) -> Result<Vec<SignedHead>, Unavailable> {
-        let heads = Select { limit: HEADS_MAX, ..SignedHead::all_columns().select(rows) };
-        let heads = self.snapshot.select(heads).await?.into_iter();
-        Ok(heads.map(|row| SignedHead::all_columns().values(row)).collect::<Result<_, _>>()?)
-    }
-}
-
-/// Reads records, and computes the hashes of their fields.
-fn hashed(rows: Vec<Row>) -> Result<Vec<(AuditRecord, [u8; 32])>, Damage> {
-    let mut buffer = Vec::new();
-    let hash = |row| {
-        let record = AuditRecord::all_columns().values(row)?;
-        let digest = record.digest_within(&mut buffer);
-        Ok((record, digest))
-    };
-    rows.into_iter().map(hash).collect()
-}
-
-/// Returns the position of a record in its chain.
-fn position(row: &[Datum]) -> Result<(Uuid, i64), Damage> {
-    match (AuditRecord::writer().datum_in(row), AuditRecord::sequence().datum_in(row)) {
-        (Some(Datum::Uuid(writer)), Some(Datum::Integer(sequence))) => Ok((*writer, *sequence)),
-        _ => Err(AuditRecord::sequence().damaged()),
-    }
-}
-
-/// The error of a scan of a snapshot, which has no time limit.
-fn unlimited(error: ScanError) -> Unavailable {
-    match error {
-        ScanError::Unavailable(unavailable) => unavailable,
-        error @ ScanError::TooLong { .. } => Unavailable(Cause(error.into())),
-    }
-}
-
-/// The maximum number of records in a page, and their maximum total size.
-const PAGE_RECORDS: u32 = 4_096;
-const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// The maximum number of heads in one read. It is more than the records of a page. Of the heads after the end of a
-/// chain, the first ones are enough.
-const HEADS_MAX: u32 = 10_000;
-
-/// The condition that a signed head is in this chain.
-fn of_writer(writer: Uuid) -> Condition {
-    SignedHead::writer().is(writer)
-}
-
-/// The condition that compares the position of a signed head with this one.
-fn sequence(comparison: Comparison, sequence: i64) -> Condition {
-    SignedHead::sequence().compares(comparison, sequence)
-}
-
-/// The progress of a walk.
-pub enum WalkProgress {
-    /// There are more records.
-    Continue(Box<TrailWalk>),
-    /// The verification is complete.
-    Done(VerificationResult),
-}
-
-/// The result of a verification of a trail. Several callers may share it.
-#[derive(Clone, Debug)]
-pub struct VerificationResult(Verified);
-
-impl VerificationResult {
-    /// Returns the result for a copy, whose reader already has the file.
-    #[must_use]
-    pub fn of_copy(self) -> Verified {
-        self.0
-    }
-
-    /// Returns the result for an organization's trail to a caller, and records that in the trail.
-    ///
-    /// # Errors
-    /// If the audit record can't be written. The result isn't returned then.
-    pub async fn report(
-        self,
-        deployment: &Deployment,
-        permit: Permit<policy::ReadAuditTrail>,
-    ) -> Result<Verified, CommitError> {
-        let VerificationResult(verified) = self;
-        let organization = permit.organization();
-        organization.record(entry(deployment, permit.caller(), organization.resource_name(), &verified)).await?;
-        Ok(verified)
-    }
-
-    /// Returns the result for the deployment's own trail to a caller, and records that in the trail.
-    ///
-    /// # Errors
-    /// If the audit record can't be written. The result isn't returned then.
-    pub async fn report_on_deployment(
-        self,
-        deployment: &Deployment,
-        permit: DeploymentPermit<policy::ReadAuditTrail>,
-    ) -> Result<Verified, CommitError> {
-        let VerificationResult(verified) = self;
-        deployment.record(entry(deployment, permit.caller(), "organizations".to_owned(), &verified)).await?;
-        Ok(verified)
-    }
-}
-
-fn entry(deployment: &Deployment, caller: &Caller, subject: String, verified: &Verified) -> AuditEntry {
-    AuditEntry {
-        caller: Some(caller.clone()),
-        details: Some(format!("faults {}", verified.faults)),
-        ..AuditEntry::done(deployment.now(), AuditAction::VerifyAuditTrail, subject)
-    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use crate::{
     id::{OrganizationId, RecordId, RequestId, Timestamp},
     name::OrganizationName,
     store::{
-        Assignment, Cause, Column, ColumnType, Comparison, Condition, Datum, Direction, Expect, Index, Name, Reader,
-        Row, Select, Step, Table, Unavailable,
+        Assignment, Cause, Column, ColumnType, Comparison, Condition, Datum, DatumRef, Direction, Expect, Index, Name,
+        Reader, Row, Select, Step, Table, Unavailable,
     },
 };
 
@@ -106,6 +106,16 @@ impl Declared {
     #[must_use]
     pub fn name(&self) -> Name {
         Name::Borrowed(self.name)
+    }
+
+    /// Returns the name as text.
+    pub(crate) fn as_str(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns whether a value has the type of the column.
+    pub(crate) fn accepts(&self, datum: &DatumRef<'_>) -> bool {
+        datum.kind().map_or(self.nullable, |kind| kind == self.kind)
     }
 }
 

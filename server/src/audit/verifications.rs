@@ -11,7 +11,7 @@ use std::{
 };
 
 use sealward_core::{
-    audit::verify::{TrailWalk, VerificationResult, WalkProgress},
+    audit::walk::{TrailWalk, VerificationResult, WalkProgress},
     deployment::Deployment,
     id::OrganizationId,
     organization::Organization,

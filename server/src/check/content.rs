@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use sealward_core::{
-    audit::verify::{TrailWalk, Verified, WalkProgress},
+    audit::{
+        verify::Verified,
+        walk::{TrailWalk, WalkProgress},
+    },
     crypto::ring::KeyRing,
     id::OrganizationId,
     key::verify::Verification,
