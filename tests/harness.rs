@@ -7,6 +7,7 @@ pub(crate) mod http2;
 pub(crate) mod inside;
 pub(crate) mod mesh;
 pub(crate) mod pages;
+pub(crate) mod postgresql;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
@@ -117,6 +118,7 @@ impl Server {
         config.listen.plaintext_address = Some("127.0.0.1:0".parse().unwrap());
         config.limits.key_changes_per_hour = 0;
         config.limits.wrong_key_restores_per_15_minutes = 0;
+        config.storage = postgresql::of_this_run(&folder.path());
         change(&mut config);
         let running = App::start(config).await.unwrap();
         running.ensure_organization(&"default".parse().unwrap()).await.unwrap();

@@ -61,6 +61,7 @@ mod organizations;
 mod packages;
 mod permission;
 mod platform;
+mod postgresql;
 mod pressure;
 mod protocols;
 mod proxies;

@@ -296,12 +296,23 @@ impl Condition {
     fn beyond(comparison: Comparison, columns: impl IntoIterator<Item = (Name, Datum)>) -> Condition {
         let mut same: Vec<Condition> = Vec::new();
         let mut beyond = Vec::new();
+        let mut reaches = None;
         for (column, value) in columns {
-            let compared = Condition::Compare { column: column.clone(), comparison, value: value.clone() };
-            beyond.push(Condition::All(same.iter().cloned().chain([compared]).collect()));
+            let compared = |comparison| Condition::Compare { column: column.clone(), comparison, value: value.clone() };
+            // Redundant, but a range of the first column, which an index has. No store finds one in the alternatives.
+            reaches.get_or_insert_with(|| {
+                compared(match comparison {
+                    Comparison::Greater | Comparison::GreaterOrEqual => Comparison::GreaterOrEqual,
+                    Comparison::Less | Comparison::LessOrEqual | Comparison::Equal => Comparison::LessOrEqual,
+                })
+            });
+            beyond.push(Condition::All(same.iter().cloned().chain([compared(comparison)]).collect()));
             same.push(Condition::equal(column, value));
         }
-        Condition::Any(beyond)
+        match reaches {
+            Some(reaches) if beyond.len() > 1 => Condition::All(vec![reaches, Condition::Any(beyond)]),
+            Some(_) | None => Condition::Any(beyond),
+        }
     }
 
     /// Returns the negation of the condition.

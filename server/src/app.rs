@@ -4,6 +4,7 @@ mod credentials;
 mod deployment;
 mod error;
 mod observation;
+mod postgres;
 mod recovery;
 mod reloadable;
 mod running;
@@ -172,6 +173,7 @@ impl App {
             addresses,
             deployment,
             databases: stores.databases,
+            _folder: stores.folder,
             limits: config.limits,
             has_organizations: recovered.has_organizations,
             drain,

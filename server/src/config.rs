@@ -16,6 +16,7 @@ mod load;
 mod model;
 mod origin;
 pub(crate) mod setting;
+mod storage;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
@@ -30,8 +31,8 @@ pub use self::{
     load::ConfigError,
     model::{
         Assertable, AuditCopy, Bundle, CertificateSource, CollectorAddress, CollectorTls, Config, CopyTo, Hop,
-        HopEntrance, Listen, Log, LogFormat, MetricsAccess, OnFailure, Pages, RootKeySource, Schema, Source, Tls,
-        TlsVersion, TokenIssuer, TokenKeys, Traces, WorkloadApi,
+        HopEntrance, Listen, Log, LogFormat, MetricsAccess, OnFailure, Pages, RootKeySource, Schema, Source, Storage,
+        StorageOwner, Tls, TlsVersion, TokenIssuer, TokenKeys, Traces, WorkloadApi,
     },
     origin::{NotAnOrigin, Origin},
 };

@@ -1,40 +1,48 @@
 //! The committer: one thread that writes the commits of many callers in one transaction, so that they share one wait
 //! for the disk.
 //!
-//! Commits queue while the disk works. The next transaction takes up to [`BATCH_MAX`] of them, and no more of them after
-//! [`ROWS_MAX`] rows. A refused commit doesn't affect the others: if it has changed rows, the transaction is rolled back,
+//! Commits queue while the disk works. The next transaction takes up to `BATCH_MAX` of them, and no more of them after
+//! `ROWS_MAX` rows. A refused commit doesn't affect the others: if it has changed rows, the transaction is rolled back,
 //! and all its commits are applied again, each in its own savepoint. Most refusals change no rows, so savepoints, which
 //! cost as much as a statement, are rare. No caller gets an answer before the transaction has ended. This includes
 //! refusals, because a refusal may depend on another commit's rows that never reach the disk. The committer also chains
 //! audit records, because only it knows their order. After a failed commit, it discards its state, reopens the database
 //! and reads again.
 //!
+//! A store whose database answers over a network has a task instead of the thread, see [`Transactions`].
+//!
 //! It knows no SQL and no database: [`Backend`] hides them.
 
 mod answers;
+pub(crate) mod chain;
 mod observer;
+mod queue;
+mod task;
 
 use std::{
     fmt,
-    num::NonZeroU64,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread,
-    time::Instant,
 };
 
 use sealward_core::{
     audit::ChainHead,
-    store::{Cause, Commit, CommitError, Generation, Step, Submitted, Unavailable},
+    id::OrganizationId,
+    store::{Cause, Commit, CommitError, Step},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use self::answers::{Reply, answer, give};
-pub use self::observer::{Observer, Outcome, Transaction};
+use self::queue::{Batch, CurrentGeneration, FAILED, Gathered, Job, Work, gather, settle};
+pub use self::{
+    observer::{Observer, Outcome, Transaction},
+    queue::Ended,
+};
+pub(crate) use self::{
+    queue::{Committer, Shared, Verdict, early},
+    task::Transactions,
+};
 
 /// The operations that a committer needs from a database. They are called from one thread, which they may block.
 pub(crate) trait Backend: Send + 'static {
@@ -88,7 +96,11 @@ impl Witness {
         Witness { chain: None, observer: None }
     }
 
-    fn report(&self, head: &ChainHead) {
+    pub(crate) fn observer(&self) -> Option<Arc<dyn Observer>> {
+        self.observer.clone()
+    }
+
+    pub(crate) fn report(&self, head: &ChainHead) {
         if let Some(callback) = &self.chain {
             callback(head.sequence());
         }
@@ -100,6 +112,9 @@ impl fmt::Debug for Witness {
         f.debug_struct("Witness").finish_non_exhaustive()
     }
 }
+
+/// Returns the witness of the audit chain in an organization's database.
+pub type Witnesses = Box<dyn Fn(OrganizationId) -> Witness + Send + Sync>;
 
 /// How steps are undone if one of them fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,55 +147,6 @@ pub enum SyncFailure {
     Lost,
 }
 
-/// The handle of the committer's thread. After it is dropped, the thread completes the queued work and ends.
-#[derive(Debug)]
-pub(crate) struct Committer {
-    jobs: mpsc::Sender<Job>,
-    ended: Ended,
-    generation: Arc<CurrentGeneration>,
-    observer: Option<Arc<dyn Observer>>,
-}
-
-/// The generation of the committed content; 0 while it may be changing.
-#[derive(Debug)]
-struct CurrentGeneration(AtomicU64);
-
-impl CurrentGeneration {
-    fn new() -> Self {
-        let generation = CurrentGeneration(AtomicU64::new(0));
-        generation.begin();
-        generation
-    }
-
-    /// Called before a transaction can become visible.
-    fn end(&self) {
-        self.0.store(0, Ordering::SeqCst);
-    }
-
-    /// Called when the content is permanent, and before any caller gets an answer. The numbers are unique in the
-    /// process, so that a database that is opened again doesn't repeat them.
-    fn begin(&self) {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        self.0.store(LAST.fetch_add(1, Ordering::Relaxed) + 1, Ordering::SeqCst);
-    }
-
-    fn get(&self) -> Option<Generation> {
-        NonZeroU64::new(self.0.load(Ordering::SeqCst)).map(Generation)
-    }
-}
-
-/// A future for the end of a committer's thread, which closes the database.
-#[derive(Clone, Debug)]
-pub struct Ended(watch::Receiver<()>);
-
-impl Ended {
-    /// Waits until the database is closed.
-    pub async fn wait(&mut self) {
-        // The sender never sends a value: the only change is that it is dropped.
-        while self.0.changed().await.is_ok() {}
-    }
-}
-
 impl Committer {
     /// Starts the thread. Reads the head of `writer`'s audit chain first, which blocks. `database` is the name in the
     /// log.
@@ -192,65 +158,17 @@ impl Committer {
     ) -> Result<Self, Cause> {
         let head = backend.chain_head(writer)?;
         witness.report(&head);
-        let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        let (alive, ended) = watch::channel(());
-        let generation = Arc::new(CurrentGeneration::new());
-        let observer = witness.observer.clone();
-        let writer = Writer::new(backend, writer, head, witness, Arc::clone(&generation));
+        let (committer, Work { jobs, alive, generation }) = Committer::new(witness.observer.clone());
+        let writer = Writer::new(backend, writer, head, witness, generation);
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
-                tracing::error_span!("store_writer", database).in_scope(|| writer.run(waiting));
+                tracing::error_span!("store_writer", database).in_scope(|| writer.run(jobs));
                 drop(alive);
             })
             .map_err(|error| Cause(error.into()))?;
-        Ok(Committer { jobs, ended: Ended(ended), generation, observer })
+        Ok(committer)
     }
-
-    /// Queues a commit, and returns after it is durable or has failed. If the caller stops waiting, the commit
-    /// continues.
-    pub(crate) async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        outcome(self.queue(commit).await?).await
-    }
-
-    /// Queues a commit. Commits are applied in the order of the queue.
-    pub(crate) async fn submit(&self, commit: Commit) -> Submitted {
-        match self.queue(commit).await {
-            Ok(answer) => Submitted::new(outcome(answer)),
-            Err(error) => Submitted::new(async { Err(error) }),
-        }
-    }
-
-    async fn queue(&self, commit: Commit) -> Result<oneshot::Receiver<Verdict>, CommitError> {
-        let (reply, answer) = answer();
-        let room = self.jobs.reserve().await.map_err(|_| CommitError::Unavailable(ENDED.into()))?;
-        // Before the writer can have written it.
-        if let Some(observer) = &self.observer {
-            observer.queued();
-        }
-        room.send(Job::Commit(Waiting { commit, reply, since: Instant::now() }));
-        Ok(answer)
-    }
-
-    /// Scrubs after all commits that were queued before.
-    pub(crate) async fn scrub(&self) -> Result<(), Unavailable> {
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Scrub(reply)).await.map_err(|_| Unavailable(ENDED.into()))?;
-        answer.await.unwrap_or_else(|_| Err(FAILED.into())).map_err(Unavailable)
-    }
-
-    pub(crate) fn ended(&self) -> Ended {
-        self.ended.clone()
-    }
-
-    /// Returns the generation of the committed content; `None` while it may be changing.
-    pub(crate) fn generation(&self) -> Option<Generation> {
-        self.generation.get()
-    }
-}
-
-async fn outcome(answer: oneshot::Receiver<Verdict>) -> Verdict {
-    answer.await.unwrap_or_else(|_| Err(CommitError::Unknown(FAILED.into())))
 }
 
 /// Applies one commit in its own transaction on the caller's thread. Used for the first content of a database.
@@ -259,36 +177,6 @@ pub(crate) fn commit_alone(backend: impl Backend, writer: Uuid, commit: Commit) 
     let mut writer = Writer::new(backend, writer, head, witness, Arc::new(CurrentGeneration::new()));
     let mut verdicts = writer.transact(&[commit]);
     verdicts.pop().unwrap_or_else(|| Err(CommitError::Unknown(FAILED.into())))
-}
-
-/// The maximum number of commits in one transaction. A larger number would delay the first commit for little gain: at
-/// this number, the wait for the disk is already a small part.
-pub(crate) const BATCH_MAX: usize = 256;
-
-/// The number of rows after which a transaction takes no further commit. All callers of a transaction wait for its end,
-/// and a commit of a batch writes hundreds of times as many rows as that of a single record. At some 10 to 20 µs a row, a
-/// transaction takes some 50 ms at most, plus the time of its last commit, which may have more rows on its own.
-pub(crate) const ROWS_MAX: usize = 4_096;
-
-/// The maximum number of commits that wait for a transaction. Further callers wait until the queue has room.
-const WAITING_MAX: usize = 4 * BATCH_MAX;
-
-const ENDED: &str = "the writer thread of the database has ended";
-const FAILED: &str = "the writer thread of the database failed during the operation";
-
-type Verdict = Result<(), CommitError>;
-
-#[derive(Debug)]
-enum Job {
-    Commit(Waiting),
-    Scrub(oneshot::Sender<Result<(), Cause>>),
-}
-
-#[derive(Debug)]
-struct Waiting {
-    commit: Commit,
-    reply: Reply<Verdict>,
-    since: Instant,
 }
 
 struct Writer<B> {
@@ -312,20 +200,13 @@ impl<B: Backend> Writer<B> {
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(job) = jobs.blocking_recv() {
             let Gathered { batch, rows, scrub } = gather(job, &mut jobs);
-            if let Some(first) = batch.first() {
-                let (begun, waited) = (Instant::now(), first.since.elapsed());
-                let (commits, replies): (Vec<_>, Vec<_>) =
-                    batch.into_iter().map(|waiting| (waiting.commit, waiting.reply)).unzip();
+            if let Some(batch) = Batch::begin(batch, rows) {
                 self.generation.end();
                 self.outcome = Outcome::Unknown;
                 // Without verdicts, the replies are dropped. The callers then get an unknown outcome.
-                let verdicts = self.guarded(|writer| writer.transact(&commits)).unwrap_or_default();
+                let verdicts = self.guarded(|writer| writer.transact(&batch.commits)).unwrap_or_default();
                 self.begin_generation();
-                if let Some(observer) = &self.witness.observer {
-                    let (took, outcome) = (begun.elapsed(), self.outcome);
-                    observer.ended(&Transaction { commits: commits.len(), rows, waited, took, outcome });
-                }
-                give(replies.into_iter().zip(verdicts));
+                batch.end(verdicts, self.outcome, self.witness.observer.as_deref());
             }
             if let Some(reply) = scrub {
                 let outcome = self.guarded(|writer| writer.refresh().and_then(|()| writer.backend.scrub()));
@@ -358,11 +239,7 @@ impl<B: Backend> Writer<B> {
     /// Writes these commits in one transaction. Returns a verdict for each, which may be sent at once.
     fn transact(&mut self, commits: &[Commit]) -> Vec<Verdict> {
         let verdicts = self.write(commits);
-        for (commit, verdict) in commits.iter().zip(&verdicts) {
-            if let Some(promise) = &commit.promise {
-                promise.settle(verdict.is_ok());
-            }
-        }
+        settle(commits, &verdicts);
         verdicts
     }
 
@@ -436,8 +313,7 @@ impl<B: Backend> Writer<B> {
     }
 
     fn apply(&mut self, commit: &Commit, undo: Undo) -> Result<(), Failure> {
-        let is_early = |step: &Step| matches!(step, Step::After(ticket) if !ticket.is_applied());
-        if let Some(step) = commit.steps.iter().position(is_early) {
+        if let Some(step) = early(commit) {
             return Err(Failure::Refused { step });
         }
         let mut head = self.head.clone();
@@ -483,54 +359,6 @@ impl<B: Backend> Writer<B> {
     }
 }
 
-/// The jobs of one transaction, and a scrub that follows it.
-struct Gathered {
-    batch: Vec<Waiting>,
-    /// See [`rows`].
-    rows: usize,
-    scrub: Option<oneshot::Sender<Result<(), Cause>>>,
-}
-
-/// Takes waiting jobs: up to a full batch, or up to a scrub, which runs after the commits before it.
-fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Gathered {
-    let (mut batch, mut written) = (Vec::new(), 0_usize);
-    let mut next = Some(first);
-    while let Some(job) = next {
-        match job {
-            Job::Commit(waiting) => {
-                written = written.saturating_add(rows(&waiting.commit));
-                batch.push(waiting);
-            }
-            Job::Scrub(reply) => return Gathered { batch, rows: written, scrub: Some(reply) },
-        }
-        next = if batch.len() < BATCH_MAX && written < ROWS_MAX { jobs.try_recv().ok() } else { None };
-    }
-    Gathered { batch, rows: written, scrub: None }
-}
-
-/// Returns the number of rows that the commit writes, as far as its steps determine it. A step for rows that meet a
-/// condition counts as one.
-fn rows(commit: &Commit) -> usize {
-    let of = |step: &Step| match step {
-        Step::Rewrite { rows, .. } => rows.len(),
-        Step::Insert { .. }
-        | Step::InsertFrom { .. }
-        | Step::Update { .. }
-        | Step::Delete { .. }
-        | Step::Prune { .. }
-        | Step::Audit(_) => 1,
-        Step::After(_)
-        | Step::Require { .. }
-        | Step::Forbid { .. }
-        | Step::Tally(_)
-        | Step::CreateTable(_)
-        | Step::AddColumn { .. }
-        | Step::CreateIndex { .. }
-        | Step::DropIndex { .. } => 0,
-    };
-    commit.steps.iter().map(of).fold(0, usize::saturating_add)
-}
-
 /// Converts a verdict after the transaction failed to commit. A refusal isn't returned, because it may depend on rows
 /// that don't exist.
 fn after_failed_commit(verdict: Verdict, cause: &Shared) -> Verdict {
@@ -538,19 +366,6 @@ fn after_failed_commit(verdict: Verdict, cause: &Shared) -> Verdict {
         Ok(()) => Err(CommitError::Unknown(cause.get())),
         Err(CommitError::Refused { .. }) => Err(CommitError::Unavailable(cause.get())),
         Err(error @ (CommitError::Unavailable(_) | CommitError::Unknown(_))) => Err(error),
-    }
-}
-
-/// One cause, shared by several callers.
-struct Shared(Arc<Cause>);
-
-impl Shared {
-    fn new(cause: Cause) -> Self {
-        Shared(Arc::new(cause))
-    }
-
-    fn get(&self) -> Cause {
-        Cause(Box::new(Arc::clone(&self.0)))
     }
 }
 

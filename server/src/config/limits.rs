@@ -418,6 +418,10 @@ limits! {
     /// Minimum pause of a re-encryption after each transaction, independent of reencryption_share_percent.
     reencryption_pause_ms: 0 within 0 to 60_000, "milliseconds";
 
+    /// Maximum connections to the PostgreSQL database of `[storage]`. Half of them, at most, read lists and exports. Add them up for all servers
+    /// when you set PostgreSQL's max_connections.
+    storage_connections_max: 16 within 4 to 1_000, "connections";
+
     /// Maximum organizations' databases open at once. Above it, the least recently used ones are closed until they are needed.
     /// Each uses a thread, a few MB of memory and up to 12 file descriptors: check `ulimit -n`.
     databases_open_max: 64 within 1 to 10_000, "databases";

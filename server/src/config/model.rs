@@ -17,6 +17,7 @@ use sealward_core::{
     identity::{Identity, spiffe::SpiffeId},
     policy::{Binding, Policy},
 };
+use sealward_store::postgres::PostgresAddress;
 use tracing::level_filters::LevelFilter;
 
 use super::{environment::Environment, limits::Limits, origin::Origin};
@@ -50,6 +51,8 @@ pub struct Config {
     pub audit: Option<AuditCopy>,
     /// The collector of traces; none by default.
     pub traces: Option<Traces>,
+    /// The PostgreSQL database with all data; by default, the data is in files in `data_dir`.
+    pub storage: Option<Storage>,
     /// The issuers whose bearer tokens are accepted; empty by default.
     pub token_issuers: Vec<TokenIssuer>,
     /// The proxies that may name callers; empty by default.
@@ -64,6 +67,11 @@ impl Config {
     /// The changed settings that only a restart applies. A reload applies all others.
     #[must_use]
     pub fn settings_that_need_a_restart(&self, other: &Self) -> Vec<String> {
+        let password_file = |storage: &Storage| storage.password_file.clone();
+        let certificate = |storage: &Storage| storage.identity.clone().map(|(certificate, _)| certificate);
+        let key = |storage: &Storage| storage.identity.clone().map(|(_, key)| key);
+        let owner = |storage: &Storage| storage.owner.clone().map(|owner| owner.role);
+        let owner_password = |storage: &Storage| storage.owner.clone().and_then(|owner| owner.password_file);
         let differs = [
             ("data_dir", self.data_dir != other.data_dir),
             ("listen.address", self.listen.address != other.listen.address),
@@ -89,6 +97,13 @@ impl Config {
             ("traces.ca", self.collector_tls().0 != other.collector_tls().0),
             ("traces.client_certificate", self.collector_tls().1 != other.collector_tls().1),
             ("traces.client_key", self.collector_tls().2 != other.collector_tls().2),
+            ("storage.url", self.database(|storage| &storage.address) != other.database(|storage| &storage.address)),
+            ("storage.password_file", self.database(password_file) != other.database(password_file)),
+            ("storage.ca", self.database(|storage| &storage.ca) != other.database(|storage| &storage.ca)),
+            ("storage.client_certificate", self.database(certificate) != other.database(certificate)),
+            ("storage.client_key", self.database(key) != other.database(key)),
+            ("storage.owner", self.database(owner) != other.database(owner)),
+            ("storage.owner_password_file", self.database(owner_password) != other.database(owner_password)),
             ("hops", self.hops != other.hops),
             ("log.format", self.log.format != other.log.format),
         ];
@@ -99,6 +114,11 @@ impl Config {
     /// A setting of the Workload API; `None` if it isn't used.
     fn agent<T>(&self, setting: impl FnOnce(&WorkloadApi) -> &T) -> Option<&T> {
         self.tls.certificate.workload_api().map(setting)
+    }
+
+    /// A setting of the PostgreSQL database; `None` if there is none.
+    fn database<'a, T>(&'a self, setting: impl FnOnce(&'a Storage) -> T) -> Option<T> {
+        self.storage.as_ref().map(setting)
     }
 
     /// The address of the collector of traces, and the file of headers for it.
@@ -460,6 +480,30 @@ pub struct CollectorTls {
     pub ca: Option<PathBuf>,
     /// The certificate and the private key of this server for the collector; none by default.
     pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// `[storage]`: the PostgreSQL database with all data of the deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Where it is, and the role that the server connects as.
+    pub address: PostgresAddress,
+    /// The file with the role's password; none by default.
+    pub password_file: Option<PathBuf>,
+    /// The CAs for the server's certificate. Default: the CAs of the system.
+    pub ca: Option<PathBuf>,
+    /// The certificate and the private key of this server for PostgreSQL; none by default.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The role that owns the tables. Without it, the server doesn't migrate.
+    pub owner: Option<StorageOwner>,
+}
+
+/// The role that owns the tables of the PostgreSQL database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageOwner {
+    /// Its name.
+    pub role: String,
+    /// The file with its password; none by default.
+    pub password_file: Option<PathBuf>,
 }
 
 /// `[log]`: the log on stderr.

@@ -449,6 +449,9 @@ fn settings_applied_at_start_and_at_reload_are_distinguished() {
     before.traces = parse(&format!("{SMALLEST}{socket}")).unwrap().traces;
     let traces = "[traces]\nendpoint = \"https://otel\"\nheaders_file = \"h\"\nca = \"a\"\nclient_certificate = \"b\"\nclient_key = \"c\"";
     after.traces = parse(&format!("{SMALLEST}{traces}")).unwrap().traces;
+    let storage = "[storage]\nurl = \"postgres://a@b/c\"\npassword_file = \"p\"\nca = \"a\"\nclient_certificate = \"b\"\nclient_key = \"c\"\n\
+                   owner = \"o\"\nowner_password_file = \"q\"";
+    after.storage = parse(&format!("{SMALLEST}{storage}")).unwrap().storage;
     let settings = after.settings_that_need_a_restart(&before);
     assert!(settings.iter().any(|name| name == "limits.page_size_max"));
     let is_at_start = |setting: &&setting::Setting| setting.takes_effect == setting::TakesEffect::AtStart;

@@ -53,6 +53,8 @@ pub(crate) enum Kind {
     AuditCheckpoint,
     /// The token of a scraper: 512 characters at most, and a line end.
     Token,
+    /// The password of a database's role, and a line end. PostgreSQL's limit is one kilobyte.
+    Password,
     /// The headers for a collector of traces, far more than any needs.
     Headers,
     /// A root key. The limit is one byte more than its length, so that a longer file is detected.
@@ -68,7 +70,7 @@ impl Kind {
             Self::PrivateKey => 1 << 20,
             Self::KeySet => 256 << 10,
             Self::KeptKeySet { set_max_bytes } => ((set_max_bytes as u64) << 1) + (1 << 20),
-            Self::Token => 4 << 10,
+            Self::Token | Self::Password => 4 << 10,
             Self::Headers => 16 << 10,
             Self::RootKey => 33,
         }

@@ -16,7 +16,10 @@ use sealward_core::{
     ticket::{Ticket, promise},
 };
 
-use super::*;
+use super::{
+    queue::{BATCH_MAX, ROWS_MAX, WAITING_MAX},
+    *,
+};
 
 /// The content of the simulated disk, and the failures to simulate.
 #[derive(Default)]

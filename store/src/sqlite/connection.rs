@@ -284,7 +284,7 @@ impl Connection {
         if let Some(prepared) = self.inserts.get(table).and_then(|known| known.iter().find(|known| known.is_for(row))) {
             return Ok(Arc::clone(prepared));
         }
-        let text = sql::insert(table, row)?.text;
+        let text = DIALECT.insert(table, row)?.text;
         let types = self.columns(table, row.iter().map(|(column, _)| &**column))?;
         let kind = |(column, _): &(Name, Datum)| match types.get(&**column) {
             Some(kind) => Ok((column.clone(), *kind)),
@@ -308,7 +308,7 @@ impl Connection {
     }
 
     pub(super) fn count(&mut self, table: &Name, rows: &Condition) -> Result<u64, SqliteError> {
-        let sql = sql::count(table, rows)?;
+        let sql = DIALECT.count(table, rows)?;
         let mut statement = self.bound(table, &sql)?;
         let mut rows = statement.raw_query();
         let count: i64 = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?.get(0)?;
@@ -322,7 +322,7 @@ impl Connection {
     /// Reads rows until their values have more than `bytes_max` bytes in total.
     pub(super) fn scan(&mut self, select: &Select, bytes_max: usize) -> Result<Scanned, SqliteError> {
         let mut kept = KeptRows { rows: Vec::new(), bytes: 0, bytes_max };
-        self.pass(select, &sql::select(select)?, &mut kept)?;
+        self.pass(select, &DIALECT.select(select, |_| true)?, &mut kept)?;
         Ok(Scanned { is_cut: kept.bytes > bytes_max, rows: kept.rows })
     }
 
@@ -337,7 +337,11 @@ impl Connection {
                 return self.take(scan, &sql, sink);
             }
         }
-        self.pass(select, &sql::select(select)?, &mut *sink.lock().unwrap_or_else(PoisonError::into_inner))?;
+        self.pass(
+            select,
+            &DIALECT.select(select, |_| true)?,
+            &mut *sink.lock().unwrap_or_else(PoisonError::into_inner),
+        )?;
         Ok(ScanEnd::Complete)
     }
 
@@ -441,7 +445,7 @@ impl Connection {
 
     /// Reads the row with this key.
     pub(super) fn look_up(&mut self, lookup: &Lookup, key: &Datum) -> Result<Option<Row>, SqliteError> {
-        let prepared = self.prepared(lookup)?;
+        let prepared = self.prepared(lookup, key)?;
         if matches!(key, Datum::Text(text) if text.contains('\0')) {
             return Err(Malformed::NulCharacter.into());
         }
@@ -465,7 +469,7 @@ impl Connection {
     }
 
     /// Returns the text and the types of a lookup, which are derived at its first use.
-    fn prepared(&mut self, lookup: &Lookup) -> Result<Arc<PreparedLookup>, SqliteError> {
+    fn prepared(&mut self, lookup: &Lookup, key: &Datum) -> Result<Arc<PreparedLookup>, SqliteError> {
         if let Some(prepared) = self.lookups.get(&lookup.id()) {
             return Ok(Arc::clone(prepared));
         }
@@ -473,7 +477,7 @@ impl Connection {
         let columns = self.columns(lookup.table(), wanted().map(|name| &**name))?;
         let kind = |name: &Name| columns.get(&**name).copied().ok_or_else(|| unreadable(lookup.table(), name));
         let prepared = Arc::new(PreparedLookup {
-            text: sql::look_up(lookup)?,
+            text: DIALECT.look_up(lookup, key)?.text,
             key: kind(lookup.key())?,
             columns: lookup.columns().iter().map(kind).collect::<Result<_, _>>()?,
         });
@@ -775,8 +779,10 @@ impl ToSql for Bound<'_> {
             Value::Increment(_, by) => Ok((*by).into()),
             Value::Bound(_, text) => text.to_sql(),
             Value::Bytes(_, bytes) => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(bytes))),
+            Value::Owner(owner) => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(owner.0.as_bytes()))),
             Value::Row(number) => Ok(number.0.into()),
             Value::Limit(rows) => Ok((*rows).into()),
+            Value::Each(..) => Err(rusqlite::Error::ToSqlConversionFailure("SQLite has no arrays".into())),
         }
     }
 }

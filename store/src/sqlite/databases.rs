@@ -22,18 +22,15 @@ use super::{
     blocking::blocking,
     file::{CREATING_SUFFIX, suffixed},
     folder::{DataFolder, LockedFile, make_private},
-    on_demand::{Inspect, OnDemandStore, OpenDatabases, OpenLimits, OpenParameters},
+    on_demand::{OnDemandStore, OpenDatabases, OpenLimits, OpenParameters},
     options::SqliteOptions,
     prepared::PreparedSqlite,
     store::SqliteStore,
 };
 use crate::{
-    committer::Witness,
-    on_demand::{FileBytes, OnDemand},
+    committer::Witnesses,
+    on_demand::{FileBytes, Inspect, OnDemand},
 };
-
-/// Returns the witness of the audit chain in an organization's database.
-pub type Witnesses = Box<dyn Fn(OrganizationId) -> Witness + Send + Sync>;
 
 /// The organizations' databases of a data folder.
 pub struct SqliteDatabases {

@@ -35,7 +35,10 @@ use super::{
     store::SqliteStore,
     view::SqliteView,
 };
-use crate::committer::{Ended, Witness};
+use crate::{
+    committer::{Ended, Witness},
+    on_demand::Inspect,
+};
 
 /// Limits on open databases.
 #[derive(Clone, Copy, Debug)]
@@ -104,10 +107,6 @@ impl OpenDatabases {
         });
     }
 }
-
-/// Reads the organization's name inside a database that is being opened, and checks that the database belongs to this
-/// organization. Called at each open.
-pub type Inspect = for<'a> fn(OrganizationId, &'a dyn Reader) -> Pending<'a, Result<OrganizationName, OpenError>>;
 
 /// The parameters for opening a database.
 #[derive(Clone)]

@@ -30,7 +30,6 @@ use crate::{
     OnDemand,
     committer::{Backend, Committer, Failure, SyncFailure, Undo, Witness},
     contract::{Subject, chain_length, contract_tests},
-    sql,
 };
 
 mod deployment;
@@ -103,7 +102,7 @@ fn not_inspected(_: OrganizationId, _: &dyn Reader) -> Pending<'_, Result<Organi
     Box::pin(async { Ok("any".parse().unwrap()) })
 }
 
-fn no_witnesses() -> databases::Witnesses {
+fn no_witnesses() -> crate::Witnesses {
     Box::new(|_| Witness::none())
 }
 

@@ -13,8 +13,8 @@ use std::{
 
 use sealward_core::{
     audit::{AuditRecord, ChainHead},
-    store::{Cause, Condition, Expect, Name, Select, SnapshotEnded, Source, Step, Tally},
-    table::{Columns as _, TableRow as _},
+    store::{Cause, Condition, Expect, Name, SnapshotEnded, Source, Step, Tally},
+    table::TableRow as _,
 };
 use uuid::Uuid;
 
@@ -25,8 +25,8 @@ use super::{
     snapshot::Snapshots,
 };
 use crate::{
-    committer::{Backend, Failure, SyncFailure, Undo},
-    sql::{self, Dialect},
+    committer::{Backend, Failure, SyncFailure, Undo, chain},
+    sql::Dialect,
 };
 
 /// The only connection that writes to a database.
@@ -190,7 +190,7 @@ impl Backend for SqliteWriter {
         let connection = self.connection.as_mut().ok_or(CLOSED)?;
         for tally in tallies.iter().filter(|tally| tally.by != 0) {
             self.checks.forget(&tally.table);
-            connection.execute(&tally.table, &sql::tally(tally).map_err(SqliteError::from)?)?;
+            connection.execute(&tally.table, &DIALECT.tally(tally).map_err(SqliteError::from)?)?;
         }
         match sync_failure() {
             None => {
@@ -222,14 +222,7 @@ impl Backend for SqliteWriter {
         if !connection.has_table(AuditRecord::TABLE)? {
             return Ok(ChainHead::empty(writer));
         }
-        let columns = (AuditRecord::sequence(), AuditRecord::hash());
-        let order = vec![AuditRecord::sequence().descending()];
-        let last = Select { order, limit: 1, ..columns.select(AuditRecord::writer().is(writer)) };
-        match connection.select(&last)?.into_iter().next().map(|row| columns.values(row)) {
-            None => Ok(ChainHead::empty(writer)),
-            Some(Ok((sequence, hash))) => Ok(ChainHead::at(writer, sequence, hash)),
-            Some(Err(damage)) => Err(Cause(Box::new(damage))),
-        }
+        chain::head(writer, connection.select(&chain::last_record(writer))?)
     }
 
     fn scrub(&mut self) -> Result<(), Cause> {
@@ -373,12 +366,12 @@ fn apply_one(connection: &mut Connection, checks: &mut Checks, step: &Step) -> R
             };
             let claims: Vec<_> = row.iter().filter_map(claim).collect();
             connection.check_types(table, claims.iter().map(|(column, kind)| (&**column, *kind)))?;
-            let inserted = connection.execute(from, &sql::insert_from(table, row, from, rows)?);
+            let inserted = connection.execute(from, &DIALECT.insert_from(table, row, from, rows)?);
             inserted.map(|rows| Effect::of(rows, Expect::Any))
         }
         Step::Update { table, rows, set, expect } => {
             checks.forget(table);
-            connection.execute(table, &sql::update(table, rows, set)?).map(|rows| Effect::of(rows, *expect))
+            connection.execute(table, &DIALECT.update(table, rows, set)?).map(|rows| Effect::of(rows, *expect))
         }
         Step::Rewrite { table, column, rows, set } => {
             checks.forget(table);
@@ -388,11 +381,11 @@ fn apply_one(connection: &mut Connection, checks: &mut Checks, step: &Step) -> R
         Step::Delete { table, expect: Expect::Any, .. } if checks.is_empty(connection, table)? => Ok(Effect::met(true)),
         Step::Delete { table, rows, expect } => {
             checks.forget(table);
-            connection.execute(table, &sql::delete(table, rows)?).map(|rows| Effect::of(rows, *expect))
+            connection.execute(table, &DIALECT.delete(table, rows)?).map(|rows| Effect::of(rows, *expect))
         }
         Step::Prune { table, key, rows, at_most } => {
             checks.forget(table);
-            let pruned = connection.execute(table, &sql::prune(table, key, rows, *at_most)?);
+            let pruned = connection.execute(table, &DIALECT.prune(table, key, rows, *at_most)?);
             pruned.map(|rows| Effect::of(rows, Expect::Any))
         }
         Step::CreateTable(table) => {

@@ -6,7 +6,7 @@ use super::*;
 use crate::sql::Dialect;
 
 fn plan(fixture: &Fixture, read: &Select) -> String {
-    let sql = sql::select(read).unwrap();
+    let sql = Dialect::Sqlite.select(read, |_| true).unwrap();
     explain(fixture, &sql.text)
 }
 
@@ -64,7 +64,7 @@ async fn rows_are_read_and_pruned_by_an_index() {
     let by_name = "SEARCH Entry USING INDEX Entry_by_name (name<?)";
     assert_eq!(plan(&fixture, &read("Entry", named(), &["name"])), by_name);
     let (table, key, rows) = ("Entry".into(), ["id".into()], named());
-    let prune = sql::prune(&table, &key, &rows, 1).unwrap();
+    let prune = Dialect::Sqlite.prune(&table, &key, &rows, 1).unwrap();
     let planned = explain(&fixture, &prune.text);
     assert!(planned.contains("Entry_1 (id=?)") && planned.ends_with(by_name), "{planned}");
 }

@@ -1,0 +1,109 @@
+//! Why PostgreSQL did not do what it was asked.
+//!
+//! The server's details and the values of a statement are left out: they would bring data of records to the log.
+
+use std::time::Duration;
+
+use sealward_core::store::Cause;
+use tokio_postgres::error::SqlState;
+
+use crate::sql::Malformed;
+
+/// Why a statement was not executed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PostgresError {
+    #[error("PostgreSQL refused a statement ({code}): {message}")]
+    Server { code: String, message: String },
+    #[error("the connection to PostgreSQL failed")]
+    Connection(#[source] tokio_postgres::Error),
+    #[error("no connection to PostgreSQL was free for {wait_max:?}: raise the maximum number of connections")]
+    Busy { wait_max: Duration },
+    #[error("a statement is malformed")]
+    Malformed(#[from] Malformed),
+    #[error("the database has no table {table}")]
+    NoTable { table: String },
+    #[error("a value for {table}.{column} has the wrong type, or the column does not exist")]
+    WrongType { table: String, column: String },
+    #[error("an audit record is not chained")]
+    Unchained,
+    #[error("the audit trail can't be read")]
+    Trail(#[source] Cause),
+    #[error("PostgreSQL ended a transaction with a warning")]
+    Warned,
+    #[error("the end of a transaction was not reported within {commit_time_max:?}")]
+    NoAnswer { commit_time_max: Duration },
+    #[error("the database has been deleted or moved")]
+    Gone,
+    #[error(
+        "the tables of this version are missing in PostgreSQL ({missing}): migrate the database as the role that owns them"
+    )]
+    NotMigrated { missing: String },
+    #[error("a table or column of PostgreSQL differs from that of this version ({difference})")]
+    Differs { difference: String },
+    #[error("PostgreSQL is version {found}: version {VERSION_MIN} or later is required")]
+    TooOld { found: String },
+    #[error("the database has the encoding {found}: UTF8 is required")]
+    Encoding { found: String },
+    #[error(
+        "the role that the server connects as is a superuser, bypasses row-level security or owns tables: use another one"
+    )]
+    Privileged,
+    #[error("another server works in the database")]
+    InUse,
+}
+
+impl PostgresError {
+    /// Returns whether the server raised an error with this code.
+    pub(super) fn is(&self, state: &SqlState) -> bool {
+        matches!(self, PostgresError::Server { code, .. } if code == state.code())
+    }
+
+    /// Returns whether the connection is lost, as opposed to an error that the server returned.
+    pub(super) fn is_of_connection(&self) -> bool {
+        match self {
+            PostgresError::Connection(_) => true,
+            // The server is shutting down, or was told to end the connection.
+            PostgresError::Server { code, .. } => code.starts_with("57P") || code.starts_with("08"),
+            PostgresError::Busy { .. }
+            | PostgresError::Malformed(_)
+            | PostgresError::NoTable { .. }
+            | PostgresError::WrongType { .. }
+            | PostgresError::Unchained
+            | PostgresError::Trail(_)
+            | PostgresError::Warned
+            | PostgresError::NoAnswer { .. }
+            | PostgresError::Gone
+            | PostgresError::NotMigrated { .. }
+            | PostgresError::Differs { .. }
+            | PostgresError::TooOld { .. }
+            | PostgresError::Encoding { .. }
+            | PostgresError::Privileged
+            | PostgresError::InUse => false,
+        }
+    }
+
+    /// Returns whether the transaction was in conflict with another one, and may succeed if it is repeated.
+    pub(super) fn is_conflict(&self) -> bool {
+        self.is(&SqlState::T_R_SERIALIZATION_FAILURE) || self.is(&SqlState::T_R_DEADLOCK_DETECTED)
+    }
+}
+
+impl From<tokio_postgres::Error> for PostgresError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(refused) => {
+                PostgresError::Server { code: refused.code().code().to_owned(), message: refused.message().to_owned() }
+            }
+            None => PostgresError::Connection(error),
+        }
+    }
+}
+
+impl From<PostgresError> for Cause {
+    fn from(error: PostgresError) -> Self {
+        Cause(error.into())
+    }
+}
+
+/// The oldest supported version.
+pub(super) const VERSION_MIN: u32 = 15;
