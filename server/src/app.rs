@@ -1,10 +1,11 @@
 //! The server as a whole: the only module that combines rpcs, stores, root key and listener.
 
 mod credentials;
+pub(crate) mod data_folder;
 mod deployment;
 mod error;
 mod observation;
-mod postgres;
+pub(crate) mod postgres;
 mod recovery;
 mod reloadable;
 mod running;
@@ -19,6 +20,7 @@ use sealward_core::{
 };
 use sealward_store::OnDemand;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
 use self::{
     credentials::Credentials,
@@ -130,6 +132,7 @@ impl App {
         };
         observation.serve_metrics(sockets.metrics, sources, readiness.clone(), &drain);
         maintain_databases(&deployment, &stores.databases, &audit_copy, &config, &drain);
+        let taken = end_if_taken(&*stores.databases, &drain);
         let health = Health::new(&rpcs, readiness.clone(), drain.clone());
         watch_health(&health, &deployment, recovered.not_opened, &config.limits, &drain).await;
         let denials = Denials::start(Arc::clone(&deployment), &config.limits, shed.clone(), &drain);
@@ -174,6 +177,7 @@ impl App {
             deployment,
             databases: stores.databases,
             _folder: stores.folder,
+            taken,
             limits: config.limits,
             has_organizations: recovered.has_organizations,
             drain,
@@ -231,6 +235,24 @@ fn maintain_databases(
     let settings = (config.data_dir.clone(), limits);
     let signing = maintenance::keep_signing(deployment, databases, settings, audit_copy.clone(), drain.clone());
     drain.spawn(signing);
+}
+
+/// Stops the server when another one has taken its databases. This one could write nothing more, and its memory may be outdated. The token
+/// is cancelled then.
+fn end_if_taken(databases: &dyn OnDemand, drain: &Drain) -> CancellationToken {
+    let (taken, drain, is_taken) = (databases.taken(), drain.clone(), CancellationToken::new());
+    let (begun, reported) = (drain.begun(), is_taken.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = taken => {
+                tracing::error!("another server has taken the database; this server stops");
+                reported.cancel();
+                drain.begin();
+            }
+            () = begun => {}
+        }
+    });
+    is_taken
 }
 
 /// Reports health, and starts to retry organizations that weren't opened.

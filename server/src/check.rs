@@ -7,6 +7,7 @@ mod backup;
 mod content;
 mod databases;
 mod files;
+mod postgres;
 mod report;
 mod tls;
 
@@ -87,7 +88,13 @@ pub async fn check(path: &Path) -> Report {
     if is_set(&config.data_dir) {
         files::data_folder(&config.data_dir, &mut report);
         let root_key = root_key.as_ref().map(|keys| keys as &dyn RootKey);
-        databases::check(&config, Databases::Served(&config.data_dir), root_key, &mut report).await;
+        let is_in_postgres = config.storage.is_some() || faults.0.iter().any(|fault| fault.setting == "storage.url");
+        if !is_in_postgres && postgres::is_of_files(&config.data_dir, &mut report) {
+            databases::check(&config, Databases::Served(&config.data_dir), root_key, &mut report).await;
+        }
+    }
+    if let Some(storage) = &config.storage {
+        postgres::check(storage, &config.data_dir, &mut report).await;
     }
     report
 }
@@ -104,6 +111,14 @@ pub async fn check_backup(path: &Path, folder: &Path) -> Report {
         }
     };
     settings(faults.0.iter().filter(|fault| is_for_backup(&fault.setting)), &mut report);
+    if config.storage.is_some() {
+        let problem = "a server with this configuration keeps its data in PostgreSQL: it can't serve a backup of files";
+        report.error(
+            "storage.url",
+            problem,
+            "verify the backup with the configuration of a server with files; see docs/postgresql.md",
+        );
+    }
     let root_key = root_keys(&config, &mut report).await;
     if backup::folder(folder, &mut report) {
         let root_key = root_key.as_ref().map(|keys| keys as &dyn RootKey);
@@ -127,6 +142,7 @@ fn unusable(path: &Path, error: &ConfigError, report: &mut Report) {
             format!("invalid TOML: {}", error_chain::text(source)),
             "fix the line; see docs/reference/configuration.md for all settings",
         ),
+        ConfigError::InPostgres { .. } => (error.to_string(), "use PostgreSQL's own tools; see docs/postgresql.md"),
         ConfigError::Invalid { faults, .. } => {
             (faults.to_string(), "fix the line; see docs/reference/configuration.md for all settings")
         }

@@ -100,10 +100,10 @@ pub(crate) fn run() -> ExitCode {
     let ended = Runtime::new().map_err(Failure::from).and_then(|runtime| {
         let ended = runtime.block_on(async {
             match arguments.command {
-                Command::Dev(arguments) => dev::run(&arguments).await?,
+                Command::Dev(arguments) => Box::pin(dev::run(&arguments)).await?,
                 Command::Init(arguments) => init::run(arguments)?,
                 Command::CheckConfig(arguments) => return check_config::run(arguments).await,
-                Command::Serve(arguments) => serve::run(&arguments).await?,
+                Command::Serve(arguments) => Box::pin(serve::run(&arguments)).await?,
                 Command::Backup(arguments) => return backup::run(arguments).await,
                 Command::Restore(arguments) => return restore::run(arguments).await,
                 Command::Descriptors(arguments) => descriptors::run(arguments)?,

@@ -10,6 +10,9 @@ use sealward_core::{
 
 /// The organizations' databases. Each is open only while it is used, and a call opens it if it is closed.
 pub trait OnDemand: Send + Sync {
+    /// Returns the name and the version of the database software, for people.
+    fn engine(&self) -> String;
+
     /// Returns whether an organization's database is open.
     fn is_open(&self, id: OrganizationId) -> bool;
 
@@ -20,12 +23,19 @@ pub trait OnDemand: Send + Sync {
     /// content may be changing. This isn't a use, and doesn't keep the database open.
     fn generation(&self, id: OrganizationId) -> Option<Generation>;
 
-    /// Returns the sizes of the files of an organization's database, or without an id of the configuration database.
-    /// Opens no database. Blocks.
-    fn file_bytes(&self, id: Option<OrganizationId>) -> FileBytes;
+    /// Returns the sizes of the files of an organization's database, or without an id of the configuration database;
+    /// `None` if databases aren't files. Opens no database. Blocks.
+    fn file_bytes(&self, id: Option<OrganizationId>) -> Option<FileBytes>;
 
     /// Closes databases that are idle at this time, and those above the maximum number. Blocks.
     fn close_idle(&self, now: Instant);
+
+    /// Waits until another server has taken the databases: this one can write nothing more. For files, this never ends,
+    /// because their locks end with the process.
+    fn taken(&self) -> Pending<'static, ()>;
+
+    /// Lets another server use the databases at once, after the last use of them.
+    fn release(&self) -> Pending<'_, ()>;
 }
 
 /// Reads the organization's name inside a database that is being opened, and checks that the database belongs to this

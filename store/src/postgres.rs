@@ -27,6 +27,6 @@ mod tests;
 mod tls;
 
 pub use self::{
-    databases::{Postgres, PostgresDatabases},
+    databases::{Checked, Postgres, PostgresDatabases, check},
     options::{PostgresAddress, PostgresAddressError, PostgresLimits, PostgresLogin},
 };

@@ -6,7 +6,7 @@ use sealward_core::{
 };
 use sealward_store::sqlite::DataFolderError;
 
-use super::postgres::PostgresError;
+use super::{data_folder::OtherStore, postgres::PostgresError};
 use crate::{
     identity::token::TokenKeysError,
     root_key::RootKeySourceError,
@@ -54,6 +54,9 @@ pub enum StartError {
     /// The folder of the organizations' databases can't be used.
     #[error("the folder of the organizations' databases can't be used")]
     Organizations(#[source] std::io::Error),
+    /// The data folder is that of another store or deployment.
+    #[error(transparent)]
+    OtherStore(#[from] OtherStore),
     /// The PostgreSQL database can't be used.
     #[error(transparent)]
     Postgres(#[from] PostgresError),

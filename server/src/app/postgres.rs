@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use rustls::{ClientConfig, crypto::aws_lc_rs};
 use sealward_core::store::Cause;
-use sealward_store::postgres::{Postgres, PostgresLimits, PostgresLogin};
+use sealward_store::postgres::{self, Checked, Postgres, PostgresLimits, PostgresLogin};
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
@@ -43,10 +43,7 @@ pub enum PostgresError {
 
 /// Opens the database. `holder` is a random id of this process.
 pub(super) async fn open(storage: &Storage, limits: &Limits, holder: Uuid) -> Result<Postgres, PostgresError> {
-    let of_files = storage.clone();
-    // Aborted only when the runtime ends.
-    let logins = spawn_blocking(move || logins(&of_files)).await;
-    let (login, owner) = logins.unwrap_or(Err(PostgresError::NotAPassword))?;
+    let (login, owner) = read_logins(storage).await?;
     let connections_max = usize::try_from(limits.storage_connections_max).unwrap_or(usize::MAX);
     let limits = PostgresLimits {
         connections_max,
@@ -55,6 +52,18 @@ pub(super) async fn open(storage: &Storage, limits: &Limits, holder: Uuid) -> Re
         ..PostgresLimits::default()
     };
     Postgres::open(login, owner, limits, holder).await.map_err(PostgresError::Open)
+}
+
+/// Checks whether a server could open the database. Changes nothing, and doesn't disturb a server that works in it.
+pub(crate) async fn check(storage: &Storage) -> Result<Checked, PostgresError> {
+    let (login, owner) = read_logins(storage).await?;
+    postgres::check(login, owner, PostgresLimits::default()).await.map_err(PostgresError::Open)
+}
+
+async fn read_logins(storage: &Storage) -> Result<(PostgresLogin, Option<PostgresLogin>), PostgresError> {
+    let storage = storage.clone();
+    // Aborted only when the runtime ends.
+    spawn_blocking(move || logins(&storage)).await.unwrap_or(Err(PostgresError::NotAPassword))
 }
 
 /// Reads the files of the server's role, and of the role that owns the tables. Blocks.

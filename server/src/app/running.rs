@@ -13,6 +13,7 @@ use sealward_core::{
 };
 use sealward_store::{OnDemand, sqlite::DataFolder};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::sockets::Addresses;
 use crate::{
@@ -32,6 +33,8 @@ pub struct Running {
     pub(super) databases: Arc<dyn OnDemand>,
     /// Keeps other servers out of the data folder.
     pub(super) _folder: Arc<DataFolder>,
+    /// Cancelled when another server has taken the databases.
+    pub(super) taken: CancellationToken,
     pub(super) limits: Limits,
     /// Whether the data folder has databases of organizations, served or not.
     pub(super) has_organizations: bool,
@@ -70,6 +73,12 @@ impl Running {
     #[must_use]
     pub fn deployment(&self) -> &Arc<Deployment> {
         &self.deployment
+    }
+
+    /// A token that is cancelled when another server has taken the databases. This server then stops.
+    #[must_use]
+    pub fn taken(&self) -> CancellationToken {
+        self.taken.clone()
     }
 
     /// The handle to stop the server.
@@ -145,11 +154,18 @@ impl Running {
                 }
             }
         }
+        // After the last write.
+        if timeout(RELEASE_MAX, self.databases.release()).await.is_err() {
+            tracing::debug!("databases not released");
+        }
         // Last: nothing else waits for the collector.
         self.exporting.finish().await;
         drained
     }
 }
+
+/// The maximum time to release the databases for another server. Otherwise, it waits some seconds longer.
+const RELEASE_MAX: Duration = Duration::from_secs(2);
 
 /// The maximum time for signing the audit trails after a shutdown that was cut short.
 const LAST_SIGNING_MAX: Duration = Duration::from_secs(2);

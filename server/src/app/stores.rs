@@ -19,7 +19,7 @@ use sealward_store::{
 };
 use uuid::Uuid;
 
-use super::error::StartError;
+use super::{data_folder, error::StartError, postgres::PostgresError};
 use crate::{
     audit::copy::CopyHandle,
     config::{Config, Storage},
@@ -109,6 +109,7 @@ impl Opening<'_> {
     /// Opens the databases in files.
     async fn files(self, folder: Arc<DataFolder>) -> Result<Opened, StartError> {
         let Opening { config, root_key, witness, witnesses, now, new_id } = self;
+        data_folder::is_of_files(&config.data_dir)?;
         let options = SqliteOptions {
             scan_time_max: config.limits.list_time_max(),
             page_time: config.limits.list_page_time(),
@@ -135,16 +136,22 @@ impl Opening<'_> {
     /// Opens the databases in PostgreSQL. `holder` is a random id of this process.
     async fn postgres(self, storage: &Storage, holder: Uuid) -> Result<Opened, StartError> {
         let Opening { config, root_key, witness, witnesses, now, new_id } = self;
+        let known = data_folder::deployment_in_postgres(&config.data_dir)?;
         let postgres = super::postgres::open(storage, &config.limits, holder).await?;
+        if postgres.is_empty().await.map_err(PostgresError::Open)? {
+            data_folder::compare(&config.data_dir, known, None)?;
+        }
         let first = || first_configuration(new_id, now);
         let open = postgres.open_configuration(new_id, Witness::none(), first);
         let created = open.await.map_err(StartError::Configuration)?;
         let deployment_id = deployment_id(&*created).await?;
         drop(created);
+        data_folder::compare(&config.data_dir, known, Some(deployment_id))?;
         // Again, as the writer of the deployment's audit chain.
         let open = postgres.open_configuration(deployment_id, witness, || first_configuration(deployment_id, now));
         let configuration: Arc<dyn Store> = open.await.map_err(StartError::Configuration)?;
         prepare_configuration(&*configuration, root_key, now).await?;
+        data_folder::remember(&config.data_dir, deployment_id)?;
         let databases = PostgresDatabases::new(postgres, deployment_id, witnesses, inspect).await;
         let databases = Arc::new(databases.map_err(|error| StartError::Unavailable(Unavailable(error)))?);
         let organizations = Arc::clone(&databases) as Arc<dyn OrganizationDatabases>;

@@ -22,7 +22,8 @@ configuration, certificates and revocation lists, which it also checks for
 changes every few seconds. To create a configuration, run sealward-server
 init.
 
-Exit codes: 0 stopped by a signal, 1 not started, 2 invalid command line.")]
+Exit codes: 0 stopped by a signal, 1 not started, or stopped because another
+server has taken the database, 2 invalid command line.")]
 pub(super) struct ServeArguments {
     /// The configuration, a TOML file.
     #[arg(long, value_name = "FILE", env = "SEALWARD_CONFIG")]

@@ -266,8 +266,9 @@ mod tests {
         let mut expected = BTreeSet::new();
         for section in sections().into_iter().filter(|section| !section.is_repeated()) {
             for setting in &section.settings {
-                let is_address =
-                    setting.name.ends_with("address") || ["endpoint", "spiffe_workload_api"].contains(&setting.name);
+                // The role that owns the tables is there too, because its password file is.
+                let is_address = setting.name.ends_with("address")
+                    || ["endpoint", "spiffe_workload_api", "url", "owner"].contains(&setting.name);
                 let is_place = setting.kind == Kind::Path || is_address;
                 if is_place || section.name == "log" {
                     assert!(matches!(setting.kind, Kind::Path | Kind::Text), "{}", setting.name);

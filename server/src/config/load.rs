@@ -40,6 +40,15 @@ pub enum ConfigError {
         /// The problem, and its line and column.
         source: Box<toml::de::Error>,
     },
+    /// The command works on the files of databases, and the configuration has none.
+    #[error(
+        "the data of {path} is in PostgreSQL (storage.url), so there are no files to copy: use pg_dump or pg_basebackup, see \
+         docs/postgresql.md"
+    )]
+    InPostgres {
+        /// The file.
+        path: PathBuf,
+    },
     /// Settings are unknown, missing or invalid.
     #[error("{path} has {count}:{faults}", count = count(faults.0.len()))]
     Invalid {
@@ -81,7 +90,7 @@ impl Config {
         Self::parse_in(&read(path)?, path, environment)
     }
 
-    /// Reads the data folder from a configuration file, for commands that use nothing else of it. Other settings may have faults, such as
+    /// Reads the data folder from a configuration file, for commands that only use the databases in it. Other settings may have faults, such as
     /// credentials that systemd gives only to the server.
     ///
     /// # Errors
@@ -91,11 +100,14 @@ impl Config {
         let (text, credentials) = (read(path)?, credentials_folder());
         let parsed = Self::parse_beside(&text, path, credentials.as_deref(), Environment::of_process());
         let (config, Faults(faults)) = parsed?;
-        let faults: Vec<_> = faults.into_iter().filter(|fault| fault.setting == "data_dir").collect();
-        if faults.is_empty() {
-            Ok(config.data_dir)
-        } else {
-            Err(ConfigError::Invalid { path: path.to_owned(), faults: Faults(faults) })
+        let is_relevant = |setting: &str| setting == "data_dir" || setting == "storage.url";
+        let faults: Vec<_> = faults.into_iter().filter(|fault| is_relevant(&fault.setting)).collect();
+        if !faults.is_empty() {
+            return Err(ConfigError::Invalid { path: path.to_owned(), faults: Faults(faults) });
+        }
+        match config.storage {
+            None => Ok(config.data_dir),
+            Some(_) => Err(ConfigError::InPostgres { path: path.to_owned() }),
         }
     }
 

@@ -68,6 +68,12 @@ pub(super) fn check(written: Written, faults: &mut Faults) -> Option<Storage> {
             return None;
         }
     };
+    if owner.as_ref().is_some_and(|owner| address.with_role(&owner.role) == address) {
+        faults.add(
+            "storage.owner",
+            "is the role in storage.url: use another one, because the server's role must not own tables",
+        );
+    }
     if !address.needs_tls() {
         for (setting, _) in of_tls.into_iter().filter(|(_, is_set)| *is_set) {
             faults.add(setting, "applies to network connections only: a Unix socket has no TLS");
@@ -113,6 +119,7 @@ mod tests {
         assert_eq!(faults(|written| written.client_certificate = Some("pem".into())), ["storage.client_key"]);
         assert_eq!(faults(|written| written.owner_password_file = Some("p".into())), ["storage.owner_password_file"]);
         assert_eq!(faults(|written| written.owner = Some(String::new())), ["storage.owner"]);
+        assert_eq!(faults(|written| written.owner = Some("sealward".to_owned())), ["storage.owner"]);
         let local = |written: &mut Written| {
             written.url = Some("postgres://sealward@%2Frun%2Fpostgresql/sealward".to_owned());
             written.ca = Some("ca".into());

@@ -208,6 +208,9 @@ mod tests {
             "# ca =",
             "# client_certificate",
             "# client_key",
+            "# url",
+            "# password_file",
+            "# owner",
         ];
         let text = rendered(&[]);
         let (settings, _examples) = text.split_once("\n# [[").unwrap();

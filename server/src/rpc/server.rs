@@ -44,6 +44,8 @@ const NAMED_MAX: usize = 10;
 pub(crate) struct ServerFacts {
     start_time: Timestamp,
     data_dir: PathBuf,
+    /// The PostgreSQL database; `None` if the databases are in the data folder.
+    database: Option<String>,
     root_key_sources: Vec<RootKeySourceStatus>,
     /// Findings about the settings and the process, which don't change.
     of_start: Vec<Finding>,
@@ -78,6 +80,7 @@ impl ServerFacts {
         Self {
             start_time,
             data_dir: config.data_dir.clone(),
+            database: config.storage.as_ref().map(|storage| storage.address.to_string()),
             root_key_sources: config.root_key_sources.iter().enumerate().map(source).collect(),
             of_start: file_descriptors::finding(config).into_iter().chain(access::finding(config)).collect(),
             databases,
@@ -105,7 +108,10 @@ impl Server {
         let now = deployment.now();
         let folder = facts.data_dir.clone();
         // A file system over a network may not answer.
-        let available_bytes = spawn_blocking(move || disk::available_bytes(&folder)).await.ok().flatten();
+        let available_bytes = match &facts.database {
+            None => spawn_blocking(move || disk::available_bytes(&folder)).await.ok().flatten(),
+            Some(_) => None,
+        };
         let audit_copy = dispatcher.audit_copy.facts();
         let organizations = ServedOrganization::all(deployment);
         let mut findings = [facts.of_start.as_slice(), &facts.of_files.borrow()].concat();
@@ -211,8 +217,8 @@ fn store(
 ) -> StoreStatus {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     StoreStatus {
-        engine: sealward_store::engine(),
-        location: facts.data_dir.display().to_string(),
+        engine: facts.databases.engine(),
+        location: facts.database.clone().unwrap_or_else(|| facts.data_dir.display().to_string()),
         organizations: count(organizations.len()),
         organizations_not_served: count(deployment.not_served_count()),
         open_databases: count(facts.databases.open_count()),

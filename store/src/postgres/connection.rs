@@ -21,7 +21,7 @@ use std::{
 };
 
 use tokio::{runtime::Handle, task::JoinHandle};
-use tokio_postgres::{AsyncMessage, Client, Row, types::Type};
+use tokio_postgres::{AsyncMessage, Client, Row, error::SqlState, types::Type};
 use tokio_stream::StreamExt as _;
 
 use super::{
@@ -92,6 +92,14 @@ pub(super) enum Failed {
 }
 
 impl Failed {
+    /// Returns the position of the statement whose expectation isn't met.
+    pub(super) fn unmet(&self) -> Option<usize> {
+        match self {
+            Failed::At { statement, error } if error.is(&SqlState::DIVISION_BY_ZERO) => *statement,
+            Failed::At { .. } | Failed::Unknown(_) => None,
+        }
+    }
+
     /// Returns the cause.
     pub(super) fn into_error(self) -> PostgresError {
         match self {
@@ -160,7 +168,7 @@ impl Connection {
             Ok(Connection { client, driver, is_warned, prepared: HashMap::new(), is_idle: true })
         });
         let ended = |_| PostgresError::Busy { wait_max: limits.connect_time_max };
-        opening.await.map_err(ended)?.map_err(|error: tokio_postgres::Error| error.into())
+        opening.await.map_err(ended)?.map_err(PostgresError::of_login)
     }
 
     /// Returns whether another transaction can begin.
@@ -185,8 +193,13 @@ impl Connection {
         self.is_idle = true;
     }
 
-    /// Prepares the statements that aren't prepared yet. All of them take one round trip.
-    async fn prepare(&mut self, statements: &[Statement<'_>]) -> Result<(), (usize, PostgresError)> {
+    /// Prepares the statements that aren't prepared yet. All of them take one round trip, in a transaction with this scope,
+    /// because PostgreSQL may wait for a lock here too. `None` in a transaction that has begun.
+    async fn prepare(
+        &mut self,
+        statements: &[Statement<'_>],
+        scope: Option<Scope>,
+    ) -> Result<(), (Option<usize>, PostgresError)> {
         let mut missing: Vec<(usize, &str, &[Type])> = Vec::new();
         for (position, Statement { text, types, .. }) in statements.iter().enumerate() {
             let is_sent = |(_, other, _): &(usize, &str, &[Type])| other == text;
@@ -207,16 +220,45 @@ impl Connection {
                 }
             }
         }
+        let client = &self.client;
+        let begun = match scope {
+            Some(scope) => {
+                self.is_idle = false;
+                Some(begin(client, scope).await)
+            }
+            None => None,
+        };
         let mut sent = Vec::with_capacity(missing.len());
         for &(_, text, types) in &missing {
-            sent.push(Sent::new(self.client.prepare_typed(text, types)).await);
+            sent.push(Sent::new(client.prepare_typed(text, types)).await);
+        }
+        let ended = match scope {
+            Some(_) => Some(Sent::new(client.batch_execute("COMMIT")).await),
+            None => None,
+        };
+        let mut failed = None;
+        if let Some((begun, set)) = begun {
+            for begun in [begun.answer().await, set.answer().await.map(drop)] {
+                if let Err(error) = begun {
+                    failed.get_or_insert((None, error));
+                }
+            }
         }
         let mut found = Vec::with_capacity(missing.len());
         for ((position, text, _), sent) in missing.into_iter().zip(sent) {
-            found.push((text.to_owned(), sent.answer().await.map_err(|error| (position, error))?));
+            match sent.answer().await {
+                Ok(prepared) => found.push((text.to_owned(), prepared)),
+                Err(error) => drop(failed.get_or_insert((Some(position), error))),
+            }
+        }
+        if let Some(ended) = ended {
+            match ended.answer().await {
+                Ok(()) => self.is_idle = true,
+                Err(error) => drop(failed.get_or_insert((None, error))),
+            }
         }
         self.prepared.extend(found);
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     fn prepared(&self, statement: &Statement<'_>) -> Result<tokio_postgres::Statement, PostgresError> {
@@ -227,7 +269,7 @@ impl Connection {
     /// Executes statements in a transaction that writes. Returns after it is committed.
     pub(super) async fn write(&mut self, scope: Scope, statements: &[Statement<'_>]) -> Result<(), Failed> {
         let unsent = |statement, error| Failed::At { statement, error };
-        self.prepare(statements).await.map_err(|(position, error)| unsent(Some(position), error))?;
+        self.prepare(statements, Some(scope)).await.map_err(|(position, error)| unsent(position, error))?;
         let prepared = statements.iter().map(|statement| self.prepared(statement)).collect::<Result<Vec<_>, _>>();
         let prepared = prepared.map_err(|error| unsent(None, error))?;
         self.is_warned.store(false, Ordering::SeqCst);
@@ -266,39 +308,55 @@ impl Connection {
         }
     }
 
-    /// Reads in a transaction: passes the rows of the first statement to `take` until it breaks, then executes the second
-    /// one, a guard, which raises an error if what was read isn't valid.
-    pub(super) async fn read(
+    /// Reads in a transaction: passes the rows of the first statement to `take` until it breaks, then executes the other
+    /// ones, guards, which raise an error if what was read isn't valid.
+    pub(super) async fn read<const N: usize>(
         &mut self,
         scope: Scope,
-        pair: &[Statement<'_>; 2],
+        statements: &[Statement<'_>; N],
         take: &mut (dyn FnMut(&Row) -> ControlFlow<()> + Send),
-    ) -> Result<(), PostgresError> {
-        self.prepare(pair).await.map_err(|(_, error)| error)?;
-        let [statement, guard] = pair;
-        let (prepared, prepared_guard) = (self.prepared(statement)?, self.prepared(guard)?);
+    ) -> Result<(), Failed> {
+        let of = |statement, error| Failed::At { statement, error };
+        let of_all = |error| Failed::At { statement: None, error };
+        self.prepare(statements, Some(scope)).await.map_err(|(position, error)| of(position, error))?;
+        let Some((statement, guards)) = statements.split_first() else { return Ok(()) };
+        let prepared = self.prepared(statement).map_err(of_all)?;
+        let mut prepared_guards = Vec::with_capacity(guards.len());
+        for guard in guards {
+            prepared_guards.push(self.prepared(guard).map_err(of_all)?);
+        }
         self.is_warned.store(false, Ordering::SeqCst);
         self.is_idle = false;
         let client = &self.client;
         let (begun, set) = begin(client, scope).await;
         let rows = Sent::new(client.query_raw(&prepared, statement.parameters())).await;
-        let guarded = Sent::new(client.execute_raw(&prepared_guard, guard.parameters())).await;
+        let mut guarded = Vec::with_capacity(guards.len());
+        for (guard, prepared) in guards.iter().zip(&prepared_guards) {
+            guarded.push(Sent::new(client.execute_raw(prepared, guard.parameters())).await);
+        }
         let ended = Sent::new(client.batch_execute("COMMIT")).await;
-        begun.answer().await?;
-        let set = set.answer().await.map(drop);
+        begun.answer().await.map_err(of_all)?;
+        let set = set.answer().await;
         let passed = pass(rows, take).await;
-        let guarded = guarded.answer().await;
-        ended.answer().await?;
+        let mut raised = None;
+        for (position, guarded) in guarded.into_iter().enumerate() {
+            if let Err(error) = guarded.answer().await {
+                raised.get_or_insert((position.saturating_add(1), error));
+            }
+        }
+        ended.answer().await.map_err(of_all)?;
         self.is_idle = true;
-        set?;
-        passed?;
-        guarded?;
-        if self.is_warned.swap(false, Ordering::SeqCst) { Err(PostgresError::Warned) } else { Ok(()) }
+        set.map_err(of_all)?;
+        passed.map_err(|error| of(Some(0), error))?;
+        if let Some((position, error)) = raised {
+            return Err(of(Some(position), error));
+        }
+        if self.is_warned.swap(false, Ordering::SeqCst) { Err(of_all(PostgresError::Warned)) } else { Ok(()) }
     }
 
     /// Begins a snapshot, which ends with the connection.
     pub(super) async fn begin_snapshot(&mut self, scope: Scope, guard: &Statement<'_>) -> Result<(), PostgresError> {
-        self.prepare(std::slice::from_ref(guard)).await.map_err(|(_, error)| error)?;
+        self.prepare(std::slice::from_ref(guard), Some(scope)).await.map_err(|(_, error)| error)?;
         let prepared = self.prepared(guard)?;
         self.is_idle = false;
         let (begun, set) = begin(&self.client, scope).await;
@@ -315,7 +373,7 @@ impl Connection {
         statement: &Statement<'_>,
         take: &mut (dyn FnMut(&Row) -> ControlFlow<()> + Send),
     ) -> Result<(), PostgresError> {
-        self.prepare(std::slice::from_ref(statement)).await.map_err(|(_, error)| error)?;
+        self.prepare(std::slice::from_ref(statement), None).await.map_err(|(_, error)| error)?;
         let prepared = self.prepared(statement)?;
         let rows = Sent::new(self.client.query_raw(&prepared, statement.parameters())).await;
         pass(rows, take).await

@@ -33,7 +33,7 @@ use super::{
     error::PostgresError,
     jitter::pause,
     lane::Lane,
-    lease::{Lease, Leases},
+    lease::{Lease, Leases, OfServer, SERVER},
     options::{PostgresLimits, PostgresLogin},
     plan::{plan, statements},
     pool::Pool,
@@ -56,16 +56,61 @@ pub struct Postgres {
     scans: Arc<Semaphore>,
     leases: Leases,
     /// Keeps other servers out.
-    _lease: Arc<Lease>,
+    lease: Arc<Lease>,
     /// Identifies this process.
     holder: Uuid,
     runtime: Handle,
+    /// The major version.
+    version: u32,
 }
 
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Postgres").finish_non_exhaustive()
     }
+}
+
+/// What [`check`] has found.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked {
+    /// The major version of PostgreSQL.
+    pub version: u32,
+    /// The number of organizations' databases; `None` if the tables don't exist yet.
+    pub organizations: Option<usize>,
+}
+
+/// Checks whether a server could use the database, as [`Postgres::open`] would. Changes nothing, and doesn't disturb a
+/// server that works in it.
+///
+/// # Errors
+/// Why the server could not use it.
+pub async fn check(
+    login: PostgresLogin,
+    owner: Option<PostgresLogin>,
+    limits: PostgresLimits,
+) -> Result<Checked, Cause> {
+    let (runtime, user) = (Handle::current(), login.address.user().to_owned());
+    let limits = PostgresLimits { connections_max: 1, ..limits };
+    let pool = Pool::new(login, limits, runtime.clone())?;
+    let can_install = owner.is_some();
+    let owner = owner.map(|owner| Pool::new(owner, limits, runtime)).transpose()?;
+    let schema = Schema::new(pool.clone(), owner, user);
+    let facts = schema.facts().await?;
+    facts.check()?;
+    let organizations = match schema.is_installed().await? {
+        true => Some(listed(&pool, &[READY]).await?.len()),
+        false if can_install => None,
+        false => return Err(PostgresError::NotMigrated { missing: GUARD.to_owned() }.into()),
+    };
+    Ok(Checked { version: facts.version, organizations })
+}
+
+/// Returns the organizations' databases in these states.
+async fn listed(pool: &Pool, states: &[&str]) -> Result<Vec<Owner>, PostgresError> {
+    let connection = pool.get().await?;
+    let rows = connection.client().query_typed(LIST, &[(&states, Type::TEXT_ARRAY)]).await?;
+    let owners = rows.iter().map(|row| Ok(Owner(row.try_get(0)?))).collect::<Result<Vec<_>, PostgresError>>()?;
+    Ok(owners.into_iter().filter(|owner| *owner != CONFIGURATION).collect())
 }
 
 impl Postgres {
@@ -83,12 +128,13 @@ impl Postgres {
     ) -> Result<Self, Cause> {
         let runtime = Handle::current();
         let user = login.address.user().to_owned();
+        let one = PostgresLimits { connections_max: 1, ..limits };
+        let of_leases = Pool::new(login.clone(), one, runtime.clone())?;
         let pool = Pool::new(login, limits, runtime.clone())?;
-        let of_owner = PostgresLimits { connections_max: 1, ..limits };
-        let owner = owner.map(|owner| Pool::new(owner, of_owner, runtime.clone())).transpose()?;
+        let owner = owner.map(|owner| Pool::new(owner, one, runtime.clone())).transpose()?;
         let schema = Arc::new(Schema::new(pool.clone(), owner, user));
-        schema.open().await?;
-        let leases = Leases::new(pool.clone(), holder, runtime.clone());
+        let version = schema.open().await?;
+        let leases = Leases::new(of_leases, holder, runtime.clone());
         let until = Instant::now() + limits.takeover_wait_max;
         let lease = loop {
             match leases.try_take(SERVER).await? {
@@ -98,7 +144,15 @@ impl Postgres {
             }
         };
         let scans = Arc::new(Semaphore::new(limits.scans_max));
-        Ok(Postgres { pool, schema, scans, leases, _lease: Arc::new(lease), holder, runtime })
+        Ok(Postgres { pool, schema, scans, leases, lease: Arc::new(lease), holder, runtime, version })
+    }
+
+    /// Returns whether there is no configuration database.
+    ///
+    /// # Errors
+    /// If PostgreSQL fails.
+    pub async fn is_empty(&self) -> Result<bool, Cause> {
+        Ok(!matches!(self.state(CONFIGURATION).await?, Some((state, _)) if state == READY))
     }
 
     /// Opens the configuration database. If it doesn't exist, creates it with the content `first`. `writer` identifies
@@ -184,14 +238,19 @@ impl Postgres {
         }
     }
 
-    /// Applies steps on the store's own tables, without the lane of the database.
+    /// Applies steps on the store's own tables, without the lane of the database, if this process has the lease of the server.
     async fn write(&self, owner: Owner, steps: Vec<Step>) -> Result<(), PostgresError> {
         let (commit, mut head) = (Commit::of(steps), ChainHead::empty(Uuid::nil()));
         let (dialect, mut own) = (Dialect::Postgres(owner), Changed::new(HashMap::new()));
         let of_commit = |(_, error): (usize, PostgresError)| error;
         let planned = plan([(0, &commit)].into_iter(), &mut head, dialect, &mut own).map_err(of_commit)?;
-        let statements = statements(&planned, &[], dialect, &own).map_err(of_commit)?;
-        self.pool.get().await?.write(self.scope(owner), &statements).await.map_err(Failed::into_error)
+        let of_server = OfServer::new(self.holder);
+        let mut all = vec![of_server.guard()?];
+        all.extend(statements(&planned, &[], dialect, &own).map_err(of_commit)?);
+        self.pool.get().await?.write(self.scope(owner), &all).await.map_err(|failed| match failed.unmet() {
+            Some(0) => PostgresError::InUse,
+            Some(_) | None => failed.into_error(),
+        })
     }
 
     fn scope(&self, owner: Owner) -> Scope {
@@ -204,14 +263,6 @@ impl Postgres {
         let connection = self.pool.get().await?;
         let rows = connection.client().query_typed(STATE_OF, &[(&owner.0, Type::UUID)]).await?;
         rows.first().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
-    }
-
-    /// Returns the databases in these states.
-    async fn listed(&self, states: &[&str]) -> Result<Vec<Owner>, PostgresError> {
-        let connection = self.pool.get().await?;
-        let rows = connection.client().query_typed(LIST, &[(&states, Type::TEXT_ARRAY)]).await?;
-        let owners = rows.iter().map(|row| Ok(Owner(row.try_get(0)?))).collect::<Result<Vec<_>, PostgresError>>()?;
-        Ok(owners.into_iter().filter(|owner| *owner != CONFIGURATION).collect())
     }
 
     async fn store(&self, owner: Owner, writer: Uuid, witness: Witness) -> Result<Arc<PostgresStore>, OpenError> {
@@ -289,7 +340,8 @@ impl Postgres {
                     is_left = true;
                     ControlFlow::Break(())
                 })
-                .await?;
+                .await
+                .map_err(Failed::into_error)?;
             if !is_left {
                 return Ok(());
             }
@@ -325,7 +377,7 @@ impl PostgresDatabases {
     /// # Errors
     /// If PostgreSQL fails.
     pub async fn new(postgres: Postgres, writer: Uuid, witnesses: Witnesses, inspect: Inspect) -> Result<Self, Cause> {
-        for owner in postgres.listed(&[IMPORTING, DELETING]).await? {
+        for owner in listed(&postgres.pool, &[IMPORTING, DELETING]).await? {
             postgres.delete(owner).await?;
         }
         Ok(PostgresDatabases { postgres, writer, witnesses, inspect, open: Mutex::default() })
@@ -371,7 +423,7 @@ impl OrganizationDatabases for PostgresDatabases {
 
     fn list(&self) -> Pending<'_, Result<Vec<OrganizationId>, Unavailable>> {
         Box::pin(async move {
-            let listed = self.postgres.listed(&[READY]).await.map_err(|error| Unavailable(error.into()))?;
+            let listed = listed(&self.postgres.pool, &[READY]).await.map_err(|error| Unavailable(error.into()))?;
             Ok(listed.into_iter().map(|owner| OrganizationId::from_uuid(owner.0)).collect())
         })
     }
@@ -392,6 +444,10 @@ impl OrganizationDatabases for PostgresDatabases {
 }
 
 impl OnDemand for PostgresDatabases {
+    fn engine(&self) -> String {
+        format!("PostgreSQL {}", self.postgres.version)
+    }
+
     fn is_open(&self, id: OrganizationId) -> bool {
         self.opened(id).is_some()
     }
@@ -404,11 +460,24 @@ impl OnDemand for PostgresDatabases {
         None
     }
 
-    fn file_bytes(&self, _: Option<OrganizationId>) -> FileBytes {
-        FileBytes::default()
+    fn file_bytes(&self, _: Option<OrganizationId>) -> Option<FileBytes> {
+        None
     }
 
     fn close_idle(&self, _: Instant) {}
+
+    fn taken(&self) -> Pending<'static, ()> {
+        let lease = Arc::clone(&self.postgres.lease);
+        Box::pin(async move { lease.taken().await })
+    }
+
+    fn release(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.postgres.lease.release().await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "lease not released");
+            }
+        })
+    }
 }
 
 /// A database that isn't listed yet.
@@ -444,8 +513,6 @@ fn owner(id: OrganizationId) -> Owner {
 
 /// The id of the configuration database. No organization has it.
 const CONFIGURATION: Owner = Owner(Uuid::nil());
-/// The lease of the server.
-const SERVER: Owner = Owner(Uuid::max());
 
 /// The range of the intervals between attempts to take the lease of the server.
 const TAKEOVER_INTERVAL: Range<Duration> = Duration::from_millis(50)..Duration::from_millis(150);

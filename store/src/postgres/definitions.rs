@@ -50,6 +50,9 @@ pub(super) const LANE: &str = "_lane";
 /// The table of the databases. It isn't protected by row-level security, because it also is the list of the databases.
 pub(super) const GUARD: &str = "_guard";
 
+/// The table of the leases. It isn't protected by row-level security, because it contains no data of organizations.
+pub(super) const LEASE: &str = "_lease";
+
 const NAME: &str = "name";
 const COLUMNS: &str = "columns";
 const TABLE_NAME: &str = "table_name";
@@ -57,8 +60,8 @@ pub(super) const STATE: &str = "state";
 pub(super) const EPOCH: &str = "epoch";
 
 /// Returns the definition of a table of the store itself.
-fn built_in(table: &str) -> Option<Arc<Definition>> {
-    static BUILT_IN: LazyLock<[(&str, Arc<Definition>); 4]> = LazyLock::new(|| {
+pub(super) fn built_in(table: &str) -> Option<Arc<Definition>> {
+    static BUILT_IN: LazyLock<[(&str, Arc<Definition>); 5]> = LazyLock::new(|| {
         let column = |name: &'static str, kind, nullable| Column { name: name.into(), kind, nullable };
         let text = |name| column(name, ColumnType::Text, false);
         let integer = |name| column(name, ColumnType::Integer, false);
@@ -69,6 +72,7 @@ fn built_in(table: &str) -> Option<Arc<Definition>> {
             (TABLE, vec![text(NAME), text(COLUMNS)]),
             (INDEX, vec![text(NAME), text(TABLE_NAME)]),
             (GUARD, vec![text(STATE), integer(EPOCH)]),
+            (LEASE, vec![column("holder", ColumnType::Uuid, false)]),
             (LANE, lane),
         ]
         .map(|(table, columns)| (table, Arc::new(Definition::of(&columns, &[]))))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealward_core::store::Cause;
 use tokio_postgres::error::SqlState;
 
-use crate::sql::Malformed;
+use crate::sql::{Malformed, SCHEMA};
 
 /// Why a statement was not executed.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,11 @@ pub(super) enum PostgresError {
     Server { code: String, message: String },
     #[error("the connection to PostgreSQL failed")]
     Connection(#[source] tokio_postgres::Error),
-    #[error("no connection to PostgreSQL was free for {wait_max:?}: raise the maximum number of connections")]
+    #[error("PostgreSQL refused the login ({code}): {message}")]
+    Login { code: String, message: String },
+    #[error(
+        "no connection to PostgreSQL was free for {wait_max:?}: raise limits.storage_connections_max, or find what is slow"
+    )]
     Busy { wait_max: Duration },
     #[error("a statement is malformed")]
     Malformed(#[from] Malformed),
@@ -48,6 +52,10 @@ pub(super) enum PostgresError {
         "the role that the server connects as is a superuser, bypasses row-level security or owns tables: use another one"
     )]
     Privileged,
+    #[error(
+        "the schema {SCHEMA} of the database doesn't belong to the role that owns the tables: use its owner, or another database"
+    )]
+    NotOwner,
     #[error("another server works in the database")]
     InUse,
 }
@@ -65,6 +73,8 @@ impl PostgresError {
             // The server is shutting down, or was told to end the connection.
             PostgresError::Server { code, .. } => code.starts_with("57P") || code.starts_with("08"),
             PostgresError::Busy { .. }
+            | PostgresError::Login { .. }
+            | PostgresError::NotOwner
             | PostgresError::Malformed(_)
             | PostgresError::NoTable { .. }
             | PostgresError::WrongType { .. }
@@ -79,6 +89,18 @@ impl PostgresError {
             | PostgresError::Encoding { .. }
             | PostgresError::Privileged
             | PostgresError::InUse => false,
+        }
+    }
+
+    /// Returns the error of a connection that wasn't opened.
+    pub(super) fn of_login(error: tokio_postgres::Error) -> Self {
+        let code = error.code().map(|state| state.code().to_owned()).unwrap_or_default();
+        // The role, its password, its rights or the database: another attempt fails as well.
+        let is_refusal =
+            code.starts_with("28") || code.starts_with("3D") || code == SqlState::INSUFFICIENT_PRIVILEGE.code();
+        match error.as_db_error() {
+            Some(refused) if is_refusal => PostgresError::Login { code, message: refused.message().to_owned() },
+            Some(_) | None => error.into(),
         }
     }
 

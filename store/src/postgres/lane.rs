@@ -30,6 +30,7 @@ use super::{
     definitions::{Changed, Definitions, EPOCH, GUARD, INDEX, LANE, TABLE, is_current},
     error::PostgresError,
     jitter::pause,
+    lease::OfServer,
     plan::{OfCommit, Planned, changes_definitions, plan, statements, tables, totals},
     pool::Pool,
     reads::Reads,
@@ -372,7 +373,8 @@ impl Lane {
         Ok(taken)
     }
 
-    /// Raises the lane's fence. Returns it, and the number of the last commit.
+    /// Raises the lane's fence, if the lease of the server is that of this process. Returns the fence, and the number of the
+    /// last commit.
     async fn raise_fence(&self) -> Result<(i64, i64), PostgresError> {
         let table = Name::Borrowed(LANE);
         let rows = Condition::equal("lane", Datum::Integer(LANE_NUMBER));
@@ -384,14 +386,20 @@ impl Lane {
         let (guard, is_current) = (Name::Borrowed(GUARD), is_current(self.epoch));
         let guard = self.dialect().require(&guard, &is_current)?;
         let guard = Statement::checked(guard, GUARD, &none.definition(GUARD).unwrap_or_default())?;
+        let of_server = OfServer::new(self.holder);
+        let lease = of_server.guard()?;
         let mut found = None;
         let mut connection = self.pool.get().await?;
         let mut take = |row: &tokio_postgres::Row| {
             found = row.try_get(0).ok().zip(row.try_get(1).ok());
             ControlFlow::Break(())
         };
-        let raised = connection.read(self.scope(), &[raise, guard], &mut take).await;
-        raised.map_err(|error| if error.is(&SqlState::DIVISION_BY_ZERO) { PostgresError::Gone } else { error })?;
+        let raised = connection.read(self.scope(), &[raise, guard, lease], &mut take).await;
+        raised.map_err(|failed| match failed.unmet() {
+            Some(1) => PostgresError::Gone,
+            Some(2) => PostgresError::InUse,
+            Some(_) | None => failed.into_error(),
+        })?;
         found.ok_or(PostgresError::Gone)
     }
 

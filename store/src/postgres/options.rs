@@ -115,6 +115,26 @@ impl PostgresAddress {
     }
 }
 
+impl fmt::Display for PostgresAddress {
+    /// The hosts and the database. They are no secret, but the role is left out too, because several roles use the database.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, host) in self.0.get_hosts().iter().enumerate() {
+            f.write_str(if number == 0 { "" } else { "," })?;
+            match host {
+                Host::Tcp(name) => f.write_str(name)?,
+                Host::Unix(folder) => write!(f, "{}", folder.display())?,
+            }
+            // One port for each host, one for all, or none.
+            match self.0.get_ports() {
+                [] => {}
+                [port] => write!(f, ":{port}")?,
+                ports => ports.get(number).map_or(Ok(()), |port| write!(f, ":{port}"))?,
+            }
+        }
+        write!(f, "/{}", self.0.get_dbname().unwrap_or_default())
+    }
+}
+
 impl fmt::Debug for PostgresAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresAddress").finish_non_exhaustive()
@@ -141,7 +161,8 @@ impl fmt::Debug for PostgresLogin {
 /// The bounds of connections and statements.
 #[derive(Clone, Copy, Debug)]
 pub struct PostgresLimits {
-    /// The maximum number of connections.
+    /// The maximum number of connections for reads and commits. There is one more for leases, and one of the role that
+    /// owns the tables.
     pub connections_max: usize,
     /// The maximum number of scans and snapshots, each on its own connection, at the same time. The other connections
     /// are left to quick reads and commits.
@@ -229,6 +250,17 @@ mod tests {
             ("postgres://sealward@one/sealward?sslmode=disable", Plaintext),
         ] {
             assert_eq!(text.parse::<PostgresAddress>().unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn address_is_shown_without_its_role() {
+        for (text, shown) in [
+            ("postgres://sealward@db.example:5433/data?connect_timeout=3", "db.example:5433/data"),
+            ("postgres://sealward@one:5432,two:5433/data", "one:5432,two:5433/data"),
+            ("postgres://sealward@%2Frun%2Fpostgresql/data", "/run/postgresql:5432/data"),
+        ] {
+            assert_eq!(text.parse::<PostgresAddress>().unwrap().to_string(), shown);
         }
     }
 

@@ -180,12 +180,15 @@ impl Reads {
         for attempt in 1.. {
             let mut connection = self.pool.get().await?;
             match connection.read(self.scope(Begin::Read, is_scan), &pair, &mut |row| take(Some(row))).await {
-                Err(error) if attempt < ATTEMPTS && error.is_of_connection() => {
-                    drop(connection);
-                    self.pool.close_idle();
-                    let _from_the_first_one = take(None);
-                }
-                outcome => return outcome.map_err(gone),
+                Ok(()) => return Ok(()),
+                Err(failed) => match failed.into_error() {
+                    error if attempt < ATTEMPTS && error.is_of_connection() => {
+                        drop(connection);
+                        self.pool.close_idle();
+                        let _from_the_first_one = take(None);
+                    }
+                    error => return Err(gone(error)),
+                },
             }
         }
         Err(PostgresError::Gone)

@@ -9,12 +9,12 @@ use std::collections::{HashMap, HashSet};
 
 use sealward_core::store::{Column, ColumnType, Index, Step, Table};
 use tokio::sync::Mutex;
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::{Client, error::SqlState, types::Type};
 use uuid::Uuid;
 
 use super::{
     connection::Connection,
-    definitions::{GUARD, INDEX, LANE, TABLE},
+    definitions::{GUARD, INDEX, LANE, LEASE, TABLE},
     error::{PostgresError, VERSION_MIN},
     pool::Pool,
 };
@@ -40,6 +40,35 @@ struct Existing {
     indexes: HashSet<String>,
 }
 
+impl Existing {
+    /// Returns a table of the store itself that doesn't exist.
+    fn missing_own(&self) -> Option<&'static str> {
+        [GUARD, LANE, TABLE, INDEX, LEASE].into_iter().find(|name| !self.tables.contains_key(*name))
+    }
+}
+
+/// What the server and the role of its connections are like.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// The major version.
+    pub(super) version: u32,
+    encoding: String,
+    /// Whether row-level security doesn't restrict the role, or the role could lift it.
+    is_privileged: bool,
+}
+
+impl Facts {
+    pub(super) fn check(&self) -> Result<(), PostgresError> {
+        if self.version < VERSION_MIN {
+            return Err(PostgresError::TooOld { found: self.version.to_string() });
+        }
+        if self.encoding != "UTF8" {
+            return Err(PostgresError::Encoding { found: self.encoding.clone() });
+        }
+        if self.is_privileged { Err(PostgresError::Privileged) } else { Ok(()) }
+    }
+}
+
 /// What a step needs to exist.
 #[derive(Debug)]
 enum Need<'a> {
@@ -53,32 +82,43 @@ impl Schema {
         Schema { pool, owner, user, known: Mutex::new(None) }
     }
 
-    /// Checks the server and the roles. Creates the store's own tables if they are missing.
-    pub(super) async fn open(&self) -> Result<(), PostgresError> {
+    /// Checks the server and the roles. Creates the store's own tables if they are missing. Returns the major version.
+    pub(super) async fn open(&self) -> Result<u32, PostgresError> {
+        let facts = self.facts().await?;
+        // Before the first change.
+        facts.check()?;
         if let Some(owner) = &self.owner {
-            self.install(&mut *owner.get().await?).await?;
+            let installed = self.install(&mut *owner.get().await?).await;
+            installed.map_err(|error| {
+                if error.is(&SqlState::INSUFFICIENT_PRIVILEGE) { PostgresError::NotOwner } else { error }
+            })?;
+            // The role of the server may be a member of the one that owns the new tables.
+            self.facts().await?.check()?;
         }
-        let connection = self.pool.get().await?;
-        let row = connection.client().query_typed(FACTS, &[]).await?;
-        let row = row.first().ok_or(PostgresError::Gone)?;
-        let (version, encoding): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
-        if u32::try_from(version).unwrap_or(0) < VERSION_MIN * 10_000 {
-            return Err(PostgresError::TooOld { found: (version / 10_000).to_string() });
-        }
-        if encoding != "UTF8" {
-            return Err(PostgresError::Encoding { found: encoding });
-        }
-        if row.try_get::<_, bool>(2)? {
-            return Err(PostgresError::Privileged);
-        }
-        drop(connection);
         let existing = self.read(&self.pool).await?;
-        if let Some(missing) = [GUARD, LANE, TABLE, INDEX].into_iter().find(|name| !existing.tables.contains_key(*name))
-        {
+        if let Some(missing) = existing.missing_own() {
             return Err(PostgresError::NotMigrated { missing: missing.to_owned() });
         }
         *self.known.lock().await = Some(existing);
-        Ok(())
+        Ok(facts.version)
+    }
+
+    /// Reads what the server and the role must be like.
+    pub(super) async fn facts(&self) -> Result<Facts, PostgresError> {
+        let connection = self.pool.get().await?;
+        let rows = connection.client().query_typed(FACTS, &[]).await?;
+        let row = rows.first().ok_or(PostgresError::Gone)?;
+        let version: i32 = row.try_get(0)?;
+        let version = u32::try_from(version / 10_000).unwrap_or(0);
+        Ok(Facts { version, encoding: row.try_get(1)?, is_privileged: row.try_get(2)? })
+    }
+
+    /// Returns whether the store's own tables exist. Changes nothing. The roles must be able to connect.
+    pub(super) async fn is_installed(&self) -> Result<bool, PostgresError> {
+        if let Some(owner) = &self.owner {
+            drop(owner.get().await?);
+        }
+        Ok(self.read(&self.pool).await?.missing_own().is_none())
     }
 
     /// Creates the store's own tables if they are missing.
@@ -283,8 +323,8 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Begins a transaction that creates the store's own tables. The first four columns of a lane are compared by each commit. The others of lanes and
-/// guards are for several servers.
+/// Begins a transaction that creates the store's own tables. The first four columns of a lane are compared by each commit.
+/// The others of lanes and guards are for several servers.
 fn install(user: &str) -> String {
     format!(
         "BEGIN;
@@ -340,9 +380,6 @@ fn install(user: &str) -> String {
     )
 }
 
-/// The table of the leases. It isn't protected by row-level security, because it contains no data of organizations.
-pub(super) const LEASE: &str = "_lease";
-
 /// The table that a migration locks.
 const MIGRATION: &str = "\"_migration\"";
 
@@ -370,3 +407,20 @@ const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, format_type(a.at
 
 const INDEXES: &str = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE n.nspname = $1 AND c.relkind IN ('i', 'I')";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_encoding_and_role_are_checked() {
+        let check = |version, encoding: &str, is_privileged| {
+            Facts { version, encoding: encoding.to_owned(), is_privileged }.check().err().map(|error| error.to_string())
+        };
+        assert_eq!(check(15, "UTF8", false), None);
+        assert_eq!(check(18, "UTF8", false), None);
+        assert!(check(14, "UTF8", false).is_some_and(|error| error.contains("version 14: version 15 or later")));
+        assert!(check(15, "SQL_ASCII", false).is_some_and(|error| error.contains("SQL_ASCII")));
+        assert!(check(15, "UTF8", true).is_some_and(|error| error.contains("superuser")));
+    }
+}

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use self::cluster::Database;
 use super::*;
 use crate::{
+    OnDemand as _,
     committer::Witness,
     contract::{Subject, contract_tests},
 };

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     committer::Witnesses,
+    files::engine,
     on_demand::{FileBytes, Inspect, OnDemand},
 };
 
@@ -103,6 +104,10 @@ impl SqliteDatabases {
 }
 
 impl OnDemand for SqliteDatabases {
+    fn engine(&self) -> String {
+        engine()
+    }
+
     fn is_open(&self, id: OrganizationId) -> bool {
         self.database(id).is_open()
     }
@@ -115,14 +120,23 @@ impl OnDemand for SqliteDatabases {
         self.database(id).generation_unused()
     }
 
-    fn file_bytes(&self, id: Option<OrganizationId>) -> FileBytes {
+    fn file_bytes(&self, id: Option<OrganizationId>) -> Option<FileBytes> {
         let path = id.map_or_else(|| self.folder.configuration(), |id| self.path(id, DATABASE));
         let bytes = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
-        FileBytes { database: bytes(&path), log: bytes(&suffixed(&path, "-wal")) }
+        Some(FileBytes { database: bytes(&path), log: bytes(&suffixed(&path, "-wal")) })
     }
 
     fn close_idle(&self, now: Instant) {
         self.open.close_idle(now);
+    }
+
+    fn taken(&self) -> Pending<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn release(&self) -> Pending<'_, ()> {
+        // The locks of files end with the process.
+        Box::pin(std::future::ready(()))
     }
 }
 

@@ -701,9 +701,9 @@ func (x *TokenIssuerStatus) GetFetchTime() *timestamppb.Timestamp {
 // A store of records.
 type StoreStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its software and version: `SQLite 3.50.4`.
+	// Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
 	Engine string `protobuf:"bytes,1,opt,name=engine,proto3" json:"engine,omitempty"`
-	// Its location: the data folder.
+	// Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
 	Location string `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
 	// The number of organizations that are served.
 	Organizations int64 `protobuf:"varint,3,opt,name=organizations,proto3" json:"organizations,omitempty"`
@@ -711,7 +711,7 @@ type StoreStatus struct {
 	OrganizationsNotServed int64 `protobuf:"varint,4,opt,name=organizations_not_served,json=organizationsNotServed,proto3" json:"organizations_not_served,omitempty"`
 	// The number of organizations whose databases are open.
 	OpenDatabases int64 `protobuf:"varint,5,opt,name=open_databases,json=openDatabases,proto3" json:"open_databases,omitempty"`
-	// The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+	// The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
 	AvailableBytes *int64 `protobuf:"varint,6,opt,name=available_bytes,json=availableBytes,proto3,oneof" json:"available_bytes,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache

@@ -42,7 +42,8 @@ struct Known {
 /// The figures that come from files.
 #[derive(Debug, Default)]
 pub(super) struct FileFigures {
-    pub(super) configuration: FileBytes,
+    /// `None` if databases aren't files.
+    pub(super) configuration: Option<FileBytes>,
     pub(super) organizations: HashMap<OrganizationId, FileBytes>,
     pub(super) available_bytes: Option<u64>,
     pub(super) process: ProcessFigures,
@@ -82,7 +83,7 @@ impl FigureReader {
         let ids: Vec<OrganizationId> = organizations.iter().map(|organization| organization.id).collect();
         let read = spawn_blocking(move || FileFigures {
             configuration: databases.file_bytes(None),
-            organizations: ids.into_iter().map(|id| (id, databases.file_bytes(Some(id)))).collect(),
+            organizations: ids.into_iter().filter_map(|id| Some((id, databases.file_bytes(Some(id))?))).collect(),
             available_bytes: disk::available_bytes(&data_dir),
             process: ProcessFigures::read(),
         });

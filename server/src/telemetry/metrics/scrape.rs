@@ -231,8 +231,10 @@ impl Scraper {
     fn add_stores(&self, samples: &mut Samples) {
         let files = self.figures.files();
         samples.count(&metric::DATABASES_OPEN, &[], self.sources.databases.open_count());
-        samples.count(&metric::CONFIGURATION_BYTES, &["database"], files.configuration.database);
-        samples.count(&metric::CONFIGURATION_BYTES, &["log"], files.configuration.log);
+        if let Some(bytes) = files.configuration {
+            samples.count(&metric::CONFIGURATION_BYTES, &["database"], bytes.database);
+            samples.count(&metric::CONFIGURATION_BYTES, &["log"], bytes.log);
+        }
         if let Some(bytes) = files.available_bytes {
             samples.count(&metric::AVAILABLE_BYTES, &[], bytes);
         }

@@ -137,6 +137,49 @@ async fn role_that_could_lift_the_barrier_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn database_that_cannot_be_used_is_refused_before_a_change() {
+    let open = async |database: &str, owner: &str| {
+        let (login, owner) = ["sealward", owner].map(|role| cluster::CLUSTER.login(role, "localhost", database)).into();
+        let opened = Postgres::open(login, Some(owner), limits(), Uuid::from_bytes([3; 16])).await;
+        opened.map(drop).unwrap_err().to_string()
+    };
+    let administer = |database: &str, text: &str| cluster::CLUSTER.administer(database, text);
+    administer("postgres", "CREATE DATABASE latin OWNER sealward_owner TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'");
+    assert!(open("latin", "sealward_owner").await.contains("LATIN1"));
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'sealward'";
+    assert_eq!(administer("latin", schemas), "0");
+    // The tables of another role, such as those of another deployment.
+    let fixture = Fixture::new();
+    fixture.databases().await;
+    administer("postgres", "CREATE ROLE another_owner LOGIN PASSWORD 'of the tests'");
+    administer("postgres", &format!("GRANT CREATE ON DATABASE {} TO another_owner", fixture.database.name()));
+    assert_eq!(open(fixture.database.name(), "another_owner").await, error::PostgresError::NotOwner.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_what_a_start_would_and_changes_nothing() {
+    let fixture = Fixture::new();
+    let database = &fixture.database;
+    let with_owner = async || check(database.login(), Some(database.owner()), limits()).await;
+    let found = with_owner().await.unwrap();
+    assert!(found.version >= 15);
+    assert_eq!(found.organizations, None);
+    assert!(check(database.login(), None, limits()).await.unwrap_err().to_string().contains("_guard"));
+    assert_eq!(database.administer("SELECT count(*) FROM pg_namespace WHERE nspname = 'sealward'"), "0");
+    fixture.created(ID).await;
+    // While a server works.
+    assert_eq!(with_owner().await.unwrap().organizations, Some(1));
+    assert_eq!(check(database.login(), None, limits()).await.unwrap().organizations, Some(1));
+    assert_eq!(
+        check(database.owner(), None, limits()).await.unwrap_err().to_string(),
+        error::PostgresError::Privileged.to_string()
+    );
+    let wrong = PostgresLogin { password: Some("hunter2".into()), ..database.owner() };
+    let refused = check(database.login(), Some(wrong), limits()).await.unwrap_err();
+    assert!(refused.to_string().contains("28P01") && !format!("{refused:?}").contains("hunter2"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tables_that_are_missing_are_named() {
     let fixture = Fixture::new();
     let opened = Postgres::open(fixture.database.login(), None, limits(), Uuid::from_bytes([3; 16])).await;

@@ -29,6 +29,68 @@ async fn second_server_is_refused_while_one_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn server_whose_lease_was_taken_writes_nothing() {
+    let fixture = Fixture::new();
+    let one = fixture.created(ID).await;
+    commit(&*one, vec![insert(1, "a")]).await.unwrap();
+    // As if the first server had been paused for longer than its lease. It may renew the lease in between.
+    let second = loop {
+        fixture.database.administer("UPDATE sealward._lease SET expires = clock_timestamp() - interval '1 second'");
+        let opened = Postgres::open(fixture.database.login(), None, limits(), Uuid::from_bytes([4; 16])).await;
+        if let Ok(second) = opened {
+            break databases_of(second).await.unwrap();
+        }
+    };
+    let other = second.open(ID).await.unwrap();
+    let first = fixture.databases().await;
+    let in_use = error::PostgresError::InUse.to_string();
+    let is_refused = |refused: Result<(), CommitError>| match refused {
+        Err(CommitError::Unavailable(cause)) => cause.to_string() == in_use,
+        _ => false,
+    };
+    assert!(is_refused(commit(&*one, vec![insert(2, "late")]).await));
+    assert!(is_refused(first.create(OTHER_ID, Commit::default()).await));
+    assert_eq!(first.remove(ID).await.unwrap_err().0.to_string(), in_use);
+    assert_eq!(count(&*one, "Entry").await, 1);
+    // It finds out at the next renewal.
+    first.taken().await;
+    commit(&*other, vec![insert(3, "a")]).await.unwrap();
+    // Its end doesn't end the lease of the other one.
+    first.release().await;
+    let third = Postgres::open(fixture.database.login(), None, limits(), Uuid::from_bytes([5; 16])).await;
+    assert_eq!(third.map(drop).unwrap_err().to_string(), in_use);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lease_that_was_released_is_taken_at_once() {
+    let fixture = Fixture::new();
+    fixture.databases().await.release().await;
+    Postgres::open(fixture.database.login(), None, limits(), Uuid::from_bytes([4; 16])).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_pool_refuses_in_bounded_time() {
+    let fixture = Fixture::new();
+    let wait_max = std::time::Duration::from_millis(300);
+    let few = PostgresLimits { connection_wait_max: wait_max, connections_max: 2, scans_max: 2, ..limits() };
+    let login = fixture.database.login();
+    let postgres = Postgres::open(login, Some(fixture.database.owner()), few, Uuid::from_bytes([9; 16])).await.unwrap();
+    let databases = databases_of(postgres).await.unwrap();
+    databases.create(ID, first()).await.unwrap();
+    let store = databases.open(ID).await.unwrap();
+    let snapshots = [store.snapshot().await.unwrap(), store.snapshot().await.unwrap()];
+    let refused = store.count("Entry".into(), Condition::EVERYTHING).await.unwrap_err();
+    let busy = error::PostgresError::Busy { wait_max }.to_string();
+    assert!(refused.0.to_string().contains(&busy), "{refused:?}");
+    let refused = commit(&*store, vec![insert(1, "a")]).await;
+    assert!(matches!(&refused, Err(CommitError::Unavailable(cause)) if cause.to_string() == busy), "{refused:?}");
+    assert!(store.snapshot().await.is_err());
+    drop(snapshots);
+    commit(&*store, vec![insert(1, "a")]).await.unwrap();
+    assert_eq!(count(&*store, "Entry").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn taken_lane_refuses_its_former_holder_until_it_takes_it_again() {
     let fixture = Fixture::new();
     let one = fixture.created(ID).await;

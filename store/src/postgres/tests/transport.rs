@@ -12,8 +12,27 @@ async fn server_certificate_and_name_are_verified() {
     let other_ca = PostgresLogin { tls: cluster::trusting(&ca), ..database.login() };
     let other_name = cluster::CLUSTER.login("sealward", "127.0.0.1", database.name());
     let wrong_password = PostgresLogin { password: Some("hunter2".into()), ..database.login() };
-    for login in [other_ca, other_name, wrong_password] {
+    let unreachable = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("postgres://sealward@localhost:{}/any", listener.local_addr().unwrap().port());
+        PostgresLogin { address: address.parse().unwrap(), ..database.login() }
+    };
+    let no_database = cluster::CLUSTER.login("sealward", "localhost", "missing");
+    for (login, words) in [
+        (other_ca, "invalid peer certificate"),
+        (other_name, "not valid for name"),
+        (wrong_password, "refused the login (28P01)"),
+        (no_database, "refused the login (3D000)"),
+        (unreachable, "refused"),
+    ] {
         let error = open(login).await.unwrap_err();
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        assert!(text.contains(words), "{text}");
         assert!(!format!("{error:?}").contains("hunter2"));
     }
     open(database.login()).await.unwrap();

@@ -3027,7 +3027,7 @@ namespace Sealward.V1 {
     public const int EngineFieldNumber = 1;
     private string engine_ = "";
     /// <summary>
-    /// Its software and version: `SQLite 3.50.4`.
+    /// Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -3042,7 +3042,7 @@ namespace Sealward.V1 {
     public const int LocationFieldNumber = 2;
     private string location_ = "";
     /// <summary>
-    /// Its location: the data folder.
+    /// Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -3104,7 +3104,7 @@ namespace Sealward.V1 {
 
     private long availableBytes_;
     /// <summary>
-    /// The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+    /// The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]

@@ -340,9 +340,9 @@ class StoreStatus(google.protobuf.message.Message):
     OPEN_DATABASES_FIELD_NUMBER: builtins.int
     AVAILABLE_BYTES_FIELD_NUMBER: builtins.int
     engine: builtins.str
-    """Its software and version: `SQLite 3.50.4`."""
+    """Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`."""
     location: builtins.str
-    """Its location: the data folder."""
+    """Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`."""
     organizations: builtins.int
     """The number of organizations that are served."""
     organizations_not_served: builtins.int
@@ -350,7 +350,7 @@ class StoreStatus(google.protobuf.message.Message):
     open_databases: builtins.int
     """The number of organizations whose databases are open."""
     available_bytes: builtins.int
-    """The space that is left for the server on the file system of the store, in bytes. Absent: unknown."""
+    """The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is."""
     def __init__(
         self,
         *,

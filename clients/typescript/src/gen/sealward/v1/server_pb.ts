@@ -403,14 +403,14 @@ export const TokenIssuerStatusSchema: GenMessage<TokenIssuerStatus> = /*@__PURE_
  */
 export type StoreStatus = Message<"sealward.v1.StoreStatus"> & {
   /**
-   * Its software and version: `SQLite 3.50.4`.
+   * Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
    *
    * @generated from field: string engine = 1;
    */
   engine: string;
 
   /**
-   * Its location: the data folder.
+   * Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
    *
    * @generated from field: string location = 2;
    */
@@ -438,7 +438,7 @@ export type StoreStatus = Message<"sealward.v1.StoreStatus"> & {
   openDatabases: bigint;
 
   /**
-   * The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+   * The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
    *
    * @generated from field: optional int64 available_bytes = 6;
    */

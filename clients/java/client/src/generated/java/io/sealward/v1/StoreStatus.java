@@ -54,7 +54,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object engine_ = "";
   /**
    * <pre>
-   * Its software and version: `SQLite 3.50.4`.
+   * Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
    * </pre>
    *
    * <code>string engine = 1;</code>
@@ -75,7 +75,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Its software and version: `SQLite 3.50.4`.
+   * Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
    * </pre>
    *
    * <code>string engine = 1;</code>
@@ -101,7 +101,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object location_ = "";
   /**
    * <pre>
-   * Its location: the data folder.
+   * Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
    * </pre>
    *
    * <code>string location = 2;</code>
@@ -122,7 +122,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Its location: the data folder.
+   * Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
    * </pre>
    *
    * <code>string location = 2;</code>
@@ -192,7 +192,7 @@ private static final long serialVersionUID = 0L;
   private long availableBytes_ = 0L;
   /**
    * <pre>
-   * The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+   * The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
    * </pre>
    *
    * <code>optional int64 available_bytes = 6;</code>
@@ -204,7 +204,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+   * The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
    * </pre>
    *
    * <code>optional int64 available_bytes = 6;</code>
@@ -644,7 +644,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object engine_ = "";
     /**
      * <pre>
-     * Its software and version: `SQLite 3.50.4`.
+     * Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
      * </pre>
      *
      * <code>string engine = 1;</code>
@@ -664,7 +664,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Its software and version: `SQLite 3.50.4`.
+     * Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
      * </pre>
      *
      * <code>string engine = 1;</code>
@@ -685,7 +685,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Its software and version: `SQLite 3.50.4`.
+     * Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
      * </pre>
      *
      * <code>string engine = 1;</code>
@@ -702,7 +702,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Its software and version: `SQLite 3.50.4`.
+     * Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
      * </pre>
      *
      * <code>string engine = 1;</code>
@@ -716,7 +716,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Its software and version: `SQLite 3.50.4`.
+     * Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
      * </pre>
      *
      * <code>string engine = 1;</code>
@@ -736,7 +736,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object location_ = "";
     /**
      * <pre>
-     * Its location: the data folder.
+     * Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
      * </pre>
      *
      * <code>string location = 2;</code>
@@ -756,7 +756,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Its location: the data folder.
+     * Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
      * </pre>
      *
      * <code>string location = 2;</code>
@@ -777,7 +777,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Its location: the data folder.
+     * Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
      * </pre>
      *
      * <code>string location = 2;</code>
@@ -794,7 +794,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Its location: the data folder.
+     * Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
      * </pre>
      *
      * <code>string location = 2;</code>
@@ -808,7 +808,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Its location: the data folder.
+     * Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
      * </pre>
      *
      * <code>string location = 2;</code>
@@ -960,7 +960,7 @@ private static final long serialVersionUID = 0L;
     private long availableBytes_ ;
     /**
      * <pre>
-     * The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+     * The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
      * </pre>
      *
      * <code>optional int64 available_bytes = 6;</code>
@@ -972,7 +972,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+     * The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
      * </pre>
      *
      * <code>optional int64 available_bytes = 6;</code>
@@ -984,7 +984,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+     * The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
      * </pre>
      *
      * <code>optional int64 available_bytes = 6;</code>
@@ -1000,7 +1000,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+     * The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
      * </pre>
      *
      * <code>optional int64 available_bytes = 6;</code>

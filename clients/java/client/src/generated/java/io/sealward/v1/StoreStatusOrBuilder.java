@@ -11,7 +11,7 @@ public interface StoreStatusOrBuilder extends
 
   /**
    * <pre>
-   * Its software and version: `SQLite 3.50.4`.
+   * Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
    * </pre>
    *
    * <code>string engine = 1;</code>
@@ -20,7 +20,7 @@ public interface StoreStatusOrBuilder extends
   java.lang.String getEngine();
   /**
    * <pre>
-   * Its software and version: `SQLite 3.50.4`.
+   * Its software and version: `SQLite 3.50.4`, `PostgreSQL 15`.
    * </pre>
    *
    * <code>string engine = 1;</code>
@@ -31,7 +31,7 @@ public interface StoreStatusOrBuilder extends
 
   /**
    * <pre>
-   * Its location: the data folder.
+   * Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
    * </pre>
    *
    * <code>string location = 2;</code>
@@ -40,7 +40,7 @@ public interface StoreStatusOrBuilder extends
   java.lang.String getLocation();
   /**
    * <pre>
-   * Its location: the data folder.
+   * Its location: the data folder, or hosts and name of the PostgreSQL database: `db.example.org:5432/sealward`.
    * </pre>
    *
    * <code>string location = 2;</code>
@@ -81,7 +81,7 @@ public interface StoreStatusOrBuilder extends
 
   /**
    * <pre>
-   * The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+   * The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
    * </pre>
    *
    * <code>optional int64 available_bytes = 6;</code>
@@ -90,7 +90,7 @@ public interface StoreStatusOrBuilder extends
   boolean hasAvailableBytes();
   /**
    * <pre>
-   * The space that is left for the server on the file system of the store, in bytes. Absent: unknown.
+   * The space that is left for the server on the file system of the store, in bytes. Absent: unknown, as that of PostgreSQL is.
    * </pre>
    *
    * <code>optional int64 available_bytes = 6;</code>
