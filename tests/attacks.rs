@@ -365,6 +365,7 @@ async fn ended(call: Call) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_lists_take_bounded_memory() {
+    sqlite_only!("fills the file of a database directly");
     let setup = Setup { limits: &[("answer_stall_max_ms", 2_000)], rows: MUCH, ..Setup::default() };
     let target = Target::start("unread lists, a reader", setup).await;
     let answers = u64::from(Limits::default().answers_per_identity_max_bytes);
@@ -394,6 +395,7 @@ async fn unread_lists_take_bounded_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_streams_are_bounded_and_ended() {
+    sqlite_only!("fills the file of a database directly");
     let setup = Setup { limits: &[("answer_stall_max_ms", 2_000)], rows: MUCH, ..Setup::default() };
     let target = Target::start("unread exports and verifications", setup).await;
     // An administrator exports, an auditor verifies.
@@ -439,6 +441,7 @@ fn answered_or_refused(reasons: &[ErrorReason], outcomes: Vec<Result<(), Error>>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundred_concurrent_costly_lists_delay_no_other_reader() {
+    sqlite_only!("fills the file of a database directly");
     let rows = many_mailboxes(20_000);
     let target = Target::start("100 costly lists, a reader", Setup { rows: &rows, ..Setup::default() }).await;
     let allowed = Allowed { charged_bytes: identity_memory_bytes(), connections: 1 };

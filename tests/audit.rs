@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::harness::{
     DEFAULT, Server,
-    inside::{Inside, Trail, flipped, lose_configuration},
+    inside::{Inside, Trail, flipped, lose_configuration, organizations},
     mailbox, reason, refused, reveal, settled,
 };
 
@@ -238,9 +238,8 @@ async fn creation_of_an_organization_is_in_both_trails() {
     let folder = server.stop().await;
     let deployment = Inside::configuration(&folder).trail();
     is_chained(&deployment);
-    let databases = std::fs::read_dir(folder.path().join("organizations")).unwrap().map(|entry| entry.unwrap().path());
-    let databases = databases.filter(|path| path.extension().is_some_and(|extension| extension == "db"));
-    let trails: Vec<_> = databases.map(|path| Inside::open(&path).trail()).collect();
+    let uids = organizations(&folder.path());
+    let trails: Vec<_> = uids.iter().map(|uid| Inside::of(&folder.path(), uid).trail()).collect();
     let contoso = trails.iter().find(|trail| trail[0].subject == "organizations/contoso").unwrap();
     is_chained(contoso);
     for trail in [&deployment, contoso] {
@@ -296,6 +295,7 @@ async fn registered_database_and_denial_are_in_the_trails() {
 
 #[tokio::test]
 async fn reveal_that_cannot_be_recorded_is_refused() {
+    sqlite_only!("locks the file of a database");
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let (connector, admin) = (server.client(Person::Connector), server.client(Person::Admin));

@@ -19,7 +19,7 @@ use tonic::Code;
 
 use crate::harness::{
     DEFAULT, Folder, PATIENCE, Server,
-    inside::{Inside, Trail, files_with},
+    inside::{Inside, Trail, files_with, organizations},
     mailbox,
     process::{Process, binary},
     reason, reveal,
@@ -87,16 +87,14 @@ fn whole(lines: Vec<Line>) -> BTreeMap<String, Vec<Line>> {
 
 /// The trails in the databases of a folder whose server has ended, by organization.
 fn stored(folder: &Folder) -> BTreeMap<String, Vec<Trail>> {
-    let databases = fs::read_dir(folder.path().join("organizations")).unwrap().map(|entry| entry.unwrap().path());
-    let databases = databases.filter(|path| path.extension().is_some_and(|extension| extension == "db"));
-    let uid = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
     let trail = |inside: Inside| {
         let mut trail = inside.trail();
         trail.sort_by_key(|record| record.sequence);
         trail
     };
-    let organizations = databases.map(|path| (uid(&path), trail(Inside::open(&path))));
-    organizations.chain([(String::new(), trail(Inside::configuration(folder)))]).collect()
+    let uids = organizations(&folder.path()).into_iter();
+    let of_organizations = uids.map(|uid| (uid.clone(), trail(Inside::of(&folder.path(), &uid))));
+    of_organizations.chain([(String::new(), trail(Inside::configuration(folder)))]).collect()
 }
 
 /// Asserts that the copy contains the records of the databases, in the order of each chain.
@@ -447,6 +445,7 @@ async fn calls_that_need_an_audit_record_are_refused_if_configured() {
 
 #[tokio::test]
 async fn restored_trail_is_copied_from_its_beginning() {
+    sqlite_only!("puts an older file of a database back");
     let (server, path) = server(OnFailure::Report).await;
     let folder = server.stop().await;
     let older = fs::read(folder.organization_database()).unwrap();

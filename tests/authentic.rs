@@ -72,6 +72,7 @@ const SWAP_NAMES: &str = "UPDATE sealward_organizations SET name = 'other' WHERE
 
 #[tokio::test]
 async fn organizations_with_exchanged_names_are_not_served() {
+    sqlite_only!("check-config reads no rows of PostgreSQL");
     let two = Two::new().await;
     two.configuration(SWAP_NAMES);
     for organization in ["default", "contoso"] {
@@ -99,6 +100,7 @@ async fn organizations_with_exchanged_names_are_not_served() {
 
 #[tokio::test]
 async fn organization_with_a_changed_row_is_not_served() {
+    sqlite_only!("exchanges files of databases");
     for sql in [
         "UPDATE sealward_organizations SET state = 'deleting' WHERE name = 'contoso'",
         "UPDATE sealward_organizations SET mac = NULL WHERE name = 'contoso'",
@@ -120,6 +122,7 @@ async fn organization_with_a_changed_row_is_not_served() {
 
 #[tokio::test]
 async fn row_with_an_invalid_name_leaves_the_others_served() {
+    sqlite_only!("exchanges files of databases");
     let two = Two::new().await;
     two.configuration("UPDATE sealward_organizations SET name = 'No Name' WHERE name = 'contoso'");
     let found = problems(&two.folder, "No Name");
@@ -141,6 +144,7 @@ fn exchange(one: &Path, other: &Path) {
 
 #[tokio::test]
 async fn database_in_the_place_of_another_is_not_served() {
+    sqlite_only!("exchanges files of databases");
     let two = Two::new().await;
     exchange(&two.default_database, &two.contoso_database);
     let found = problems(&two.folder, "default");
@@ -158,6 +162,7 @@ async fn database_in_the_place_of_another_is_not_served() {
 
 #[tokio::test]
 async fn database_with_a_changed_name_is_not_served() {
+    sqlite_only!("exchanges files of databases");
     let two = Two::new().await;
     Inside::open(&two.contoso_database).change(1, "UPDATE sealward_organization SET name = 'default'");
     let server = Server::start_in(two.folder, |_| {}).await;
@@ -168,6 +173,7 @@ async fn database_with_a_changed_name_is_not_served() {
 /// Without its row, a database would be registered under the name inside it, which isn't authentic.
 #[tokio::test]
 async fn database_without_its_row_is_not_registered_with_existing_keys() {
+    sqlite_only!("exchanges files of databases");
     let two = Two::new().await;
     two.configuration("DELETE FROM sealward_organizations WHERE name IN ('default', 'contoso')");
     Inside::open(&two.contoso_database).change(1, "UPDATE sealward_organization SET name = 'default'");
@@ -179,6 +185,7 @@ async fn database_without_its_row_is_not_registered_with_existing_keys() {
 
 #[tokio::test]
 async fn repaired_database_is_served_without_a_restart() {
+    sqlite_only!("exchanges files of databases");
     let two = Two::new().await;
     let content = fs::read(&two.contoso_database).unwrap();
     fs::write(&two.contoso_database, b"nothing that SQLite has written, and long enough for a header").unwrap();
@@ -208,12 +215,8 @@ async fn repaired_database_is_served_without_a_restart() {
 #[tokio::test]
 async fn rows_get_the_mac_of_a_new_root_key_before_the_old_one_is_removed() {
     let two = Two::new().await;
-    let macs = |folder: &Folder| {
-        let inside = Inside::configuration(folder);
-        let mut read = inside.sqlite().prepare("SELECT mac FROM sealward_organizations ORDER BY name").unwrap();
-        let macs = read.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
-        macs.collect::<Result<Vec<_>, _>>().unwrap()
-    };
+    let macs =
+        |folder: &Folder| Inside::configuration(folder).bytes("SELECT mac FROM sealward_organizations ORDER BY name");
     let before = macs(&two.folder);
     crate::root_key::renew(&two.folder.path());
     let folder = Server::start_in(two.folder, |_| {}).await.stop().await;

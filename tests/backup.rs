@@ -107,6 +107,7 @@ fn content(path: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn backup_during_writes_and_re_encryption_starts_a_server() {
+    sqlite_only!("backups are copies of files");
     const BEFORE: usize = 300;
     let folder = Folder::new();
     let config = folder.development().config_file();
@@ -170,6 +171,7 @@ async fn backup_during_writes_and_re_encryption_starts_a_server() {
 
 #[test]
 fn backup_of_a_stopped_server_only_leaves_a_note_in_its_folder() {
+    sqlite_only!("backups are copies of files");
     // As a process: it has closed its files when it has ended.
     let folder = Folder::new();
     let server = Process::start(&folder.path());
@@ -195,6 +197,7 @@ fn recorded(folder: &Folder) -> Vec<(String, Option<String>)> {
 
 #[tokio::test]
 async fn backup_and_restore_are_recorded_in_the_trail() {
+    sqlite_only!("backups are copies of files");
     let server = Server::start().await;
     let folder = server.folder().path();
     let backup = folder.parent().unwrap().join("backup");
@@ -226,6 +229,7 @@ async fn until(is_done: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn set_opens_with_its_own_configuration_database_at_every_step_of_a_key_change() {
+    sqlite_only!("backups are copies of files");
     for point in OF_A_CHANGE {
         let folder = Folder::new();
         let server = Process::start(&folder.path());
@@ -256,6 +260,7 @@ async fn set_opens_with_its_own_configuration_database_at_every_step_of_a_key_ch
 
 #[tokio::test]
 async fn verification_finds_what_is_wrong_and_changes_nothing() {
+    sqlite_only!("backups are copies of files");
     let server = Server::start().await;
     let name = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap().name;
     let folder = server.stop().await;
@@ -319,6 +324,7 @@ async fn verification_finds_what_is_wrong_and_changes_nothing() {
 
 #[tokio::test]
 async fn backup_without_a_root_key_is_neither_sound_nor_restored() {
+    sqlite_only!("backups are copies of files");
     let server = Server::start().await;
     let name = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap().name;
     let folder = server.stop().await;
@@ -368,6 +374,7 @@ async fn backup_without_a_root_key_is_neither_sound_nor_restored() {
 
 #[test]
 fn restore_replaces_nothing_and_excludes_a_running_server() {
+    sqlite_only!("backups are copies of files");
     // As a process: it has closed its files when it has ended.
     let folder = Folder::new();
     let server = Process::start(&folder.path());
@@ -417,6 +424,7 @@ fn restore_replaces_nothing_and_excludes_a_running_server() {
 
 #[tokio::test]
 async fn failed_backup_is_reported_and_leaves_no_files() {
+    sqlite_only!("backups are copies of files");
     let folder = Server::start().await.stop().await;
     let parent = folder.path().parent().unwrap().to_owned();
     fs::write(folder.organization_database(), b"nothing that SQLite has written, and long enough for a header")

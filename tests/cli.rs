@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Folder, Server,
+    inside::lose_configuration,
     process::{Process, binary, grpcurl, tools},
 };
 
@@ -239,13 +240,8 @@ async fn key_is_shown_changed_watched_and_restored() {
     let active = terminal.run_with(Person::Admin, "key restore --stdin", "a new key, number 1");
     assert!(active.failure(1).contains("sealward key change"), "{active:?}");
 
-    let lose = |folder: &Path| {
-        for suffix in ["", "-wal", "-shm"] {
-            let _absent = std::fs::remove_file(folder.join(format!("configuration.db{suffix}")));
-        }
-    };
     // `ensure_organization` would refuse: the organization is there, inactive.
-    let server = server.restart(lose, |_| {}).await;
+    let server = server.restart(lose_configuration, |_| {}).await;
     let terminal = Terminal::at(&server);
     let inactive = terminal.run(Person::Admin, "key status");
     assert_eq!(inactive.json()["isActive"], json!(false));

@@ -73,7 +73,7 @@ async fn assert_verified(server: &Server, organization: &str) -> i64 {
 
 /// The database of an organization, from the folder of a stopped server.
 fn database(folder: &Folder, uid: &str) -> Inside {
-    Inside::open(&folder.path().join(format!("organizations/{uid}.db")))
+    Inside::of(&folder.path(), uid)
 }
 
 fn imports(trail: &[Trail]) -> Vec<&Trail> {
@@ -171,10 +171,7 @@ async fn copy_elsewhere_contains_nothing_of_the_key_ring_and_cells_of_its_source
 
     let (here, there) = (here.stop().await, there.stop().await);
     let inside = database(&here, &source.uid);
-    let column = |name: &str| -> Vec<u8> {
-        let sql = format!("SELECT {name} FROM sealward_key_ring");
-        inside.sqlite().query_row(&sql, [], |row| row.get(0)).unwrap()
-    };
+    let column = |name: &str| -> Vec<u8> { inside.bytes(&format!("SELECT {name} FROM sealward_key_ring")).remove(0) };
     let mut secrets = inside.wrapped_keys();
     secrets.extend(["salt", "key_check_value", "revision", "mac"].map(column));
     secrets.extend(names.iter().map(|name| inside.password_cell(name)));
@@ -190,8 +187,7 @@ async fn copy_elsewhere_contains_nothing_of_the_key_ring_and_cells_of_its_source
     let trail = database(&there, &made.uid).trail();
     assert!(!trail.iter().any(|record| record.action == "export-organization"));
     let foreign = "SELECT count(*) FROM sealward_audit_head WHERE hash NOT IN (SELECT hash FROM sealward_audit)";
-    let foreign: i64 = database(&there, &made.uid).sqlite().query_row(foreign, [], |row| row.get(0)).unwrap();
-    assert_eq!(foreign, 0);
+    assert_eq!(database(&there, &made.uid).number(foreign), 0);
 }
 
 #[tokio::test]
@@ -207,7 +203,7 @@ async fn cells_of_source_and_copy_do_not_open_in_each_other() {
         let uids = uids.map(str::to_owned);
         let name = name.clone();
         move |folder: &std::path::Path| {
-            let [one, other] = uids.map(|uid| Inside::open(&folder.join(format!("organizations/{uid}.db"))));
+            let [one, other] = uids.map(|uid| Inside::of(folder, &uid));
             let cells = [&one, &other].map(|inside| inside.password_cell(&name));
             one.set_password_cell(&name, &cells[1]);
             other.set_password_cell(&name, &cells[0]);
@@ -267,6 +263,7 @@ async fn copy_of_a_copy_opens_with_the_key_of_the_copy() {
 
 #[tokio::test]
 async fn wrong_key_leaves_the_attempt_and_its_record_only() {
+    sqlite_only!("counts the files of locks");
     let here = Server::start().await;
     stored(&here, 2).await;
     let admin = here.client(Person::Admin);

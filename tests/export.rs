@@ -14,7 +14,7 @@ use sealward_server::development::Person;
 use crate::harness::{
     DEFAULT, Server,
     inside::{Inside, files_with},
-    mailbox, reason, reveal, settled,
+    mailbox, postgresql, reason, reveal, settled,
 };
 
 const CONTOSO: &str = "organizations/contoso";
@@ -40,9 +40,12 @@ pub(crate) async fn import(admin: &Client, id: &str, file: &[u8]) -> Result<v1::
 pub(crate) async fn assert_nothing_left(server: &Server) {
     assert_eq!(server.client(Person::Admin).list_organizations(0, "").await.unwrap().records.len(), 1);
     let configuration = Inside::configuration(server.folder());
-    let rows: i64 =
-        configuration.sqlite().query_row("SELECT count(*) FROM sealward_organizations", [], |row| row.get(0)).unwrap();
-    assert_eq!(rows, 1);
+    assert_eq!(configuration.number("SELECT count(*) FROM sealward_organizations"), 1);
+    if let Some(database) = postgresql::database_of(&server.folder().path()) {
+        let unfinished = "SELECT count(*) FROM sealward._guard WHERE state NOT IN ('ready', 'deleted')";
+        assert_eq!(postgresql::execute(&database, &[unfinished]), "0");
+        return;
+    }
     let files = std::fs::read_dir(server.folder().path().join("organizations")).unwrap();
     let names: Vec<_> = files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(!names.iter().any(|name| name.starts_with('.')), "{names:?}");

@@ -11,7 +11,7 @@ use crate::{
     crash::{current_text, is_gone, set_limits},
     harness::{
         DEFAULT, Folder,
-        inside::{Inside, flipped, lose_configuration},
+        inside::{Inside, flipped, lose_configuration, organizations},
         mailbox,
         process::Process,
         reason, reveal, settled,
@@ -102,11 +102,10 @@ async fn interrupted_restore_can_be_repeated_and_each_attempt_counts() {
     let (folder, name, text) = prepared().await;
     for point in OF_A_RESTORE {
         lose_configuration(&folder.path());
-        Inside::organization(&folder).sqlite().execute_batch("DELETE FROM sealward_restore_attempt").unwrap();
+        Inside::organization(&folder).execute("DELETE FROM sealward_restore_attempt");
         killed_at(&folder, point, async |admin| admin.restore_key(DEFAULT, &text).await).await;
         if point == RestoreCounted {
-            let count = "SELECT count(*) FROM sealward_restore_attempt";
-            let counted: u32 = Inside::organization(&folder).sqlite().query_row(count, [], |row| row.get(0)).unwrap();
+            let counted = Inside::organization(&folder).number("SELECT count(*) FROM sealward_restore_attempt");
             assert_eq!(counted, 1);
         }
         let server = Process::start(&folder.path());
@@ -197,8 +196,7 @@ async fn exported(folder: &Folder) -> Vec<Vec<u8>> {
 
 /// The number of databases in a folder.
 fn databases(folder: &Folder) -> usize {
-    let files = fs::read_dir(folder.path().join("organizations")).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|is| is == "db")).count()
+    organizations(&folder.path()).len()
 }
 
 #[tokio::test]
@@ -217,14 +215,11 @@ async fn interrupted_copy_of_an_organization_is_undone_or_complete_with_its_key(
             assert_eq!(reason(admin.get_organization("organizations/copy").await), ErrorReason::NotFound, "{point:?}");
             assert_eq!(databases(&folder), 1);
             let configuration = Inside::configuration(&folder);
-            let count = |table: &str| -> u32 {
-                let sql = format!("SELECT count(*) FROM {table}");
-                configuration.sqlite().query_row(&sql, [], |row| row.get(0)).unwrap()
-            };
+            let count = |table: &str| configuration.number(&format!("SELECT count(*) FROM {table}"));
             let counted = ["sealward_organizations", "sealward_key_text", "sealward_fingerprint"].map(count);
             assert_eq!(counted, [1, 1, 1], "{point:?}");
             // The attempt that the server couldn't finish still counts.
-            assert_eq!(count("sealward_copy_attempt"), u32::from(point == CopyCounted), "{point:?}");
+            assert_eq!(count("sealward_copy_attempt"), i64::from(point == CopyCounted), "{point:?}");
             drop(configuration);
             copy(admin.clone()).await.unwrap();
         }
@@ -265,6 +260,7 @@ async fn interrupted_import_of_an_organization_is_atomic() {
 
 #[tokio::test]
 async fn interrupted_migration_completes_at_the_next_start() {
+    sqlite_only!("makes a database of an older version");
     for point in OF_A_MIGRATION {
         let (folder, name, _) = prepared().await;
         let inside = Inside::organization(&folder);
@@ -317,6 +313,7 @@ async fn key_kept_for_a_repaired_cell_is_removed_by_the_next_start() {
 
 #[tokio::test]
 async fn commit_with_a_failed_sync_is_unknown_and_the_server_continues() {
+    sqlite_only!("lets the sync of a file fail");
     for (failure, kept) in [("sync-failed-kept", true), ("sync-failed-lost", false)] {
         let (folder, _, _) = prepared().await;
         // Some commits after the start: the number is found by trying.
@@ -368,6 +365,7 @@ impl Drop for SmallDisk<'_> {
 
 #[tokio::test]
 async fn full_disk_is_reported_and_writes_resume_once_there_is_space() {
+    sqlite_only!("fills the disk with the files");
     let root = tempfile::tempdir().unwrap();
     let at = root.path().join("disk");
     let Some(disk) = SmallDisk::mount(&at, "6m") else {

@@ -83,6 +83,7 @@ fn every_command_of_the_readme_prints_what_the_readme_shows() {
 
 #[test]
 fn every_command_of_the_guide_prints_what_the_guide_shows() {
+    sqlite_only!("the guide looks into files");
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("sealward-dev");
     let mut server = Process::start(&data);

@@ -7,6 +7,7 @@ pub(crate) mod http2;
 pub(crate) mod inside;
 pub(crate) mod mesh;
 pub(crate) mod pages;
+#[macro_use]
 pub(crate) mod postgresql;
 pub(crate) mod process;
 pub(crate) mod proxy;
@@ -56,15 +57,29 @@ impl Folder {
     pub(crate) fn new() -> Self {
         let root = TempDir::new().unwrap();
         let folder = Folder { path: root.path().join("dev"), _root: Some(root) };
-        folder.development();
+        folder.prepare();
+        folder
+    }
+
+    /// A folder whose data is in PostgreSQL, in every run of the tests.
+    pub(crate) fn over_postgresql() -> Self {
+        let folder = Self::new();
+        postgresql::configure(&folder.path(), &folder.development().config_file());
         folder
     }
 
     /// A folder at a path that the caller manages.
     pub(crate) fn at(path: &Path) -> Self {
         let folder = Folder { path: path.to_owned(), _root: None };
-        folder.development();
+        folder.prepare();
         folder
+    }
+
+    fn prepare(&self) {
+        let development = self.development();
+        if postgresql::is_selected() {
+            postgresql::configure(&self.path, &development.config_file());
+        }
     }
 
     /// The path of the folder.
@@ -118,7 +133,6 @@ impl Server {
         config.listen.plaintext_address = Some("127.0.0.1:0".parse().unwrap());
         config.limits.key_changes_per_hour = 0;
         config.limits.wrong_key_restores_per_15_minutes = 0;
-        config.storage = postgresql::of_this_run(&folder.path());
         change(&mut config);
         let running = App::start(config).await.unwrap();
         running.ensure_organization(&"default".parse().unwrap()).await.unwrap();
@@ -158,6 +172,11 @@ impl Server {
 
     pub(crate) fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// Waits until another server has taken the databases.
+    pub(crate) async fn taken(&self) {
+        tokio::time::timeout(PATIENCE, self.running.as_ref().unwrap().taken().cancelled()).await.unwrap();
     }
 
     /// Makes the server reload its files, and returns the outcome.

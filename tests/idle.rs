@@ -29,6 +29,7 @@ async fn until_open(folder: &Folder, admin: &Client, count: usize) {
 
 #[tokio::test]
 async fn organizations_answer_while_their_databases_keep_closing() {
+    sqlite_only!("only files are closed when they are idle");
     let server = Server::start_with(|config| config.limits.databases_open_max = 1).await;
     let (admin, connector) = (server.client(Person::Admin), server.client(Person::Connector));
     let mut organizations = vec![DEFAULT.to_owned()];
@@ -74,6 +75,7 @@ async fn organizations_answer_while_their_databases_keep_closing() {
 
 #[tokio::test]
 async fn an_idle_organization_is_closed_and_its_next_call_opens_it() {
+    sqlite_only!("only files are closed when they are idle");
     let server = Server::start_with(|config| config.limits.database_idle_max_seconds = 1).await;
     let (admin, connector) = (server.client(Person::Admin), server.client(Person::Connector));
     let created = admin.mailboxes().create(DEFAULT, mailbox("the password"), None).await.unwrap();
@@ -85,6 +87,7 @@ async fn an_idle_organization_is_closed_and_its_next_call_opens_it() {
 // On other threads, so that the connection closes while this one waits for the process to end.
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_database_is_unavailable_and_logged_once() {
+    sqlite_only!("only files are closed when they are idle");
     let folder = Folder::new();
     set_limits(&folder.path(), &[("databases_open_max", 1)]);
     let log = folder.path().join("log");

@@ -295,9 +295,8 @@ async fn check_damaged_ring(damage: impl FnOnce(&Inside)) {
 #[tokio::test]
 async fn ring_with_a_wrong_mac_blocks_only_encrypted_attributes() {
     check_damaged_ring(|inside| {
-        let read = inside.sqlite().query_row("SELECT mac FROM sealward_key_ring", [], |row| row.get::<_, Vec<u8>>(0));
-        let mac = flipped(&read.unwrap());
-        assert_eq!(inside.sqlite().execute("UPDATE sealward_key_ring SET mac = ?1", [mac]).unwrap(), 1);
+        let mac = flipped(&inside.bytes("SELECT mac FROM sealward_key_ring").remove(0));
+        inside.change(1, &format!("UPDATE sealward_key_ring SET mac = {}", inside.literal(&mac)));
     })
     .await;
 }
@@ -487,6 +486,7 @@ fn databases(folder: &Path) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn a_database_copied_to_another_deployment_is_restored_there_with_its_key() {
+    sqlite_only!("copies files of databases");
     const CONTOSO: &str = "organizations/contoso";
     let here = Server::start().await;
     let admin = here.client(Person::Admin);

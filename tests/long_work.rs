@@ -182,6 +182,7 @@ async fn concurrent_changes_of_metadata_are_all_accepted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_list_is_ended_with_a_reason() {
+    sqlite_only!("fills a database with SQL of SQLite");
     let server = Server::start().await;
     let change = |config: &mut Config| config.limits.list_time_max_ms = 10;
     let server = server.restart(|folder| with_rows(folder, &many_mailboxes(60_000)), change).await;
@@ -197,6 +198,7 @@ async fn slow_list_is_ended_with_a_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_list_continues_with_the_next_page() {
+    sqlite_only!("fills a database with SQL of SQLite");
     let server = Server::start().await;
     let change = |config: &mut Config| config.limits.list_page_time_ms = 10;
     let server = server.restart(|folder| with_rows(folder, &many_mailboxes(60_000)), change).await;
@@ -218,6 +220,7 @@ async fn slow_list_continues_with_the_next_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn record_is_read_while_another_identity_uses_all_its_lists() {
+    sqlite_only!("fills a database with SQL of SQLite");
     let server = Server::start().await;
     let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
     let change = |config: &mut Config| config.limits.lists_per_identity_max = 30;
@@ -358,6 +361,7 @@ pub(crate) const MUCH: &str =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn export_outlives_the_age_of_its_connection_while_it_is_read() {
+    sqlite_only!("fills a database with SQL of SQLite");
     let server = Server::start().await;
     let server = server.restart(|folder| with_rows(folder, MUCH), short_lived).await;
     let admin = server.client(Person::Admin);
@@ -382,6 +386,7 @@ async fn export_outlives_the_age_of_its_connection_while_it_is_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_export_is_ended_at_its_maximum_time() {
+    sqlite_only!("fills a database with SQL of SQLite");
     let server = Server::start().await;
     let change = |config: &mut Config| {
         config.limits.transfer_time_max_seconds = 1;
@@ -423,6 +428,7 @@ async fn silent_import_is_ended_at_its_maximum_time_and_leaves_no_files() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn import_checks_every_value_and_reports_only_its_place() {
+    sqlite_only!("puts an older file of a database back");
     let mut here = Server::start().await;
     let admin = here.client(Person::Admin);
     let stored = here.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();

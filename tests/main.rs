@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+#[macro_use]
 mod harness;
 
 mod attacks;

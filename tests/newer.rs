@@ -56,7 +56,7 @@ fn change_sealed_text(folder: &Folder, change: impl FnOnce(&mut Vec<u8>)) {
     let inside = Inside::configuration(folder);
     let mut sealed = inside.key_texts().remove(0);
     change(&mut sealed);
-    assert_eq!(inside.sqlite().execute("UPDATE sealward_key_text SET sealed = ?1", [sealed]).unwrap(), 1);
+    inside.change(1, &format!("UPDATE sealward_key_text SET sealed = {}", inside.literal(&sealed)));
 }
 
 fn newer(what: &str) -> [(&str, &str); 3] {
@@ -68,10 +68,7 @@ async fn key_ring_of_a_newer_format_is_unchanged() {
     let (folder, name, _, fingerprint) = sealed().await;
     // With any values in its other columns.
     let sql = "UPDATE sealward_key_ring SET format = 2, salt = x'00', reencryption_state = 'resting'";
-    let salt: Vec<u8> = Inside::organization(&folder)
-        .sqlite()
-        .query_row("SELECT salt FROM sealward_key_ring", [], |row| row.get(0))
-        .unwrap();
+    let salt = Inside::organization(&folder).bytes("SELECT salt FROM sealward_key_ring").remove(0);
     Inside::organization(&folder).change(1, sql);
     let (_, report) = checked(&mut program(), &folder.development().config_file());
     let found = findings(&report);
@@ -82,10 +79,10 @@ async fn key_ring_of_a_newer_format_is_unchanged() {
 
     // The newer version, simulated by the older format: nothing is lost, and *rolled back* isn't reported.
     let folder = server.stop().await;
-    Inside::organization(&folder)
-        .sqlite()
-        .execute("UPDATE sealward_key_ring SET format = 1, salt = ?1, reencryption_state = 'idle'", [salt])
-        .unwrap();
+    let inside = Inside::organization(&folder);
+    let salt = inside.literal(&salt);
+    inside.change(1, &format!("UPDATE sealward_key_ring SET format = 1, salt = {salt}, reencryption_state = 'idle'"));
+    drop(inside);
     let server = Server::start_in(folder, |_| {}).await.restart(|_| {}, |_| {}).await;
     let status = server.client(Person::Admin).is_data_encryption_active(DEFAULT).await.unwrap();
     assert_eq!((status.is_active, status.rolled_back_time), (true, None));

@@ -188,6 +188,7 @@ async fn a_caller_leaves(leave: impl AsyncFnOnce(Client, tokio::task::JoinHandle
 
 #[tokio::test]
 async fn cancelled_call_neither_stops_its_change_nor_admits_another() {
+    sqlite_only!("locks the file of a database");
     a_caller_leaves(async |caller, calling| {
         calling.abort();
         assert!(calling.await.unwrap_err().is_cancelled());
@@ -199,6 +200,7 @@ async fn cancelled_call_neither_stops_its_change_nor_admits_another() {
 
 #[tokio::test]
 async fn closed_connection_neither_stops_its_change_nor_admits_another() {
+    sqlite_only!("locks the file of a database");
     a_caller_leaves(async |caller, calling| {
         calling.abort();
         assert!(calling.await.unwrap_err().is_cancelled());

@@ -194,6 +194,7 @@ async fn a_server_is_prepared_checked_and_served() {
 
 #[test]
 fn result_that_cannot_be_written_is_a_failure() {
+    sqlite_only!("backups are copies of files");
     let folder = Folder::new();
     let parent = folder.path().parent().unwrap().to_owned();
     let with_config = |words: &[&str], last: Option<PathBuf>| {

@@ -23,6 +23,7 @@ const CONTOSO: &str = "organizations/contoso";
 
 #[tokio::test]
 async fn deleted_organization_leaves_only_a_tombstone_and_an_audit_record() {
+    sqlite_only!("copies or replaces files of databases");
     let server = Server::start().await;
     let (admin, writer) = (server.client(Person::Admin), server.client(Person::Writer));
     let uid = admin.create_organization("contoso").await.unwrap().uid;
@@ -84,6 +85,7 @@ async fn deletion_needs_confirmation_and_does_not_wait_for_a_change() {
 
 #[tokio::test]
 async fn restored_older_database_is_reported_until_a_key_change() {
+    sqlite_only!("copies or replaces files of databases");
     // As a process: it has closed its files when it has ended.
     let folder = Folder::new();
     let client = |server: &Process, person| folder.client(&server.address, person);

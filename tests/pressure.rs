@@ -272,8 +272,7 @@ async fn trails_are_signed_even_if_a_stop_is_cut_short() {
     assert_eq!(drained, Drained::CutShort);
     let inside = Inside::organization(&folder);
     let last: i64 = inside.trail().iter().map(|record| record.sequence).max().unwrap();
-    let signed: i64 =
-        inside.sqlite().query_row("SELECT MAX(sequence) FROM sealward_audit_head", [], |row| row.get(0)).unwrap();
+    let signed = inside.number("SELECT MAX(sequence) FROM sealward_audit_head");
     assert_eq!(signed, last);
 }
 

@@ -13,7 +13,7 @@ use sealward_client::{
 };
 use sealward_server::development::Person;
 
-use crate::harness::{DEFAULT, Server, mailbox, reason, reveal};
+use crate::harness::{DEFAULT, Server, inside::Inside, mailbox, reason, reveal};
 
 const NO_MASK: [&str; 0] = [];
 
@@ -391,9 +391,9 @@ async fn the_empty_text_is_a_value_and_has_a_cell() {
     assert_eq!((without.password.as_deref(), without.is_password_set), (None, Some(false)));
     assert_eq!(reveal(&connector, &without.name).await.unwrap(), None);
 
-    let database = rusqlite::Connection::open(server.folder().organization_database()).unwrap();
-    let cells = "SELECT count(*) FROM Mailbox WHERE password IS NOT NULL AND substr(password, 1, 1) = x'01'";
-    assert_eq!(database.query_row(cells, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    let inside = Inside::organization(server.folder());
+    let cells = inside.bytes("SELECT password FROM \"Mailbox\" WHERE password IS NOT NULL");
+    assert_eq!(cells.iter().map(|cell| cell[0]).collect::<Vec<_>>(), [1]);
 
     // Of an attribute in the clear too.
     let described = mail_v1::Mailbox { name: empty.name, username: Some(String::new()), ..mail_v1::Mailbox::default() };

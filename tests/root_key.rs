@@ -64,9 +64,8 @@ fn sealed_under(folder: &Folder) -> Vec<Vec<u8>> {
     ids
 }
 
-fn root_keys_known(folder: &Folder) -> u32 {
-    let configuration = Inside::configuration(folder);
-    configuration.sqlite().query_row("SELECT count(*) FROM sealward_root_key", [], |row| row.get(0)).unwrap()
+fn root_keys_known(folder: &Folder) -> i64 {
+    Inside::configuration(folder).number("SELECT count(*) FROM sealward_root_key")
 }
 
 /// A mailbox in each of some organizations besides the first, with its password.
@@ -170,6 +169,7 @@ async fn interrupted_root_key_rotation_continues_at_the_next_start() {
 
 #[tokio::test]
 async fn locked_organization_keeps_the_former_root_key_until_the_next_start() {
+    sqlite_only!("takes the lock file of an organization");
     let server = Server::start().await;
     let mailboxes = fill(&server, 1).await;
     let folder = server.stop().await;
@@ -202,7 +202,7 @@ async fn text_that_no_root_key_opens_is_logged_and_retains_no_root_key() {
     {
         let configuration = Inside::configuration(&folder);
         let damaged = flipped(&configuration.key_texts()[0]);
-        configuration.sqlite().execute("UPDATE sealward_key_text SET sealed = ?1", [damaged]).unwrap();
+        configuration.execute(&format!("UPDATE sealward_key_text SET sealed = {}", configuration.literal(&damaged)));
     }
 
     let log = folder.path().join("log");

@@ -7,7 +7,7 @@ use sealward_client::{Client, Code, EntityType, Error, ErrorReason, FieldViolati
 use sealward_server::development::Person;
 use serde_json::{Map, Value as Json, json};
 
-use crate::harness::{DEFAULT, Server, mailbox};
+use crate::harness::{DEFAULT, Server, inside::Inside, mailbox};
 
 fn entity(name: &str) -> EntityType {
     let all = EntityType::all(&built_in_pool()).unwrap();
@@ -310,9 +310,7 @@ async fn record_older_than_a_rule_can_change_other_attributes() {
     let server = Server::start().await;
     let stored = stored_mailbox(&server.client(Person::Writer)).await;
     let folder = server.stop().await;
-    let database = rusqlite::Connection::open(folder.organization_database()).unwrap();
-    assert_eq!(database.execute("UPDATE Mailbox SET username = NULL", []).unwrap(), 1);
-    drop(database);
+    Inside::organization(&folder).change(1, "UPDATE \"Mailbox\" SET username = NULL");
     let server = Server::start_in(folder, |_| {}).await;
     let writer = server.client(Person::Writer);
     let named = || mail_v1::Mailbox { name: stored.name.clone(), ..mail_v1::Mailbox::default() };

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     export::exported,
-    harness::{DEFAULT, Folder, mailbox, process::Process, reveal, settled},
+    harness::{DEFAULT, Folder, inside::lose_configuration, mailbox, process::Process, reveal, settled},
     http1::Http1,
 };
 
@@ -201,9 +201,7 @@ async fn secrets_are_in_no_log_error_or_file() {
     server.kill();
 
     // Without the configuration database the key must be restored; a wrong one is refused.
-    for suffix in ["", "-wal", "-shm"] {
-        let _absent = fs::remove_file(folder.path().join(format!("configuration.db{suffix}")));
-    }
+    lose_configuration(&folder.path());
     fs::write(&configuration, verbose).unwrap();
     let server = Process::start_logging(&folder.path(), File::create(&logs[1]).unwrap());
     let admin = folder.client(&server.address, Person::Admin);

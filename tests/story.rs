@@ -3,7 +3,7 @@
 use sealward_client::{ErrorReason, ExposeSecret, SecretString};
 use sealward_server::development::Person;
 
-use crate::harness::{DEFAULT, Folder, mailbox, process::Process, reason, reveal, settled};
+use crate::harness::{DEFAULT, Folder, inside::lose_configuration, mailbox, process::Process, reason, reveal, settled};
 
 #[tokio::test]
 async fn a_password_survives_a_change_a_kill_and_a_lost_configuration() {
@@ -27,9 +27,7 @@ async fn a_password_survives_a_change_a_kill_and_a_lost_configuration() {
     assert_eq!(kept.encryption_key.expose_secret(), text.expose_secret());
     server.kill();
 
-    for suffix in ["", "-wal", "-shm"] {
-        let _absent = std::fs::remove_file(folder.path().join(format!("configuration.db{suffix}")));
-    }
+    lose_configuration(&folder.path());
     let server = Process::start(&folder.path());
     let admin = folder.client(&server.address, Person::Admin);
     let connector = folder.client(&server.address, Person::Connector);

@@ -128,6 +128,7 @@ async fn manipulated_trail_in_the_database_is_detected() {
 
 #[tokio::test]
 async fn cut_off_end_and_restored_older_trail_are_detected() {
+    sqlite_only!("puts an older file of a database back");
     let folder = server_with_reveals().await.stop().await;
     let older = std::fs::read(folder.organization_database()).unwrap();
     let server = Server::start_in(folder, |_| {}).await;

@@ -180,6 +180,7 @@ fn routes_repeat_the_methods_that_the_contract_marks_and_no_others() {
 
 #[tokio::test]
 async fn both_servers_answer_reads_and_only_the_first_one_all_other_calls() {
+    sqlite_only!("each server has a copy of the files");
     let pair = Pair::start().await;
     let envoy = pair.envoy([pair.servers[0].address(), pair.servers[1].address()]).await;
     let [admin, writer, connector] = CALLERS.map(|(name, _)| pair.caller(&envoy, name));
@@ -199,6 +200,7 @@ async fn both_servers_answer_reads_and_only_the_first_one_all_other_calls() {
 
 #[tokio::test]
 async fn only_idempotent_calls_are_repeated_after_a_lost_answer() {
+    sqlite_only!("each server has a copy of the files");
     let pair = Pair::start().await;
     let [first, second] = [&pair.servers[0], &pair.servers[1]].map(|server| server.address());
     let ways = [Proxy::start(first).await, Proxy::start(second).await];
@@ -241,6 +243,7 @@ async fn only_idempotent_calls_are_repeated_after_a_lost_answer() {
 
 #[tokio::test]
 async fn errors_that_one_record_causes_take_no_server_out() {
+    sqlite_only!("each server has a copy of the files");
     let pair = Pair::start().await;
     let envoy = pair.envoy([pair.servers[0].address(), pair.servers[1].address()]).await;
     let connector = pair.caller(&envoy, "connector");
@@ -256,6 +259,7 @@ async fn errors_that_one_record_causes_take_no_server_out() {
 
 #[tokio::test]
 async fn deadline_ends_a_call_at_envoy_and_at_the_server() {
+    sqlite_only!("each server has a copy of the files");
     let pair = Pair::start().await;
     let envoy = pair.envoy([pair.servers[0].address(), pair.servers[1].address()]).await;
     let connect = async || {
@@ -284,6 +288,7 @@ fn code_and_reason(outcome: Result<Option<Vec<u8>>, Status>) -> (Code, String) {
 
 #[tokio::test]
 async fn large_messages_pass_up_to_the_limit_of_the_server() {
+    sqlite_only!("each server has a copy of the files");
     const PROFILES: usize = 200;
     const LIMIT_BYTES: usize = 4_194_304;
     let pair = Pair::start().await;
@@ -323,6 +328,7 @@ async fn large_messages_pass_up_to_the_limit_of_the_server() {
 
 #[tokio::test]
 async fn hundreds_of_streams_share_few_connections() {
+    sqlite_only!("each server has a copy of the files");
     /// The default of `limits.streams_per_identity_max`.
     const STREAMS_PER_IDENTITY: usize = 32;
     let pair = Pair::start().await;
@@ -377,6 +383,7 @@ fn configure(folder: &Path, mesh: &Mesh) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_fails_while_connections_age_and_a_server_process_is_terminated() {
+    sqlite_only!("each server has a copy of the files");
     const TASKS: usize = 16;
     let (folder, copies, [whole, _]) = copied_folders().await;
     let mesh = Mesh::new(&folder);

