@@ -295,7 +295,7 @@ mod tests {
     use super::*;
     use crate::{
         audit::{
-            entry::AuditAction,
+            entry::{AuditAction, AuditEntry},
             record::{ChainHead, tests::linked},
         },
         crypto::encoding::Encoding,
