@@ -265,7 +265,8 @@ mod tests {
             key_version: None,
             sha256: [0; 32],
         };
-        let Some(Condition::Any(later)) = after(&cursor(&cell)) else { panic!() };
+        let Some(Condition::All(both)) = after(&cursor(&cell)) else { panic!("a cursor is a place") };
+        let [_range_of_an_index, Condition::Any(later)] = &both[..] else { panic!("{both:?}") };
         assert_eq!(later.len(), 3);
         assert_eq!(
             later[1],
