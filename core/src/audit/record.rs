@@ -167,48 +167,14 @@ pub(super) type RecordRow<'a> = [DatumRef<'a>; AuditRecord::COLUMNS.len()];
 
 /// Appends what the hash of a record covers.
 pub(super) fn encode(row: &RecordRow<'_>, buffer: &mut Vec<u8>) {
-    let [
-        writer,
-        sequence,
-        previous_hash,
-        time,
-        identity,
-        peer,
-        call_id,
-        action,
-        outcome,
-        subject,
-        attributes,
-        purpose,
-        fingerprint,
-        key_version,
-        details,
-        format,
-        _hash,
-        records,
-        hop,
-    ] = row;
-    let always = [
-        writer,
-        sequence,
-        previous_hash,
-        time,
-        identity,
-        peer,
-        call_id,
-        action,
-        outcome,
-        subject,
-        attributes,
-        purpose,
-        fingerprint,
-        key_version,
-    ];
+    // The columns up to the version of the key are in every format.
+    let [always @ .., details, format, _hash, records, hop] = row;
+    let always: &[DatumRef<'_>; 14] = always;
     let number = if let DatumRef::Integer(number) = format { *number } else { 0 };
     let since = [(FORMAT_WITH_DETAILS, details), (FORMAT_WITH_RECORDS, records), (FORMAT_WITH_HOP, hop)];
     let of_format = since.into_iter().filter(|(first, _)| number >= *first).map(|(_, field)| field);
     buffer.extend_from_slice(LABEL);
-    always.into_iter().chain(of_format).chain([format]).for_each(|field| encode_field(field, buffer));
+    always.iter().chain(of_format).chain([format]).for_each(|field| encode_field(field, buffer));
 }
 
 /// Appends a field: a byte for the type, the length and the bytes, which make the encoding injective. Null has the length

@@ -2,7 +2,7 @@
 //! more each second.
 //!
 //! Callers choose the number of keys, so keys are forgotten, but only those whose rate is whole again: a new entry is the same for them. So
-//! nobody gets more by being forgotten, however many other keys there are. Nothing here knows what is counted, or who counts refusals.
+//! a key that is forgotten gets no more than its rate, however many other keys there are. Nothing here knows what is counted, or who counts refusals.
 
 use std::{
     hash::Hash,

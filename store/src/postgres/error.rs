@@ -70,7 +70,7 @@ impl PostgresError {
     pub(super) fn is_of_connection(&self) -> bool {
         match self {
             PostgresError::Connection(_) => true,
-            // The server is shutting down, or was told to end the connection.
+            // The server is shutting down, or an administrator has ended the connection.
             PostgresError::Server { code, .. } => code.starts_with("57P") || code.starts_with("08"),
             PostgresError::Busy { .. }
             | PostgresError::Login { .. }
