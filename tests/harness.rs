@@ -68,6 +68,15 @@ impl Folder {
         folder
     }
 
+    /// A folder for another server over the same PostgreSQL database, with the same certificates and root key.
+    pub(crate) fn beside(&self) -> Self {
+        let root = TempDir::new().unwrap();
+        let path = root.path().join("dev");
+        let copied = std::process::Command::new("cp").arg("-a").args([&self.path(), &path]).status().unwrap();
+        assert!(copied.success());
+        Folder { path, _root: Some(root) }
+    }
+
     /// A folder at a path that the caller manages.
     pub(crate) fn at(path: &Path) -> Self {
         let folder = Folder { path: path.to_owned(), _root: None };
@@ -174,9 +183,9 @@ impl Server {
         &self.folder
     }
 
-    /// Waits until another server has taken the databases.
-    pub(crate) async fn taken(&self) {
-        tokio::time::timeout(PATIENCE, self.running.as_ref().unwrap().taken().cancelled()).await.unwrap();
+    /// Another server over the same PostgreSQL database.
+    pub(crate) async fn beside(&self, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(self.folder.beside(), change).await
     }
 
     /// Makes the server reload its files, and returns the outcome.

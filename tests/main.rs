@@ -71,6 +71,7 @@ mod recipes;
 mod records;
 mod reload;
 mod repetition;
+mod replicas;
 mod reproducible;
 mod requests;
 mod root_key;

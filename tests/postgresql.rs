@@ -224,49 +224,6 @@ async fn calls_without_a_free_connection_are_unavailable_in_bounded_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn second_server_over_a_database_is_refused_until_the_first_one_ends() {
-    let server = started().await;
-    let other = Folder::new();
-    fs::copy(server.folder().development().root_key(), other.development().root_key()).unwrap();
-    let storage = configuration(server.folder()).storage;
-    let second = || {
-        let mut config = configuration(&other);
-        config.storage = storage.clone();
-        App::start(config)
-    };
-    let error = second().await.err().unwrap();
-    let StartError::Postgres(refused) = &error else { panic!("{error:?}") };
-    let cause = std::error::Error::source(refused).unwrap().to_string();
-    assert_eq!(cause, "another server works in the database");
-    // The first one isn't disturbed.
-    server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let _folder = server.stop().await;
-    assert_eq!(second().await.unwrap().deployment().organizations().len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn server_whose_database_was_taken_stops() {
-    let server = started().await;
-    let stored = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("hunter2"), None).await.unwrap();
-    let other = Folder::new();
-    fs::copy(server.folder().development().root_key(), other.development().root_key()).unwrap();
-    let mut config = configuration(&other);
-    config.storage = configuration(server.folder()).storage;
-    let starting = tokio::spawn(App::start(config));
-    // As if the first server had been paused. Meanwhile, it may renew its lease.
-    while !starting.is_finished() {
-        postgresql::expire_leases(&server.folder().path());
-    }
-    let second = starting.await.unwrap().unwrap();
-    server.taken().await;
-    let refused = server.client(Person::Writer).mailboxes().create(DEFAULT, mailbox("late"), None).await;
-    assert_eq!(refused.unwrap_err().code(), Code::Unavailable);
-    server.stop().await;
-    let connector = other.client(&second.address().to_string(), Person::Connector);
-    assert_eq!(reveal(&connector, &stored.name).await.unwrap().as_deref(), Some("hunter2"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn server_does_not_start_with_a_database_that_it_cannot_use() {
     let folder = started().await.stop().await;
     let words = async |words: &str, change: &dyn Fn(&mut Storage)| {

@@ -212,6 +212,15 @@ pub(crate) async fn migrate(
     }
 }
 
+/// Returns whether the database has this layout, so that [`migrate`] has nothing to do.
+///
+/// # Errors
+/// If it has a layout that can't be migrated to this one, or if the store is unavailable.
+pub(crate) async fn is_current(store: &dyn Reader, layout: &Layout, now: Timestamp) -> Result<bool, MigrateError> {
+    let (catalog, version) = read(store).await?;
+    Ok(migration(&catalog, version, layout, now)?.is_none())
+}
+
 /// Returns the columns of cells according to the catalog, including those that aren't in the schema. They are in the
 /// order of a re-encryption.
 ///

@@ -186,6 +186,14 @@ impl Deployment {
         self.organizations.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
+    /// Stops serving this organization, unless another one is served under its name.
+    pub(crate) fn dismiss_this(&self, organization: &Organization) {
+        let mut open = self.organizations.write().unwrap_or_else(PoisonError::into_inner);
+        if open.get(&organization.name).is_some_and(|served| served.id == organization.id) {
+            open.remove(&organization.name);
+        }
+    }
+
     /// Returns the time this number of seconds ago.
     pub(crate) fn seconds_ago(&self, seconds: i64) -> Timestamp {
         Timestamp::from_unix_micros(self.now().unix_micros().saturating_sub(seconds.saturating_mul(1_000_000)))

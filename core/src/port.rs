@@ -69,6 +69,13 @@ pub trait Computation: Send + Sync {
 
 /// The exclusive lock of an organization. Dropping it releases it.
 pub trait OrganizationLock: Send + Sync {
+    /// Returns whether this server was found to have lost the lock, because it was paused or separated from the database.
+    /// Another one may have it then. A commit under the lock is refused; see [`Commit::under_lock_of`].
+    fn is_lost(&self) -> bool;
+
+    /// Releases the lock before its work is done, so that another server continues it at once.
+    fn hand_over(self: Box<Self>) -> Pending<'static, ()>;
+
     /// Releases the lock and removes its files, because the organization is deleted.
     fn discard(self: Box<Self>) -> Pending<'static, Result<(), Unavailable>>;
 }
@@ -104,6 +111,9 @@ pub trait OrganizationDatabases: Send + Sync {
 
     /// Closes a database when it is no longer in use, and removes it. A missing database counts as removed.
     fn remove(&self, id: OrganizationId) -> Pending<'_, Result<(), Unavailable>>;
+
+    /// Returns whether other servers may use the databases at the same time.
+    fn is_shared(&self) -> bool;
 
     /// Tries to take the lock of an organization. Returns `None` at once if it is held. The database need not exist.
     fn try_lock(&self, id: OrganizationId) -> Pending<'_, Result<Option<Box<dyn OrganizationLock>>, Unavailable>>;

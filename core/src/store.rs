@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::entry::AuditEntry,
-    id::Timestamp,
+    id::{OrganizationId, Timestamp},
     ticket::{Promise, Ticket},
 };
 
@@ -527,13 +527,22 @@ pub struct Commit {
     /// The promise of the outcome, for commits that build on this one. The store settles it before the caller gets the
     /// outcome.
     pub promise: Option<Promise>,
+    /// The organization whose lock this server must still have when the commit takes effect. Otherwise the commit is
+    /// unavailable. For changes that another server's work could make wrong, and that no condition on rows prevents.
+    pub under_lock_of: Option<OrganizationId>,
 }
 
 impl Commit {
     /// Creates a commit of these steps.
     #[must_use]
     pub fn of(steps: Vec<Step>) -> Self {
-        Commit { steps, promise: None }
+        Commit { steps, promise: None, under_lock_of: None }
+    }
+
+    /// Creates a commit of these steps, for work under the lock of an organization.
+    #[must_use]
+    pub fn under_lock(organization: OrganizationId, steps: Vec<Step>) -> Self {
+        Commit { under_lock_of: Some(organization), ..Commit::of(steps) }
     }
 }
 

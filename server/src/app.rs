@@ -20,7 +20,6 @@ use sealward_core::{
 };
 use sealward_store::OnDemand;
 use tokio::task::spawn_blocking;
-use tokio_util::sync::CancellationToken;
 
 use self::{
     credentials::Credentials,
@@ -35,7 +34,7 @@ use self::{
 pub use self::{error::StartError, running::Running};
 use crate::{
     audit::{copy::CopyHandle, denials::Denials, maintenance},
-    background::{idle, reopen},
+    background::{follow::Following, idle, reopen},
     config::{Config, limits::Limits},
     drain::Drain,
     gates::arrival::ArrivalBounds,
@@ -97,6 +96,7 @@ impl App {
         let audit_copy = CopyHandle::new(&config, shed.clone());
         let transactions = Transactions::default();
         let stores = Stores::open(&config, credentials.root_key, &audit_copy, &transactions).await?;
+        stores.databases.started().await;
         let ports = if traces.are_on() { with_spans(stores.ports) } else { stores.ports };
         let deployment = deployment(ports, &served.schema, &config.limits);
         // Keys of token issuers are stored in the data folder, which this process has locked now.
@@ -132,9 +132,9 @@ impl App {
         };
         observation.serve_metrics(sockets.metrics, sources, readiness.clone(), &drain);
         maintain_databases(&deployment, &stores.databases, &audit_copy, &config, &drain);
-        let taken = end_if_taken(&*stores.databases, &drain);
         let health = Health::new(&rpcs, readiness.clone(), drain.clone());
-        watch_health(&health, &deployment, recovered.not_opened, &config.limits, &drain).await;
+        watch_health(&health, &deployment).await;
+        follow_or_retry(&deployment, &stores.databases, (&health, recovered.not_opened), config.limits, &drain);
         let denials = Denials::start(Arc::clone(&deployment), &config.limits, shed.clone(), &drain);
 
         // Calls can be served from here on.
@@ -177,7 +177,6 @@ impl App {
             deployment,
             databases: stores.databases,
             _folder: stores.folder,
-            taken,
             limits: config.limits,
             has_organizations: recovered.has_organizations,
             drain,
@@ -237,36 +236,30 @@ fn maintain_databases(
     drain.spawn(signing);
 }
 
-/// Stops the server when another one has taken its databases. This one could write nothing more, and its memory may be outdated. The token
-/// is cancelled then.
-fn end_if_taken(databases: &dyn OnDemand, drain: &Drain) -> CancellationToken {
-    let (taken, drain, is_taken) = (databases.taken(), drain.clone(), CancellationToken::new());
-    let (begun, reported) = (drain.begun(), is_taken.clone());
-    tokio::spawn(async move {
-        tokio::select! {
-            () = taken => {
-                tracing::error!("another server has taken the database; this server stops");
-                reported.cancel();
-                drain.begin();
-            }
-            () = begun => {}
-        }
-    });
-    is_taken
-}
-
-/// Reports health, and starts to retry organizations that weren't opened.
-async fn watch_health(
-    health: &Health,
-    deployment: &Arc<Deployment>,
-    not_opened: Vec<NotOpened>,
-    limits: &Limits,
-    drain: &Drain,
-) {
+/// Reports health from now on.
+async fn watch_health(health: &Health, deployment: &Arc<Deployment>) {
     health.check(deployment).await;
     tokio::spawn(health.clone().keep_checking(Arc::clone(deployment)));
-    let retries = reopen::keep_trying(Arc::clone(deployment), *limits, drain.clone(), health.clone(), not_opened);
-    drain.spawn(retries);
+}
+
+/// Starts to follow other servers, or to retry organizations that weren't opened.
+fn follow_or_retry(
+    deployment: &Arc<Deployment>,
+    databases: &Arc<dyn OnDemand>,
+    (health, not_opened): (&Health, Vec<NotOpened>),
+    limits: Limits,
+    drain: &Drain,
+) {
+    let (deployment, drain, health) = (Arc::clone(deployment), drain.clone(), health.clone());
+    let spawning = drain.clone();
+    match deployment.ports.databases.is_shared() {
+        true => {
+            let databases = Arc::clone(databases);
+            let following = Following { deployment, databases, limits, drain, health, not_opened };
+            spawning.spawn(following.keep_following());
+        }
+        false => drop(spawning.spawn(reopen::keep_trying(deployment, limits, drain, health, not_opened))),
+    }
 }
 
 /// Serves until the server has stopped. The workers belong to this task, so that they end with the runtime of the server at the latest.

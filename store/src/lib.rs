@@ -22,7 +22,7 @@ pub mod sqlite;
 pub use self::{
     committer::{Ended, Observer, Outcome, SyncFailure, Transaction, Witness, Witnesses},
     files::{copy, engine, view},
-    on_demand::{FileBytes, Inspect, OnDemand},
+    on_demand::{FileBytes, Inspect, OnDemand, Others},
     rename::rename_new,
     sqlite::{CopyError, FORMAT, SCANS_MAX},
 };

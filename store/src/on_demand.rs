@@ -5,7 +5,7 @@ use std::time::Instant;
 use sealward_core::{
     id::OrganizationId,
     name::OrganizationName,
-    store::{Generation, OpenError, Pending, Reader},
+    store::{Cause, Generation, OpenError, Pending, Reader},
 };
 
 /// The organizations' databases. Each is open only while it is used, and a call opens it if it is closed.
@@ -30,12 +30,27 @@ pub trait OnDemand: Send + Sync {
     /// Closes databases that are idle at this time, and those above the maximum number. Blocks.
     fn close_idle(&self, now: Instant);
 
-    /// Waits until another server has taken the databases: this one can write nothing more. For files, this never ends,
-    /// because their locks end with the process.
-    fn taken(&self) -> Pending<'static, ()>;
+    /// Lets another server start, because this one has opened what it needs.
+    fn started(&self) -> Pending<'_, ()>;
 
-    /// Lets another server use the databases at once, after the last use of them.
+    /// Returns what other servers have changed or left unfinished; `None` if no other server can use the databases.
+    fn others(&self) -> Pending<'_, Result<Option<Others>, Cause>>;
+
+    /// Returns whether this server is the one of a deployment that removes expired data. If no server is, this one becomes
+    /// it.
+    fn maintains(&self) -> Pending<'_, bool>;
+
+    /// Lets another server do at once what only one does, after the last use of the databases.
     fn release(&self) -> Pending<'_, ()>;
+}
+
+/// What a server can see of others that use the same databases.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// The number of the last commit to the configuration database, by any server.
+    pub configuration_commits: i64,
+    /// The organizations whose lock expired before its holder released it.
+    pub abandoned: Vec<OrganizationId>,
 }
 
 /// Reads the organization's name inside a database that is being opened, and checks that the database belongs to this

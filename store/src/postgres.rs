@@ -6,7 +6,7 @@
 //! whose setting it compares: the server's role owns no table, so it can't lift that.
 //!
 //! A commit is one transaction that takes one round trip, see `connection`. It passes the lane of its database, see
-//! `lane`. This module doesn't know the purpose of the tables.
+//! `lane`, so any number of servers can work in the same databases. This module doesn't know the purpose of the tables.
 
 mod connection;
 mod databases;
@@ -18,6 +18,7 @@ mod lease;
 mod options;
 mod plan;
 mod pool;
+mod position;
 mod reads;
 mod schema;
 mod statement;

@@ -111,8 +111,11 @@ async fn sign(deployment: &Deployment, store: &dyn Store, subject: String) -> Re
     let time = deployment.now();
     let signature = key.sign(&message(writer, sequence, &hash, time)).to_bytes();
     let head = SignedHead { writer, sequence, hash, time, public_key, signature };
-    store.commit(Commit::of(vec![head.insert()])).await?;
-    Ok(())
+    match store.commit(Commit::of(vec![head.insert()])).await {
+        // Another server has signed the same record.
+        Ok(()) | Err(CommitError::Refused { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Returns the audit record that contains the public key.

@@ -42,7 +42,7 @@ pub(crate) async fn install(
     let current = CurrentKey { fingerprint: ring.fingerprint(), key_version: ring.version() };
     deployment.reached(FailPoint::KeyWorkStarted);
     let text_steps = write_text(deployment, organization.id, &ring.stored().check, &text, &kek)?;
-    deployment.ports.configuration.commit(Commit::of(text_steps)).await?;
+    deployment.ports.configuration.commit(Commit::under_lock(organization.id, text_steps)).await?;
     deployment.reached(FailPoint::KeyTextStored);
 
     steps.push(key_change_row(&ring));

@@ -267,7 +267,7 @@ async fn forget_texts(
     let former = held.into_iter().filter(|check| check != ring.stored().check.as_bytes());
     let former = former.map(|check| KeyTextRow::key_check_value().is(check)).collect();
     let forget = KeyTextRow::delete(of_organization().and(Condition::Any(former)));
-    configuration.commit(Commit::of(vec![forget])).await?;
+    configuration.commit(Commit::under_lock(organization.id, vec![forget])).await?;
     deployment.reached(FailPoint::TextsForgotten);
     configuration.scrub().await?;
     organization.store.scrub().await?;

@@ -136,7 +136,7 @@ async fn reseal_organization(
         steps.push(require_root_key(&*ports.root_key)?);
         let subject = name.map_or_else(|| format!("organizations/{id}"), OrganizationName::resource_name);
         steps.push(Step::Audit(AuditEntry::done(deployment.now(), AuditAction::ResealKeyTexts, subject)));
-        ports.configuration.commit(Commit::of(steps)).await?;
+        ports.configuration.commit(Commit::under_lock(id, steps)).await?;
         deployment.reached(FailPoint::TextsResealed);
     }
     Ok(count)

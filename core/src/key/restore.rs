@@ -85,7 +85,7 @@ async fn attempt(
     }
     deployment.reached(FailPoint::RestoreRecorded);
     let text_steps = write_text(deployment, organization.id, &stored.check, &text, &kek)?;
-    deployment.ports.configuration.commit(Commit::of(text_steps)).await?;
+    deployment.ports.configuration.commit(Commit::under_lock(organization.id, text_steps)).await?;
     deployment.reached(FailPoint::RestoredTextStored);
     organization.set_keys(Keys::Active(Arc::new(ring)));
     Ok(current)

@@ -121,7 +121,7 @@ async fn create_without_permit(
     let mut steps = vec![row.insert(&*ports.root_key)?];
     steps.extend(write_text(deployment, id, &check, &text, &kek)?);
     steps.push(Step::Audit(entry.clone()));
-    if let Err(error) = ports.configuration.commit(Commit::of(steps)).await {
+    if let Err(error) = ports.configuration.commit(Commit::under_lock(id, steps)).await {
         if matches!(error, CommitError::Refused { .. }) {
             // If this fails, the next start removes the unused lock file.
             let _left = lock.discard().await;
@@ -143,7 +143,7 @@ async fn create_without_permit(
     ports.databases.create(id, first).await?;
     deployment.reached(FailPoint::DatabaseCreated);
     let ready = row.become_state(STATE_READY, &*ports.root_key)?;
-    ports.configuration.commit(Commit::of(vec![ready])).await?;
+    ports.configuration.commit(Commit::under_lock(id, vec![ready])).await?;
     deployment.reached(FailPoint::CreateReady);
 
     let store = ports.databases.open(id).await.map_err(|error| match error {

@@ -45,7 +45,7 @@ pub async fn delete(
     let root_key = &*deployment.ports.root_key;
     let deleting = row.become_deleting(root_key)?;
     let begin = vec![require_root_key(root_key)?, deleting, Step::Audit(entry)];
-    deployment.ports.configuration.commit(Commit::of(begin)).await?;
+    deployment.ports.configuration.commit(Commit::under_lock(organization.id, begin)).await?;
     deployment.reached(FailPoint::DeleteStarted);
     deployment.dismiss(&row.name);
     let (lock, _at_work) = work.into_parts();
@@ -75,7 +75,8 @@ pub(super) async fn finish(
         // A database that can't be opened is removed unopened.
         Err(OpenError::Missing | OpenError::Unavailable(_) | OpenError::WrongOrganization) => {}
     }
-    ports.configuration.commit(Commit::of(vec![KeyTextRow::delete(KeyTextRow::organization().is(id))])).await?;
+    let forget = vec![KeyTextRow::delete(KeyTextRow::organization().is(id))];
+    ports.configuration.commit(Commit::under_lock(id, forget)).await?;
     ports.configuration.scrub().await.map_err(unavailable)?;
     deployment.reached(FailPoint::DeletedTextsForgotten);
     ports.databases.remove(id).await.map_err(unavailable)?;
@@ -87,7 +88,7 @@ pub(super) async fn finish(
         TombstoneRow::delete(TombstoneRow::organization().is(id)),
         TombstoneRow { organization: id, name: row.name.clone(), time: deployment.now() }.insert(),
     ];
-    ports.configuration.commit(Commit::of(end)).await?;
+    ports.configuration.commit(Commit::under_lock(id, end)).await?;
     deployment.reached(FailPoint::DeleteDone);
     // Only an unused lock file can be left, which the next start removes.
     let _left = lock.discard().await;

@@ -111,7 +111,7 @@ impl Import {
             ListedRow::forbid(ListedRow::id().is(id)),
             row.insert(&*ports.root_key)?,
         ];
-        if let Err(error) = ports.configuration.commit(Commit::of(begin)).await {
+        if let Err(error) = ports.configuration.commit(Commit::under_lock(id, begin)).await {
             if copying.is_some() && matches!(error, CommitError::Refused { .. }) {
                 // No other organization has this UUID. If this fails, the next start removes the unused lock file.
                 let _left = lock.discard().await;
@@ -249,7 +249,7 @@ impl Import {
             TombstoneRow::delete(TombstoneRow::organization().is(row.id)),
             Step::Audit(entry.clone()),
         ];
-        let listed = ports.configuration.commit(Commit::of(ready)).await;
+        let listed = ports.configuration.commit(Commit::under_lock(row.id, ready)).await;
         listed.map_err(|error| unlisted(deployment, &row, error))?;
         deployment.reached(FailPoint::ImportReady);
         let store = ports.databases.open(row.id).await.map_err(|error| match error {
@@ -293,7 +293,10 @@ impl Import {
         self.verify(deployment, Some(Step::Audit(entry.clone()))).await?;
         // Before the database is published, so that a copy is never visible without its key.
         let configuration = &deployment.ports.configuration;
-        configuration.commit(Commit::of(copying.text_steps(deployment)?)).await.map_err(StoreFailure::from)?;
+        configuration
+            .commit(Commit::under_lock(self.row.id, copying.text_steps(deployment)?))
+            .await
+            .map_err(StoreFailure::from)?;
         deployment.reached(FailPoint::CopyTextStored);
         Ok(entry)
     }
@@ -343,7 +346,7 @@ async fn unlist(deployment: &Deployment, row: &Row, is_copy: bool) {
         unlist.push(KeyTextRow::delete(KeyTextRow::organization().is(row.id)));
         unlist.push(FingerprintRow::delete(FingerprintRow::organization().is(row.id)));
     }
-    let _left = deployment.ports.configuration.commit(Commit::of(unlist)).await;
+    let _left = deployment.ports.configuration.commit(Commit::under_lock(row.id, unlist)).await;
 }
 
 /// Returns whether the column accepts this value.

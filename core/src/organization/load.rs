@@ -29,6 +29,17 @@ impl Organization {
         Ok(schema)
     }
 
+    /// Like [`load_schema`](Self::load_schema). Returns whether the schema in memory was outdated, because another server
+    /// has changed the customizations.
+    ///
+    /// # Errors
+    /// If the database is unavailable.
+    pub async fn refresh_schema(&self, deployment: &Deployment) -> Result<bool, Unavailable> {
+        let before = self.schema();
+        let now = self.load_schema(deployment).await?;
+        Ok(!before.is_as_new_as(&now))
+    }
+
     /// Reads the ring again, and opens it with its text from the configuration database.
     ///
     /// # Errors

@@ -5,9 +5,12 @@
 //! valid (see [`row`]). A database is served only under the name and id that it contains. Databases that can't be
 //! opened now are opened later by [`open_again`].
 //!
-//! An organization is touched only under its lock, which a creation, an import and a deletion hold until they end. What
+//! An organization is changed only under its lock, which a creation, an import and a deletion hold until they end. What
 //! the listing said is read again under the lock, because another server may have created, completed or deleted the
-//! organization in between.
+//! organization in between. An organization that needs no change is served without the lock, which another server may hold
+//! for hours, for a re-encryption.
+//!
+//! Servers that share the databases [`follow`] each other: what one creates, deletes or leaves unfinished, the others find.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,7 +19,7 @@ use std::{
 
 use crate::{
     audit::entry::{AuditAction, AuditEntry},
-    catalog::{CatalogError, MigrateError, migrate},
+    catalog::{self, CatalogError, MigrateError, migrate},
     census,
     configuration::require_root_key,
     deployment::{Deployment, NotServed},
@@ -253,6 +256,60 @@ pub async fn open_again(deployment: &Deployment, not_opened: &[NotOpened]) -> Re
     Ok(opened)
 }
 
+/// Brings the served organizations up to date with those that other servers have created, deleted or left unfinished.
+/// `abandoned` are those whose lock nobody holds although its work isn't done.
+///
+/// Returns the organizations that were opened, and those that can't be.
+///
+/// # Errors
+/// If the configuration database is unavailable.
+pub async fn follow(deployment: &Deployment, abandoned: &[OrganizationId]) -> Result<Opened, Unavailable> {
+    // Read before the listing: one that is admitted in between is listed later.
+    let served = deployment.organizations();
+    let Listing { organizations: listed, misnamed } = row::read_all(&*deployment.ports.configuration).await?;
+    let is_listed = |organization: &Organization| {
+        let is_same = |row: &Row| row.id == organization.id && row.name == organization.name;
+        listed.iter().any(|listed| is_same(&listed.row) && listed.row.state == STATE_READY)
+    };
+    for organization in served.iter().filter(|organization| !is_listed(organization)) {
+        deployment.dismiss_this(organization);
+    }
+    for id in abandoned.iter().filter(|id| listed.iter().all(|listed| listed.row.id != **id)) {
+        // Nothing is left of the organization but its lock.
+        if let Some(lock) = deployment.ports.databases.try_lock(*id).await? {
+            lock.discard().await?;
+        }
+    }
+    let mut opened = Opened::default();
+    for listed in listed {
+        let served = deployment.organization(&listed.row.name);
+        if !served.is_some_and(|served| served.id == listed.row.id) {
+            let outcome = open_listed(deployment, &listed).await;
+            opened.note(deployment, Some(listed.row.name), listed.row.id, outcome);
+        }
+    }
+    for Misnamed { name, id, .. } in misnamed {
+        opened.note(deployment, None, id, Err(OpenOrganizationError::InvalidName { name }));
+    }
+    opened.count_misnamed(deployment);
+    Ok(opened)
+}
+
+/// Opens an organization that another server may have created since the last look.
+///
+/// # Errors
+/// If the configuration database is unavailable.
+pub async fn look_for(deployment: &Deployment, name: &OrganizationName) -> Result<Opened, Unavailable> {
+    let mut opened = Opened::default();
+    if let Some(listed) = row::read_named(&*deployment.ports.configuration, name).await?
+        && listed.row.state == STATE_READY
+    {
+        let outcome = open_listed(deployment, &listed).await;
+        opened.note(deployment, Some(listed.row.name), listed.row.id, outcome);
+    }
+    Ok(opened)
+}
+
 impl Opened {
     /// Counts the rows with an invalid name as organizations that aren't served. They can't be stored by name.
     fn count_misnamed(&self, deployment: &Deployment) {
@@ -292,7 +349,13 @@ async fn open_listed(
 ) -> Result<Option<Arc<Organization>>, OpenOrganizationError> {
     let ports = &deployment.ports;
     check_authentic(deployment, listed)?;
-    let lock = ports.databases.try_lock(listed.row.id).await?.ok_or(OpenOrganizationError::Locked)?;
+    let Some(lock) = ports.databases.try_lock(listed.row.id).await? else {
+        return match listed.row.state == STATE_READY {
+            true => open_unlocked(deployment, &listed.row).await.map(Some),
+            // It isn't there yet, or no longer.
+            false => Ok(None),
+        };
+    };
     // The previous holder of the lock may have opened it.
     if let Some(served) = deployment.organization(&listed.row.name) {
         return Ok(Some(served));
@@ -308,29 +371,44 @@ async fn open_listed(
     }
     if row.state == STATE_CREATING || row.state == STATE_IMPORTING {
         if !ports.databases.list().await?.contains(&row.id) {
+            ports.databases.remove(row.id).await?;
             let steps = vec![
                 row.unlist(Expect::One),
                 KeyTextRow::delete(KeyTextRow::organization().is(row.id)),
                 FingerprintRow::delete(FingerprintRow::organization().is(row.id)),
             ];
-            ports.configuration.commit(Commit::of(steps)).await?;
+            ports.configuration.commit(Commit::under_lock(row.id, steps)).await?;
             lock.discard().await?;
             return Ok(None);
         }
         let ready = row.become_state(STATE_READY, &*ports.root_key)?;
-        ports.configuration.commit(Commit::of(vec![ready])).await?;
+        ports.configuration.commit(Commit::under_lock(row.id, vec![ready])).await?;
     }
     // Only a newer version writes another state, such as that of an organization that has moved elsewhere.
     if ![STATE_CREATING, STATE_IMPORTING, STATE_READY].contains(&&*row.state) {
         return Err(OpenOrganizationError::NewerState { state: row.state.clone() });
     }
     let store = ports.databases.open(row.id).await?;
-    match inside(&*store).await? {
-        Some(inside) if inside.id == row.id && inside.name == row.name => {}
-        Some(inside) if inside.id == row.id => return Err(OpenOrganizationError::OtherName { name: inside.name }),
-        Some(_) | None => return Err(OpenOrganizationError::WrongOrganization),
-    }
+    check_inside(&*store, row).await?;
     serve(deployment, row, store, lock).await.map(Some)
+}
+
+/// Opens an organization while another server holds its lock.
+async fn open_unlocked(deployment: &Deployment, row: &Row) -> Result<Arc<Organization>, OpenOrganizationError> {
+    let store = deployment.ports.databases.open(row.id).await?;
+    check_inside(&*store, row).await?;
+    if !catalog::is_current(&*store, &layout::organization(&deployment.schema), deployment.now()).await? {
+        return Err(OpenOrganizationError::Locked);
+    }
+    Ok(admit(deployment, row, store).await?)
+}
+
+async fn check_inside(store: &dyn Reader, row: &Row) -> Result<(), OpenOrganizationError> {
+    match inside(store).await? {
+        Some(inside) if inside.id == row.id && inside.name == row.name => Ok(()),
+        Some(inside) if inside.id == row.id => Err(OpenOrganizationError::OtherName { name: inside.name }),
+        Some(_) | None => Err(OpenOrganizationError::WrongOrganization),
+    }
 }
 
 fn check_authentic(deployment: &Deployment, listed: &Listed) -> Result<(), OpenOrganizationError> {
@@ -371,7 +449,7 @@ async fn register(
     let entry = AuditEntry::done(deployment.now(), AuditAction::RegisterOrganization, subject);
     let root_key = &*ports.root_key;
     let steps = vec![require_root_key(root_key)?, row.insert(root_key)?, Step::Audit(entry)];
-    ports.configuration.commit(Commit::of(steps)).await?;
+    ports.configuration.commit(Commit::under_lock(id, steps)).await?;
     serve(deployment, &row, store, lock).await.map(Some)
 }
 

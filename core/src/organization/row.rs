@@ -178,6 +178,18 @@ pub async fn read_all(configuration: &dyn Reader) -> Result<Listing, Unavailable
     Ok(Listing::of(declare::read(configuration, ListedRow::all_columns(), Condition::EVERYTHING).await?))
 }
 
+/// Reads the row with this name; `None` if there is none.
+///
+/// # Errors
+/// See [`read_all`].
+pub(crate) async fn read_named(
+    configuration: &dyn Reader,
+    name: &OrganizationName,
+) -> Result<Option<Listed>, Unavailable> {
+    let rows = ListedRow::name().is(name.to_string());
+    Ok(Listing::of(declare::read(configuration, ListedRow::all_columns(), rows).await?).organizations.pop())
+}
+
 /// Reads a row again, whatever its state is now. Returns `None` if it was deleted.
 ///
 /// # Errors

@@ -49,6 +49,17 @@ impl KeyWork {
         (self.lock, self.at_work)
     }
 
+    /// Releases the lock before the work is done, so that another server continues it.
+    pub async fn hand_over(self) {
+        self.lock.hand_over().await;
+    }
+
+    /// Returns whether another server may have the lock now. It continues the work.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lock.is_lost()
+    }
+
     /// Returns the organization.
     #[must_use]
     pub fn organization(&self) -> &Arc<Organization> {

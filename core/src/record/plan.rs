@@ -91,7 +91,7 @@ impl Plan {
             Mode::Execute | Mode::ExecuteOnce(_) => self,
             Mode::ValidateOnly => self.without_effects(),
         };
-        let submitted = organization.submit(Commit { steps, promise }).await;
+        let submitted = organization.submit(Commit { promise, ..Commit::of(steps) }).await;
         HandedOver { submitted, refusals }
     }
 }

@@ -13,7 +13,6 @@ use sealward_core::{
 };
 use sealward_store::{OnDemand, sqlite::DataFolder};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::sockets::Addresses;
 use crate::{
@@ -33,8 +32,6 @@ pub struct Running {
     pub(super) databases: Arc<dyn OnDemand>,
     /// Keeps other servers out of the data folder.
     pub(super) _folder: Arc<DataFolder>,
-    /// Cancelled when another server has taken the databases.
-    pub(super) taken: CancellationToken,
     pub(super) limits: Limits,
     /// Whether the data folder has databases of organizations, served or not.
     pub(super) has_organizations: bool,
@@ -73,12 +70,6 @@ impl Running {
     #[must_use]
     pub fn deployment(&self) -> &Arc<Deployment> {
         &self.deployment
-    }
-
-    /// A token that is cancelled when another server has taken the databases. This server then stops.
-    #[must_use]
-    pub fn taken(&self) -> CancellationToken {
-        self.taken.clone()
     }
 
     /// The handle to stop the server.

@@ -42,7 +42,7 @@ pub(crate) async fn keep_signing(
         notes::record(&deployment, &data_dir).await;
         sign_all(&deployment, &*databases).await;
         let days = i64::from(limits.audit_retention_days);
-        if days > 0 {
+        if days > 0 && databases.maintains().await {
             let before = deployment.now().unix_micros().saturating_sub(days.saturating_mul(MICROS_A_DAY));
             cut_all(&deployment, &*databases, &copying, Timestamp::from_unix_micros(before)).await;
         }

@@ -14,7 +14,11 @@ use sealward_core::{
         reencrypt::{Advance, Reencryption, is_running},
         retire::{is_healed, keeps_former_keys, retire},
     },
-    organization::{Organization, seen::check_rollback, work::KeyWork},
+    organization::{
+        Organization,
+        seen::check_rollback,
+        work::{KeyWork, WorkError},
+    },
 };
 use tracing::Instrument as _;
 
@@ -33,6 +37,10 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
     let mut steps = 0_u64;
     let mut reencryption = Reencryption::of(deployment, &work);
     while !drain.has_begun() {
+        if work.is_lost() {
+            tracing::warn!(organization, "re-encryption left to the server that has taken the organization's lock");
+            return;
+        }
         let begun = Instant::now();
         let has_failed = |advance: &Result<Advance, _>| advance.is_err().then_some("failed");
         match current::in_new(&table::KEY_REENCRYPT, has_failed, reencryption.advance()).await {
@@ -58,7 +66,12 @@ pub(crate) async fn run(deployment: &Deployment, limits: &Limits, drain: &Drain,
             }
         }
     }
-    tracing::info!(organization, "re-encryption interrupted by shutdown; the next start continues it");
+    drop(reencryption);
+    work.hand_over().await;
+    tracing::info!(
+        organization,
+        "re-encryption interrupted by shutdown; another server, or the next start, continues it"
+    );
 }
 
 /// Resumes a re-encryption that a former process left unfinished, if there is one. An organization without work isn't locked.
@@ -73,6 +86,25 @@ pub(crate) fn resume(deployment: &Arc<Deployment>, limits: Limits, drain: &Drain
         match KeyWork::begin(&deployment, organization).await {
             Ok(work) => run(&deployment, &limits, &drain, work).await,
             Err(error) => tracing::warn!(%error, "re-encryption not resumed"),
+        }
+    };
+    spawning.spawn(work.instrument(span));
+}
+
+/// Continues the work of a server that is gone. Without work, only releases the lock.
+pub(crate) fn take_over(deployment: &Arc<Deployment>, limits: Limits, drain: &Drain, organization: Arc<Organization>) {
+    let deployment = Arc::clone(deployment);
+    let (spawning, drain) = (drain, drain.clone());
+    let span = tracing::info_span!("resume_reencryption", organization = organization.name.as_str());
+    let work = async move {
+        match KeyWork::begin(&deployment, organization).await {
+            Ok(work) => {
+                tracing::info!("lock of a server that is gone taken over");
+                run(&deployment, &limits, &drain, work).await;
+            }
+            // Another server was faster.
+            Err(WorkError::Busy) => {}
+            Err(error) => tracing::warn!(%error, "lock of a server that is gone not taken over; retrying"),
         }
     };
     spawning.spawn(work.instrument(span));

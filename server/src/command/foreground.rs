@@ -46,7 +46,7 @@ async fn start_logged(config: Config, logging: &Logging) -> Result<Running, Fail
 /// Notifies the supervisor that the server is ready, and waits until it has ended.
 pub(super) async fn wait((running, logging): (Running, Logging)) -> Result<(), Failure> {
     supervisor::ready(&format!("listens on {}", running.address()));
-    let (announced, taken) = (running.drain().announced(), running.taken());
+    let announced = running.drain().announced();
     let notified = async {
         announced.await;
         supervisor::stopping();
@@ -61,6 +61,5 @@ pub(super) async fn wait((running, logging): (Running, Logging)) -> Result<(), F
         }
     }
     logging.end();
-    // A failure, so that a supervisor starts the server again.
-    if taken.is_cancelled() { Err("another server has taken the database".into()) } else { Ok(()) }
+    Ok(())
 }

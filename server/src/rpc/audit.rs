@@ -63,12 +63,12 @@ impl Audit {
         Audit { dispatcher }
     }
 
-    fn enter(&self, extensions: &Extensions, organization: &str) -> Result<Trail, Status> {
+    async fn enter(&self, extensions: &Extensions, organization: &str) -> Result<Trail, Status> {
         if organization.is_empty() {
             return self.dispatcher.enter_deployment(extensions).map(Trail::Deployment);
         }
         let name = name::organization("organization", organization);
-        let permit = self.dispatcher.enter(extensions, &name)?;
+        let permit = self.dispatcher.enter(extensions, &name).await?;
         name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         Ok(Trail::Organization(permit))
     }
@@ -81,7 +81,7 @@ impl AuditService for Audit {
         request: Request<ListAuditRecordsRequest>,
     ) -> Result<Response<ListAuditRecordsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let trail = self.enter(&extensions, &request.organization)?;
+        let trail = self.enter(&extensions, &request.organization).await?;
         let deployment = &self.dispatcher.deployment;
         let size =
             self.dispatcher.page_size(request.page_size).map_err(|violation| status::invalid(vec![violation]))?;
@@ -105,7 +105,7 @@ impl AuditService for Audit {
         request: Request<VerifyAuditTrailRequest>,
     ) -> Result<Response<VerifyAuditTrailResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let trail = self.enter(&extensions, &request.organization)?;
+        let trail = self.enter(&extensions, &request.organization).await?;
         let Dispatcher { deployment, bounded, drain, .. } = &*self.dispatcher;
         let _held = bounded.lists.enter(&trail.caller().identity)?;
         let found = bounded.verifications.verify(deployment, trail.organization(), drain).await;

@@ -70,9 +70,9 @@ impl DataEncryption {
         let text = KeyText::new(encryption_key);
         let name = name::organization("organization", &name);
         let setting = if change_encryption_key {
-            self.setting(&extensions, name, text, validate_only, Mode::Change)
+            self.setting(&extensions, name, text, validate_only, Mode::Change).await
         } else {
-            self.setting(&extensions, name, text, validate_only, Mode::Restore)
+            self.setting(&extensions, name, text, validate_only, Mode::Restore).await
         };
         let setting = setting?;
         let (caller, _) = self.dispatcher.caller(&extensions)?;
@@ -84,7 +84,7 @@ impl DataEncryption {
         })
     }
 
-    fn setting<A: Action<Of = ()>>(
+    async fn setting<A: Action<Of = ()>>(
         &self,
         extensions: &Extensions,
         name: ParsedName<OrganizationName>,
@@ -92,7 +92,7 @@ impl DataEncryption {
         validate_only: bool,
         mode: impl FnOnce(Permit<A>) -> Mode,
     ) -> Result<KeySetting, Status> {
-        let permit: Permit<A> = self.dispatcher.enter(extensions, &name)?;
+        let permit: Permit<A> = self.dispatcher.enter(extensions, &name).await?;
         name.resource.map_err(invalid)?;
         Ok(KeySetting { text, mode: mode(permit), validate_only })
     }
@@ -119,14 +119,14 @@ impl DataEncryption {
     }
 
     /// Admits a call for a page, and returns the page size.
-    fn enter_list(
+    async fn enter_list(
         &self,
         extensions: &Extensions,
         organization: &str,
         page_size: i32,
     ) -> Result<(Permit<ReadKeyStatus>, u32), Status> {
         let name = name::organization("organization", organization);
-        let permit = self.dispatcher.enter(extensions, &name)?;
+        let permit = self.dispatcher.enter(extensions, &name).await?;
         match (name.resource, self.dispatcher.page_size(page_size)) {
             (Ok(_), Ok(size)) => Ok((permit, size)),
             (name, size) => Err(status::invalid(name.err().into_iter().chain(size.err()).collect())),
@@ -145,7 +145,7 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<IsDataEncryptionActiveResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("organization", &request.organization);
-        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name).await?;
         name.resource.map_err(invalid)?;
         let organization = Arc::clone(permit.organization());
         match check(&self.dispatcher.deployment, &permit).await {
@@ -171,7 +171,7 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<RetrieveDataEncryptionKeyResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("organization", &request.organization);
-        let permit: Permit<RetrieveKey> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<RetrieveKey> = self.dispatcher.enter(&extensions, &name).await?;
         name.resource.map_err(invalid)?;
         let (organization, caller_tls) = (Arc::clone(permit.organization()), caller_tls(permit.caller()));
         match retrieve(&self.dispatcher.deployment, permit).await {
@@ -197,7 +197,7 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<Self::WatchReencryptionStream>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("organization", &request.organization);
-        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name).await?;
         name.resource.map_err(invalid)?;
         let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
         let connection_ending = ConnectionEnding::of(&extensions);
@@ -215,7 +215,7 @@ impl DataEncryptionService for DataEncryption {
         request: Request<ListUnreadableCellsRequest>,
     ) -> Result<Response<ListUnreadableCellsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let (permit, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
+        let (permit, size) = self.enter_list(&extensions, &request.organization, request.page_size).await?;
         let organization = Arc::clone(permit.organization());
         let deployment = &self.dispatcher.deployment;
         let (method, token) = ("ListUnreadableCells", request.page_token.as_str());
@@ -239,7 +239,7 @@ impl DataEncryptionService for DataEncryption {
     ) -> Result<Response<Self::VerifyCellsStream>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("organization", &request.organization);
-        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ReadKeyStatus> = self.dispatcher.enter(&extensions, &name).await?;
         name.resource.map_err(invalid)?;
         let organization = Arc::clone(permit.organization());
         let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
@@ -263,7 +263,7 @@ impl DataEncryptionService for DataEncryption {
         request: Request<ListKeyChangesRequest>,
     ) -> Result<Response<ListKeyChangesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let (permit, size) = self.enter_list(&extensions, &request.organization, request.page_size)?;
+        let (permit, size) = self.enter_list(&extensions, &request.organization, request.page_size).await?;
         let organization = permit.organization();
         let deployment = &self.dispatcher.deployment;
         let changes = match history(deployment, &permit).await {
@@ -292,7 +292,7 @@ impl DataEncryptionService for DataEncryption {
         let text = KeyText::new(encryption_key);
         let mode = |permit| Mode::Abandon(permit, confirm_fingerprint);
         let name = name::organization("organization", &name);
-        let setting = self.setting(&extensions, name, text, validate_only, mode)?;
+        let setting = self.setting(&extensions, name, text, validate_only, mode).await?;
         let (caller, _) = self.dispatcher.caller(&extensions)?;
         let current = self.run(setting).await?;
         let fingerprint = if validate_only { String::new() } else { current.fingerprint.to_string() };

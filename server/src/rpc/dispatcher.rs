@@ -12,9 +12,11 @@ use sealward_core::{
     identity::Caller,
     list::{log::ListLogError, page::ListingError},
     name::OrganizationName,
+    organization::{Organization, open::look_for},
     permit::Permit,
     policy::{Action, Allowed, DeploymentPermit, Policy, Privilege, PrivilegeMissing, WriteRecords},
     schema::Entity,
+    store::Unavailable,
     violation::{Problem, Violation},
 };
 use tonic::Status;
@@ -128,16 +130,17 @@ impl Dispatcher {
 
     /// Admits a call to the organization of `name`. The options of the method declare the privilege and the audit action. Refusals are
     /// always recorded; see [`Denials`].
-    pub(crate) fn enter<A: Action<Of = ()>, T>(
+    pub(crate) async fn enter<A: Action<Of = ()>, T>(
         &self,
         extensions: &Extensions,
         name: &ParsedName<T>,
     ) -> Result<Permit<A>, Status> {
         self.enter_by(extensions, name, A::PRIVILEGE, |policy, caller, organization| policy.check(caller, organization))
+            .await
     }
 
     /// Like [`enter`](Self::enter), for writing records of this entity.
-    pub(crate) fn enter_to_write<T>(
+    pub(crate) async fn enter_to_write<T>(
         &self,
         extensions: &Extensions,
         name: &ParsedName<T>,
@@ -146,9 +149,10 @@ impl Dispatcher {
         self.enter_by(extensions, name, entity.write_privilege, |policy, caller, organization| {
             policy.check_write(caller, organization, entity)
         })
+        .await
     }
 
-    fn enter_by<A: Action, T>(
+    async fn enter_by<A: Action, T>(
         &self,
         extensions: &Extensions,
         name: &ParsedName<T>,
@@ -168,10 +172,32 @@ impl Dispatcher {
         // Before the lookup, so that a guessed name costs as much as an existing one.
         self.rates.admit(&caller.identity, Some(organization), cost(A::PRIVILEGE))?;
         self.admit_recorded(rpc)?;
+        self.look_for(organization).await?;
         let permit = allowed.enter(&self.deployment).map_err(status::not_entered)?;
         tracing::Span::current().record("organization", organization.as_str());
         current::enter_organization(organization.as_str());
         Ok(permit)
+    }
+
+    /// Opens an organization that isn't served, if another server has just created it. Only for callers with permission.
+    pub(crate) async fn look_for(&self, name: &OrganizationName) -> Result<(), Status> {
+        let deployment = &self.deployment;
+        let is_known = || deployment.organization(name).is_some() || deployment.not_served(name).is_some();
+        if !deployment.ports.databases.is_shared() || is_known() {
+            return Ok(());
+        }
+        // The future is large, and rarely needed.
+        let opened = Box::pin(look_for(deployment, name)).await;
+        opened.map(drop).map_err(|Unavailable(cause)| status::unavailable(cause))
+    }
+
+    /// Reads the customizations of an organization's schema again, if another server may have changed them. Returns whether it has.
+    pub(crate) async fn refresh_schema(&self, organization: &Organization) -> Result<bool, Status> {
+        if !self.deployment.ports.databases.is_shared() {
+            return Ok(false);
+        }
+        let refreshed = organization.refresh_schema(&self.deployment).await;
+        refreshed.map_err(|Unavailable(cause)| status::unavailable(cause))
     }
 
     /// Admits a call that belongs to no organization.

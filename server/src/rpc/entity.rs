@@ -11,6 +11,7 @@ use http::Extensions;
 use sealward_core::{
     id::{OrganizationId, RecordId},
     mask::ReadMask,
+    organization::Organization,
     permit::Permit,
     policy::{ReadRecords, WriteRecords},
     record::{
@@ -25,7 +26,7 @@ use sealward_core::{
     violation::Violation,
 };
 use tonic::{
-    Request, Response, Status, Streaming,
+    Code, Request, Response, Status, Streaming,
     body::Body,
     server::{Grpc, StreamingService},
 };
@@ -104,11 +105,31 @@ impl Handler {
 
     async fn answer(&self, request: http::Request<Body>) -> Result<Bytes, Status> {
         let (head, body) = request.into_parts();
-        let request = self.codec.decode(&unary::read(body).await?)?;
-        let reply = self.call(&head.extensions, request).await?;
+        let body = unary::read(body).await?;
+        let request = self.codec.decode(&body)?;
+        let repeatable = self.shared_organization(&request).map(|organization| (organization, body));
+        let reply = match (self.call(&head.extensions, request).await, repeatable) {
+            // Perhaps by a rule that another server has changed. Nothing was done.
+            (Err(refused), Some((organization, body))) if refused.code() == Code::InvalidArgument => {
+                if !self.dispatcher.refresh_schema(&organization).await? {
+                    return Err(refused);
+                }
+                self.call(&head.extensions, self.codec.decode(&body)?).await?
+            }
+            (outcome, _) => outcome?,
+        };
         let message = self.codec.encode(reply, unary::begin);
         unary::check_length(&message, self.dispatcher.message_size_max_bytes())?;
         Ok(message)
+    }
+
+    /// The organization of a request, if other servers may change its schema.
+    fn shared_organization(&self, request: &EntityRequest) -> Option<Arc<Organization>> {
+        let deployment = &self.dispatcher.deployment;
+        if !deployment.ports.databases.is_shared() {
+            return None;
+        }
+        deployment.organization(request.organization()?)
     }
 
     async fn call(&self, extensions: &Extensions, request: EntityRequest) -> Result<EntityReply, Status> {
@@ -138,7 +159,7 @@ impl Handler {
     }
 
     async fn create(&self, extensions: &Extensions, request: CreateRequest) -> Result<EntityReply, Status> {
-        let permit = self.dispatcher.enter_to_write(extensions, &request.parent, self.entity())?;
+        let permit = self.dispatcher.enter_to_write(extensions, &request.parent, self.entity()).await?;
         let (record, mode) = self.new_record(&permit, request)?;
         let place = permit.record(record.id);
         let created = create::create(&self.dispatcher.deployment, permit, record, mode).await;
@@ -147,7 +168,7 @@ impl Handler {
     }
 
     async fn get(&self, extensions: &Extensions, request: GetRequest) -> Result<EntityReply, Status> {
-        let permit: Permit<ReadRecords> = self.dispatcher.enter(extensions, &request.name)?;
+        let permit: Permit<ReadRecords> = self.dispatcher.enter(extensions, &request.name).await?;
         let (mask, id) = self.both(request.read_mask, request.name.resource)?;
         let place = permit.record_of(self.entity(), id);
         let got = get::get(permit, self.entity(), id, &mask).await;
@@ -156,7 +177,7 @@ impl Handler {
     }
 
     async fn list(&self, extensions: &Extensions, request: ListRequest) -> Result<EntityReply, Status> {
-        let permit: Permit<ReadRecords> = self.dispatcher.enter(extensions, &request.parent)?;
+        let permit: Permit<ReadRecords> = self.dispatcher.enter(extensions, &request.parent).await?;
         let (mask, size, query) = self.page_of(&permit, &request)?;
         let (token, count, method) = (&*request.page_token, request.return_total_size, &*self.method.path);
         let page = list::Page { size, token, mask, count, method };
@@ -171,7 +192,7 @@ impl Handler {
     }
 
     async fn update(&self, extensions: &Extensions, request: UpdateRequest) -> Result<EntityReply, Status> {
-        let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
+        let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity()).await?;
         let (change, mode) = self.change(&permit, request)?;
         let place = permit.record(change.id);
         let line = self.line(&place)?;
@@ -182,7 +203,7 @@ impl Handler {
     }
 
     async fn delete(&self, extensions: &Extensions, request: DeleteRequest) -> Result<EntityReply, Status> {
-        let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity())?;
+        let permit = self.dispatcher.enter_to_write(extensions, &request.name, self.entity()).await?;
         let id = request.name.resource.map_err(invalid)?;
         let etag_revision = revision("etag", &request.etag).map_err(invalid)?;
         let mode = mode(&request.write).map_err(invalid)?;

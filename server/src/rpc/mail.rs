@@ -57,7 +57,7 @@ impl MailboxConnectionService for MailboxConnections {
         let deployment = &self.dispatcher.deployment;
         let mailboxes = deployment.schema.by_collection(MAILBOXES).ok_or_else(status::broken)?;
         let name = name::record("name", &request.name, mailboxes);
-        let permit: Permit<Reveal> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<Reveal> = self.dispatcher.enter(&extensions, &name).await?;
         let id = name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         let place = permit.record_of(mailboxes, id);
         let resolved = resolve(deployment, permit, mailboxes, id, &request.purpose).await;

@@ -118,7 +118,8 @@ impl MetadataService for Metadata {
     ) -> Result<Response<ListEntityMetadataResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let parent = name::organization("parent", &request.parent);
-        let permit: Permit<ReadMetadata> = self.dispatcher.enter(&extensions, &parent)?;
+        let permit: Permit<ReadMetadata> = self.dispatcher.enter(&extensions, &parent).await?;
+        self.dispatcher.refresh_schema(permit.organization()).await?;
         let size = self.dispatcher.page_size(request.page_size);
         let size = match (size, parent.resource) {
             (Ok(size), Ok(_)) => size,
@@ -146,7 +147,8 @@ impl MetadataService for Metadata {
         let (_, extensions, request) = request.into_parts();
         let form = || format!("organizations/{{organization}}/{COLLECTION}/{{entity}}");
         let name = ParsedName::new("name", &request.name, form, entity_name(&request.name));
-        let permit: Permit<ReadMetadata> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ReadMetadata> = self.dispatcher.enter(&extensions, &name).await?;
+        self.dispatcher.refresh_schema(permit.organization()).await?;
         let entity = self.entity(name.resource.map_err(invalid)?)?;
         Ok(Response::new(self.described(permit.organization(), entity)))
     }
@@ -159,7 +161,8 @@ impl MetadataService for Metadata {
         let given = request.attribute_metadata.unwrap_or_default();
         let form = || format!("organizations/{{organization}}/{COLLECTION}/{{entity}}/attributes/{{attribute}}");
         let name = ParsedName::new("attribute_metadata.name", &given.name, form, attribute_name(&given.name));
-        let permit: Permit<CustomizeAttributes> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<CustomizeAttributes> = self.dispatcher.enter(&extensions, &name).await?;
+        self.dispatcher.refresh_schema(permit.organization()).await?;
         let (entity, attribute) = name.resource.map_err(invalid)?;
         let (entity, attribute) = self.attribute(entity, attribute)?;
         let mask = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
@@ -184,7 +187,7 @@ impl MetadataService for Metadata {
     ) -> Result<Response<ListAttributeChangesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let parent = self.parent(&request.parent);
-        let permit: Permit<ReadAttributeChanges> = self.dispatcher.enter(&extensions, &parent)?;
+        let permit: Permit<ReadAttributeChanges> = self.dispatcher.enter(&extensions, &parent).await?;
         let organization = Arc::clone(permit.organization());
         let of = self.changes_of(parent.resource.map_err(invalid)?, &organization)?;
         let size = self.dispatcher.page_size(request.page_size).map_err(invalid)?;

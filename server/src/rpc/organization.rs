@@ -78,7 +78,7 @@ impl OrganizationService for Organizations {
     async fn get_organization(&self, request: Request<GetOrganizationRequest>) -> Result<Response<Resource>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("name", &request.name);
-        let permit: Permit<ReadOrganization> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ReadOrganization> = self.dispatcher.enter(&extensions, &name).await?;
         name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         Ok(Response::new(resource(permit.organization())))
     }
@@ -121,7 +121,7 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<Self::ExportOrganizationStream>, Status> {
         let (_, extensions, request) = request.into_parts();
         let name = name::organization("name", &request.name);
-        let permit: Permit<ExportOrganization> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<ExportOrganization> = self.dispatcher.enter(&extensions, &name).await?;
         name.resource.map_err(|violation| status::invalid(vec![violation]))?;
         let organization = Arc::clone(permit.organization());
         let held = self.dispatcher.bounded.streams.enter(&permit.caller().identity)?;
@@ -170,6 +170,7 @@ impl OrganizationService for Organizations {
         }
         let (_, policy) = self.dispatcher.caller(&extensions)?;
         let deployment = Arc::clone(&self.dispatcher.deployment);
+        self.dispatcher.look_for(&name).await?;
         let permit = permit.enter(&deployment, &name).map_err(status::not_entered)?;
         let id = permit.organization().id;
         let audit_copy = self.dispatcher.audit_copy.clone();

@@ -41,7 +41,7 @@ impl SecretAccessService for SecretAccess {
         let (_, extensions, request) = request.into_parts();
         let deployment = &self.dispatcher.deployment;
         let name = name::record_of_any("name", &request.name, &deployment.schema);
-        let permit: Permit<Reveal> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<Reveal> = self.dispatcher.enter(&extensions, &name).await?;
         let limit = self.dispatcher.limits.reveal_attributes_max;
         Dispatcher::within("attributes", request.attributes.len(), limit)
             .map_err(|violation| self.dispatcher.invalid(vec![violation]))?;
@@ -60,7 +60,7 @@ impl SecretAccessService for SecretAccess {
         let (_, extensions, request) = request.into_parts();
         let deployment = &self.dispatcher.deployment;
         let name = name::record_of_any("name", &request.name, &deployment.schema);
-        let permit: Permit<Compare> = self.dispatcher.enter(&extensions, &name)?;
+        let permit: Permit<Compare> = self.dispatcher.enter(&extensions, &name).await?;
         let CompareAttributeRequest { attribute, value, purpose, .. } = request;
         let value = match value.and_then(|value| value.value) {
             Some(secret_value::Value::Text(text)) => Some(Plaintext::new(text.into_bytes())),

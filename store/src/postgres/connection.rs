@@ -268,23 +268,68 @@ impl Connection {
 
     /// Executes statements in a transaction that writes. Returns after it is committed.
     pub(super) async fn write(&mut self, scope: Scope, statements: &[Statement<'_>]) -> Result<(), Failed> {
-        let unsent = |statement, error| Failed::At { statement, error };
-        self.prepare(statements, Some(scope)).await.map_err(|(position, error)| unsent(position, error))?;
-        let prepared = statements.iter().map(|statement| self.prepared(statement)).collect::<Result<Vec<_>, _>>();
-        let prepared = prepared.map_err(|error| unsent(None, error))?;
+        self.write_from(Some(scope), statements).await
+    }
+
+    /// Executes statements in the transaction that [`begin_write`](Self::begin_write) has begun. Returns after it is
+    /// committed.
+    pub(super) async fn finish_write(&mut self, statements: &[Statement<'_>]) -> Result<(), Failed> {
+        self.write_from(None, statements).await
+    }
+
+    /// Begins a transaction that writes, with a statement that returns at most one row.
+    pub(super) async fn begin_write(
+        &mut self,
+        scope: Scope,
+        statement: &Statement<'_>,
+    ) -> Result<Option<Row>, PostgresError> {
+        self.prepare(std::slice::from_ref(statement), Some(scope)).await.map_err(|(_, error)| error)?;
+        let prepared = self.prepared(statement)?;
         self.is_warned.store(false, Ordering::SeqCst);
         self.is_idle = false;
+        let (begun, set) = begin(&self.client, scope).await;
+        let rows = Sent::new(self.client.query_raw(&prepared, statement.parameters())).await;
+        begun.answer().await?;
+        set.answer().await?;
+        let mut rows = pin!(rows.answer().await?);
+        let mut found = None;
+        while let Some(row) = rows.next().await {
+            found = Some(row?);
+        }
+        Ok(found)
+    }
+
+    /// Ends the transaction that [`begin_write`](Self::begin_write) has begun, without its changes.
+    pub(super) async fn roll_back(&mut self) {
+        self.is_idle = self.client.batch_execute("ROLLBACK").await.is_ok();
+    }
+
+    /// Sends statements and the COMMIT, in one round trip. Without a scope, the transaction has begun.
+    async fn write_from(&mut self, scope: Option<Scope>, statements: &[Statement<'_>]) -> Result<(), Failed> {
+        let unsent = |statement, error| Failed::At { statement, error };
+        self.prepare(statements, scope).await.map_err(|(position, error)| unsent(position, error))?;
+        let prepared = statements.iter().map(|statement| self.prepared(statement)).collect::<Result<Vec<_>, _>>();
+        let prepared = prepared.map_err(|error| unsent(None, error))?;
+        if scope.is_some() {
+            self.is_warned.store(false, Ordering::SeqCst);
+        }
+        self.is_idle = false;
         let client = &self.client;
-        let (begun, set) = begin(client, scope).await;
+        let begun = match scope {
+            Some(scope) => Some(begin(client, scope).await),
+            None => None,
+        };
         let mut sent = Vec::with_capacity(statements.len());
         for (statement, prepared) in statements.iter().zip(&prepared) {
             sent.push(Sent::new(client.execute_raw(prepared, statement.parameters())).await);
         }
         let committed = Sent::new(client.batch_execute("COMMIT")).await;
         let mut failed = None;
-        for begun in [begun.answer().await, set.answer().await.map(drop)] {
-            if let Err(error) = begun {
-                failed.get_or_insert((None, error));
+        if let Some((begun, set)) = begun {
+            for begun in [begun.answer().await, set.answer().await.map(drop)] {
+                if let Err(error) = begun {
+                    failed.get_or_insert((None, error));
+                }
             }
         }
         for (position, sent) in sent.into_iter().enumerate() {

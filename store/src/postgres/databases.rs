@@ -17,7 +17,7 @@ use sealward_core::{
     id::OrganizationId,
     port::{OrganizationDatabases, OrganizationLock, PreparedDatabase},
     store::{
-        Assignment, Cause, Commit, CommitError, Condition, Datum, Expect, Generation, Name, OpenError, Pending, Step,
+        Assignment, Cause, Commit, CommitError, Condition, Datum, Expect, Generation, OpenError, Pending, Reader, Step,
         Store, Unavailable,
     },
 };
@@ -33,10 +33,11 @@ use super::{
     error::PostgresError,
     jitter::pause,
     lane::Lane,
-    lease::{Lease, Leases, OfServer, SERVER},
+    lease::{Lease, Leases, MAINTENANCE, START},
     options::{PostgresLimits, PostgresLogin},
     plan::{plan, statements},
     pool::Pool,
+    position::{self, Position},
     reads::Reads,
     schema::Schema,
     statement::{Definition, Statement},
@@ -44,7 +45,7 @@ use super::{
 };
 use crate::{
     committer::{Committer, Witness, Witnesses},
-    on_demand::{FileBytes, Inspect, OnDemand},
+    on_demand::{FileBytes, Inspect, OnDemand, Others},
     sql::{Dialect, Owner},
 };
 
@@ -55,10 +56,8 @@ pub struct Postgres {
     schema: Arc<Schema>,
     scans: Arc<Semaphore>,
     leases: Leases,
-    /// Keeps other servers out.
-    lease: Arc<Lease>,
-    /// Identifies this process.
-    holder: Uuid,
+    /// Keeps other servers from starting at the same time.
+    start: Arc<Mutex<Option<Lease>>>,
     runtime: Handle,
     /// The major version.
     version: u32,
@@ -118,8 +117,8 @@ impl Postgres {
     /// exist. `holder` is a random id of this process. Connections live on the runtime of the caller.
     ///
     /// # Errors
-    /// If the database can't be used: it doesn't answer, isn't migrated, is too old, or a server works in it; or the role
-    /// of `login` isn't restricted by row-level security.
+    /// If the database can't be used: it doesn't answer, isn't migrated, is too old, or another server is starting in it for
+    /// too long; or the role of `login` isn't restricted by row-level security.
     pub async fn open(
         login: PostgresLogin,
         owner: Option<PostgresLogin>,
@@ -135,16 +134,17 @@ impl Postgres {
         let schema = Arc::new(Schema::new(pool.clone(), owner, user));
         let version = schema.open().await?;
         let leases = Leases::new(of_leases, holder, runtime.clone());
-        let until = Instant::now() + limits.takeover_wait_max;
-        let lease = loop {
-            match leases.try_take(SERVER).await? {
+        let until = Instant::now() + limits.start_wait_max;
+        let start = loop {
+            match leases.try_take(START).await? {
                 Some(lease) => break lease,
-                None if Instant::now() >= until => return Err(PostgresError::InUse.into()),
-                None => pause(TAKEOVER_INTERVAL).await,
+                None if Instant::now() >= until => return Err(PostgresError::Starting.into()),
+                None => pause(START_INTERVAL).await,
             }
         };
         let scans = Arc::new(Semaphore::new(limits.scans_max));
-        Ok(Postgres { pool, schema, scans, leases, lease: Arc::new(lease), holder, runtime, version })
+        let start = Arc::new(Mutex::new(Some(start)));
+        Ok(Postgres { pool, schema, scans, leases, start, runtime, version })
     }
 
     /// Returns whether there is no configuration database.
@@ -226,9 +226,7 @@ impl Postgres {
             }
             Some(_) => return Err(CommitError::Refused { step: 0 }),
         };
-        let integer = |name: &'static str, value| (Name::Borrowed(name), Datum::Integer(value));
-        let row = vec![integer("lane", 0), integer("fence", 0), integer("commit_seq", 0), integer(EPOCH, epoch)];
-        let lane = Step::Insert { table: LANE.into(), row };
+        let lane = Step::Insert { table: LANE.into(), row: position::first_row(epoch) };
         match self.write(owner, vec![guard, lane]).await {
             Ok(()) => Ok(epoch),
             Err(error) if error.is(&SqlState::UNIQUE_VIOLATION) || error.is(&SqlState::DIVISION_BY_ZERO) => {
@@ -238,17 +236,18 @@ impl Postgres {
         }
     }
 
-    /// Applies steps on the store's own tables, without the lane of the database, if this process has the lease of the server.
+    /// Applies steps on the store's own tables, without the lane of the database. If this process has the lock of the
+    /// organization, it must not have lost it.
     async fn write(&self, owner: Owner, steps: Vec<Step>) -> Result<(), PostgresError> {
-        let (commit, mut head) = (Commit::of(steps), ChainHead::empty(Uuid::nil()));
+        let under_lock_of = self.leases.held(owner).is_ok().then(|| OrganizationId::from_uuid(owner.0));
+        let (commit, mut head) = (Commit { under_lock_of, ..Commit::of(steps) }, ChainHead::empty(Uuid::nil()));
         let (dialect, mut own) = (Dialect::Postgres(owner), Changed::new(HashMap::new()));
         let of_commit = |(_, error): (usize, PostgresError)| error;
-        let planned = plan([(0, &commit)].into_iter(), &mut head, dialect, &mut own).map_err(of_commit)?;
-        let of_server = OfServer::new(self.holder);
-        let mut all = vec![of_server.guard()?];
-        all.extend(statements(&planned, &[], dialect, &own).map_err(of_commit)?);
+        let commits = [(0, &commit)].into_iter();
+        let planned = plan(commits, &mut head, &self.leases, dialect, &mut own).map_err(of_commit)?;
+        let all = statements(&planned, &[], dialect, &own).map_err(of_commit)?;
         self.pool.get().await?.write(self.scope(owner), &all).await.map_err(|failed| match failed.unmet() {
-            Some(0) => PostgresError::InUse,
+            Some(0) if commit.under_lock_of.is_some() => PostgresError::LockLost,
             Some(_) | None => failed.into_error(),
         })
     }
@@ -269,8 +268,8 @@ impl Postgres {
         let unavailable = |error: PostgresError| OpenError::Unavailable(error.into());
         match self.state(owner).await.map_err(unavailable)? {
             Some((state, epoch)) if state == READY => {
-                let mut lane = self.lane(owner, epoch, writer, witness);
-                lane.take().await.map_err(unavailable)?;
+                let lane = self.lane(owner, epoch, writer, witness);
+                lane.open().await.map_err(unavailable)?;
                 Ok(Arc::new(self.started(lane)))
             }
             Some(_) | None => Err(OpenError::Missing),
@@ -302,10 +301,10 @@ impl Postgres {
             schema: Arc::clone(&self.schema),
             definitions,
             reads,
+            leases: self.leases.clone(),
             writer,
-            holder: self.holder,
             witness,
-            taken: None,
+            known: None,
         }
     }
 
@@ -367,6 +366,8 @@ pub struct PostgresDatabases {
     witnesses: Witnesses,
     inspect: Inspect,
     open: Mutex<HashMap<OrganizationId, Arc<PostgresStore>>>,
+    /// The lease of the server that maintains the deployment, if it is this one.
+    maintenance: tokio::sync::Mutex<Option<Lease>>,
 }
 
 impl PostgresDatabases {
@@ -377,10 +378,32 @@ impl PostgresDatabases {
     /// # Errors
     /// If PostgreSQL fails.
     pub async fn new(postgres: Postgres, writer: Uuid, witnesses: Witnesses, inspect: Inspect) -> Result<Self, Cause> {
-        for owner in listed(&postgres.pool, &[IMPORTING, DELETING]).await? {
-            postgres.delete(owner).await?;
+        let (open, maintenance) = Default::default();
+        let databases = PostgresDatabases { postgres, writer, witnesses, inspect, open, maintenance };
+        databases.remove_remains().await?;
+        Ok(databases)
+    }
+
+    /// Returns the number of commits to the configuration database; 0 if there is none.
+    async fn configuration_commits(&self) -> Result<i64, Cause> {
+        let Some((_, epoch)) = self.postgres.state(CONFIGURATION).await? else { return Ok(0) };
+        let (_, reads) = self.postgres.reads(CONFIGURATION, epoch);
+        let lane = reads.select(position::select(epoch)).await.map_err(|Unavailable(cause)| cause)?.pop();
+        Ok(Position::parse(lane.ok_or(PostgresError::Gone)?, self.writer)?.commits())
+    }
+
+    /// Removes databases that are incomplete or half deleted, unless another server is at work on them.
+    async fn remove_remains(&self) -> Result<(), PostgresError> {
+        for owner in listed(&self.postgres.pool, &[IMPORTING, DELETING]).await? {
+            let Some(lease) = self.postgres.leases.try_take(owner).await? else { continue };
+            // Read again under the lease: it may be complete now.
+            if matches!(self.postgres.state(owner).await?, Some((state, _)) if [IMPORTING, DELETING].contains(&&*state))
+            {
+                self.postgres.delete(owner).await?;
+            }
+            lease.release().await?;
         }
-        Ok(PostgresDatabases { postgres, writer, witnesses, inspect, open: Mutex::default() })
+        Ok(())
     }
 
     fn opened(&self, id: OrganizationId) -> Option<Arc<PostgresStore>> {
@@ -435,6 +458,10 @@ impl OrganizationDatabases for PostgresDatabases {
         })
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn try_lock(&self, id: OrganizationId) -> Pending<'_, Result<Option<Box<dyn OrganizationLock>>, Unavailable>> {
         Box::pin(async move {
             let lease = self.postgres.leases.try_take(owner(id)).await.map_err(|error| Unavailable(error.into()))?;
@@ -466,17 +493,55 @@ impl OnDemand for PostgresDatabases {
 
     fn close_idle(&self, _: Instant) {}
 
-    fn taken(&self) -> Pending<'static, ()> {
-        let lease = Arc::clone(&self.postgres.lease);
-        Box::pin(async move { lease.taken().await })
+    fn started(&self) -> Pending<'_, ()> {
+        let start = self.postgres.start.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Box::pin(async move {
+            if let Some(start) = start {
+                log_unreleased(start.release().await);
+            }
+        })
+    }
+
+    fn others(&self) -> Pending<'_, Result<Option<Others>, Cause>> {
+        Box::pin(async move {
+            let abandoned = self.postgres.leases.abandoned().await?;
+            let abandoned = abandoned.into_iter().map(|owner| OrganizationId::from_uuid(owner.0)).collect();
+            Ok(Some(Others { configuration_commits: self.configuration_commits().await?, abandoned }))
+        })
+    }
+
+    fn maintains(&self) -> Pending<'_, bool> {
+        Box::pin(async move {
+            let mut maintenance = self.maintenance.lock().await;
+            if maintenance.as_ref().is_some_and(|lease| lease.is_lost()) {
+                *maintenance = None;
+            }
+            if maintenance.is_none() {
+                match self.postgres.leases.try_take(MAINTENANCE).await {
+                    Ok(lease) => *maintenance = lease,
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "maintenance not taken over")
+                    }
+                }
+            }
+            maintenance.is_some()
+        })
     }
 
     fn release(&self) -> Pending<'_, ()> {
         Box::pin(async move {
-            if let Err(error) = self.postgres.lease.release().await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "lease not released");
+            self.started().await;
+            if let Some(maintenance) = self.maintenance.lock().await.take() {
+                log_unreleased(maintenance.release().await);
             }
         })
+    }
+}
+
+fn log_unreleased(released: Result<(), PostgresError>) {
+    if let Err(error) = released {
+        // It expires.
+        tracing::debug!(error = &error as &dyn std::error::Error, "lease not released");
     }
 }
 
@@ -514,8 +579,8 @@ fn owner(id: OrganizationId) -> Owner {
 /// The id of the configuration database. No organization has it.
 const CONFIGURATION: Owner = Owner(Uuid::nil());
 
-/// The range of the intervals between attempts to take the lease of the server.
-const TAKEOVER_INTERVAL: Range<Duration> = Duration::from_millis(50)..Duration::from_millis(150);
+/// The range of the intervals between attempts to take the lease of a start.
+const START_INTERVAL: Range<Duration> = Duration::from_millis(50)..Duration::from_millis(150);
 
 /// The epoch of a new database.
 const FIRST_EPOCH: i64 = 1;

@@ -66,13 +66,12 @@ pub(super) fn built_in(table: &str) -> Option<Arc<Definition>> {
         let text = |name| column(name, ColumnType::Text, false);
         let integer = |name| column(name, ColumnType::Integer, false);
         let mut lane = ["lane", "fence", "commit_seq", EPOCH, "audit_sequence"].map(integer).to_vec();
-        lane.push(column("holder", ColumnType::Uuid, true));
-        lane.push(column("audit_hash", ColumnType::Bytes, true));
+        lane.extend(["audit_hash", "writers"].map(|name| column(name, ColumnType::Bytes, true)));
         [
             (TABLE, vec![text(NAME), text(COLUMNS)]),
             (INDEX, vec![text(NAME), text(TABLE_NAME)]),
             (GUARD, vec![text(STATE), integer(EPOCH)]),
-            (LEASE, vec![column("holder", ColumnType::Uuid, false)]),
+            (LEASE, vec![column("holder", ColumnType::Uuid, false), integer("fence")]),
             (LANE, lane),
         ]
         .map(|(table, columns)| (table, Arc::new(Definition::of(&columns, &[]))))

@@ -56,8 +56,10 @@ pub(super) enum PostgresError {
         "the schema {SCHEMA} of the database doesn't belong to the role that owns the tables: use its owner, or another database"
     )]
     NotOwner,
-    #[error("another server works in the database")]
-    InUse,
+    #[error("another server is starting in the database")]
+    Starting,
+    #[error("another server has taken the lock")]
+    LockLost,
 }
 
 impl PostgresError {
@@ -70,8 +72,12 @@ impl PostgresError {
     pub(super) fn is_of_connection(&self) -> bool {
         match self {
             PostgresError::Connection(_) => true,
-            // The server is shutting down, or an administrator has ended the connection.
-            PostgresError::Server { code, .. } => code.starts_with("57P") || code.starts_with("08"),
+            // PostgreSQL is shutting down, an administrator has ended the connection, or its transaction was idle.
+            PostgresError::Server { code, .. } => {
+                code.starts_with("57P")
+                    || code.starts_with("08")
+                    || code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT.code()
+            }
             PostgresError::Busy { .. }
             | PostgresError::Login { .. }
             | PostgresError::NotOwner
@@ -88,7 +94,8 @@ impl PostgresError {
             | PostgresError::TooOld { .. }
             | PostgresError::Encoding { .. }
             | PostgresError::Privileged
-            | PostgresError::InUse => false,
+            | PostgresError::Starting
+            | PostgresError::LockLost => false,
         }
     }
 

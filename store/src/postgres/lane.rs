@@ -1,12 +1,14 @@
 //! The lane of a database: the row that each of its commits passes.
 //!
-//! The row contains a fence, which a process raises when it takes the lane, and the number of the last commit. A commit
-//! compares both, and increases the number. So only one transaction at a time writes to the database, each sees all
-//! earlier ones, and a process whose lane was taken can't commit.
+//! A commit increases the number in the row, so only one transaction at a time writes to the database, and each sees all
+//! earlier ones. That also holds for several servers. A server that made the last transaction knows what the row contains,
+//! and compares it in the transaction that it sends, as a whole, in one round trip. If another one has written since, the
+//! comparison refuses the transaction. The server then locks the row, reads it and continues, in two round trips. So each
+//! gets its turn, however many write.
 //!
 //! The answer to a COMMIT may be lost. Whether the commit took effect can't be told by looking for its effects, because
-//! it may still be on its way. So the fence is raised first: that waits for a commit in progress, and refuses one that
-//! arrives later. Then the number tells.
+//! it may still be on its way. So the fence in the row is raised first: that waits for a commit in progress, and refuses
+//! one that arrives later. Then the [`Position`] tells.
 
 use std::{
     collections::HashMap,
@@ -18,7 +20,7 @@ use std::{
 
 use sealward_core::{
     audit::{AuditRecord, ChainHead},
-    store::{Assignment, Cause, Commit, CommitError, Condition, Datum, Expect, Name, Reader, Unavailable},
+    store::{Cause, Commit, CommitError, Expect, Name, Reader, Row, Unavailable},
     table::TableRow as _,
 };
 use tokio::time::{Instant, timeout};
@@ -27,15 +29,16 @@ use uuid::Uuid;
 
 use super::{
     connection::{Begin, Failed, Scope},
-    definitions::{Changed, Definitions, EPOCH, GUARD, INDEX, LANE, TABLE, is_current},
+    definitions::{Changed, Definitions, GUARD, INDEX, LANE, TABLE, built_in, is_current},
     error::PostgresError,
     jitter::pause,
-    lease::OfServer,
+    lease::Leases,
     plan::{OfCommit, Planned, changes_definitions, plan, statements, tables, totals},
-    pool::Pool,
+    pool::{Pool, Pooled},
+    position::{self, Fate, Position},
     reads::Reads,
     schema::Schema,
-    statement::Statement,
+    statement::{Definition, Statement, datums},
 };
 use crate::{
     committer::{Outcome, Shared, Transactions, Verdict, Witness, chain, early},
@@ -50,26 +53,13 @@ pub(super) struct Lane {
     pub(super) schema: Arc<Schema>,
     pub(super) definitions: Arc<Definitions>,
     pub(super) reads: Reads,
-    /// The writer of the audit chain.
+    pub(super) leases: Leases,
+    /// The writer of the audit chain, which all servers of a deployment continue.
     pub(super) writer: Uuid,
-    /// Identifies this process.
-    pub(super) holder: Uuid,
     pub(super) witness: Witness,
-    /// `None` before the lane is taken, and after it may have been taken by another process.
-    pub(super) taken: Option<Taken>,
+    /// What the lane contains unless another server has written; `None` if one probably has.
+    pub(super) known: Option<Position>,
 }
-
-/// What is known of a lane that this process has.
-#[derive(Clone, Debug)]
-pub(super) struct Taken {
-    fence: i64,
-    commit_seq: i64,
-    /// The last audit record.
-    head: ChainHead,
-}
-
-/// The number of a database's only lane. The table has room for more.
-const LANE_NUMBER: i64 = 0;
 
 /// The maximum number of attempts of a transaction that is in conflict with others.
 const ATTEMPTS_MAX: u32 = 5;
@@ -77,11 +67,17 @@ const ATTEMPTS_MAX: u32 = 5;
 /// The range of the wait between two attempts.
 const RETRY_WAIT: Range<Duration> = Duration::from_millis(2)..Duration::from_millis(20);
 
+/// The maximum time between the two round trips of a transaction that has locked the lane. Others wait meanwhile, so
+/// PostgreSQL ends the transaction of a server that is paused there.
+const LOCKED_IDLE_MAX: Duration = Duration::from_secs(1);
+
 /// The result of an attempt to apply commits in one transaction.
 enum Attempt {
     Ended(Ended),
     /// The transaction can be repeated. Nothing was changed.
     Repeat(PostgresError),
+    /// Another server has written. Nothing was changed, and the next attempt locks the lane.
+    Lock,
 }
 
 /// How the application of commits in one transaction ended.
@@ -94,6 +90,14 @@ enum Ended {
     Unavailable(Cause),
     /// The transaction may have been committed.
     Unknown(Cause),
+}
+
+/// A connection for a transaction, and the position that it continues from.
+struct Begun {
+    connection: Pooled,
+    position: Position,
+    /// Whether the transaction has begun, with a lock of the lane.
+    is_locked: bool,
 }
 
 impl Transactions for Lane {
@@ -162,9 +166,14 @@ impl Lane {
         Dialect::Postgres(self.owner)
     }
 
-    fn scope(&self) -> Scope {
-        let time_max = self.pool.limits().statement_time_max;
-        Scope { begin: Begin::Write, owner: self.owner, statement_time_max: time_max, idle_max: time_max }
+    /// Identifies this process.
+    fn server(&self) -> Uuid {
+        self.leases.holder()
+    }
+
+    fn scope(&self, idle_max: Duration) -> Scope {
+        let statement_time_max = self.pool.limits().statement_time_max;
+        Scope { begin: Begin::Write, owner: self.owner, statement_time_max, idle_max }
     }
 
     /// Applies a part of the commits in one transaction. Repeats it if it was in conflict with others.
@@ -174,6 +183,7 @@ impl Lane {
                 set_applied(commit, false);
             }
             match self.attempt(commits, part.clone()).await {
+                Attempt::Lock => self.known = None,
                 Attempt::Repeat(error) if attempt < ATTEMPTS_MAX => {
                     tracing::debug!(error = &error as &dyn Error, attempt, "transaction repeated");
                     pause(RETRY_WAIT).await;
@@ -186,17 +196,10 @@ impl Lane {
     }
 
     async fn attempt(&mut self, commits: &[Commit], part: Range<usize>) -> Attempt {
-        let taken = match self.take().await {
-            Ok(taken) => taken,
-            Err(error) if error.is_of_connection() => {
-                self.pool.close_idle();
-                return Attempt::Repeat(error);
-            }
-            Err(error) => return Attempt::Ended(Ended::Unavailable(error.into())),
-        };
         let of_part = || part.clone().filter_map(|number| Some((number, commits.get(number)?)));
         let mut changed = match self.changed(of_part().map(|(_, commit)| commit)).await {
             Ok(changed) => changed,
+            Err(error) if error.is_of_connection() => return self.lost(error),
             // What its definitions need can't be created.
             Err(error) => return stopped((part.start, error)),
         };
@@ -214,33 +217,47 @@ impl Lane {
         if applicable.is_empty() {
             return Attempt::Ended(Ended::Applied(refused));
         }
-        let mut head = taken.head.clone();
-        let planned = match plan(applicable.into_iter(), &mut head, self.dialect(), &mut changed) {
+        let begun = match self.begin().await {
+            Ok(begun) => begun,
+            Err(error) if error.is_of_connection() => return self.lost(error),
+            Err(error) if error.is_conflict() => return Attempt::Repeat(error),
+            Err(error) => return Attempt::Ended(Ended::Unavailable(error.into())),
+        };
+        let before = begun.position.clone();
+        let mut head = before.head.clone();
+        let planned = match plan(applicable.into_iter(), &mut head, &self.leases, self.dialect(), &mut changed) {
             Ok(planned) => planned,
-            Err(of_commit) => return stopped(of_commit),
+            Err(of_commit) => {
+                begun.end().await;
+                return stopped(of_commit);
+            }
         };
         if planned.is_empty() {
+            begun.end().await;
             return Attempt::Ended(Ended::Applied(refused));
         }
-        let sent = self.send(&taken, &head, &planned, &changed).await;
-        let sent = match sent {
+        let next = before.next(self.server(), head);
+        let sent = match self.send(begun, &next, &planned, &changed).await {
             Ok(sent) => sent,
             Err(of_commit) => return stopped(of_commit),
         };
         match sent {
             Ok(()) => {
-                let commit_seq = taken.commit_seq.saturating_add(1);
-                self.applied(Taken { commit_seq, head, ..taken.clone() }, &taken, changed.tables);
+                self.applied(next, &before, changed.tables);
                 Attempt::Ended(Ended::Applied(refused))
             }
             Err(Failed::At { statement, error }) => self.refused(&planned, statement, error),
-            Err(Failed::Unknown(error)) => match self.resolve(&taken).await {
-                Ok(true) => {
+            Err(Failed::Unknown(error)) => match self.resolve(&before).await {
+                Ok(Fate::Committed) => {
                     tracing::info!(error = &error as &dyn Error, "transaction found committed");
                     self.definitions.set(changed.tables);
                     Attempt::Ended(Ended::Applied(refused))
                 }
-                Ok(false) => Attempt::Repeat(error),
+                Ok(Fate::NotCommitted) => Attempt::Repeat(error),
+                Ok(Fate::Forgotten) => {
+                    tracing::warn!("transaction outcome forgotten: too many servers have written since");
+                    Attempt::Ended(Ended::Unknown(error.into()))
+                }
                 Err(unresolved) => {
                     tracing::warn!(error = &unresolved as &dyn Error, "transaction outcome not found out");
                     Attempt::Ended(Ended::Unknown(error.into()))
@@ -249,53 +266,89 @@ impl Lane {
         }
     }
 
+    /// A connection was lost before anything could be committed. One that was idle may have been closed by PostgreSQL.
+    fn lost(&self, error: PostgresError) -> Attempt {
+        self.pool.close_idle();
+        Attempt::Repeat(error)
+    }
+
+    /// Begins from the position that is known, or locks the lane to read it.
+    async fn begin(&self) -> Result<Begun, PostgresError> {
+        let mut connection = self.pool.get().await?;
+        if let Some(position) = self.known.clone() {
+            return Ok(Begun { connection, position, is_locked: false });
+        }
+        let select = position::select(self.epoch);
+        let select = self.dialect().locked(self.dialect().select(&select, |_| true)?);
+        let select = Statement::checked(select, LANE, &of_lanes())?;
+        let row = connection.begin_write(self.scope(LOCKED_IDLE_MAX), &select).await?;
+        let parsed = match row.as_ref() {
+            Some(row) => datums(row, &position::KINDS).and_then(|row| Position::parse(row, self.writer)),
+            None => Err(PostgresError::Gone),
+        };
+        match parsed {
+            Ok(position) => Ok(Begun { connection, position, is_locked: true }),
+            Err(error) => {
+                connection.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Records that the transaction is committed.
-    fn applied(&mut self, now: Taken, before: &Taken, definitions: HashMap<String, Arc<super::statement::Definition>>) {
+    fn applied(
+        &mut self,
+        now: Position,
+        before: &Position,
+        definitions: HashMap<String, Arc<super::statement::Definition>>,
+    ) {
         self.definitions.set(definitions);
         if now.head.sequence() != before.head.sequence() {
             self.witness.report(&now.head);
         }
-        self.taken = Some(now);
+        // If another server has just written, it probably writes again.
+        self.known = before.is_of(self.server()).then_some(now);
     }
 
-    /// Sends the transaction.
+    /// Sends the transaction. The first statement passes the lane.
     async fn send(
         &self,
-        taken: &Taken,
-        head: &ChainHead,
+        mut begun: Begun,
+        next: &Position,
         planned: &[Planned<'_>],
         changed: &Changed,
     ) -> Result<Result<(), Failed>, OfCommit> {
         let totals = totals(planned);
         let first = planned.first().map_or(0, |planned| planned.commit);
-        let (rows, set) = (self.is_at(taken), next(head));
+        let (rows, set) = (begun.position.is_unchanged(self.epoch), next.changes(&begun.position));
         let table = Name::Borrowed(LANE);
         let pass = || {
-            let definition = changed.definition(LANE).unwrap_or_default();
             let passed = self.dialect().update_with_time(&table, &rows, &set, "last_commit_time")?;
-            let passed = Statement::checked(passed, LANE, &definition)?;
+            let passed = Statement::checked(passed, LANE, &of_lanes())?;
             passed.continued(|step| self.dialect().counted(step, Expect::One, &[]))
         };
-        let mut all = vec![pass().map_err(|error| (first, error))?];
-        all.extend(statements(planned, &totals, self.dialect(), changed)?);
-        let commit_time_max = self.pool.limits().commit_time_max;
-        let mut connection = match self.pool.get().await {
-            Ok(connection) => connection,
-            Err(error) => return Ok(Err(Failed::At { statement: None, error })),
+        let all = pass().map_err(|error| (first, error)).and_then(|pass| {
+            let mut all = vec![pass];
+            all.extend(statements(planned, &totals, self.dialect(), changed)?);
+            Ok(all)
+        });
+        let all = match all {
+            Ok(all) => all,
+            Err(of_commit) => {
+                begun.end().await;
+                return Err(of_commit);
+            }
         };
-        // The COMMIT is never cancelled: a server that waits for a standby would then report a success.
-        let written = timeout(commit_time_max, connection.write(self.scope(), &all)).await;
-        Ok(written.unwrap_or(Err(Failed::Unknown(PostgresError::NoAnswer { commit_time_max }))))
-    }
-
-    /// The condition that the lane is as this process knows it.
-    fn is_at(&self, taken: &Taken) -> Condition {
-        Condition::All(vec![
-            Condition::equal("lane", Datum::Integer(LANE_NUMBER)),
-            Condition::equal("fence", Datum::Integer(taken.fence)),
-            Condition::equal("commit_seq", Datum::Integer(taken.commit_seq)),
-            Condition::equal(EPOCH, Datum::Integer(self.epoch)),
-        ])
+        let limits = self.pool.limits();
+        // The COMMIT is never cancelled: PostgreSQL, waiting for a standby, would then report a success.
+        let written = timeout(limits.commit_time_max, async {
+            match begun.is_locked {
+                true => begun.connection.finish_write(&all).await,
+                false => begun.connection.write(self.scope(limits.statement_time_max), &all).await,
+            }
+        });
+        let no_answer = PostgresError::NoAnswer { commit_time_max: limits.commit_time_max };
+        Ok(written.await.unwrap_or(Err(Failed::Unknown(no_answer))))
     }
 
     /// Says what a refused statement means. The lane's is the first one.
@@ -305,34 +358,22 @@ impl Lane {
             return Attempt::Repeat(error);
         }
         match statement.map(|position| position.checked_sub(1)) {
-            Some(None) if is_unmet => {
-                self.taken = None;
-                Attempt::Repeat(PostgresError::InUse)
-            }
+            Some(None) if is_unmet => Attempt::Lock,
             Some(Some(position)) if !error.is_of_connection() => match planned.get(position) {
                 Some(of) => {
                     let is_taken = error.is(&SqlState::UNIQUE_VIOLATION);
-                    if is_taken && of.is_audit() {
-                        // An audit record has no expectation of the caller, so the chain head is wrong.
-                        self.taken = None;
-                        return Attempt::Repeat(error);
-                    }
-                    let is_refused = is_unmet || (is_taken && of.is_refused_by_duplicate);
-                    let verdict = if is_refused {
-                        CommitError::Refused { step: of.step }
-                    } else {
-                        CommitError::Unavailable(error.into())
+                    let is_refused = is_unmet || (is_taken && of.is_refused_by_duplicate());
+                    let verdict = match of.is_of_lock() && is_unmet {
+                        true => CommitError::Unavailable(PostgresError::LockLost.into()),
+                        false if is_refused => CommitError::Refused { step: of.step },
+                        false => CommitError::Unavailable(error.into()),
                     };
                     Attempt::Ended(Ended::Stopped { commit: of.commit, verdict: Err(verdict) })
                 }
                 // A counter can't be changed.
                 None => stopped((planned.last().map_or(0, |planned| planned.commit), error)),
             },
-            // A connection that was idle may have been closed by the server.
-            _ if error.is_of_connection() => {
-                self.pool.close_idle();
-                Attempt::Repeat(error)
-            }
+            _ if error.is_of_connection() => self.lost(error),
             _ => Attempt::Ended(Ended::Unavailable(error.into())),
         }
     }
@@ -352,74 +393,85 @@ impl Lane {
         Ok(Changed::new(self.definitions.all()))
     }
 
-    /// Takes the lane if this process doesn't have it.
-    pub(super) async fn take(&mut self) -> Result<Taken, PostgresError> {
-        if let Some(taken) = &self.taken {
-            return Ok(taken.clone());
-        }
-        let (fence, commit_seq) = self.raise_fence().await?;
+    /// Reads the definitions and the position of a database that is being opened. The audit trail of an imported one may be
+    /// longer than its lane says: then the lane is corrected.
+    pub(super) async fn open(&self) -> Result<(), PostgresError> {
         self.reads.load().await?;
-        let has_trail = self.definitions.get(AuditRecord::TABLE, std::iter::empty()).is_some();
-        let head = if has_trail {
-            let last = self.reads.select(chain::last_record(self.writer)).await;
-            let head = last.map_err(|Unavailable(cause)| cause).and_then(|last| chain::head(self.writer, last));
-            head.map_err(PostgresError::Trail)?
-        } else {
-            ChainHead::empty(self.writer)
-        };
+        let unread = |Unavailable(cause)| PostgresError::Trail(cause);
+        let lane = self.reads.select(position::select(self.epoch)).await.map_err(unread)?.pop();
+        let position = Position::parse(lane.ok_or(PostgresError::Gone)?, self.writer)?;
+        let mut head = position.head.clone();
+        if self.definitions.get(AuditRecord::TABLE, std::iter::empty()).is_some() {
+            let last = self.reads.select(chain::last_record(self.writer)).await.map_err(unread)?;
+            let found = chain::head(self.writer, last).map_err(PostgresError::Trail)?;
+            if found.sequence() > head.sequence() {
+                self.correct_head(head.sequence(), &found).await?;
+                head = found;
+            }
+        }
         self.witness.report(&head);
-        let taken = Taken { fence, commit_seq, head };
-        self.taken = Some(taken.clone());
-        Ok(taken)
+        Ok(())
     }
 
-    /// Raises the lane's fence, if the lease of the server is that of this process. Returns the fence, and the number of the
-    /// last commit.
-    async fn raise_fence(&self) -> Result<(i64, i64), PostgresError> {
+    /// Sets the last audit record in the lane, unless a transaction has done so since.
+    async fn correct_head(&self, from: i64, head: &ChainHead) -> Result<(), PostgresError> {
         let table = Name::Borrowed(LANE);
-        let rows = Condition::equal("lane", Datum::Integer(LANE_NUMBER));
-        let set = [Assignment::Add("fence".into(), 1), Assignment::Set("holder".into(), Datum::Uuid(self.holder))];
-        let returned = ["fence", "commit_seq"].map(Name::Borrowed);
-        let none = Changed::new(HashMap::new());
-        let raise = self.dialect().update_returning(&table, &rows, &set, &returned)?;
-        let raise = Statement::checked(raise, LANE, &none.definition(LANE).unwrap_or_default())?;
-        let (guard, is_current) = (Name::Borrowed(GUARD), is_current(self.epoch));
-        let guard = self.dialect().require(&guard, &is_current)?;
-        let guard = Statement::checked(guard, GUARD, &none.definition(GUARD).unwrap_or_default())?;
-        let of_server = OfServer::new(self.holder);
-        let lease = of_server.guard()?;
-        let mut found = None;
+        let (rows, set) = (position::is_lane(self.epoch).and(position::has_head(from)), position::set_head(head));
+        let update = Statement::checked(self.dialect().update(&table, &rows, &set)?, LANE, &of_lanes())?;
+        let scope = self.scope(self.pool.limits().statement_time_max);
+        self.pool.get().await?.write(scope, &[update]).await.map_err(Failed::into_error)
+    }
+
+    /// Raises the lane's fence, which waits for a transaction in progress. Returns the position, which is final for all
+    /// transactions that were sent before.
+    async fn raise_fence(&self) -> Result<Position, PostgresError> {
+        let table = Name::Borrowed(LANE);
+        let (rows, set) = (position::is_lane(self.epoch), [position::raised_fence()]);
+        let raise = self.dialect().update_returning(&table, &rows, &set, &position::COLUMNS)?;
+        let raise = Statement::checked(raise, LANE, &of_lanes())?;
+        let (guards, is_current) = (Name::Borrowed(GUARD), is_current(self.epoch));
+        let guard = self.dialect().require(&guards, &is_current)?;
+        let guard = Statement::checked(guard, GUARD, &built_in(GUARD).unwrap_or_default())?;
+        let mut found: Option<Result<Row, PostgresError>> = None;
         let mut connection = self.pool.get().await?;
         let mut take = |row: &tokio_postgres::Row| {
-            found = row.try_get(0).ok().zip(row.try_get(1).ok());
+            found = Some(datums(row, &position::KINDS));
             ControlFlow::Break(())
         };
-        let raised = connection.read(self.scope(), &[raise, guard, lease], &mut take).await;
-        raised.map_err(|failed| match failed.unmet() {
-            Some(1) => PostgresError::Gone,
-            Some(2) => PostgresError::InUse,
-            Some(_) | None => failed.into_error(),
-        })?;
-        found.ok_or(PostgresError::Gone)
+        let scope = self.scope(self.pool.limits().statement_time_max);
+        let raised = connection.read(scope, &[raise, guard], &mut take).await;
+        raised.map_err(|failed| if failed.unmet().is_some() { PostgresError::Gone } else { failed.into_error() })?;
+        Position::parse(found.ok_or(PostgresError::Gone)??, self.writer)
     }
 
-    /// Finds out whether the transaction that followed `before` was committed.
-    async fn resolve(&mut self, before: &Taken) -> Result<bool, PostgresError> {
-        self.taken = None;
+    /// Finds out whether the transaction that continued from `before` was committed.
+    async fn resolve(&mut self, before: &Position) -> Result<Fate, PostgresError> {
+        self.known = None;
         self.pool.close_idle();
-        let until = Instant::now() + self.pool.limits().resolve_time_max;
+        let resolve_time_max = self.pool.limits().resolve_time_max;
+        let until = Instant::now() + resolve_time_max;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let resolved = timeout(left, self.take()).await;
-            match resolved {
-                Ok(Ok(taken)) => return Ok(taken.commit_seq > before.commit_seq),
-                Ok(Err(error)) if Instant::now() >= until => return Err(error),
-                // The server may be restarting, or another one takes over.
-                Ok(Err(_)) => pause(RESOLVE_WAIT).await,
-                Err(_) => {
-                    return Err(PostgresError::NoAnswer { commit_time_max: self.pool.limits().resolve_time_max });
+            match timeout(left, self.raise_fence()).await {
+                Ok(Ok(position)) => {
+                    // The answer of an audited commit was lost.
+                    self.witness.report(&position.head);
+                    return Ok(position.fate(self.server(), before));
                 }
+                Ok(Err(error)) if Instant::now() >= until => return Err(error),
+                // PostgreSQL may be restarting, or another one takes over.
+                Ok(Err(_)) => pause(RESOLVE_WAIT).await,
+                Err(_) => return Err(PostgresError::NoAnswer { commit_time_max: resolve_time_max }),
             }
+        }
+    }
+}
+
+impl Begun {
+    /// Ends the transaction, which has changed nothing.
+    async fn end(mut self) {
+        if self.is_locked {
+            self.connection.roll_back().await;
         }
     }
 }
@@ -427,13 +479,8 @@ impl Lane {
 /// The range of the wait between two attempts to find out an outcome.
 const RESOLVE_WAIT: Range<Duration> = Duration::from_millis(50)..Duration::from_millis(200);
 
-/// The changes of the lane by a transaction.
-fn next(head: &ChainHead) -> Vec<Assignment> {
-    vec![
-        Assignment::Add("commit_seq".into(), 1),
-        Assignment::Set("audit_sequence".into(), Datum::Integer(head.sequence())),
-        Assignment::Set("audit_hash".into(), Datum::Bytes(head.hash().to_vec())),
-    ]
+fn of_lanes() -> Arc<Definition> {
+    built_in(LANE).unwrap_or_default()
 }
 
 fn stopped((commit, error): OfCommit) -> Attempt {

@@ -1,19 +1,22 @@
-//! Leases: the locks of organizations, on the clock of the database.
+//! Leases: the locks of organizations, on the clock of PostgreSQL.
 //!
 //! Within this process, a set decides at once. Between processes, a row with a time of expiry does: its holder renews it,
 //! and a holder that is gone loses it when that time has passed. A lease keeps processes out of each other's way. Alone,
-//! it doesn't protect the data, because a paused process may believe that it has one. So a process takes a lane only in
-//! a transaction that finds the lease of the server to be its own, and every commit compares the fence of its lane.
+//! it doesn't protect the data, because a paused process may believe that it has one. So a commit that must be made under
+//! a lease compares its fence, which each change of the holder increases.
+//!
+//! A lease that expired without being released shows that its holder didn't finish its work. Any server can find it, take
+//! it, and continue.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use sealward_core::{
     port::OrganizationLock,
-    store::{Condition, Datum, Name, Pending, Unavailable},
+    store::{Condition, Datum, Pending, Unavailable},
 };
 use tokio::{
     runtime::Handle,
@@ -27,13 +30,8 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::{
-    definitions::{LEASE, built_in},
-    error::PostgresError,
-    pool::Pool,
-    statement::Statement,
-};
-use crate::sql::{Dialect, Owner};
+use super::{error::PostgresError, pool::Pool};
+use crate::sql::Owner;
 
 /// The leases of this process.
 #[derive(Clone, Debug)]
@@ -41,12 +39,16 @@ pub(super) struct Leases {
     pool: Pool,
     /// Identifies this process.
     holder: Uuid,
-    held: Arc<Mutex<HashSet<Uuid>>>,
+    /// The fences of the leases that are held; `None` for one that is being taken.
+    held: Arc<Mutex<HashMap<Uuid, Option<i64>>>>,
     runtime: Handle,
 }
 
-/// The lease of the server. Without it, a process takes no lane.
-pub(super) const SERVER: Owner = Owner(Uuid::max());
+/// The lease of a server that starts: only one at a time creates the tables and the configuration database.
+pub(super) const START: Owner = Owner(Uuid::max());
+
+/// The lease of the server that maintains the deployment.
+pub(super) const MAINTENANCE: Owner = Owner(Uuid::from_u128(u128::MAX - 1));
 
 /// The time after which a lease that isn't renewed expires.
 const EXPIRES_AFTER: Duration = Duration::from_secs(10);
@@ -62,10 +64,16 @@ impl Leases {
         Leases { pool, holder, held: Arc::default(), runtime }
     }
 
+    /// Identifies this process.
+    pub(super) fn holder(&self) -> Uuid {
+        self.holder
+    }
+
     /// Takes a lease; `None` if it is held.
     pub(super) async fn try_take(&self, owner: Owner) -> Result<Option<Lease>, PostgresError> {
         let Some(place) = Place::take(&self.held, owner.0) else { return Ok(None) };
         let Some(fence) = self.take_row(owner).await? else { return Ok(None) };
+        place.set_fence(fence);
         let leases = self.clone();
         let (taken, is_taken) = watch::channel(false);
         let renewal = self.runtime.spawn(async move {
@@ -76,7 +84,7 @@ impl Leases {
                     Ok(()) => {}
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "lease not renewed");
-                        if matches!(error, PostgresError::InUse) {
+                        if matches!(error, PostgresError::LockLost) {
                             taken.send_replace(true);
                             break;
                         }
@@ -100,14 +108,31 @@ impl Leases {
         let values: [(&(dyn ToSql + Sync), Type); 4] =
             [(&owner.0, Type::UUID), (&self.holder, Type::UUID), (&fence, Type::INT8), (&expires, Type::INT8)];
         let rows = self.query(RENEW, &values).await?;
-        if rows.is_empty() { Err(PostgresError::InUse) } else { Ok(()) }
+        if rows.is_empty() { Err(PostgresError::LockLost) } else { Ok(()) }
     }
 
-    /// Ends the lease in the database, with [`RELEASE`] or [`REMOVE`].
+    /// Ends the lease in the database, with [`RELEASE`], [`HAND_OVER`] or [`REMOVE`].
     async fn end(&self, text: &str, owner: Owner, fence: i64) -> Result<(), PostgresError> {
         let values: [(&(dyn ToSql + Sync), Type); 3] =
             [(&owner.0, Type::UUID), (&self.holder, Type::UUID), (&fence, Type::INT8)];
         self.query(text, &values).await.map(drop)
+    }
+
+    /// Returns the organizations whose lease has expired without being released.
+    pub(super) async fn abandoned(&self) -> Result<Vec<Owner>, PostgresError> {
+        let reserved = [START.0, MAINTENANCE.0];
+        let rows = self.query(ABANDONED, &[(&&reserved[..], Type::UUID_ARRAY)]).await?;
+        rows.iter().map(|row| Ok(Owner(row.try_get(0)?))).collect()
+    }
+
+    /// Returns the condition that this process has the lease of `owner`, as far as it knows.
+    ///
+    /// # Errors
+    /// [`PostgresError::LockLost`] if it knows that it doesn't.
+    pub(super) fn held(&self, owner: Owner) -> Result<Condition, PostgresError> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let fence = held.get(&owner.0).copied().flatten().ok_or(PostgresError::LockLost)?;
+        Ok(Condition::equal("holder", Datum::Uuid(self.holder)).and(Condition::equal("fence", Datum::Integer(fence))))
     }
 
     async fn query(&self, text: &str, values: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, PostgresError> {
@@ -123,31 +148,22 @@ impl Leases {
     }
 }
 
-/// The condition that the lease of the server is that of this process.
-#[derive(Debug)]
-pub(super) struct OfServer(Condition);
-
-impl OfServer {
-    pub(super) fn new(holder: Uuid) -> Self {
-        OfServer(Condition::equal("holder", Datum::Uuid(holder)))
-    }
-
-    /// Raises an error unless the condition is met.
-    pub(super) fn guard(&self) -> Result<Statement<'_>, PostgresError> {
-        static LEASES: Name = Name::Borrowed(LEASE);
-        let require = Dialect::Postgres(SERVER).require(&LEASES, &self.0)?;
-        Statement::checked(require, LEASE, &built_in(LEASE).unwrap_or_default())
-    }
-}
-
 /// A place in the set of held leases.
 #[derive(Debug)]
-struct Place(Arc<Mutex<HashSet<Uuid>>>, Uuid);
+struct Place(Arc<Mutex<HashMap<Uuid, Option<i64>>>>, Uuid);
 
 impl Place {
-    fn take(held: &Arc<Mutex<HashSet<Uuid>>>, id: Uuid) -> Option<Self> {
-        let is_new = held.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        is_new.then(|| Place(Arc::clone(held), id))
+    fn take(held: &Arc<Mutex<HashMap<Uuid, Option<i64>>>>, id: Uuid) -> Option<Self> {
+        let mut places = held.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.contains_key(&id) {
+            return None;
+        }
+        places.insert(id, None);
+        Some(Place(Arc::clone(held), id))
+    }
+
+    fn set_fence(&self, fence: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(self.1, Some(fence));
     }
 }
 
@@ -157,7 +173,7 @@ impl Drop for Place {
     }
 }
 
-/// A lease. It is renewed until it is dropped.
+/// A lease. It is renewed until it is dropped, which releases it.
 #[derive(Debug)]
 pub(super) struct Lease {
     leases: Leases,
@@ -170,40 +186,48 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Waits until another process has taken the lease.
-    pub(super) async fn taken(&self) {
-        let mut is_taken = self.is_taken.clone();
-        if is_taken.wait_for(|is_taken| *is_taken).await.is_err() {
-            // It was released.
-            std::future::pending::<()>().await;
-        }
+    /// Releases the lease, so that another process can take it at once.
+    pub(super) async fn release(mut self) -> Result<(), PostgresError> {
+        self.end(RELEASE).await
     }
 
-    /// Ends the lease, so that another process can take it at once.
-    pub(super) async fn release(&self) -> Result<(), PostgresError> {
+    async fn end(&mut self, text: &str) -> Result<(), PostgresError> {
         self.renewal.abort();
-        self.leases.end(RELEASE, self.owner, self.fence).await
+        let ended = self.leases.end(text, self.owner, self.fence).await;
+        drop(self.place.take());
+        ended
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         self.renewal.abort();
+        let Some(place) = self.place.take() else { return };
         let (leases, owner, fence) = (self.leases.clone(), self.owner, self.fence);
         drop(self.leases.runtime.spawn(async move {
             // Otherwise it expires.
             let _released = leases.end(RELEASE, owner, fence).await;
         }));
-        drop(self.place.take());
+        drop(place);
     }
 }
 
 impl OrganizationLock for Lease {
-    fn discard(self: Box<Self>) -> Pending<'static, Result<(), Unavailable>> {
+    fn is_lost(&self) -> bool {
+        *self.is_taken.borrow()
+    }
+
+    fn hand_over(mut self: Box<Self>) -> Pending<'static, ()> {
         Box::pin(async move {
-            self.renewal.abort();
-            self.leases.end(REMOVE, self.owner, self.fence).await.map_err(|error| Unavailable(error.into()))
+            if let Err(error) = self.end(HAND_OVER).await {
+                // It expires.
+                tracing::debug!(error = &error as &dyn std::error::Error, "lease not handed over");
+            }
         })
+    }
+
+    fn discard(mut self: Box<Self>) -> Pending<'static, Result<(), Unavailable>> {
+        Box::pin(async move { self.end(REMOVE).await.map_err(|error| Unavailable(error.into())) })
     }
 }
 
@@ -217,5 +241,12 @@ const RENEW: &str = "UPDATE sealward.\"_lease\" SET expires = clock_timestamp() 
 
 const REMOVE: &str = "DELETE FROM sealward.\"_lease\" WHERE \"_organization_id\" = $1 AND holder = $2 AND fence = $3";
 
-const RELEASE: &str = "UPDATE sealward.\"_lease\" SET expires = clock_timestamp() \
+/// No server has the nil id.
+const RELEASE: &str = "UPDATE sealward.\"_lease\" SET expires = '-infinity', holder = '00000000-0000-0000-0000-000000000000' \
     WHERE \"_organization_id\" = $1 AND holder = $2 AND fence = $3";
+
+const HAND_OVER: &str = "UPDATE sealward.\"_lease\" SET expires = '-infinity' \
+    WHERE \"_organization_id\" = $1 AND holder = $2 AND fence = $3";
+
+const ABANDONED: &str = "SELECT \"_organization_id\" FROM sealward.\"_lease\" \
+    WHERE expires < clock_timestamp() AND holder <> '00000000-0000-0000-0000-000000000000' AND \"_organization_id\" <> ALL ($1)";

@@ -183,8 +183,8 @@ pub struct PostgresLimits {
     pub snapshot_idle_max: Duration,
     /// The maximum wait for the end of a transaction that was sent. Its outcome is then unknown.
     pub commit_time_max: Duration,
-    /// The maximum wait for the lease of a former server, which is gone or about to end.
-    pub takeover_wait_max: Duration,
+    /// The maximum wait for other servers that start: only one at a time opens the configuration database.
+    pub start_wait_max: Duration,
     /// The maximum time to find out an unknown outcome.
     pub resolve_time_max: Duration,
 }
@@ -192,9 +192,8 @@ pub struct PostgresLimits {
 impl Default for PostgresLimits {
     /// Returns the defaults. 16 connections, as many as a small server's processors can use. Half of them for scans. A
     /// quick read takes less than a millisecond, so 5 s for one means that the database is overloaded. 20 s for a
-    /// commit: longer than a failover within a synchronous group. 12 s for the lease of a server that was killed, which
-    /// expires after 10 s. 10 s to resolve, so that a caller knows the outcome
-    /// within its usual deadline.
+    /// commit: longer than a failover within a synchronous group. 60 s for the starts of other servers, each of which takes
+    /// a second, or 10 s if it is killed. 10 s to resolve, so that a caller knows the outcome within its usual deadline.
     fn default() -> Self {
         PostgresLimits {
             connections_max: 16,
@@ -207,7 +206,7 @@ impl Default for PostgresLimits {
             scan_time_max: Duration::from_secs(10),
             snapshot_idle_max: Duration::from_secs(300),
             commit_time_max: Duration::from_secs(20),
-            takeover_wait_max: Duration::from_secs(12),
+            start_wait_max: Duration::from_secs(60),
             resolve_time_max: Duration::from_secs(10),
         }
     }

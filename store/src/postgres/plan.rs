@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use sealward_core::{
     audit::ChainHead,
-    store::{ColumnType, Commit, Expect, Name, Source, Step, Tally},
+    store::{ColumnType, Commit, Condition, Expect, Name, Source, Step, Tally},
 };
 
 use super::{
-    definitions::Changed,
+    definitions::{Changed, LEASE, built_in},
     error::PostgresError,
+    lease::Leases,
     statement::{Definition, Statement},
 };
-use crate::sql::Dialect;
+use crate::sql::{Dialect, Owner};
 
 /// A step of a commit, or one of the steps that it becomes.
 #[derive(Debug)]
@@ -27,27 +28,34 @@ pub(super) struct Planned<'a> {
     held: Held<'a>,
     /// The counters that follow the step.
     tallies: Vec<&'a Tally>,
-    is_audit: bool,
     /// Whether an existing key refuses the step. Otherwise it is a failure.
-    pub(super) is_refused_by_duplicate: bool,
+    is_refused_by_duplicate: bool,
 }
 
 #[derive(Debug)]
 enum Held<'a> {
     Of(&'a Step),
     Own(Box<Step>),
+    /// The lock that the commit needs.
+    Lock(Owner, Condition),
 }
 
 impl Planned<'_> {
-    /// Returns whether the step inserts an audit record.
-    pub(super) fn is_audit(&self) -> bool {
-        self.is_audit
+    /// Returns whether this is the condition that the lock of the commit is held.
+    pub(super) fn is_of_lock(&self) -> bool {
+        matches!(self.held, Held::Lock(..))
     }
 
-    fn as_step(&self) -> &Step {
+    /// Returns whether an existing key refuses the step. Otherwise it is a failure.
+    pub(super) fn is_refused_by_duplicate(&self) -> bool {
+        self.is_refused_by_duplicate
+    }
+
+    fn as_step(&self) -> Option<&Step> {
         match &self.held {
-            Held::Of(step) => step,
-            Held::Own(step) => step,
+            Held::Of(step) => Some(step),
+            Held::Own(step) => Some(step),
+            Held::Lock(..) => None,
         }
     }
 }
@@ -59,11 +67,23 @@ pub(super) type OfCommit = (usize, PostgresError);
 pub(super) fn plan<'a>(
     commits: impl Iterator<Item = (usize, &'a Commit)>,
     head: &mut ChainHead,
+    leases: &Leases,
     dialect: Dialect,
     changed: &mut Changed,
 ) -> Result<Vec<Planned<'a>>, OfCommit> {
     let mut planned: Vec<Planned<'a>> = Vec::new();
     for (number, commit) in commits {
+        if let Some(organization) = commit.under_lock_of {
+            let owner = Owner(organization.uuid());
+            let held = Held::Lock(owner, leases.held(owner).map_err(|error| (number, error))?);
+            planned.push(Planned {
+                commit: number,
+                step: 0,
+                held,
+                tallies: Vec::new(),
+                is_refused_by_duplicate: false,
+            });
+        }
         let mut precedes_tally = false;
         for (index, step) in commit.steps.iter().enumerate() {
             let place = |held, is_refused_by_duplicate| Planned {
@@ -71,7 +91,6 @@ pub(super) fn plan<'a>(
                 step: index,
                 held,
                 tallies: Vec::new(),
-                is_audit: matches!(step, Step::Audit(_)),
                 is_refused_by_duplicate,
             };
             let failed = |error| (number, error);
@@ -86,7 +105,8 @@ pub(super) fn plan<'a>(
                 Step::Audit(entry) => {
                     let (row, next) = head.link(entry);
                     *head = next;
-                    planned.push(place(Held::Own(Box::new(row)), true));
+                    // It is the store that numbers the records, so a number that is taken is no refusal.
+                    planned.push(place(Held::Own(Box::new(row)), false));
                 }
                 Step::CreateTable(table) => {
                     let steps = changed.create_table(table).map_err(failed)?;
@@ -149,7 +169,7 @@ fn changes_one_row(step: &Step) -> bool {
 /// Returns the total changes of the counters of steps that change one row, in the order of their keys.
 pub(super) fn totals(planned: &[Planned<'_>]) -> Vec<Tally> {
     let mut totals: Vec<Tally> = Vec::new();
-    let of_one_row = planned.iter().filter(|planned| changes_one_row(planned.as_step()));
+    let of_one_row = planned.iter().filter(|planned| planned.as_step().is_some_and(changes_one_row));
     for tally in of_one_row.flat_map(|planned| &planned.tallies) {
         let is_same = |other: &&mut Tally| {
             (&other.table, &other.key, &other.counter) == (&tally.table, &tally.key, &tally.counter)
@@ -196,7 +216,15 @@ fn statement<'a>(
     dialect: Dialect,
     changed: &Changed,
 ) -> Result<Statement<'a>, PostgresError> {
-    let step = planned.as_step();
+    let step = match &planned.held {
+        Held::Of(step) => step,
+        Held::Own(step) => &**step,
+        Held::Lock(owner, is_held) => {
+            static LEASES: Name = Name::Borrowed(LEASE);
+            let require = Dialect::Postgres(*owner).require(&LEASES, is_held)?;
+            return Statement::checked(require, LEASE, &built_in(LEASE).unwrap_or_default());
+        }
+    };
     let (table, sql, expect) = match step {
         Step::Require { table, rows } => (table, dialect.require(table, rows)?, Expect::Any),
         Step::Forbid { table, rows } => (table, dialect.forbid(table, rows)?, Expect::Any),

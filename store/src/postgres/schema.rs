@@ -323,8 +323,7 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Begins a transaction that creates the store's own tables. The first four columns of a lane are compared by each commit.
-/// The others of lanes and guards are for several servers.
+/// Begins a transaction that creates the store's own tables.
 fn install(user: &str) -> String {
     format!(
         "BEGIN;
@@ -334,11 +333,7 @@ fn install(user: &str) -> String {
          CREATE TABLE IF NOT EXISTS {SCHEMA}.\"{GUARD}\" (
             \"_organization_id\" uuid PRIMARY KEY,
             state text COLLATE \"C\" NOT NULL,
-            epoch bigint NOT NULL,
-            fence bigint NOT NULL DEFAULT 0,
-            ring_revision bytea,
-            metadata_revision bigint NOT NULL DEFAULT 0,
-            lanes bigint NOT NULL DEFAULT 1
+            epoch bigint NOT NULL
          ) WITH (fillfactor = 50);
          CREATE TABLE IF NOT EXISTS {SCHEMA}.\"{LANE}\" (
             \"_organization_id\" uuid NOT NULL,
@@ -346,13 +341,9 @@ fn install(user: &str) -> String {
             fence bigint NOT NULL,
             commit_seq bigint NOT NULL,
             epoch bigint NOT NULL,
-            holder uuid,
-            ring_revision bytea,
-            metadata_revision bigint NOT NULL DEFAULT 0,
+            writers bytea,
             audit_sequence bigint NOT NULL DEFAULT 0,
             audit_hash bytea,
-            audit_copied bigint NOT NULL DEFAULT 0,
-            audit_signed bigint NOT NULL DEFAULT 0,
             last_commit_time timestamptz NOT NULL DEFAULT clock_timestamp(),
             PRIMARY KEY (\"_organization_id\", lane)
          ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);

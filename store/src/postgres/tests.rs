@@ -52,8 +52,15 @@ impl Fixture {
 
     /// Starts a server process.
     async fn server(&self, login: PostgresLogin) -> Result<PostgresDatabases, Cause> {
-        let postgres = Postgres::open(login, Some(self.database.owner()), limits(), Uuid::from_bytes([9; 16])).await?;
-        databases_of(postgres).await
+        self.server_of(Uuid::from_bytes([9; 16]), login).await
+    }
+
+    /// Starts the server process with this id.
+    async fn server_of(&self, id: Uuid, login: PostgresLogin) -> Result<PostgresDatabases, Cause> {
+        let postgres = Postgres::open(login, Some(self.database.owner()), limits(), id).await?;
+        let databases = databases_of(postgres).await?;
+        databases.started().await;
+        Ok(databases)
     }
 
     /// Creates a database with one table of keys and values, and one for an audit trail.
@@ -73,7 +80,7 @@ fn limits() -> PostgresLimits {
     PostgresLimits {
         connections_max: 4,
         scans_max: 2,
-        takeover_wait_max: std::time::Duration::ZERO,
+        start_wait_max: std::time::Duration::ZERO,
         ..PostgresLimits::default()
     }
 }

@@ -68,6 +68,14 @@ impl Dialect {
         Ok(sql.finish())
     }
 
+    /// Locks the rows that a read returns until the transaction ends.
+    pub(crate) fn locked(self, select: Sql<'_>) -> Sql<'_> {
+        let mut sql = Builder::new(self, "");
+        sql.include(select);
+        sql.text(" FOR UPDATE");
+        sql.finish()
+    }
+
     /// Updates rows, and records the time by the clock of the database in this column.
     pub(crate) fn update_with_time<'a>(
         self,

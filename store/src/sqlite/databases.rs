@@ -30,7 +30,7 @@ use super::{
 use crate::{
     committer::Witnesses,
     files::engine,
-    on_demand::{FileBytes, Inspect, OnDemand},
+    on_demand::{FileBytes, Inspect, OnDemand, Others},
 };
 
 /// The organizations' databases of a data folder.
@@ -130,8 +130,17 @@ impl OnDemand for SqliteDatabases {
         self.open.close_idle(now);
     }
 
-    fn taken(&self) -> Pending<'static, ()> {
-        Box::pin(std::future::pending())
+    fn started(&self) -> Pending<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn others(&self) -> Pending<'_, Result<Option<Others>, Cause>> {
+        // The lock of the folder keeps them out.
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn maintains(&self) -> Pending<'_, bool> {
+        Box::pin(std::future::ready(true))
     }
 
     fn release(&self) -> Pending<'_, ()> {
@@ -204,6 +213,10 @@ impl OrganizationDatabases for SqliteDatabases {
         })
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn try_lock(&self, id: OrganizationId) -> Pending<'_, Result<Option<Box<dyn OrganizationLock>>, Unavailable>> {
         let path = self.path(id, LOCK);
         Box::pin(async move {
@@ -215,6 +228,16 @@ impl OrganizationDatabases for SqliteDatabases {
 }
 
 impl OrganizationLock for LockedFile {
+    fn is_lost(&self) -> bool {
+        false
+    }
+
+    fn hand_over(self: Box<Self>) -> Pending<'static, ()> {
+        // The next start continues.
+        drop(self);
+        Box::pin(std::future::ready(()))
+    }
+
     fn discard(self: Box<Self>) -> Pending<'static, Result<(), Unavailable>> {
         Box::pin(async move {
             let removed = blocking(move || self.remove()).await.map_err(Unavailable)?;

@@ -25,6 +25,25 @@ pub(crate) enum EntityRequest {
     Import(ImportRequest),
 }
 
+impl EntityRequest {
+    /// The organization; `None` if the request names none.
+    pub(crate) fn organization(&self) -> Option<&OrganizationName> {
+        match self {
+            EntityRequest::Create(CreateRequest { parent, .. })
+            | EntityRequest::List(ListRequest { parent, .. })
+            | EntityRequest::BatchGet(BatchGetRequest { parent, .. })
+            | EntityRequest::BatchCreate(BatchRequest { parent, .. })
+            | EntityRequest::BatchUpdate(BatchRequest { parent, .. })
+            | EntityRequest::BatchDelete(BatchRequest { parent, .. })
+            | EntityRequest::Import(ImportRequest { parent: Some(parent), .. }) => parent.organization.as_ref().ok(),
+            EntityRequest::Get(GetRequest { name, .. })
+            | EntityRequest::Update(UpdateRequest { name, .. })
+            | EntityRequest::Delete(DeleteRequest { name, .. }) => name.organization.as_ref().ok(),
+            EntityRequest::Import(ImportRequest { parent: None, .. }) => None,
+        }
+    }
+}
+
 /// A record to create.
 pub(crate) struct CreateRequest {
     /// The organization.

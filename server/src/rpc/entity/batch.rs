@@ -57,7 +57,7 @@ struct Opened<T> {
 impl Batch<'_> {
     pub(super) async fn get(&self, request: BatchGetRequest) -> Result<EntityReply, Status> {
         let BatchGetRequest { parent, names, read_mask } = request;
-        let permit: Permit<ReadRecords> = self.dispatcher.enter(self.extensions, &parent)?;
+        let permit: Permit<ReadRecords> = self.dispatcher.enter(self.extensions, &parent).await?;
         let organization = &permit.organization().name;
         let mut violations: Vec<_> = parent.resource.err().into_iter().collect();
         let mask = taken(read_mask, &mut violations);
@@ -83,7 +83,7 @@ impl Batch<'_> {
     }
 
     pub(super) async fn create(&self, request: BatchRequest<CreateRequest>) -> Result<EntityReply, Status> {
-        let Opened { permit, mut violations, mode, items } = self.open(request)?;
+        let Opened { permit, mut violations, mode, items } = self.open(request).await?;
         let (mut ids, mut records) = (Different::default(), Vec::with_capacity(items.len()));
         let deployment = &self.dispatcher.deployment;
         let random = Pooled::new(&*deployment.ports.random);
@@ -121,7 +121,7 @@ impl Batch<'_> {
         &self,
         request: BatchRequest<UpdateRequest>,
     ) -> Result<(EntityReply, RecordPlace), Status> {
-        let Opened { permit, mut violations, mode, items } = self.open(request)?;
+        let Opened { permit, mut violations, mode, items } = self.open(request).await?;
         let organization = &permit.organization().name;
         let singular = &self.entity.singular;
         let (name_field, etag_field) = (format!("{singular}.name"), format!("{singular}.etag"));
@@ -160,7 +160,7 @@ impl Batch<'_> {
         &self,
         request: BatchRequest<DeleteRequest>,
     ) -> Result<(EntityReply, RecordPlace), Status> {
-        let Opened { permit, mut violations, mode, items } = self.open(request)?;
+        let Opened { permit, mut violations, mode, items } = self.open(request).await?;
         let organization = &permit.organization().name;
         let (mut ids, mut deletions) = (Different::default(), Vec::with_capacity(items.len()));
         for (index, BatchItem { request, violations: of_batch, .. }) in items.into_iter().enumerate() {
@@ -187,9 +187,9 @@ impl Batch<'_> {
     }
 
     /// Admits a batch of writes, and reads what all of them have. A batch has at least one item.
-    fn open<T>(&self, request: BatchRequest<T>) -> Result<Opened<T>, Status> {
+    async fn open<T>(&self, request: BatchRequest<T>) -> Result<Opened<T>, Status> {
         let BatchRequest { parent, items, write } = request;
-        let permit = self.dispatcher.enter_to_write(self.extensions, &parent, self.entity)?;
+        let permit = self.dispatcher.enter_to_write(self.extensions, &parent, self.entity).await?;
         let mut violations: Vec<_> = parent.resource.err().into_iter().collect();
         let mode = taken(mode(&write).map_err(|violation| vec![violation]), &mut violations);
         let items = match items {

@@ -62,7 +62,8 @@ pub(super) async fn begin(
         None => (None, None),
     };
     let parent = parent.unwrap_or_else(|| name::organization("parent", ""));
-    let permit = dispatcher.enter_to_write(extensions, &parent, &entity)?;
+    let permit = dispatcher.enter_to_write(extensions, &parent, &entity).await?;
+    dispatcher.refresh_schema(permit.organization()).await?;
     let (items, is_dry_run) = match (parent.resource, first) {
         (Ok(_), Some((items, is_dry_run))) => {
             (items.map_err(|violation| dispatcher.invalid(vec![violation]))?, is_dry_run)

@@ -100,6 +100,10 @@ impl OrganizationDatabases for DatabasesWithSpans {
         self.0.remove(id)
     }
 
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+
     fn try_lock(&self, id: OrganizationId) -> Pending<'_, Result<Option<Box<dyn OrganizationLock>>, Unavailable>> {
         self.0.try_lock(id)
     }

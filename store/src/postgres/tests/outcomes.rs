@@ -60,6 +60,27 @@ async fn commit_takes_one_round_trip() {
     assert_eq!(proxy.round_trips(), 1);
 }
 
+#[tokio::test]
+async fn commit_after_that_of_another_server_takes_two_round_trips() {
+    let Proxied { proxy, store, fixture } = &proxied().await;
+    let other = fixture.server_of(Uuid::from_bytes([4; 16]), fixture.database.login()).await.unwrap();
+    let other = other.open(ID).await.unwrap();
+    let mut trips = Vec::new();
+    for number in 2..8 {
+        commit(&*other, vec![insert(10 + number, "other"), reveal()]).await.unwrap();
+        commit(&**store, vec![insert(number, "next"), reveal()]).await.unwrap();
+        trips.push(proxy.round_trips());
+    }
+    // At first, it learns that it isn't alone, and prepares another statement.
+    assert_eq!(trips.split_off(1), [2; 5]);
+    assert!(trips[0] <= 4, "{trips:?}");
+    // Alone again, it locks the lane once more.
+    for (number, expected) in (20..).zip([2, 1, 1]) {
+        commit(&**store, vec![insert(number, "next"), reveal()]).await.unwrap();
+        assert_eq!(proxy.round_trips(), expected, "{number}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_commit_is_repeated_and_takes_effect_once() {
     for loss in [Loss::Before, Loss::After] {

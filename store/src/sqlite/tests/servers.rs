@@ -147,6 +147,10 @@ impl OrganizationDatabases for View {
         self.databases.remove(id)
     }
 
+    fn is_shared(&self) -> bool {
+        self.databases.is_shared()
+    }
+
     fn try_lock(&self, id: OrganizationId) -> Pending<'_, Result<Option<Box<dyn OrganizationLock>>, Unavailable>> {
         let then = self.before_lock.lock().unwrap().take();
         Box::pin(async move {
