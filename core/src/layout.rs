@@ -20,7 +20,7 @@ use crate::{
         key::{DataKeyRow, KeyChangeRow, KeyRingRow, RestoreAttemptRow},
         metadata::{AttributeChangeRow, AttributeSettingRow},
         organization::{OrganizationRow, RequestRow},
-        record::RecordColumns,
+        record::{ComparisonRow, RecordColumns},
     },
 };
 
@@ -53,6 +53,7 @@ pub fn organization(schema: &Schema) -> Layout {
         CensusRow::table(),
         UnreadableCellRow::table(),
         RequestRow::table(),
+        ComparisonRow::table(),
         AttributeSettingRow::table(),
         AttributeChangeRow::table(),
         CatalogRow::table(),

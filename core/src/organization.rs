@@ -1,7 +1,6 @@
 //! Organizations: their rows, the state of open organizations in memory, and the use cases create, open, export, import
 //! and delete.
 
-pub mod comparisons;
 pub mod create;
 pub mod delete;
 pub(crate) mod encryption_facts;

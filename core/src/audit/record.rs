@@ -41,6 +41,12 @@ impl ChainHead {
         ChainHead { writer, sequence, hash }
     }
 
+    /// Returns the writer of the chain.
+    #[must_use]
+    pub fn writer(&self) -> Uuid {
+        self.writer
+    }
+
     /// Returns the position of the last record; 0 if there is none.
     #[must_use]
     pub fn sequence(&self) -> i64 {

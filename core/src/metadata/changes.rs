@@ -315,12 +315,7 @@ pub async fn forget(organization: &Organization, before: Timestamp) -> Result<u6
     let found = count().await?;
     let mut left = found;
     while left > 0 {
-        let prune = Step::Prune {
-            table: AttributeChangeRow::TABLE.into(),
-            key: AttributeChangeRow::key(),
-            rows: older(),
-            at_most: BATCH,
-        };
+        let prune = AttributeChangeRow::prune(older(), BATCH);
         organization.store.commit(Commit::of(vec![prune])).await?;
         left = left.saturating_sub(BATCH.into());
     }

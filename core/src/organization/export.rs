@@ -22,13 +22,20 @@ use crate::{
         declare::TableRow as _,
         key::RestoreAttemptRow,
         organization::RequestRow,
+        record::ComparisonRow,
     },
 };
 
-/// The tables that an export leaves out. Request ids depend on this deployment's root key, and restore attempts belong
-/// to this deployment. An import rebuilds the others.
-const LEFT_OUT: [&str; 5] =
-    [RequestRow::TABLE, RestoreAttemptRow::TABLE, CatalogRow::TABLE, MigrationRow::TABLE, CensusRow::TABLE];
+/// The tables that an export leaves out. Request ids depend on this deployment's root key, and restore attempts and
+/// comparisons belong to this deployment. An import rebuilds the others.
+const LEFT_OUT: [&str; 6] = [
+    RequestRow::TABLE,
+    RestoreAttemptRow::TABLE,
+    ComparisonRow::TABLE,
+    CatalogRow::TABLE,
+    MigrationRow::TABLE,
+    CensusRow::TABLE,
+];
 
 /// The exported organization, and the time of the export.
 #[derive(Clone, Debug, PartialEq, Eq)]

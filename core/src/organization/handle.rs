@@ -14,7 +14,6 @@ use crate::{
     metadata::setting::OrganizationSchema,
     name::OrganizationName,
     organization::{
-        comparisons::Comparisons,
         encryption_facts::Remembered,
         keys::{KeyFacts, Keys},
         pace::Pace,
@@ -44,8 +43,6 @@ pub struct Organization {
     /// Whether the audit trail may have records after the last signed head.
     is_trail_unsigned: AtomicBool,
     pace: Mutex<Pace>,
-    /// The recent comparisons of attributes.
-    pub(crate) comparisons: Comparisons,
     /// The facts about the encryption as last read.
     pub(crate) remembered: Remembered,
     /// The records as updates that aren't durable yet will leave them.
@@ -72,7 +69,6 @@ impl Organization {
             at_work: AtomicUsize::new(0),
             is_trail_unsigned: AtomicBool::new(true),
             pace: Mutex::default(),
-            comparisons: Comparisons::default(),
             remembered: Remembered::default(),
             pending: PendingVersions::default(),
         }

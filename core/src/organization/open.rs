@@ -352,8 +352,9 @@ async fn open_listed(
     let Some(lock) = ports.databases.try_lock(listed.row.id).await? else {
         return match listed.row.state == STATE_READY {
             true => open_unlocked(deployment, &listed.row).await.map(Some),
-            // It isn't there yet, or no longer.
-            false => Ok(None),
+            // It isn't there yet, or no longer. If its server ends, the others find its lock.
+            false if ports.databases.is_shared() => Ok(None),
+            false => Err(OpenOrganizationError::Locked),
         };
     };
     // The previous holder of the lock may have opened it.

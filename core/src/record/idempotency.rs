@@ -36,7 +36,7 @@ use crate::{
         entity::{Attribute, Entity},
         value::Value,
     },
-    store::{Comparison, Condition, Step, StoreFailure},
+    store::{Comparison, Condition, StoreFailure},
     table::{
         declare::{TableRow as _, read},
         organization::RequestRow,
@@ -134,9 +134,8 @@ impl IdempotencyKey {
 
     /// Adds the step that deletes expired rows, for this number of requests in a plan.
     pub(super) fn forget(&self, plan: &mut Plan, requests: usize) {
-        let (table, key) = (RequestRow::TABLE.into(), RequestRow::key());
         let at_most = FORGOTTEN_MAX.saturating_mul(u32::try_from(requests).unwrap_or(u32::MAX));
-        plan.step(Step::Prune { table, key, rows: self.are_forgotten(), at_most }, Refusal::Moved);
+        plan.step(RequestRow::prune(self.are_forgotten(), at_most), Refusal::Moved);
     }
 
     /// Adds the steps that store the request, without those that delete other expired rows.

@@ -197,6 +197,12 @@ pub trait TableRow: Sized {
         Step::Delete { table: Self::TABLE.into(), rows, expect: Expect::Any }
     }
 
+    /// Returns the step that deletes at most `at_most` of the rows that meet the condition.
+    #[must_use]
+    fn prune(rows: Condition, at_most: u32) -> Step {
+        Step::Prune { table: Self::TABLE.into(), key: Self::key(), rows, at_most }
+    }
+
     /// Returns the step that fails if no row meets the condition.
     #[must_use]
     fn require(rows: Condition) -> Step {

@@ -1,4 +1,5 @@
-//! The first columns of every entity's table. [`crate::layout`] adds the columns of the entity's attributes.
+//! The first columns of every entity's table, to which [`crate::layout`] adds those of the entity's attributes; and the
+//! comparisons of encrypted attributes.
 
 use crate::{
     id::{RecordId, Timestamp},
@@ -22,4 +23,22 @@ table! {
         modified_by: Option<String>,
     }
     key [id]
+}
+
+table! {
+    /// A comparison of an encrypted attribute of a record. The limit of comparisons counts these rows.
+    pub(crate) struct ComparisonRow = "sealward_comparison" {
+        /// The storage name of the entity.
+        table_name: String,
+        /// The id of the record.
+        record_id: RecordId,
+        /// The storage name of the attribute.
+        column_name: String,
+        /// The number of the comparison, below the limit. A later comparison takes the place of one that no longer counts.
+        place: i64,
+        /// The time of the comparison.
+        time: Timestamp,
+    }
+    key [table_name, record_id, column_name, place]
+    index "sealward_comparison_by_time" [time]
 }

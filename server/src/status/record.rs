@@ -8,8 +8,8 @@ use sealward_core::{
     list::page::ListingError,
     metadata::update::UpdateMetadataError,
     name::RecordName,
-    organization::{Organization, comparisons::INTERVAL_SECONDS},
-    record::{RecordError, RecordPlace},
+    organization::Organization,
+    record::{RecordError, RecordPlace, compare::INTERVAL_SECONDS},
     schema::{Attribute, Entity},
     store::Unavailable,
 };

@@ -66,6 +66,7 @@ pub(super) fn built_in(table: &str) -> Option<Arc<Definition>> {
         let text = |name| column(name, ColumnType::Text, false);
         let integer = |name| column(name, ColumnType::Integer, false);
         let mut lane = ["lane", "fence", "commit_seq", EPOCH, "audit_sequence"].map(integer).to_vec();
+        lane.push(column("audit_writer", ColumnType::Uuid, true));
         lane.extend(["audit_hash", "writers"].map(|name| column(name, ColumnType::Bytes, true)));
         [
             (TABLE, vec![text(NAME), text(COLUMNS)]),

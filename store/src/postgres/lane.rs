@@ -224,7 +224,8 @@ impl Lane {
             Err(error) => return Attempt::Ended(Ended::Unavailable(error.into())),
         };
         let before = begun.position.clone();
-        let mut head = before.head.clone();
+        let first = before.head().cloned().unwrap_or_else(|| ChainHead::empty(self.writer));
+        let mut head = first.clone();
         let planned = match plan(applicable.into_iter(), &mut head, &self.leases, self.dialect(), &mut changed) {
             Ok(planned) => planned,
             Err(of_commit) => {
@@ -236,7 +237,8 @@ impl Lane {
             begun.end().await;
             return Attempt::Ended(Ended::Applied(refused));
         }
-        let next = before.next(self.server(), head);
+        let is_extended = head.sequence() > first.sequence();
+        let next = before.next(self.server(), if is_extended { Some(head) } else { before.head().cloned() });
         let sent = match self.send(begun, &next, &planned, &changed).await {
             Ok(sent) => sent,
             Err(of_commit) => return stopped(of_commit),
@@ -286,7 +288,12 @@ impl Lane {
             Some(row) => datums(row, &position::KINDS).and_then(|row| Position::parse(row, self.writer)),
             None => Err(PostgresError::Gone),
         };
-        match parsed {
+        let completed = match parsed {
+            // Nothing is written meanwhile, because the lane is locked.
+            Ok(position) => self.with_head(position).await,
+            Err(error) => Err(error),
+        };
+        match completed {
             Ok(position) => Ok(Begun { connection, position, is_locked: true }),
             Err(error) => {
                 connection.roll_back().await;
@@ -303,8 +310,8 @@ impl Lane {
         definitions: HashMap<String, Arc<super::statement::Definition>>,
     ) {
         self.definitions.set(definitions);
-        if now.head.sequence() != before.head.sequence() {
-            self.witness.report(&now.head);
+        if let Some(head) = now.head().filter(|_| now.has_later_record(before)) {
+            self.witness.report(head);
         }
         // If another server has just written, it probably writes again.
         self.known = before.is_of(self.server()).then_some(now);
@@ -393,33 +400,27 @@ impl Lane {
         Ok(Changed::new(self.definitions.all()))
     }
 
-    /// Reads the definitions and the position of a database that is being opened. The audit trail of an imported one may be
-    /// longer than its lane says: then the lane is corrected.
+    /// Reads the definitions and the position of a database that is being opened.
     pub(super) async fn open(&self) -> Result<(), PostgresError> {
         self.reads.load().await?;
-        let unread = |Unavailable(cause)| PostgresError::Trail(cause);
-        let lane = self.reads.select(position::select(self.epoch)).await.map_err(unread)?.pop();
+        let lane = self.reads.select(position::select(self.epoch)).await;
+        let lane = lane.map_err(|Unavailable(cause)| PostgresError::Trail(cause))?.pop();
         let position = Position::parse(lane.ok_or(PostgresError::Gone)?, self.writer)?;
-        let mut head = position.head.clone();
-        if self.definitions.get(AuditRecord::TABLE, std::iter::empty()).is_some() {
-            let last = self.reads.select(chain::last_record(self.writer)).await.map_err(unread)?;
-            let found = chain::head(self.writer, last).map_err(PostgresError::Trail)?;
-            if found.sequence() > head.sequence() {
-                self.correct_head(head.sequence(), &found).await?;
-                head = found;
-            }
+        if let Some(head) = self.with_head(position).await?.head() {
+            self.witness.report(head);
         }
-        self.witness.report(&head);
         Ok(())
     }
 
-    /// Sets the last audit record in the lane, unless a transaction has done so since.
-    async fn correct_head(&self, from: i64, head: &ChainHead) -> Result<(), PostgresError> {
-        let table = Name::Borrowed(LANE);
-        let (rows, set) = (position::is_lane(self.epoch).and(position::has_head(from)), position::set_head(head));
-        let update = Statement::checked(self.dialect().update(&table, &rows, &set)?, LANE, &of_lanes())?;
-        let scope = self.scope(self.pool.limits().statement_time_max);
-        self.pool.get().await?.write(scope, &[update]).await.map_err(Failed::into_error)
+    /// Reads the last audit record from the trail, if the lane doesn't contain it.
+    async fn with_head(&self, mut position: Position) -> Result<Position, PostgresError> {
+        let has_trail = || self.definitions.get(AuditRecord::TABLE, std::iter::empty()).is_some();
+        if position.head().is_none() && has_trail() {
+            let last = self.reads.select(chain::last_record(self.writer)).await;
+            let head = last.map_err(|Unavailable(cause)| cause).and_then(|last| chain::head(self.writer, last));
+            position.set_head(head.map_err(PostgresError::Trail)?);
+        }
+        Ok(position)
     }
 
     /// Raises the lane's fence, which waits for a transaction in progress. Returns the position, which is final for all
@@ -454,8 +455,10 @@ impl Lane {
             let left = until.saturating_duration_since(Instant::now());
             match timeout(left, self.raise_fence()).await {
                 Ok(Ok(position)) => {
-                    // The answer of an audited commit was lost.
-                    self.witness.report(&position.head);
+                    if let Some(head) = position.head() {
+                        // The answer to an audited commit was lost.
+                        self.witness.report(head);
+                    }
                     return Ok(position.fate(self.server(), before));
                 }
                 Ok(Err(error)) if Instant::now() >= until => return Err(error),

@@ -19,8 +19,9 @@ use super::{
 pub(super) struct Position {
     fence: i64,
     commit_seq: i64,
-    /// The last audit record.
-    pub(super) head: ChainHead,
+    /// The last record of the audit chain of this deployment. `None` if the lane doesn't contain it, because no server of
+    /// this deployment has written one yet: the trail may be imported, or continue that of a lost configuration.
+    head: Option<ChainHead>,
     writers: Writers,
 }
 
@@ -34,20 +35,28 @@ pub(super) enum Fate {
 }
 
 /// The columns of a lane, in the order of [`Position::parse`].
-pub(super) const COLUMNS: [Name; 5] = [
+pub(super) const COLUMNS: [Name; 6] = [
     Name::Borrowed(FENCE),
     Name::Borrowed(COMMIT_SEQ),
+    Name::Borrowed(AUDIT_WRITER),
     Name::Borrowed(AUDIT_SEQUENCE),
     Name::Borrowed(AUDIT_HASH),
     Name::Borrowed(WRITERS),
 ];
 
 /// The types of the columns.
-pub(super) const KINDS: [ColumnType; 5] =
-    [ColumnType::Integer, ColumnType::Integer, ColumnType::Integer, ColumnType::Bytes, ColumnType::Bytes];
+pub(super) const KINDS: [ColumnType; 6] = [
+    ColumnType::Integer,
+    ColumnType::Integer,
+    ColumnType::Uuid,
+    ColumnType::Integer,
+    ColumnType::Bytes,
+    ColumnType::Bytes,
+];
 
 const FENCE: &str = "fence";
 const COMMIT_SEQ: &str = "commit_seq";
+const AUDIT_WRITER: &str = "audit_writer";
 const AUDIT_SEQUENCE: &str = "audit_sequence";
 const AUDIT_HASH: &str = "audit_hash";
 const WRITERS: &str = "writers";
@@ -83,19 +92,32 @@ impl Position {
     /// Parses the columns [`COLUMNS`] of a lane. `writer` writes the audit chain.
     pub(super) fn parse(row: Vec<Datum>, writer: Uuid) -> Result<Self, PostgresError> {
         let differs = || PostgresError::Differs { difference: LANE.to_owned() };
-        let row = <[Datum; 5]>::try_from(row).map_err(|_| differs())?;
-        let [Datum::Integer(fence), Datum::Integer(commit_seq), Datum::Integer(sequence), hash, writers] = row else {
+        let row = <[Datum; 6]>::try_from(row).map_err(|_| differs())?;
+        let [Datum::Integer(fence), Datum::Integer(commit_seq), of, Datum::Integer(sequence), hash, writers] = row
+        else {
             return Err(differs());
         };
         let head = match hash {
-            Datum::Bytes(hash) => ChainHead::at(writer, sequence, hash.try_into().map_err(|_| differs())?),
-            _ => ChainHead::empty(writer),
+            Datum::Bytes(hash) if of == Datum::Uuid(writer) => {
+                Some(ChainHead::at(writer, sequence, hash.try_into().map_err(|_| differs())?))
+            }
+            _ => None,
         };
         let writers = match writers {
             Datum::Bytes(bytes) => Writers::parse(&bytes),
             _ => Writers::default(),
         };
         Ok(Position { fence, commit_seq, head, writers })
+    }
+
+    /// Returns the last audit record, if the lane contains it.
+    pub(super) fn head(&self) -> Option<&ChainHead> {
+        self.head.as_ref()
+    }
+
+    /// Sets the last audit record, as the trail contains it.
+    pub(super) fn set_head(&mut self, head: ChainHead) {
+        self.head = Some(head);
     }
 
     /// Returns the number of transactions that have passed the lane.
@@ -116,7 +138,7 @@ impl Position {
     }
 
     /// Returns the position after a transaction of this server, whose last audit record is `head`.
-    pub(super) fn next(&self, server: Uuid, head: ChainHead) -> Position {
+    pub(super) fn next(&self, server: Uuid, head: Option<ChainHead>) -> Position {
         let commit_seq = self.commit_seq.saturating_add(1);
         Position { fence: self.fence, commit_seq, head, writers: self.writers.with(server, commit_seq) }
     }
@@ -127,10 +149,19 @@ impl Position {
             Assignment::Add(COMMIT_SEQ.into(), 1),
             Assignment::Set(WRITERS.into(), Datum::Bytes(self.writers.to_bytes())),
         ];
-        if self.head.sequence() != before.head.sequence() {
-            changes.extend(set_head(&self.head));
+        if let Some(head) = self.head.as_ref().filter(|_| self.has_later_record(before)) {
+            changes.extend([
+                Assignment::Set(AUDIT_WRITER.into(), Datum::Uuid(head.writer())),
+                Assignment::Set(AUDIT_SEQUENCE.into(), Datum::Integer(head.sequence())),
+                Assignment::Set(AUDIT_HASH.into(), Datum::Bytes(head.hash().to_vec())),
+            ]);
         }
         changes
+    }
+
+    /// Returns whether an audit record was written since.
+    pub(super) fn has_later_record(&self, before: &Position) -> bool {
+        self.head.as_ref().map(ChainHead::sequence) != before.head.as_ref().map(ChainHead::sequence)
     }
 
     /// Returns what became of this server's transaction that led from `before`, if none can arrive any more.
@@ -143,19 +174,6 @@ impl Position {
             None => Fate::Forgotten,
         }
     }
-}
-
-/// Sets the last audit record of a lane.
-pub(super) fn set_head(head: &ChainHead) -> [Assignment; 2] {
-    [
-        Assignment::Set(AUDIT_SEQUENCE.into(), Datum::Integer(head.sequence())),
-        Assignment::Set(AUDIT_HASH.into(), Datum::Bytes(head.hash().to_vec())),
-    ]
-}
-
-/// The condition that the lane's last audit record has this position.
-pub(super) fn has_head(sequence: i64) -> Condition {
-    Condition::equal(AUDIT_SEQUENCE, Datum::Integer(sequence))
 }
 
 /// The servers that made the last transactions, the latest one first, each with the number of its last one.
@@ -198,8 +216,11 @@ mod tests {
 
     fn first() -> Position {
         let chain = Uuid::nil();
-        Position::parse(vec![Datum::Integer(3), Datum::Integer(7), Datum::Integer(0), Datum::Null, Datum::Null], chain)
-            .unwrap()
+        Position::parse(
+            vec![Datum::Integer(3), Datum::Integer(7), Datum::Null, Datum::Integer(0), Datum::Null, Datum::Null],
+            chain,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -210,9 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn head_of_another_chain_is_not_continued() {
+        let [chain, other] = [server(7), server(8)];
+        let row = || {
+            let hash = Datum::Bytes(vec![5; 32]);
+            vec![Datum::Integer(3), Datum::Integer(7), Datum::Uuid(chain), Datum::Integer(9), hash, Datum::Null]
+        };
+        assert_eq!(Position::parse(row(), chain).unwrap().head(), Some(&ChainHead::at(chain, 9, [5; 32])));
+        assert_eq!(Position::parse(row(), other).unwrap().head(), None);
+        assert_eq!(first().head(), None);
+    }
+
+    #[test]
     fn outcome_is_known_although_others_have_written_since() {
         let before = first();
-        let pass = |position: &Position, by| position.next(by, position.head.clone());
+        let pass = |position: &Position, by| position.next(by, None);
         // Neither has written.
         assert_eq!(before.fate(server(1), &before), Fate::NotCommitted);
         let own = pass(&before, server(1));
@@ -229,12 +262,12 @@ mod tests {
     #[test]
     fn outcome_is_forgotten_only_after_many_other_writers() {
         let before = first();
-        let mut now = before.next(server(0), before.head.clone());
+        let mut now = before.next(server(0), None);
         for other in 1..16 {
-            now = now.next(server(other), now.head.clone());
+            now = now.next(server(other), None);
             assert_eq!(now.fate(server(0), &before), Fate::Committed, "{other}");
         }
-        now = now.next(server(16), now.head.clone());
+        now = now.next(server(16), None);
         assert_eq!(now.fate(server(0), &before), Fate::Forgotten);
     }
 }

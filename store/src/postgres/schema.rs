@@ -184,7 +184,7 @@ impl Schema {
             let user = quoted(&self.user);
             for need in missing(needs, &existing)? {
                 client.batch_execute(&need.statements(&existing, &user)?).await?;
-                tracing::info!(table = need.shown(), "PostgreSQL table migrated");
+                tracing::info!(created = need.shown(), "PostgreSQL schema extended");
             }
             Ok(())
         };
@@ -342,6 +342,7 @@ fn install(user: &str) -> String {
             commit_seq bigint NOT NULL,
             epoch bigint NOT NULL,
             writers bytea,
+            audit_writer uuid,
             audit_sequence bigint NOT NULL DEFAULT 0,
             audit_hash bytea,
             last_commit_time timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -144,6 +144,26 @@ async fn servers_that_write_in_turn_continue_one_chain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn chain_of_another_deployment_is_not_continued() {
+    let fixture = Fixture::new();
+    let one = fixture.created(ID).await;
+    commit(&*one, vec![reveal(), reveal()]).await.unwrap();
+    // As after the loss of the configuration, whose id is the writer of the chains.
+    let writer = Uuid::from_bytes([2; 16]);
+    let postgres = Postgres::open(fixture.database.login(), None, limits(), SECOND).await.unwrap();
+    let other = PostgresDatabases::new(postgres, writer, Box::new(|_| Witness::none()), not_inspected).await.unwrap();
+    let other = other.open(ID).await.unwrap();
+    for store in [&other, &other, &one, &other] {
+        commit(&**store, vec![reveal()]).await.unwrap();
+    }
+    for (writer, expected) in [(WRITER, "1,2,3"), (writer, "1,2,3")] {
+        let positions =
+            "SELECT string_agg(sequence::text, ',' ORDER BY sequence) FROM sealward.sealward_audit WHERE writer =";
+        assert_eq!(fixture.database.administer(&format!("{positions} '{writer}'")), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn servers_that_write_at_the_same_time_all_get_their_turn() {
     const EACH: u128 = 40;
     let fixture = Fixture::new();
