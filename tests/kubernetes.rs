@@ -12,10 +12,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use self::manifests::{Manifests, repository_file};
+use self::manifests::{Manifests, POSTGRESQL, repository_file};
 
 /// The types of volumes that the profile "restricted" of the Pod Security Standards allows, without those that aren't used.
-const VOLUME_TYPES: [&str; 5] = ["configMap", "csi", "persistentVolumeClaim", "projected", "secret"];
+const VOLUME_TYPES: [&str; 6] = ["configMap", "csi", "emptyDir", "persistentVolumeClaim", "projected", "secret"];
 
 #[test]
 fn pods_meet_the_restricted_profile_and_have_no_token() {
@@ -99,9 +99,13 @@ fn every_path_of_a_setting_is_mounted() {
 
 #[test]
 fn one_pod_owns_a_volume_that_outlives_it() {
+    let mut found = 0;
     for manifests in Manifests::all() {
-        let (name, spec) = (&manifests.name, &manifests.one("StatefulSet")["spec"]);
+        let Some(workload) = manifests.workload("StatefulSet") else { continue };
+        found += 1;
+        let (name, spec) = (&manifests.name, &workload["spec"]);
         assert_eq!(spec["replicas"], 1, "{name}");
+        assert!(manifests.of_kind("HorizontalPodAutoscaler").is_empty(), "{name}");
         assert_eq!(
             spec["persistentVolumeClaimRetentionPolicy"],
             json!({"whenDeleted": "Retain", "whenScaled": "Retain"})
@@ -116,18 +120,87 @@ fn one_pod_owns_a_volume_that_outlives_it() {
         assert_eq!(manifests.pod()["securityContext"]["fsGroupChangePolicy"], "OnRootMismatch", "{name}");
         assert_eq!(manifests.environment()["SEALWARD_DATA_DIR"], "/var/lib/sealward/data", "{name}");
         assert_eq!(manifests.mounts()["/var/lib/sealward"], "data", "{name}");
+        assert!(!manifests.environment().contains_key("SEALWARD_STORAGE_URL"), "{name}");
     }
+    assert!(found >= 6, "{found}");
+}
+
+/// The time that a server still serves after it was asked to stop covers the time until balancers send calls elsewhere.
+#[test]
+fn pods_over_postgresql_are_replaced_without_a_gap() {
+    let (mut fixed, mut scaled) = (0, 0);
+    for manifests in Manifests::all() {
+        let Some(workload) = manifests.workload("Deployment") else { continue };
+        let (name, spec) = (&manifests.name, &workload["spec"]);
+        let expected = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}});
+        assert_eq!(spec["strategy"], expected, "{name}");
+        let delay = manifests.limit("drain_delay_seconds");
+        let probe = &manifests.container()["readinessProbe"];
+        let noticed = probe["periodSeconds"].as_u64().unwrap() * probe["failureThreshold"].as_u64().unwrap();
+        assert!(delay >= noticed, "{name}: {delay} s, {noticed} s");
+        let selector = &spec["selector"]["matchLabels"];
+        let spread = manifests.pod()["topologySpreadConstraints"].as_array().unwrap();
+        assert_eq!(spread[0]["topologyKey"], "kubernetes.io/hostname", "{name}");
+        assert!(spread.iter().all(|constraint| constraint["labelSelector"]["matchLabels"] == *selector), "{name}");
+        let budget = &manifests.one("PodDisruptionBudget")["spec"];
+        assert_eq!((&budget["maxUnavailable"], &budget["selector"]["matchLabels"]), (&json!(1), selector), "{name}");
+        match manifests.of_kind("HorizontalPodAutoscaler")[..] {
+            // An autoscaler and a number of replicas would overrule each other at each `helm upgrade`.
+            [scaler] => {
+                assert!(spec.get("replicas").is_none(), "{name}");
+                assert_eq!(scaler["spec"]["scaleTargetRef"]["kind"], "Deployment", "{name}");
+                assert_eq!(scaler["spec"]["scaleTargetRef"]["name"], workload["metadata"]["name"], "{name}");
+                assert!(manifests.container()["resources"]["requests"].get("cpu").is_some(), "{name}");
+                scaled += 1;
+            }
+            [] => {
+                assert_eq!(spec["replicas"], 2, "{name}");
+                fixed += 1;
+            }
+            _ => panic!("{name}"),
+        }
+    }
+    assert!(fixed >= 1 && scaled >= 1, "{fixed} {scaled}");
+}
+
+/// The pods have nothing that would have to outlive them, and reach PostgreSQL.
+#[test]
+fn pods_over_postgresql_have_no_data_of_their_own() {
+    let mut ports = Vec::new();
+    for manifests in Manifests::all() {
+        if manifests.workload("Deployment").is_none() {
+            continue;
+        }
+        let name = &manifests.name;
+        assert!(!manifests.text.contains("PersistentVolumeClaim"), "{name}");
+        let data = manifests.volume(&manifests.mounts()["/var/lib/sealward"]).unwrap();
+        assert!(data.get("emptyDir").is_some(), "{name}");
+        let environment = manifests.environment();
+        // The server refuses a folder that its group can enter, so it creates one in the volume.
+        assert_eq!(environment["SEALWARD_DATA_DIR"], "/var/lib/sealward/data", "{name}");
+        assert!(!environment["SEALWARD_STORAGE_URL"].is_empty(), "{name}");
+        let identities = ["SEALWARD_STORAGE_PASSWORD_FILE", "SEALWARD_STORAGE_CLIENT_KEY"];
+        assert!(identities.iter().any(|setting| environment.contains_key(*setting)), "{name}");
+        let rules = manifests.one("NetworkPolicy")["spec"]["egress"].as_array().unwrap();
+        let opened = |rule: &Value| {
+            let ports = rule["ports"].as_array().unwrap().iter();
+            ports.map(|port| (port["protocol"].as_str().unwrap().to_owned(), port["port"].as_u64().unwrap())).collect()
+        };
+        let opened: Vec<Vec<_>> = rules.iter().map(opened).collect();
+        let [database, names, ..] = &opened[..] else { panic!("{name}: {opened:?}") };
+        ports.extend(database.iter().map(|(protocol, port)| (name.clone(), protocol.clone(), *port)));
+        assert_eq!(names[..], [("UDP".to_owned(), 53), ("TCP".to_owned(), 53)], "{name}");
+    }
+    ports.sort();
+    let scaled = "deploy/helm/rendered/postgresql-autoscaling.yaml";
+    let expected = [(scaled, 5432), (scaled, 6432), (POSTGRESQL, 5432)];
+    assert_eq!(ports, expected.map(|(name, port)| (name.to_owned(), "TCP".to_owned(), port)));
 }
 
 #[test]
 fn pod_is_killed_after_the_bounds_of_the_drain() {
     for manifests in Manifests::all() {
-        let toml = manifests.configuration();
-        let limit = |limit: &str| -> u64 {
-            let line = toml.lines().find_map(|line| line.strip_prefix(&format!("{limit} = ")));
-            line.unwrap_or_else(|| panic!("{}: {limit}", manifests.name)).parse().unwrap()
-        };
-        let drain = limit("drain_delay_seconds") + limit("drain_timeout_seconds");
+        let drain = manifests.limit("drain_delay_seconds") + manifests.limit("drain_timeout_seconds");
         assert_eq!(manifests.pod()["terminationGracePeriodSeconds"].as_u64(), Some(drain + 10), "{}", manifests.name);
     }
 }
@@ -178,6 +251,17 @@ fn alerts_and_dashboard_of_the_chart_are_those_of_deploy_monitoring() {
     for service in manifests.of_kind("Service") {
         assert_eq!(service["metadata"]["labels"]["app.kubernetes.io/name"], "sealward");
     }
+}
+
+#[test]
+fn values_in_the_document_are_those_of_the_rendered_manifests() {
+    let document = fs::read_to_string(repository_file("docs/kubernetes.md")).unwrap();
+    let examples = document.split("```yaml\n# values.yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let cases = ["base", "postgresql"].map(|case| repository_file(&format!("deploy/helm/cases/{case}.yaml")));
+    let values = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap();
+    let cases = cases.map(|path| values(&fs::read_to_string(path).unwrap()));
+    let examples: Vec<_> = examples.map(values).collect();
+    assert_eq!(examples, cases);
 }
 
 #[test]

@@ -85,9 +85,7 @@ pub(crate) fn configure(folder: &Path, file: &Path) {
     if configuration.contains("\nurl = \"postgres://") {
         return;
     }
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    administer(&format!("CREATE DATABASE {name} OWNER sealward_owner TEMPLATE template0"));
+    let name = create_database();
     fs::write(folder.join(DATABASE), &name).unwrap();
     fs::write(folder.join(PASSWORD_FILE), PASSWORD).unwrap();
     fs::set_permissions(folder.join(PASSWORD_FILE), fs::Permissions::from_mode(0o600)).unwrap();
@@ -99,6 +97,19 @@ pub(crate) fn configure(folder: &Path, file: &Path) {
     );
     assert!(configuration.contains("\n[storage]\n"));
     fs::write(file, configuration.replacen("\n[storage]\n", &section, 1)).unwrap();
+}
+
+/// Creates a database without tables, and returns its name. Blocks.
+pub(crate) fn create_database() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    administer(&format!("CREATE DATABASE {name} OWNER sealward_owner TEMPLATE template0"));
+    name
+}
+
+/// The CA of the PostgreSQL server's certificate, in PEM.
+pub(crate) fn ca() -> &'static str {
+    &CLUSTER.ca
 }
 
 /// `HOST:PORT` of the PostgreSQL server.

@@ -1,6 +1,5 @@
 //! A path to the server that can lose an answer: a TCP proxy that discards the bytes of the server on request, and then closes the connection.
-
-use std::sync::Arc;
+//! It can also lead new connections to another server, as a balancer does.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,6 +15,8 @@ use super::PATIENCE;
 pub(crate) struct Proxy {
     /// `IP:PORT`
     pub address: String,
+    /// `IP:PORT` of the server.
+    server: watch::Sender<String>,
     orders: watch::Sender<Orders>,
     /// How many pieces of answers were kept back.
     kept_back: watch::Sender<u64>,
@@ -37,13 +38,19 @@ impl Proxy {
         let (orders, received) = watch::channel(Orders { keeps_back: false, cuts: 0 });
         let kept_back = watch::Sender::new(0);
         let counter = kept_back.clone();
-        let server: Arc<str> = server.into();
+        let (server, current) = watch::channel(server.to_owned());
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, Arc::clone(&server), received.clone(), counter.clone()));
+                let server = current.borrow().clone();
+                tokio::spawn(pass(client, server, received.clone(), counter.clone()));
             }
         });
-        Proxy { address, orders, kept_back, accepting }
+        Proxy { address, server, orders, kept_back, accepting }
+    }
+
+    /// Leads new connections to another server.
+    pub(crate) fn lead_to(&self, server: &str) {
+        self.server.send_replace(server.to_owned());
     }
 
     /// Discards all answers from now on.
@@ -80,11 +87,11 @@ impl Proxy {
     }
 }
 
-async fn pass(client: TcpStream, server: Arc<str>, mut orders: watch::Receiver<Orders>, kept_back: watch::Sender<u64>) {
+async fn pass(client: TcpStream, server: String, mut orders: watch::Receiver<Orders>, kept_back: watch::Sender<u64>) {
     let cuts = orders.borrow().cuts;
     let received = orders.clone();
     let both = async move {
-        let server = TcpStream::connect(&*server).await?;
+        let server = TcpStream::connect(server).await?;
         let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
             (client.into_split(), server.into_split());
         let asking = async move { tokio::io::copy(&mut from_client, &mut to_server).await };

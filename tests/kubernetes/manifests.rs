@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// The manifests that users without Helm apply.
 pub(super) const PLAIN: &str = "deploy/kubernetes/sealward.yaml";
+/// The manifests of several servers over PostgreSQL.
+pub(super) const POSTGRESQL: &str = "deploy/helm/rendered/postgresql.yaml";
 pub(super) const POD_CERTIFICATE: &str = "deploy/helm/rendered/pod-certificate.yaml";
 
 /// The manifests of a file.
@@ -30,7 +32,7 @@ impl Manifests {
         let files = fs::read_dir(repository_file("deploy/helm/rendered")).unwrap();
         let files = files.map(|entry| format!("deploy/helm/rendered/{}", entry.unwrap().file_name().to_str().unwrap()));
         let all: Vec<_> = files.chain([PLAIN.to_owned()]).map(|path| Self::read(&path)).collect();
-        assert!(all.len() >= 6);
+        assert!(all.len() >= 8);
         all
     }
 
@@ -53,9 +55,17 @@ impl Manifests {
         one
     }
 
+    /// The resource that creates the pods, if its kind is this one: a StatefulSet for data in files, a Deployment for data in PostgreSQL.
+    pub(super) fn workload(&self, kind: &str) -> Option<&Value> {
+        let all = ["StatefulSet", "Deployment"].map(|kind| self.of_kind(kind)).concat();
+        let [workload] = all[..] else { panic!("{}: {}", self.name, all.len()) };
+        (workload["kind"] == kind).then_some(workload)
+    }
+
     /// The specification of the pod.
     pub(super) fn pod(&self) -> &Value {
-        &self.one("StatefulSet")["spec"]["template"]["spec"]
+        let workload = self.workload("StatefulSet").or_else(|| self.workload("Deployment")).unwrap();
+        &workload["spec"]["template"]["spec"]
     }
 
     /// The only container of the pod.
@@ -106,5 +116,11 @@ impl Manifests {
     /// The text of the configuration.
     pub(super) fn configuration(&self) -> &str {
         self.own_map()["data"]["sealward.toml"].as_str().unwrap()
+    }
+
+    /// A limit of the configuration.
+    pub(super) fn limit(&self, limit: &str) -> u64 {
+        let line = self.configuration().lines().find_map(|line| line.strip_prefix(&format!("{limit} = ")));
+        line.unwrap_or_else(|| panic!("{}: {limit}", self.name)).parse().unwrap()
     }
 }

@@ -2,7 +2,7 @@
 //! root file system that can't be written and has nothing but the program and libraries, an own process namespace, the user and groups of the
 //! pod, and no capabilities.
 //!
-//! No cluster takes part: admission, the network and the storage of a cluster aren't tested. The tests need root.
+//! PostgreSQL is a real one. No cluster takes part: admission, the network and the storage of a cluster aren't tested. The tests need root.
 
 use std::{
     collections::BTreeMap,
@@ -11,28 +11,41 @@ use std::{
     os::unix::fs::{PermissionsExt as _, chown, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel},
+    },
 };
 
 use sealward_client::{Client, RetryPolicy, generate_key_text};
 use sealward_server::development::Person;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{sync::watch, task::block_in_place, time::timeout};
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use super::manifests::{Manifests, PLAIN, POD_CERTIFICATE};
+use super::manifests::{Manifests, PLAIN, POD_CERTIFICATE, POSTGRESQL};
 use crate::{
-    harness::{Folder, PATIENCE, mailbox, process::binary, reveal},
+    harness::{Folder, PATIENCE, mailbox, postgresql, process::binary, proxy::Proxy, reveal},
     operate::{program, run},
 };
 
-/// A pod without its container: the volumes, and the root file system.
-struct Pod {
+/// What the pods of a release share: the Secrets and ConfigMaps of their namespace, and the database.
+struct Release {
     manifests: Manifests,
-    root: TempDir,
     /// The certificates of the server and its callers.
     certificates: Folder,
+    /// The folder with the root key.
+    keys: TempDir,
+    /// The address of the database; `None` if the data is in files.
+    database: Option<String>,
+}
+
+/// A pod without its container: the volumes, and the root file system.
+struct Pod {
+    release: Arc<Release>,
+    root: TempDir,
     user: u32,
 }
 
@@ -52,14 +65,32 @@ impl Pod {
             return None;
         }
         let manifests = Manifests::read(manifests);
-        let context = &manifests.pod()["securityContext"];
+        let database = manifests.environment().remove(STORAGE_URL).map(|address| {
+            // That of the tests, with the same role.
+            let place = format!("{}/{}", postgresql::address(), postgresql::create_database());
+            let changed = address.replace("db.example.org:5432/sealward", &place);
+            assert_ne!(changed, address);
+            changed
+        });
+        let release = Release { manifests, certificates: Folder::new(), keys: TempDir::new().unwrap(), database };
+        Some(Self::of(Arc::new(release)))
+    }
+
+    /// A further pod.
+    fn of(release: Arc<Release>) -> Self {
+        let context = &release.manifests.pod()["securityContext"];
         let user = u32::try_from(context["runAsUser"].as_u64().unwrap()).unwrap();
         assert!(context["runAsGroup"] == user && context["fsGroup"] == user);
-        let pod = Pod { manifests, root: TempDir::new().unwrap(), certificates: Folder::new(), user };
-        for volume in pod.manifests.mounts().values() {
+        let pod = Pod { release, root: TempDir::new().unwrap(), user };
+        for volume in pod.release.manifests.mounts().values() {
             pod.lay_out(volume);
         }
-        Some(pod)
+        pod
+    }
+
+    /// Another pod of the same release.
+    fn beside(&self) -> Self {
+        Self::of(Arc::clone(&self.release))
     }
 
     fn volume(&self, name: &str) -> PathBuf {
@@ -71,9 +102,10 @@ impl Pod {
         let folder = self.volume(name);
         fs::create_dir_all(&folder).unwrap();
         chown(&folder, Some(0), Some(self.user)).unwrap();
-        match self.manifests.volume(name) {
+        match self.release.manifests.volume(name) {
             // A new file system. With fsGroup, its root gets the group, with access and the set-group-id bit.
             None => set_mode(&folder, 0o2775),
+            Some(volume) if volume.get("emptyDir").is_some() => set_mode(&folder, 0o2777),
             Some(volume) => {
                 // A Secret is in memory, in a folder that is sticky. That of a ConfigMap isn't.
                 set_mode(&folder, if volume.get("configMap").is_some() { 0o2777 } else { 0o3777 });
@@ -84,12 +116,12 @@ impl Pod {
 
     /// Writes a version of a volume's files, and swaps the link to it.
     fn write(&self, name: &str, version: &str) {
-        let (folder, volume) = (self.volume(name), self.manifests.volume(name).unwrap());
+        let (folder, volume) = (self.volume(name), self.release.manifests.volume(name).unwrap());
         let files = folder.join(version);
         fs::create_dir(&files).unwrap();
         chown(&files, Some(0), Some(self.user)).unwrap();
         set_mode(&files, 0o2755);
-        for file in self.manifests.files_of(name).unwrap() {
+        for file in self.release.manifests.files_of(name).unwrap() {
             let path = files.join(&file);
             fs::write(&path, self.content(volume, &file)).unwrap();
             let (owner, mode) = if let Some(secret) = volume.get("secret") {
@@ -112,11 +144,11 @@ impl Pod {
 
     /// The content of the Secrets and ConfigMaps that the manifests name.
     fn content(&self, volume: &Value, file: &str) -> Vec<u8> {
-        let tls = self.certificates.path().join("tls");
+        let tls = self.release.certificates.path().join("tls");
         let read = |name: &str| fs::read(tls.join(name)).unwrap();
         match (volume["name"].as_str().unwrap(), file) {
             ("config", _) => {
-                let configuration = self.manifests.configuration();
+                let configuration = self.release.manifests.configuration();
                 // A test doesn't wait for load balancers, and its callers have the names of the harness.
                 assert!(configuration.contains("drain_delay_seconds = 5\n"));
                 let configuration = configuration.replace("drain_delay_seconds = 5\n", "drain_delay_seconds = 0\n");
@@ -127,13 +159,15 @@ impl Pod {
             ("tls", "tls.key") => read("server.key"),
             ("tls", "bundle.pem") => [read("server.key"), read("server.pem")].concat(),
             ("client-ca", "ca.crt") => read("ca.pem"),
+            ("postgresql-password" | "postgresql-owner", "password") => postgresql::PASSWORD.into(),
+            ("postgresql-ca", "ca.crt") => postgresql::ca().into(),
             (volume, file) => panic!("{volume}: {file}"),
         }
     }
 
     /// The root key, as docs/kubernetes.md creates it.
     fn root_key(&self) -> PathBuf {
-        let folder = self.root.path().join("new");
+        let folder = self.release.keys.path().join("new");
         if !folder.exists() {
             let (code, _, error) = run(program().arg("init").arg(&folder));
             assert_eq!(code, 0, "{error}");
@@ -141,9 +175,10 @@ impl Pod {
         folder.join("root.key")
     }
 
-    /// The environment of the manifests, with ports that no other test uses, and this address for calls.
+    /// The environment of the manifests, with ports that no other test uses, this address for calls, and that of the database.
     fn environment(&self, address: &str) -> BTreeMap<String, String> {
-        let mut environment = self.manifests.environment();
+        let mut environment = self.release.manifests.environment();
+        environment.extend(self.release.database.clone().map(|database| (STORAGE_URL.to_owned(), database)));
         for variable in
             ["SEALWARD_LISTEN_ADDRESS", "SEALWARD_LISTEN_PLAINTEXT_ADDRESS", "SEALWARD_LISTEN_METRICS_ADDRESS"]
         {
@@ -160,7 +195,7 @@ impl Pod {
         let root = self.root.path().join("rootfs");
         let libraries = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"].map(Path::new).into_iter();
         let program = binary("sealward-server");
-        let command: Vec<_> = self.manifests.container()["command"]
+        let command: Vec<_> = self.release.manifests.container()["command"]
             .as_array()
             .unwrap()
             .iter()
@@ -187,8 +222,16 @@ impl Pod {
         }
         mount(&program, Path::new(command[0]), true);
         mount(Path::new("/dev/null"), Path::new("/dev/null"), false);
-        for (place, volume) in self.manifests.mounts() {
-            mount(&self.volume(&volume), Path::new(&place), self.manifests.volume(&volume).is_some());
+        // The first is in the image; the kubelet mounts the second.
+        for (name, content) in [("nsswitch.conf", "hosts: files dns\n"), ("hosts", "127.0.0.1 localhost\n")] {
+            let file = self.root.path().join(name);
+            fs::write(&file, content).unwrap();
+            mount(&file, &Path::new("/etc").join(name), true);
+        }
+        for (place, volume) in self.release.manifests.mounts() {
+            let is_writable =
+                self.release.manifests.volume(&volume).is_none_or(|volume| volume.get("emptyDir").is_some());
+            mount(&self.volume(&volume), Path::new(&place), !is_writable);
         }
         fs::create_dir_all(root.join("proc")).unwrap();
         let (root, user, command) = (root.display(), self.user, command.join(" "));
@@ -229,7 +272,14 @@ impl Pod {
     }
 
     fn client(&self, container: &Container, person: Person) -> Client {
-        self.certificates.client(container.address("address"), person)
+        self.release.certificates.client(container.address("address"), person)
+    }
+
+    /// A client that repeats calls.
+    fn patient_client(&self, address: &str, person: Person, retry: RetryPolicy) -> Client {
+        let development = self.release.certificates.development();
+        let builder = self.release.certificates.client_builder(address).retry(retry);
+        builder.identity_files(development.certificate(person), development.key(person)).connect_lazy().unwrap()
     }
 
     /// Runs a command in the container, as `kubectl exec` does.
@@ -246,6 +296,9 @@ fn root_of(root: &Path) -> PathBuf {
     fs::create_dir_all(root).unwrap();
     root.to_owned()
 }
+
+/// The variable with the address of the database.
+const STORAGE_URL: &str = "SEALWARD_STORAGE_URL";
 
 /// A free port on loopback.
 const FREE_PORT: &str = "127.0.0.1:0";
@@ -369,12 +422,7 @@ async fn a_server_runs_as_the_manifests_say() {
     // An upgrade: stopped, and started again on the same volume. A write that begins in the gap waits, and takes effect once.
     let address = container.address("address").to_owned();
     assert!(container.end().success());
-    let writer = |retry| {
-        let development = pod.certificates.development();
-        let builder = pod.certificates.client_builder(&address).retry(retry);
-        let (certificate, key) = (development.certificate(Person::Writer), development.key(Person::Writer));
-        builder.identity_files(certificate, key).connect_lazy().unwrap()
-    };
+    let writer = |retry| pod.patient_client(&address, Person::Writer, retry);
     let write = async |client: Client| client.mailboxes().create(ORGANIZATION, mailbox("in the gap"), None).await;
     assert!(write(writer(RetryPolicy::never())).await.is_err());
     let patient = writer(RetryPolicy { attempts_max: 20, ..RetryPolicy::default() });
@@ -394,13 +442,83 @@ async fn a_renewed_credential_bundle_is_loaded_in_one_go() {
     let container = pod.start(FREE_PORT);
     pod.client(&container, Person::Admin).who_am_i().await.unwrap();
     // The kubelet replaces key and chain together.
-    let tls = pod.certificates.path().join("tls");
+    let tls = pod.release.certificates.path().join("tls");
     fs::remove_file(tls.join("server.pem")).unwrap();
     fs::remove_file(tls.join("server.key")).unwrap();
-    pod.certificates.development();
+    pod.release.certificates.development();
     pod.write("tls", "..2026_11_30_21_00_00.2");
     container.signal("-HUP");
     awaited(&container.log, "server certificate reloaded");
     pod.client(&container, Person::Admin).who_am_i().await.unwrap();
     assert!(container.end().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_over_postgresql_replace_each_other() {
+    let Some(pod) = Pod::new(POSTGRESQL) else { return };
+    let container = pod.start(FREE_PORT);
+    let (code, report, error) = pod.exec(&container, &["check-config"]);
+    assert_eq!(code, 0, "{report}{error}");
+    // The kubelet lets all users write to an emptyDir. The container has no other user.
+    assert!(report.contains("warning: data_dir: other users can replace the data folder"), "{report}");
+    assert!(report.ends_with("0 errors, 1 warning\n"), "{report}");
+    let admin = pod.client(&container, Person::Admin);
+    admin.create_organization("contoso").await.unwrap();
+    let created =
+        pod.client(&container, Person::Writer).mailboxes().create(ORGANIZATION, mailbox("kept"), None).await.unwrap();
+    admin.change_key(ORGANIZATION, &generate_key_text()).await.unwrap();
+    let mut reencryption = admin.watch_reencryption(ORGANIZATION).await.unwrap();
+    while reencryption.next().await.unwrap().is_some() {}
+
+    // The volume has no data, so a further pod with an empty one serves the same organizations.
+    let mut files: Vec<_> =
+        fs::read_dir(pod.volume("data").join("data")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["lock", "postgresql-deployment"]);
+    assert!(container.end().success());
+    let pod = pod.beside();
+    let container = pod.start(FREE_PORT);
+    assert_eq!(probed(container.address("plaintext_address")).await, ServingStatus::Serving);
+    let connector = pod.client(&container, Person::Connector);
+    assert_eq!(reveal(&connector, &created.name).await.unwrap().as_deref(), Some("kept"));
+    assert!(container.end().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rolling_update_over_postgresql_fails_no_call() {
+    let Some(former) = Pod::new(POSTGRESQL) else { return };
+    let container = former.start(FREE_PORT);
+    former.client(&container, Person::Admin).create_organization("contoso").await.unwrap();
+    // New connections lead to one server, as those of a Service lead to a pod that is ready.
+    let service = Proxy::start(container.address("address")).await;
+    let writer = former.patient_client(&service.address, Person::Writer, RetryPolicy::default());
+    let (written, mut seen) = watch::channel(Vec::new());
+    let writing = tokio::spawn(async move {
+        while !written.is_closed() {
+            let created = writer.mailboxes().create(ORGANIZATION, mailbox("kept"), None).await.unwrap();
+            written.send_modify(|names| names.push(created.name));
+        }
+    });
+    let mut write = async || {
+        let expected = seen.borrow_and_update().len() + 100;
+        let written = timeout(PATIENCE, seen.wait_for(|names| names.len() >= expected)).await;
+        written.unwrap().unwrap().clone()
+    };
+    write().await;
+    // The Deployment starts a pod, and stops a former one when that is ready.
+    let pod = former.beside();
+    let next = block_in_place(|| pod.start(FREE_PORT));
+    assert_eq!(probed(next.address("plaintext_address")).await, ServingStatus::Serving);
+    write().await;
+    service.lead_to(next.address("address"));
+    assert!(block_in_place(|| container.end()).success());
+    let names = write().await;
+    drop(seen);
+    writing.await.unwrap();
+    let connector = pod.client(&next, Person::Connector);
+    // Some of them, because the rate of reveals is limited.
+    for name in names.iter().step_by(names.len() / 50) {
+        assert_eq!(reveal(&connector, name).await.unwrap().as_deref(), Some("kept"), "{name}");
+    }
+    assert!(block_in_place(|| next.end()).success());
 }

@@ -17,13 +17,22 @@ const RELEASE: &str = "sealward";
 
 /// The cases, each with the file of its manifests. Those of the first are for users without Helm.
 pub(crate) const RENDERED: &[(&str, &str)] = &[
-    ("base", "deploy/kubernetes/sealward.yaml"),
+    (BASE, "deploy/kubernetes/sealward.yaml"),
     ("cert-manager", "deploy/helm/rendered/cert-manager.yaml"),
     ("everything", "deploy/helm/rendered/everything.yaml"),
     ("pod-certificate", POD_CERTIFICATE),
+    (POSTGRESQL, "deploy/helm/rendered/postgresql.yaml"),
+    (AUTOSCALING, "deploy/helm/rendered/postgresql-autoscaling.yaml"),
     ("spiffe", "deploy/helm/rendered/spiffe.yaml"),
     ("without-optional", "deploy/helm/rendered/without-optional.yaml"),
 ];
+
+/// The case with the fewest values, whose data is in files.
+const BASE: &str = "base";
+
+/// The cases whose data is in PostgreSQL. In the second, an autoscaler sets the number of servers.
+const POSTGRESQL: &str = "postgresql";
+const AUTOSCALING: &str = "postgresql-autoscaling";
 
 /// The manifests that only the newest version of Kubernetes knows.
 const POD_CERTIFICATE: &str = "deploy/helm/rendered/pod-certificate.yaml";
@@ -34,9 +43,19 @@ const NAMESPACE: &str = "deploy/kubernetes/namespace.yaml";
 /// The kinds of cert-manager and of the Prometheus operator, whose schemas no package registry has. Any other kind without a schema fails.
 const WITHOUT_SCHEMA: &str = "Certificate,ServiceMonitor,PrometheusRule";
 
-/// Values that the chart refuses, added to those of the first case, and a part of the message.
-const REFUSED: &[(&str, &str)] = &[
-    ("replicas=2", "at '/replicas': value must be 1"),
+/// Values that the chart refuses, added to those of a case, and a part of the message.
+const REFUSED: &[(&str, &[(&str, &str)])] =
+    &[(BASE, REFUSED_WITH_FILES), (POSTGRESQL, REFUSED_WITH_POSTGRESQL), (AUTOSCALING, REFUSED_WITH_AUTOSCALING)];
+
+const REFUSED_WITH_FILES: &[(&str, &str)] = &[
+    ("replicas=2", "only one server can run on a data folder: set postgresql.enabled"),
+    ("replicas=0", "at '/replicas'"),
+    ("autoscaling.enabled=true", "only one server can run on a data folder: set postgresql.enabled"),
+    (r#"postgresql.url="postgres://sealward@db/sealward""#, "postgresql.url applies to data in PostgreSQL only"),
+    (r#"postgresql.owner.role="sealward_owner""#, "postgresql.owner.role applies to data in PostgreSQL only"),
+    (r#"networkPolicy.dns=[{"podSelector":{}}]"#, "networkPolicy.dns applies to data in PostgreSQL only"),
+    (r#"config="[storage]\nurl = \"postgres://sealward@db/sealward\"""#, "use the value postgresql"),
+    ("postgresql.enabled=true", "set postgresql.url"),
     (r#"image.repository="""#, "at '/image/repository'"),
     (r#"rootKey.secretName="""#, "at '/rootKey/secretName'"),
     (r#"rootKey.value="a secret""#, "additional properties 'value' not allowed"),
@@ -54,6 +73,39 @@ const REFUSED: &[(&str, &str)] = &[
     ("podDisruptionBudget.maxUnavailable=2", "at '/podDisruptionBudget/maxUnavailable'"),
     ("userId=0", "at '/userId'"),
 ];
+
+const REFUSED_WITH_POSTGRESQL: &[(&str, &str)] = &[
+    ("replicas=101", "at '/replicas'"),
+    ("postgresql.enabled=false", "applies to data in PostgreSQL only: set postgresql.enabled"),
+    (r#"persistence.size="200Gi""#, "persistence.size applies to data in files only"),
+    (r#"persistence.storageClassName="fast""#, "persistence.storageClassName applies to data in files only"),
+    (r#"persistence.accessMode="ReadWriteOnce""#, "persistence.accessMode applies to data in files only"),
+    (r#"backup.existingClaim="sealward-backup""#, "backup.existingClaim applies to data in files only"),
+    (r#"config="[storage]\nowner = \"sealward_owner\"""#, "use the value postgresql"),
+    (r#"postgresql.url="""#, "set postgresql.url"),
+    (r#"postgresql.url="sealward@db/sealward""#, "not an address of the form"),
+    (r#"postgresql.url="postgres://db/sealward""#, "not an address of the form"),
+    (r#"postgresql.url="postgres://sealward@db""#, "not an address of the form"),
+    (r#"postgresql.url="postgres://sealward:hunter2@db/sealward""#, CONTAINS_PASSWORD),
+    (r#"postgresql.url="postgres://sealward@db/sealward?connect_timeout=5&password=hunter2""#, CONTAINS_PASSWORD),
+    (r#"postgresql.password.secretName="""#, "set password.secretName or clientCertificate.secretName"),
+    (r#"postgresql.password.value="a secret""#, "additional properties 'value' not allowed"),
+    (r#"postgresql.ca.secretName="other""#, "postgresql.ca: set secretName or configMapName, not both"),
+    (r#"postgresql.owner.role="""#, "postgresql.owner: set role"),
+    (r#"postgresql.owner.password.secretName="""#, "postgresql.owner: set password.secretName"),
+];
+
+const REFUSED_WITH_AUTOSCALING: &[(&str, &str)] = &[
+    ("replicas=3", "remove replicas, and set autoscaling.minReplicas"),
+    ("autoscaling.minReplicas=11", "exceeds autoscaling.maxReplicas"),
+    ("autoscaling.maxReplicas=101", "at '/autoscaling/maxReplicas'"),
+    ("resources.requests.cpu=null", "set resources.requests.cpu"),
+];
+
+const CONTAINS_PASSWORD: &str = "contains a password: remove it, and set postgresql.password.secretName";
+
+/// The password in refused values, which no message repeats.
+const PASSWORD: &str = "hunter2";
 
 /// Why the check didn't pass.
 pub(crate) enum ChartError {
@@ -113,7 +165,9 @@ pub(crate) fn check(tools: &Tools, output: &mut Output) -> Result<(), ChartError
             problems.push(format!("`{}` found errors", shown(&kubeconform)));
         }
     }
-    problems.extend(REFUSED.iter().filter_map(|(set, expected)| accepted(tools, set, expected)));
+    for (case, refused) in REFUSED {
+        problems.extend(refused.iter().filter_map(|(set, expected)| accepted(tools, case, set, expected)));
+    }
     if problems.is_empty() { Ok(()) } else { Err(ChartError::Failed(problems.join("\n"))) }
 }
 
@@ -147,12 +201,16 @@ fn unlisted(tools: &Tools) -> Result<Vec<String>, ChartError> {
 }
 
 /// The problem that values are accepted, or refused with another message.
-fn accepted(tools: &Tools, set: &str, expected: &str) -> Option<String> {
-    let values = values("base");
+fn accepted(tools: &Tools, case: &str, set: &str, expected: &str) -> Option<String> {
+    let values = values(case);
     let mut arguments = template(&values);
     arguments.extend(["--set-json", set]);
     match run_helm(tools, &arguments) {
         Ok(_) => Some(format!("the chart accepts {set}")),
+        // The command is in the first line, with the values.
+        Err(message) if message.lines().skip(1).any(|line| line.contains(PASSWORD)) => {
+            Some(format!("the message for {set} repeats the password: {message}"))
+        }
         Err(message) if message.contains(expected) => None,
         Err(message) => Some(format!("the message for {set} lacks `{expected}`: {message}")),
     }
