@@ -28,6 +28,7 @@ mod barriers;
 mod cluster;
 mod distributed;
 mod engine;
+mod failover;
 mod lanes;
 mod outcomes;
 mod plans;

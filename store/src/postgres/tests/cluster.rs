@@ -1,7 +1,7 @@
-//! A PostgreSQL server of the test process: with TLS, on its own port and socket, in a folder of its own.
+//! PostgreSQL servers of the test process: each with TLS, on its own port and socket, in a folder of its own.
 //!
-//! It ends with the process, however that ends: a shell waits for the end of its input, then stops the server and removes
-//! the folder.
+//! A server ends with its value, or with the process, however that ends: a shell waits for the end of its input, then stops
+//! the server and removes the folder.
 
 use std::{
     fs,
@@ -31,20 +31,28 @@ pub(super) struct Cluster {
     folder: PathBuf,
     port: u16,
     ca: String,
-    /// Its input ends with this process, and the server with its input.
+    /// Its input ends with this value, and the server with its input.
     _shell: Child,
 }
 
-pub(super) static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
+/// The server that most tests share.
+pub(super) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(None));
 
 const PASSWORD: &str = "of the tests";
 
 impl Cluster {
-    fn start() -> Self {
+    /// Starts a server, or a standby of this one.
+    pub(super) fn start(primary: Option<&Cluster>) -> Self {
         let programs = programs();
         let folder = TempDir::new().unwrap().keep();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-        let (ca, certificate, key) = certificates();
+        let (ca, certificate, key) = match primary {
+            None => certificates(),
+            Some(primary) => {
+                let read = |name: &str| fs::read_to_string(primary.folder.join(name)).unwrap();
+                (primary.ca.clone(), read("server.pem"), read("server.key"))
+            }
+        };
         for (name, content) in [("server.pem", &certificate), ("server.key", &key)] {
             fs::write(folder.join(name), content).unwrap();
             fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
@@ -69,6 +77,9 @@ impl Cluster {
             .arg(&programs)
             .arg(&folder)
             .arg(port.to_string())
+            .arg(primary.map_or(String::new(), |primary| {
+                format!("host={} port={} user=postgres", primary.folder.display(), primary.port)
+            }))
             .env("HOME", &folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -92,7 +103,16 @@ impl Cluster {
 
     /// A login over TLS.
     pub(super) fn login(&self, user: &str, host: &str, database: &str) -> PostgresLogin {
-        let address = format!("postgres://{user}@{host}:{}/{database}", self.port).parse().unwrap();
+        self.login_at(user, &format!("{host}:{}", self.port), database)
+    }
+
+    /// A login over TLS, at this server or its standby.
+    pub(super) fn login_with(&self, standby: &Cluster, user: &str, database: &str) -> PostgresLogin {
+        self.login_at(user, &format!("localhost:{},localhost:{}", self.port, standby.port), database)
+    }
+
+    fn login_at(&self, user: &str, hosts: &str, database: &str) -> PostgresLogin {
+        let address = format!("postgres://{user}@{hosts}/{database}").parse().unwrap();
         PostgresLogin { address, password: Some(PASSWORD.into()), tls: trusting(&self.ca) }
     }
 
@@ -101,6 +121,12 @@ impl Cluster {
         let folder = folder.to_str().unwrap().replace('/', "%2F");
         let address = format!("postgres://{user}@{folder}:{}/{database}", self.port).parse().unwrap();
         PostgresLogin { address, password: None, tls: trusting(&self.ca) }
+    }
+
+    /// Returns the process of the server.
+    pub(super) fn process(&self) -> String {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        file.lines().next().unwrap().to_owned()
     }
 
     /// Executes statements as a superuser. Blocks.
