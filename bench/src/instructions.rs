@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "bench/instructions.txt")]
     file: PathBuf,
 
-    /// Keeps Callgrind's profile of each path in this folder, for callgrind_annotate
+    /// Keeps Callgrind's profile of each path and of the echo in this folder, for callgrind_annotate
     #[arg(long, value_name = "FOLDER")]
     profiles: Option<PathBuf>,
 
@@ -105,6 +105,11 @@ async fn count(arguments: &Arguments) -> Outcome<Counts> {
     if let Some(folder) = &arguments.profiles {
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
+    let keep = |path: &str| {
+        let Some(folder) = &arguments.profiles else { return Ok(()) };
+        let file = folder.join(path);
+        fs::copy(scratch.join(LAST), &file).map(drop).map_err(|error| format!("{}: {error}", file.display()))
+    };
     // The records are created before, at full speed.
     let mut target = Target::start(&subject, &scratch.join("server"), &[]).await?;
     target.fill(RECORDS, Filling::Creates, scratch).await?;
@@ -118,15 +123,13 @@ async fn count(arguments: &Arguments) -> Outcome<Counts> {
         Process::server_counted(&subject.program, deployment.folder(), &scratch.join("server.callgrind")).await?;
     for path in &paths {
         counts.insert(path.name.to_owned(), count_path(path, &server, &deployment, scratch, "server.callgrind").await?);
-        if let Some(folder) = &arguments.profiles {
-            let file = folder.join(path.name);
-            fs::copy(scratch.join(LAST), &file).map_err(|error| format!("{}: {error}", file.display()))?;
-        }
+        keep(path.name)?;
     }
     server.stop().await?;
     let echo = Process::echo_counted(&deployment.tls(), &answers, &scratch.join("echo.callgrind")).await?;
     let first = paths.first().ok_or("there are paths")?;
     counts.insert(ECHO.to_owned(), count_path(first, &echo, &deployment, scratch, "echo.callgrind").await?);
+    keep(ECHO)?;
     Ok(counts)
 }
 
