@@ -5,7 +5,7 @@
 //! rpcs, which the permission table of the server maps to privileges, or the source of the bindings.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
     sync::Arc,
 };
@@ -156,8 +156,9 @@ pub struct Binding {
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     bindings: Vec<Binding>,
-    /// The indexes of each identity's bindings, so that the cost of a check doesn't depend on the number of identities.
-    by_identity: HashMap<Identity, Vec<usize>>,
+    /// The indexes of each identity's bindings, so that a check doesn't look at all of them. A call is checked several times, and comparing
+    /// a few names costs less than a hash that callers can't predict.
+    by_identity: BTreeMap<Identity, Vec<usize>>,
 }
 
 /// The caller lacks a privilege.
@@ -172,7 +173,7 @@ impl Policy {
     /// Creates a policy with these bindings.
     #[must_use]
     pub fn new(bindings: Vec<Binding>) -> Self {
-        let mut by_identity: HashMap<_, Vec<_>> = HashMap::new();
+        let mut by_identity: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (position, binding) in bindings.iter().enumerate() {
             by_identity.entry(binding.identity.clone()).or_default().push(position);
         }

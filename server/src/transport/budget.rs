@@ -4,7 +4,7 @@
 //! use the whole budget; a part of it is reserved for them. Nothing here knows the content of the bytes.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -102,8 +102,9 @@ struct Used {
     by_unidentified_through_hops: u64,
     by_probes: u64,
     by_identities: u64,
-    /// The bytes of identities with a reservation. A reference is made only under the lock.
-    by_identity: HashMap<Arc<Identity>, Arc<AtomicU64>>,
+    /// The bytes of identities with a reservation. A reference is made only under the lock. Each call looks twice for its identity, and
+    /// comparing a few names costs less than a hash that callers can't predict.
+    by_identity: BTreeMap<Arc<Identity>, Arc<AtomicU64>>,
     logged: Option<Instant>,
 }
 
