@@ -120,11 +120,12 @@ impl Http2 {
                 request.extensions_mut().insert(facts.clone());
                 request.extensions_mut().insert(open.stage());
                 let (service, ends) = (service.clone(), Arc::clone(&ends));
-                // In a separate task, so that no call waits for another call's handler.
-                tokio::spawn(async move {
+                // In a separate task, so that no call waits for another call's handler. In a box, because a task is moved several times, and
+                // this one has kilobytes.
+                tokio::spawn(Box::pin(async move {
                     call::serve(service, request, respond, &ends).await;
                     drop(open);
-                });
+                }));
             }
         };
         let protocol = if facts.hop.is_some() { &self.protocol_of_hops } else { &self.protocol };
