@@ -41,8 +41,10 @@ pub(crate) fn organization(field: &str, text: &str) -> ParsedName<OrganizationNa
 /// Parses `organizations/{organization}/{collection}/{id}`, the name of a record of this entity.
 pub(crate) fn record(field: &str, text: &str, entity: &Entity) -> ParsedName<RecordId> {
     let form = || format!("organizations/{{organization}}/{}/{{id}}", entity.collection);
-    let name = RecordName::parse(text).filter(|name| name.collection == entity.collection);
-    ParsedName::new(field, text, form, name.map(|name| name.id))
+    match RecordName::parse(text).filter(|name| name.collection == entity.collection) {
+        Some(name) => ParsedName { organization: Ok(name.organization), resource: Ok(name.id) },
+        None => ParsedName::new(field, text, form, None),
+    }
 }
 
 /// Parses `organizations/{organization}/{collection}/{id}`, the name of a record of any entity of the schema.
