@@ -2,8 +2,11 @@
 
 use std::{
     fs::{self, File, Permissions},
-    io::{BufRead, BufReader},
-    os::unix::{fs::PermissionsExt, net::UnixDatagram},
+    io::{BufRead, BufReader, Read as _},
+    os::{
+        fd::AsFd as _,
+        unix::{fs::PermissionsExt, net::UnixDatagram},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
 };
@@ -565,6 +568,68 @@ async fn json_log_has_identity_method_organization_and_code_of_each_call() {
     assert!(event["span"].get("organization").is_none(), "{event}");
     let event = answered.iter().find(|event| event["code"] == "Ok").unwrap();
     assert!(event.get("reason").is_none(), "{event}");
+}
+
+/// The line of a call for a missing record, without what differs in each run: its id and all numbers.
+async fn line_of_a_call(folder: &Folder, log: impl Into<Stdio>, read: impl FnOnce() -> String) -> String {
+    let server = Process::start_logging(&folder.path(), log);
+    let missing = format!("{DEFAULT}/mailboxes/0191e2a4-5b6c-7d8e-9fa0-b1c2d3e4f506");
+    let error = folder.client(&server.address, Person::Reader).mailboxes().get(missing).await.unwrap_err();
+    server.terminate();
+    assert!(tokio::task::spawn_blocking(|| server.wait()).await.unwrap().success());
+    let (log, id) = (read(), error.call_id().unwrap());
+    let line = log.lines().find(|line| line.contains(id)).expect(&log);
+    let mut masked = String::new();
+    for character in line.replace(id, "ID").chars() {
+        let is_in_style = masked.rsplit_once('\x1b').is_some_and(|(_, style)| !style.contains('m'));
+        if !character.is_ascii_digit() || is_in_style {
+            masked.push(character);
+        } else if !masked.ends_with('#') {
+            masked.push('#');
+        }
+    }
+    masked
+}
+
+#[tokio::test]
+async fn each_format_of_the_log_has_the_fields_of_a_call_in_their_order() {
+    let folder = Folder::new();
+    let path = folder.path().join("log");
+    let in_file =
+        async || line_of_a_call(&folder, File::create(&path).unwrap(), || fs::read_to_string(&path).unwrap()).await;
+    assert_eq!(
+        in_file().await,
+        "#-#-#T#:#:#.#Z  INFO call{call_id=\"ID\" rpc=\"/sealward.mail.v#.MailboxService/GetMailbox\" peer=#.#.#.#:# \
+         protocol=\"grpc\" client=\"rust/#.#.#\" identity=cn:reader organization=\"default\"}: \
+         sealward_server::gates::trace: answered code=NotFound reason=\"NOT_FOUND\" duration_us=#"
+    );
+    let (screen, terminal) = pty_process::blocking::open().unwrap();
+    let on_screen = line_of_a_call(&folder, terminal.as_fd().try_clone_to_owned().unwrap(), || {
+        drop(terminal);
+        let mut text = Vec::new();
+        // Reading fails at the end, because no program has the terminal any more.
+        let _ended = (&screen).read_to_end(&mut text);
+        String::from_utf8(text).unwrap()
+    });
+    // Styles as `<1m`, without their ends.
+    let shown = on_screen.await.replace("\x1b[0m", "").replace("\x1b[", "<");
+    assert_eq!(
+        shown,
+        "<2m#-#-#T#:#:#.#Z <32m INFO <1mcall<1m{<3mcall_id<2m=\"ID\" \
+         <3mrpc<2m=\"/sealward.mail.v#.MailboxService/GetMailbox\" <3mpeer<2m=#.#.#.#:# <3mprotocol<2m=\"grpc\" \
+         <3mclient<2m=\"rust/#.#.#\" <3midentity<2m=cn:reader <3morganization<2m=\"default\"<1m}<2m: \
+         <2msealward_server::gates::trace<2m: answered <3mcode<2m=NotFound <3mreason<2m=\"NOT_FOUND\" \
+         <3mduration_us<2m=#"
+    );
+    replace(&folder.development().config_file(), "# format = \"text\"", "format = \"json\"");
+    assert_eq!(
+        in_file().await,
+        r##"{"timestamp":"#-#-#T#:#:#.#Z","level":"INFO","message":"answered","code":"NotFound","reason":"NOT_FOUND","##
+            .to_owned()
+            + r##""duration_us":#,"target":"sealward_server::gates::trace","span":{"call_id":"ID","client":"rust/#.#.#","##
+            + r##""identity":"cn:reader","organization":"default","peer":"#.#.#.#:#","protocol":"grpc","##
+            + r##""rpc":"/sealward.mail.v#.MailboxService/GetMailbox","name":"call"}}"##
+    );
 }
 
 #[tokio::test]

@@ -168,10 +168,10 @@ mod tests {
     use super::{
         gate::Gate,
         permission::{Rpc, RpcTable},
-        trace::CallFacts,
         *,
     };
     use crate::{
+        call::CallFacts,
         config::{Pages, limits::Limits},
         identity::ClientCertificate,
         ports::{clock::SystemClock, random::SystemRandom},

@@ -8,6 +8,7 @@ mod audit;
 mod background;
 pub mod backup;
 mod bounds;
+pub mod call;
 mod certificates;
 pub mod check;
 pub mod config;

@@ -23,6 +23,7 @@ use sealward_core::{
 use tracing::Instrument as _;
 
 use crate::{
+    call,
     config::limits::Limits,
     drain::Drain,
     telemetry::traces::{current, table},
@@ -139,7 +140,7 @@ pub(crate) fn retire_healed(deployment: &Arc<Deployment>, drain: &Drain, organiz
             }
         }
     };
-    spawning.spawn(work.instrument(span));
+    spawning.spawn(call::in_current(work.instrument(span)));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a pause between steps, which the drain cuts short")]

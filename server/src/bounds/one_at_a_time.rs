@@ -31,10 +31,10 @@ use sealward_core::{
 };
 use tokio::sync::oneshot;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, util::BoxCloneSyncService};
-use tracing::Instrument as _;
 
 use crate::{
     background::reencryption,
+    call,
     config::limits::Limits,
     drain::Drain,
     telemetry::traces::{current, table},
@@ -121,7 +121,7 @@ impl OneAtATime {
             drop(at_work);
             outcome
         };
-        let task = self.drain.spawn(work.in_current_span());
+        let task = self.drain.spawn(call::in_current(work));
         match receiver.await {
             Ok(outcome) => Ok(outcome),
             // The task has ended and released the permit and the lock, so the caller's next call isn't refused.

@@ -4,7 +4,10 @@
 
 mod fields;
 mod lines;
+mod objects;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::{
     env,
@@ -22,7 +25,8 @@ use tracing_subscriber::{
 
 use self::{
     fields::PlainFields,
-    lines::PlainLines,
+    lines::Lines,
+    objects::Objects,
     queue::{Queue, Writer},
 };
 use super::print::within;
@@ -87,16 +91,18 @@ fn format_layer<S: Subscriber + for<'a> LookupSpan<'a>>(
     let layer = fmt::layer().with_writer(queue);
     match format {
         // An event's fields are at the top level; those of its call, such as call_id, are under `span`.
-        LogFormat::Json => layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+        LogFormat::Json => {
+            let layer = layer.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            layer.map_event_format(Objects).boxed()
+        }
         LogFormat::Text => {
             // The journal records the time of each line itself.
             let has_time = !is_journal();
-            let is_terminal = io::stderr().is_terminal();
-            let layer = layer.with_ansi(is_terminal);
-            if has_time && is_terminal {
-                layer.boxed()
+            let layer = layer.event_format(Lines::new(has_time));
+            if io::stderr().is_terminal() {
+                layer.with_ansi(true).boxed()
             } else {
-                layer.fmt_fields(PlainFields).event_format(PlainLines::new(has_time)).boxed()
+                layer.with_ansi(false).fmt_fields(PlainFields).boxed()
             }
         }
     }

@@ -30,9 +30,9 @@ use super::{
     message::{FrameEvent, Frames},
     permission::Rpc,
     probe::takes_small_messages,
-    trace::CallFacts,
 };
 use crate::{
+    call::CallFacts,
     config::limits::Limits,
     status::{self, BrokenMessage, Refusal},
     telemetry::shed::Shed,

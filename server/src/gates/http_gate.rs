@@ -32,11 +32,9 @@ use sealward_connect::Protocol;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::{
-    trace::logged_path,
-    version_header::{SEALWARD_SERVER, server_version},
-};
+use super::version_header::{SEALWARD_SERVER, server_version};
 use crate::{
+    call::logged_path,
     config::Pages,
     telemetry::samples::{Kind, Samples, Who},
     transport::connection::Connection,

@@ -19,9 +19,9 @@ use super::{
     forwarded::{self, ForgedHeaders},
     gate::{Gate, Wait},
     probe::is_health,
-    trace::CallFacts,
 };
 use crate::{
+    call::CallFacts,
     config::Hop,
     hop::asserted::{self, Asserted, HopProblem, XFCC},
     identity::{

@@ -1,5 +1,5 @@
-//! Assigns an id and a span to every call, finds its rpc, completes its errors with the id and a reason, counts it, and logs one line with
-//! the code and the reason that the caller received. It also ends the recording of a call that is traced for a collector.
+//! Assigns an id to every call, finds its rpc, completes its errors with the id and a reason, counts it, and logs one line with the code and
+//! the reason that the caller received. It also ends the recording of a call that is traced for a collector.
 //!
 //! The line has rpc, peer, protocol, client, identity, trace, organization, code, reason and duration. It never has the value of a header except
 //! the version of the client, if that is well formed, and nothing of a message except the name of an existing organization. The cause of an error is logged too, from the status's source; the caller gets only the
@@ -10,13 +10,9 @@
 
 use std::{
     error::Error,
-    fmt,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -26,126 +22,25 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sealward::v1::ErrorReason;
 use sealward_connect::Protocol;
-use sealward_core::{
-    identity::Identity,
-    port::Clock,
-    random::{self, Random},
-};
-use tokio::time::Instant;
+use sealward_core::{port::Clock, random::Random};
 use tonic::{Code, Status, body::Body};
 use tonic_types::StatusExt;
 use tower::{Layer, Service};
-use tracing::{Span, field::Empty};
-use uuid::Uuid;
 
 use super::{permission::RpcTable, probe::is_health, version_header::client_version};
 use crate::{
+    call::{CallFacts, Origin},
     error_chain,
     status::{self, reason_name},
     telemetry::{
         calls::{Calls, Method},
         samples::{Kind, Samples, Who},
-        traces::{
-            Call, Traces,
-            context::Parent,
-            current::Entered,
-            span::{CallEnd, Recording},
-        },
+        traces::span::CallEnd,
     },
-    transport::{connection::Connection, peer::Peer},
 };
 
 /// The message of a call's line.
 const ANSWERED: &str = "answered";
-
-/// The maximum length of a logged path. Paths of the contract are shorter; others can be as long as a header.
-const PATH_LENGTH_MAX: usize = 128;
-
-/// A call: its id, and the facts that the layers below add for its log line. It is in every request's extensions, and clones share it.
-#[derive(Clone)]
-pub(crate) struct CallFacts(Arc<Facts>);
-
-struct Facts {
-    id: Arc<str>,
-    /// The id as a number.
-    uuid: Uuid,
-    begun: Instant,
-    identity: OnceLock<Arc<Identity>>,
-    request_cut: AtomicBool,
-    /// The recording of the call, if it is traced.
-    recording: OnceLock<Arc<Recording>>,
-}
-
-impl Default for CallFacts {
-    fn default() -> Self {
-        Self::new(Uuid::nil(), Arc::default())
-    }
-}
-
-impl fmt::Debug for CallFacts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("CallFacts").field(&self.0.id).finish()
-    }
-}
-
-impl CallFacts {
-    fn new(uuid: Uuid, id: Arc<str>) -> Self {
-        let (identity, request_cut, recording) = Default::default();
-        Self(Arc::new(Facts { id, uuid, begun: Instant::now(), identity, request_cut, recording }))
-    }
-
-    fn draw(clock: &dyn Clock, random: &dyn Random) -> Self {
-        let uuid = new_id(clock, random);
-        Self::new(uuid, (&*uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer())).into())
-    }
-
-    /// The id of the call, in its log lines, errors and audit records. It is a UUIDv7, so that ids sort by time.
-    pub(crate) fn id(&self) -> &Arc<str> {
-        &self.0.id
-    }
-
-    /// Records the caller's identity.
-    pub(crate) fn identified(&self, identity: &Arc<Identity>) {
-        Span::current().record("identity", tracing::field::display(identity));
-        let _set_once = self.0.identity.set(Arc::clone(identity));
-    }
-
-    /// Begins to record the call of this caller, if it is sampled.
-    pub(super) fn trace(&self, traces: &Traces, caller: &Arc<Identity>, parent: Option<Parent>) {
-        let Facts { id, uuid, begun, recording, .. } = &*self.0;
-        let of_caller = parent.as_ref().map(|parent| parent.trace);
-        let begins = traces.begin(Call { caller, id, uuid: *uuid, begun: begun.into_std(), parent });
-        if let Some(trace) = begins.as_ref().map_or(of_caller, |begins| Some(begins.trace())) {
-            Span::current().record("trace_id", tracing::field::display(trace));
-        }
-        if let Some(begins) = begins {
-            let _set_once = recording.set(begins);
-        }
-    }
-
-    /// Works for the call's span, if the call is recorded.
-    fn enter(&self) -> Option<Entered> {
-        self.0.recording.get().map(Entered::call)
-    }
-
-    /// Records that the request was interrupted: the caller cancelled the call, or its connection failed.
-    pub(crate) fn request_cut(&self) {
-        self.0.request_cut.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn was_cut(&self) -> bool {
-        self.0.request_cut.load(Ordering::Relaxed)
-    }
-
-    fn identity(&self) -> Option<&Arc<Identity>> {
-        self.0.identity.get()
-    }
-}
-
-fn new_id(clock: &dyn Clock, random: &dyn Random) -> Uuid {
-    let unix_millis = clock.now().unix_millis().max(0).unsigned_abs();
-    uuid::Builder::from_unix_timestamp_millis(unix_millis, &random::bytes(random)).into_uuid()
-}
 
 /// Puts [`Trace`] around a service.
 #[derive(Clone)]
@@ -199,9 +94,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let facts = CallFacts::draw(self.layer.clock.as_ref(), self.layer.random.as_ref());
-        let (path, peer) = (request.uri().path(), peer(&request));
-        let hop = request.extensions().get::<Connection>().and_then(|connection| connection.hop.as_ref());
+        let origin = Origin::of(&request, client_version(request.headers()));
+        let facts = CallFacts::draw(self.layer.clock.as_ref(), self.layer.random.as_ref(), origin);
+        let path = request.uri().path();
         let (rpc, is_probe) = (self.layer.rpcs.get(path).cloned(), is_health(path));
         let method = match &rpc {
             Some(rpc) => Method::Rpc(rpc.place),
@@ -209,48 +104,20 @@ where
             None => Method::Other,
         };
         self.layer.calls.begin(method);
-        let span = tracing::info_span!(
-            "call",
-            call_id = &**facts.id(),
-            rpc = logged_path(path),
-            peer = peer.as_ref().map(tracing::field::display),
-            protocol = request.extensions().get::<Protocol>().map_or(Protocol::Grpc.name(), |protocol| protocol.name()),
-            client = client_version(request.headers()),
-            identity = Empty,
-            trace_id = Empty,
-            hop = hop.map(|hop| &*hop.name),
-            organization = Empty,
-        );
         let protocol = request.extensions().get::<Protocol>();
         let is_connect = matches!(protocol, Some(Protocol::ConnectUnary(_) | Protocol::ConnectStreaming(_)));
-        let log = CallLog {
-            span,
-            peer,
-            facts: facts.clone(),
-            layer: Arc::clone(&self.layer),
-            method,
-            is_probe,
-            is_connect,
-            ended: false,
-        };
+        let layer = Arc::clone(&self.layer);
+        let log = CallLog { facts: facts.clone(), layer, method, is_probe, is_connect, ended: false };
         if let Some(rpc) = rpc {
             request.extensions_mut().insert(rpc);
         }
+        // The layers below decide in their `call`, so it must be work for this call.
+        let entered = facts.enter();
         request.extensions_mut().insert(facts);
-        // The layers below decide in their `call`, so it must be inside the span.
-        let answer = log.span.in_scope(|| self.inner.call(request));
+        let answer = self.inner.call(request);
+        drop(entered);
         TraceFuture { answer, log: Some(log) }
     }
-}
-
-/// The part of a path that is logged.
-pub(crate) fn logged_path(path: &str) -> &str {
-    let end = (0..=PATH_LENGTH_MAX.min(path.len())).rev().find(|end| path.is_char_boundary(*end));
-    path.get(..end.unwrap_or(0)).unwrap_or_default()
-}
-
-fn peer<B>(request: &Request<B>) -> Option<Peer> {
-    request.extensions().get::<Connection>().map(|connection| connection.peer.clone())
 }
 
 pin_project! {
@@ -270,7 +137,7 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let entered = this.log.as_ref().map(|log| (log.span.enter(), log.facts.enter()));
+        let entered = this.log.as_ref().map(|log| log.facts.enter());
         let mut response = ready!(this.answer.poll(context))?;
         drop(entered);
         let Some(mut log) = this.log.take() else { return Poll::Ready(Ok(response)) };
@@ -300,7 +167,7 @@ impl http_body::Body for TraceBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        let entered = (this.log.span.enter(), this.log.facts.enter());
+        let entered = this.log.facts.enter();
         let mut polled = ready!(Pin::new(&mut this.inner).poll_frame(context));
         drop(entered);
         if let Some(Ok(frame)) = &mut polled
@@ -339,8 +206,6 @@ impl Outcome {
 
 /// Counts a call and logs one line about it, when it ends or is dropped.
 struct CallLog {
-    span: Span,
-    peer: Option<Peer>,
     facts: CallFacts,
     layer: Arc<TraceLayer>,
     method: Method,
@@ -362,9 +227,9 @@ impl CallLog {
             _ if self.facts.was_cut() => (Code::Cancelled, None, None),
             Outcome { code, reason } => (*code, reason.as_deref(), cause.map(error_chain::text)),
         };
-        let duration = self.facts.0.begun.elapsed();
+        let duration = self.facts.duration();
         self.layer.calls.end(self.method, code, duration);
-        if let Some(recording) = self.facts.0.recording.get() {
+        if let Some(recording) = self.facts.recording() {
             let method = self.layer.calls.rpc(self.method);
             recording.end(&CallEnd { method, is_connect: self.is_connect, code, reason });
         }
@@ -373,11 +238,12 @@ impl CallLog {
         }
         let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let cause = cause.as_deref();
+        let _entered = self.facts.enter();
         match code {
             Code::Unknown | Code::Internal | Code::DataLoss | Code::Unavailable => {
-                tracing::warn!(parent: &self.span, ?code, reason, duration_us, cause, "{ANSWERED}");
+                tracing::warn!(?code, reason, duration_us, cause, "{ANSWERED}");
             }
-            Code::Ok if self.is_probe => tracing::debug!(parent: &self.span, ?code, duration_us, "{ANSWERED}"),
+            Code::Ok if self.is_probe => tracing::debug!(?code, duration_us, "{ANSWERED}"),
             Code::Ok
             | Code::Cancelled
             | Code::InvalidArgument
@@ -391,7 +257,7 @@ impl CallLog {
             | Code::OutOfRange
             | Code::Unimplemented
             | Code::Unauthenticated => {
-                tracing::info!(parent: &self.span, ?code, reason, duration_us, cause, "{ANSWERED}");
+                tracing::info!(?code, reason, duration_us, cause, "{ANSWERED}");
             }
         }
     }
@@ -406,7 +272,7 @@ impl CallLog {
     }
 
     fn kind(&self, code: Code, reason: Option<&str>) -> Kind {
-        let who = match (self.facts.identity(), self.peer.clone()) {
+        let who = match (self.facts.identity(), self.facts.peer().cloned()) {
             (Some(identity), _) => Who::Identity(identity.to_string()),
             (None, Some(peer)) => Who::Connection(peer),
             (None, None) => Who::Unknown,
@@ -451,15 +317,6 @@ mod tests {
     fn trace() -> TraceLayer {
         let (samples, rpcs) = (Samples::new(10, Shed::default()), Arc::default());
         TraceLayer::new(Arc::new(SystemClock), Arc::new(SystemRandom), samples, rpcs)
-    }
-
-    #[test]
-    fn call_ids_are_uuids_of_version_7_and_differ() {
-        let draw = || CallFacts::draw(&SystemClock, &SystemRandom);
-        let facts = draw();
-        let id: Uuid = facts.id().parse().unwrap();
-        assert_eq!((id.get_version_num(), id), (7, facts.0.uuid));
-        assert_ne!(draw().id(), draw().id());
     }
 
     #[tokio::test]

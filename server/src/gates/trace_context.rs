@@ -6,8 +6,9 @@
 use http::request::Parts;
 use sealward_core::identity::Caller;
 
-use super::{gate::Gate, trace::CallFacts};
+use super::gate::Gate;
 use crate::{
+    call::CallFacts,
     status::Refusal,
     telemetry::traces::{
         Traces,

@@ -28,6 +28,7 @@ use crate::{
         Bounded,
         rates::{Cost, Rates},
     },
+    call,
     config::limits::Limits,
     drain::Drain,
     gates::permission::Rpc,
@@ -174,7 +175,7 @@ impl Dispatcher {
         self.admit_recorded(rpc)?;
         self.look_for(organization).await?;
         let permit = allowed.enter(&self.deployment).map_err(status::not_entered)?;
-        tracing::Span::current().record("organization", organization.as_str());
+        call::enter_organization(organization);
         current::enter_organization(organization.as_str());
         Ok(permit)
     }

@@ -32,6 +32,8 @@ pub(crate) struct Connection(Arc<ConnectionFacts>);
 pub(crate) struct ConnectionFacts {
     /// The other end.
     pub(crate) peer: Peer,
+    /// The other end, as the log shows it with each call.
+    pub(crate) peer_text: Arc<str>,
     /// The result of TLS; `None` on the plaintext listener and on Unix sockets.
     pub(crate) tls: Option<TlsFacts>,
     /// The hop at the other end, if it is one. The callers of its calls are others.
@@ -70,8 +72,10 @@ impl Deref for Connection {
 impl ConnectionFacts {
     /// The facts about a connection without TLS.
     pub(crate) fn plaintext(peer: impl Into<Peer>) -> Self {
+        let peer = peer.into();
+        let (peer_text, tls, hop, limit_reached) = (peer.to_string().into(), None, None, None);
         let (share, slot, ending, first_trust) = Default::default();
-        Self { peer: peer.into(), tls: None, hop: None, limit_reached: None, share, slot, ending, first_trust }
+        Self { peer, peer_text, tls, hop, limit_reached, share, slot, ending, first_trust }
     }
 
     /// The same facts about a connection of this hop, if there is one.

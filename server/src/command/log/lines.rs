@@ -1,66 +1,73 @@
-//! The lines of the log as text without colours, as tracing-subscriber writes them.
+//! The lines of the log as text, as tracing-subscriber writes them, with the call that the thread works for as if it were a span.
 //!
 //! Each call has a line. tracing-subscriber writes each part of it through several layers of formatting for styles, and renders the date
 //! again for each line.
 
 use std::{
     cell::RefCell,
-    fmt,
+    fmt, mem,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use sealward_server::call::{self, FieldValue};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
     fmt::{
         FmtContext, FormatEvent, FormatFields, FormattedFields,
-        format::{Format, Writer},
+        format::{Format, Full, Writer},
     },
     registry::LookupSpan,
 };
 
-/// Formats events without colours.
-pub(super) struct PlainLines {
+use super::fields::write_text;
+
+/// Formats events.
+pub(super) struct Lines {
     has_time: bool,
-    /// For events of libraries that use another log.
-    full: Format,
+    /// The spans, target and fields of lines with colours, and of events of libraries that use another log.
+    rest: Format<Full, ()>,
 }
 
-impl PlainLines {
+impl Lines {
     /// Lines that begin with their time, or without it.
     pub(super) fn new(has_time: bool) -> Self {
-        PlainLines { has_time, full: Format::default() }
+        Lines { has_time, rest: Format::default().without_time().with_level(false) }
     }
 }
 
-impl<S, N> FormatEvent<S, N> for PlainLines
+impl<S, N> FormatEvent<S, N> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
-        if metadata.target() == OTHER_LOG {
-            return if self.has_time {
-                self.full.format_event(context, line, event)
-            } else {
-                self.full.clone().without_time().format_event(context, line, event)
-            };
-        }
+        let styles = if line.has_ansi_escapes() { &COLOURED } else { &PLAIN };
         if self.has_time {
+            line.write_str(styles.before_time)?;
             write_time(&mut line)?;
+            line.write_str(styles.after_time)?;
         }
-        line.write_str(padded(metadata.level()))?;
-        if let Some(spans) = context.event_scope() {
-            for span in spans.from_root() {
-                line.write_str(span.metadata().name())?;
-                if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty())
-                {
-                    line.write_char('{')?;
-                    line.write_str(fields)?;
-                    line.write_char('}')?;
-                }
-                line.write_char(':')?;
+        line.write_str(styles.level(metadata.level()))?;
+        let has_call = write_call(&mut line, styles)?;
+        if line.has_ansi_escapes() || metadata.target() == OTHER_LOG {
+            if has_call && context.event_scope().is_none() {
+                line.write_char(' ')?;
             }
+            return self.rest.format_event(context, line, event);
+        }
+        let spans = context.event_scope();
+        let has_scope = has_call || spans.is_some();
+        for span in spans.into_iter().flat_map(|spans| spans.from_root()) {
+            line.write_str(span.metadata().name())?;
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty()) {
+                line.write_char('{')?;
+                line.write_str(fields)?;
+                line.write_char('}')?;
+            }
+            line.write_char(':')?;
+        }
+        if has_scope {
             line.write_char(' ')?;
         }
         line.write_str(metadata.target())?;
@@ -70,18 +77,82 @@ where
     }
 }
 
-/// The target of events of the crate `log`. Their fields contain the real one.
-const OTHER_LOG: &str = "log";
+/// Writes the current call, if there is one, and returns whether there is.
+fn write_call(line: &mut Writer<'_>, styles: &Styles) -> Result<bool, fmt::Error> {
+    let written = call::show_current(|call| {
+        line.write_str(styles.call)?;
+        let mut is_first = true;
+        call.fields(|name, value| {
+            if !mem::take(&mut is_first) {
+                line.write_char(' ')?;
+            }
+            line.write_str(styles.before_name)?;
+            line.write_str(name)?;
+            line.write_str(styles.after_name)?;
+            match value {
+                FieldValue::Text(text) => write_text(line, text),
+                FieldValue::Plain(value) => write!(line, "{value}"),
+            }
+        })?;
+        line.write_str(styles.end)
+    });
+    written.map_or(Ok(false), |written| written.map(|()| true))
+}
 
-fn padded(level: &Level) -> &'static str {
-    match *level {
-        Level::TRACE => "TRACE ",
-        Level::DEBUG => "DEBUG ",
-        Level::INFO => " INFO ",
-        Level::WARN => " WARN ",
-        Level::ERROR => "ERROR ",
+/// What stands around the parts of a line.
+struct Styles {
+    before_time: &'static str,
+    after_time: &'static str,
+    /// The levels, from the least severe.
+    levels: [&'static str; 5],
+    call: &'static str,
+    before_name: &'static str,
+    after_name: &'static str,
+    /// The end of a call.
+    end: &'static str,
+}
+
+const PLAIN: Styles = Styles {
+    before_time: "",
+    after_time: " ",
+    levels: ["TRACE ", "DEBUG ", " INFO ", " WARN ", "ERROR "],
+    call: "call{",
+    before_name: "",
+    after_name: "=",
+    end: "}:",
+};
+
+const COLOURED: Styles = Styles {
+    before_time: "\x1b[2m",
+    after_time: "\x1b[0m ",
+    levels: [
+        "\x1b[35mTRACE\x1b[0m ",
+        "\x1b[34mDEBUG\x1b[0m ",
+        "\x1b[32m INFO\x1b[0m ",
+        "\x1b[33m WARN\x1b[0m ",
+        "\x1b[31mERROR\x1b[0m ",
+    ],
+    call: "\x1b[1mcall\x1b[0m\x1b[1m{\x1b[0m",
+    before_name: "\x1b[3m",
+    after_name: "\x1b[0m\x1b[2m=\x1b[0m",
+    end: "\x1b[1m}\x1b[0m\x1b[2m:\x1b[0m",
+};
+
+impl Styles {
+    fn level(&self, level: &Level) -> &'static str {
+        let [trace, debug, info, warn, error] = self.levels;
+        match *level {
+            Level::TRACE => trace,
+            Level::DEBUG => debug,
+            Level::INFO => info,
+            Level::WARN => warn,
+            Level::ERROR => error,
+        }
     }
 }
+
+/// The target of events of the crate `log`. Their fields contain the real one.
+const OTHER_LOG: &str = "log";
 
 /// Writes the current time with microseconds. The text of its second is kept for the next lines of this thread.
 #[expect(clippy::disallowed_methods, reason = "a log has the time of the system")]
@@ -98,7 +169,7 @@ fn write_time(line: &mut Writer<'_>) -> fmt::Result {
         }
         line.write_str(text)
     })?;
-    let (mut digits, mut micros) = (*b".000000Z ", now.subsec_micros());
+    let (mut digits, mut micros) = (*b".000000Z", now.subsec_micros());
     for digit in digits.iter_mut().skip(1).take(6).rev() {
         *digit += u8::try_from(micros % 10).unwrap_or_default();
         micros /= 10;
@@ -120,7 +191,7 @@ mod tests {
             text
         };
         let ours = || written(write_time);
-        let theirs = || written(|line| SystemTime.format_time(line).and_then(|()| line.write_char(' ')));
+        let theirs = || written(|line| SystemTime.format_time(line));
         let (before, theirs, after) = (ours(), theirs(), ours());
         assert!(before <= theirs && theirs <= after, "{before}{theirs}{after}");
         assert_eq!(before.len(), theirs.len());
