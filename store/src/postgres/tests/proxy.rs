@@ -109,7 +109,7 @@ impl Weather {
     /// Returns a fault, and the delay before it.
     fn draw(&mut self) -> (Option<Fault>, u64) {
         let delay = self.next() % TURNS_MAX;
-        if self.next() % FAULT_EVERY > 0 {
+        if !self.next().is_multiple_of(FAULT_EVERY) {
             return (None, delay);
         }
         self.hits += 1;
@@ -255,13 +255,15 @@ async fn answer(
         };
         let Some(answer) = answer else { return Ok(()) };
         let was_sent = !matches!(answer, Answer::Last { was_sent: false, .. });
-        while was_sent {
-            let message = message(&mut from, false).await?;
-            if let Answer::Pass = answer {
-                to.write_all(&message).await?;
-            }
-            if message[0] == b'Z' {
-                break;
+        if was_sent {
+            loop {
+                let message = message(&mut from, false).await?;
+                if let Answer::Pass = answer {
+                    to.write_all(&message).await?;
+                }
+                if message[0] == b'Z' {
+                    break;
+                }
             }
         }
         has_answered.store(true, Ordering::SeqCst);
@@ -292,6 +294,7 @@ async fn message(from: &mut BufReader<OwnedReadHalf>, is_first: bool) -> io::Res
 }
 
 /// Reads the messages up to one that the server answers.
+#[expect(clippy::wildcard_enum_match_arm, reason = "other messages pass")]
 async fn unit(
     from: &mut BufReader<OwnedReadHalf>,
     session: &mut Session,
@@ -422,7 +425,8 @@ async fn request(
                 return Ok(());
             }
             Some(Loss::Late | Loss::AllLate) => {
-                answering.abort();
+                // The transaction is in progress: the server has answered what precedes the COMMIT.
+                expect(Answer::Last { was_sent: false, bytes: Bytes::new() })?;
                 let _ended = answering.await;
                 drop(from);
                 state.go.notified().await;
