@@ -283,7 +283,7 @@ pub async fn follow(deployment: &Deployment, abandoned: &[OrganizationId]) -> Re
     let mut opened = Opened::default();
     for listed in listed {
         let served = deployment.organization(&listed.row.name);
-        if !served.is_some_and(|served| served.id == listed.row.id) {
+        if served.is_none_or(|served| served.id != listed.row.id) {
             let outcome = open_listed(deployment, &listed).await;
             opened.note(deployment, Some(listed.row.name), listed.row.id, outcome);
         }

@@ -97,16 +97,14 @@ impl Position {
         else {
             return Err(differs());
         };
-        let head = match hash {
-            Datum::Bytes(hash) if of == Datum::Uuid(writer) => {
-                Some(ChainHead::at(writer, sequence, hash.try_into().map_err(|_| differs())?))
-            }
-            _ => None,
+        let head = if let Datum::Bytes(hash) = hash
+            && of == Datum::Uuid(writer)
+        {
+            Some(ChainHead::at(writer, sequence, hash.try_into().map_err(|_| differs())?))
+        } else {
+            None
         };
-        let writers = match writers {
-            Datum::Bytes(bytes) => Writers::parse(&bytes),
-            _ => Writers::default(),
-        };
+        let writers = if let Datum::Bytes(bytes) = writers { Writers::parse(&bytes) } else { Writers::default() };
         Ok(Position { fence, commit_seq, head, writers })
     }
 

@@ -47,7 +47,7 @@ fn lines<L: Layer<Registry> + Send + Sync>(layer: impl FnOnce(Written) -> L) -> 
             let _entered = span.enter();
             span.record("empty", tracing::field::display("dns:\"a\""));
             tracing::info!(code = ?tonic::Code::Ok, reason = None::<&str>, r#type = Some("x"), duration_us = 17_u64, "answered");
-            tracing::error!("{}", "plain");
+            tracing::event!(tracing::Level::ERROR, "{}", "plain");
         }
         tracing::debug!(id = %7, "outside");
         tracing::trace!("outside");
