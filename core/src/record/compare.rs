@@ -225,7 +225,7 @@ mod tests {
     fn lowered_limit_counts_the_places_above_it() {
         let rows = [0, 1, 2].map(|number| (number, at(1_000 + number)));
         assert_eq!(choose(&rows, at(1_010), 2, 0), Err(891));
-        assert_eq!(choose(&rows, at(1_901), 2, 0), Err(1));
-        assert_eq!(choose(&rows, at(1_902), 2, 0).map(|free| free.number), Ok(0));
+        assert_eq!(choose(&rows, at(1_900), 2, 0), Err(1));
+        assert_eq!(choose(&rows, at(1_901), 2, 0).map(|free| free.number), Ok(0));
     }
 }
