@@ -1,10 +1,6 @@
 //! Several servers over one PostgreSQL database. Each answers every call, and what one commits holds for the others at once.
 
-use std::{
-    collections::BTreeSet,
-    process::Stdio,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeSet, process::Stdio};
 
 use sealward_client::{
     Client, Code, Error, ErrorReason, ExposeSecret, ListOptions, WriteOptions,
@@ -12,18 +8,10 @@ use sealward_client::{
     v1::{AttributeMetadata, attribute_metadata::RequiredLevel, reencryption::State},
 };
 use sealward_server::{config::Config, development::Person};
-use stateright::semantics::{
-    ConsistencyTester as _, LinearizabilityTester,
-    register::{Register, RegisterOp, RegisterRet},
-};
-use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 
-use crate::{
-    crash::Draw,
-    harness::{
-        DEFAULT, Folder, PATIENCE, Server, inside::Inside, mailbox, postgresql, process::Process, reason, reveal,
-        settled,
-    },
+use crate::harness::{
+    DEFAULT, Folder, PATIENCE, Server, inside::Inside, mailbox, postgresql, process::Process, reason, reveal, settled,
 };
 
 /// Two servers.
@@ -355,133 +343,6 @@ async fn re_encryption_of_a_server_that_was_killed_or_paused_is_continued_by_the
             process.kill();
         }
     }
-}
-
-/// What callers asked for and were told about one value, in the order in which it happened.
-type History = LinearizabilityTester<usize, Register<String>>;
-
-/// A value that callers read and write at the same time.
-#[derive(Clone, Copy, Debug)]
-enum Value {
-    /// An attribute that is returned.
-    Name,
-    /// An encrypted one, which is revealed.
-    Password,
-}
-
-impl Value {
-    async fn read(self, [_, reader, connector]: &[Client; 3], mailbox: &str) -> Result<String, Error> {
-        Ok(match self {
-            Value::Name => reader.mailboxes().get(mailbox).await?.display_name.unwrap(),
-            Value::Password => reveal(connector, mailbox).await?.unwrap(),
-        })
-    }
-
-    async fn write(self, [writer, ..]: &[Client; 3], mailbox: &str, value: String) -> Result<(), Error> {
-        let mut change = Mailbox { name: mailbox.to_owned(), ..Mailbox::default() };
-        let mask = match self {
-            Value::Name => {
-                change.display_name = Some(value);
-                "display_name"
-            }
-            Value::Password => {
-                change.password = Some(value);
-                "password"
-            }
-        };
-        writer.mailboxes().update(change, [mask]).await.map(drop)
-    }
-}
-
-/// Callers at three servers read and write one value. Returns the history, and the number of calls that failed.
-async fn history(servers: [&Server; 3], value: Value, seed: u64) -> (History, usize) {
-    const CALLERS: usize = 4;
-    const EACH: usize = 10;
-    let first = "before";
-    let record = Mailbox { display_name: Some(first.to_owned()), ..mailbox(first) };
-    let stored = servers[0].client(Person::Writer).mailboxes().create(DEFAULT, record, None).await.unwrap();
-    let history = Arc::new(Mutex::new(History::new(Register(first.to_owned()))));
-    let mut calling = JoinSet::new();
-    for caller in 0..CALLERS {
-        let clients =
-            [Person::Writer, Person::Reader, Person::Connector].map(|person| servers[caller % 3].client(person));
-        let (history, name) = (Arc::clone(&history), stored.name.clone());
-        let mut draw = Draw(seed + caller as u64);
-        calling.spawn(async move {
-            let mut failed = 0;
-            for number in 0..EACH {
-                // A call that failed may still take effect, so it stays open, and its caller goes on under another number.
-                let thread = caller + CALLERS * failed;
-                let op = match draw.below(2) {
-                    0 => RegisterOp::Read,
-                    _ => RegisterOp::Write(format!("{caller}.{number}")),
-                };
-                history.lock().unwrap().on_invoke(thread, op.clone()).unwrap();
-                let outcome = match op {
-                    RegisterOp::Read => value.read(&clients, &name).await.map(RegisterRet::ReadOk),
-                    RegisterOp::Write(new) => value.write(&clients, &name, new).await.map(|()| RegisterRet::WriteOk),
-                };
-                match outcome {
-                    Ok(answer) => drop(history.lock().unwrap().on_return(thread, answer).unwrap()),
-                    Err(error) => {
-                        assert_eq!(error.code(), Code::Unavailable, "{error:?}");
-                        failed += 1;
-                    }
-                }
-            }
-            failed
-        });
-    }
-    let failed = calling.join_all().await.into_iter().sum();
-    (Arc::into_inner(history).unwrap().into_inner().unwrap(), failed)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_at_several_servers_are_linearizable() {
-    let [one, other] = two(|_| {}).await;
-    let third = one.beside(|_| {}).await;
-    for (round, value) in (0..).zip([Value::Name, Value::Password, Value::Name, Value::Password]) {
-        let (history, failed) = history([&one, &other, &third], value, 100 * round).await;
-        assert_eq!(failed, 0);
-        assert!(history.is_consistent(), "{value:?}, round {round}: {history:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_are_linearizable_while_connections_to_the_database_are_lost() {
-    let [one, other] = two(|_| {}).await;
-    let third = one.beside(|_| {}).await;
-    let database = postgresql::database_of(&one.folder().path()).unwrap();
-    let (stop, stopped) = watch::channel(false);
-    let losing = tokio::task::spawn_blocking(move || {
-        let lose = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid() AND random() < 0.3"
-        );
-        while !*stopped.borrow() {
-            postgresql::administer(&lose);
-        }
-    });
-    for (round, value) in (0..).zip([Value::Name, Value::Password, Value::Name]) {
-        let (history, _failed) = history([&one, &other, &third], value, 1_000 + 100 * round).await;
-        assert!(history.is_consistent(), "{value:?}, round {round}: {history:?}");
-    }
-    stop.send_replace(true);
-    losing.await.unwrap();
-    verify(&third, DEFAULT, 3).await;
-}
-
-#[test]
-fn answer_that_is_older_than_an_earlier_one_is_found() {
-    let text = |value: &str| value.to_owned();
-    let mut history = History::new(Register(text("before")));
-    history.on_invoke(0, RegisterOp::Write(text("after"))).unwrap();
-    history.on_return(0, RegisterRet::WriteOk).unwrap();
-    history.on_invoke(1, RegisterOp::Read).unwrap();
-    let mut stale = history.clone();
-    history.on_return(1, RegisterRet::ReadOk(text("after"))).unwrap();
-    assert!(history.is_consistent());
-    stale.on_return(1, RegisterRet::ReadOk(text("before"))).unwrap();
-    assert!(!stale.is_consistent());
 }
 
 #[tokio::test(flavor = "multi_thread")]

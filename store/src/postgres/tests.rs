@@ -1,5 +1,4 @@
-//! Tests of PostgreSQL beyond the contract: its barriers, lanes, outcomes, plans and failovers, and what other engines
-//! would refuse. They start servers of their own.
+//! Tests of PostgreSQL beyond the contract: its barriers, lanes, outcomes and plans. They start a server of their own.
 
 use std::sync::Arc;
 
@@ -26,9 +25,6 @@ use crate::{
 
 mod barriers;
 mod cluster;
-mod distributed;
-mod engine;
-mod failover;
 mod lanes;
 mod outcomes;
 mod plans;

@@ -1,7 +1,7 @@
-//! PostgreSQL servers of the test process: each with TLS, on its own port and socket, in a folder of its own.
+//! A PostgreSQL server of the test process: with TLS, on its own port and socket, in a folder of its own.
 //!
-//! A server ends with its value, or with the process, however that ends: a shell waits for the end of its input, then stops
-//! the server and removes the folder.
+//! It ends with the process, however that ends: a shell waits for the end of its input, then stops the server and removes
+//! the folder.
 
 use std::{
     fs,
@@ -31,28 +31,20 @@ pub(super) struct Cluster {
     folder: PathBuf,
     port: u16,
     ca: String,
-    /// Its input ends with this value, and the server with its input.
+    /// Its input ends with this process, and the server with its input.
     _shell: Child,
 }
 
-/// The server that most tests share.
-pub(super) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(None));
+pub(super) static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
 
 const PASSWORD: &str = "of the tests";
 
 impl Cluster {
-    /// Starts a server, or a standby of this one.
-    pub(super) fn start(primary: Option<&Cluster>) -> Self {
+    fn start() -> Self {
         let programs = programs();
         let folder = TempDir::new().unwrap().keep();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-        let (ca, certificate, key) = match primary {
-            None => certificates(),
-            Some(primary) => {
-                let read = |name: &str| fs::read_to_string(primary.folder.join(name)).unwrap();
-                (primary.ca.clone(), read("server.pem"), read("server.key"))
-            }
-        };
+        let (ca, certificate, key) = certificates();
         for (name, content) in [("server.pem", &certificate), ("server.key", &key)] {
             fs::write(folder.join(name), content).unwrap();
             fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
@@ -77,9 +69,6 @@ impl Cluster {
             .arg(&programs)
             .arg(&folder)
             .arg(port.to_string())
-            .arg(primary.map_or(String::new(), |primary| {
-                format!("host={} port={} user=postgres", primary.folder.display(), primary.port)
-            }))
             .env("HOME", &folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -103,16 +92,7 @@ impl Cluster {
 
     /// A login over TLS.
     pub(super) fn login(&self, user: &str, host: &str, database: &str) -> PostgresLogin {
-        self.login_at(user, &format!("{host}:{}", self.port), database)
-    }
-
-    /// A login over TLS, at this server or its standby.
-    pub(super) fn login_with(&self, standby: &Cluster, user: &str, database: &str) -> PostgresLogin {
-        self.login_at(user, &format!("localhost:{},localhost:{}", self.port, standby.port), database)
-    }
-
-    fn login_at(&self, user: &str, hosts: &str, database: &str) -> PostgresLogin {
-        let address = format!("postgres://{user}@{hosts}/{database}").parse().unwrap();
+        let address = format!("postgres://{user}@{host}:{}/{database}", self.port).parse().unwrap();
         PostgresLogin { address, password: Some(PASSWORD.into()), tls: trusting(&self.ca) }
     }
 
@@ -121,12 +101,6 @@ impl Cluster {
         let folder = folder.to_str().unwrap().replace('/', "%2F");
         let address = format!("postgres://{user}@{folder}:{}/{database}", self.port).parse().unwrap();
         PostgresLogin { address, password: None, tls: trusting(&self.ca) }
-    }
-
-    /// Returns the process of the server.
-    pub(super) fn process(&self) -> String {
-        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
-        file.lines().next().unwrap().to_owned()
     }
 
     /// Executes statements as a superuser. Blocks.
