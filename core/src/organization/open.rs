@@ -257,7 +257,7 @@ pub async fn open_again(deployment: &Deployment, not_opened: &[NotOpened]) -> Re
 }
 
 /// Brings the served organizations up to date with those that other servers have created, deleted or left unfinished.
-/// `abandoned` are those whose lock nobody holds although its work isn't done.
+/// `abandoned` are those whose lock has no holder, although its work isn't done.
 ///
 /// Returns the organizations that were opened, and those that can't be.
 ///

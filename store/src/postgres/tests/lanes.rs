@@ -82,7 +82,7 @@ async fn lock_that_expired_or_was_handed_over_is_abandoned() {
     let first = fixture.databases().await;
     let second = fixture.server_of(SECOND, fixture.database.login()).await.unwrap();
     let abandoned = async || second.others().await.unwrap().unwrap().abandoned;
-    // A start has been released, and whoever maintains the deployment has no organization.
+    // The locks of a start and of maintenance belong to no organization.
     assert!(first.maintains().await && first.maintains().await && !second.maintains().await);
     assert_eq!(abandoned().await, []);
     let lock = first.try_lock(ID).await.unwrap().unwrap();
